@@ -1,0 +1,57 @@
+"""The layer kernels, in the best build this CPU can run: `typed(dtype)` holds them all by name.
+
+Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another than the best.
+"""
+import importlib
+import os
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+
+from mrdl.kernels import cpu
+
+# file -> its kernels; each has a NumPy twin of the same name and arguments in reference.py
+TABLE = {
+    "dense": ["dense_forward", "dense_backward", "dense_gradient", "bias_gradient", "transpose",
+              "transpose_columns", "gather"],
+    "activations": ["relu_forward", "relu_backward", "sigmoid_forward", "sigmoid_backward",
+                    "tanh_forward", "tanh_backward", "softmax_forward", "softmax_backward",
+                    "multiply", "dropout_mask"],
+    "losses": ["sparse_categorical_crossentropy", "categorical_crossentropy",
+               "binary_crossentropy", "mean_squared_error"],
+    "optimizers": ["sgd", "momentum", "nesterov", "rmsprop", "adam", "sum_squares", "regularize"],
+    "merge": ["accumulate", "mean"],
+}
+LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU
+
+
+def _pick() -> str:
+    asked = os.environ.get("MRDL_CPU_LEVEL")
+    here = cpu.levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]
+    if asked and asked not in here:
+        raise ImportError(f"MRDL_CPU_LEVEL={asked}: this CPU runs {', '.join(here)}")
+    return asked or here[0]
+
+
+LEVEL = _pick()
+#: decides the bits together with mrdl's version (design: numeric profile)
+FMA = LEVEL != "v2"
+
+
+@lru_cache(maxsize=None)
+def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
+    """Every kernel, specialised for float32 or float64.
+
+    Raises ValueError for another dtype: kernels exist for these two."""
+    names = {"float32": "float", "float64": "double"}
+    name = np.dtype(dtype).name
+    if name not in names:
+        raise ValueError(f"kernels are built for float32 and float64, not {name}")
+    found = {}
+    for file, kernels in TABLE.items():
+        module = importlib.import_module(f"mrdl.kernels.{level}.{file}")
+        for kernel in kernels:
+            function = getattr(module, kernel)     # `gather` also depends on what it reads
+            found[kernel] = function.__signatures__.get(names[name], function)
+    return SimpleNamespace(**found)

@@ -1,0 +1,63 @@
+/* Dense layers, feature-major: x[I][N], w[O][I], y[O][N], N a multiple of LANES. */
+#pragma once
+#include "tile.h"
+
+/* Epilogues: what becomes of n lanes of row r, columns from c on. */
+template <class T> struct Write {
+    T *out; long ld;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
+    { if (n == W<T>) store(out + r * ld + c, v); else store(out + r * ld + c, v, n); }
+};
+template <class T> struct Bias {
+    T *out; long ld; const T *bias;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long) const { store(out + r * ld + c, v + splat(bias[r])); }
+};
+template <class T> struct BiasRelu {
+    T *out; long ld; const T *bias;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long) const
+    { v += splat(bias[r]); store(out + r * ld + c, v <= vec<T>{} ? vec<T>{} : v); }     /* NaN stays */
+};
+template <class T> struct ReluMask {                    /* zero where the relu below was */
+    T *out; long ld; const T *below;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long) const
+    { store(out + r * ld + c, load(below + r * ld + c) > vec<T>{} ? v : vec<T>{}); }
+};
+
+template <class T> static void dense_forward(const T *w, const T *bias, const T *x, T *y, long O, long I, long N, bool relu)
+{
+    if (relu) product(O, N, I, w, I, 1, x, N, BiasRelu<T>{y, N, bias});
+    else product(O, N, I, w, I, 1, x, N, Bias<T>{y, N, bias});
+}
+template <class T> static void dense_backward(const T *w, const T *dy, const T *below, T *dx, long O, long I, long N)
+{
+    if (below) product(I, N, O, w, 1, I, dy, N, ReluMask<T>{dx, N, below});
+    else product(I, N, O, w, 1, I, dy, N, Write<T>{dx, N});
+}
+/* dw[O][I] over the first B columns of dy; rows[B][ld] is x batch-major, its rows padded to LANES */
+template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld)
+{
+    product(O, I, B, dy, N, 1, rows, ld, Write<T>{dw, I});
+}
+template <class T> static void bias_gradient(const T *dy, T *db, long O, long N)
+{
+    for (long o = 0; o < O; o++) {
+        lanesum<T> sum;
+        for (long n = 0; n < N; n += LANES) sum.add(dy + o * N + n);
+        db[o] = sum.fold();
+    }
+}
+
+/* to[c][r] = from[r][c] for R x C; blocks of 16 x 16 stay in the first cache */
+template <class T> static void transpose(const T *from, long ldf, T *to, long ldt, long R, long C)
+{
+    for (long r = 0; r < R; r += LANES)
+        for (long c = 0; c < C; c += LANES) {
+            long rows = R - r < LANES ? R - r : (long)LANES, columns = C - c < LANES ? C - c : (long)LANES;
+            if (rows == LANES && columns == LANES)
+                for (int j = 0; j < LANES; j++)
+                    for (int i = 0; i < LANES; i++) to[(c + j) * ldt + r + i] = from[(r + i) * ldf + c + j];
+            else
+                for (long j = 0; j < columns; j++)
+                    for (long i = 0; i < rows; i++) to[(c + j) * ldt + r + i] = from[(r + i) * ldf + c + j];
+        }
+}

@@ -1,0 +1,98 @@
+/* Vectors of the build's CPU level, and the arithmetic that gives the same bits at every level.
+
+   vec<T> is one register; its width W<T> differs by level, results do not: elementwise code is
+   independent of it, and a sum across a vector runs in LANES fixed lanes (class lanesum).
+   Multiply-adds are written as fma() and never left to the compiler (-ffp-contract=off). */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define INLINE_ME inline __attribute__((always_inline))
+#if defined(__AVX512F__)
+enum { WIDTH = 64 };
+#elif defined(__AVX2__)
+enum { WIDTH = 32 };
+#else
+enum { WIDTH = 16 };
+#endif
+enum { LANES = 16 };
+
+typedef float vfloat __attribute__((vector_size(WIDTH)));
+typedef double vdouble __attribute__((vector_size(WIDTH)));
+typedef int32_t vint32 __attribute__((vector_size(WIDTH)));
+typedef int64_t vint64 __attribute__((vector_size(WIDTH)));
+
+template <class T> struct traits;
+template <> struct traits<float> { typedef vfloat vec; typedef vint32 vint; typedef int32_t integer; };
+template <> struct traits<double> { typedef vdouble vec; typedef vint64 vint; typedef int64_t integer; };
+template <class T> using vec = typename traits<T>::vec;
+template <class T> using vint = typename traits<T>::vint;
+template <class T> constexpr int W = WIDTH / sizeof(T);
+
+template <class T> INLINE vec<T> load(const T *p) { vec<T> v; memcpy(&v, p, WIDTH); return v; }
+template <class T> INLINE void store(T *p, vec<T> v) { memcpy(p, &v, WIDTH); }
+/* the first n lanes only; the others are read as 0 and left alone */
+template <class T> INLINE vec<T> load(const T *p, long n)
+{
+    vec<T> v = {};
+    for (int i = 0; i < W<T>; i++) if (i < n) v[i] = p[i];
+    return v;
+}
+template <class T> INLINE void store(T *p, vec<T> v, long n)
+{
+    for (int i = 0; i < W<T>; i++) if (i < n) p[i] = v[i];
+}
+template <class T> INLINE vec<T> splat(T a) { return a - vec<T>{}; }
+
+/* one value at a time, as the vectors do it */
+#if defined(__FMA__) || (defined(__FP_FAST_FMAF) && defined(__FP_FAST_FMA))
+INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+INLINE double fma1(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else   /* without fused multiply-add: a numeric profile of its own */
+INLINE float fma1(float a, float b, float c) { return a * b + c; }
+INLINE double fma1(double a, double b, double c) { return a * b + c; }
+#endif
+
+#if defined(__AVX512F__)
+INLINE vfloat fma(vfloat a, vfloat b, vfloat c) { return (vfloat)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+INLINE vdouble fma(vdouble a, vdouble b, vdouble c) { return (vdouble)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+INLINE vfloat root(vfloat a) { return (vfloat)_mm512_sqrt_ps((__m512)a); }
+INLINE vdouble root(vdouble a) { return (vdouble)_mm512_sqrt_pd((__m512d)a); }
+#elif defined(__FMA__)
+INLINE vfloat fma(vfloat a, vfloat b, vfloat c) { return (vfloat)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+INLINE vdouble fma(vdouble a, vdouble b, vdouble c) { return (vdouble)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+INLINE vfloat root(vfloat a) { return (vfloat)_mm256_sqrt_ps((__m256)a); }
+INLINE vdouble root(vdouble a) { return (vdouble)_mm256_sqrt_pd((__m256d)a); }
+#else
+template <class V> INLINE V fma(V a, V b, V c)
+{
+    for (size_t i = 0; i < sizeof(V) / sizeof(a[0]); i++) c[i] = fma1(a[i], b[i], c[i]);
+    return c;
+}
+INLINE vfloat root(vfloat a) { for (int i = 0; i < W<float>; i++) a[i] = __builtin_sqrtf(a[i]); return a; }
+INLINE vdouble root(vdouble a) { for (int i = 0; i < W<double>; i++) a[i] = __builtin_sqrt(a[i]); return a; }
+#endif
+
+template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }
+
+/* A sum in 16 fixed lanes, folded in one order: the same bits at every width. */
+template <class T> struct lanesum {
+    vec<T> s[LANES / W<T>] = {};
+    INLINE_ME void add(const T *p)                                  /* 16 values */
+    { for (int j = 0; j < LANES / W<T>; j++) s[j] += load(p + j * W<T>); }
+    INLINE_ME void add_product(const T *p, const T *q)              /* 16 products */
+    { for (int j = 0; j < LANES / W<T>; j++) s[j] = fma(load(p + j * W<T>), load(q + j * W<T>), s[j]); }
+    INLINE_ME T fold() const
+    {
+        T a[LANES];
+        memcpy(a, s, sizeof a);
+        for (int half = LANES / 2; half; half /= 2)
+            for (int i = 0; i < half; i++) a[i] += a[i + half];
+        return a[0];
+    }
+};

@@ -1,0 +1,70 @@
+"""Builds kernels/*.pyx, each once per CPU level; mrdl.kernels picks the best level at import."""
+import copy
+import os
+import platform
+from glob import glob
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("MRDL_DEBUG") == "1"     # bounds checks on, in every kernel
+
+# One place for flags. No -ffast-math and no contraction: the source decides every rounding, so that
+# all levels with fused multiply-add give the same bits.
+FLAGS = ["-O2", "-g0", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
+         "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing", "-Wno-psabi",
+         "-Wno-maybe-uninitialized"]
+LEVELS = {level: [f"-march=x86-64-{level}"] for level in ("v2", "v3", "v4")}
+LEVELS["v4"].append("-mprefer-vector-width=512")
+if platform.machine() not in ("x86_64", "AMD64"):
+    LEVELS = {"plain": ["-O3"]}
+ONCE = {"cpu", "text"}                          # no arithmetic on vectors: built once, plainly
+
+DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "wraparound": False,
+              "initializedcheck": False, "nonecheck": False, "cdivision": True}
+
+
+class BuildLevels(build_ext):
+    """Builds in parallel; each extension has a folder of its own for its objects."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+        if self.inplace:
+            for level in LEVELS:
+                Path("kernels", level).mkdir(exist_ok=True)
+
+    def build_extension(self, extension):
+        own = copy.copy(self)
+        own.build_temp = os.path.join(self.build_temp, extension.name)
+        build_ext.build_extension(own, extension)
+
+
+def extensions():
+    for path in sorted(glob("kernels/*.pyx")):
+        name = Path(path).stem
+        for level, flags in ({"": []} if name in ONCE else LEVELS).items():
+            yield Extension(".".join(filter(None, ("mrdl.kernels", level, name))), [path],
+                            include_dirs=["kernels"], depends=glob("kernels/*.h"),
+                            extra_compile_args=FLAGS + flags, language="c++")
+
+
+def compiled():
+    """The .pyx files go through Cython once; all levels share its output."""
+    wanted = list(extensions())
+    sources = {e.sources[0]: e for e in wanted}
+    once = cythonize([Extension("mrdl.kernels." + Path(s).stem, [s], language="c++")
+                      for s in sources], compiler_directives=DIRECTIVES, quiet=True,
+                     build_dir="build/cython", nthreads=0)
+    made = dict(zip(sources, (e.sources[0] for e in once)))
+    for extension in wanted:
+        extension.sources = [made[extension.sources[0]]]
+    return wanted
+
+
+setup(packages=["mrdl", "mrdl.layers", "mrdl.kernels", "mrdl.jobs"],
+      package_dir={"mrdl.kernels": "kernels", "mrdl.jobs": "jobs"},
+      package_data={"mrdl.kernels": ["*.h", "*.pxi", "*.pyx"]},
+      ext_modules=compiled(), cmdclass={"build_ext": BuildLevels})

@@ -1,0 +1,177 @@
+"""Every kernel against its NumPy twin, over dtypes and odd shapes, and bit for bit over CPU levels."""
+import inspect
+
+import numpy as np
+import pytest
+
+from mrdl import kernels
+from mrdl.kernels import cpu, reference
+
+SIZES = [(1, 1, 16, 1), (3, 5, 16, 7), (10, 33, 64, 64), (17, 50, 80, 77), (64, 100, 128, 128),
+         (2, 784, 32, 20)]                                      # O, I, N, B
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def padded(rng, dtype, F, N, B):
+    """An [F, N] array whose padding is 0."""
+    x = normal(rng, dtype, F, N)
+    x[:, B:] = 0
+    return x
+
+
+def arguments(name, rng, dtype, O, I, N, B):                    # noqa: E741
+    """What each kernel is called with, by the name of its family."""
+    def a(*shape):
+        return normal(rng, dtype, *shape)
+
+    ld = -(-I // 16) * 16
+    weight = abs(a(B))
+    one_hot = np.zeros((O, N), dtype)
+    one_hot[rng.integers(0, O, N), np.arange(N)] = 1
+    P = O * I
+    return {
+        "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
+        "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
+        "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
+        "bias_gradient": lambda: (padded(rng, dtype, O, N, B), a(O)),
+        "transpose": lambda: (a(I, N), a(N, ld)),
+        "transpose_columns": lambda: (a(N, ld), a(I, N)),
+        "gather": lambda: (rng.integers(0, 256, (40, I)).astype("u1"), rng.integers(0, 40, B),
+                           1 / 255, -0.5, a(N, ld)),
+        "multiply": lambda: (a(O, N), a(O, N), a(O, N)),
+        "dropout_mask": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 0.3),
+        "sparse_categorical_crossentropy": lambda: (
+            a(O, N) * 3, rng.integers(0, O, B).astype("i4"), weight, 1 / B, a(O, N), a(O, N)),
+        "categorical_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
+        "binary_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
+        "mean_squared_error": lambda: (a(O, N), a(O, N), weight, 1 / B, a(O, N)),
+        "sgd": lambda: (a(P), a(P), 0.1, 0.5),
+        "momentum": lambda: (a(P), a(P), a(P), 0.1, 0.9, 0.5),
+        "nesterov": lambda: (a(P), a(P), a(P), 0.1, 0.9, 0.5),
+        "rmsprop": lambda: (a(P), a(P), abs(a(P)), 0.1, 0.9, 1e-7, 0.5),
+        "adam": lambda: (a(P), a(P), a(P), abs(a(P)), 0.1, 0.9, 0.999, 1e-7, 0.5),
+        "sum_squares": lambda: (a(P * 50),),
+        "regularize": lambda: (a(P), a(P), 0.01, 0.02),
+        "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
+        "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
+        **{f"{name}_forward": lambda: (a(O, N) * 5, a(O, N))
+           for name in ("relu", "sigmoid", "tanh", "softmax")},
+        **{f"{name}_backward": lambda: (a(O, N), a(O, N), a(O, N))
+           for name in ("relu", "sigmoid", "tanh", "softmax")},
+    }[name]()
+
+
+KERNELS = [name for names in kernels.TABLE.values() for name in names]
+
+
+def called(function, given):
+    """The function's result and all its array arguments afterwards, as one list."""
+    given = [g.copy() if isinstance(g, np.ndarray) else g for g in given]
+    result = function(*given)
+    return [np.asarray(0.0 if result is None else result)] + [g for g in given
+                                                              if isinstance(g, np.ndarray)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_equals_its_numpy_twin(name, sizes, dtype):
+    given = arguments(name, np.random.default_rng(0), dtype, *sizes)
+    got = called(getattr(kernels.typed(dtype), name), given)
+    wanted = called(getattr(reference, name), given)
+    for a, b in zip(got, wanted, strict=True):
+        scale = max(1.0, float(abs(b).max(initial=0)))
+        np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
+
+
+def test_the_table_holds_every_kernel_and_every_kernel_has_a_twin():
+    twins = {n for n, f in vars(reference).items() if inspect.isfunction(f) and n[0] != "_"}
+    assert twins - {"philox"} == set(KERNELS)
+    for file, names in kernels.TABLE.items():
+        module = __import__(f"mrdl.kernels.{kernels.LEVEL}.{file}", fromlist=["x"])
+        public = {n for n in dir(module) if hasattr(getattr(module, n), "__signatures__")}
+        assert public == set(names), f"{file}.pyx and its line in the table differ"
+
+
+@pytest.mark.skipif(len(cpu.levels()) < 3, reason="this CPU has no AVX-512: one level with FMA")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_all_levels_with_fused_multiply_add_give_the_same_bits(name, sizes, dtype):
+    given = arguments(name, np.random.default_rng(1), dtype, *sizes)
+    first, second = (called(getattr(kernels.typed(dtype, level), name), given)
+                     for level in ("v3", "v4"))
+    for a, b in zip(first, second, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_level_without_fused_multiply_add_works_too(name, dtype):
+    given = arguments(name, np.random.default_rng(2), dtype, 17, 50, 80, 77)
+    got = called(getattr(kernels.typed(dtype, cpu.levels()[-1]), name), given)
+    for a, b in zip(got, called(getattr(reference, name), given), strict=True):
+        scale = max(1.0, float(abs(b).max(initial=0)))
+        np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("level", cpu.levels())
+def test_exp_and_tanh_are_exact_to_a_few_units_in_the_last_place(level, dtype):
+    x = np.concatenate([np.linspace(-20, 20, 3200), np.geomspace(1e-6, 1, 800),
+                        -np.geomspace(1e-6, 1, 800)]).astype(dtype).reshape(1, -1)
+    k, y = kernels.typed(dtype, level), np.empty_like(x)
+    wide = x.astype(np.longdouble)
+    for name, wanted in (("tanh", np.tanh(wide)), ("sigmoid", 1 / (1 + np.exp(-wide)))):
+        getattr(k, name + "_forward")(x, y)
+        assert float(abs((y - wanted) / np.spacing(abs(wanted.astype(dtype)))).max()) < 5
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
+def test_infinities_saturate_and_nan_stays_nan(name):
+    x = np.zeros((2, 16), "f4")
+    x[0, :3] = np.inf, -np.inf, np.nan
+    y = np.empty_like(x)
+    getattr(kernels.typed("f4"), name + "_forward")(x, y)
+    assert np.isnan(y[0, 2]) and np.isfinite(y[:, 3:]).all()
+    if name in ("sigmoid", "tanh"):
+        assert y[0, 0] == 1 and y[0, 1] == (-1 if name == "tanh" else pytest.approx(0, abs=1e-30))
+
+
+@pytest.mark.parametrize("name, given, reason", [
+    ("dense_forward", lambda: (np.ones((2, 3), "f4"), np.ones(2, "f4"), np.ones((4, 16), "f4"),
+                               np.ones((2, 16), "f4"), False), "do not fit"),
+    ("dense_forward", lambda: (np.ones((2, 3), "f4"), np.ones(2, "f4"), np.ones((3, 10), "f4"),
+                               np.ones((2, 10), "f4"), False), "multiple of 16"),
+    ("dense_gradient", lambda: (np.ones((2, 16), "f4"), np.ones((16, 16), "f4"), 17,
+                                np.ones((2, 3), "f4")), "do not fit"),
+    ("gather", lambda: (np.ones((4, 3), "f4"), np.array([4]), 1.0, 0.0, np.ones((16, 16), "f4")),
+     "outside"),
+    ("sparse_categorical_crossentropy", lambda: (
+        np.ones((3, 16), "f4"), np.array([3], "i4"), np.ones(1, "f4"), 1.0,
+        np.ones((3, 16), "f4"), np.ones((3, 16), "f4")), "label 3 is outside 0..2"),
+    ("sgd", lambda: (np.ones(3, "f4"), np.ones(4, "f4"), 0.1, 1.0), "one length"),
+    ("mean", lambda: (np.ones(3), 0.0, np.ones(3, "f4")), "above 0"),
+    ("dropout_mask", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 1.0), "rate < 1"),
+])
+def test_wrong_shapes_and_values_are_refused_with_the_reason(name, given, reason):
+    with pytest.raises(ValueError, match=reason):
+        getattr(kernels.typed("f4"), name)(*given())
+
+
+def test_philox_is_the_published_one():
+    """Test vectors of Random123 (kat_vectors) for philox4x32-10."""
+    words = [int(w) for w in reference.philox((0, 0, 0, 0), 0)]
+    assert words == [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
+    ones = 0xffffffff
+    words = [int(w) for w in reference.philox((ones,) * 4, ones << 32 | ones)]
+    assert words == [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(ValueError, match="float32 and float64"):
+        kernels.typed("int32")
