@@ -1,5 +1,10 @@
 """mrdl: deep learning as Hadoop streaming jobs."""
 from pathlib import Path
 
+__version__ = "0.1.0"
 # in a checkout kernels/ and jobs/ stand beside mrdl/
 __path__.append(str(Path(__file__).parent.parent))
+
+from mrdl.model import Sequential, load_model, model_from_json  # noqa: E402
+
+__all__ = ["Sequential", "load_model", "model_from_json"]

@@ -1,0 +1,116 @@
+"""How weights start: Keras's initialisers over a keyed random generator."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import ConfigError, Configured
+
+
+@dataclass(frozen=True)
+class Initializer(Configured):
+    keras_module: ClassVar[str] = "keras.initializers"
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """float64 values of Keras's shape; the last two axes are fan-in and fan-out."""
+        raise ConfigError(f"{type(self).__name__} draws nothing")
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    def __call__(self, shape, rng):
+        return np.zeros(shape)
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    def __call__(self, shape, rng):
+        return np.ones(shape)
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    value: float = 0.0
+
+    def __call__(self, shape, rng):
+        return np.full(shape, float(self.value))
+
+
+@dataclass(frozen=True)
+class RandomUniform(Initializer):
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape, rng):
+        return self.minval + (self.maxval - self.minval) * rng.random(shape)
+
+
+@dataclass(frozen=True)
+class RandomNormal(Initializer):
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape, rng):
+        return self.mean + self.stddev * rng.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal values beyond two standard deviations are drawn again."""
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape, rng):
+        z = rng.standard_normal(shape)
+        while (far := abs(z) > 2).any():
+            z[far] = rng.standard_normal(int(far.sum()))
+        return self.mean + self.stddev * z
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Variance scale / n, n the fan in, out or their mean; bounds as in Keras."""
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+
+    def __call__(self, shape, rng):
+        receptive = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
+        fan_in, fan_out = shape[-2 if len(shape) > 1 else 0] * receptive, shape[-1] * receptive
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        if self.mode not in fans:
+            raise ConfigError(f"VarianceScaling: mode {self.mode!r} is none of {', '.join(fans)}")
+        variance = self.scale / max(1.0, fans[self.mode])
+        if self.distribution == "uniform":
+            limit = (3 * variance) ** 0.5
+            return RandomUniform(-limit, limit)(shape, rng)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, variance ** 0.5)(shape, rng)
+        # 0.8796...: the standard deviation of a normal cut at two of its own
+        return TruncatedNormal(0.0, variance ** 0.5 / 0.87962566103423978)(shape, rng)
+
+
+def _scaling(name: str, scale: float, mode: str, distribution: str, doc: str) -> type[Initializer]:
+    """Keras's named forms of VarianceScaling; their config holds the seed alone."""
+    def call(self, shape, rng):
+        return VarianceScaling(scale, mode, distribution)(shape, rng)
+
+    body = {"__annotations__": {"seed": int | None}, "seed": None, "__call__": call,
+            "__doc__": doc, "__module__": __name__}
+    return dataclass(frozen=True)(type(name, (Initializer,), body))
+
+
+GlorotUniform = _scaling("GlorotUniform", 1, "fan_avg", "uniform", "Glorot & Bengio 2010.")
+GlorotNormal = _scaling("GlorotNormal", 1, "fan_avg", "truncated_normal", "Glorot & Bengio 2010.")
+HeUniform = _scaling("HeUniform", 2, "fan_in", "uniform", "He et al. 2015.")
+HeNormal = _scaling("HeNormal", 2, "fan_in", "truncated_normal", "He et al. 2015.")
+LecunUniform = _scaling("LecunUniform", 1, "fan_in", "uniform", "LeCun et al. 1998.")
+LecunNormal = _scaling("LecunNormal", 1, "fan_in", "truncated_normal", "LeCun et al. 1998.")
+
+INITIALIZERS = [Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal,
+                VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
+                LecunNormal]

@@ -1,0 +1,225 @@
+"""Input, Dense, Activation, Dropout, Rescaling, Flatten and Reshape, as in Keras."""
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import ConfigError, lookup
+from mrdl.initializers import INITIALIZERS
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
+from mrdl.regularizers import REGULARIZERS
+
+ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax")
+# bytes of gradient that are computed, then applied, while they are still in the second cache
+BLOCK = 1 << 18
+
+
+def activation(name: str | dict | None) -> str:
+    """Keras's name of an activation; ConfigError with the names there are."""
+    if isinstance(name, dict):
+        name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
+    if name is None:
+        return "linear"
+    if name not in ACTIVATIONS:
+        raise ConfigError(f"unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")
+    return name
+
+
+@dataclass(frozen=True)
+class Input(Layer):
+    """The shape of one example; Keras calls it InputLayer in its JSON."""
+    shape: Shape = ()
+
+    def __post_init__(self):
+        shape = (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
+        if not all(isinstance(d, int) and d > 0 for d in shape):
+            raise ConfigError(f"Input: the shape {shape} must be positive numbers")
+        object.__setattr__(self, "shape", shape)
+
+
+class DenseOperation(Operation):
+    def __init__(self, layer: "Dense", b: Binding):
+        super().__init__(layer, b)
+        self.kind = "linear" if b.linear else layer.activation
+        self.w = b.w["kernel"]
+        self.bias = b.w.get("bias", np.zeros(layer.units, self.w.dtype))
+        b.y.relu = self.kind == "relu"
+        b.x.masked = b.x.relu and not b.first       # our product with the weights does it
+        self.act = getattr(b.k, self.kind + "_forward", None) if self.kind != "relu" else None
+        self.slope = getattr(b.k, self.kind + "_backward", None)
+
+    def forward(self):
+        y = self.b.y.value
+        self.b.k.dense_forward(self.w, self.bias, self.b.x.value, y, self.kind == "relu")
+        if self.act:
+            self.act(y, y)
+
+    def backward(self, batch):
+        b = self.b
+        if self.slope and not b.y.masked:
+            self.slope(b.y.value, b.y.grad, b.y.grad)
+        b.x.rows()
+        if not b.first:
+            b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
+
+    def gradients(self, place):
+        b, (O, I) = self.b, self.w.shape                        # noqa: E741
+        rows, grad = b.x.storage, b.y.grad
+        step = max(1, BLOCK // (I * self.w.itemsize))
+        for o in range(0, O, step):
+            dy, start = grad[o:o + step], b.offsets["kernel"] + o * I
+            g = place(start, start + len(dy) * I).reshape(len(dy), I)
+            yield (start, start + g.size,
+                   lambda batch, dy=dy, g=g: b.k.dense_gradient(dy, rows, batch, g))
+        if "bias" in b.w:
+            start = b.offsets["bias"]
+            g = place(start, start + O)
+            yield start, start + O, lambda batch: b.k.bias_gradient(grad, g)
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """y[O] = activation(x[I] . kernel[I, O] + bias[O])."""
+    operation: ClassVar[type[Operation]] = DenseOperation
+    units: int
+    activation: str | None = None
+    use_bias: bool = True
+    kernel_initializer: object = "glorot_uniform"
+    bias_initializer: object = "zeros"
+    kernel_regularizer: object = None
+    bias_regularizer: object = None
+    name: str | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.units, int) or isinstance(self.units, bool) or self.units < 1:
+            raise ConfigError(f"Dense: units={self.units!r} must be a positive number")
+        object.__setattr__(self, "activation", activation(self.activation))
+        for part in ("kernel", "bias"):
+            for kind, table in (("initializer", INITIALIZERS), ("regularizer", REGULARIZERS)):
+                key = f"{part}_{kind}"
+                object.__setattr__(self, key, lookup(getattr(self, key), table, kind))
+
+    def output(self, shape):
+        if len(shape) != 1:
+            raise ConfigError(f"Dense: its input has the shape {shape}; put Flatten() before it")
+        return (self.units,)
+
+    def weights(self, shape):
+        kernel = Weight("kernel", (self.units, *shape), (*shape, self.units),
+                        self.kernel_initializer, self.kernel_regularizer, transposed=True)
+        bias = Weight("bias", (self.units,), (self.units,), self.bias_initializer,
+                      self.bias_regularizer)
+        return [kernel, bias] if self.use_bias else [kernel]
+
+
+class ActivationOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.kind = "linear" if b.linear else layer.activation
+
+    def forward(self):
+        if self.kind == "linear":
+            self.b.y.value[:] = self.b.x.value
+        else:
+            getattr(self.b.k, self.kind + "_forward")(self.b.x.value, self.b.y.value)
+
+    def backward(self, batch):
+        if self.kind == "linear":
+            self.b.x.grad[:] = self.b.y.grad
+        else:
+            getattr(self.b.k, self.kind + "_backward")(self.b.y.value, self.b.y.grad, self.b.x.grad)
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """y = activation(x); softmax runs over the features."""
+    operation: ClassVar[type[Operation]] = ActivationOperation
+    activation: str
+    name: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "activation", activation(self.activation))
+
+    def output(self, shape):
+        if self.activation == "softmax" and len(shape) != 1:
+            raise ConfigError(f"softmax: its input has the shape {shape}; put Flatten() before it")
+        return shape
+
+
+class DropoutOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.mask = np.ones_like(b.x.value)
+
+    def forward(self):
+        if self.b.training:
+            draws = self.b.draws
+            self.b.k.dropout_mask(self.mask, draws.key, self.b.index, draws.minibatch,
+                                  self.layer.rate)
+            self.b.k.multiply(self.b.x.value, self.mask, self.b.y.value)
+        else:
+            self.b.y.value[:] = self.b.x.value
+
+    def backward(self, batch):
+        self.b.k.multiply(self.b.y.grad, self.mask, self.b.x.grad)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate)."""
+    operation: ClassVar[type[Operation]] = DropoutOperation
+    rate: float
+    seed: int | None = None
+    name: str | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.rate < 1:
+            raise ConfigError(f"Dropout: rate={self.rate!r} must be at least 0 and below 1")
+
+
+class RescalingOperation(Operation):
+    def forward(self):
+        b, layer = self.b, self.layer
+        np.multiply(b.x.value, b.x.value.dtype.type(layer.scale), out=b.y.value)
+        b.y.value += b.x.value.dtype.type(layer.offset)
+
+    def backward(self, batch):
+        np.multiply(self.b.y.grad, self.b.x.grad.dtype.type(self.layer.scale), out=self.b.x.grad)
+
+
+@dataclass(frozen=True)
+class Rescaling(Layer):
+    """y = x * scale + offset."""
+    operation: ClassVar[type[Operation]] = RescalingOperation
+    scale: float
+    offset: float = 0.0
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """All features of an example in one row."""
+    name: str | None = None
+
+    def output(self, shape):
+        return (math.prod(shape),)
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """The features of an example under another shape; one -1 is worked out."""
+    target_shape: Shape
+    name: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "target_shape", tuple(self.target_shape))
+
+    def output(self, shape):
+        size, target = math.prod(shape), self.target_shape
+        if target.count(-1) == 1:
+            known = math.prod(d for d in target if d != -1)
+            target = tuple(size // known if d == -1 else d for d in target) if known else target
+        if math.prod(target) != size or min(target, default=1) < 1:
+            raise ConfigError(f"Reshape: {size} features do not fit {self.target_shape}")
+        return target

@@ -1,0 +1,124 @@
+"""What every layer is: a frozen description, and the operation it becomes when bound to buffers."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import ConfigError, Configured
+from mrdl.kernels import LANES
+
+Shape = tuple[int, ...]
+
+
+def pad(n: int) -> int:
+    """n up to the next multiple of the lanes."""
+    return -(-n // LANES) * LANES
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One trainable tensor: `shape` in the flat vector, `keras` as the user sees it."""
+    name: str
+    shape: Shape
+    keras: Shape
+    initializer: Callable
+    regularizer: object = None
+    transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def to_keras(self, flat: np.ndarray) -> np.ndarray:
+        array = flat.reshape(self.shape)
+        return np.ascontiguousarray(array.T if self.transposed else array).reshape(self.keras)
+
+    def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
+        out.reshape(self.shape)[:] = array.T if self.transposed else array
+
+
+class Tensor:
+    """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked."""
+
+    def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype, training: bool):
+        self.k = k
+        self.value = np.zeros((features, N), dtype)
+        self.grad = np.zeros((features, N), dtype) if training else None
+        self._rows: np.ndarray | None = None
+        self.fresh = False              # are the rows those of this minibatch?
+        self.relu = False               # value is some layer's max(0, .)
+        self.masked = False             # whoever fills grad has put its zeros in already
+
+    @property
+    def storage(self) -> np.ndarray:
+        if self._rows is None:
+            features, N = self.value.shape
+            self._rows = np.zeros((N, pad(features)), self.value.dtype)
+        return self._rows
+
+    def rows(self) -> np.ndarray:
+        """value batch-major, [N, F padded]; turned once a minibatch."""
+        if not self.fresh:
+            self.k.transpose(self.value, self.storage)
+            self.fresh = True
+        return self._rows
+
+
+class Draws:
+    """Which random numbers this minibatch takes: the key of (seed, epoch, shard), and its number."""
+    key = 0
+    minibatch = 0
+
+
+@dataclass
+class Binding:
+    """What a layer is bound to: kernels, its weights' views, and the tensors before and after it."""
+    k: SimpleNamespace
+    x: Tensor
+    y: Tensor
+    w: dict[str, np.ndarray]
+    offsets: dict[str, int]
+    index: int                          # number of the layer: its random stream
+    training: bool
+    linear: bool = False                # leave the output activation to the loss
+    first: bool = False                 # nobody needs the gradient of x
+    draws: "Draws | None" = None
+
+
+# place(start, stop) -> where the gradient of that range of the flat vector goes
+Place = Callable[[int, int], np.ndarray]
+# start, stop, fill(batch): writes that range's gradient to its place
+Piece = tuple[int, int, Callable[[int], None]]
+
+
+class Operation:
+    """A layer at work: forward and backward on fixed buffers. The defaults suit a view of x."""
+
+    def __init__(self, layer: "Layer", b: Binding):
+        self.layer, self.b = layer, b
+
+    def forward(self) -> None:
+        raise ConfigError(f"{type(self.layer).__name__} computes nothing")
+
+    def backward(self, batch: int) -> None:
+        raise ConfigError(f"{type(self.layer).__name__} has no gradient")
+
+    def gradients(self, place: Place) -> Iterator[Piece]:
+        """The pieces of this layer's gradient, each to be filled after `backward`."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class Layer(Configured):
+    """A description without arrays; `operation` is the class that does its work."""
+    keras_module: ClassVar[str] = "keras.layers"
+    operation: ClassVar[type[Operation] | None] = None      # None: y is x under another shape
+
+    def output(self, shape: Shape) -> Shape:
+        """The shape of y without the batch; ConfigError where x does not fit."""
+        return shape
+
+    def weights(self, shape: Shape) -> list[Weight]:
+        return []

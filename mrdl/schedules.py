@@ -1,0 +1,120 @@
+"""Learning rates that follow the real number of updates: Keras's schedules, step -> rate."""
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mrdl.config import ConfigError, Configured
+
+
+@dataclass(frozen=True)
+class Schedule(Configured):
+    keras_module: ClassVar[str] = "keras.optimizers.schedules"
+
+    def __call__(self, step: int) -> float:
+        raise ConfigError(f"{type(self).__name__} has no rate")
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """initial_learning_rate * decay_rate ^ (step / decay_steps)."""
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, step):
+        power = step / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate ** (
+            math.floor(power) if self.staircase else power)
+
+
+@dataclass(frozen=True)
+class InverseTimeDecay(Schedule):
+    """initial_learning_rate / (1 + decay_rate * step / decay_steps)."""
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, step):
+        time = step / self.decay_steps
+        return self.initial_learning_rate / (
+            1 + self.decay_rate * (math.floor(time) if self.staircase else time))
+
+
+@dataclass(frozen=True)
+class PiecewiseConstantDecay(Schedule):
+    """values[i] up to and including boundaries[i], the last value beyond."""
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "boundaries", tuple(self.boundaries))
+        object.__setattr__(self, "values", tuple(self.values))
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ConfigError("PiecewiseConstantDecay: needs one value more than boundaries")
+
+    def __call__(self, step):
+        return self.values[sum(step > b for b in self.boundaries)]
+
+
+@dataclass(frozen=True)
+class PolynomialDecay(Schedule):
+    """(initial - end) * (1 - step / decay_steps) ^ power + end."""
+    initial_learning_rate: float
+    decay_steps: int
+    end_learning_rate: float = 0.0001
+    power: float = 1.0
+    cycle: bool = False
+
+    def __call__(self, step):
+        steps = self.decay_steps
+        if self.cycle:
+            steps *= max(1, math.ceil(step / steps))
+        done = min(step, steps) / steps
+        return (self.initial_learning_rate - self.end_learning_rate) * (1 - done) ** self.power \
+            + self.end_learning_rate
+
+
+@dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """Linear warm-up, then half a cosine down to alpha times the rate (Loshchilov & Hutter 2017)."""
+    initial_learning_rate: float
+    decay_steps: int
+    alpha: float = 0.0
+    warmup_target: float | None = None
+    warmup_steps: int = 0
+
+    def __call__(self, step):
+        top = self.initial_learning_rate
+        if self.warmup_target is not None:
+            if step < self.warmup_steps:
+                return top + (self.warmup_target - top) * step / self.warmup_steps
+            top, step = self.warmup_target, step - self.warmup_steps
+        cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
+        return top * ((1 - self.alpha) * cosine + self.alpha)
+
+
+@dataclass(frozen=True)
+class CosineDecayRestarts(Schedule):
+    """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR)."""
+    initial_learning_rate: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+
+    def __call__(self, step):
+        done, period = step / self.first_decay_steps, 0
+        if self.t_mul == 1:
+            period, done = math.floor(done), done - math.floor(done)
+        else:
+            period = math.floor(math.log(1 - done * (1 - self.t_mul)) / math.log(self.t_mul))
+            begun = (1 - self.t_mul ** period) / (1 - self.t_mul)
+            done = (done - begun) / self.t_mul ** period
+        cosine = 0.5 * self.m_mul ** period * (1 + math.cos(math.pi * done))
+        return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
+
+
+SCHEDULES = [ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
+             CosineDecay, CosineDecayRestarts]
