@@ -1,0 +1,34 @@
+"""Raw input in; shard r out of reducer r, and the facts about all rows out of the last one."""
+import os
+
+from mrdl.records import Plan, Rows, merged_facts, shard_lines
+from mrdl.streaming import Job, protocol
+
+
+class Prepare(Job):
+    """Parse, shuffle by hash, pack. Key: the shard's; value: hash TAB row."""
+    INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+    INTERNAL_PROTOCOL = protocol.BytesProtocol
+    SORT_VALUES = True
+
+    def configure_args(self):
+        super().configure_args()
+        self.add_file_arg("--plan", help="what mrdl.records.Plan.dump wrote")
+
+    def map_pairs(self, pairs, step_num=0):
+        file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
+        start = int(os.environ.get("mapreduce_map_input_start", "0"))
+        rows = Rows(Plan.load(self.options.plan), file, start)
+        yield from rows.pairs(line for _, line in pairs)
+
+    def reducer(self, key, values):
+        plan = Plan.load(self.options.plan)
+        shard = plan.keys.index(key.decode())
+        if shard == plan.shards:
+            yield None, merged_facts(values)
+        else:
+            yield from ((None, line) for line in shard_lines(plan, shard, values))
+
+
+if __name__ == "__main__":
+    Prepare.run()

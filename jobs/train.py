@@ -1,0 +1,31 @@
+"""One round: a shard's blocks in, one partial per chunk and worker through the shuffle, means out."""
+from mrdl import partial, worker
+from mrdl.streaming import Job, protocol
+
+
+class TrainRound(Job):
+    """Map: train on the split, or score it. Reduce: the weighted mean of a chunk."""
+    INPUT_PROTOCOL = protocol.BytesValueProtocol
+    SORT_VALUES = True                  # by chunk, then by worker
+
+    def configure_args(self):
+        super().configure_args()
+        self.add_file_arg("--state", help="the state that the round begins with")
+        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+        self.add_passthru_arg("--dtype", default="float32", help="of the state's vector")
+
+    def internal_protocol(self):
+        return partial.PartialProtocol(self.options.dtype)
+
+    output_protocol = internal_protocol
+
+    def map_pairs(self, pairs, step_num=0):
+        lines = (line for _, line in pairs)
+        yield from worker.work(lines, self.options.state, self.options.plan)
+
+    def reducer(self, chunk, partials):
+        yield from partial.merge(chunk, partials)
+
+
+if __name__ == "__main__":
+    TrainRound.run()

@@ -1,0 +1,130 @@
+"""ParameterAveraging: train a model on a prepared dataset by averaged rounds, from Python."""
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from mrdl import dataset
+from mrdl.cluster import Cluster
+from mrdl.config import ConfigError
+from mrdl.driver import Driver, Options
+from mrdl.exchange import PlainExchange
+from mrdl.layers import Input
+from mrdl.model import Sequential, model_from_json
+from mrdl.run import Run, RunError, digest
+
+
+@dataclass
+class Result:
+    """A finished run: its model, why it ended, and history[metric][round - 1]."""
+    model: Sequential
+    reason: str
+    rounds: int
+    best: int
+    metrics: dict[str, float]
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class ParameterAveraging(Options):
+    """DL4J's ParameterAveragingTrainingMaster for mrjob: W workers train copies of the model on a
+    shard each; their weights and updater state are averaged every `averaging_frequency` minibatches
+    (None: once a shard), weighted by examples.
+
+    `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR."""
+    epochs: int | None = None
+    rounds: int | None = None
+    runner: str = "local"
+    cores: int | None = None
+
+    def options(self) -> Options:
+        values = {f.name: getattr(self, f.name) for f in fields(Options)}
+        rules = [values["until"]] if values["until"] else []
+        rules += [f"{name} {getattr(self, name)}" for name in ("epochs", "rounds")
+                  if getattr(self, name) is not None]
+        values["until"] = ", ".join(rules) or None
+        if values["class_weight"]:
+            values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}
+        return Options(**values).check()
+
+    def fit(self, model: Sequential, data: str, validation: str | None = None, *, run: str,
+            told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
+        """Trains `model` on the dataset `data` into the run directory `run`, resuming what is there.
+
+        `validation`: another dataset, scored whole; default: the shards held out by prepare.
+        The model's weights are the best state's afterwards."""
+        options, place, model = self.options(), Run(run), model.compiled()
+        train = dataset.load(data)
+        held = _held_out(train, validation)
+        fitted(model, train)
+        for other, _ in held:
+            if other.shape != train.shape:
+                raise ConfigError(f"{other.url} has examples of shape {other.shape}, "
+                                  f"{train.url} of {train.shape}")
+        given = model.weights is not None
+        model.build(seed=options.seed)
+        place.begin({"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
+                     "validation": None if validation is None else
+                     {"url": held[0][0].url, "uid": held[0][0].uid},
+                     "spec": model.to_json(),
+                     "weights": digest(model.weights.tobytes()) if given else None,
+                     "runner": self.runner})
+        return drive(place, options, model, train, held, self.runner, self.cores, told)
+
+
+def resume(run: str, runner: str | None = None, cores: int | None = None,
+           told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
+    """Goes on with a run from its last commit; RunError where there is nothing to go on with."""
+    place = Run(run)
+    found = place.options()
+    model = model_from_json(found["spec"])
+    options = Options(**found["options"])
+    train = dataset.load(found["data"]["url"])
+    held = _held_out(train, found["validation"] and found["validation"]["url"])
+    for name, then, now in (("data", found["data"], train),
+                            ("validation", found["validation"], held[0][0] if held else None)):
+        if then and then["uid"] != now.uid:
+            raise RunError(f"{then['url']} is not the {name} that {run} was begun with")
+    if found["weights"] and not place.rounds():
+        raise RunError(f"{run} has not committed its first weights yet: start it again with the "
+                       "command that began it")
+    model.build(seed=options.seed)
+    return drive(place, options, model, train, held, runner or found["runner"], cores, told)
+
+
+def drive(place, options, model, train, held, runner, cores, told) -> Result:
+    with Cluster(runner, cores=cores) as cluster:
+        driver = Driver(place, options, model, train, held, PlainExchange(cluster),
+                        told or (lambda event, facts: None))
+        done = driver.train()
+    model.load_weights(place.store.read("model.safetensors"))
+    history: dict[str, list] = {}
+    for line in place.history():
+        for key, value in line.items():
+            if isinstance(value, float) and key not in ("elapsed", "progress"):
+                history.setdefault(key, []).append(value)
+    return Result(model, done["reason"], done["rounds"], done["best"], done["metrics"], history)
+
+
+def _held_out(train: dataset.Dataset, validation: str | None) -> list:
+    if validation is None:
+        return [(train, shard) for shard in train.validation() if shard.n]
+    other = dataset.load(validation)
+    return [(other, shard) for shard in other.shards if shard.n]
+
+
+def fitted(model: Sequential, data: dataset.Dataset) -> None:
+    """ConfigError where the spec does not fit the data; called before the first job."""
+    if data.target is None:
+        raise ConfigError(f"{data.url} has no labels: prepare it with --label")
+    if model.input_shape is None:
+        model.input_shape = Input(data.shape).shape
+    if model.input_shape != tuple(data.shape):
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
+                          f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
+    model.loss.check(model.output_shape, data.target.shape)
+    if model.loss.sparse:
+        units = model.output_shape[-1]
+        if data.target.classes is None or data.target.classes > units:
+            raise ConfigError(f"the model tells {units} classes apart, the labels of {data.url} "
+                              f"go from {data.target.low:g} to {data.target.high:g}"
+                              + ("" if data.target.classes else " and are not class numbers"))

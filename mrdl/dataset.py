@@ -1,0 +1,219 @@
+"""Raw inputs in, a dataset out: a folder of shards, and data.json that makes it one."""
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+
+from mrdl.cluster import Cluster, spread
+from mrdl.jobs.prepare import Prepare
+from mrdl.records import Plan
+from mrdl.schema import Schema, sniff
+from mrdl.sources import DataError, expand, is_folder, place, size
+from mrdl.storage import Storage
+
+__all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
+
+DESCRIPTION, BEGUN = "data.json", "_preparing"
+SHARD = 64 << 20                # bytes of input that make a shard
+RANGE = 16 << 20                # bytes of arrays that make a mapper
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of blocks: one mapper's input."""
+    index: int
+    name: str
+    path: str
+    n: int
+    role: str                   # train | validation
+
+
+@dataclass(frozen=True)
+class Target:
+    """What y is like."""
+    shape: tuple                # of one row's
+    classes: int | None         # K where every y is one of 0..K-1
+    low: float | None = None    # of a y with one number
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What data.json says, and where it was read."""
+    url: str
+    uid: str
+    shards: list[Shard]
+    shape: tuple                # of x, for one row
+    target: Target | None       # None: there is no y
+    weighted: bool              # blocks have "w"
+    columns: list[str]          # of x, where the input had columns
+    dtype: str
+    seed: int
+    bad: dict = field(default_factory=dict)     # count, of, reasons, samples
+
+    def train(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.role == "train"]
+
+    def validation(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.role == "validation"]
+
+
+def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None = None,
+            weight: str | None = None, shards: int | None = None, hold_out: float = 0.0,
+            seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
+            classes: int | None = None,
+            on_task: Callable[[str, int, int], None] | None = None) -> Dataset:
+    """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
+
+    Equal rows fall into one shard; about `hold_out` of the rows make validation shards. Up to
+    `max_bad` of the records may be bad; else DataError shows some, and `data` is not made."""
+    store = Storage(data)
+    _check(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
+    _check(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+    _check(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
+    _check(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
+    _check(0 <= seed < 2**64, f"seed {seed}: must be at least 0 and below 2**64")
+    _check(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
+    _vacant(data, store)
+    schema = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs),
+                   label, weight)
+    _check(classes is None or schema.target == [], "classes: there is no column of labels for "
+           "them; name it with label")
+    plan = _planned(schema, shards, hold_out, seed, dtype, classes)
+    with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
+        path = os.path.join(folder, "plan.json")
+        plan.dump(path)
+        tasks = schema.files if schema.kind == "text" else _manifests(plan, folder)
+        with cluster.run(Prepare, tasks, ["--plan", path], reducers=len(plan.keys),
+                         split=schema.kind == "text", name=f"mrdl prepare {data}",
+                         on_task=on_task) as output:
+            facts = json.loads(next(iter(output.lines(plan.shards))))
+            bad = _tolerated(facts, max_bad)
+            _commit(store, output, _description(plan, facts, bad, classes))
+    return load(data)
+
+
+def load(url: str) -> Dataset:
+    """The dataset in a folder; DataError where there is none, or not all of it."""
+    store = Storage(url)
+    if not store.exists(DESCRIPTION):
+        raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
+                        f"mrdl prepare INPUT.. {url}")
+    try:
+        found = json.loads(store.read(DESCRIPTION))
+        if found.pop("format") != FORMAT:
+            raise DataError(f"{url}: a dataset of another version of mrdl; prepare it again")
+        target = found.pop("target")
+        target = target and Target(**{**target, "shape": tuple(target["shape"])})
+        shards = [Shard(index, shard["name"], store.path(shard["name"]), shard["n"],
+                        shard["role"]) for index, shard in enumerate(found.pop("shards"))]
+        made = Dataset(url=store.url, target=target, shards=shards,
+                       **{**found, "shape": tuple(found["shape"])})
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError,
+            json.JSONDecodeError) as error:
+        raise DataError(f"{url}: {DESCRIPTION} is damaged ({error!r}); prepare it again") from None
+    for shard in shards:
+        if not store.exists(shard.name):
+            raise DataError(f"{url}: {shard.name} is missing; prepare the dataset again")
+    return made
+
+
+def _check(fine: bool, message: str) -> None:
+    if not fine:
+        raise DataError(message)
+
+
+def _vacant(data: str, store: Storage) -> None:
+    """Only the leftovers of a prepare that died are cleared away."""
+    folder, name = place(store.url)
+    _check(not folder.exists(name) or is_folder(data), f"{data}: exists and is a file")
+    names = store.list()
+    _check(DESCRIPTION not in names, f"{data}: there is a dataset already; remove it, or "
+           "choose another folder")
+    _check(not names or BEGUN in names, f"{data}: exists and is not empty")
+    _clear(store)
+
+
+def _clear(store: Storage) -> None:
+    for name in [*store.list("part-*"), BEGUN]:
+        store.remove(name)
+
+
+def _planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
+             classes: int | None) -> Plan:
+    files = [path for file in schema.files for path in (file if isinstance(file, list) else [file])
+             if path]
+    sizes = {path: size(path) for path in files}
+    train = shards or max(2, round(sum(sizes.values()) / SHARD))
+    validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
+    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, schema.x,
+               sorted((place(path)[1], sizes[path]) for path in files)]
+    uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
+    total = train + validation + 1
+    keys = spread([f"{index:05d}" for index in range(total)], total, sort_values=True)
+    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes)
+
+
+def _manifests(plan: Plan, folder: str) -> list[str]:
+    """Files of one line, a range of rows of some input each: file TAB start TAB stop."""
+    found = []
+    for index, count in enumerate(plan.schema.counts):
+        with plan.schema.arrays(index) as arrays:
+            step = max(1, RANGE // sum(array.stride for array in arrays.values()))
+        for start in range(0, count, step):
+            found.append(os.path.join(folder, f"rows-{len(found):06d}"))
+            with open(found[-1], "w", encoding="ascii") as file:
+                file.write(f"{index}\t{start}\t{min(start + step, count)}\n")
+    return found
+
+
+def _tolerated(facts: dict, max_bad: float) -> dict:
+    """What data.json says of bad records, unless they are too many."""
+    count = sum(facts["bad"].values())
+    total = count + sum(facts["rows"])
+    _check(total > 0, "no rows in the inputs")
+    reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
+    if count > max_bad * total or count == total:
+        head = (f"{count} of {total} records are bad ({100 * count / total:.3g} %; allowed: "
+                f"{100 * max_bad:.3g} %): {reasons}")
+        raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
+    return {"count": count, "of": total, "reasons": facts["bad"], "samples": facts["samples"]}
+
+
+def shown(sample: dict) -> str:
+    """A bad record, for the user."""
+    return "{file}, byte {offset}: {reason}: {text!r}".format(**sample)
+
+
+def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dict:
+    schema, target = plan.schema, None
+    if schema.target is not None:
+        low, high, whole = facts["labels"] or (None, None, False)
+        if classes is None and not schema.target and whole and low >= 0:
+            classes = max(2, int(high) + 1)
+        target = asdict(Target(tuple(schema.target), classes, low, high))
+    train = plan.shards - plan.validation
+    return {"format": FORMAT, "uid": plan.dataset, "seed": plan.seed, "dtype": plan.dtype,
+            "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
+            "columns": [c for c in schema.columns if c not in (schema.label, schema.weight)]
+            if schema.kind == "text" else [], "bad": bad,
+            "shards": [{"name": f"part-{index:05d}", "n": n,
+                        "role": "train" if index < train else "validation"}
+                       for index, n in enumerate(facts["rows"])]}
+
+
+def _commit(store: Storage, output, description: dict) -> None:
+    """Puts the shards in their place, and the description last: it makes them a dataset."""
+    _check(store.create(BEGUN, b""), f"{store.url}: another prepare writes there just now")
+    try:
+        for index, shard in enumerate(description["shards"]):
+            output.move(index, store.path(shard["name"]))
+        made = store.create(DESCRIPTION, json.dumps(description, indent=1).encode() + b"\n")
+    except BaseException:
+        _clear(store)
+        raise
+    store.remove(BEGUN)
+    _check(made, f"{store.url}: another prepare was first")

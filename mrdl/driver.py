@@ -1,0 +1,311 @@
+"""The loop of a run: plan a round, run it, check it, commit it; stop, roll back or resume as the history says."""
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mrdl import metrics, partial, plan, stopping
+from mrdl.dataset import Dataset, Shard
+from mrdl.exchange import Exchange, Merged, RoundError
+from mrdl.lease import Lease, LeaseLost
+from mrdl.model import Sequential
+from mrdl.run import Run, RunError
+from mrdl.state import State, profile
+
+SCORING = 0.2                   # at most this share of the training's cost goes into scoring
+FORWARD = 1 / 3                 # of a training step's cost
+
+
+class WorkerFailed(RoundError):
+    """A worker's own exception, with its traceback and the shard and block it was reading."""
+
+
+@dataclass
+class Options:
+    """How a run trains. All of it decides bits but `until` and `keep_rounds`, which decide when it ends."""
+    workers: int = 2
+    batch_size: int = 32
+    averaging_frequency: int | None = None
+    seed: int = 0
+    save_updater: bool = True
+    class_weight: dict[str, float] | None = None
+    validation_freq: int | None = None
+    keep_rounds: int = 3
+    retries: int = 3
+    until: str | None = None
+
+    def check(self) -> "Options":
+        for key in ("workers", "batch_size", "keep_rounds"):
+            if getattr(self, key) < 1:
+                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
+        for key in ("averaging_frequency", "validation_freq"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
+        if not 0 <= self.seed < 1 << 63:
+            raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
+        return self
+
+
+@dataclass
+class Driver:
+    """Works on one run until its rules end it. `told` hears of every event, for the progress."""
+    run: Run
+    options: Options
+    model: Sequential
+    data: Dataset
+    validation: list[tuple[Dataset, Shard]]
+    exchange: Exchange
+    told: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
+    history: stopping.History = field(default_factory=list)
+
+    def __post_init__(self):
+        options = self.options
+        self.spec = self.model.to_json()
+        self.shards = self.data.train()
+        self.total = sum(s.n for s in self.shards)
+        if not self.total:
+            raise RunError(f"{self.data.url} has no rows to train on")
+        self.rules = (stopping.parse(options.until) if options.until
+                      else stopping.default(bool(self.validation)))
+        known = {"loss", *self.model.named_metrics()}
+        for rule in self.rules:
+            if rule.watched and rule.watched.removeprefix("val_") not in known:
+                raise RunError(f"--until: there is no metric {rule.watched}; the model has "
+                               f"{', '.join(sorted(known))}")
+            if rule.scored and not self.validation:
+                raise RunError(f"--until: {rule.watched} needs held-out data: prepare with "
+                               "--hold-out 0.1, or give --validation DATA")
+        self.monitor = next((r.metric for r in self.rules if isinstance(r, stopping.Patience)), None)
+        self.vectors = self.model.optimizer.slots + 1
+        self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
+        self.frequency = self._validation_freq()
+
+    # -- the loop
+
+    def train(self) -> dict[str, Any]:
+        """Runs to the end, from wherever the run stands; returns what finished.json says."""
+        with Lease(self.run.store) as self.lease:
+            state = self._resume()
+            if done := self.run.finished():
+                return done
+            while not (reason := self._reason(state.round, scored=False)):
+                new, record, score = self._round(state)
+                if score:
+                    self._scored(state.round, score)
+                    reason = self._reason(state.round, scored=True)
+                    if reason:                  # decided by the score of the state before this round
+                        break
+                if new is None:
+                    reason = record["reason"]
+                    break
+                self._commit(new, record, score)
+                state = new
+            return self._finish(state, reason)
+
+    def _resume(self) -> State:
+        records = self.run.records()
+        if not records:
+            vector = np.zeros(len(self.model.weights) * self.vectors, self.model.dtype)
+            vector[:len(self.model.weights)] = self.model.weights
+            state = State(vector, len(self.model.weights))
+            self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
+            return state
+        self.history = []
+        for record in records:
+            self.history.append({k: v for k, v in record.items() if k != "score"})
+            if record.get("score"):
+                self._scored(record["round"] - 1, record["score"])
+        state = self.run.state(len(records) - 1)
+        if state.profile != profile():
+            raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
+                           "the same bits cannot be promised, so it is not resumed")
+        self.told("resumed", {"round": state.round})
+        return state
+
+    def _reason(self, r: int, scored: bool) -> str | None:
+        reasons = (rule.reason(self.history, r) for rule in self.rules
+                   if r and rule.scored == scored)
+        return next(filter(None, reasons), None)
+
+    def _scored(self, r: int, score: dict[str, float]) -> None:
+        self.history[r].update(score)
+
+    def _validation_freq(self) -> int:
+        """Rounds from one scoring to the next: what was asked, or so that it costs a fifth at most."""
+        if self.options.validation_freq:
+            return self.options.validation_freq
+        held = sum(shard.n for _, shard in self.validation)
+        group = plan.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
+        trained = sum(plan.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
+                      for s in group)
+        return max(1, -(-int(held * FORWARD) // max(1, int(trained * SCORING))))
+
+    def _round(self, state: State):
+        """One round from `state` -> (next state or None, its record, the score of `state` or None).
+
+        A round that is not finite is tried again from `state` at half the rate."""
+        rate, spent = state.rate_scale, 0.0
+        for retry in range(self.options.retries + 1):
+            began = time.perf_counter()
+            state.rate_scale = rate * 0.5 ** retry
+            asked, group, mappers = self._plan(state)
+            path = self.run.state_path(state.round)
+            if state.rate_scale != rate:        # the committed file holds the old rate
+                path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
+                self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
+            size = len(state.vector) if self.options.save_updater else state.parameters
+            merged = self.exchange.round(
+                f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size,
+                state.vector.dtype.name, reducers=min(self.options.workers, len(asked.keys) - 1),
+                on_task=lambda *task: self.told("task", {"round": asked.round, "task": task}))
+            self.run.store.remove(f"retry-{state.round:06d}.safetensors")
+            score, sums, times = self._checked(merged, asked, group, state)
+            new, record = self._next(state, asked, group, merged, sums)
+            spent += time.perf_counter() - began
+            if np.isfinite(new.vector).all() and np.isfinite(record["loss"]):
+                record |= {"seconds": times | {"round": spent}, "rollbacks": retry,
+                           "elapsed": self.history[-1]["elapsed"] + spent}
+                return new, record, score
+            self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2,
+                                   "left": self.options.retries - retry})
+        return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
+                                "rate too: lower the learning rate or scale the inputs"}, score
+
+    def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
+        o = self.options
+        group = plan.groups(self.shards, o.workers, o.seed, state.epoch)[state.group]
+        active = [(slot, s) for slot, s in enumerate(group)
+                  if plan.share(s, state.part, o.averaging_frequency, o.batch_size)]
+        due = state.round and state.round % self.frequency == 0
+        held = self.validation if due else []
+        size = len(state.vector) if o.save_updater else state.parameters
+        reducers = min(o.workers, len(partial.chunks(size)))
+        asked = plan.Plan(
+            self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
+            o.averaging_frequency, o.batch_size, o.seed, partial.chunk_keys(size, reducers),
+            {plan.name(self.data.uid, s.index): slot for slot, s in active},
+            [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight)
+        mappers = [[s.path] for _, s in active]
+        mappers += [[s.path for s in hand] for hand in plan.pack([s for _, s in held], o.workers)]
+        return asked, group, mappers
+
+    def _checked(self, merged: Merged, asked: plan.Plan, group: list[Shard], state: State):
+        """-> (score of `state`, training sums, seconds); RoundError where counts do not add up."""
+        for record in merged.records:
+            if "error" in record:
+                raise WorkerFailed(f"round {asked.round}: {record['where']}: {record['kind']}: "
+                                   f"{record['message']}\n{record['error']}")
+            if record["profile"] != profile():
+                raise RoundError(f"a worker computes with {record['profile']}, the driver with "
+                                 f"{profile()}: the same bits cannot be promised")
+        o, sums, score, n = self.options, {}, {}, 0
+        trained = [r for r in merged.records if "shard" in r]
+        for record in trained:
+            shard = self.owner[record["shard"]]
+            due = plan.share(shard, state.part, o.averaging_frequency, o.batch_size)
+            if (record["n"], record["present"]) != (due, shard.n):
+                raise RoundError(f"round {asked.round}: shard {record['shard']} trained "
+                                 f"{record['n']} of {record['present']} examples, not {due} of "
+                                 f"{shard.n}: examples were lost")
+            metrics.add(sums, record["sums"])
+            n += due
+        if sorted(r["shard"] for r in trained) != sorted(asked.train) or \
+                (merged.workers, merged.n) != (len(asked.train), n):
+            raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
+                             f"reported, {merged.workers} were averaged over {merged.n} examples")
+        scored = [r for r in merged.records if "scored" in r]
+        held = {plan.name(d.uid, s.index): s.n for d, s in self.validation}
+        for record in scored:
+            if record["n"] != held[record["scored"]]:
+                raise RoundError(f"round {asked.round}: {record['n']} of {held[record['scored']]} "
+                                 f"examples of {record['scored']} were scored")
+            metrics.add(score, record["sums"])
+        if len(scored) != sum(1 for name in asked.score if held[name]):
+            raise RoundError(f"round {asked.round}: {len(scored)} of {len(asked.score)} held-out "
+                             "shards were scored")
+        times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
+                 for phase in ("start", "read", "compute", "emit")}
+        return metrics.values(score, "val_"), sums, times
+
+    def _next(self, state: State, asked: plan.Plan, group: list[Shard], merged: Merged, sums):
+        """The state after the round, and its record but for the times."""
+        o = self.options
+        updates = max(r["updates"] for r in merged.records if "shard" in r)
+        vector = merged.vector
+        if not o.save_updater:
+            vector = np.zeros_like(state.vector)
+            vector[:state.parameters] = merged.vector
+        new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
+                    state.epoch, state.group, state.part + 1, state.rate_scale)
+        if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):
+            new.part, new.group = 0, new.group + 1
+            if new.group >= len(plan.groups(self.shards, o.workers, o.seed, state.epoch)):
+                new.group, new.epoch = 0, new.epoch + 1
+        if not o.save_updater:
+            new.iterations = 0
+        with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
+            moved = new.weights.astype("f8") - state.weights
+            change = float(np.linalg.norm(moved) / max(np.linalg.norm(state.weights), 1e-300))
+        examples = self.history[-1].get("examples", 0) + merged.n
+        return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums),
+                     "change": change, "examples": examples, "trained": merged.n,
+                     "present": sum(s.n for s in group), "workers": merged.workers,
+                     "updates": updates, "rate_scale": state.rate_scale,
+                     "epochs": new.epoch, "progress": examples / self.total}
+
+    def _commit(self, state: State, record: dict[str, Any], score: dict[str, float] | None) -> None:
+        self.lease.check()
+        if not self.run.commit(state, {**record, "score": score or None}):
+            raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
+        self.history.append(record)
+        self.run.write_history(self.history[1:])
+        keep = set(range(state.round - self.options.keep_rounds + 1, state.round + 1))
+        if self.monitor:
+            keep.add(stopping.best(self.history, self.monitor, state.round))
+        self.run.prune(keep)
+        left = min(rule.rounds_left(self.history, state.round) for rule in self.rules)
+        self.told("round", {**record, "score": score, "left": left, "total": self.total})
+
+    def _finish(self, state: State, reason: str) -> dict[str, Any]:
+        """Scores the last state, restores the best where a rule asked for it, writes the model."""
+        r = state.round
+        if self.validation and not any(k.startswith("val_") for k in self.history[r]):
+            self._scored(r, score(self.exchange, f"mrdl {self.run.url} score", self.run.state_path(r),
+                                  self.spec, self.validation, self.options.workers,
+                                  self.model.dtype.name))
+        best = stopping.best(self.history, self.monitor, r) if self.monitor else r
+        chosen = state if best == r else self.run.state(best)
+        self.model.weights[:] = chosen.weights
+        self.lease.check()
+        self.run.write_history(self.history[1:])
+        self.run.store.write("model.json", self.model.to_json(indent=2).encode())
+        self.run.store.write("model.safetensors", self.model.to_safetensors())
+        done = {"reason": reason, "rounds": r, "best": best, "monitor": self.monitor,
+                "finite": not reason.startswith("not finite"),
+                "metrics": {k: v for k, v in self.history[best].items()
+                            if k.removeprefix("val_") in {"loss", *self.model.named_metrics()}}}
+        self.told("finishing", {"history": self.history, "run": self.run})
+        self.run.finish(done)
+        self.told("finished", done)
+        return done
+
+
+def score(exchange: Exchange, name: str, state: str, spec: str, held: list[tuple[Dataset, Shard]],
+          workers: int, dtype: str) -> dict[str, float]:
+    """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
+    asked = plan.Plan(spec, 0, 0, 0, None, 1, 0, [partial.RECORD],
+                      score=[plan.name(d.uid, s.index) for d, s in held])
+    mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in held], workers)]
+    merged = exchange.round(name, state, asked, mappers, 0, dtype, reducers=1)
+    sums: metrics.Sums = {}
+    for record in merged.records:
+        if "error" in record:
+            raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
+                               f"{record['error']}")
+        metrics.add(sums, record["sums"])
+    counted = sum(r["n"] for r in merged.records)
+    if counted != sum(s.n for _, s in held):
+        raise RoundError(f"{counted} of {sum(s.n for _, s in held)} examples were scored")
+    return metrics.values(sums, "val_")

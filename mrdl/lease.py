@@ -1,0 +1,98 @@
+"""One driver a run: a lease with host, pid, token and heartbeat, by the storage's clock."""
+import json
+import os
+import secrets
+import socket
+import threading
+
+from mrdl.run import RunError
+from mrdl.storage import Storage
+
+EXPIRES = 30.0                          # seconds without a heartbeat
+BEAT = 5.0
+
+
+class LeaseLost(RunError):
+    """Another driver has taken the run over; this one must not write to it any more."""
+
+
+def started(pid: int) -> str | None:
+    """When a process of this host was started (pids come back); None if it is dead."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+class Lease:
+    """Held from `acquire` to `release`; `check` before every commit."""
+
+    name = "lease.json"
+
+    def __init__(self, store: Storage):
+        self.store, self.token = store, secrets.token_hex(16)
+        self.stop = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def _mine(self) -> bytes:
+        return json.dumps({"host": socket.gethostname(), "pid": os.getpid(),
+                           "started": started(os.getpid()), "token": self.token}).encode()
+
+    def _holder(self) -> dict:
+        try:
+            found = json.loads(self.store.read(self.name))
+            return found if isinstance(found, dict) else {}
+        except (OSError, ValueError):
+            return {}
+
+    def acquire(self) -> "Lease":
+        """RunError where a living driver has the run."""
+        while not self.store.create(self.name, self._mine()):
+            holder, beat = self._holder(), self.store.modified(self.name)
+            here = holder.get("host") == socket.gethostname()
+            dead = here and started(int(holder.get("pid", 0))) != holder.get("started")
+            age = 0.0 if beat is None else self.store.now() - beat
+            if beat is not None and not dead and age < EXPIRES:
+                raise RunError(
+                    f"{self.store.url}: another driver works on it (pid {holder.get('pid')} on "
+                    f"{holder.get('host')}, last seen {age:.0f} s ago); wait for it, or end it")
+            self._clear(holder.get("token"))
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+        return self
+
+    def _clear(self, dead: str | None) -> None:
+        """Moves the dead lease away; of several who try, one does, and nobody's living lease goes."""
+        moved = f"lease-{self.token}.dead"
+        if self.store.rename(self.name, moved):
+            data = self.store.read(moved)
+            if dead is not None and dead.encode() not in data:      # somebody was quicker than we
+                self.store.create(self.name, data)
+            self.store.remove(moved)
+
+    def _beat(self) -> None:
+        while not self.stop.wait(BEAT):
+            if self._holder().get("token") != self.token:
+                return                          # lost: `check` will say so
+            self.store.touch(self.name)
+
+    def check(self) -> None:
+        """LeaseLost where another driver has taken over while this one slept."""
+        if self._holder().get("token") != self.token:
+            raise LeaseLost(f"{self.store.url}: another driver has taken this run over; "
+                            "this one stops")
+
+    def release(self) -> None:
+        self.stop.set()
+        if self.thread:
+            self.thread.join()
+        if self._holder().get("token") == self.token:
+            self.store.remove(self.name)
+
+    def __enter__(self) -> "Lease":
+        return self.acquire()
+
+    def __exit__(self, *_) -> None:
+        self.release()

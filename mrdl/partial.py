@@ -1,0 +1,101 @@
+"""What a worker emits and what averaging means: (worker, n, values) of a chunk -> their weighted mean.
+
+A partial line is `chunk TAB worker TAB n TAB base64(values)`. Chunks are fixed ranges of the state's
+vector, the shuffle's keys; a chunk whose name starts with "record" carries JSON and is not averaged.
+"""
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mrdl import kernels
+from mrdl.cluster import spread
+
+CHUNK = 1 << 20                         # values a chunk
+RECORD = "record"
+
+
+class PartialError(ValueError):
+    """A damaged partial, or partials that do not belong together."""
+
+
+class Partial(NamedTuple):
+    """One worker's part of a chunk; after the merge, `worker` says how many were merged."""
+    worker: int
+    n: int
+    values: np.ndarray | dict
+
+
+class PartialProtocol:
+    """The line: worker and n zero-padded, so that bytes sort as numbers do."""
+
+    def __init__(self, dtype: str = "float32"):
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+
+    def write(self, chunk: str, partial: Partial) -> bytes:
+        data = json.dumps(partial.values).encode() if chunk.startswith(RECORD) else \
+            np.ascontiguousarray(partial.values, self.dtype)
+        return b"%s\t%06d\t%012d\t%s" % (chunk.encode(), partial.worker, partial.n,
+                                         base64.b64encode(data))
+
+    def read(self, line: bytes) -> tuple[str, Partial]:
+        """PartialError for anything that is not whole."""
+        fields = line.split(b"\t")
+        try:
+            chunk, worker, n, text = fields[0].decode("ascii"), int(fields[1]), int(fields[2]), fields[3]
+            data = binascii.a2b_base64(text)
+            if len(fields) != 4 or len(text) != -(-len(data) // 3) * 4 or worker < 0 or n < 0:
+                raise ValueError("its fields do not fit")
+            if chunk.startswith(RECORD):
+                values = json.loads(data)
+                if not isinstance(values, dict):
+                    raise ValueError("a record must be an object")
+            else:
+                values = np.frombuffer(data, self.dtype)
+        except (ValueError, IndexError, RecursionError) as error:
+            raise PartialError(f"damaged partial line ({error}): {line[:60]!r}") from None
+        return chunk, Partial(worker, n, values)
+
+
+def chunks(size: int) -> list[tuple[int, int]]:
+    """The ranges of a vector of `size` values."""
+    return [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
+
+
+def chunk_keys(size: int, reducers: int) -> list[str]:
+    """The shuffle keys of the chunks, dealt evenly to the reducers; the last is the records'."""
+    names = [f"{i:06d}" for i in range(len(chunks(size)))]
+    return [*spread(names, reducers, sort_values=True), RECORD]
+
+
+def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
+    """The n-weighted mean of a chunk, summed in float64 in worker order; a single partial as it is.
+
+    Records pass through. Raises PartialError where a worker comes twice or lengths differ."""
+    if chunk.startswith(RECORD):
+        yield from ((chunk, p) for p in partials)
+        return
+    partials = iter(partials)
+    first = next(partials)
+    total, count, n, last = None, 1, first.n, first.worker
+    for p in partials:
+        if p.worker <= last:
+            raise PartialError(f"chunk {chunk}: worker {p.worker} after worker {last}: "
+                               "partials must come once each, in worker order")
+        if len(p.values) != len(first.values):
+            raise PartialError(f"chunk {chunk}: {len(p.values)} values from worker {p.worker}, "
+                               f"{len(first.values)} from worker {first.worker}")
+        k = kernels.typed(first.values.dtype)
+        if total is None:
+            total = np.zeros(len(first.values))
+            k.accumulate(total, first.values, first.n)
+        k.accumulate(total, p.values, p.n)
+        count, n, last = count + 1, n + p.n, p.worker
+    values = first.values
+    if total is not None:
+        values = np.empty_like(values)
+        kernels.typed(values.dtype).mean(total, n, values)
+    yield chunk, Partial(count, n, values)

@@ -1,0 +1,249 @@
+"""Raw input in, shuffled rows out (the mapper), packed into blocks (the reducer).
+
+A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
+dataset's dtype), then x, y and w, the last two as float64. A seeded hash of them decides the shard
+and the place in it, so that neither depends on files, splits or mappers, and a row that occurs
+twice cannot be both trained on and held out.
+"""
+import json
+import math
+from binascii import a2b_base64, b2a_base64, hexlify
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from itertools import groupby, islice
+
+import numpy as np
+
+from mrdl import blocks
+from mrdl.kernels import text as kernel
+from mrdl.schema import Schema
+from mrdl.sources import opened
+
+BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once
+BATCH_ROWS = 4096
+BLOCK = 1 << 20                 # bytes of rows in a block
+SAMPLES, SAMPLE = 20, 100       # bad records shown, and characters of each
+HASH = 16                       # characters
+BOM = b"\xef\xbb\xbf"
+WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
+         kernel.FINITE: "not finite"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every task of a prepare job is told."""
+    schema: Schema
+    dataset: str
+    seed: int
+    keys: list                  # of the reducers: train shards, validation shards, facts
+    validation: int             # how many of the shards
+    hold_out: float
+    dtype: str
+    classes: int | None
+
+    @property
+    def shards(self) -> int:
+        return len(self.keys) - 1
+
+    def dump(self, path: str) -> None:
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(asdict(self), file)
+
+    @classmethod
+    def load(cls, path: str) -> "Plan":
+        with open(path, encoding="ascii") as file:
+            fields = json.load(file)
+        return cls(**{**fields, "schema": Schema(**fields["schema"])})
+
+
+class Rows:
+    """A mapper's split as rows for the shuffle, and the facts about it."""
+
+    def __init__(self, plan: Plan, file: str = "", start: int = 0):
+        self.plan, self.file, self.start = plan, file, start
+        self.count = [0] * plan.shards
+        self.bad: Counter = Counter()
+        self.samples: list[dict] = []
+        self.labels: list[float] | None = None      # lowest, highest, whether all are whole
+
+    def pairs(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """(key of the shard, hash TAB base64 row) of each good row; at the end the facts."""
+        plan = self.plan
+        keys = [key.encode() for key in plan.keys]
+        train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
+        cut = int(plan.hold_out * 2**64) if plan.validation else 0
+        for row in self._text(lines) if plan.schema.kind == "text" else self._arrays(lines):
+            digest = blake2b(row, digest_size=HASH // 2, salt=salt).digest()
+            code = int.from_bytes(digest, "big")
+            shard = code % train if code >= cut else train + code % plan.validation
+            self.count[shard] += 1
+            yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
+        yield keys[-1], b"\t" + json.dumps({
+            "rows": self.count, "bad": self.bad, "samples": self.samples,
+            "labels": self.labels}).encode()
+
+    def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        schema = self.plan.schema
+        header = schema.header.encode("latin-1")
+        delimiter, width = ord(schema.delimiter), len(schema.columns)
+        named = [schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None]
+        x = [column for column in range(width) if column not in named]
+        if x == list(range(x[0], x[-1] + 1)):
+            x = slice(x[0], x[-1] + 1)              # a view will do
+        offset = 0
+        for batch in _batches(lines):
+            ends = offset + np.cumsum([len(line) + schema.newline for line in batch])
+            starts, offset = [offset, *ends[:-1]], int(ends[-1])
+            batch[0] = batch[0].removeprefix(BOM)
+            table = np.empty((len(batch), width))
+            codes, fields = np.empty((2, len(batch)), np.intc)
+            kernel.parse(b"\n".join(batch) + b"\n", delimiter, table, codes, fields)
+            for i in np.flatnonzero(codes > kernel.EMPTY):
+                if batch[i] != header:
+                    at = f"{fields[i]} for {width}" if codes[i] == kernel.FIELDS else (
+                        f"column {schema.columns[fields[i]]!r}")
+                    self._reject(WRONG[codes[i]], at, starts[i], batch[i])
+            good = np.flatnonzero(codes == kernel.GOOD)
+            if len(good) < len(batch):
+                table, starts = table[good], [starts[i] for i in good]
+                batch = [batch[i] for i in good]
+            yield from self._encoded(table[:, x], table[:, named], starts, batch)
+        if self.start and self.samples:
+            self._shift()
+
+    def _arrays(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Each line names rows: file TAB start TAB stop."""
+        schema = self.plan.schema
+        for line in lines:
+            index, start, stop = map(int, line.split(b"\t"))
+            self.file = str(schema.files[index] if schema.kind == "npz" else schema.files[index][0])
+            with schema.arrays(index) as arrays:
+                x = arrays.pop("x")
+                step = max(1, BATCH // max(x.stride, 1))
+                for begin in range(start, stop, step):
+                    end = min(begin + step, stop)
+                    rest = [array.rows(begin, end).astype("f8") for array in arrays.values()]
+                    rest = np.concatenate([np.empty((end - begin, 0)), *rest], axis=1)
+                    starts = range(x.start + begin * x.stride, x.start + end * x.stride, x.stride)
+                    names = [b"row %d" % row for row in range(begin, end)]
+                    yield from self._encoded(x.rows(begin, end), rest, starts, names)
+
+    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts, lines) -> Iterator[bytes]:
+        """The canonical bytes of the good rows of x[n, d] and rest[n, y and w].
+
+        Row i began at starts[i] and reads lines[i], for the samples of the bad ones."""
+        schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
+        rest = rest + 0.0                           # -0.0 and 0.0 are one number
+        with np.errstate(invalid="ignore", over="ignore"):
+            small = x.astype("u1")
+            whole = (small == x).all(axis=1)
+            wide = x[~whole].astype(dtype) + dtype.type(0)
+        good = np.ones(len(x), bool)
+        for reason, wrong, value in self._checks(wide, rest, whole):
+            for i in np.flatnonzero(good & wrong):
+                self._reject(reason, value.format(*rest[i]), starts[i], lines[i])
+            good &= ~wrong
+        y = rest[good, :rest.shape[1] - (schema.weight is not None)]
+        if y.shape[1] == 1 and len(y):
+            span = [y.min(), y.max(), bool((y == np.floor(y)).all())]
+            self.labels = _span([self.labels, span])
+        tail = rest.astype("<f8").view("u1")
+        for letter, these, values in ((b"u", good & whole, small[good & whole]),
+                                      (b"x", good & ~whole, wide[good[~whole]])):
+            head = np.full((len(values), 1), ord(letter), "u1")
+            table = np.concatenate([head, values.view("u1"), tail[these]], axis=1)
+            data, step = table.tobytes(), table.shape[1]
+            yield from (data[i:i + step] for i in range(0, len(data), step))
+
+    def _checks(self, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:
+        """(reason, which rows are wrong by it, detail) of each rule."""
+        schema, classes = self.plan.schema, self.plan.classes
+        finite = np.isfinite(rest).all(axis=1)
+        finite[~whole] &= np.isfinite(wide).all(axis=1)
+        yield "not finite", ~finite, f"as {self.plan.dtype}"
+        if classes is not None and schema.target == []:
+            y = rest[:, 0]
+            fits = (y >= 0) & (y < classes) & (y == np.floor(y))
+            yield "label out of range", ~fits, f"{{0:g}} is none of 0..{classes - 1}"
+        if schema.weight is not None:
+            yield "negative weight", rest[:, -1] < 0, f"{{{rest.shape[1] - 1}:g}}"
+
+    def _reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
+        self.bad[reason] += 1
+        sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
+                  "text": line[:SAMPLE].decode("utf-8", "replace")}
+        self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]
+
+    def _shift(self) -> None:
+        """Offsets in the split -> in the file; its first line belongs to the split before."""
+        with opened(self.file) as file:
+            file.seek(self.start - 1)
+            begin = self.start - 1 + len(file.readline())
+        for sample in self.samples:
+            sample["offset"] += begin
+
+
+def merged_facts(values: Iterable[bytes]) -> bytes:
+    """The facts of all mappers as one."""
+    facts = [json.loads(value[1:]) for value in values]
+    bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
+    samples = sorted((sample for fact in facts for sample in fact["samples"]),
+                     key=lambda sample: (sample["file"], sample["offset"]))
+    return json.dumps({
+        "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
+        "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
+        "labels": _span([fact["labels"] for fact in facts])}).encode()
+
+
+def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[bytes]:
+    """The block lines of a shard, from its rows in the order of their hashes."""
+    role = "train" if shard < plan.shards - plan.validation else "validation"
+    rows, size, index = [], 0, 0
+    for _, same in groupby(values, key=lambda value: value[:HASH]):
+        for row in sorted(a2b_base64(value[HASH + 1:]) for value in same):
+            if rows and size + len(row) > BLOCK:
+                yield blocks.pack(_unpacked(plan, rows), dataset=plan.dataset, shard=shard,
+                                  index=index, role=role)
+                rows, size, index = [], 0, index + 1
+            rows.append(row)
+            size += len(row)
+    if rows:
+        yield blocks.pack(_unpacked(plan, rows), dataset=plan.dataset, shard=shard, index=index,
+                          role=role)
+
+
+def _unpacked(plan: Plan, rows: list[bytes]) -> dict[str, np.ndarray]:
+    """The arrays of canonical rows."""
+    schema, wide = plan.schema, np.dtype(plan.dtype).newbyteorder("<")
+    small = all(row[0] == ord("u") for row in rows)
+    x = np.empty((len(rows), math.prod(schema.shape)), np.uint8 if small else wide)
+    rest = []
+    for i, row in enumerate(rows):
+        dtype = np.dtype("u1") if row[0] == ord("u") else wide
+        x[i] = np.frombuffer(row, dtype, x.shape[1], 1)
+        rest.append(row[1 + x.shape[1] * dtype.itemsize:])
+    rest = np.frombuffer(b"".join(rest), "<f8").reshape(len(rows), -1)
+    found = {"x": x.reshape(-1, *schema.shape)}
+    if schema.target is not None:
+        y = rest[:, :math.prod(schema.target)].reshape(-1, *schema.target)
+        found["y"] = blocks.narrow(y, plan.dtype, labels=True)
+    if schema.weight is not None:
+        found["w"] = rest[:, -1].astype(wide)
+    return found
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    lines = iter(lines)
+    while batch := list(islice(lines, 1)):
+        rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
+        batch += islice(lines, rows)
+        yield batch
+
+
+def _span(spans: list) -> list | None:
+    """(lowest, highest, all whole) of several such, some of which may be None."""
+    spans = [span for span in spans if span]
+    return spans and [min(s[0] for s in spans), max(s[1] for s in spans),
+                      all(s[2] for s in spans)] or None

@@ -1,0 +1,148 @@
+"""Input paths in; open files out, and arrays (in .npz and IDX files) by ranges of rows."""
+import bz2
+import gzip
+import math
+import os
+import struct
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager, nullcontext
+
+import numpy as np
+
+from mrdl.storage import Storage
+
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+# IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
+IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+UNREADABLE = (EOFError, OSError, zipfile.BadZipFile, zlib.error)
+
+
+class DataError(ValueError):
+    """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
+
+
+def place(path: str) -> tuple[Storage, str]:
+    """The folder of a path and its name there."""
+    folder, slash, name = path.rpartition("/")
+    return Storage(folder or slash or "."), name
+
+
+def expand(inputs: list[str]) -> list[str]:
+    """Each input that is a folder or a pattern, replaced by its files; hidden files left out."""
+    found = []
+    for path in map(os.fspath, inputs):
+        folder, name = place(path)
+        if is_folder(path):
+            folder, name = Storage(path), "*"
+        elif folder.exists(name):
+            found.append(folder.path(name))
+            continue
+        names = [n for n in folder.list(name) if n[0] not in "._"]
+        if not names:
+            raise DataError(f"{path}: {'an empty folder' if name == '*' else 'no such input'}")
+        found += map(folder.path, names)
+    if not found:
+        raise DataError("no input was given")
+    return found
+
+
+def is_folder(path: str) -> bool:
+    return Storage(path).exists(".")
+
+
+def exists(path: str) -> bool:
+    folder, name = place(path)
+    return folder.exists(name)
+
+
+@contextmanager
+def opened(path: str):
+    """The file, unpacked where its name ends in .gz or .bz2."""
+    folder, name = place(path)
+    opener = OPENERS.get("." + name.rpartition(".")[2])
+    with folder.open(name, "rb") as file, opener(file) if opener else nullcontext(file) as data:
+        yield data
+
+
+def size(path: str) -> int:
+    """Bytes of the file as it lies there."""
+    folder, name = place(path)
+    with folder.open(name, "rb") as file:
+        return file.seek(0, 2)
+
+
+def read(file, path: str, count: int) -> bytes:
+    try:
+        return file.read(count)
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+
+
+def members(path: str) -> list[str]:
+    """The names of the arrays in an .npz file."""
+    with opened(path) as file, _archive(file, path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def _archive(file, path: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: not an .npz file ({error})") from None
+
+
+class ArrayFile:
+    """An array in a file (`member` of an .npz, or an IDX file), read by ranges of rows."""
+
+    def __init__(self, path: str, member: str | None = None):
+        self.path = path if member is None else f"{path}: {member}"
+        with ExitStack() as stack:      # closed again if what follows fails
+            self.file = stack.enter_context(opened(path))
+            length = None
+            if member is not None:
+                archive = stack.enter_context(_archive(self.file, path))
+                length = archive.getinfo(member + ".npy").file_size
+                self.file = stack.enter_context(archive.open(member + ".npy"))
+            elif path.rpartition(".")[2] not in ("gz", "bz2"):
+                length = size(path)
+            self.dtype, self.shape = (self._idx if member is None else self._npy)()
+            if self.dtype.kind not in "biuf" or not self.shape:
+                raise DataError(f"{self.path}: {len(self.shape)} axes of {self.dtype}; "
+                                "must be an array of numbers")
+            self.start = self.file.tell()
+            self.stride = math.prod(self.shape[1:]) * self.dtype.itemsize
+            if length is not None and length != self.start + self.shape[0] * self.stride:
+                raise DataError(f"{self.path}: {length} bytes, but its header promises "
+                                f"{self.start + self.shape[0] * self.stride}")
+            self.close = stack.pop_all().close
+
+    def _idx(self) -> tuple[np.dtype, tuple]:
+        head = read(self.file, self.path, 4)
+        sizes = read(self.file, self.path, 4 * head[3])
+        if head[2] not in IDX_DTYPES or len(sizes) != 4 * head[3]:
+            raise DataError(f"{self.path}: no IDX file, it starts with {head!r}")
+        return np.dtype(IDX_DTYPES[head[2]]), struct.unpack(f">{head[3]}I", sizes)
+
+    def _npy(self) -> tuple[np.dtype, tuple]:
+        form = np.lib.format
+        try:
+            version = form.read_magic(self.file)
+            header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+            shape, fortran, dtype = header[version](self.file)
+        except (ValueError, KeyError, *UNREADABLE) as error:
+            raise DataError(f"{self.path}: cannot be read ({error})") from None
+        if fortran and len(shape) > 1:
+            raise DataError(f"{self.path}: in Fortran order; save np.ascontiguousarray of it")
+        return dtype, shape
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows start..stop, each one flat."""
+        try:
+            self.file.seek(self.start + start * self.stride)
+        except UNREADABLE as error:
+            raise DataError(f"{self.path}: cannot be read ({error})") from None
+        data = read(self.file, self.path, (stop - start) * self.stride)
+        if len(data) != (stop - start) * self.stride:
+            raise DataError(f"{self.path}: ends before row {stop}")
+        return np.frombuffer(data, self.dtype).reshape(stop - start, -1)

@@ -1,0 +1,171 @@
+"""When to stop: rules that are functions of the history, and the grammar of `--until`."""
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
+
+GRAMMAR = """\
+rule                          stops when
+rounds N                      N rounds are done
+epochs N                      every example was used N times
+time 90s | 30m | 2h           so much time was spent on the run, over all its drivers
+METRIC >= X,  METRIC <= X     a state's metric is there (val_accuracy >= 0.97)
+METRIC patience N [delta D]   N scored states in a row were not better by the share D (0.001);
+                              the best state is restored
+change < X                    a round changed the weights by less than the share X
+RULE, RULE                    either; METRIC is loss or a metric of the model, val_... on held-out data"""
+
+
+class RuleError(ValueError):
+    """A text that is no rule."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    @property
+    def watched(self) -> str:
+        """The metric it looks at, or nothing."""
+        return getattr(self, "metric", "")
+
+    @property
+    def scored(self) -> bool:
+        """Does it need the state's validation score?"""
+        return self.watched.startswith("val_")
+
+    def reason(self, history: History, r: int) -> str | None:
+        """Why to stop at state r, or None."""
+        raise RuleError(f"{type(self).__name__} stops nothing")
+
+    def rounds_left(self, history: History, r: int) -> float:
+        """A bound on the rounds to come, for the ETA."""
+        return math.inf
+
+
+@dataclass(frozen=True)
+class Rounds(Rule):
+    n: int
+
+    def reason(self, history, r):
+        return f"{self.n} rounds done" if r >= self.n else None
+
+    def rounds_left(self, history, r):
+        return self.n - r
+
+
+@dataclass(frozen=True)
+class Epochs(Rule):
+    n: int
+
+    def reason(self, history, r):
+        return f"{self.n} epochs done" if history[r]["epochs"] >= self.n else None
+
+    def rounds_left(self, history, r):
+        done = history[r]["progress"]
+        return (self.n - done) * r / done if done else math.inf
+
+
+@dataclass(frozen=True)
+class Time(Rule):
+    seconds: float
+
+    def reason(self, history, r):
+        spent = history[r]["elapsed"]
+        return f"{spent:.0f} s spent" if spent >= self.seconds else None
+
+
+@dataclass(frozen=True)
+class Target(Rule):
+    metric: str
+    at_least: bool
+    value: float
+
+    def reason(self, history, r):
+        got = history[r].get(self.metric)
+        if got is None or math.isnan(got):
+            return None
+        there = got >= self.value if self.at_least else got <= self.value
+        return f"{self.metric} {got:.4g} reached {self.value:g}" if there else None
+
+
+@dataclass(frozen=True)
+class Patience(Rule):
+    metric: str
+    n: int
+    delta: float = 0.001
+
+    def reason(self, history, r):
+        if history[r].get(self.metric) is None:
+            return None
+        best, waited = math.inf, 0
+        for entry in history[:r + 1]:
+            cost = worth(self.metric, entry.get(self.metric))
+            if cost is None:
+                continue
+            waited += 1
+            if cost < best - self.delta * (abs(best) if math.isfinite(best) else 0):
+                best, waited = cost, 0
+        return (f"{self.metric} no better for {self.n} scored rounds" if waited >= self.n else None)
+
+
+@dataclass(frozen=True)
+class Change(Rule):
+    limit: float
+
+    def reason(self, history, r):
+        change = history[r].get("change")
+        return (f"weights changed by {change:.2g} of themselves"
+                if change is not None and change < self.limit else None)
+
+
+def worth(metric: str, value: float | None) -> float | None:
+    """The value as a cost: accuracies count the other way round, NaN is the worst."""
+    if value is None:
+        return None
+    if math.isnan(value):
+        return math.inf
+    return -value if "accuracy" in metric or metric.endswith("acc") else value
+
+
+def best(history: History, metric: str, last: int) -> int:
+    """The state up to `last` with the best metric, the earliest of equals; `last` if none has it."""
+    found = [(worth(metric, entry[metric]), r) for r, entry in enumerate(history[:last + 1])
+             if entry.get(metric) is not None]
+    return min(found)[1] if found else last
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+NUMBER = r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)"
+FORMS = [
+    (r"rounds ([0-9]+)", lambda n: Rounds(int(n))),
+    (r"epochs ([0-9]+)", lambda n: Epochs(int(n))),
+    (r"time ([0-9.]+)([smhd])", lambda n, unit: Time(float(n) * UNITS[unit])),
+    (rf"change < {NUMBER}", lambda x: Change(float(x))),
+    (r"(\w+) patience ([0-9]+)(?: delta ([0-9.e+-]+))?",
+     lambda metric, n, delta: Patience(metric, int(n), float(delta or 0.001))),
+    (rf"(\w+) (>=|<=) {NUMBER}", lambda metric, op, x: Target(metric, op == ">=", float(x))),
+]
+
+
+def parse(text: str) -> list[Rule]:
+    """The rules in a text such as "val_loss patience 5, epochs 20"; RuleError says what is wrong."""
+    rules = []
+    for part in re.split(r",|\bor\b", text):
+        part = " ".join(part.split())
+        for form, make in FORMS:
+            found = re.fullmatch(form, part)
+            if found:
+                try:
+                    rules.append(make(*found.groups()))
+                except ValueError:
+                    raise RuleError(f"--until {part!r}: not a number") from None
+                break
+        else:
+            raise RuleError(f"--until {part!r} is no rule; the rules are\n{GRAMMAR}")
+    return rules
+
+
+def default(validated: bool) -> list[Rule]:
+    """Without --until: 5 rounds without 0.1 % better loss, at most 100 epochs."""
+    return [Patience("val_loss" if validated else "loss", 5), Epochs(100)]

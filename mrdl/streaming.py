@@ -1,0 +1,140 @@
+"""The base class of the jobs, on mrjob and any Python from 3.10 on, and how Hadoop spreads keys.
+
+All of the project's imports from mrjob go through here, because mrjob 0.7.4 imports modules that
+Python dropped in 3.12 and 3.13."""
+import logging
+import re
+import shlex
+import shutil
+import sys
+import types
+import warnings
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, total_ordering
+
+import numpy as np
+
+
+@total_ordering
+class _LooseVersion:
+    """Enough of distutils' LooseVersion for mrjob: numbers and words, compared in turn."""
+
+    def __init__(self, text: str):
+        self.parts = [(0, int(part), "") if part.isdigit() else (1, 0, part)
+                      for part in re.findall(r"\d+|[a-z]+", text)]
+
+    def __eq__(self, other) -> bool:
+        return self.parts == other.parts
+
+    def __lt__(self, other) -> bool:
+        return self.parts < other.parts
+
+
+_STAND_INS = {"pipes": {"quote": shlex.quote}, "distutils": {},
+              "distutils.spawn": {"find_executable": shutil.which},
+              "distutils.version": {"LooseVersion": _LooseVersion}}
+
+
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Puts small modules where Python has none any more, or setuptools has slow ones that warn."""
+    before = {name: sys.modules.get(name) for name in _STAND_INS}
+    for name, names in _STAND_INS.items():
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # mrjob's old escapes
+        yield
+    for name, module in before.items():
+        if module:
+            sys.modules[name] = module
+        elif name != "pipes":       # for which mrjob's other runners ask later
+            del sys.modules[name]
+
+
+with _stand_ins():
+    from mrjob import protocol
+    from mrjob.inline import InlineMRJobRunner
+    from mrjob.job import MRJob
+    from mrjob.step import MRStep, StepFailedException
+    from mrjob.util import save_current_environment, save_cwd, save_sys_path
+
+# without a handler, Python would print mrjob's "No configs specified" at every job
+logging.getLogger("mrjob").addHandler(logging.NullHandler())
+
+__all__ = ["InlineMRJobRunner", "Job", "MRStep", "StepFailedException", "partition", "protocol",
+           "save_current_environment", "save_cwd", "save_sys_path", "spread"]
+
+
+@lru_cache(None)
+def _mrjob_options() -> ArgumentParser:
+    """mrjob's own 180 options, made once: they cost every job and task 3 to 5 ms."""
+    parser = ArgumentParser(add_help=False)
+    MRJob.configure_args(types.SimpleNamespace(arg_parser=parser))
+    return parser
+
+
+class Job(MRJob):
+    """An mrjob job whose `-r inline` and `-r local` are mrdl's own runners."""
+
+    def configure_args(self) -> None:
+        self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
+                                         parents=[_mrjob_options()])
+
+    def mapper(self, key, value) -> Iterator:
+        """Passes on what it gets. Defined, so that a job with only a map_pairs() has a step."""
+        yield key, value
+
+    def _runner_class(self):
+        from mrdl.embedded import RUNNERS  # embedded needs this module first
+        return RUNNERS.get(self.options.runner or "inline") or super()._runner_class()
+
+    def _runner_kwargs(self) -> dict:
+        kwargs = super()._runner_kwargs()
+        if self.options.runner == "local":
+            kwargs["mrjob_cls"] = type(self)    # mrjob gives it to its inline runner only
+        return kwargs
+
+
+@lru_cache(1 << 16)
+def partition(key: bytes, reducers: int, sort_values: bool = False) -> int:
+    """The reducer that gets `key`, as Hadoop streaming picks it.
+
+    Text.hashCode starts at 1; KeyFieldBasedPartitioner, which mrjob takes for SORT_VALUES, at 0."""
+    code = 0 if sort_values else 1
+    for byte in key:
+        code = (31 * code + (byte - 256 if byte > 127 else byte)) & 0xFFFFFFFF
+    return (code & 0x7FFFFFFF) % reducers
+
+
+_LETTERS = b"0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@lru_cache(None)
+def _suffix_hashes(length: int) -> np.ndarray:
+    """What each suffix of this length adds to the hash of what stands before it."""
+    letters = np.frombuffer(_LETTERS, np.uint8).astype(np.uint32)
+    codes = np.zeros(1, np.uint32)
+    for _ in range(length):
+        codes = (codes[:, None] * np.uint32(31) + letters).ravel()
+    return codes
+
+
+def spread(names: list[str], reducers: int, sort_values: bool = False) -> list[str]:
+    """Keys "name.suffix": key i goes to reducer i % reducers (shortest, then smallest suffix)."""
+    return [_key(name + ".", i % reducers, reducers, sort_values) for i, name in enumerate(names)]
+
+
+def _key(stem: str, wanted: int, reducers: int, sort_values: bool) -> str:
+    before = partition(stem.encode(), 1 << 32, sort_values)
+    for length in range(1, 6):
+        # the hash is linear: all suffixes of a length in one line
+        codes = _suffix_hashes(length) + np.uint32(before * 31**length & 0xFFFFFFFF)
+        fits = (codes & np.uint32(0x7FFFFFFF)) % np.uint32(reducers) == wanted
+        if fits.any():
+            code = int(fits.argmax())
+            places = [36**i for i in reversed(range(length))]
+            return stem + "".join(chr(_LETTERS[code // place % 36]) for place in places)
+    raise ValueError(f"no key that starts with {stem!r} goes to reducer {wanted} of {reducers}")

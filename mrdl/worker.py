@@ -1,0 +1,181 @@
+"""What a mapper of a round does: blocks in; out come its partials and records, from them alone."""
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from mrdl import partial, seeds
+from mrdl.blocks import Block, BlockError, unpack
+from mrdl.model import model_from_json
+from mrdl.partial import RECORD, Partial
+from mrdl.plan import Plan, name
+from mrdl.state import State, profile
+from mrdl.trainer import WINDOW, Arrays, Learner, Scorer, minibatches
+
+Emitted = Iterator[tuple[str, Partial]]
+
+
+def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
+    """The partials of the one shard to train, or the scores of those to score.
+
+    A deterministic failure becomes a record, alike on all runners; an I/O or memory error fails the
+    task, and Hadoop tries it again."""
+    began, lines = time.perf_counter(), iter(lines)
+    reading = Reading(lines)
+    try:
+        asked = Plan.parse(Path(plan).read_bytes())
+        given = State.parse(Path(state).read_bytes(), state)
+        trained = None
+        for shard, own in groupby(reading, lambda b: name(b.dataset, b.shard)):
+            if shard in asked.train:
+                if trained:
+                    raise BlockError(f"one mapper got shards {trained} and {shard}; "
+                                     "one shard must be one split")
+                trained = shard
+                yield from _train(own, shard, given, asked, reading, began)
+            elif shard in asked.score:
+                yield _score(own, shard, given, asked)
+            else:
+                raise BlockError(f"shard {shard} has no part in this round")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        yield RECORD, Partial(0, 0, {"error": traceback.format_exc(), "kind": type(error).__name__,
+                                     "message": str(error), "where": reading.where()})
+    for _ in lines:                             # Hadoop breaks the pipe of a mapper that leaves
+        pass
+
+
+class Reading:
+    """The blocks of lines, checked to be each shard's own and in order; knows where it is."""
+
+    def __init__(self, lines: Iterator[bytes]):
+        self.lines, self.last = lines, None
+
+    def __iter__(self) -> "Reading":
+        return self
+
+    def __next__(self) -> Block:
+        block, last = unpack(next(self.lines)), self.last
+        follows = last and (last.dataset, last.shard) == (block.dataset, block.shard)
+        if block.index != (last.index + 1 if follows else 0):
+            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} comes "
+                             f"{f'after block {last.index}' if follows else 'first'}; a mapper "
+                             "must see its shard whole and in order")
+        self.last = block
+        return block
+
+    def where(self) -> str:
+        last = self.last
+        return f"shard {name(last.dataset, last.shard)}, block {last.index}" if last else "no block"
+
+
+def windows(blocks: Iterator[Block], wanted: range) -> Iterator[tuple[int, Arrays | None]]:
+    """(rows, arrays) of each window; arrays only where a row of it is wanted."""
+    row = 0
+    for _, group in groupby(blocks, lambda b: b.index // WINDOW):
+        group = list(group)
+        n = sum(block.n for block in group)
+        arrays = None
+        if row < wanted.stop and row + n > wanted.start:
+            parts = [block.arrays() for block in group]
+            arrays = parts[0] if len(parts) == 1 else {
+                key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+        yield n, arrays
+        row += n
+
+
+def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
+    """The same items, made by a thread of their own, one ahead; its errors are raised here."""
+    ready: queue.Queue = queue.Queue(maxsize=1)
+    done, left = object(), threading.Event()
+
+    def produce():
+        try:
+            for item in items:
+                ready.put((item, None))
+                if left.is_set():
+                    return
+            ready.put((done, None))
+        except BaseException as error:          # raised where the items are used
+            ready.put((done, error))
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            began = time.perf_counter()
+            item, error = ready.get()
+            waited(time.perf_counter() - began)
+            if error:
+                raise error
+            if item is done:
+                return
+            yield item
+    finally:                                    # nobody else may read `items` while it does
+        left.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                ready.get(timeout=0.01)
+
+
+def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, reading: Reading,
+           began: float) -> Emitted:
+    model = model_from_json(asked.spec)
+    vector = given.vector                       # ours alone: the file was read for this task
+    learner = Learner(model, given.weights, given.slots, batch_size=asked.batch_size,
+                      iterations=given.iterations, rate_scale=given.rate_scale,
+                      class_weight=asked.class_weight)
+    started, waits = time.perf_counter(), []
+    key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
+    stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
+    present = 0
+
+    def counted(ready):
+        nonlocal present
+        for n, arrays in ready:
+            present += n
+            yield n, lambda: arrays
+
+    n, wanted = 0, range(asked.first * asked.batch_size, stop)
+    with closing(ahead(windows(blocks, wanted), waits.append)) as ready:
+        for number, arrays, index in minibatches(counted(ready), asked.batch_size, asked.seed,
+                                                 asked.epoch, shard_number(shard), asked.first,
+                                                 asked.count):
+            learner.step(arrays, index, key, number)
+            n += len(index)
+    trained = time.perf_counter()
+    worker = asked.train[shard]
+    if not n:
+        return
+    values = vector if asked.save_updater else given.weights
+    for chunk, (start, end) in zip(asked.keys, partial.chunks(len(values))):
+        yield chunk, Partial(worker, n, values[start:end])
+    read = sum(waits)
+    yield RECORD, Partial(worker, n, {
+        "shard": shard, "n": n, "present": present, "updates": learner.updates,
+        "sums": learner.sums, "profile": profile(), "seconds": {
+            "start": started - began, "read": read, "compute": trained - started - read,
+            "emit": time.perf_counter() - trained}})
+
+
+def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
+    began = time.perf_counter()
+    scorer, n = Scorer(model_from_json(asked.spec), given.weights), 0
+    for block in blocks:
+        scorer.add(block.arrays())
+        n += block.n
+    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": scorer.sums,
+                                  "profile": profile(),
+                                  "seconds": {"score": time.perf_counter() - began}})
+
+
+def shard_number(shard: str) -> int:
+    """The shard's place in its dataset: what its random streams are keyed by."""
+    return int(shard.rsplit("/", 1)[1])

@@ -1,0 +1,201 @@
+"""Text of every kind: what is understood, what is counted as bad, what is refused."""
+import math
+import struct
+from binascii import a2b_base64
+from collections import Counter
+
+import numpy as np
+import pytest
+from raw_data import examples, mapped, plan_of, text
+
+from mrdl import blocks
+from mrdl.records import shard_lines
+from mrdl.schema import Schema, sniff
+from mrdl.sources import DataError, expand
+
+# -- text
+
+WANTED = [([1.0, 2.5], 0, None), ([3.0, 4.0], 1, None)]
+
+
+@pytest.mark.parametrize("content", [
+    "a,b,label\n1,2.5,0\n3,4,1\n", "a\tb\tlabel\n1\t2.5\t0\n3\t4\t1\n", "a;b;label\n1;2.5;0\n3;4;1",
+    "a|b|label\r\n1|2.5|0\r\n3|4|1\r\n", '"a","b","label"\n"1","2.5","0"\n"3",4,"1"\n',
+    "\ufeffa,b,label\n1,2.5,0\n3,4,1\n", "\n\na, b, label\n\n 1, 2.5 ,0\n\n\n3,4e0,1.0\n\n",
+    '"a, first",b,label\n1,2.5,0\n3,4,1\n', "a,b,label\n+1,.25e1,-0\n3.,4,1\r\n",
+])
+@pytest.mark.parametrize("name", ["in.csv", "in.csv.gz"])
+def test_delimiters_headers_quotes_spaces_and_line_ends_are_understood(tmp_path, content, name):
+    schema = sniff([text(tmp_path, content, name)], label="label")
+    assert (schema.shape, schema.target, schema.kind) == ([2], [], "text")
+    assert examples(plan_of(schema), content.encode().replace(b"\r", b"").split(b"\n")) == WANTED
+
+
+@pytest.mark.parametrize("label", ["2", "-1", 2])
+def test_without_a_header_a_column_is_named_by_its_number(tmp_path, label):
+    schema = sniff([text(tmp_path, "1,2.5,0\n3,4,1\n")], label=label)
+    assert (schema.columns, schema.label, schema.header) == (["0", "1", "2"], "2", "")
+    assert examples(plan_of(schema), [b"1,2.5,0", b"3,4,1"]) == WANTED
+
+
+def test_a_first_line_with_a_missing_or_infinite_value_is_no_header(tmp_path):
+    assert sniff([text(tmp_path, "1,,3\n1,2,3\n")]).header == ""
+    assert sniff([text(tmp_path, "1,inf,3\n1,2,3\n")]).header == ""
+
+
+def test_the_label_and_the_weight_may_stand_anywhere(tmp_path):
+    schema = sniff([text(tmp_path, "a,w,b,y,c\n1,0.5,2,7,3\n")], label="y", weight="w")
+    assert schema.shape == [3]
+    assert examples(plan_of(schema), [b"a,w,b,y,c", b"1,0.5,2,7,3"]) == [([1, 2, 3], 7, 0.5)]
+
+
+def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
+    schema = sniff([text(tmp_path, "x\n1\n2\n")])
+    assert (schema.shape, schema.target) == ([1], None)
+    assert examples(plan_of(schema), [b"x", b"1", b"2"]) == [([1], None, None), ([2], None, None)]
+
+
+@pytest.mark.parametrize("content, label, reason", [
+    ("a,kind\n1,cat\n2,dog\n", None, "column 'kind' is not numeric .it has 'cat'.*replace it"),
+    ("a,b\n1,2\n", "label", "no column 'label'; there are a, b"),
+    ("1,2\n", "2", "no column '2'; there are 0, 1"),
+    ("a,a\n1,2\n", "a", "several columns 'a'"), ("a,a\n1,2\n", "1", "several columns 'a'"),
+    ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3"),
+    ("", None, "no rows"), ("\n \r\n", None, "no rows"), ("a,b\n", None, "a header and no rows"),
+    ("1\n2\n", "0", "no column is left for x"), ("1,2\r3,4\r", None, "lone carriage return"),
+    (b"PK\x03\x04\0\0", None, "neither text nor"),
+])
+def test_a_text_that_cannot_be_used_is_refused_with_the_reason(tmp_path, content, label, reason):
+    with pytest.raises(DataError, match=reason):
+        sniff([text(tmp_path, content)], label=label)
+
+
+def test_inputs_must_agree_and_empty_ones_do_not_count(tmp_path):
+    first, empty = text(tmp_path, "a,b\n1,2\n", "1.csv"), text(tmp_path, "", "2.csv")
+    assert sniff([empty, first]).columns == ["a", "b"]
+    for name, content in [("3.csv", "a,c\n1,2\n"), ("4.csv", "1,2\n"), ("5.csv", "a\tb\n1\t2\n")]:
+        with pytest.raises(DataError, match=f"{name}: columns .*all inputs must agree"):
+            sniff([first, text(tmp_path, content, name)])
+    np.savez(tmp_path / "x.npz", x=np.zeros(3))
+    with pytest.raises(DataError, match="several kinds"):
+        sniff([first, str(tmp_path / "x.npz")])
+
+
+def test_folders_and_patterns_stand_for_their_files(tmp_path):
+    for name in ("b.csv", "a.csv", "_SUCCESS", ".hidden"):
+        text(tmp_path, "1,2\n", name)
+    files = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    assert expand([tmp_path]) == expand([str(tmp_path) + "/"]) == files
+    assert expand([f"{tmp_path}/*.csv"]) == files
+    assert expand([files[1], files[0]]) == files[::-1]
+    (tmp_path / "void").mkdir()
+    for missing in ("nothing.csv", "*.tsv", "no/where.csv", "void"):
+        with pytest.raises(DataError, match="no such input|empty folder"):
+            expand([f"{tmp_path}/{missing}"])
+    with pytest.raises(DataError, match="no input was given"):
+        expand([])
+
+
+# -- bad records
+
+BAD = [(b"1,2", "wrong field count (2 for 3)"), (b"1,2,3,4", "wrong field count (4 for 3)"),
+       (b"1,x,0", "not a number (column 'b')"), (b"1,,0", "not a number (column 'b')"),
+       (b"nan,1,0", "not finite (column 'a')"), (b"1e39,1,0", "not finite (as float32)"),
+       (b"1,2,3", "label out of range (3 is none of 0..2)"),
+       (b"1,2,-1", "label out of range (-1 is none of 0..2)"),
+       (b"1,2,0.5", "label out of range (0.5 is none of 0..2)")]
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path, ends):
+    lines = [b"a,b,y", b"1,2,0"] + [line for bad, _ in BAD for line in (bad, b"3,4,1", b"")]
+    content = ends.join(lines) + ends
+    schema = sniff([text(tmp_path, content)], label="y")
+    rows, facts = mapped(plan_of(schema, classes=3), lines, "in.csv")
+    assert sum(map(len, rows)) == sum(facts["rows"]) == 1 + len(BAD)
+    assert sum(facts["bad"].values()) == len(BAD)
+    assert facts["bad"] == Counter(reason.split(" (")[0] for _, reason in BAD)
+    assert facts["labels"] == [0, 1, True]
+    assert [(s["text"].encode(), s["reason"]) for s in facts["samples"]] == BAD
+    for sample in facts["samples"]:
+        assert content[sample["offset"]:].startswith(sample["text"].encode() + ends)
+
+
+def test_a_negative_weight_is_a_bad_record(tmp_path):
+    schema = sniff([text(tmp_path, "x,w\n1,2\n")], weight="w")
+    _, facts = mapped(plan_of(schema), [b"1,-2", b"1,0"])
+    assert facts["samples"][0]["reason"] == "negative weight (-2)"
+    assert sum(facts["rows"]) == 1
+
+
+def test_samples_are_the_first_twenty_and_cut_to_a_hundred_characters(tmp_path):
+    schema = sniff([text(tmp_path, "1,2\n")])
+    _, facts = mapped(plan_of(schema), [b"\xff" * 500] * 30000)
+    assert facts["bad"] == {"not a number": 30000}
+    assert [s["offset"] for s in facts["samples"]] == [501 * i for i in range(20)]
+    assert {len(s["text"]) for s in facts["samples"]} == {100}
+
+
+def test_an_offset_counts_from_the_start_of_the_file_whatever_the_split(tmp_path):
+    path = text(tmp_path, b"1,2\n" * 10 + b"bad\n" + b"3,4\n")
+    for start in (14, 16, 17):      # the split owns the lines that begin in it
+        lines = (b"1,2 " * 10).split()[math.ceil(start / 4):] + [b"bad", b"3,4"]
+        _, facts = mapped(plan_of(sniff([path])), lines, path, start)
+        assert [s["offset"] for s in facts["samples"]] == [40]
+
+
+# -- rows and blocks
+
+def test_rows_survive_the_way_into_blocks_with_the_smallest_dtypes(tmp_path):
+    random = np.random.default_rng(0)
+    whole = random.integers(0, 256, (3000, 40))
+    mixed = np.where(random.random((3000, 1)) < 0.5, whole, whole + random.random(whole.shape))
+    for table, dtype, small in [(whole, "float32", "u1"), (mixed, "float32", "f4"),
+                                (mixed, "float64", "f8"), (-whole, "float32", "f4")]:
+        lines = [",".join(map(repr, row.tolist())).encode() for row in table]
+        plan = plan_of(sniff([text(tmp_path, b"\n".join(lines))], label="0"), dtype=dtype)
+        found = [block.arrays() for shard, values in enumerate(mapped(plan, lines)[0])
+                 for block in blocks.read(shard_lines(plan, shard, values))]
+        assert {block["x"].dtype.str[1:] for block in found} == {small}
+        assert all(block["x"].flags.c_contiguous for block in found)
+        x, y = (np.concatenate([block[name] for block in found]) for name in "xy")
+        got = np.column_stack([y, x]).astype(dtype)
+        want = table.astype(dtype)
+        np.testing.assert_array_equal(got[np.lexsort(got.T)], want[np.lexsort(want.T)])
+
+
+def test_blocks_hold_about_a_megabyte():
+    schema = Schema("text", [], [str(i) for i in range(1000)], [1000], None)
+    line = b",".join(b"%d" % (i % 256) for i in range(999))
+    plan = plan_of(schema, shards=1)
+    values, _ = mapped(plan, [line + b",%d" % (i % 256) for i in range(5000)])
+    sizes = [block.arrays()["x"].nbytes for block in blocks.read(shard_lines(plan, 0, values[0]))]
+    assert sum(sizes) == 5_000_000
+    assert all(2**18 <= size <= 2**22 for size in sizes)
+
+
+def test_minus_zero_is_zero_and_equal_rows_are_equal_bytes(tmp_path):
+    schema = sniff([text(tmp_path, "1,2\n")], label="1")
+    shards, _ = mapped(plan_of(schema), [b"-0,0", b"0,-0.0", b'"0.0" , 0', b"0e5,0"])
+    assert len({value for values in shards for value in values}) == 1
+
+
+def test_rows_whose_hashes_collide_keep_an_order_of_their_own(tmp_path):
+    plan = plan_of(sniff([text(tmp_path, "1,2\n")]), shards=1)
+    values = mapped(plan, [b"1,2", b"3,4", b"5,6"])[0][0]
+    clash = [b"0" * 16 + value[16:] for value in values]
+    assert list(shard_lines(plan, 0, clash)) == list(shard_lines(plan, 0, clash[::-1]))
+
+
+def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
+    plan = plan_of(sniff([text(tmp_path, "1,2\n")]))
+    shards, facts = mapped(plan, [])
+    assert shards == [[], []]
+    assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": None}
+    assert list(shard_lines(plan, 0, [])) == []
+
+
+def test_a_row_travels_as_base64_behind_its_hash(tmp_path):
+    plan = plan_of(sniff([text(tmp_path, "1,2\n")], label="1"), shards=1)
+    (value,) = mapped(plan, [b"7,9"])[0][0]
+    assert a2b_base64(value[17:]) == b"u\x07" + struct.pack("<d", 9)
