@@ -38,7 +38,7 @@ class BuildLevels(build_ext):
 
     def build_extension(self, extension):
         own = copy.copy(self)
-        own.build_temp = os.path.join(self.build_temp, extension.name)
+        own.build_temp = os.path.join(self.build_temp, "debug" * DEBUG, extension.name)
         build_ext.build_extension(own, extension)
 
 
@@ -57,7 +57,7 @@ def compiled():
     sources = {e.sources[0]: e for e in wanted}
     once = cythonize([Extension("mrdl.kernels." + Path(s).stem, [s], language="c++")
                       for s in sources], compiler_directives=DIRECTIVES, quiet=True,
-                     build_dir="build/cython", nthreads=0)
+                     build_dir="build/cython" + "-debug" * DEBUG)
     made = dict(zip(sources, (e.sources[0] for e in once)))
     for extension in wanted:
         extension.sources = [made[extension.sources[0]]]

@@ -4,11 +4,10 @@ Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another t
 """
 import importlib
 import os
-from functools import lru_cache
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
-
 from mrdl.kernels import cpu
 
 # file -> its kernels; each has a NumPy twin of the same name and arguments in reference.py
@@ -39,7 +38,7 @@ LEVEL = _pick()
 FMA = LEVEL != "v2"
 
 
-@lru_cache(maxsize=None)
+@cache
 def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
     """Every kernel, specialised for float32 or float64.
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mrdl import dataset
+from mrdl import dataset, report
 from mrdl.cluster import Cluster
 from mrdl.config import ConfigError
 from mrdl.driver import Driver, Options
@@ -96,6 +96,10 @@ def drive(place, options, model, train, held, runner, cores, told) -> Result:
         driver = Driver(place, options, model, train, held, PlainExchange(cluster),
                         told or (lambda event, facts: None))
         done = driver.train()
+    if not place.store.exists("history.png"):
+        picture = report.plot(place.history(), place.url)
+        if picture:
+            place.store.write("history.png", picture)
     model.load_weights(place.store.read("model.safetensors"))
     history: dict[str, list] = {}
     for line in place.history():
@@ -128,3 +132,11 @@ def fitted(model: Sequential, data: dataset.Dataset) -> None:
             raise ConfigError(f"the model tells {units} classes apart, the labels of {data.url} "
                               f"go from {data.target.low:g} to {data.target.high:g}"
                               + ("" if data.target.classes else " and are not class numbers"))
+
+
+def prepare(inputs: str | list[str], data: str, *, runner: str = "local", cores: int | None = None,
+            **options) -> dataset.Dataset:
+    """Raw files to a dataset of shuffled shards, by a MapReduce job; `dataset.prepare` has the options."""
+    with Cluster(runner, cores=cores) as cluster:
+        return dataset.prepare([inputs] if isinstance(inputs, str) else inputs, data, cluster,
+                               **options)

@@ -14,8 +14,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,7 +44,6 @@ class Block:
     crc: int
     line: bytes = field(repr=False)
     start: int = field(repr=False)      # of the arrays, in characters of the line
-    place: str = ""                     # file and line, for errors
 
     def arrays(self) -> dict[str, np.ndarray]:
         """name -> read-only array, checked against the checksum; views of the decoded bytes."""
@@ -63,7 +61,7 @@ class Block:
         return found
 
     def _where(self) -> str:
-        return f"{self.place}block {self.index} of shard {self.shard}"
+        return f"block {self.index} of shard {self.shard}"
 
 
 def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
@@ -96,24 +94,6 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
     prefix = PREFIX.pack(MAGIC, VERSION, len(text))
     crc = struct.pack("<I", zlib.crc32(prefix + text))
     return binascii.b2a_base64(prefix + crc + text + body, newline=False)
-
-
-def read(lines: Iterable[bytes], file: str = "shard") -> Iterator[Block]:
-    """The blocks of a shard; BlockError, with file and line, where one is damaged or missing."""
-    first = None
-    for number, line in enumerate(lines):
-        place = f"{file}, line {number + 1}: "
-        try:
-            block = replace(unpack(line), place=place)
-        except BlockError as error:
-            raise BlockError(f"{place}{error}") from None
-        first = first or block
-        if (block.index, block.shard, block.dataset, block.role) != (
-                number, first.shard, first.dataset, first.role):
-            raise BlockError(f"{block._where()} ({block.role}, dataset {block.dataset}) where block "
-                             f"{number} of shard {first.shard} ({first.role}, dataset "
-                             f"{first.dataset}) must be: not one shard, whole and in order")
-        yield block
 
 
 def unpack(line: bytes) -> Block:

@@ -1,7 +1,13 @@
 """Objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
 import dataclasses
+import numbers
 import re
+import reprlib
+import typing
+from types import NoneType
 from typing import Any, ClassVar
+
+import numpy as np
 
 
 class ConfigError(ValueError):
@@ -11,6 +17,41 @@ class ConfigError(ValueError):
 # Keras writes these for every object; with such a value they ask for nothing
 HARMLESS = (None, False, 0.0, "float32", "channels_last")
 COMMON = {"dtype", "trainable", "name", "ema_momentum"}
+KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string",
+         NoneType: "none"}
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def shown(value: Any) -> str:
+    """The value on one short line, whatever it is: for messages."""
+    return _short.repr(value)
+
+
+def need(ok: bool, message: str) -> None:
+    if not ok:
+        raise ConfigError(message)
+
+
+def typed(value: Any, kind: Any, where: str) -> Any:
+    """The value as a field's type has it: NumPy's scalars become Python's, lists tuples."""
+    kinds = typing.get_args(kind) or (kind,)
+    if typing.get_origin(kind) is tuple:
+        need(isinstance(value, (list, tuple)), f"{where}={shown(value)} must be a list")
+        return tuple(typed(v, kinds[0], where) for v in value)
+    if object in kinds or (value is None and NoneType in kinds):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        if bool in kinds:
+            return bool(value)
+    elif isinstance(value, str) and str in kinds:
+        return value
+    elif isinstance(value, numbers.Integral) and int in kinds:
+        return int(value)
+    elif isinstance(value, numbers.Real) and float in kinds and abs(value) <= 1e308:
+        return float(value)
+    raise ConfigError(f"{where}={shown(value)} must be {' or '.join(KINDS[k] for k in kinds)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,29 +59,40 @@ class Configured:
     """A frozen description whose fields are its Keras config."""
 
     keras_module: ClassVar[str] = "keras"
+    aliases: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[dict[str, Any]] = {}        # what Keras writes beside the fields: no other value
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value = typed(getattr(self, f.name), f.type, f"{type(self).__name__}: {f.name}")
+            object.__setattr__(self, f.name, value)
 
     def get_config(self) -> dict[str, Any]:
         return {f.name: serialize(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Configured":
-        known = {f.name for f in dataclasses.fields(cls) if f.init}
+        known = {f.name: f for f in dataclasses.fields(cls)}
         for key, value in config.items():
-            if key not in known and key not in COMMON and value not in HARMLESS:
-                raise ConfigError(f"{cls.__name__}: {key}={value!r} is not supported")
-        if config.get("trainable") is False:
-            raise ConfigError(f"{cls.__name__}: trainable=False is not supported")
-        if _dtype(config.get("dtype")) not in (None, "float32", "float64"):
-            raise ConfigError(f"{cls.__name__}: dtype {_dtype(config['dtype'])} is not supported; "
-                              "mrdl trains in float32 (float64 for checks)")
-        try:
-            return cls(**{k: v for k, v in config.items() if k in known})
-        except TypeError as error:
-            raise ConfigError(f"{cls.__name__}: {error}") from None
+            if key in known or key in COMMON:
+                continue
+            fits = value == cls.fixed[key] if key in cls.fixed else value in HARMLESS
+            need(fits, f"{cls.__name__}: {shown(key)[1:-1]}={shown(value)} is not supported")
+        need(config.get("trainable") in (None, True),
+             f"{cls.__name__}: trainable={shown(config.get('trainable'))} is not supported")
+        dtype = dtype_name(config.get("dtype"))
+        need(dtype in (None, "float32", "float64"), f"{cls.__name__}: dtype {shown(dtype)} is not "
+             "supported; mrdl trains in float32 (float64 for checks)")
+        for name, f in known.items():
+            need(name in config or f.default is not dataclasses.MISSING,
+                 f"{cls.__name__}: {name} is missing")
+        return cls(**{k: v for k, v in config.items() if k in known})
 
 
-def _dtype(value: Any) -> Any:
-    return value.get("config", {}).get("name") if isinstance(value, dict) else value
+def dtype_name(value: Any) -> Any:
+    """The name in Keras's dtype policy, or the value itself."""
+    config = value.get("config") if isinstance(value, dict) else None
+    return config.get("name") if isinstance(config, dict) else value
 
 
 def serialize(value: Any) -> Any:
@@ -52,8 +104,8 @@ def serialize(value: Any) -> Any:
 
 
 def snake(name: str) -> str:
-    """Keras's own rule: "HeNormal" -> "he_normal", "L1L2" -> "l1_l2"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """Keras's own rule: "HeNormal" -> "he_normal", "L1L2" -> "l1l2", "RMSprop" -> "rm_sprop"."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
 def lookup(value: Any, table: list[type], kind: str) -> Any:
@@ -62,14 +114,19 @@ def lookup(value: Any, table: list[type], kind: str) -> Any:
     Raises ConfigError with the names there are."""
     if value is None or isinstance(value, tuple(table)):
         return value
-    name, config = value, {}
+    name, config, foreign = value, {}, False
     if isinstance(value, dict):
-        name, config = value.get("class_name"), value.get("config") or {}
-        if not isinstance(config, dict):
-            raise ConfigError(f"{kind} {name}: its config must be an object")
+        name, config = value.get("class_name"), value.get("config")
+        if name == "function":                          # Keras's form of a function of its own
+            name, config = config, {}
+        else:                                           # a class of the user's has a home of its own
+            foreign = (str(value.get("module") or "keras").split(".")[0] != "keras"
+                       or (value.get("registered_name") or name) != name)
+        config = {} if config is None else config
+        need(isinstance(config, dict), f"{kind} {shown(name)}: its config must be an object")
     for cls in table:
-        if isinstance(name, str) and name.lower() in {cls.__name__.lower(), snake(cls.__name__),
-                                                      *getattr(cls, "aliases", ())}:
+        if isinstance(name, str) and not foreign and name.lower() in {
+                cls.__name__.lower(), snake(cls.__name__), *cls.aliases}:
             return cls.from_config(config)
-    names = ", ".join(snake(c.__name__) for c in table)
-    raise ConfigError(f"unknown {kind} {name!r}; there are {names}")
+    raise ConfigError(f"unknown {kind} {shown(name)}{' of its own module' if foreign else ''}; "
+                      f"there are {', '.join(c.__name__ for c in table)}")

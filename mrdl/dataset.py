@@ -134,7 +134,8 @@ def _vacant(data: str, store: Storage) -> None:
     _check(DESCRIPTION not in names, f"{data}: there is a dataset already; remove it, or "
            "choose another folder")
     _check(not names or BEGUN in names, f"{data}: exists and is not empty")
-    _clear(store)
+    if names:
+        _clear(store)
 
 
 def _clear(store: Storage) -> None:

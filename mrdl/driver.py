@@ -2,15 +2,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mrdl import metrics, partial, plan, stopping
+from mrdl import metrics, plan, stopping
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Sequential
+from mrdl.partial import RECORD, chunk_keys, chunks
 from mrdl.run import Run, RunError
 from mrdl.state import State, profile
 
@@ -159,7 +161,7 @@ class Driver:
             merged = self.exchange.round(
                 f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size,
                 state.vector.dtype.name, reducers=min(self.options.workers, len(asked.keys) - 1),
-                on_task=lambda *task: self.told("task", {"round": asked.round, "task": task}))
+                on_task=partial(self._task, asked.round))
             self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             score, sums, times = self._checked(merged, asked, group, state)
             new, record = self._next(state, asked, group, merged, sums)
@@ -173,6 +175,9 @@ class Driver:
         return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
                                 "rate too: lower the learning rate or scale the inputs"}, score
 
+    def _task(self, r: int, *task) -> None:
+        self.told("task", {"round": r, "task": task})
+
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
         group = plan.groups(self.shards, o.workers, o.seed, state.epoch)[state.group]
@@ -181,10 +186,10 @@ class Driver:
         due = state.round and state.round % self.frequency == 0
         held = self.validation if due else []
         size = len(state.vector) if o.save_updater else state.parameters
-        reducers = min(o.workers, len(partial.chunks(size)))
+        reducers = min(o.workers, len(chunks(size)))
         asked = plan.Plan(
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, o.batch_size, o.seed, partial.chunk_keys(size, reducers),
+            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, reducers),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight)
         mappers = [[s.path] for _, s in active]
@@ -193,14 +198,8 @@ class Driver:
 
     def _checked(self, merged: Merged, asked: plan.Plan, group: list[Shard], state: State):
         """-> (score of `state`, training sums, seconds); RoundError where counts do not add up."""
-        for record in merged.records:
-            if "error" in record:
-                raise WorkerFailed(f"round {asked.round}: {record['where']}: {record['kind']}: "
-                                   f"{record['message']}\n{record['error']}")
-            if record["profile"] != profile():
-                raise RoundError(f"a worker computes with {record['profile']}, the driver with "
-                                 f"{profile()}: the same bits cannot be promised")
-        o, sums, score, n = self.options, {}, {}, 0
+        failed(merged.records)
+        o, sums, n = self.options, {}, 0
         trained = [r for r in merged.records if "shard" in r]
         for record in trained:
             shard = self.owner[record["shard"]]
@@ -215,19 +214,11 @@ class Driver:
                 (merged.workers, merged.n) != (len(asked.train), n):
             raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
                              f"reported, {merged.workers} were averaged over {merged.n} examples")
-        scored = [r for r in merged.records if "scored" in r]
-        held = {plan.name(d.uid, s.index): s.n for d, s in self.validation}
-        for record in scored:
-            if record["n"] != held[record["scored"]]:
-                raise RoundError(f"round {asked.round}: {record['n']} of {held[record['scored']]} "
-                                 f"examples of {record['scored']} were scored")
-            metrics.add(score, record["sums"])
-        if len(scored) != sum(1 for name in asked.score if held[name]):
-            raise RoundError(f"round {asked.round}: {len(scored)} of {len(asked.score)} held-out "
-                             "shards were scored")
+        held = self.validation if asked.score else []
+        score = added([r for r in merged.records if "scored" in r], held)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
                  for phase in ("start", "read", "compute", "emit")}
-        return metrics.values(score, "val_"), sums, times
+        return score, sums, times
 
     def _next(self, state: State, asked: plan.Plan, group: list[Shard], merged: Merged, sums):
         """The state after the round, and its record but for the times."""
@@ -273,8 +264,7 @@ class Driver:
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             self._scored(r, score(self.exchange, f"mrdl {self.run.url} score", self.run.state_path(r),
-                                  self.spec, self.validation, self.options.workers,
-                                  self.model.dtype.name))
+                                  self.spec, self.validation, self.options.workers))
         best = stopping.best(self.history, self.monitor, r) if self.monitor else r
         chosen = state if best == r else self.run.state(best)
         self.model.weights[:] = chosen.weights
@@ -286,26 +276,41 @@ class Driver:
                 "finite": not reason.startswith("not finite"),
                 "metrics": {k: v for k, v in self.history[best].items()
                             if k.removeprefix("val_") in {"loss", *self.model.named_metrics()}}}
-        self.told("finishing", {"history": self.history, "run": self.run})
         self.run.finish(done)
         self.told("finished", done)
         return done
 
 
 def score(exchange: Exchange, name: str, state: str, spec: str, held: list[tuple[Dataset, Shard]],
-          workers: int, dtype: str) -> dict[str, float]:
+          workers: int) -> dict[str, float]:
     """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
-    asked = plan.Plan(spec, 0, 0, 0, None, 1, 0, [partial.RECORD],
+    asked = plan.Plan(spec, 0, 0, 0, None, 1, 0, [RECORD],
                       score=[plan.name(d.uid, s.index) for d, s in held])
     mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in held], workers)]
-    merged = exchange.round(name, state, asked, mappers, 0, dtype, reducers=1)
+    return added(exchange.score(name, state, asked, mappers), held)
+
+
+def added(records: list[dict], held: list[tuple[Dataset, Shard]]) -> dict[str, float]:
+    """The metrics of score records; RoundError where a shard is missing or not whole."""
     sums: metrics.Sums = {}
-    for record in merged.records:
+    wanted = {plan.name(d.uid, s.index): s.n for d, s in held if s.n}
+    failed(records)
+    for record in records:
+        if record["n"] != wanted.pop(record["scored"], None):
+            raise RoundError(f"{record['scored']}: {record['n']} examples were scored, not what "
+                             "the shard holds, or twice")
+        metrics.add(sums, record["sums"])
+    if wanted:
+        raise RoundError(f"held-out shards were not scored: {', '.join(sorted(wanted))}")
+    return metrics.values(sums, "val_")
+
+
+def failed(records: list[dict]) -> None:
+    """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
+    for record in records:
         if "error" in record:
             raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
                                f"{record['error']}")
-        metrics.add(sums, record["sums"])
-    counted = sum(r["n"] for r in merged.records)
-    if counted != sum(s.n for _, s in held):
-        raise RoundError(f"{counted} of {sum(s.n for _, s in held)} examples were scored")
-    return metrics.values(sums, "val_")
+        if record["profile"] != profile():
+            raise RoundError(f"a worker computes with {record['profile']}, the driver with "
+                             f"{profile()}: the same bits cannot be promised")

@@ -4,6 +4,7 @@ Plain: a round is a MapReduce job. Whatever else may carry the partials must giv
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from mrdl import partial
 from mrdl.cluster import Cluster
+from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.plan import Plan
 
@@ -28,12 +30,24 @@ class Merged:
     records: list[dict] = field(default_factory=list)
 
 
+@contextmanager
+def plan_file(plan: Plan):
+    """The plan as a file that a job can be given."""
+    with tempfile.TemporaryDirectory(prefix="mrdl-plan-") as folder:
+        path = os.path.join(folder, "plan.json")
+        with open(path, "wb") as file:
+            file.write(plan.dump())
+        yield path
+
+
 class Exchange(Protocol):
     """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score."""
 
     def round(self, name: str, state: str, plan: Plan, mappers: list[list[str]], size: int,
               dtype: str, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
+
+    def score(self, name: str, state: str, plan: Plan, mappers: list[list[str]]) -> list[dict]: ...
 
 
 class PlainExchange:
@@ -44,15 +58,19 @@ class PlainExchange:
 
     def round(self, name, state, plan, mappers, size, dtype, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""
-        with tempfile.TemporaryDirectory(prefix="mrdl-plan-") as folder:
-            path = os.path.join(folder, "plan.json")
-            with open(path, "wb") as file:
-                file.write(plan.dump())
-            output = self.cluster.run(
+        with plan_file(plan) as path, self.cluster.run(
                 TrainRound, mappers, ["--state", state, "--plan", path, "--dtype", dtype],
-                reducers=reducers, name=name, on_task=on_task)
-            with output:
-                return self._gather(output, plan, size, np.dtype(dtype))
+                reducers=reducers, name=name, on_task=on_task) as output:
+            return self._gather(output, plan, size, np.dtype(dtype))
+
+    def score(self, name, state, plan, mappers) -> list[dict]:
+        """The records of a job that scores `state` over the plan's shards and trains nothing."""
+        with plan_file(plan) as path, self.cluster.run(
+                Evaluate, mappers, ["--state", state, "--plan", path], name=name) as output:
+            protocol = partial.PartialProtocol()
+            records = [protocol.read(line)[1].values for part in range(len(output.parts))
+                       for line in output.lines(part)]
+        return sorted(records, key=lambda r: str(r.get("scored", "")))
 
     def _gather(self, output, plan: Plan, size: int, dtype: np.dtype) -> Merged:
         protocol, records, found = partial.PartialProtocol(dtype), [], {}

@@ -43,10 +43,10 @@ class ForkServer:
 
     def _launch(self) -> None:
         self.socket, theirs = socket.socketpair()
-        path = [os.path.abspath(folder) for folder in sys.path]     # "" is our cwd, not its cwd
         with theirs, open(self._log(), "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, str(theirs.fileno()), self.tmp, json.dumps(path)],
+                [sys.executable, "-c", START, str(theirs.fileno()), self.tmp,
+                 json.dumps(_import_path())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
                 env={**os.environ, **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
         self.replies = self.socket.makefile("rb")
@@ -61,7 +61,7 @@ class ForkServer:
             self._launch()
         self.started += 1
         self.running.add(self.started)
-        message = {"ticket": self.started, "path": sys.path, **asdict(task)}
+        message = {"ticket": self.started, "path": _import_path(), **asdict(task)}
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
@@ -111,6 +111,11 @@ class ForkServer:
         finally:        # a server that is stopped, or a second Ctrl-C
             process.kill()
             process.wait()
+
+
+def _import_path() -> list[str]:
+    """sys.path for other working directories than ours."""
+    return [os.path.abspath(folder) for folder in sys.path]
 
 
 def die_with_parent() -> None:

@@ -4,11 +4,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured
+from mrdl.config import ConfigError, Configured, need, shown
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 
 @dataclass(frozen=True)
 class Initializer(Configured):
+    """A `seed` of its own gives the same values in every model; else the model's seed rules."""
     keras_module: ClassVar[str] = "keras.initializers"
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -18,12 +22,16 @@ class Initializer(Configured):
 
 @dataclass(frozen=True)
 class Zeros(Initializer):
+    aliases: ClassVar[tuple[str, ...]] = ("zero",)
+
     def __call__(self, shape, rng):
         return np.zeros(shape)
 
 
 @dataclass(frozen=True)
 class Ones(Initializer):
+    aliases: ClassVar[tuple[str, ...]] = ("one",)
+
     def __call__(self, shape, rng):
         return np.ones(shape)
 
@@ -33,11 +41,12 @@ class Constant(Initializer):
     value: float = 0.0
 
     def __call__(self, shape, rng):
-        return np.full(shape, float(self.value))
+        return np.full(shape, self.value)
 
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
+    aliases: ClassVar[tuple[str, ...]] = ("uniform",)
     minval: float = -0.05
     maxval: float = 0.05
     seed: int | None = None
@@ -48,6 +57,7 @@ class RandomUniform(Initializer):
 
 @dataclass(frozen=True)
 class RandomNormal(Initializer):
+    aliases: ClassVar[tuple[str, ...]] = ("normal",)
     mean: float = 0.0
     stddev: float = 0.05
     seed: int | None = None
@@ -78,12 +88,20 @@ class VarianceScaling(Initializer):
     distribution: str = "truncated_normal"
     seed: int | None = None
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.distribution == "normal":               # Keras's older name
+            object.__setattr__(self, "distribution", "truncated_normal")
+        need(self.scale > 0, f"VarianceScaling: scale={self.scale} must be above 0")
+        for name, known in (("mode", MODES), ("distribution", DISTRIBUTIONS)):
+            value = getattr(self, name)
+            need(value in known, f"VarianceScaling: {name}={shown(value)} is none of "
+                                 f"{', '.join(known)}")
+
     def __call__(self, shape, rng):
         receptive = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
         fan_in, fan_out = shape[-2 if len(shape) > 1 else 0] * receptive, shape[-1] * receptive
-        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-        if self.mode not in fans:
-            raise ConfigError(f"VarianceScaling: mode {self.mode!r} is none of {', '.join(fans)}")
+        fans = dict(zip(MODES, (fan_in, fan_out, (fan_in + fan_out) / 2)))
         variance = self.scale / max(1.0, fans[self.mode])
         if self.distribution == "uniform":
             limit = (3 * variance) ** 0.5

@@ -42,9 +42,8 @@ class Lease:
 
     def _holder(self) -> dict:
         try:
-            found = json.loads(self.store.read(self.name))
-            return found if isinstance(found, dict) else {}
-        except (OSError, ValueError):
+            return dict(json.loads(self.store.read(self.name)))
+        except (OSError, ValueError, TypeError):
             return {}
 
     def acquire(self) -> "Lease":
@@ -91,8 +90,9 @@ class Lease:
         if self._holder().get("token") == self.token:
             self.store.remove(self.name)
 
-    def __enter__(self) -> "Lease":
-        return self.acquire()
+    def __enter__(self):
+        self.acquire()
+        return self
 
     def __exit__(self, *_) -> None:
         self.release()

@@ -1,11 +1,12 @@
 """Losses, by Keras's names: each is computed together with the output activation it is stable with."""
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured
+from mrdl.config import Configured, need, shown
 
 Shape = tuple[int, ...]
 
@@ -16,31 +17,31 @@ class Loss(Configured):
     keras_module: ClassVar[str] = "keras.losses"
     activation: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False              # targets are class numbers, not vectors
-    aliases: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
     kernel: ClassVar[str] = ""
 
     def fuses(self, output: str) -> bool:
         """Is the model's output activation computed by the loss? ConfigError where they do not fit."""
         if self.activation is None or getattr(self, "from_logits", False):
             return False
-        if output != self.activation:
-            raise ConfigError(f"{type(self).__name__} needs an output with activation "
-                              f"{self.activation!r}, not {output!r} (or from_logits=True)")
+        need(output == self.activation,
+             f"{type(self).__name__} needs an output with activation {self.activation!r}, "
+             f"not {output!r} (or from_logits=True)")
         return True
 
     def check(self, outputs: Shape, target: Shape) -> None:
         """Do targets of this shape (without the batch) fit the model's output? ConfigError if not."""
-        units = int(np.prod(outputs))
+        units, given, name = math.prod(outputs), math.prod(target), type(self).__name__
+        need(self.activation != "softmax" or len(outputs) == 1,
+             f"{name} takes one row of outputs, not the shape {shown(outputs)}")
         if self.sparse:
-            if target not in ((), (1,)):
-                raise ConfigError(f"{type(self).__name__} takes one class number an example, not "
-                                  f"targets of shape {target}; for one-hot targets use "
-                                  "categorical_crossentropy")
-        elif int(np.prod(target)) != units:
+            need(target in ((), (1,)), f"{name} takes one class number an example, not targets of "
+                 f"shape {shown(target)}; for one-hot targets use categorical_crossentropy")
+        else:
             hint = ("; for class numbers use sparse_categorical_crossentropy"
                     if target == () and self.activation == "softmax" else "")
-            raise ConfigError(f"the model gives {units} values an example, the targets have "
-                              f"{int(np.prod(target))}{hint}")
+            need(given == units,
+                 f"the model gives {units} values an example, the targets have {given}{hint}")
 
     def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None):
         """-> (y[C, N], compute(t, weight, scale) -> the sum of weight * loss; fills grad)."""
@@ -74,6 +75,7 @@ class BinaryCrossentropy(Loss):
     """Mean over outputs of -t log y - (1 - t) log(1 - y)."""
     activation: ClassVar[str] = "sigmoid"
     kernel: ClassVar[str] = "binary_crossentropy"
+    aliases: ClassVar[tuple[str, ...]] = ("bce",)
     from_logits: bool = False
 
 
@@ -86,6 +88,3 @@ class MeanSquaredError(Loss):
 
 LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,
           MeanSquaredError]
-# what Keras writes beside our fields
-KERAS_DEFAULTS = {"reduction": "sum_over_batch_size", "axis": -1, "label_smoothing": 0.0,
-                  "ignore_class": None}

@@ -1,5 +1,6 @@
 """Sequential: layers over one flat vector; Keras's methods, and Keras's JSON as the spec."""
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +9,8 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from mrdl import metrics as metrics_of
-from mrdl import seeds
-from mrdl.config import ConfigError, lookup, serialize, snake
+from mrdl import seeds, spec
+from mrdl.config import ConfigError, lookup, need, shown, snake
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Shape, Weight
 from mrdl.losses import LOSSES, Loss
@@ -30,9 +31,10 @@ class Sequential:
     """A stack of layers. `dtype` is float32, or float64 for checks."""
 
     def __init__(self, layers: list[Layer] = (), name: str = "sequential", dtype: str = "float32"):
+        need(isinstance(name, str) and name != "", f"the model's name {shown(name)} is no string")
+        need(dtype in ("float32", "float64"),
+             f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
-        if self.dtype.name not in ("float32", "float64"):
-            raise ConfigError(f"dtype {self.dtype} is not supported; float32 or float64")
         self.input_shape: Shape | None = None
         self.layers: list[Layer] = []
         self.weights: np.ndarray | None = None          # the flat vector
@@ -42,21 +44,33 @@ class Sequential:
         self.slots: np.ndarray | None = None            # the updater's state
         self.iterations = 0
         for layer in layers:
-            self.add(layer)
+            self._put(layer)
+        self.names()
+        if self.input_shape is not None:
+            self.stack()                                # shapes that do not fit are said here
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer on top; an Input stands first and gives the shape of one example."""
-        if not isinstance(layer, tuple(LAYERS)):
-            raise ConfigError(f"{layer!r} is not a layer of mrdl.layers")
+        """Puts a layer on top; an Input stands first and gives the shape of one example.
+
+        Weights that are there stay."""
+        self._put(layer)
+        try:
+            self.names()
+            if self.input_shape is not None:
+                self.stack()
+        except ConfigError:
+            self.layers.pop()
+            raise
+        self.slots, self.iterations = None, 0
+
+    def _put(self, layer: Layer) -> None:
+        need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers")
         if isinstance(layer, Input):
-            if self.layers or self.input_shape is not None:
-                raise ConfigError("Input must be the first layer, once")
+            need(not self.layers and self.input_shape is None,
+                 "Input must be the first layer, once")
             self.input_shape = layer.shape
         else:
             self.layers.append(layer)
-            self.weights = self.slots = None
-        if self.input_shape is not None:
-            self.stack()                                # shapes that do not fit are said here
 
     # -- shapes and weights
 
@@ -65,10 +79,8 @@ class Sequential:
         if self.input_shape is None:
             raise ConfigError("the model has no input shape yet: begin with Input(shape) or call "
                               "build(shape)")
-        shape, start, steps, taken = self.input_shape, 0, [], {}
-        for index, layer in enumerate(self.layers):
-            base = layer.name or snake(type(layer).__name__)
-            count = taken[base] = taken.get(base, -1) + 1
+        shape, start, steps = self.input_shape, 0, []
+        for index, (layer, name) in enumerate(zip(self.layers, self.names())):
             weights = layer.weights(shape)
             offsets = []
             for weight in weights:
@@ -78,9 +90,24 @@ class Sequential:
                 shape = layer.output(shape)
             except ConfigError as error:
                 raise ConfigError(f"layer {index + 1}, {error}") from None
-            steps.append(Step(index, f"{base}_{count}" if count else base, layer, shape, weights,
-                              offsets))
+            steps.append(Step(index, name, layer, shape, weights, offsets))
         return steps
+
+    def names(self) -> list[str]:
+        """Each layer's own name, or its kind's with the first number that is free."""
+        taken, names, next_of = {"input_layer"}, [], {}
+        for layer in self.layers:
+            if layer.name is not None:
+                need(layer.name not in taken, f"two layers have the name {shown(layer.name)}")
+                taken.add(layer.name)
+        for layer in self.layers:
+            name = base = layer.name or snake(type(layer).__name__)
+            while layer.name is None and name in taken:
+                next_of[base] = next_of.get(base, 0) + 1
+                name = f"{base}_{next_of[base]}"
+            taken.add(name)
+            names.append(name)
+        return names
 
     @property
     def output_shape(self) -> Shape:
@@ -101,22 +128,43 @@ class Sequential:
         """Draws the weights, keyed by `seed` and the layer; called by `fit` where it was not."""
         if input_shape is not None and self.input_shape is None:
             self.input_shape = Input(input_shape).shape
-        elif input_shape is not None and Input(input_shape).shape != self.input_shape:
-            raise ConfigError(f"the model takes examples of shape {self.input_shape}, "
-                              f"not {Input(input_shape).shape}")
-        if self.weights is None:
-            if not self.layers:
-                raise ConfigError("the model has no layers")
-            self.weights = np.empty(self.count_params(), self.dtype)
-            for step, weight, view in self._views():
-                rng = seeds.generator("weights", seed, step.index, weight.name)
-                weight.from_keras(weight.initializer(weight.keras, rng), view)
+            try:
+                self.stack()
+            except ConfigError:
+                self.input_shape = None
+                raise
+        need(input_shape is None or Input(input_shape).shape == self.input_shape,
+             f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
+        need(self.layers != [], "the model has no layers")
+        drawn, size = 0 if self.weights is None else len(self.weights), self.count_params()
+        if self.weights is None or drawn < size:        # `add` may have come after `build`
+            weights = self._empty(size)
+            if drawn:
+                weights[:drawn] = self.weights
+            for step, weight, start in self._places():
+                if start >= drawn:
+                    own = getattr(weight.initializer, "seed", None)
+                    rng = (seeds.generator("weights", seed, step.index, weight.name)
+                           if own is None else seeds.generator("initializer", own))
+                    weight.from_keras(weight.initializer(weight.keras, rng),
+                                      weights[start:start + weight.size])
+            self.weights = weights
         return self
 
-    def _views(self):
+    def _empty(self, size: int) -> np.ndarray:
+        try:
+            return np.empty(size, self.dtype)
+        except (ValueError, MemoryError):
+            raise ConfigError(f"the model's {size:,} parameters do not fit into memory") from None
+
+    def _places(self) -> Iterator[tuple[Step, Weight, int]]:
         for step in self.stack():
             for weight, start in zip(step.weights, step.offsets):
-                yield step, weight, self.weights[start:start + weight.size]
+                yield step, weight, start
+
+    def _views(self) -> Iterator[tuple[Step, Weight, np.ndarray]]:
+        for step, weight, start in self._places():
+            yield step, weight, self.weights[start:start + weight.size]
 
     def get_weights(self) -> list[np.ndarray]:
         """The tensors in Keras's order and shapes: kernel [in, out], bias [out]."""
@@ -140,12 +188,13 @@ class Sequential:
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=()) -> None:
         """Chooses the updater, the loss and the metrics, by Keras's names or as objects."""
-        if loss is None:
-            raise ConfigError("compile needs a loss, such as 'sparse_categorical_crossentropy'")
+        need(loss is not None, "compile needs a loss, such as 'sparse_categorical_crossentropy'")
+        need(optimizer is not None, "compile needs an optimizer, such as 'adam'")
+        need(isinstance(metrics, (list, tuple)), f"metrics={shown(metrics)} must be a list")
         optimizer, loss = (lookup(optimizer, OPTIMIZERS, "optimizer"), lookup(loss, LOSSES, "loss"))
         if self.layers:
             loss.fuses(self.output_activation)
-        metrics_of.named(metrics, loss, 1)
+        metrics_of.named(metrics, loss, self.output_shape if self.input_shape else (1,))
         self.optimizer, self.loss, self.metrics = optimizer, loss, list(metrics)
         self.slots, self.iterations = None, 0
 
@@ -155,7 +204,7 @@ class Sequential:
         return self
 
     def named_metrics(self) -> dict[str, metrics_of.Metric]:
-        return metrics_of.named(self.metrics, self.loss, int(np.prod(self.output_shape)))
+        return metrics_of.named(self.metrics, self.loss, self.output_shape)
 
     def fit(self, x, y, **options):
         """Trains on arrays in this process; `trainer.fit` has the options. Returns a History."""
@@ -175,31 +224,11 @@ class Sequential:
     # -- the spec
 
     def get_config(self) -> dict[str, Any]:
-        layers = []
-        if self.input_shape is not None:
-            layers.append({"module": "keras.layers", "class_name": "InputLayer", "config": {
-                "batch_shape": [None, *self.input_shape], "dtype": self.dtype.name,
-                "sparse": False, "name": "input_layer"}, "registered_name": None})
-            names = [step.name for step in self.stack()]
-        else:
-            names = [layer.name for layer in self.layers]
-        for layer, name in zip(self.layers, names):
-            form = serialize(layer)
-            form["config"] |= {"name": name, "dtype": self.dtype.name}
-            layers.append(form)
-        return {"name": self.name, "dtype": self.dtype.name, "layers": layers}
+        return spec.config(self)
 
     def to_json(self, **options) -> str:
         """The spec in Keras's JSON form; with what `compile` was given, where it was."""
-        spec = {"module": "keras", "class_name": "Sequential", "config": self.get_config(),
-                "registered_name": "Sequential"}
-        if self.input_shape is not None:
-            spec["build_config"] = {"input_shape": [None, *self.input_shape]}
-        if self.loss is not None:
-            spec["compile_config"] = {
-                "optimizer": serialize(self.optimizer), "loss": serialize(self.loss),
-                "metrics": [serialize(m) for m in self.metrics] or None}
-        return json.dumps(spec, **options)
+        return json.dumps(spec.form(self), **options)
 
     def summary(self) -> str:
         """Prints and returns the table of layers, shapes and parameters."""
@@ -209,9 +238,9 @@ class Sequential:
         wide = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
         lines.insert(1, "-" * len(lines[0]))
-        text = "\n".join([f'Model "{self.name}"', *lines,
-                          f"{self.count_params():,} parameters, "
-                          f"{self.count_params() * self.dtype.itemsize / 1e6:.1f} MB"])
+        size = self.count_params()
+        lines.append(f"{size:,} parameters, {size * self.dtype.itemsize / 1e6:.1f} MB")
+        text = "\n".join([f'Model "{self.name}"', *lines])
         print(text)
         return text
 
@@ -233,52 +262,31 @@ class Sequential:
     def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Sequential":
         """Sets the weights from safetensors bytes; nothing in them is executed."""
         try:
-            tensors = load_tensors(data)
+            tensors = load_tensors(data)        # takes no more memory than there are bytes
         except (SafetensorError, ValueError, KeyError) as error:
-            raise ConfigError(f"{source} is no safetensors file: {error}") from None
-        self.build()
-        wanted = [f"{step.name}/{weight.name}" for step, weight, _ in self._views()]
-        if set(wanted) != set(tensors):
-            odd = sorted(set(wanted) ^ set(tensors))
-            raise ConfigError(f"{source} does not belong to this model: {', '.join(odd[:5])}")
+            raise ConfigError(f"{source} is no safetensors file: {shown(str(error))}") from None
+        wanted = {f"{step.name}/{weight.name}": weight.keras for step, weight, _ in self._places()}
+        odd = sorted(set(wanted) ^ set(tensors))
+        need(not odd, f"{source} does not belong to this model: {shown(odd)}")
+        for name, shape in wanted.items():
+            given = tensors[name]
+            need(given.shape == shape and given.dtype.kind == "f"
+                 and np.can_cast(given.dtype, self.dtype),
+                 f"{source}: {shown(name)} is {given.dtype} of the shape {shown(given.shape)}, "
+                 f"not {self.dtype} of {shown(shape)}")
+        self.weights = self._empty(self.count_params())
         self.set_weights([tensors[name] for name in wanted])
         return self
 
 
-def model_from_json(text: str) -> Sequential:
-    """The model of a Keras JSON spec, built and compiled where the spec says so.
+def model_from_json(text: str | bytes) -> Sequential:
+    """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
 
     Raises ConfigError for anything mrdl does not have; nothing in the text is executed."""
-    try:
-        spec = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"the spec is no JSON: {error}") from None
-    if not isinstance(spec, dict) or spec.get("class_name") != "Sequential":
-        raise ConfigError("the spec is no Sequential model in Keras's JSON form")
-    config = spec.get("config")
-    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
-        raise ConfigError("the spec has no list of layers")
-    dtype = config.get("dtype", "float32")
-    dtype = dtype.get("config", {}).get("name", "float32") if isinstance(dtype, dict) else dtype
-    model = Sequential(name=config.get("name") or "sequential", dtype=dtype)
-    for entry in config["layers"]:
-        if isinstance(entry, dict) and entry.get("class_name") == "InputLayer":
-            shape = (entry.get("config") or {}).get("batch_shape")
-            if not isinstance(shape, list) or len(shape) < 2:
-                raise ConfigError("InputLayer: batch_shape must be [null, ...]")
-            model.add(Input(tuple(shape[1:])))
-            continue
-        layer = lookup(entry, LAYERS, "layer")
-        if layer is None:
-            raise ConfigError("the spec has an empty layer")
-        model.add(layer)
-    shape = (spec.get("build_config") or {}).get("input_shape")
-    if model.input_shape is None and shape:
-        model.input_shape = Input(tuple(shape[1:])).shape
-    compiled = spec.get("compile_config")
-    if compiled:
-        model.compile(compiled.get("optimizer") or "rmsprop", compiled.get("loss"),
-                      compiled.get("metrics") or ())
+    found = spec.parse(text)
+    model = Sequential(found.layers, found.name, found.dtype)
+    if found.loss is not None:
+        model.compile(found.optimizer, found.loss, found.metrics)
     return model
 
 
@@ -289,5 +297,5 @@ def load_model(path: str) -> Sequential:
     for name in ("model.json", "model.safetensors"):
         if not folder.exists(name):
             raise ConfigError(f"{path} holds no {name}: it is no saved model or finished run")
-    return model_from_json(folder.read("model.json").decode()).load_weights(
+    return model_from_json(folder.read("model.json")).load_weights(
         folder.read("model.safetensors"), f"{path}/model.safetensors")

@@ -40,6 +40,8 @@ class Network:
         self.targets = self.compute = None
         if loss is not None:
             self.outputs, self.compute = loss.bind(self.k, tensor.value, tensor.grad)
+            if not training:            # a learner adds the penalties with their gradients
+                self.compute = self._penalized(self.compute, stack, weights)
             if getattr(loss, "from_logits", False):
                 self.outputs = tensor.value
             units = len(tensor.value)
@@ -47,6 +49,20 @@ class Network:
             self.targets = np.zeros((units, self.N), model.dtype)
         # the first operation that uses x's rows finds them there: the gather writes them
         self.tensors = [op.b.y for op in self.operations]
+
+    def _penalized(self, compute, stack, weights):
+        """`compute` with the penalty on the weights for each example, as Keras counts a loss."""
+        held = [(weights[o:o + w.size], w.regularizer.factors) for step in stack
+                for w, o in zip(step.weights, step.offsets) if w.regularizer is not None]
+        if not held:
+            return compute
+        scratch = np.zeros(max(len(w) for w, _ in held), weights.dtype)
+
+        def total(t, weight, scale):
+            penalty = sum(self.k.regularize(w, scratch[:len(w)], *factors) for w, factors in held)
+            scratch[:] = 0
+            return compute(t, weight, scale) + penalty * len(weight)
+        return total
 
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
         """Takes rows `index` of x[n, ...] as the minibatch."""

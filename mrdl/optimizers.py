@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured, lookup, serialize
-from mrdl.schedules import SCHEDULES
+from mrdl.config import Configured, lookup, need, serialize, typed
+from mrdl.schedules import SCHEDULES, Schedule
 
 # (rate, scale) -> sum of squares of the block's gradient
 Step = Callable[[float, float], float]
@@ -18,15 +18,23 @@ class Optimizer(Configured):
     """`slots` vectors as long as the weights are its state; they start at 0 and are averaged."""
     keras_module: ClassVar[str] = "keras.optimizers"
     slots: ClassVar[int] = 0
+    shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
 
     def __post_init__(self):
-        if isinstance(self.learning_rate, dict):
-            object.__setattr__(self, "learning_rate",
-                               lookup(self.learning_rate, SCHEDULES, "learning-rate schedule"))
-        if not callable(self.learning_rate) and not float(self.learning_rate) >= 0:
-            raise ConfigError(f"{type(self).__name__}: learning_rate must be 0 or more")
-        if self.clipnorm is not None and self.global_clipnorm is not None:
-            raise ConfigError(f"{type(self).__name__}: clipnorm or global_clipnorm, not both")
+        super().__post_init__()
+        name, rate = type(self).__name__, self.learning_rate
+        if isinstance(rate, dict):
+            rate = lookup(rate, SCHEDULES, "learning-rate schedule")
+        elif not isinstance(rate, Schedule):
+            rate = typed(rate, float, f"{name}: learning_rate")
+            need(rate >= 0, f"{name}: learning_rate must be 0 or more")
+        object.__setattr__(self, "learning_rate", rate)
+        for key in self.shares:
+            need(0 <= getattr(self, key) < 1, f"{name}: {key} must be at least 0 and below 1")
+        need(getattr(self, "epsilon", 0) >= 0, f"{name}: epsilon must be 0 or more")
+        clips = [v for v in (self.clipnorm, self.global_clipnorm) if v is not None]
+        need(len(clips) < 2, f"{name}: clipnorm or global_clipnorm, not both")
+        need(min(clips, default=1) > 0, f"{name}: the norm to clip to must be above 0")
 
     def get_config(self):
         config = super().get_config()
@@ -35,8 +43,8 @@ class Optimizer(Configured):
 
     def rate(self, step: int) -> float:
         """The learning rate of update number `step`, which counts from 0."""
-        return float(self.learning_rate(step) if callable(self.learning_rate)
-                     else self.learning_rate)
+        rate = self.learning_rate
+        return float(rate(step) if isinstance(rate, Schedule) else rate)
 
     @property
     def clips(self) -> bool:
@@ -44,12 +52,13 @@ class Optimizer(Configured):
 
     def block(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: list) -> Step:
         """The update of one range: w, g and slots are its views."""
-        raise ConfigError(f"{type(self).__name__} updates nothing")
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with classical or Nesterov momentum."""
+    shares: ClassVar[tuple[str, ...]] = ("momentum",)
     learning_rate: object = 0.01
     momentum: float = 0.0
     nesterov: bool = False
@@ -71,7 +80,7 @@ class SGD(Optimizer):
 class RMSprop(Optimizer):
     """Gradients divided by the root of their moving mean square."""
     slots: ClassVar[int] = 1
-    aliases: ClassVar[tuple[str, ...]] = ("rmsprop",)
+    shares: ClassVar[tuple[str, ...]] = ("rho",)
     learning_rate: object = 0.001
     rho: float = 0.9
     epsilon: float = 1e-7
@@ -87,6 +96,7 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Moments of the gradient with bias correction by the real number of updates."""
     slots: ClassVar[int] = 2
+    shares: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
     learning_rate: object = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999

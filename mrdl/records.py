@@ -200,18 +200,26 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
 def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[bytes]:
     """The block lines of a shard, from its rows in the order of their hashes."""
     role = "train" if shard < plan.shards - plan.validation else "validation"
-    rows, size, index = [], 0, 0
-    for _, same in groupby(values, key=lambda value: value[:HASH]):
-        for row in sorted(a2b_base64(value[HASH + 1:]) for value in same):
-            if rows and size + len(row) > BLOCK:
-                yield blocks.pack(_unpacked(plan, rows), dataset=plan.dataset, shard=shard,
-                                  index=index, role=role)
-                rows, size, index = [], 0, index + 1
-            rows.append(row)
-            size += len(row)
-    if rows:
+    for index, rows in enumerate(_runs(values)):
         yield blocks.pack(_unpacked(plan, rows), dataset=plan.dataset, shard=shard, index=index,
                           role=role)
+
+
+def _runs(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """A block's rows at a time; rows whose hashes are equal in the order of their bytes."""
+    rows, size = [], 0
+    for _, same in groupby(values, key=lambda value: value[:HASH]):
+        # nearly always one row, which may occur millions of times: it is counted, not kept
+        for value, count in sorted(Counter(same).items()):
+            row = a2b_base64(value[HASH + 1:])
+            for _ in range(count):
+                if rows and size + len(row) > BLOCK:
+                    yield rows
+                    rows, size = [], 0
+                rows.append(row)
+                size += len(row)
+    if rows:
+        yield rows
 
 
 def _unpacked(plan: Plan, rows: list[bytes]) -> dict[str, np.ndarray]:

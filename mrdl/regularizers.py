@@ -2,39 +2,50 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mrdl.config import Configured
+from mrdl.config import Configured, need
 
 
 @dataclass(frozen=True)
-class L1(Configured):
+class Regularizer(Configured):
     keras_module: ClassVar[str] = "keras.regularizers"
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(min(self.factors) >= 0, f"{type(self).__name__}: its factors must be 0 or more")
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Of |w| and of w^2."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class L1(Regularizer):
     l1: float = 0.01
 
     @property
-    def factors(self) -> tuple[float, float]:
-        return float(self.l1), 0.0
+    def factors(self):
+        return self.l1, 0.0
 
 
 @dataclass(frozen=True)
-class L2(Configured):
-    keras_module: ClassVar[str] = "keras.regularizers"
+class L2(Regularizer):
     l2: float = 0.01
 
     @property
-    def factors(self) -> tuple[float, float]:
-        return 0.0, float(self.l2)
+    def factors(self):
+        return 0.0, self.l2
 
 
 @dataclass(frozen=True)
-class L1L2(Configured):
-    keras_module: ClassVar[str] = "keras.regularizers"
+class L1L2(Regularizer):
     aliases: ClassVar[tuple[str, ...]] = ("l1_l2",)
     l1: float = 0.0
     l2: float = 0.0
 
     @property
-    def factors(self) -> tuple[float, float]:
-        return float(self.l1), float(self.l2)
+    def factors(self):
+        return self.l1, self.l2
 
 
 REGULARIZERS = [L1, L2, L1L2]

@@ -55,10 +55,10 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads(self.store.read(name))
-            if not isinstance(found, dict):
-                raise ValueError("it holds no object")
         except ValueError as error:
             raise RunError(f"{self.url}/{name} is damaged: {error}") from None
+        if not isinstance(found, dict):
+            raise RunError(f"{self.url}/{name} is damaged: it holds no object")
         return found
 
     # -- rounds

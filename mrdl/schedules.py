@@ -3,22 +3,29 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mrdl.config import ConfigError, Configured
+from mrdl.config import Configured, need
 
 
 @dataclass(frozen=True)
 class Schedule(Configured):
     keras_module: ClassVar[str] = "keras.optimizers.schedules"
+    above: ClassVar[tuple[str, ...]] = ("decay_steps",)     # fields that must be above 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in self.above:
+            need(getattr(self, name) > 0, f"{type(self).__name__}: {name} must be above 0")
 
     def __call__(self, step: int) -> float:
-        raise ConfigError(f"{type(self).__name__} has no rate")
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """initial_learning_rate * decay_rate ^ (step / decay_steps)."""
+    above: ClassVar[tuple[str, ...]] = ("decay_steps", "decay_rate")
     initial_learning_rate: float
-    decay_steps: int
+    decay_steps: float
     decay_rate: float
     staircase: bool = False
 
@@ -32,7 +39,7 @@ class ExponentialDecay(Schedule):
 class InverseTimeDecay(Schedule):
     """initial_learning_rate / (1 + decay_rate * step / decay_steps)."""
     initial_learning_rate: float
-    decay_steps: int
+    decay_steps: float
     decay_rate: float
     staircase: bool = False
 
@@ -45,14 +52,16 @@ class InverseTimeDecay(Schedule):
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
     """values[i] up to and including boundaries[i], the last value beyond."""
-    boundaries: tuple[int, ...]
+    above: ClassVar[tuple[str, ...]] = ()
+    boundaries: tuple[float, ...]
     values: tuple[float, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "values", tuple(self.values))
-        if len(self.values) != len(self.boundaries) + 1:
-            raise ConfigError("PiecewiseConstantDecay: needs one value more than boundaries")
+        super().__post_init__()
+        need(len(self.values) == len(self.boundaries) + 1,
+             "PiecewiseConstantDecay: needs one value more than boundaries")
+        need(sorted(self.boundaries) == list(self.boundaries),
+             "PiecewiseConstantDecay: the boundaries must ascend")
 
     def __call__(self, step):
         return self.values[sum(step > b for b in self.boundaries)]
@@ -62,7 +71,7 @@ class PiecewiseConstantDecay(Schedule):
 class PolynomialDecay(Schedule):
     """(initial - end) * (1 - step / decay_steps) ^ power + end."""
     initial_learning_rate: float
-    decay_steps: int
+    decay_steps: float
     end_learning_rate: float = 0.0001
     power: float = 1.0
     cycle: bool = False
@@ -80,10 +89,10 @@ class PolynomialDecay(Schedule):
 class CosineDecay(Schedule):
     """Linear warm-up, then half a cosine down to alpha times the rate (Loshchilov & Hutter 2017)."""
     initial_learning_rate: float
-    decay_steps: int
+    decay_steps: float
     alpha: float = 0.0
     warmup_target: float | None = None
-    warmup_steps: int = 0
+    warmup_steps: float = 0.0
 
     def __call__(self, step):
         top = self.initial_learning_rate
@@ -98,11 +107,16 @@ class CosineDecay(Schedule):
 @dataclass(frozen=True)
 class CosineDecayRestarts(Schedule):
     """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR)."""
+    above: ClassVar[tuple[str, ...]] = ("first_decay_steps", "m_mul")
     initial_learning_rate: float
-    first_decay_steps: int
+    first_decay_steps: float
     t_mul: float = 2.0
     m_mul: float = 1.0
     alpha: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.t_mul >= 1, "CosineDecayRestarts: t_mul must be 1 or more")
 
     def __call__(self, step):
         done, period = step / self.first_decay_steps, 0

@@ -5,7 +5,6 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
@@ -15,7 +14,6 @@ from mrdl.storage import Storage
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
 IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-UNREADABLE = (EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 class DataError(ValueError):
@@ -42,6 +40,8 @@ def expand(inputs: list[str]) -> list[str]:
         if not names:
             raise DataError(f"{path}: {'an empty folder' if name == '*' else 'no such input'}")
         found += map(folder.path, names)
+        for inner in filter(is_folder, found[-len(names):]):
+            raise DataError(f"{inner}: a folder among the inputs; name its files, or a pattern")
     if not found:
         raise DataError("no input was given")
     return found
@@ -73,23 +73,25 @@ def size(path: str) -> int:
 
 
 def read(file, path: str, count: int) -> bytes:
-    try:
+    with readable(path):
         return file.read(count)
-    except UNREADABLE as error:
+
+
+@contextmanager
+def readable(path: str):
+    """Turns what zipfile, gzip and NumPy raise at damaged bytes, of ten kinds, into a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
 
 
 def members(path: str) -> list[str]:
     """The names of the arrays in an .npz file."""
-    with opened(path) as file, _archive(file, path) as archive:
+    with opened(path) as file, readable(path), zipfile.ZipFile(file) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
-
-
-def _archive(file, path: str) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: not an .npz file ({error})") from None
 
 
 class ArrayFile:
@@ -99,9 +101,10 @@ class ArrayFile:
         self.path = path if member is None else f"{path}: {member}"
         with ExitStack() as stack:      # closed again if what follows fails
             self.file = stack.enter_context(opened(path))
+            stack.enter_context(readable(self.path))
             length = None
             if member is not None:
-                archive = stack.enter_context(_archive(self.file, path))
+                archive = stack.enter_context(zipfile.ZipFile(self.file))
                 length = archive.getinfo(member + ".npy").file_size
                 self.file = stack.enter_context(archive.open(member + ".npy"))
             elif path.rpartition(".")[2] not in ("gz", "bz2"):
@@ -118,31 +121,25 @@ class ArrayFile:
             self.close = stack.pop_all().close
 
     def _idx(self) -> tuple[np.dtype, tuple]:
-        head = read(self.file, self.path, 4)
-        sizes = read(self.file, self.path, 4 * head[3])
+        head = self.file.read(4)
+        sizes = self.file.read(4 * head[3])
         if head[2] not in IDX_DTYPES or len(sizes) != 4 * head[3]:
             raise DataError(f"{self.path}: no IDX file, it starts with {head!r}")
         return np.dtype(IDX_DTYPES[head[2]]), struct.unpack(f">{head[3]}I", sizes)
 
     def _npy(self) -> tuple[np.dtype, tuple]:
         form = np.lib.format
-        try:
-            version = form.read_magic(self.file)
-            header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
-            shape, fortran, dtype = header[version](self.file)
-        except (ValueError, KeyError, *UNREADABLE) as error:
-            raise DataError(f"{self.path}: cannot be read ({error})") from None
+        header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+        shape, fortran, dtype = header[form.read_magic(self.file)](self.file)
         if fortran and len(shape) > 1:
             raise DataError(f"{self.path}: in Fortran order; save np.ascontiguousarray of it")
         return dtype, shape
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows start..stop, each one flat."""
-        try:
+        with readable(self.path):
             self.file.seek(self.start + start * self.stride)
-        except UNREADABLE as error:
-            raise DataError(f"{self.path}: cannot be read ({error})") from None
-        data = read(self.file, self.path, (stop - start) * self.stride)
+            data = self.file.read((stop - start) * self.stride)
         if len(data) != (stop - start) * self.stride:
             raise DataError(f"{self.path}: ends before row {stop}")
         return np.frombuffer(data, self.dtype).reshape(stop - start, -1)

@@ -45,7 +45,7 @@ def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - reported with its traceback; the driver refuses the round
         yield RECORD, Partial(0, 0, {"error": traceback.format_exc(), "kind": type(error).__name__,
                                      "message": str(error), "where": reading.where()})
     for _ in lines:                             # Hadoop breaks the pipe of a mapper that leaves
@@ -103,7 +103,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
                 if left.is_set():
                     return
             ready.put((done, None))
-        except BaseException as error:          # raised where the items are used
+        except BaseException as error:  # noqa: BLE001 - raised where the items are used
             ready.put((done, error))
 
     thread = threading.Thread(target=produce, daemon=True)
@@ -141,7 +141,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, readi
         nonlocal present
         for n, arrays in ready:
             present += n
-            yield n, lambda: arrays
+            yield n, lambda arrays=arrays: arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)
     with closing(ahead(windows(blocks, wanted), waits.append)) as ready:
@@ -179,3 +179,20 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
 def shard_number(shard: str) -> int:
     """The shard's place in its dataset: what its random streams are keyed by."""
     return int(shard.rsplit("/", 1)[1])
+
+
+def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
+    """CSV of each example: its targets where it has them, the class where there is one, the outputs."""
+    asked = Plan.parse(Path(plan).read_bytes())
+    model = model_from_json(asked.spec)
+    model.weights = State.parse(Path(state).read_bytes(), state).weights
+    for block in Reading(iter(lines)):
+        arrays = block.arrays()
+        outputs = model.predict(arrays["x"]).reshape(block.n, -1)
+        columns = [arrays["y"].reshape(block.n, -1)] if "y" in arrays else []
+        if model.output_activation == "softmax":
+            columns.append(outputs.argmax(1)[:, None])
+        for row in zip(*(c.tolist() for c in columns), outputs.tolist()):
+            values = [value for part in row for value in part]
+            yield ",".join(format(v, ".8g") if isinstance(v, float) else str(v)
+                           for v in values).encode()

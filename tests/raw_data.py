@@ -2,10 +2,12 @@
 import gzip
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 
 from mrdl import blocks
+from mrdl.dataset import Dataset
 from mrdl.records import Plan, Rows, merged_facts, shard_lines
 from mrdl.schema import Schema
 
@@ -25,11 +27,19 @@ def mapped(plan: Plan, lines, file="f", start=0):
     return [sorted(values) for values in shards], json.loads(merged_facts(facts))
 
 
+def packed(plan: Plan, shard: int, values) -> list[blocks.Block]:
+    """The blocks of a shard."""
+    found = [blocks.unpack(line) for line in shard_lines(plan, shard, values)]
+    assert [(block.shard, block.index) for block in found] == [
+        (shard, index) for index in range(len(found))]
+    return found
+
+
 def examples(plan: Plan, lines):
     """Every row that comes out of the blocks, as (x, y, w) in lists."""
     found = []
     for shard, values in enumerate(mapped(plan, lines)[0]):
-        for block in blocks.read(shard_lines(plan, shard, values)):
+        for block in packed(plan, shard, values):
             arrays = block.arrays()
             parts = [arrays[name].tolist() if name in arrays else [None] * block.n
                      for name in "xyw"]
@@ -48,3 +58,12 @@ def idx(array: np.ndarray) -> bytes:
     sizes = struct.pack(f">{array.ndim}I", *array.shape)
     return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")
                                                                   ).tobytes()
+
+
+def table(rows=300, columns=6, seed=0) -> list[bytes]:
+    values = np.random.default_rng(seed).integers(0, 400, (rows, columns))
+    return [b",".join(b"%d" % value for value in row) for row in values]
+
+
+def shard_bytes(data: Dataset) -> list[bytes]:
+    return [Path(shard.path).read_bytes() for shard in data.shards]

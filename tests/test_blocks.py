@@ -146,33 +146,6 @@ def test_the_error_of_a_damaged_array_says_which_block_it_was():
         blocks.unpack(bytes(line)).arrays()
 
 
-def shard(count=3, **place):
-    return [blocks.pack(example(), **{**PLACE, "index": i, **place}) for i in range(count)]
-
-
-def test_a_shard_is_read_in_order_and_an_empty_one_has_no_blocks():
-    assert [block.index for block in blocks.read(shard())] == [0, 1, 2]
-    assert list(blocks.read([])) == []
-
-
-@pytest.mark.parametrize("lines, line", [
-    (shard()[1:], 1), (shard()[::2], 2), (shard()[::-1], 1), (shard() + shard(1), 4),
-    (shard(1) + shard(2, shard=4)[1:], 2), (shard(1) + shard(2, dataset="other")[1:], 2),
-    (shard(1) + shard(2, role="validation")[1:], 2), (shard(2) + [b"x"], 3), ([b""], 1),
-])
-def test_a_shard_with_a_block_missing_doubled_or_foreign_is_refused_by_file_and_line(lines, line):
-    with pytest.raises(blocks.BlockError, match=f"^part-00003, line {line}: "):
-        list(blocks.read(lines, "part-00003"))
-
-
-def test_a_damaged_array_is_reported_with_its_file_and_line():
-    lines = shard(2)
-    lines[1] = lines[1][:-1] + (b"B" if lines[1][-1:] != b"B" else b"C")
-    block = list(blocks.read(lines, "part-00003"))[1]
-    with pytest.raises(blocks.BlockError, match="^part-00003, line 2: block 1 of shard 3: the che"):
-        block.arrays()
-
-
 @pytest.mark.parametrize("arrays, reason", [
     ({"x": np.zeros(3, "i8")}, "int64"), ({"x": np.array(["a"])}, "U1"),
     ({"x": np.float32(0)}, "0 axes"), ({"x": np.zeros(3, "f4"), "y": np.zeros(2, "f4")}, "first"),

@@ -344,6 +344,23 @@ def test_nothing_outlives_the_driver(death, tmp_path):
     wait_for(lambda: os.listdir(tmp_path / "tmp") == [])
 
 
+def test_a_sort_dies_with_its_task(tmp_path):
+    sort, = write(tmp_path, sort=f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    os.chmod(sort, 0o755)
+    inputs = write(tmp_path, a="x\n")
+    code = ("import os, sys\nfrom mrdl.cluster import Cluster\nfrom mrdl.embedded import InlineRunner\n"
+            "from sample_jobs import Order\nInlineRunner.sort_memory = 0\n"
+            "with Cluster('local') as cluster:\n"
+            "    os.environ['PATH'] = sys.argv[1] + ':' + os.environ['PATH']\n"
+            "    cluster.run(Order, sys.argv[2:])\n")
+    with driver(code, str(tmp_path), *inputs) as process:
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        pid = int((tmp_path / "pid").read_text())
+        assert alive(pid)
+        process.kill()
+    wait_for(lambda: not alive(pid))
+
+
 def test_nothing_outlives_a_driver_that_dies_while_the_server_starts(tmp_path):
     code = ("import os, sys\nfrom mrdl.cluster import Cluster\n"
             "print(Cluster('local', tmp=sys.argv[1]).server.process.pid, flush=True)\n"

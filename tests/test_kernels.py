@@ -3,9 +3,9 @@ import inspect
 
 import numpy as np
 import pytest
+from mrdl.kernels import cpu, reference
 
 from mrdl import kernels
-from mrdl.kernels import cpu, reference
 
 SIZES = [(1, 1, 16, 1), (3, 5, 16, 7), (10, 33, 64, 64), (17, 50, 80, 77), (64, 100, 128, 128),
          (2, 784, 32, 20)]                                      # O, I, N, B
@@ -23,7 +23,7 @@ def padded(rng, dtype, F, N, B):
     return x
 
 
-def arguments(name, rng, dtype, O, I, N, B):                    # noqa: E741
+def arguments(name, rng, dtype, O, I, N, B):
     """What each kernel is called with, by the name of its family."""
     def a(*shape):
         return normal(rng, dtype, *shape)

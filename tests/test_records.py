@@ -6,9 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from raw_data import examples, mapped, plan_of, text
+from raw_data import examples, mapped, packed, plan_of, text
 
-from mrdl import blocks
 from mrdl.records import shard_lines
 from mrdl.schema import Schema, sniff
 from mrdl.sources import DataError, expand
@@ -92,6 +91,8 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path):
     for missing in ("nothing.csv", "*.tsv", "no/where.csv", "void"):
         with pytest.raises(DataError, match="no such input|empty folder"):
             expand([f"{tmp_path}/{missing}"])
+    with pytest.raises(DataError, match="void: a folder among the inputs"):
+        expand([tmp_path])
     with pytest.raises(DataError, match="no input was given"):
         expand([])
 
@@ -155,7 +156,7 @@ def test_rows_survive_the_way_into_blocks_with_the_smallest_dtypes(tmp_path):
         lines = [",".join(map(repr, row.tolist())).encode() for row in table]
         plan = plan_of(sniff([text(tmp_path, b"\n".join(lines))], label="0"), dtype=dtype)
         found = [block.arrays() for shard, values in enumerate(mapped(plan, lines)[0])
-                 for block in blocks.read(shard_lines(plan, shard, values))]
+                 for block in packed(plan, shard, values)]
         assert {block["x"].dtype.str[1:] for block in found} == {small}
         assert all(block["x"].flags.c_contiguous for block in found)
         x, y = (np.concatenate([block[name] for block in found]) for name in "xy")
@@ -169,7 +170,7 @@ def test_blocks_hold_about_a_megabyte():
     line = b",".join(b"%d" % (i % 256) for i in range(999))
     plan = plan_of(schema, shards=1)
     values, _ = mapped(plan, [line + b",%d" % (i % 256) for i in range(5000)])
-    sizes = [block.arrays()["x"].nbytes for block in blocks.read(shard_lines(plan, 0, values[0]))]
+    sizes = [block.arrays()["x"].nbytes for block in packed(plan, 0, values[0])]
     assert sum(sizes) == 5_000_000
     assert all(2**18 <= size <= 2**22 for size in sizes)
 

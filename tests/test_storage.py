@@ -83,6 +83,15 @@ def test_the_clock_is_that_of_the_files(storage):
     assert os.listdir(storage.url) == ["x"]
 
 
+def test_touch_moves_the_time_of_a_file_and_makes_none(storage):
+    storage.write("lease", b"token")
+    os.utime(storage.path("lease"), (1, 1))
+    storage.touch("lease")
+    assert storage.modified("lease") >= storage.now() - 5 and storage.read("lease") == b"token"
+    storage.touch("missing")
+    assert storage.list("*") == ["lease"]
+
+
 def test_a_missing_file_is_named(storage):
     with pytest.raises(FileNotFoundError, match="run/missing"):
         storage.read("missing")

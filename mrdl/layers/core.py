@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, lookup
+from mrdl import seeds
+from mrdl.config import ConfigError, lookup, need, shown
 from mrdl.initializers import INITIALIZERS
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
 from mrdl.regularizers import REGULARIZERS
@@ -21,8 +22,8 @@ def activation(name: str | dict | None) -> str:
         name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
     if name is None:
         return "linear"
-    if name not in ACTIVATIONS:
-        raise ConfigError(f"unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")
+    need(isinstance(name, str) and name in ACTIVATIONS,
+         f"unknown activation {shown(name)}; there are {', '.join(ACTIVATIONS)}")
     return name
 
 
@@ -32,10 +33,11 @@ class Input(Layer):
     shape: Shape = ()
 
     def __post_init__(self):
-        shape = (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
-        if not all(isinstance(d, int) and d > 0 for d in shape):
-            raise ConfigError(f"Input: the shape {shape} must be positive numbers")
-        object.__setattr__(self, "shape", shape)
+        if isinstance(self.shape, int):
+            object.__setattr__(self, "shape", (self.shape,))
+        super().__post_init__()
+        need(min(self.shape, default=1) > 0,
+             f"Input: the shape {shown(self.shape)} must be positive numbers")
 
 
 class DenseOperation(Operation):
@@ -64,18 +66,18 @@ class DenseOperation(Operation):
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
 
     def gradients(self, place):
-        b, (O, I) = self.b, self.w.shape                        # noqa: E741
+        b, (units, inputs) = self.b, self.w.shape
         rows, grad = b.x.storage, b.y.grad
-        step = max(1, BLOCK // (I * self.w.itemsize))
-        for o in range(0, O, step):
-            dy, start = grad[o:o + step], b.offsets["kernel"] + o * I
-            g = place(start, start + len(dy) * I).reshape(len(dy), I)
+        step = max(1, BLOCK // (inputs * self.w.itemsize))
+        for o in range(0, units, step):
+            dy, start = grad[o:o + step], b.offsets["kernel"] + o * inputs
+            g = place(start, start + len(dy) * inputs).reshape(len(dy), inputs)
             yield (start, start + g.size,
                    lambda batch, dy=dy, g=g: b.k.dense_gradient(dy, rows, batch, g))
         if "bias" in b.w:
             start = b.offsets["bias"]
-            g = place(start, start + O)
-            yield start, start + O, lambda batch: b.k.bias_gradient(grad, g)
+            g = place(start, start + units)
+            yield start, start + units, lambda batch: b.k.bias_gradient(grad, g)
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,20 @@ class Dense(Layer):
     name: str | None = None
 
     def __post_init__(self):
-        if not isinstance(self.units, int) or isinstance(self.units, bool) or self.units < 1:
-            raise ConfigError(f"Dense: units={self.units!r} must be a positive number")
         object.__setattr__(self, "activation", activation(self.activation))
+        super().__post_init__()
+        need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
         for part in ("kernel", "bias"):
             for kind, table in (("initializer", INITIALIZERS), ("regularizer", REGULARIZERS)):
                 key = f"{part}_{kind}"
                 object.__setattr__(self, key, lookup(getattr(self, key), table, kind))
+            need(getattr(self, f"{part}_initializer") is not None,
+                 f"Dense: {part}_initializer is missing")
 
     def output(self, shape):
         if len(shape) != 1:
-            raise ConfigError(f"Dense: its input has the shape {shape}; put Flatten() before it")
+            raise ConfigError(f"Dense: its input has the shape {shown(shape)}; put Flatten() "
+                              "before it")
         return (self.units,)
 
     def weights(self, shape):
@@ -140,10 +145,12 @@ class Activation(Layer):
 
     def __post_init__(self):
         object.__setattr__(self, "activation", activation(self.activation))
+        super().__post_init__()
 
     def output(self, shape):
         if self.activation == "softmax" and len(shape) != 1:
-            raise ConfigError(f"softmax: its input has the shape {shape}; put Flatten() before it")
+            raise ConfigError(f"softmax: its input has the shape {shown(shape)}; put Flatten() "
+                              "before it")
         return shape
 
 
@@ -154,9 +161,9 @@ class DropoutOperation(Operation):
 
     def forward(self):
         if self.b.training:
-            draws = self.b.draws
-            self.b.k.dropout_mask(self.mask, draws.key, self.b.index, draws.minibatch,
-                                  self.layer.rate)
+            draws, seed = self.b.draws, self.layer.seed
+            key = draws.key if seed is None else seeds.key(draws.key, seed)
+            self.b.k.dropout_mask(self.mask, key, self.b.index, draws.minibatch, self.layer.rate)
             self.b.k.multiply(self.b.x.value, self.mask, self.b.y.value)
         else:
             self.b.y.value[:] = self.b.x.value
@@ -167,15 +174,17 @@ class DropoutOperation(Operation):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate)."""
+    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate).
+
+    The run's seed rules the draws; a `seed` of the layer's own is mixed in."""
     operation: ClassVar[type[Operation]] = DropoutOperation
     rate: float
     seed: int | None = None
     name: str | None = None
 
     def __post_init__(self):
-        if not 0 <= self.rate < 1:
-            raise ConfigError(f"Dropout: rate={self.rate!r} must be at least 0 and below 1")
+        super().__post_init__()
+        need(0 <= self.rate < 1, f"Dropout: rate={self.rate} must be at least 0 and below 1")
 
 
 class RescalingOperation(Operation):
@@ -212,14 +221,11 @@ class Reshape(Layer):
     target_shape: Shape
     name: str | None = None
 
-    def __post_init__(self):
-        object.__setattr__(self, "target_shape", tuple(self.target_shape))
-
     def output(self, shape):
         size, target = math.prod(shape), self.target_shape
         if target.count(-1) == 1:
             known = math.prod(d for d in target if d != -1)
             target = tuple(size // known if d == -1 else d for d in target) if known else target
         if math.prod(target) != size or min(target, default=1) < 1:
-            raise ConfigError(f"Reshape: {size} features do not fit {self.target_shape}")
+            raise ConfigError(f"Reshape: {size} features do not fit {shown(self.target_shape)}")
         return target

@@ -1,4 +1,5 @@
 """What every layer is: a frozen description, and the operation it becomes when bound to buffers."""
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured
+from mrdl.config import Configured, need, shown
 from mrdl.kernels import LANES
 
 Shape = tuple[int, ...]
@@ -29,7 +30,7 @@ class Weight:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def to_keras(self, flat: np.ndarray) -> np.ndarray:
         array = flat.reshape(self.shape)
@@ -100,10 +101,10 @@ class Operation:
         self.layer, self.b = layer, b
 
     def forward(self) -> None:
-        raise ConfigError(f"{type(self.layer).__name__} computes nothing")
+        raise NotImplementedError
 
     def backward(self, batch: int) -> None:
-        raise ConfigError(f"{type(self.layer).__name__} has no gradient")
+        raise NotImplementedError
 
     def gradients(self, place: Place) -> Iterator[Piece]:
         """The pieces of this layer's gradient, each to be filled after `backward`."""
@@ -115,6 +116,12 @@ class Layer(Configured):
     """A description without arrays; `operation` is the class that does its work."""
     keras_module: ClassVar[str] = "keras.layers"
     operation: ClassVar[type[Operation] | None] = None      # None: y is x under another shape
+
+    def __post_init__(self):
+        super().__post_init__()
+        name = getattr(self, "name", None)
+        need(name is None or (name != "" and "/" not in name),
+             f"{type(self).__name__}: name={shown(name)} must not be empty or hold a '/'")
 
     def output(self, shape: Shape) -> Shape:
         """The shape of y without the batch; ConfigError where x does not fit."""

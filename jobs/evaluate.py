@@ -1,0 +1,22 @@
+"""Loss and metrics of a model over shards: blocks in, one record per shard out."""
+from mrdl import partial, worker
+from mrdl.streaming import Job, protocol
+
+
+class Evaluate(Job):
+    """Map: score each shard of the split. Nothing is reduced: the driver adds the sums."""
+    INPUT_PROTOCOL = protocol.BytesValueProtocol
+    OUTPUT_PROTOCOL = partial.PartialProtocol
+
+    def configure_args(self):
+        super().configure_args()
+        self.add_file_arg("--state", help="the state to score")
+        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+
+    def map_pairs(self, pairs, step_num=0):
+        lines = (line for _, line in pairs)
+        yield from worker.work(lines, self.options.state, self.options.plan)
+
+
+if __name__ == "__main__":
+    Evaluate.run()

@@ -1,0 +1,22 @@
+"""A model's outputs over shards: blocks in, one line of CSV per example out, in the shards' order."""
+from mrdl import worker
+from mrdl.streaming import Job, protocol
+
+
+class Predict(Job):
+    """Map only: each part is the predictions of one shard."""
+    INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+
+    def configure_args(self):
+        super().configure_args()
+        self.add_file_arg("--state", help="the state to predict with")
+        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+
+    def map_pairs(self, pairs, step_num=0):
+        lines = (line for _, line in pairs)
+        for line in worker.predictions(lines, self.options.state, self.options.plan):
+            yield None, line
+
+
+if __name__ == "__main__":
+    Predict.run()

@@ -1,0 +1,210 @@
+"""The command line: prepare, train, resume, evaluate, predict, show."""
+import argparse
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+from mrdl import __version__, stopping
+from mrdl.cluster import JobFailed
+from mrdl.config import ConfigError
+from mrdl.model import Sequential, load_model, model_from_json
+from mrdl.progress import clock, reporter
+from mrdl.run import Run
+
+EXAMPLES = {
+    "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
+    "train": "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
+    "resume": "mrdl resume runs/digits",
+    "evaluate": "mrdl evaluate runs/digits data/test --json",
+    "predict": "mrdl predict runs/digits data/test predictions",
+    "show": "mrdl show runs/digits",
+}
+
+
+def load(path: str) -> Sequential:
+    """MODEL: file.py with a variable or function `model`, a spec .json, or a saved model's folder."""
+    if path.endswith(".py"):
+        if not Path(path).is_file():
+            raise ConfigError(f"{path}: no such file")
+        model = runpy.run_path(path).get("model")
+        model = model() if callable(model) and not isinstance(model, Sequential) else model
+        if not isinstance(model, Sequential):
+            raise ConfigError(f"{path} must define `model`: a mrdl.Sequential, or a function that "
+                              "returns one")
+        return model
+    if path.endswith(".json"):
+        return model_from_json(Path(path).read_text())
+    return load_model(path)
+
+
+def prepare(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl import averaging, dataset
+    made = averaging.prepare(a.inputs, a.data, runner=a.runner, cores=a.cores, label=a.label,
+                             weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
+                             seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes)
+    train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
+    say(f"{made.url}: {train:,} rows in {len(made.train())} shards"
+        + (f", {held:,} held out in {len(made.validation())}" if held else "")
+        + f", examples of shape {tuple(made.shape)}"
+        + (f", {made.target.classes} classes" if made.target and made.target.classes else ""))
+    if made.bad.get("count"):
+        say(f"{made.bad['count']} of {made.bad['of']} records were bad and left out:")
+        for sample in made.bad["samples"]:
+            say("  " + dataset.shown(sample))
+    return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
+            "bad": made.bad.get("count", 0)}
+
+
+def train(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl.averaging import ParameterAveraging
+    training = ParameterAveraging(
+        workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
+        epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=a.runner,
+        cores=a.cores, validation_freq=a.validation_freq, save_updater=not a.reset_updater,
+        keep_rounds=a.keep_rounds)
+    return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation, run=a.run,
+                                                   told=report))
+
+
+def resume(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl import averaging
+    return told(a.run, lambda report: averaging.resume(a.run, a.runner, a.cores, told=report))
+
+
+def told(run: str, work) -> dict[str, Any]:
+    """Runs `work` under a progress report; says how it ended."""
+    report = reporter()
+    try:
+        result = work(report)
+    finally:
+        report.close()
+    values = ", ".join(f"{k} {v:.4f}" for k, v in result.metrics.items())
+    say(f"{result.reason}; round {result.best} of {result.rounds}: {values}")
+    place = Run(run)
+    say(f"model: {place.url}/model.safetensors" + (
+        f", picture: {place.url}/history.png" if place.store.exists("history.png") else ""))
+    done = place.finished()
+    if not done["finite"]:
+        raise RuntimeError(f"{run}: {done['reason']}")
+    return done
+
+
+def evaluate(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl import inference
+    found = inference.evaluate(a.run, a.data, part=a.part, runner=a.runner, cores=a.cores)
+    say("  ".join(f"{k} {v:.4f}" for k, v in found.items()))
+    return found
+
+
+def predict(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl import inference
+    n = inference.predict(a.run, a.data, a.out, runner=a.runner, cores=a.cores)
+    say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
+    return {"out": a.out, "examples": n}
+
+
+def show(a: argparse.Namespace) -> dict[str, Any]:
+    place = Run(a.run)
+    options, history, done = place.options(), place.history(), place.finished()
+    facts = {"run": place.url, "rounds": len(history), "finished": done,
+             "options": options["options"], "data": options["data"]["url"],
+             "last": history[-1] if history else None}
+    if not a.json:
+        o = options["options"]
+        print(f"{place.url}: {len(history)} rounds on {facts['data']}, "
+              f"{o['workers']} workers, batch {o['batch_size']}, averaging every "
+              f"{o['averaging_frequency'] or 'shard'}")
+        model_from_json(options["spec"]).summary()
+        for entry in history[-10:]:
+            values = [f"{k} {v:.4f}" for k, v in entry.items()
+                      if k == "loss" or "accuracy" in k or k.startswith("val_")]
+            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(values)
+                  + f"  {clock(entry['elapsed'])}")
+        print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done
+              else f"not finished; go on with: mrdl resume {a.run}")
+    return facts
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
+    root.add_argument("--version", action="version", version=f"mrdl {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function, text, *positional):
+        p = commands.add_parser(function.__name__, help=text, description=text,
+                                epilog=f"example: {EXAMPLES[function.__name__]}",
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+        p.set_defaults(function=function)
+        for name, many, about in positional:
+            p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
+        p.add_argument("-r", "--runner", default=None if function is resume else "local",
+                       help="inline or local" + ("" if function is resume else " (local)"))
+        p.add_argument("--cores", type=int, help="tasks at once on this machine (all cores)")
+        p.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        return p
+
+    p = command(prepare, "Raw files to shuffled shards, by a MapReduce job.",
+                ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX"), ("data", None, "folder to make"))
+    p.add_argument("--label", help="column of the labels (npz: array; default y)")
+    p.add_argument("--sample-weight", help="column of the examples' weights")
+    p.add_argument("--shards", type=int, help="of training data (one per 64 MB, at least 2)")
+    p.add_argument("--hold-out", type=float, default=0.0, help="share of rows for validation (0)")
+    p.add_argument("--seed", type=int, default=0, help="of the shuffle (0)")
+    p.add_argument("--max-bad", type=float, default=0.001, help="share of bad records (0.001)")
+    p.add_argument("--dtype", default="float32", help="of fractions: float32 or float64 (float32)")
+    p.add_argument("--classes", type=int, help="labels outside 0..CLASSES-1 are bad records")
+
+    p = command(train, "Trains a model by averaged rounds; goes on where it was stopped.",
+                ("model", None, "file.py, spec.json, or a saved model's folder"),
+                ("data", None, "what prepare made"), ("run", None, "the run's directory"))
+    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
+    p.add_argument("--workers", type=int, default=2, help="shards trained at a time (2)")
+    p.add_argument("--batch-size", type=int, default=32, help="examples of a minibatch (32)")
+    p.add_argument("--averaging-frequency", type=int,
+                   help="minibatches between two averagings (a whole shard)")
+    p.add_argument("--epochs", type=int, help="as --until 'epochs N'")
+    p.add_argument("--rounds", type=int, help="as --until 'rounds N'")
+    p.add_argument("--until", help="when to stop (see below)")
+    p.add_argument("--validation", help="dataset to score (the rows that prepare held out)")
+    p.add_argument("--validation-freq", type=int,
+                   help="rounds between scorings (so that they cost a fifth)")
+    p.add_argument("--seed", type=int, default=0, help="of weights, orders, dropout (0)")
+    p.add_argument("--keep-rounds", type=int, default=3, help="states kept, beside the best (3)")
+    p.add_argument("--reset-updater", action="store_true",
+                   help="start each round with a fresh updater (it is averaged)")
+
+    command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
+    p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
+                ("data", None, "what prepare made"))
+    p.add_argument("--part", choices=("all", "train", "validation"), default="all",
+                   help="which of its shards (all)")
+    command(predict, "Outputs for every example, as CSV.", ("run", None, "run or saved model"),
+            ("data", None, "what prepare made"), ("out", None, "folder to make"))
+    command(show, "What a run is, has done, and how it ended.", ("run", None, "the run"))
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input."""
+    a = parser().parse_args(arguments)
+    try:
+        facts = a.function(a)
+    except KeyboardInterrupt:
+        say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
+                                   if a.function in (train, resume) else ""))
+        return 130
+    except (ValueError, OSError) as error:
+        say(f"mrdl: {error}")
+        return 2
+    except (RuntimeError, JobFailed) as error:
+        say(f"mrdl: {error}")
+        return 1
+    if a.json:
+        print(json.dumps(facts))
+    return 0

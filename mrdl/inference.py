@@ -1,0 +1,72 @@
+"""A saved model over a dataset, by map-only jobs: its loss and metrics, or its outputs."""
+import os
+import tempfile
+from contextlib import contextmanager
+
+import numpy as np
+
+from mrdl import dataset, plan
+from mrdl.averaging import fitted
+from mrdl.cluster import Cluster
+from mrdl.config import ConfigError
+from mrdl.driver import score
+from mrdl.exchange import PlainExchange, plan_file
+from mrdl.jobs.predict import Predict
+from mrdl.model import Sequential, load_model
+from mrdl.run import RunError
+from mrdl.state import State
+from mrdl.storage import Storage
+
+PARTS = ("all", "train", "validation")
+
+
+@contextmanager
+def state_file(model: Sequential):
+    """The model's weights as a state that a job can be given."""
+    with tempfile.TemporaryDirectory(prefix="mrdl-model-") as folder:
+        path = os.path.join(folder, "state.safetensors")
+        with open(path, "wb") as file:
+            file.write(State(np.array(model.weights), len(model.weights)).dump())
+        yield path
+
+
+def evaluate(run: str, data: str, *, part: str = "all", runner: str = "local",
+             cores: int | None = None) -> dict[str, float]:
+    """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
+    model, found = load_model(run), dataset.load(data)
+    fitted(model.compiled(), found)
+    held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
+    if not held:
+        raise ConfigError(f"{data} has no rows in its part {part!r}")
+    with Cluster(runner, cores=cores) as cluster, state_file(model) as state:
+        scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model.to_json(), held,
+                       cluster.cores)
+    return {name.removeprefix("val_"): value for name, value in scores.items()}
+
+
+def predict(run: str, data: str, out: str, *, runner: str = "local",
+            cores: int | None = None) -> int:
+    """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
+
+    Part r holds shard r's examples in their order; RunError where OUT exists."""
+    model, found, place = load_model(run), dataset.load(data), Storage(out)
+    if place.list():
+        raise RunError(f"{out} exists; give another directory, or remove it")
+    if model.input_shape != tuple(found.shape):
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
+                          f"{tuple(found.shape)}")
+    shards = [s for s in found.shards if s.n]
+    asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
+                      score=[plan.name(found.uid, s.index) for s in shards])
+    with Cluster(runner, cores=cores) as cluster, state_file(model) as state, \
+            plan_file(asked) as path, \
+            cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
+                        name=f"mrdl predict {run}") as output:
+        for number in range(len(output.parts)):
+            output.move(number, place.path(f"part-{number:05d}"))
+    targets = int(np.prod(found.target.shape)) if found.target else 0
+    columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
+    columns += ["class"] if model.output_activation == "softmax" else []
+    columns += [f"output{i}" for i in range(int(np.prod(model.output_shape)))]
+    place.write("columns.csv", (",".join(columns) + "\n").encode())
+    return sum(s.n for s in shards)

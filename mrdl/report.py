@@ -1,0 +1,43 @@
+"""A run's history in; a picture of its loss and metrics out (PNG)."""
+import io
+from typing import Any
+
+PLAIN = {"round", "epoch", "group", "part", "gradient_norm", "change", "examples", "trained",
+         "present", "workers", "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed"}
+
+
+def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
+    """metric -> (rounds, values), for the loss and each metric that was seen."""
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    for entry in history:
+        for name, value in entry.items():
+            if name not in PLAIN and isinstance(value, (int, float)):
+                rounds, values = found.setdefault(name, ([], []))
+                rounds.append(entry["round"])
+                values.append(value)
+    return found
+
+
+def plot(history: list[dict[str, Any]], title: str = "") -> bytes | None:
+    """PNG: loss on the left, the other metrics on the right; None where matplotlib is missing."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    found = curves(history)
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in found))
+    figure = Figure(figsize=(4.8 * max(1, len(names)), 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, name in zip(figure.subplots(1, max(1, len(names)), squeeze=False)[0], names):
+        for key, label in ((name, "training"), ("val_" + name, "validation")):
+            if key in found:
+                axes.plot(*found[key], label=label, marker="." if len(found[key][0]) < 40 else "")
+        axes.set(xlabel="round", title=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    if title:
+        figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,39 @@
+"""What several tests share: small datasets of random rows, prepared by the real job."""
+import numpy as np
+import pytest
+
+from mrdl import blocks, dataset
+from mrdl.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def inline():
+    with Cluster("inline") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def local():
+    with Cluster("local", cores=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def made(tmp_path, inline):
+    """made(n, shards, ...) -> a Dataset of n rows of 5 numbers, a class of 3, and a weight."""
+    def make(n=200, shards=2, hold_out=0.0, name="data", seed=0, dtype="float64"):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 3, n)
+        x = rng.standard_normal((n, 5)) + np.eye(3, 5)[y] * 1.5
+        raw = tmp_path / f"{name}.npz"
+        np.savez(raw, x=x, y=y.astype("i4"), w=rng.uniform(0.5, 2, n))
+        return dataset.prepare([str(raw)], str(tmp_path / name), inline, weight="w",
+                               shards=shards, hold_out=hold_out, seed=seed, dtype=dtype)
+    return make
+
+
+def rows(shard) -> dict[str, np.ndarray]:
+    """All arrays of a shard, in the order of its blocks."""
+    with open(shard.path, "rb") as file:
+        parts = [blocks.unpack(line.rstrip(b"\n")).arrays() for line in file]
+    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}

@@ -1,0 +1,195 @@
+"""The driver's policy: scoring inside rounds, stop rules, what is kept, what is refused."""
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import rows
+
+from mrdl import ParameterAveraging, Sequential, evaluate, metrics, resume, stopping
+from mrdl.averaging import Options
+from mrdl.config import ConfigError
+from mrdl.layers import Dense, Input
+from mrdl.run import Run, RunError
+from mrdl.trainer import Scorer
+
+
+def network(units=3, **options):
+    model = Sequential([Dense(8, "relu"), Dense(units, "softmax")], **options)
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def averaging(**options):
+    return ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 3,
+                                 "runner": "inline", **options})
+
+
+def test_scores_and_stopping_equal_those_of_a_driver_that_scores_each_state_by_itself(tmp_path, made):
+    data, patience = made(200, shards=3, hold_out=0.25, dtype="float32"), 3
+    averaging(rounds=40, keep_rounds=99, validation_freq=1).fit(network(), data.url,
+                                                                run=str(tmp_path / "long"))
+    long, model, scores = Run(tmp_path / "long"), network(), []
+    model.input_shape = data.shape
+    for r in long.rounds()[1:]:
+        sums: metrics.Sums = {}
+        for shard in data.validation():
+            scorer = Scorer(model, long.state(r).weights)
+            scorer.add(rows(shard))
+            metrics.add(sums, scorer.sums)
+        scores.append(metrics.values(sums)["loss"])
+    assert scores == [line["val_loss"] for line in long.history()]
+
+    best, waited, stop = math.inf, 0, None      # Keras's EarlyStopping over these losses
+    for r, loss in enumerate(scores, 1):
+        waited += 1
+        if loss < best - 0.001 * abs(best) or r == 1:
+            best, waited = loss, 0
+        if waited >= patience:
+            stop = r
+            break
+    done = averaging(until=f"val_loss patience {patience}, rounds 40", validation_freq=1).fit(
+        network(), data.url, run=str(tmp_path / "short"))
+    stop = stop or 40
+    assert done.rounds == stop
+    assert done.best == 1 + int(np.argmin(scores[:stop]))
+    assert done.model.weights.tobytes() == long.state(done.best).weights.tobytes()
+    assert done.metrics["val_loss"] == min(scores[:stop])
+
+
+@pytest.mark.parametrize("freq", [2, 5])
+def test_states_between_two_scorings_have_no_score_and_the_last_has_one(tmp_path, made, freq):
+    data = made(200, shards=3, hold_out=0.25)
+    averaging(rounds=7, validation_freq=freq).fit(network(), data.url, run=str(tmp_path / "run"))
+    scored = [line["round"] for line in Run(tmp_path / "run").history() if "val_loss" in line]
+    assert scored == sorted({*range(freq, 7, freq), 7})
+
+
+def test_evaluate_gives_the_score_that_the_run_gave(tmp_path, made):
+    data, other = made(200, hold_out=0.25), made(50, shards=3, name="other", seed=9)
+    done = averaging(rounds=4).fit(network(), data.url, run=str(tmp_path / "a"))
+    found = evaluate(str(tmp_path / "a"), data.url, part="validation", runner="inline")
+    assert found == {k.removeprefix("val_"): v for k, v in done.metrics.items() if k[:4] == "val_"}
+    done = averaging(rounds=4).fit(network(), data.url, other.url, run=str(tmp_path / "b"))
+    found = evaluate(str(tmp_path / "b"), other.url, runner="inline")
+    assert found == {k.removeprefix("val_"): v for k, v in done.metrics.items() if k[:4] == "val_"}
+
+
+HISTORY = [{"round": r, "epochs": r // 2, "progress": r / 2, "elapsed": 10.0 * r, "loss": 1 / (r + 1),
+            "val_loss": v, "accuracy": r / 10, "change": 0.1 / (r + 1)}
+           for r, v in enumerate([1.0, 0.9, 0.8, 0.8, 0.81, 0.79995, 0.7, math.nan, 0.71])]
+
+
+@pytest.mark.parametrize("rule, stop", [
+    ("rounds 4", 4), ("epochs 3", 6), ("time 35s", 4), ("time 1m", 6), ("change < 0.025", 4),
+    ("accuracy >= 0.55", 6), ("val_loss <= 0.75", 6), ("val_loss patience 3", 5),
+    ("val_loss patience 3 delta 0", 8 + 1), ("val_loss patience 2", 4),
+    ("rounds 7, val_loss patience 2", 4), ("rounds 3 or epochs 1", 2)])
+def test_each_rule_stops_where_its_text_says(rule, stop):
+    rules = stopping.parse(rule)
+    stopped = [r for r in range(1, len(HISTORY)) if any(x.reason(HISTORY, r) for x in rules)]
+    assert (stopped or [len(HISTORY)])[0] == stop
+
+
+@pytest.mark.parametrize("text", ["", "rounds", "rounds -1", "val_loss patience", "sometimes",
+                                  "accuracy > 0.5", "time 5", "rounds 3,", "accuracy >= 1.2.3"])
+def test_a_text_that_is_no_rule_is_refused_with_the_grammar(text):
+    with pytest.raises(stopping.RuleError, match="no rule|not a number"):
+        stopping.parse(text)
+
+
+def test_the_best_state_is_the_earliest_of_equals_and_never_nan():
+    assert stopping.best(HISTORY, "val_loss", 8) == 6
+    assert stopping.best(HISTORY, "val_loss", 3) == 2
+    assert stopping.best(HISTORY, "accuracy", 8) == 8
+    assert stopping.best([{"loss": math.nan}, {"loss": math.nan}], "loss", 1) == 0
+
+
+def test_a_finished_run_holds_the_model_its_history_and_a_picture_and_few_states(tmp_path, made):
+    averaging(rounds=9).fit(network(), made(100, hold_out=0.2).url, run=str(tmp_path / "run"))
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"run.json", "model.json", "model.safetensors", "history.jsonl", "finished.json",
+            "history.png"} <= names and "lease.json" not in names
+    assert sorted(n for n in names if n.startswith("state")) == [
+        f"state-{r:06d}.safetensors" for r in (7, 8, 9)]
+    assert (tmp_path / "run" / "history.png").read_bytes()[:4] == b"\x89PNG"
+    history = [json.loads(x) for x in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in history] == list(range(1, 10))
+    assert all({"loss", "accuracy", "examples", "seconds"} <= set(line) for line in history)
+
+
+def test_the_same_command_on_a_finished_run_gives_its_result_again(tmp_path, made):
+    data = made(100)
+    first = averaging(rounds=3).fit(network(), data.url, run=str(tmp_path / "run"))
+    again = averaging(rounds=3).fit(network(), data.url, run=str(tmp_path / "run"))
+    later = resume(str(tmp_path / "run"), "inline")
+    assert first.metrics == again.metrics == later.metrics and first.history == again.history
+    assert first.model.weights.tobytes() == later.model.weights.tobytes()
+
+
+def test_a_run_begun_with_other_options_or_data_is_refused(tmp_path, made):
+    data, run = made(100), str(tmp_path / "run")
+    averaging(rounds=3).fit(network(), data.url, run=run)
+    with pytest.raises(RunError, match="other options .*options"):
+        averaging(rounds=3, batch_size=9).fit(network(), data.url, run=run)
+    with pytest.raises(RunError, match="other options .*data"):
+        averaging(rounds=3).fit(network(), made(100, name="b").url, run=run)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("x")
+    with pytest.raises(RunError, match="is no run .*mine.txt"):
+        averaging(rounds=3).fit(network(), data.url, run=str(tmp_path / "full"))
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("damage, reason", [
+    (lambda run: (run / "commit-000002.json").unlink(), "a commit is missing"),
+    (lambda run: (run / "commit-000003.json").write_text("{"), "damaged"),
+    (lambda run: (run / "state-000003.safetensors").write_bytes(b"x"), "hash is not the commit's"),
+    (lambda run: (run / "state-000003.safetensors").unlink(), "state of round 3 is gone"),
+    (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged"),
+    (lambda run: (run / "run.json").unlink(), "no run here")])
+def test_a_damaged_run_is_not_resumed_and_the_reason_is_said(tmp_path, made, damage, reason):
+    averaging(rounds=3).fit(network(), made(100).url, run=str(tmp_path / "run"))
+    (tmp_path / "run" / "finished.json").unlink()
+    damage(tmp_path / "run")
+    with pytest.raises(RunError, match=reason):
+        resume(str(tmp_path / "run"), "inline")
+
+
+@pytest.mark.parametrize("model, reason", [
+    (lambda: network(2), "tells 2 classes apart, the labels .* go from 0 to 2"),
+    (lambda: Sequential([Input((7,)), Dense(3)]), "takes examples of shape \\(7,\\)"),
+    (lambda: Sequential([Dense(3, "softmax")]), "not compiled")])
+def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_path, made, model,
+                                                                           reason):
+    model = model()
+    if model.loss is None and model.input_shape:
+        model.compile("sgd", "mse")
+    with pytest.raises(ConfigError, match=reason):
+        averaging(rounds=1).fit(model, made(100).url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options, reason", [
+    ({"workers": 0}, "workers must be 1"), ({"batch_size": 0}, "batch_size must be 1"),
+    ({"averaging_frequency": 0}, "averaging_frequency must be 1"), ({"seed": -1}, "seed must be"),
+    ({"until": "precision >= 1"}, "no metric precision"),
+    ({"until": "val_loss patience 2"}, "needs held-out data"),
+    ({"runner": "mesos"}, "no runner 'mesos'")])
+def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        averaging(**options).fit(network(), made(100).url, run=str(tmp_path / "run"))
+
+
+def test_scoring_costs_at_most_a_fifth_of_training_unless_asked_otherwise(tmp_path, made):
+    data = made(400, shards=4, hold_out=0.5)
+    averaging(rounds=50, averaging_frequency=1).fit(network(), data.url, run=str(tmp_path / "run"))
+    history = Run(tmp_path / "run").history()
+    held = sum(s.n for s in data.validation())
+    inside = [line for line in history[:-1] if "val_loss" in line]
+    assert held / 3 * len(inside) <= 0.2 * sum(line["trained"] for line in history)
+    assert inside
+
+
+def test_options_know_what_they_are():
+    assert Options().check() == Options()

@@ -1,0 +1,164 @@
+"""The prepare job: one dataset whatever the runner, the mappers and the order of the inputs."""
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raw_data import idx, shard_bytes, table, text
+
+from mrdl import blocks, dataset, embedded
+from mrdl.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def inline():
+    with Cluster("inline") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def local():
+    with Cluster("local", cores=3) as cluster:
+        yield cluster
+
+
+def rows_by_role(data: dataset.Dataset) -> dict[str, list]:
+    """(x, y) of each row, as the blocks have them; checks that blocks and shards agree."""
+    found = defaultdict(list)
+    for shard in data.shards:
+        n = 0
+        for index, line in enumerate(Path(shard.path).read_bytes().splitlines()):
+            block = blocks.unpack(line)
+            assert (block.dataset, block.shard, block.index, block.role) == (
+                data.uid, shard.index, index, shard.role)
+            arrays = block.arrays()
+            assert arrays["x"].shape[1:] == data.shape
+            y = arrays["y"].tolist() if "y" in arrays else [None] * block.n
+            found[block.role] += [(tuple(np.ravel(x).tolist()), t) for x, t in zip(arrays["x"], y)]
+            n += block.n
+        assert n == shard.n
+    return found
+
+
+def test_shards_are_the_same_bytes_whatever_runner_mappers_and_order(tmp_path, inline, local,
+                                                                     monkeypatch):
+    monkeypatch.setattr(embedded, "SMALLEST_SPLIT", 1000)       # several mappers a file
+    lines = table()
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    files = [text(raw, b"\n".join(lines[i::3]) + b"\n", f"{i}.csv") for i in range(3)]
+    options = {"label": "0", "shards": 4, "hold_out": 0.2, "seed": 3}
+    made = [dataset.prepare(inputs, str(tmp_path / f"data{i}"), cluster, **options)
+            for i, (inputs, cluster) in enumerate([
+                (files, inline), (files, local), (files[::-1], local), ([raw], inline)])]
+    expected = shard_bytes(made[0])
+    assert len(expected) == 5
+    for data in made:
+        assert shard_bytes(data) == expected
+        assert (data.uid, data.target, data.seed) == (made[0].uid, made[0].target, 3)
+    assert sum(len(rows) for rows in rows_by_role(made[0]).values()) == len(lines)
+
+
+def test_one_file_or_three_gzipped_or_not_hold_the_same_rows_in_the_same_shards(tmp_path, inline):
+    """The uid differs, and nothing else."""
+    lines = table(100)
+    one = [text(tmp_path, b"\n".join(lines), "all.csv")]
+    three = [text(tmp_path, b"\r\n".join(lines[i::3]), f"{i}.csv.gz") for i in range(3)]
+    found = [rows_by_role(dataset.prepare(inputs, str(tmp_path / name), inline, label="5",
+                                          shards=3, hold_out=0.3))
+             for inputs, name in ((one, "one"), (three, "three"))]
+    assert found[0] == found[1]
+
+
+def test_another_seed_gives_another_order_of_the_same_rows(tmp_path, inline):
+    path = text(tmp_path, b"\n".join(table(100)))
+    found = [rows_by_role(dataset.prepare(path, str(tmp_path / f"d{seed}"), inline, label="0",
+                                          seed=seed))["train"] for seed in (0, 1)]
+    assert found[0] != found[1]
+    assert sorted(found[0]) == sorted(found[1])
+
+
+def test_equal_rows_fall_into_one_shard_and_never_leak_from_training_to_validation(tmp_path,
+                                                                                   inline):
+    different = table(120)
+    again = [line.replace(b",", b".0 , ") for line in different]
+    path = text(tmp_path, b"\n".join(different * 3 + again))
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="0", shards=3, hold_out=0.3)
+    where = defaultdict(set)
+    for shard in data.shards:
+        for line in Path(shard.path).read_bytes().splitlines():
+            arrays = blocks.unpack(line).arrays()
+            for x, y in zip(arrays["x"], arrays["y"]):
+                where[tuple(x.tolist()), int(y)].add((shard.role, shard.index))
+    assert len(where) == 120
+    assert {len(shards) for shards in where.values()} == {1}
+    assert sum(shard.n for shard in data.shards) == 480
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_about_hold_out_of_the_rows_make_validation_shards_of_like_size(tmp_path, inline, share):
+    path = text(tmp_path, b"\n".join(table(2000, 3)))
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, shards=4, hold_out=share)
+    held = sum(shard.n for shard in data.validation())
+    assert abs(held / 2000 - share) < 0.04
+    assert len(data.train()) == 4 and len(data.validation()) == max(1, round(4 * share / (1 - share)))
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 7, 40])
+def test_any_number_of_shards_holds_every_row_once(tmp_path, inline, shards):
+    lines = table(50, 4)
+    path = text(tmp_path, b"\n".join(lines))
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, shards=shards)
+    assert [shard.name for shard in data.shards] == [f"part-{i:05d}" for i in range(shards)]
+    rows = rows_by_role(data)["train"]
+    assert sorted(x for x, _ in rows) == sorted(tuple(map(float, line.split(b",")))
+                                                for line in lines)
+
+
+def test_one_example_and_an_empty_file_beside_it_make_a_dataset(tmp_path, local):
+    files = [text(tmp_path, "a,b,y\n1,2,0\n", "1.csv"), text(tmp_path, "", "2.csv")]
+    data = dataset.prepare(files, str(tmp_path / "d"), local, label="y", hold_out=0.25)
+    assert sum(shard.n for shard in data.shards) == 1
+    assert {shard.role for shard in data.shards} == {"train", "validation"}
+    assert (data.shape, data.columns) == ((2,), ["a", "b"])
+
+
+def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_shards(tmp_path, local):
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (90, 4)).astype("u1"), random.integers(0, 3, 90).astype("u1")
+    (tmp_path / "text").mkdir()
+    inputs = [text(tmp_path, "\n".join(f"{t},{','.join(map(str, row))}" for t, row in zip(y, x)))]
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    images = text(tmp_path, idx(x), "images")
+    labels = text(tmp_path, idx(y), "labels")
+    found = []
+    for i, paths in enumerate((inputs, [str(tmp_path / "a.npz")], [labels, images])):
+        data = dataset.prepare(paths, str(tmp_path / f"d{i}"), local, shards=2, hold_out=0.2,
+                               label="0" if i == 0 else None, classes=3)
+        assert (data.shape, data.target) == ((4,), dataset.Target((), 3, 0, 2))
+        found.append(rows_by_role(data))
+    assert found[0] == found[1] == found[2]
+
+
+def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, monkeypatch):
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((100, 3, 2)), w=np.ones(100))
+    one = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
+    monkeypatch.setattr(dataset, "RANGE", 1000)
+    tasks = []
+    many = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
+                           on_task=lambda kind, done, total: tasks.append((kind, total)))
+    assert ("mapper", 6) in tasks
+    assert shard_bytes(one) == shard_bytes(many)
+    assert one.weighted and one.target is None and one.shape == (3, 2)
+
+
+def test_the_dataset_says_what_its_labels_are(tmp_path, inline):
+    for i, (labels, target) in enumerate([
+            ("0 1 4", dataset.Target((), 5, 0, 4)), ("0 0 0", dataset.Target((), 2, 0, 0)),
+            ("0 0.5 1", dataset.Target((), None, 0, 1)), ("-1 0 1", dataset.Target((), None, -1, 1))]):
+        path = text(tmp_path, "".join(f"{row},{y}\n" for row, y in enumerate(labels.split())))
+        data = dataset.prepare(path, str(tmp_path / f"d{i}"), inline, label="1")
+        assert data.target == target
+    np.savez(tmp_path / "a.npz", x=np.eye(3), y=np.eye(3)[:, :2])
+    data = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "v"), inline)
+    assert data.target == dataset.Target((2,), None)
