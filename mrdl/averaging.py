@@ -62,13 +62,13 @@ class ParameterAveraging(Options):
                                   f"{train.url} of {train.shape}")
         given = model.weights is not None
         model.build(seed=options.seed)
-        place.begin({"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
-                     "validation": None if validation is None else
-                     {"url": held[0][0].url, "uid": held[0][0].uid},
-                     "spec": model.to_json(),
-                     "weights": digest(model.weights.tobytes()) if given else None,
-                     "runner": self.runner})
-        return drive(place, options, model, train, held, self.runner, self.cores, told)
+        facts = {"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
+                 "validation": None if validation is None else
+                 {"url": held[0][0].url, "uid": held[0][0].uid},
+                 "spec": model.to_json(),
+                 "weights": digest(model.weights.tobytes()) if given else None,
+                 "runner": self.runner}
+        return drive(place, facts, options, model, train, held, self.runner, self.cores, told)
 
 
 def resume(run: str, runner: str | None = None, cores: int | None = None,
@@ -88,13 +88,16 @@ def resume(run: str, runner: str | None = None, cores: int | None = None,
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
                        "command that began it")
     model.build(seed=options.seed)
-    return drive(place, options, model, train, held, runner or found["runner"], cores, told)
+    return drive(place, found, options, model, train, held, runner or found["runner"], cores, told)
 
 
-def drive(place, options, model, train, held, runner, cores, told) -> Result:
+def drive(place: Run, facts: dict, options: Options, model: Sequential, train: dataset.Dataset,
+          held: list, runner: str, cores: int | None, told: Callable | None) -> Result:
+    """Begins the run, or goes on with it; nothing is written before all was found to fit."""
     with Cluster(runner, cores=cores) as cluster:
         driver = Driver(place, options, model, train, held, PlainExchange(cluster),
                         told or (lambda event, facts: None))
+        place.begin(facts)
         done = driver.train()
     if not place.store.exists("history.png"):
         picture = report.plot(place.history(), place.url)

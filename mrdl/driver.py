@@ -93,7 +93,11 @@ class Driver:
             if done := self.run.finished():
                 return done
             while not (reason := self._reason(state.round, scored=False)):
-                new, record, score = self._round(state)
+                try:
+                    new, record, score = self._round(state)
+                except (OSError, RuntimeError, ValueError):
+                    self.lease.check()          # a rival's clean-up is no fault of this round's
+                    raise
                 if score:
                     self._scored(state.round, score)
                     reason = self._reason(state.round, scored=True)
@@ -251,11 +255,10 @@ class Driver:
         if not self.run.commit(state, {**record, "score": score or None}):
             raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
         self.history.append(record)
+        self.lease.check()                      # it may have slept since, and been overtaken
         self.run.write_history(self.history[1:])
-        keep = set(range(state.round - self.options.keep_rounds + 1, state.round + 1))
-        if self.monitor:
-            keep.add(stopping.best(self.history, self.monitor, state.round))
-        self.run.prune(keep)
+        best = stopping.best(self.history, self.monitor, state.round) if self.monitor else None
+        self.run.prune(state.round - self.options.keep_rounds, best)
         left = min(rule.rounds_left(self.history, state.round) for rule in self.rules)
         self.told("round", {**record, "score": score, "left": left, "total": self.total})
 

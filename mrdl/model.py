@@ -76,9 +76,8 @@ class Sequential:
 
     def stack(self) -> list[Step]:
         """The layers with their shapes and their places in the flat vector."""
-        if self.input_shape is None:
-            raise ConfigError("the model has no input shape yet: begin with Input(shape) or call "
-                              "build(shape)")
+        need(self.input_shape is not None,
+             "the model has no input shape yet: begin with Input(shape) or call build(shape)")
         shape, start, steps = self.input_shape, 0, []
         for index, (layer, name) in enumerate(zip(self.layers, self.names())):
             weights = layer.weights(shape)
@@ -207,19 +206,19 @@ class Sequential:
         return metrics_of.named(self.metrics, self.loss, self.output_shape)
 
     def fit(self, x, y, **options):
-        """Trains on arrays in this process; `trainer.fit` has the options. Returns a History."""
-        from mrdl import trainer
-        return trainer.fit(self, x, y, **options)
+        """Trains on arrays in this process; `arrays.fit` has the options. Returns a History."""
+        from mrdl import arrays
+        return arrays.fit(self, x, y, **options)
 
     def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, float]:
         """The loss and metrics on arrays, as a dict of floats."""
-        from mrdl import trainer
-        return trainer.evaluate(self, x, y, sample_weight, batch_size)
+        from mrdl import arrays
+        return arrays.evaluate(self, x, y, sample_weight, batch_size)
 
     def predict(self, x, batch_size: int = 256) -> np.ndarray:
         """The outputs, [n, *output_shape]."""
-        from mrdl import trainer
-        return trainer.predict(self, x, batch_size)
+        from mrdl import arrays
+        return arrays.predict(self, x, batch_size)
 
     # -- the spec
 
@@ -250,7 +249,7 @@ class Sequential:
         self.build()
         tensors = {f"{step.name}/{weight.name}": weight.to_keras(view)
                    for step, weight, view in self._views()}
-        return save_tensors(tensors, {"format": "mrdl", "spec": self.to_json()})
+        return save_tensors(tensors, {"spec": self.to_json()})    # one key: their order is not fixed
 
     def save(self, path: str) -> None:
         """Writes PATH/model.json and PATH/model.safetensors (a folder), as a finished run has them."""

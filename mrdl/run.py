@@ -100,10 +100,10 @@ class Run:
     def state_path(self, r: int) -> str:
         return self.store.path(f"state-{r:06d}.safetensors")
 
-    def prune(self, keep: set[int]) -> None:
-        """Removes the states of other rounds."""
+    def prune(self, last: int, keep: int | None) -> None:
+        """Removes the states up to round `last`, but for one to keep; later ones may be a rival's."""
         for name in self.store.list("state-[0-9]*.safetensors"):
-            if int(name[6:12]) not in keep:
+            if int(name[6:12]) <= last and int(name[6:12]) != keep:
                 self.store.remove(name)
 
     # -- what users read

@@ -37,7 +37,8 @@ class Schema:
             named = {"x": (file, self.x), "y": (file, self.label), "w": (file, self.weight)}
         with ExitStack() as stack:
             yield {name: stack.enter_context(closing(ArrayFile(path, member)))
-                   for name, (path, member) in named.items() if self.kind == "idx" or member}
+                   for name, (path, member) in named.items()
+                   if self.kind == "idx" or member is not None}
 
 
 def sniff(paths: list[str], label: str | None = None, weight: str | None = None) -> Schema:

@@ -4,7 +4,9 @@ import gzip
 import math
 import os
 import struct
+import tokenize
 import zipfile
+import zlib
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
@@ -14,6 +16,9 @@ from mrdl.storage import Storage
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
 IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+              SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError,
+              zipfile.BadZipFile, zlib.error)
 
 
 class DataError(ValueError):
@@ -79,12 +84,12 @@ def read(file, path: str, count: int) -> bytes:
 
 @contextmanager
 def readable(path: str):
-    """Turns what zipfile, gzip and NumPy raise at damaged bytes, of ten kinds, into a DataError."""
+    """Turns what zipfile, gzip and NumPy raise at damaged bytes into a DataError."""
     try:
         yield
     except DataError:
         raise
-    except Exception as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
 
 

@@ -1,13 +1,10 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from mrdl import metrics, seeds
-from mrdl.config import ConfigError, need, shown
 from mrdl.network import Network
 
 WINDOW = 8                      # blocks whose rows are permuted together
@@ -188,115 +185,3 @@ def minibatches(windows: Iterable[tuple[int, "callable"]], batch: int, seed: int
             number += 1
     if left is not None and number != stop:
         yield Minibatch(number, left, np.arange(len(left["x"])))
-
-
-# -- arrays in this process
-
-@dataclass
-class History:
-    """What `fit` saw: history["loss"][epoch] and so on, as in Keras."""
-    history: dict[str, list[float]] = field(default_factory=dict)
-    epoch: list[int] = field(default_factory=list)
-
-
-def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
-    """The array as blocks hold it: bytes, int32 where whole numbers fit, else floats."""
-    try:
-        array = np.ascontiguousarray(array)
-    except ValueError as error:                 # rows of different lengths
-        raise ConfigError(f"{name}: {error}") from None
-    need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers")
-    if array.dtype.name in ("uint8", "int32", "float32", "float64"):
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    fits = array.dtype.kind in "bui" and (array.size == 0 or (
-        array.min() >= -2 ** 31 and array.max() < 2 ** 31))
-    return array.astype(np.int32 if fits else dtype)
-
-
-def checked(model, x, y, w=None) -> Arrays:
-    """The arrays of examples, as blocks hold them; ConfigError where they do not fit the model."""
-    arrays = {"x": numbers(x, "x", model.dtype), "y": numbers(y, "y", model.dtype)}
-    if w is not None:
-        arrays["w"] = numbers(w, "sample_weight", model.dtype).astype(model.dtype, copy=False)
-        if arrays["w"].shape[1:] == (1,):
-            arrays["w"] = arrays["w"][:, 0].copy()
-        need(arrays["w"].ndim == 1, "sample_weight must hold one number an example, not the shape "
-             + shown(arrays["w"].shape))
-    lengths = {len(a) for a in arrays.values()}
-    need(len(lengths) == 1 and 0 not in lengths,
-         "x, y and the sample weights must have one length, not 0")
-    fitting(model, arrays["x"])
-    loss, y = model.compiled().loss, arrays["y"]
-    loss.check(model.output_shape, y.shape[1:])
-    if loss.sparse and y.dtype.kind == "f":
-        need(bool((y == np.rint(y)).all()), f"{type(loss).__name__}: y must hold class numbers")
-    return arrays
-
-
-def fitting(model, x: np.ndarray) -> None:
-    """Builds the model on examples such as x's; ConfigError where its input has another shape."""
-    model.build(x.shape[1:] if model.input_shape is None else None)
-    need(x.shape[1:] == model.input_shape,
-         f"the model takes examples of shape {model.input_shape}, not {shown(x.shape[1:])}")
-
-
-def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
-        class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-        initial_epoch: int = 0, verbose: bool = False) -> History:
-    """Trains on arrays in this process, rows permuted by (seed, epoch); returns a History.
-
-    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras.
-    ConfigError where they do not fit the model."""
-    need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
-    model.compiled()
-    if model.input_shape is None:
-        model.build(np.shape(x)[1:], seed)
-    model.build(seed=seed)
-    arrays = checked(model, x, y, sample_weight)
-    if model.slots is None:
-        model.slots = np.zeros((model.optimizer.slots, len(model.weights)), model.dtype)
-    n = len(arrays["x"])
-    learner = Learner(model, model.weights, model.slots, batch_size=min(batch_size, n),
-                      iterations=model.iterations, class_weight=class_weight)
-    history = History()
-    for epoch in range(initial_epoch, epochs):
-        began, learner.sums = time.perf_counter(), {}
-        key = seeds.key(seed, "dropout", epoch, 0)
-        for number, rows, index in minibatches([(n, lambda: arrays)], batch_size, seed, epoch, 0):
-            learner.step(rows, index, key, number)
-        model.iterations = learner.iterations
-        logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"})
-        if validation_data:
-            logs |= {"val_" + name: value
-                     for name, value in evaluate(model, *validation_data).items()}
-        history.epoch.append(epoch)
-        for name, value in logs.items():
-            history.history.setdefault(name, []).append(value)
-        if verbose:
-            rate = n / (time.perf_counter() - began)
-            print(f"epoch {epoch + 1}: " + ", ".join(f"{k} {v:.4f}" for k, v in logs.items())
-                  + f", {rate:,.0f} examples/s")
-    return history
-
-
-def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, float]:
-    need(batch_size >= 1, "batch_size must be 1 or more")
-    arrays = checked(model, x, y, sample_weight)
-    scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
-    scorer.add(arrays)
-    return metrics.values(scorer.sums)
-
-
-def predict(model, x, batch_size: int = 256) -> np.ndarray:
-    need(batch_size >= 1, "batch_size must be 1 or more")
-    x = numbers(x, "x", model.dtype)
-    fitting(model, x)
-    batch_size = min(batch_size, max(1, len(x)))
-    net = Network(model, batch_size, model.weights)
-    out = np.empty((len(x), *model.output_shape), model.dtype)
-    for start in range(0, len(x), batch_size):
-        index = np.arange(start, min(start + batch_size, len(x)))
-        net.read(x, index)
-        net.forward()
-        out[index] = net.outputs[:, :len(index)].T.reshape(-1, *model.output_shape)
-    return out

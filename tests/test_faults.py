@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
 from mrdl import ParameterAveraging, Sequential
-from mrdl.layers import Dense, Dropout
+from mrdl.layers import Dense
 from mrdl.lease import Lease
 from mrdl.run import Run, RunError
 from mrdl.storage import Storage
@@ -96,8 +97,9 @@ def test_20_kills_of_workers_change_no_bit(tmp_path, undisturbed):
         below = children(process.pid)
         tasks = [p for p in below if children(p) == set()]      # the server has children at work
         if len(below) > 1:
-            os.kill(rng.choice(tasks), signal.SIGKILL)
-            kills += 1
+            with suppress(ProcessLookupError):
+                os.kill(rng.choice(tasks), signal.SIGKILL)
+                kills += 1
             time.sleep(rng.uniform(0.02, 0.15))
     _, told = process.communicate(timeout=120)
     assert process.returncode == 0, told
@@ -122,12 +124,12 @@ def test_a_driver_that_slept_and_was_overtaken_does_not_commit(tmp_path, undistu
     second = driver(tmp_path, data, run)
     _, told = second.communicate(timeout=120)
     assert second.returncode == 0, told
-    written = {name: os.stat(run / name).st_mtime_ns for name in os.listdir(run)}
+    commits = {p.name: p.stat().st_mtime_ns for p in run.glob("commit-*")}
     first.send_signal(signal.SIGCONT)
     _, told = first.communicate(timeout=60)
     assert first.returncode == 2 and "another driver" in told
-    assert {name: os.stat(run / name).st_mtime_ns for name in os.listdir(run)} == written
-    assert result(run) == calm
+    assert {p.name: p.stat().st_mtime_ns for p in run.glob("commit-*")} == commits
+    assert result(run) == calm and Run(run).finished() and not lease.exists()
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(tmp_path, made):
@@ -164,10 +166,10 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_running(tmp_path, made):
 
 
 def test_training_that_diverges_rolls_back_halves_the_rate_and_ends_with_the_reason(tmp_path, made):
-    model, events = Sequential([Dense(8, "relu"), Dropout(0.1), Dense(3)]), []
+    model, events = Sequential([Dense(3)]), []
     from mrdl.losses import SparseCategoricalCrossentropy
     from mrdl.optimizers import SGD
-    model.compile(SGD(1e30), SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(SGD(1e50), SparseCategoricalCrossentropy(from_logits=True))
     done = ParameterAveraging(workers=2, batch_size=8, rounds=4, retries=2, runner="inline").fit(
         model, made(64).url, run=str(tmp_path / "run"),
         told=lambda event, facts: events.append((event, facts.get("rate_scale"))))
@@ -180,11 +182,11 @@ def test_a_rate_that_is_halved_stays_halved_and_training_goes_on(tmp_path, made)
     from mrdl.losses import SparseCategoricalCrossentropy
     from mrdl.optimizers import SGD
     model = Sequential([Dense(3)])
-    # the weights overflow in float32 above a rate of about 1e38, not below
-    model.compile(SGD(3e38), SparseCategoricalCrossentropy(from_logits=True))
+    # a rate above 3.4e38 is infinite in float32
+    model.compile(SGD(1e39), SparseCategoricalCrossentropy(from_logits=True))
     done = ParameterAveraging(workers=1, batch_size=64, averaging_frequency=1, rounds=1, retries=9,
                               runner="inline").fit(
         model, made(64, shards=1, dtype="float32").url, run=str(tmp_path / "run"))
     record = Run(tmp_path / "run").records()[1]
-    assert done.rounds == 1 and record["rollbacks"] > 0
-    assert Run(tmp_path / "run").state(1).rate_scale == 0.5 ** record["rollbacks"]
+    assert done.rounds == 1 and record["rollbacks"] == 2
+    assert Run(tmp_path / "run").state(1).rate_scale == 0.25

@@ -3,9 +3,12 @@ import math
 import struct
 from binascii import a2b_base64
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from raw_data import examples, mapped, packed, plan_of, text
 
 from mrdl.records import shard_lines
@@ -67,6 +70,32 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
 def test_a_text_that_cannot_be_used_is_refused_with_the_reason(tmp_path, content, label, reason):
     with pytest.raises(DataError, match=reason):
         sniff([text(tmp_path, content)], label=label)
+
+
+PIECES = [b"1", b"-2.5", b",", b";", b"a", b'"', b"\n", b"\r\n", b"\r", b" ", b"\xff", b"nan", b"1e99",
+          b"\xef\xbb\xbf"]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join) | st.binary(max_size=60),
+       st.sampled_from([None, "0", "a"]))
+def test_any_text_is_read_or_refused_but_never_a_surprise(tmp_path_factory, content, label):
+    folder = tmp_path_factory.getbasetemp()
+    with suppress(DataError):
+        schema = sniff([text(folder, content)], label=label)
+        if schema.kind == "text":
+            lines = content.split(b"\n")
+            plan = plan_of(schema, classes=3 if label else None)
+            rows, facts = mapped(plan, lines)
+            assert sum(map(len, rows)) == sum(facts["rows"])
+            assert len(examples(plan, lines)) + sum(facts["bad"].values()) <= len(lines)
+
+
+def test_a_line_of_a_megabyte_is_no_trouble(tmp_path):
+    line = b",".join([b"12345"] * 200000)
+    schema = sniff([text(tmp_path, line + b"\n" + line)])
+    assert schema.shape == [200000]
+    assert mapped(plan_of(schema), [line, line])[1]["rows"].count(2) == 1
 
 
 def test_inputs_must_agree_and_empty_ones_do_not_count(tmp_path):

@@ -2,9 +2,12 @@
 import gzip
 import io
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from raw_data import examples, idx, mapped, plan_of, text
 
 from mrdl.schema import Schema, sniff
@@ -46,6 +49,35 @@ def test_bad_rows_of_arrays_are_counted_too(tmp_path):
     assert {s["file"] for s in facts["samples"]} == {str(tmp_path / "a.npz")}
 
 
+def damaged(data: bytes, flips: list[tuple[int, int]], cut: int | None) -> bytes:
+    made = bytearray(data)
+    for at, byte in flips:
+        made[at % len(made)] = byte
+    return bytes(made[:cut])
+
+
+def npz(save, n: int) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, x=np.arange(2.0 * n).reshape(n, 2), y=np.arange(n))
+    return buffer.getvalue()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from([
+    (npz(np.savez, 3), "a.npz"), (npz(np.savez_compressed, 300), "a.npz"),
+    (idx(np.zeros((3, 2, 2), "u1")), "a"), (gzip.compress(idx(np.zeros((3, 2), "f4"))), "a.gz")]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3),
+    st.none() | st.integers(0, 900))
+def test_damaged_files_are_read_or_refused_but_never_a_surprise(tmp_path_factory, file, flips, cut):
+    data, name = file
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(damaged(data, flips, cut))
+    with suppress(DataError):
+        schema = sniff([str(path)])
+        if schema.kind != "text":
+            examples(plan_of(schema), whole_file(schema))
+
+
 def npy(array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)
@@ -68,7 +100,7 @@ def test_an_npz_that_cannot_be_used_is_refused_with_the_reason(tmp_path, arrays,
 
 
 @pytest.mark.parametrize("content, reason", [
-    (b"no zip", "not an .npz file"), (npy(np.zeros((4, 4)))[:-1], "its header promises"),
+    (b"no zip", "cannot be read .File is not a zip"), (npy(np.zeros((4, 4)))[:-1], "its header promises"),
     (npy(np.zeros(4))[:20], "cannot be read"), (b"\x93NUMPY\x09\x09" + b"x" * 80, "cannot be read"),
     (npy(np.array([{}], dtype=object)), "must be an array of numbers"),
 ])

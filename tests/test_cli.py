@@ -1,0 +1,188 @@
+"""The command line as a user types it: what it prints, what it exits with, what it leaves."""
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mrdl import progress, report
+from mrdl.cli import main
+
+MODEL = """
+import mrdl
+from mrdl.layers import Dense
+def model():
+    m = mrdl.Sequential([Dense(8, "relu"), Dense(3, "softmax")])
+    m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return m
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to stand in, with train.csv and model.py."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 150)
+    x = np.eye(3, 4)[y] * 3 + rng.standard_normal((150, 4))
+    np.savetxt("train.csv", np.column_stack([y, x]), fmt=["%d"] + ["%.4f"] * 4, delimiter=",",
+               header="kind,a,b,c,d", comments="")
+    (tmp_path / "model.py").write_text(MODEL)
+    return tmp_path
+
+
+def mrdl(capsys, *words):
+    """(exit status, stdout, stderr) of `mrdl WORDS -r inline`."""
+    status = main([*words, "-r", "inline"])
+    out = capsys.readouterr()
+    return status, out.out, out.err
+
+
+def test_from_a_raw_file_to_predictions(here, capsys):
+    status, out, err = mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind",
+                            "--hold-out", "0.2", "--json")
+    assert status == 0 and json.loads(out)["rows"] + json.loads(out)["held_out"] == 150
+    assert "held out" in err and "3 classes" in err
+    status, out, err = mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "30",
+                            "--batch-size", "8", "--until", "epochs 50", "--json")
+    assert status == 0 and json.loads(out)["reason"] == "30 rounds done"
+    assert len(re.findall(r"^round \d+ .*loss .*left", err, re.MULTILINE)) == 30
+    assert "model: " in err and "history.png" in err
+    status, out, _ = mrdl(capsys, "evaluate", "run", "data", "--part", "validation", "--json")
+    assert status == 0 and set(json.loads(out)) == {"loss", "accuracy"}
+    assert json.loads(out)["accuracy"] > 0.7
+    status, _, err = mrdl(capsys, "predict", "run", "data", "out")
+    lines = [line.split(",") for path in sorted((here / "out").glob("part-*"))
+             for line in path.read_text().splitlines()]
+    assert status == 0 and len(lines) == 150 and "150 predictions" in err
+    columns = (here / "out" / "columns.csv").read_text().strip().split(",")
+    assert columns == ["target", "class", "output0", "output1", "output2"]
+    assert all(int(line[1]) == np.argmax([float(p) for p in line[2:]]) for line in lines)
+    assert np.mean([line[0] == line[1] for line in lines]) > 0.7
+    status, out, _ = mrdl(capsys, "show", "run")
+    assert status == 0 and "30 rounds" in out and "finished: 30 rounds done" in out
+    status, out, _ = mrdl(capsys, "show", "run", "--json")
+    assert json.loads(out)["finished"]["rounds"] == 30
+
+
+def prepared(capsys):
+    assert mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind")[0] == 0
+
+
+@pytest.mark.parametrize("words, reason", [
+    ("train nowhere.py data run", "nowhere.py: no such file"),
+    ("train empty.py data run", "must define `model`"),
+    ("train broken.json data run", "no JSON"),
+    ("train data data run", "holds no model.json"),
+    ("train model.py nowhere run", "no dataset .*mrdl prepare"),
+    ("train model.py data run --until sometimes", "is no rule"),
+    ("train model.py data run --workers 0", "workers must be 1 or more"),
+    ("train model.py data run --validation nowhere", "no dataset"),
+    ("train model.py data train.csv", "train.csv"),
+    ("resume nowhere", "no run here"),
+    ("show nowhere", "no run here"),
+    ("evaluate nowhere data", "holds no model.json"),
+    ("predict nowhere data out", "holds no model.json"),
+    ("prepare nowhere.csv other", "nowhere.csv"),
+    ("prepare train.csv data --label kind", "there is a dataset already"),
+    ("prepare train.csv other --label colour", "colour"),
+])
+def test_wrong_input_is_one_clear_line_status_2_and_nothing_written(here, capsys, words, reason):
+    prepared(capsys)
+    (here / "empty.py").write_text("x = 1\n")
+    (here / "broken.json").write_text("{")
+    before = sorted(here.rglob("*"))
+    status, out, err = mrdl(capsys, *words.split())
+    assert status == 2 and not out and re.search(reason, err)
+    assert err.startswith("mrdl: ") and "Traceback" not in err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_predictions_do_not_overwrite_what_is_there(here, capsys):
+    prepared(capsys)
+    mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "1")
+    (here / "out").mkdir()
+    (here / "out" / "mine").write_text("x")
+    status, _, err = mrdl(capsys, "predict", "run", "data", "out")
+    assert status == 2 and "out exists" in err
+
+
+def test_a_spec_and_a_saved_model_train_too_and_python_m_mrdl_is_the_same(here, capsys):
+    prepared(capsys)
+    mrdl(capsys, "train", "model.py", "data", "first", "--rounds", "2")
+    status, _, _ = mrdl(capsys, "train", "first/model.json", "data", "second", "--rounds", "1")
+    assert status == 0
+    status, _, err = mrdl(capsys, "train", "first", "data", "third", "--rounds", "1")
+    assert status == 0 and "1 rounds done" in err
+    done = subprocess.run([sys.executable, "-m", "mrdl", "evaluate", "third", "data", "-r", "inline",
+                           "--json"], capture_output=True, text=True, check=True)
+    assert 0 <= json.loads(done.stdout)["accuracy"] <= 1
+
+
+def test_the_error_of_a_worker_is_its_own_traceback_and_status_1(here, capsys):
+    prepared(capsys)
+    part = here / "data" / "part-00000"
+    line = bytearray(part.read_bytes())
+    line[-20] = ord("A") if line[-20] != ord("A") else ord("B")
+    part.write_bytes(bytes(line))
+    for runner in ("inline", "local"):
+        status = main(["train", "model.py", "data", runner, "--rounds", "1", "-r", runner])
+        err = capsys.readouterr().err
+        assert status == 1 and "checksum" in err and "block 0" in err and "Traceback" in err
+        assert "shard" in err and "BlockError" in err
+
+
+def test_help_has_examples_and_the_grammar_of_until(capsys):
+    for command in ("prepare", "train", "resume", "evaluate", "predict", "show"):
+        with pytest.raises(SystemExit) as left:
+            main([command, "--help"])
+        assert left.value.code == 0 and f"example: mrdl {command}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "METRIC patience N" in capsys.readouterr().out
+
+
+ROUND = {"round": 3, "epoch": 2, "loss": 0.5, "accuracy": 0.75, "examples": 150, "total": 100,
+         "elapsed": 6.0, "left": 7, "score": {"val_loss": 0.6},
+         "seconds": {"round": 2.0, "compute": 1.5}}
+
+
+def test_a_rounds_line_says_where_it_is_what_it_saw_and_what_is_left():
+    assert progress.line(ROUND) == ("round 3  epoch 2  50 of 100 examples  loss 0.5000  accuracy "
+                                    "0.7500  [round 2: val_loss 0.6000]  2.00 s (1.50 computing)  "
+                                    "left 14 s")
+
+
+@pytest.mark.parametrize("seconds, text", [(5, "5 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"),
+                                           (float("inf"), "?")])
+def test_times_are_written_for_people(seconds, text):
+    assert progress.clock(seconds) == text
+
+
+def test_a_terminal_gets_a_live_bar():
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    bar = progress.reporter(stream)
+    assert isinstance(bar, progress.Bar)
+    bar("resumed", {"round": 2})
+    bar("task", {"round": 3, "task": ("mapper", 1, 2)})
+    bar("round", ROUND)
+    bar("rollback", {"round": 4, "rate_scale": 0.5, "left": 2})
+    bar.close()
+    told = stream.getvalue()
+    assert "resumed after round 2" in told and "round 4 is not finite" in told
+    assert type(progress.reporter(io.StringIO())) is progress.Lines
+
+
+def test_the_picture_has_a_panel_for_each_metric():
+    history = [{"round": r, "loss": 1 / r, "val_loss": 1.1 / r, "accuracy": 0.5} for r in (1, 2, 3)]
+    assert list(report.curves(history)) == ["loss", "val_loss", "accuracy"]
+    assert report.plot(history)[:8] == b"\x89PNG\r\n\x1a\n"
+    assert report.plot([])[:4] == b"\x89PNG"
