@@ -13,7 +13,8 @@ DEBUG = os.environ.get("MRDL_DEBUG") == "1"     # bounds checks on, in every ker
 
 # One place for flags. No -ffast-math and no contraction: the source decides every rounding, so that
 # all levels with fused multiply-add give the same bits.
-FLAGS = ["-O2", "-g0", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
+FLAGS = ["-O2", "-g0", "-std=c++17", "-fvect-cost-model=dynamic",
+         "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
          "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing", "-Wno-psabi",
          "-Wno-maybe-uninitialized"]
 LEVELS = {level: [f"-march=x86-64-{level}"] for level in ("v2", "v3", "v4")}

@@ -54,3 +54,12 @@ def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
             function = getattr(module, kernel)     # `gather` also depends on what it reads
             found[kernel] = function.__signatures__.get(names[name], function)
     return SimpleNamespace(**found)
+
+
+def zeros(shape: int | tuple[int, ...], dtype) -> np.ndarray:
+    """np.zeros that begins on a cache line: vectors that cross lines cost the kernels a tenth."""
+    dtype, line = np.dtype(dtype), 64
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + line, np.uint8)
+    start = -raw.ctypes.data % line
+    return raw[start:start + size].view(dtype).reshape(shape)

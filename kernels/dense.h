@@ -47,6 +47,23 @@ template <class T> static void bias_gradient(const T *dy, T *db, long O, long N)
     }
 }
 
+/* rows[i] = x[index[i]] * scale + offset, 0 past the B rows and past their F values */
+template <class S, class T> static void gather(const S *x, const long long *index, double scale, double offset, T *rows,
+                                               long F, long B, long N, long ld)
+{
+    enum { AHEAD = 4, LINE = 64 / sizeof(S) };      /* rows lie anywhere in memory: ask for them in time */
+    T a = (T)scale, b = (T)offset;
+    for (long i = 0; i < B; i++) {
+        if (i + AHEAD < B)
+            for (long f = 0; f < F; f += LINE) __builtin_prefetch(x + index[i + AHEAD] * F + f);
+        const S *from = x + index[i] * F;
+        T *to = rows + i * ld;
+        for (long f = 0; f < F; f++) to[f] = (T)from[f] * a + b;
+        memset(to + F, 0, (ld - F) * sizeof(T));
+    }
+    memset(rows + B * ld, 0, (N - B) * ld * sizeof(T));
+}
+
 /* to[c][r] = from[r][c] for R x C; blocks of 16 x 16 stay in the first cache */
 template <class T> static void transpose(const T *from, long ldf, T *to, long ldt, long R, long C)
 {

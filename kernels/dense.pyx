@@ -11,6 +11,7 @@ cdef extern from "dense.h" nogil:
     void c_backward "dense_backward"[T](const T *, const T *, const T *, T *, long, long, long)
     void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long)
     void c_bias "bias_gradient"[T](const T *, T *, long, long)
+    void c_gather "gather"[S, T](const S *, const long long *, double, double, T *, long, long, long, long)
     void c_transpose "transpose"[T](const T *, long, T *, long, long, long)
 
 ctypedef fused source:
@@ -85,19 +86,11 @@ def transpose_columns(const real[:, ::1] rows, real[:, ::1] out):
 def gather(const source[:, ::1] x, const long long[::1] index, double scale, double offset,
            real[:, ::1] rows):
     """rows[i, f] = x[index[i], f] * scale + offset; the rows past index and the padding become 0."""
-    need(x.shape[1] <= rows.shape[1] and index.shape[0] <= rows.shape[0],
+    need(0 < x.shape[1] <= rows.shape[1] and 0 < index.shape[0] <= rows.shape[0] and x.shape[0] > 0,
          "gather: rows[N, F padded] must hold index[B] rows of x[n, F]")
-    cdef Py_ssize_t i, f, F = x.shape[1]
+    cdef Py_ssize_t i, F = x.shape[1]
     for i in range(index.shape[0]):
         need(0 <= index[i] < x.shape[0], "gather: an index is outside x")
-    cdef real a = <real>scale, b = <real>offset
     with nogil:
-        for i in range(rows.shape[0]):
-            if i < index.shape[0]:
-                for f in range(F):
-                    rows[i, f] = <real>x[index[i], f] * a + b
-                for f in range(F, rows.shape[1]):
-                    rows[i, f] = 0
-            else:
-                for f in range(rows.shape[1]):
-                    rows[i, f] = 0
+        c_gather(&x[0, 0], &index[0], scale, offset, &rows[0, 0], F, index.shape[0], rows.shape[0],
+                 rows.shape[1])

@@ -32,41 +32,44 @@ template <class T> struct Adam {
     }
 };
 
+/* LANES values of each array */
+template <int SLOTS, class T, class Rule>
+INLINE void update_lanes(T *w, const T *g, T *first, T *second, T scale, const Rule &rule, lanesum<T> &squares)
+{
+    squares.add_product(g, g);
+    for (int j = 0; j < LANES; j += W<T>) {
+        vec<T> vw = load(w + j), v1 = {}, v2 = {};
+        if (SLOTS > 0) v1 = load(first + j);
+        if (SLOTS > 1) v2 = load(second + j);
+        rule(vw, load(g + j) * scale, v1, v2);
+        store(w + j, vw);
+        if (SLOTS > 0) store(first + j, v1);
+        if (SLOTS > 1) store(second + j, v2);
+    }
+}
 template <int SLOTS, class T, class Rule>
 static double update(T *w, const T *g, T *first, T *second, long n, T scale, const Rule &rule)
 {
-    lanesum<T> squares;
+    enum { FOLD = 1 << 16 };            /* so many squares to a partial sum */
     double total = 0;
-    for (long i = 0; i < n; i += LANES) {
-        T gradient[LANES], tail[3][LANES] = {};
-        long here = n - i < LANES ? n - i : (long)LANES;
-        T *pw = w + i, *p1 = first + i, *p2 = second + i;
-        const T *pg = g + i;
-        if (here < LANES) {                     /* the last few in full vectors of their own */
-            memset(gradient, 0, sizeof gradient);
-            memcpy(gradient, pg, here * sizeof(T)), memcpy(tail[0], pw, here * sizeof(T));
-            if (SLOTS > 0) memcpy(tail[1], p1, here * sizeof(T));
-            if (SLOTS > 1) memcpy(tail[2], p2, here * sizeof(T));
-            pg = gradient, pw = tail[0], p1 = tail[1], p2 = tail[2];
-        }
-        squares.add_product(pg, pg);
-        for (int j = 0; j < LANES; j += W<T>) {
-            vec<T> vw = load(pw + j), v1 = {}, v2 = {};
-            if (SLOTS > 0) v1 = load(p1 + j);
-            if (SLOTS > 1) v2 = load(p2 + j);
-            rule(vw, load(pg + j) * scale, v1, v2);
-            store(pw + j, vw);
-            if (SLOTS > 0) store(p1 + j, v1);
-            if (SLOTS > 1) store(p2 + j, v2);
-        }
-        if (here < LANES) {
-            memcpy(w + i, tail[0], here * sizeof(T));
-            if (SLOTS > 0) memcpy(first + i, tail[1], here * sizeof(T));
-            if (SLOTS > 1) memcpy(second + i, tail[2], here * sizeof(T));
-        }
-        if (i % 65536 == 65536 - LANES) { total += squares.fold(); squares = lanesum<T>(); }
+    long i = 0;
+    while (n - i >= LANES) {
+        lanesum<T> squares;
+        long stop = n - i < FOLD ? n / LANES * LANES : i + FOLD;
+        for (; i < stop; i += LANES)
+            update_lanes<SLOTS>(w + i, g + i, first + i, second + i, scale, rule, squares);
+        total += squares.fold();
     }
-    return total + squares.fold();
+    if (i < n) {                        /* the last few, in full vectors of their own */
+        T lanes[4][LANES] = {};
+        T *arrays[4] = {w + i, (T *)g + i, first + i, second + i};
+        lanesum<T> squares;
+        for (int k = 0; k < 2 + SLOTS; k++) memcpy(lanes[k], arrays[k], (n - i) * sizeof(T));
+        update_lanes<SLOTS>(lanes[0], lanes[1], lanes[2], lanes[3], scale, rule, squares);
+        for (int k = 0; k < 2 + SLOTS; k++) if (k != 1) memcpy(arrays[k], lanes[k], (n - i) * sizeof(T));
+        total += squares.fold();
+    }
+    return total;
 }
 
 template <class T> static double sgd(T *w, const T *g, long n, T scale, T rate)

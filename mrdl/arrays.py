@@ -6,6 +6,7 @@ import numpy as np
 
 from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
+from mrdl.kernels import zeros
 from mrdl.network import Network
 from mrdl.trainer import Arrays, Learner, Scorer, minibatches
 
@@ -91,7 +92,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         weights = by_class(class_weight, arrays["y"]).astype(model.dtype)
         arrays["w"], class_weight = weights * arrays.get("w", weights.dtype.type(1)), None
     if model.slots is None:
-        model.slots = np.zeros((model.optimizer.slots, len(model.weights)), model.dtype)
+        model.slots = zeros((model.optimizer.slots, len(model.weights)), model.dtype)
     n = len(arrays["x"])
     learner = Learner(model, model.weights, model.slots, batch_size=min(batch_size, n),
                       iterations=model.iterations, class_weight=class_weight)

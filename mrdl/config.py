@@ -1,9 +1,11 @@
 """Objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
 import dataclasses
+import math
 import numbers
 import re
 import reprlib
 import typing
+from contextlib import suppress
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -47,10 +49,12 @@ def typed(value: Any, kind: Any, where: str) -> Any:
             return bool(value)
     elif isinstance(value, str) and str in kinds:
         return value
-    elif isinstance(value, numbers.Integral) and int in kinds:
+    elif isinstance(value, numbers.Integral) and int in kinds and abs(int(value)) < 2 ** 63:
         return int(value)
-    elif isinstance(value, numbers.Real) and float in kinds and abs(value) <= 1e308:
-        return float(value)
+    elif isinstance(value, numbers.Real) and float in kinds:
+        with suppress(OverflowError):
+            if math.isfinite(value):
+                return float(value)
     raise ConfigError(f"{where}={shown(value)} must be {' or '.join(KINDS[k] for k in kinds)}")
 
 

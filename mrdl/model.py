@@ -11,6 +11,7 @@ from safetensors.numpy import save as save_tensors
 from mrdl import metrics as metrics_of
 from mrdl import seeds, spec
 from mrdl.config import ConfigError, lookup, need, shown, snake
+from mrdl.kernels import zeros
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Shape, Weight
 from mrdl.losses import LOSSES, Loss
@@ -152,7 +153,7 @@ class Sequential:
 
     def _empty(self, size: int) -> np.ndarray:
         try:
-            return np.empty(size, self.dtype)
+            return zeros(size, self.dtype)
         except (ValueError, MemoryError):
             raise ConfigError(f"the model's {size:,} parameters do not fit into memory") from None
 

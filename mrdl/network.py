@@ -51,18 +51,14 @@ class Network:
         self.tensors = [op.b.y for op in self.operations]
 
     def _penalized(self, compute, stack, weights):
-        """`compute` with the penalty on the weights for each example, as Keras counts a loss."""
-        held = [(weights[o:o + w.size], w.regularizer.factors) for step in stack
-                for w, o in zip(step.weights, step.offsets) if w.regularizer is not None]
-        if not held:
-            return compute
-        scratch = np.zeros(max(len(w) for w, _ in held), weights.dtype)
-
-        def total(t, weight, scale):
-            penalty = sum(self.k.regularize(w, scratch[:len(w)], *factors) for w, factors in held)
-            scratch[:] = 0
-            return compute(t, weight, scale) + penalty * len(weight)
-        return total
+        """`compute` with the penalty on these weights for each example, as Keras counts a loss."""
+        penalty = 0.0
+        for step in stack:
+            for weight, start in zip(step.weights, step.offsets):
+                if weight.regularizer is not None:
+                    w = weights[start:start + weight.size]
+                    penalty += self.k.regularize(w, np.zeros_like(w), *weight.regularizer.factors)
+        return lambda t, weight, scale: compute(t, weight, scale) + penalty * len(weight)
 
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
         """Takes rows `index` of x[n, ...] as the minibatch."""

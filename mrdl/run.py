@@ -42,7 +42,8 @@ class Run:
                                "give another directory")
             self.store.create("run.json", json.dumps(options, indent=2).encode())
         old = self.options()
-        differing = [k for k in sorted(set(old) | set(options)) if old.get(k) != options.get(k)]
+        differing = [k for k in sorted(set(old) | set(options))
+                     if old.get(k) != options.get(k) and k != "runner"]     # all give the same bits
         if differing:
             raise RunError(f"{self.url} was begun with other options ({', '.join(differing)}); "
                            "resume it as it is, or give another directory")

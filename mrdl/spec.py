@@ -28,10 +28,11 @@ def parse(text: str | bytes) -> Spec:
     need(isinstance(spec, dict) and spec.get("class_name") == "Sequential",
          "the spec is no Sequential model in Keras's JSON form")
     config = _part(spec, "config", dict, {})
+    need(isinstance(config.get("layers"), list), "the spec has no list of layers")
     need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
     dtype = dtype_name(config.get("dtype"))
     dtype = "float32" if dtype is None else dtype
-    layers = [_layer(entry, dtype) for entry in _part(config, "layers", list, [])]
+    layers = [_layer(entry, dtype) for entry in config["layers"]]
     shape = _part(_part(spec, "build_config", dict, {}), "input_shape", list)
     if shape and not isinstance(layers[0] if layers else None, Input):
         layers.insert(0, Input(tuple(shape[1:])))

@@ -49,7 +49,9 @@ class State:
         try:
             (length,) = np.frombuffer(data, "<u8", 1)
             facts = json.loads(json.loads(data[8:8 + int(length)])["__metadata__"]["mrdl"])
-            state = cls(load(data)["vector"].copy(), **facts)
+            vector = load(data)["vector"]
+            state = cls(kernels.zeros(len(vector), vector.dtype), **facts)
+            state.vector[:] = vector
             if state.parameters < 1 or len(state.vector) % state.parameters:
                 raise ValueError("its vector does not fit its parameters")
         except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl import metrics, seeds
+from mrdl.kernels import zeros
 from mrdl.network import Network
 
 WINDOW = 8                      # blocks whose rows are permuted together
@@ -26,12 +27,18 @@ class Learner:
             self.class_weight = np.ones(max(int(c) for c in class_weight) + 1, model.dtype)
             for label, weight in class_weight.items():
                 self.class_weight[int(label)] = weight
-        clips = self.optimizer.clips
-        flat = np.empty(len(weights) if clips else 0, model.dtype)
-        scratch = np.empty(0 if clips else self._largest(), model.dtype)
+        flat = zeros(len(weights), model.dtype)
 
-        def place(start, stop):
-            return flat[start:stop] if clips else scratch[:stop - start]
+        def place(start, stop):                 # all of the gradient, where its norm is wanted
+            return flat[start:stop]
+
+        if not self.optimizer.clips:            # else each piece is applied while it is in the cache
+            flat = zeros(max((stop - start for operation in self.net.operations
+                              for start, stop, _ in operation.gradients(place)), default=0),
+                         model.dtype)
+
+            def place(start, stop):
+                return flat[:stop - start]
 
         penalties = {start: w.regularizer.factors for s in model.stack()
                      for w, start in zip(s.weights, s.offsets) if w.regularizer is not None}
@@ -46,12 +53,6 @@ class Learner:
                 step = self.optimizer.block(self.net.k, w, g, [s[start:stop] for s in slots])
                 pieces.append((start, fill, penalties.get(own), w, g, step))
             self.pieces.append((operation, pieces))
-
-    def _largest(self) -> int:
-        """Values in the largest piece of any gradient."""
-        dtype = self.net.x.value.dtype
-        return max((stop - start for operation in self.net.operations for start, stop, _ in
-                    operation.gradients(lambda a, b: np.empty(b - a, dtype))), default=0)
 
     def weights_of(self, y: np.ndarray, w: np.ndarray | None, index: np.ndarray) -> np.ndarray:
         """The weight of each example: its sample weight times its class's."""

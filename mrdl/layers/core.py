@@ -13,7 +13,7 @@ from mrdl.regularizers import REGULARIZERS
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax")
 # bytes of gradient that are computed, then applied, while they are still in the second cache
-BLOCK = 1 << 18
+BLOCK = 1 << 19
 
 
 def activation(name: str | dict | None) -> str:
@@ -38,6 +38,7 @@ class Input(Layer):
         super().__post_init__()
         need(min(self.shape, default=1) > 0,
              f"Input: the shape {shown(self.shape)} must be positive numbers")
+        need(math.prod(self.shape) < 2 ** 63, f"Input: the shape {shown(self.shape)} is too large")
 
 
 class DenseOperation(Operation):

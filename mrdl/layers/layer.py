@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import Configured, need, shown
-from mrdl.kernels import LANES
+from mrdl.kernels import LANES, zeros
 
 Shape = tuple[int, ...]
 
@@ -45,8 +45,8 @@ class Tensor:
 
     def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype, training: bool):
         self.k = k
-        self.value = np.zeros((features, N), dtype)
-        self.grad = np.zeros((features, N), dtype) if training else None
+        self.value = zeros((features, N), dtype)
+        self.grad = zeros((features, N), dtype) if training else None
         self._rows: np.ndarray | None = None
         self.fresh = False              # are the rows those of this minibatch?
         self.relu = False               # value is some layer's max(0, .)
@@ -56,7 +56,7 @@ class Tensor:
     def storage(self) -> np.ndarray:
         if self._rows is None:
             features, N = self.value.shape
-            self._rows = np.zeros((N, pad(features)), self.value.dtype)
+            self._rows = zeros((N, pad(features)), self.value.dtype)
         return self._rows
 
     def rows(self) -> np.ndarray:

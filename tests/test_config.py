@@ -1,0 +1,177 @@
+"""Descriptions: Keras's names, arguments and defaults, their JSON, and what they refuse."""
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mrdl
+from mrdl import seeds
+from mrdl.config import ConfigError, Configured, lookup, serialize, shown, snake
+from mrdl.initializers import INITIALIZERS, Constant, GlorotUniform, HeNormal, VarianceScaling
+from mrdl.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.losses import LOSSES, BinaryCrossentropy
+from mrdl.metrics import METRICS, BinaryAccuracy
+from mrdl.optimizers import OPTIMIZERS, SGD, Adam
+from mrdl.regularizers import L1, L1L2, L2, REGULARIZERS
+from mrdl.schedules import SCHEDULES, CosineDecay, ExponentialDecay, PiecewiseConstantDecay
+
+DATA = Path(__file__).parent / "data"
+TABLES = {"layer": LAYERS, "loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS,
+          "schedule": SCHEDULES, "initializer": INITIALIZERS, "regularizer": REGULARIZERS}
+# Written by Keras 3.15.1: inspect.signature of each class that mrdl has, ALL_OBJECTS_DICT of its
+# modules (the names that get() takes), and mean, std, min and max of initializer(shape)
+KERAS = json.loads((DATA / "keras_names.json").read_text())
+
+
+def one_line(error):
+    text = str(error.value)
+    return "\n" not in text and 0 < len(text) < 400
+
+
+def test_the_tables_hold_every_description_there_is():
+    def leaves(cls):
+        below = cls.__subclasses__()
+        return {leaf for c in below for leaf in leaves(c)} if below else {cls}
+
+    ours = {c for c in leaves(Configured) if c.__module__.startswith("mrdl.")}
+    assert ours == {c for table in TABLES.values() for c in table}
+
+
+@pytest.mark.parametrize("cls", [c for table in TABLES.values() for c in table if c is not Input],
+                         ids=lambda c: f"{c.keras_module[6:]}.{c.__name__}")
+def test_arguments_and_their_defaults_are_those_of_keras(cls):
+    keras = KERAS["defaults"][f"{cls.keras_module}.{cls.__name__}"]
+    for field in dataclasses.fields(cls):
+        if field.name == "name":
+            continue
+        assert field.name in keras
+        if field.default is not dataclasses.MISSING:
+            assert field.default == keras[field.name] and type(field.default) in (
+                type(keras[field.name]), float)
+    needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    assert needed == list(keras)[:len(needed)]          # so they stand in the same places
+    for key, value in cls.fixed.items():
+        assert keras.get(key, value) == value
+
+
+@pytest.mark.parametrize("kind", KERAS["names"])
+def test_every_name_that_keras_has_for_a_thing_is_known(kind):
+    for name, wanted in KERAS["names"][kind].items():
+        assert type(lookup(name, TABLES[kind], kind)).__name__ == wanted
+
+
+def test_names_become_snakes_as_in_keras():
+    names = {"HeNormal": "he_normal", "L1L2": "l1l2", "RMSprop": "rm_sprop", "Dense": "dense",
+             "InputLayer": "input_layer", "MeanSquaredError": "mean_squared_error"}
+    assert {name: snake(name) for name in names} == names
+
+
+THINGS = [
+    Dense(3), Dense(4, "relu", False, HeNormal(seed=3), Constant(0.5), L1(0.1), L1L2(0.1, 0.2)),
+    Activation("softmax"), Dropout(0.25, seed=7), Rescaling(1 / 255, -0.5), Flatten(),
+    Reshape((2, -1)), *(c() for c in LOSSES), BinaryCrossentropy(from_logits=True),
+    *(c() for c in METRICS), BinaryAccuracy(threshold=0.3, name="low"), *(c() for c in OPTIMIZERS),
+    SGD(0.1, 0.9, True, clipnorm=2.0), Adam(ExponentialDecay(0.1, 10, 0.9), global_clipnorm=1.0),
+    SGD(PiecewiseConstantDecay([1, 2], [0.3, 0.2, 0.1])),
+    Adam(CosineDecay(0.0, 100, warmup_target=0.1, warmup_steps=10)), *(c() for c in INITIALIZERS),
+    VarianceScaling(2.0, "fan_avg", "uniform", 5), *(c() for c in REGULARIZERS), L2(0.5),
+]
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=repr)
+def test_a_description_survives_json(thing):
+    table = next(t for t in TABLES.values() if type(thing) in t)
+    again = lookup(json.loads(json.dumps(serialize(thing))), table, "thing")
+    assert serialize(again) == serialize(thing)
+    if not isinstance(thing, tuple(METRICS)):           # their name is written out
+        assert again == thing
+
+
+# -- initializers
+
+@pytest.mark.parametrize("case", KERAS["initializers"],
+                         ids=lambda c: f"{c['spec']['class_name']}{c['shape']}")
+def test_an_initializer_draws_as_that_of_keras_does(case):
+    initializer = lookup(case["spec"], INITIALIZERS, "initializer")
+    a = initializer(tuple(case["shape"]), np.random.default_rng(0))
+    assert a.shape == tuple(case["shape"]) and a.dtype == "f8"
+    error = 5 * case["std"] / a.size ** 0.5
+    assert a.mean() == pytest.approx(case["mean"], abs=2 * error + 1e-7)
+    assert a.std() == pytest.approx(case["std"], rel=0.03)
+    span = case["max"] - case["min"]
+    normal = case["spec"]["class_name"] == "RandomNormal" or (
+        case["spec"]["config"].get("distribution") == "untruncated_normal")
+    edge = 0.2 * span if normal else 0.01 * span + 1e-7     # of a normal only the bulk is sure
+    assert a.min() == pytest.approx(case["min"], abs=edge)
+    assert a.max() == pytest.approx(case["max"], abs=edge)
+
+
+def test_every_initializer_is_compared_with_keras():
+    assert {c["spec"]["class_name"] for c in KERAS["initializers"]} == {
+        c.__name__ for c in INITIALIZERS}
+
+
+@pytest.mark.parametrize("shape, limit", [((30, 20), (6 / 50) ** 0.5), ((25,), (6 / 50) ** 0.5),
+                                          ((3, 3, 4, 5), (6 / 81) ** 0.5)])
+def test_the_fans_of_every_rank_are_those_of_keras(shape, limit):
+    a = GlorotUniform()(shape, np.random.default_rng(0))
+    assert abs(a).max() <= limit and abs(a).max() > 0.85 * limit
+
+
+def test_a_seed_of_its_own_rules_an_initializer():
+    def kernels(seed, own):
+        model = mrdl.Sequential([Input(3), Dense(3, kernel_initializer=GlorotUniform(seed=own)),
+                                 Dense(3, kernel_initializer=GlorotUniform(seed=own))])
+        return model.build(seed=seed).get_weights()[::2]
+
+    a, b = kernels(1, 5), kernels(2, 5)
+    assert (a[0] == b[0]).all() and (a[0] == a[1]).all() and (a[0] != kernels(1, 6)[0]).all()
+    a, b = kernels(1, None), kernels(2, None)
+    assert (a[0] != b[0]).all() and (a[0] != a[1]).all() and (a[0] == kernels(1, None)[0]).all()
+
+
+def test_the_draws_of_a_key_never_change():
+    """Runs that are resumed elsewhere, and later, depend on these."""
+    assert seeds.key("a", 1) == 4734373591355134036
+    assert seeds.permutation(6, 1, "rows").tolist() == [0, 5, 4, 1, 3, 2]
+
+
+# -- what is refused
+
+@pytest.mark.parametrize("make, reason", [
+    (lambda: Dense(), "units"), (lambda: Dense(3, units=4), "units"), (lambda: Dense(3, unit=4), "unit"),
+])
+def test_python_itself_refuses_arguments_there_are_not(make, reason):
+    with pytest.raises(TypeError, match=reason):
+        make()
+
+
+@pytest.mark.parametrize("make, reason", [
+    (lambda: Dense(3.5), "units=3.5 must be a whole number"), (lambda: Dense("3"), "whole number"),
+    (lambda: Dense(3, "gelu"), "unknown activation 'gelu'"), (lambda: Dense(3, np.tanh), "unknown"),
+    (lambda: Dense(3, kernel_initializer=np.zeros), "unknown initializer"),
+    (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
+    (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),
+    (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: Input((2, -1)), "positive"),
+    (lambda: Input("abc"), "shape='abc' must be a list"), (lambda: Input(True), "whole number"),
+    (lambda: Input((2.0,)), "whole number"), (lambda: Rescaling(np.ones(3)), "finite number"),
+    (lambda: Reshape(4), "must be a list"), (lambda: L1(-1), "0 or more"), (lambda: L2("a"), "l2='a'"),
+    (lambda: VarianceScaling(distribution="a"), "distribution"),
+    (lambda: BinaryAccuracy("a", threshold=None), "threshold=None"),
+    (lambda: mrdl.Sequential([], dtype="float16"), "dtype 'float16'"),
+    (lambda: mrdl.Sequential([], name=3), "name 3"),
+])
+def test_bad_arguments_are_refused_when_they_are_given(make, reason):
+    with pytest.raises(ConfigError) as error:
+        make()
+    assert reason in str(error.value) and one_line(error)
+
+
+def test_messages_show_values_on_one_short_line():
+    deep = []
+    for _ in range(10 ** 4):
+        deep = [deep]
+    for value in (deep, "a\n" * 1000, {"a": deep}, 10 ** 3000, np.zeros(10 ** 5), lambda: 0):
+        assert "\n" not in shown(value) and len(shown(value)) < 200

@@ -1,0 +1,282 @@
+"""Every layer under every loss: gradients against differences, shapes, and batches of every size."""
+import numpy as np
+import pytest
+
+import mrdl
+from mrdl.config import ConfigError
+from mrdl.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.core import ACTIVATIONS
+from mrdl.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from mrdl.network import Network
+from mrdl.optimizers import SGD
+from mrdl.regularizers import L1, L1L2, L2, REGULARIZERS
+from mrdl.trainer import Learner
+
+WAYS_IN = {                                     # from 6 features to 6, whatever the shape before
+    "as it is": [Input(6)],
+    "rescaled": [Input(6), Rescaling(0.5, -0.25)],
+    "rescaled twice": [Input(6), Rescaling(0.5, -0.25), Rescaling(-2.0, 0.5)],
+    "flattened": [Input((2, 3)), Flatten()],
+    "flattened, rescaled": [Input((3, 1, 2)), Flatten(), Rescaling(1.5)],
+    "reshaped": [Input((2, 3)), Reshape((3, -1)), Reshape((6,))],
+    "activated": [Input((2, 3)), Activation("tanh"), Flatten()],
+    "dropped": [Input(6), Dropout(0.3)],
+}
+MIDDLES = {
+    "nothing": [],
+    **{f"Dense({a!r})": [Dense(5, a)] for a in ACTIVATIONS},
+    **{f"Activation({a!r})": [Dense(4), Activation(a)] for a in ACTIVATIONS},
+    "softmax, rescaled": [Dense(5, "softmax"), Rescaling(3.0, -1.0), Dense(4, "tanh")],
+    "relu under relu": [Dense(7, "relu"), Dense(5, "relu"), Dense(4, "relu")],
+    "relu, reshaped": [Dense(8, "relu"), Reshape((2, 4)), Flatten(), Dense(3, "tanh")],
+    "relu, shaped activation": [Dense(6, "relu"), Reshape((3, 2)), Activation("sigmoid"),
+                                Flatten()],
+    "relu, rescaled": [Dense(5, "relu"), Rescaling(-0.5)],
+    "relu, activated twice": [Dense(5, "relu"), Activation("relu"), Activation("tanh")],
+    "relu, dropped": [Dense(8, "relu"), Dropout(0.4), Dense(5, "relu"), Dropout(0.2, seed=3)],
+    "no bias": [Dense(5, "relu", use_bias=False), Dense(4, "sigmoid", use_bias=False)],
+    "penalties": [Dense(5, "tanh", kernel_regularizer=L1(0.03), bias_regularizer=L2(0.2)),
+                  Dense(4, "relu", kernel_regularizer=L1L2(0.02, 0.05), bias_regularizer="l1")],
+}
+ENDS = {
+    "sparse": ([Dense(3, "softmax")], SparseCategoricalCrossentropy()),
+    "categorical": ([Dense(3, "softmax", kernel_regularizer="l2")], CategoricalCrossentropy()),
+    "binary": ([Dense(3, "sigmoid", use_bias=False)], BinaryCrossentropy()),
+    "squared": ([Dense(3)], MeanSquaredError()),
+}
+OTHER_ENDS = {
+    "Activation, sparse": ([Dense(3), Activation("softmax")], SparseCategoricalCrossentropy()),
+    "Activation, categorical": ([Dense(3), Activation("softmax"), Flatten()],
+                                CategoricalCrossentropy()),
+    "Activation, binary": ([Dense(4), Reshape((2, 2)), Activation("sigmoid")],
+                           BinaryCrossentropy()),
+    "sparse logits": ([Dense(3)], SparseCategoricalCrossentropy(from_logits=True)),
+    "categorical logits": ([Dense(3, "tanh")], CategoricalCrossentropy(from_logits=True)),
+    "binary logits": ([Dense(2), Rescaling(2.0, 0.1)], BinaryCrossentropy(from_logits=True)),
+    "squared, shaped": ([Dense(6, "relu"), Reshape((3, 2))], MeanSquaredError()),
+    "squared, dropped": ([Dense(6), Dropout(0.5)], MeanSquaredError()),
+    **{f"squared Dense({a!r})": ([Dense(3, a)], MeanSquaredError()) for a in ACTIVATIONS},
+    **{f"squared Activation({a!r})": ([Dense(3), Activation(a)], MeanSquaredError())
+       for a in ACTIVATIONS},
+}
+
+
+class Probe:
+    """A model and a minibatch, in float64: the loss at any weights, and its gradient."""
+
+    def __init__(self, layers, loss, n=5, *, buffers=None, weighted=False, class_weight=None):
+        rng = np.random.default_rng(0)
+        self.model = mrdl.Sequential(layers, dtype="float64")
+        self.model.compile(SGD(1.0), loss)
+        self.model.build(seed=1)
+        size = len(self.model.weights)
+        self.start = self.model.weights + 0.3 * rng.standard_normal(size)
+        shape = self.model.output_shape
+        y = {"softmax": np.eye(shape[0])[rng.integers(0, shape[0], 64)],
+             "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
+             None: rng.standard_normal((64, *shape))}[loss.activation]
+        self.arrays = {"x": rng.standard_normal((64, *self.model.input_shape)),
+                       "y": y.argmax(1) if loss.sparse else y}
+        if weighted:
+            self.arrays["w"] = rng.random(64) * 2
+        self.index, self.w = rng.permutation(64)[:n], self.start.copy()
+        self.learner = Learner(self.model, self.w, np.zeros((0, size)), batch_size=buffers or n,
+                               class_weight=class_weight)
+
+    def step(self, index, scale):
+        self.learner.rate_scale, self.learner.sums = scale, {}
+        self.learner.step(self.arrays, index, key=77, number=3)
+        total, count = self.learner.sums["loss"]
+        return total / count
+
+    def loss(self, w):
+        self.w[:] = w
+        return self.step(self.index, 0.0)
+
+    def gradient(self):
+        self.w[:] = self.start
+        self.step(self.index, 1.0)
+        return self.start - self.w
+
+    def differences(self, h=1e-5):
+        """Central differences of fourth order."""
+        g = np.empty_like(self.start)
+        for i in range(len(g)):
+            a = []
+            for d in (-2, -1, 1, 2):
+                w = self.start.copy()
+                w[i] += d * h
+                a.append(self.loss(w))
+            g[i] = (a[0] - 8 * a[1] + 8 * a[2] - a[3]) / (12 * h)
+        return g
+
+    def check(self):
+        wanted = self.differences()
+        assert abs(wanted).max() > 1e-3
+        np.testing.assert_allclose(self.gradient(), wanted, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("middle", MIDDLES)
+def test_the_gradient_of_every_layer_under_every_loss_is_that_of_the_differences(middle, end):
+    last, loss = ENDS[end]
+    Probe([Input(6), Dense(6, "tanh"), *MIDDLES[middle], *last], loss).check()
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+@pytest.mark.parametrize("middle", ["nothing", "Dense('relu')"])
+def test_the_gradient_holds_for_every_way_into_the_network(way_in, middle):
+    last, loss = ENDS["sparse"]
+    Probe([*WAYS_IN[way_in], *MIDDLES[middle], *last], loss).check()
+
+
+@pytest.mark.parametrize("end", OTHER_ENDS)
+@pytest.mark.parametrize("middle", ["nothing", "Dense('relu')", "relu, dropped"])
+def test_the_gradient_holds_for_every_end_of_the_network(middle, end):
+    last, loss = OTHER_ENDS[end]
+    Probe([Input(6), *MIDDLES[middle], *last], loss).check()
+
+
+@pytest.mark.parametrize("weighting", [{}, {"weighted": True}, {"class_weight": {0: 2.5, 2: 0.5}},
+                                       {"weighted": True, "class_weight": {1: 3.0}}],
+                         ids=["plain", "sample weights", "class weights", "both"])
+@pytest.mark.parametrize("n", [1, 5, 16, 17, 40])
+def test_the_gradient_holds_for_every_batch_and_weighting_also_after_a_larger_one(n, weighting):
+    layers = [Input(6), Rescaling(2.0, 1.0), *MIDDLES["relu, dropped"], Dense(3, "softmax")]
+    probe = Probe(layers, SparseCategoricalCrossentropy(), n, buffers=48, **weighting)
+    probe.step(np.arange(48), 0.0)
+    probe.check()
+
+
+@pytest.mark.parametrize("middle", ["relu, dropped", "softmax, rescaled", "penalties"])
+def test_larger_buffers_do_not_change_a_bit(middle):
+    layers = [Input(6), *MIDDLES[middle], Dense(3, "softmax")]
+    loss = SparseCategoricalCrossentropy()
+    small, large = (Probe(layers, loss, 5, buffers=n) for n in (5, 100))
+    large.step(np.arange(64), 0.0)
+    assert small.gradient().tobytes() == large.gradient().tobytes()
+
+
+def test_a_batch_is_the_mean_of_its_examples():
+    probe = Probe([Input(6), Dense(4, "tanh"), Dense(3, "softmax")],
+                  SparseCategoricalCrossentropy(), 7, weighted=True)
+    whole, index, each = probe.gradient(), probe.index, []
+    for i in index:
+        probe.index = np.array([i])
+        each.append(probe.gradient())
+    np.testing.assert_allclose(whole, np.mean(each, 0), rtol=1e-10, atol=1e-15)
+
+
+def test_the_tables_hold_every_layer_activation_loss_and_regularizer():
+    stacks = [*WAYS_IN.values(), *MIDDLES.values(),
+              *(last for last, _ in [*ENDS.values(), *OTHER_ENDS.values()])]
+    layers = [layer for stack in stacks for layer in stack]
+    assert {type(layer) for layer in layers} == set(LAYERS)
+    assert {type(loss) for _, loss in ENDS.values()} == set(LOSSES)
+    for kind in (Dense, Activation):
+        assert {m.activation for m in layers if type(m) is kind} == set(ACTIVATIONS)
+    used = {type(getattr(m, f"{part}_regularizer")) for m in layers if type(m) is Dense
+            for part in ("kernel", "bias")}
+    assert used - {type(None)} == set(REGULARIZERS)
+
+
+# -- shapes
+
+@pytest.mark.parametrize("layer, shape, wanted", [
+    (Dense(3), (4,), (3,)), (Activation("relu"), (2, 3), (2, 3)), (Activation("softmax"), (4,), (4,)),
+    (Dropout(0.5), (2, 3), (2, 3)), (Rescaling(2.0), (5,), (5,)), (Flatten(), (2, 3, 4), (24,)),
+    (Flatten(), (), (1,)), (Reshape((3, 2)), (6,), (3, 2)), (Reshape((-1, 2)), (3, 4), (6, 2)),
+    (Reshape((-1,)), (2, 2), (4,)), (Reshape(()), (1,), ()),
+])
+def test_the_shape_that_comes_out(layer, shape, wanted):
+    assert layer.output(shape) == wanted
+    model = mrdl.Sequential([Input(shape), layer])
+    assert model.output_shape == wanted
+    for n in (0, 1, 3):
+        assert model.predict(np.ones((n, *shape))).shape == (n, *wanted)
+
+
+@pytest.mark.parametrize("layers, reason", [
+    ([Input((2, 3)), Dense(3)], r"layer 1, Dense: its input has the shape \(2, 3\); put Flatten"),
+    ([Input(()), Dense(3)], "put Flatten"),
+    ([Input((2, 3)), Activation("softmax")], "softmax: its input has the shape"),
+    ([Input(6), Dense(4), Reshape((3, 2))], r"layer 2, Reshape: 4 features do not fit \(3, 2\)"),
+    ([Input(6), Reshape((4, -1))], "6 features"), ([Input(6), Reshape((-1, -1))], "6 features"),
+    ([Input(6), Reshape((0, -1))], "6 features"), ([Input(6), Reshape((-2, -3))], "6 features"),
+    ([Dense(3), Input(6)], "Input must be the first"), ([Input(3), Input(3)], "Input must be"),
+    ([Input(3), "dense"], "'dense' is not a layer"), ([Dense], "is not a layer"),
+    ([Input(3), Dense(2, name="a"), Dense(2, name="a")], "two layers have the name 'a'"),
+])
+def test_layers_that_do_not_fit_are_refused_with_their_place(layers, reason):
+    with pytest.raises(ConfigError, match=reason):
+        mrdl.Sequential(layers)
+    model = mrdl.Sequential(layers[:-1])
+    before = model.to_json()
+    with pytest.raises(ConfigError, match=reason):
+        model.add(layers[-1])
+    assert model.to_json() == before
+
+
+# -- what a layer computes
+
+@pytest.mark.parametrize("name, function", [
+    ("linear", lambda x: x), ("relu", lambda x: np.maximum(x, 0)), ("tanh", np.tanh),
+    ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+    ("softmax", lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True))])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_activation_computes_its_formula(name, function, dtype):
+    x = np.random.default_rng(0).standard_normal((19, 5)).astype(dtype)
+    tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
+    got = mrdl.Sequential([Input(5), Activation(name)], dtype=dtype).predict(x)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, function(x), rtol=tolerance, atol=tolerance)
+    model = mrdl.Sequential([Input(5), Dense(4, name)], dtype=dtype).build(seed=1)
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel, bias + dtype_of(dtype)(0.5)])
+    np.testing.assert_allclose(model.predict(x), function(x @ kernel + dtype_of(dtype)(0.5)),
+                               rtol=tolerance, atol=tolerance)
+
+
+def dtype_of(name):
+    return np.dtype(name).type
+
+
+def masks(layers, n=2000, key=5, number=0, index=1):
+    model = mrdl.Sequential([Input(3), *layers])
+    net = Network(model.build(), n, model.weights, training=True)
+    net.read(np.ones((n, 3), "f4"), np.arange(n))
+    net.draws.key, net.draws.minibatch = key, number
+    net.forward()
+    return net.outputs[:, :n].copy()
+
+
+def test_dropout_zeroes_its_share_and_scales_the_rest_in_training_alone():
+    y = masks([Dropout(0.3)])
+    assert set(np.unique(y)) == {0.0, np.float32(1 / 0.7)}
+    assert abs((y == 0).mean() - 0.3) < 4 * (0.3 * 0.7 / y.size) ** 0.5
+    assert (masks([Dropout(0.0)]) == 1).all()
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype("f4")
+    assert (mrdl.Sequential([Input(3), Dropout(0.9)]).predict(x) == x).all()
+
+
+def test_dropout_differs_by_key_minibatch_layer_and_its_own_seed():
+    one = masks([Dropout(0.5)])
+    assert (one == masks([Dropout(0.5)])).all()
+    assert (one[:, :100] == masks([Dropout(0.5)], n=100)).all()     # whatever the batch
+    for other in (masks([Dropout(0.5)], key=6), masks([Dropout(0.5)], number=1),
+                  masks([Flatten(), Dropout(0.5)]), masks([Dropout(0.5, seed=0)])):
+        assert 0.4 < (one != other).mean() < 0.6
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64", "int64", "bool", ">f4",
+                                   ">i2", "float16"])
+def test_examples_of_every_kind_of_number_are_taken(dtype):
+    x = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
+    got = mrdl.Sequential([Input(3), Rescaling(0.5, 1.0), Flatten()]).predict(x)
+    assert (got == x.astype("f4") * 0.5 + 1).all()
