@@ -7,6 +7,7 @@ median and the best of the rounds, and the ratio to each peer's. JAX must be ins
 Without --data (arrays x_train, y_train of bytes, as in MNIST) the rows are random: the speed is the same.
 """
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -30,7 +31,7 @@ def rows(path):
 def weights():
     rng = np.random.default_rng(1)
     return [(rng.uniform(-1, 1, (i, o)).astype("f4") * np.float32((6 / (i + o)) ** 0.5),
-             np.zeros(o, "f4")) for i, o in zip(SIZES, SIZES[1:])]
+             np.zeros(o, "f4")) for i, o in itertools.pairwise(SIZES)]
 
 
 def timed(epoch, epochs):

@@ -3,6 +3,7 @@
 Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another than the best.
 """
 import importlib
+import math
 import os
 from functools import cache
 from types import SimpleNamespace
@@ -59,7 +60,7 @@ def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
 def zeros(shape: int | tuple[int, ...], dtype) -> np.ndarray:
     """np.zeros that begins on a cache line: vectors that cross lines cost the kernels a tenth."""
     dtype, line = np.dtype(dtype), 64
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
     raw = np.zeros(size + line, np.uint8)
     start = -raw.ctypes.data % line
     return raw[start:start + size].view(dtype).reshape(shape)

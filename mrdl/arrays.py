@@ -8,7 +8,7 @@ from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.network import Network
-from mrdl.trainer import Arrays, Learner, Scorer, minibatches
+from mrdl.trainer import Arrays, Learner, Scorer, check_class_weight, minibatches
 
 
 @dataclass
@@ -60,16 +60,6 @@ def fitting(model, x: np.ndarray) -> None:
          f"the model takes examples of shape {model.input_shape}, not {shown(x.shape[1:])}")
 
 
-def by_class(class_weight: dict, y: np.ndarray) -> np.ndarray:
-    """The weight of each example's class, 1 where none is given: Keras's rule."""
-    y = y.reshape(len(y), -1)
-    labels = y.argmax(1) if y.shape[1] > 1 else np.rint(y[:, 0])
-    weights = np.ones(len(y))
-    for label, weight in class_weight.items():
-        weights[labels == int(label)] = weight
-    return weights
-
-
 def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
         class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
         initial_epoch: int = 0, verbose: bool = False) -> History:
@@ -79,18 +69,11 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     model.compiled()
-    try:
-        ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
-    except (TypeError, ValueError, AttributeError):
-        ok = False
-    need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
+    check_class_weight(class_weight)
     if model.input_shape is None:
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
-    if class_weight and not model.loss.sparse:      # targets that are vectors: by the largest
-        weights = by_class(class_weight, arrays["y"]).astype(model.dtype)
-        arrays["w"], class_weight = weights * arrays.get("w", weights.dtype.type(1)), None
     if model.slots is None:
         model.slots = zeros((model.optimizer.slots, len(model.weights)), model.dtype)
     n = len(arrays["x"])

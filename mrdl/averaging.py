@@ -11,6 +11,7 @@ from mrdl.exchange import PlainExchange
 from mrdl.layers import Input
 from mrdl.model import Sequential, model_from_json
 from mrdl.run import Run, RunError, digest
+from mrdl.trainer import check_class_weight
 
 
 @dataclass
@@ -42,6 +43,7 @@ class ParameterAveraging(Options):
         rules += [f"{name} {getattr(self, name)}" for name in ("epochs", "rounds")
                   if getattr(self, name) is not None]
         values["until"] = ", ".join(rules) or None
+        check_class_weight(values["class_weight"])
         if values["class_weight"]:
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}
         return Options(**values).check()

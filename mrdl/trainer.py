@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl import metrics, seeds
+from mrdl.config import need, shown
 from mrdl.kernels import zeros
 from mrdl.network import Network
 
@@ -22,11 +23,7 @@ class Learner:
         self.net = Network(model, batch_size, weights, model.loss, training=True)
         self.sums: metrics.Sums = {}
         self.updates = 0
-        self.class_weight = None
-        if class_weight:
-            self.class_weight = np.ones(max(int(c) for c in class_weight) + 1, model.dtype)
-            for label, weight in class_weight.items():
-                self.class_weight[int(label)] = weight
+        self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
         flat = zeros(len(weights), model.dtype)
 
         def place(start, stop):                 # all of the gradient, where its norm is wanted
@@ -58,10 +55,8 @@ class Learner:
         """The weight of each example: its sample weight times its class's."""
         dtype = self.net.x.value.dtype
         weight = np.ones(len(index), dtype) if w is None else w[index].astype(dtype)
-        if self.class_weight is not None:
-            labels = y.reshape(len(y), -1)[index, 0].astype(np.int64)
-            inside = (labels >= 0) & (labels < len(self.class_weight))
-            weight[inside] *= self.class_weight[labels[inside]]
+        if self.class_weight:
+            weight *= by_class(self.class_weight, y[index]).astype(dtype)
         return weight
 
     def step(self, arrays: Arrays, index: np.ndarray, key: int, number: int) -> None:
@@ -110,6 +105,25 @@ class Learner:
                                else (optimizer.global_clipnorm, whole ** 0.5))
                 step(rate, limit / norm if norm > limit else 1.0)
         return whole
+
+
+def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
+    """The weight of each example's class, 1 where none is given; a vector's class is its largest."""
+    y = y.reshape(len(y), -1)
+    labels = y.argmax(1) if y.shape[1] > 1 else np.rint(y[:, 0])
+    weights = np.ones(len(y))
+    for label, weight in class_weight.items():
+        weights[labels == label] = weight
+    return weights
+
+
+def check_class_weight(class_weight: dict | None) -> None:
+    """ConfigError where it does not give class numbers their weights."""
+    try:
+        ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
+    except (TypeError, ValueError, AttributeError):
+        ok = False
+    need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
 
 
 def score(named: dict[str, metrics.Metric], outputs: np.ndarray, t: np.ndarray, B: int,

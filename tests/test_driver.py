@@ -175,6 +175,7 @@ def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_p
     ({"averaging_frequency": 0}, "averaging_frequency must be 1"), ({"seed": -1}, "seed must be"),
     ({"until": "precision >= 1"}, "no metric precision"),
     ({"until": "val_loss patience 2"}, "needs held-out data"),
+    ({"class_weight": {"cat": 1}}, "class_weight"), ({"class_weight": {0: -1}}, "class_weight"),
     ({"runner": "mesos"}, "no runner 'mesos'")])
 def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason):
     with pytest.raises(ValueError, match=reason):

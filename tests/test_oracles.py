@@ -57,6 +57,12 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made,
                                    atol=TOLERANCE[dtype] * abs(vector).max())
 
 
+def test_class_weights_of_one_hot_targets_are_those_of_their_classes():
+    weights = trainer.by_class({0: 2.0, 2: 0.5}, np.eye(3)[[1, 0, 2, 0]])
+    assert weights.tolist() == [1, 2, 0.5, 2]
+    assert trainer.by_class({1: 3.0}, np.array([0.9999, 0.2])).tolist() == [3, 1]
+
+
 UPDATERS = [SGD(0.05), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.9, nesterov=True),
             SGD(0.05, global_clipnorm=0.5), RMSprop(0.01), Adam(0.01, clipnorm=0.3),
             Adam(ExponentialDecay(0.01, 10, 0.9))]

@@ -1,0 +1,69 @@
+"""What a round on the local runner costs beyond its compute: 2 workers, 540 k parameters.
+
+    python benchmarks/rounds.py [--rounds 20] [--megabytes 1 64]
+
+For each shard size: the median over rounds of (round - the slowest worker's compute), of which the driver
+says how much went into starting, reading and emitting; and the bytes a round puts through the shuffle.
+DL4J on Spark local[2] takes about 0.24 s a round for the same network (see the project's facts).
+"""
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import mrdl
+from mrdl.dataset import load
+from mrdl.layers import Dense, Rescaling
+from mrdl.optimizers import SGD
+from mrdl.partial import Partial, PartialProtocol, chunks
+from mrdl.run import Run
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--rounds", type=int, default=20)
+    p.add_argument("--megabytes", type=int, nargs="+", default=[1, 64])
+    p.add_argument("--frequency", type=int, default=5)
+    a = p.parse_args()
+    print(f"{'shard':>8}{'round':>9}{'compute':>9}{'beyond':>9}{'worst':>9}"
+          f"{'start':>9}{'read':>9}{'emit':>9}   (seconds, medians of {a.rounds} rounds)")
+    for megabytes in a.megabytes:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(Path(folder), megabytes, a)
+    model = network()
+    model.build((784,))
+    values = np.zeros(2 * model.count_params(), "f4")
+    shuffled = sum(len(PartialProtocol().write("000000.a", Partial(0, 1, values[start:stop])))
+                   for start, stop in chunks(len(values)))
+    print(f"a worker puts {shuffled / model.count_params():.2f} bytes a parameter through the shuffle "
+          "(weights and momentum, float32)")
+
+
+def network():
+    model = mrdl.Sequential([Rescaling(1 / 255), Dense(512, "relu"), Dense(256, "relu"),
+                             Dense(10, "softmax")])
+    model.compile(SGD(0.02, 0.9, nesterov=True), "sparse_categorical_crossentropy")
+    return model
+
+
+def measure(folder, megabytes, a):
+    n, rng = 2 * megabytes * 1_000_000 // 785, np.random.default_rng(0)
+    np.savez(folder / "raw.npz", x=rng.integers(0, 256, (n, 784), np.uint8),
+             y=rng.integers(0, 10, n).astype(np.uint8))
+    mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=2)
+    (folder / "raw.npz").unlink()
+    training = mrdl.ParameterAveraging(workers=2, batch_size=64, rounds=a.rounds + 2,
+                                       averaging_frequency=a.frequency)
+    training.fit(network(), load(folder / "data").url, run=str(folder / "run"))
+    seconds = [line["seconds"] for line in Run(str(folder / "run")).history()][2:]
+    beyond = [s["round"] - s["compute"] for s in seconds]
+    median = {k: statistics.median(s[k] for s in seconds) for k in seconds[0]}
+    print(f"{megabytes:>5} MB{median['round']:>9.3f}{median['compute']:>9.3f}"
+          f"{statistics.median(beyond):>9.3f}{max(beyond):>9.3f}{median['start']:>9.3f}"
+          f"{median['read']:>9.3f}{median['emit']:>9.3f}")
+
+
+if __name__ == "__main__":
+    main()
