@@ -199,7 +199,10 @@ def main(arguments: list[str] | None = None) -> int:
         say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
                                    if a.function in (train, resume) else ""))
         return 130
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        say(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}")
+        return 2
+    except ValueError as error:
         say(f"mrdl: {error}")
         return 2
     except (RuntimeError, JobFailed) as error:

@@ -34,8 +34,8 @@ def here(tmp_path, monkeypatch):
 
 
 def mrdl(capsys, *words):
-    """(exit status, stdout, stderr) of `mrdl WORDS -r inline`."""
-    status = main([*words, "-r", "inline"])
+    """(exit status, stdout, stderr) of `mrdl WORDS`, by default with `-r inline`."""
+    status = main([*words, *([] if "-r" in words else ["-r", "inline"])])
     out = capsys.readouterr()
     return status, out.out, out.err
 
@@ -86,6 +86,12 @@ def prepared(capsys):
     ("evaluate nowhere data", "holds no model.json"),
     ("predict nowhere data out", "holds no model.json"),
     ("prepare nowhere.csv other", "nowhere.csv"),
+    ("prepare hdfs://nn/raw.csv other", "only local paths so far"),
+    ("prepare train.csv hdfs://nn/data --label kind", "only local paths so far"),
+    ("prepare train.csv /proc/other --label kind", "/proc/other.*: No such file"),
+    ("train model.py hdfs://nn/data run", "only local paths so far"),
+    ("train model.py data hdfs://nn/run", "only local paths so far"),
+    ("train model.py data run -r hadoop", "no runner 'hadoop'"),
     ("prepare train.csv data --label kind", "there is a dataset already"),
     ("prepare train.csv other --label colour", "colour"),
 ])

@@ -11,7 +11,7 @@ from mrdl.jobs.train import TrainRound
 from mrdl import blocks, plan, worker
 from mrdl.layers import Dense, Dropout, Input
 from mrdl.model import Sequential
-from mrdl.partial import PartialProtocol, chunk_keys
+from mrdl.partial import PartialError, PartialProtocol, chunk_keys
 from mrdl.plan import Plan
 from mrdl.state import State, StateError
 from mrdl.trainer import WINDOW
@@ -85,6 +85,25 @@ def test_each_job_takes_an_empty_split_and_a_single_example(given_round, job, li
         reducer.sandbox(stdin=io.BytesIO(out.getvalue()), stdout=reduced)
         reducer.execute()
         assert len(reduced.getvalue().splitlines()) == emitted
+
+
+def test_nothing_is_averaged_from_a_damaged_partial(given_round):
+    state, path, _ = given_round()
+    protocol = PartialProtocol()
+    lines = [protocol.write(k, p) for k, p in worker.work(shard(), state, path)]
+    whole = next(line for line in lines if not line.startswith(b"record"))
+    reducer, out = TrainRound(["--reducer", "--state", state, "--plan", path]), io.BytesIO()
+    reducer.sandbox(stdin=io.BytesIO(whole + b"\n" + whole[:-9] + b"\n"), stdout=out)
+    with pytest.raises(PartialError, match="damaged partial line"):
+        reducer.execute()
+    assert not out.getvalue()
+
+
+def test_a_damaged_state_comes_as_a_record(given_round, tmp_path):
+    given = given_round()
+    (tmp_path / "state").write_bytes(b"x" * 50)
+    error = worked(given, shard())["record"][0].values
+    assert error["kind"] == "StateError" and "no state of a run" in error["message"]
 
 
 def damaged(lines, at):
