@@ -1,0 +1,60 @@
+"""Twenty training steps of everything, on each CPU level: with fused multiply-add, the same bits."""
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mrdl.kernels import cpu
+
+from mrdl import Sequential
+from mrdl.layers import Activation, Dense, Dropout, Input, Rescaling
+from mrdl.optimizers import SGD, Adam, RMSprop
+from mrdl.regularizers import L1L2
+
+UPDATERS = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), SGD(0.1, clipnorm=0.1),
+            SGD(0.1, global_clipnorm=0.1), RMSprop(), Adam()]
+HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorical_crossentropy"),
+         ("sigmoid", "binary_crossentropy"), (None, "mse")]
+
+
+def trained() -> str:
+    """The hash of the weights and losses after 20 steps of every combination."""
+    found, rng = hashlib.sha256(), np.random.default_rng(0)
+    x = rng.integers(0, 256, (20 * 11, 21)).astype("u1")
+    labels = rng.integers(0, 5, len(x)).astype("i4")
+    for dtype in ("float32", "float64"):
+        for updater in UPDATERS:
+            for activation, loss in HEADS:
+                model = Sequential([
+                    Input((21,)), Rescaling(1 / 255), Dense(33, "tanh", kernel_regularizer=L1L2(1e-4, 1e-3)),
+                    Dropout(0.25), Dense(18, "relu"), Dense(17, "sigmoid"), Activation("softmax"),
+                    Dense(5, activation)], dtype=dtype)
+                model.compile(updater, loss, ["accuracy"])
+                y = labels if loss.startswith("sparse") else np.eye(5, dtype="f4")[labels]
+                history = model.fit(x, y, batch_size=11)
+                found.update(model.weights.tobytes() + model.slots.tobytes())
+                found.update(repr(history.history).encode())
+    return found.hexdigest()
+
+
+@pytest.mark.skipif(len(cpu.levels()) < 3, reason="this CPU has no AVX-512: one level with FMA")
+def test_20_steps_of_every_layer_loss_and_updater_have_the_same_bits_on_v3_and_v4():
+    hashes = {}
+    for level in ("v3", "v4"):
+        done = subprocess.run([sys.executable, __file__], text=True, capture_output=True, check=False,
+                              env=os.environ | {"MRDL_CPU_LEVEL": level})
+        assert done.returncode == 0, done.stderr
+        hashes[level] = done.stdout.strip()
+    assert len(hashes["v3"]) == 64 and hashes["v3"] == hashes["v4"] == trained()
+
+
+def test_a_level_that_this_cpu_does_not_have_is_refused():
+    done = subprocess.run([sys.executable, "-c", "import mrdl"], text=True, capture_output=True,
+                          check=False, env=os.environ | {"MRDL_CPU_LEVEL": "v9"})
+    assert done.returncode == 1 and "MRDL_CPU_LEVEL=v9: this CPU runs" in done.stderr
+
+
+if __name__ == "__main__":
+    print(trained())
