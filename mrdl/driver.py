@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import metrics, plan, stopping
+from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
@@ -18,6 +19,7 @@ from mrdl.state import State, profile
 
 SCORING = 0.2                   # at most this share of the training's cost goes into scoring
 FORWARD = 1 / 3                 # of a training step's cost
+JOB_ATTEMPTS = 2
 
 
 class WorkerFailed(RoundError):
@@ -107,6 +109,10 @@ class Driver:
                     reason = record["reason"]
                     break
                 self._commit(new, record, score)
+                if state.round == 0 and record["present"] > 4 * record["trained"]:
+                    self.told("warning", {"text": f"a round reads {record['present']:,} examples to "
+                                          f"train {record['trained']:,}: make the shards smaller, or "
+                                          "the averaging frequency larger"})
                 state = new
             return self._finish(state, reason)
 
@@ -162,10 +168,7 @@ class Driver:
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             size = len(state.vector) if self.options.save_updater else state.parameters
-            merged = self.exchange.round(
-                f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size,
-                state.vector.dtype.name, reducers=min(self.options.workers, len(asked.keys) - 1),
-                on_task=partial(self._task, asked.round))
+            merged = self._exchanged(path, asked, mappers, size, state.vector.dtype.name)
             self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             score, sums, times = self._checked(merged, asked, group, state)
             new, record = self._next(state, asked, group, merged, sums)
@@ -179,6 +182,19 @@ class Driver:
         return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
                                 "rate too: lower the learning rate or scale the inputs"}, score
 
+    def _exchanged(self, path: str, asked: plan.Plan, mappers: list, size: int, dtype: str) -> Merged:
+        """The round's job; one that failed for what may pass (a disk, memory, a machine) is tried again."""
+        for attempt in range(JOB_ATTEMPTS):
+            try:
+                return self.exchange.round(
+                    f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size, dtype,
+                    reducers=min(self.options.workers, len(asked.keys) - 1),
+                    on_task=partial(self._task, asked.round))
+            except (JobFailed, OSError) as error:
+                self.lease.check()
+                if attempt == JOB_ATTEMPTS - 1:
+                    raise
+                self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
     def _task(self, r: int, *task) -> None:
         self.told("task", {"round": r, "task": task})
 

@@ -49,6 +49,8 @@ class Lines:
             self.say(line(facts))
         elif event == "resumed":
             self.say(f"resumed after round {facts['round']}")
+        elif event == "warning":
+            self.say(f"warning: {facts['text']}")
         elif event == "rollback":
             self.say(f"round {facts['round']} is not finite: again from the round before, at "
                      f"{facts['rate_scale']:g} of the rate ({facts['left']} tries left)")

@@ -1,14 +1,19 @@
 """The driver's policy: scoring inside rounds, stop rules, what is kept, what is refused."""
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import rows
 
-from mrdl import ParameterAveraging, Sequential, evaluate, metrics, resume, stopping
+from mrdl import ParameterAveraging, Sequential, blocks, evaluate, metrics, resume, stopping
 from mrdl.averaging import Options
+from mrdl.cluster import Cluster
 from mrdl.config import ConfigError
+from mrdl.driver import Driver, failed
+from mrdl.exchange import PlainExchange, RoundError
 from mrdl.layers import Dense, Input
 from mrdl.run import Run, RunError
 from mrdl.trainer import Scorer
@@ -180,6 +185,63 @@ def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_p
 def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason):
     with pytest.raises(ValueError, match=reason):
         averaging(**options).fit(network(), made(100).url, run=str(tmp_path / "run"))
+
+
+def test_a_job_that_fails_for_what_passes_is_tried_again(tmp_path, made):
+    """A shard's file is away in the first try, and back in the second."""
+    data = made(100)
+    away, events = tmp_path / "away", []
+    calm = averaging(rounds=2).fit(network(), data.url, run=str(tmp_path / "calm"))
+
+    def told(event, facts):
+        events.append((event, facts.get("text", "")))
+        if event == "warning":
+            away.rename(data.shards[0].path)
+
+    os.rename(data.shards[0].path, away)
+    model = network()
+    model.input_shape = data.shape
+    model.build()
+    with Cluster("inline") as cluster:
+        Driver(Run(str(tmp_path / "run")), averaging(rounds=2).options(), model, data, [],
+               PlainExchange(cluster), told).train()
+    assert next(text for event, text in events if event == "warning").startswith("round 1 failed")
+    assert model.weights.tobytes() == calm.model.weights.tobytes()
+
+
+def test_examples_that_are_lost_from_a_shard_stop_the_run(tmp_path, made):
+    data = made(100)
+    lines = Path(data.shards[0].path).read_bytes().splitlines(keepends=True)
+    block = blocks.unpack(lines[-1].rstrip())
+    arrays = {k: a[:-1] for k, a in block.arrays().items()}
+    last = blocks.pack(arrays, dataset=block.dataset, shard=block.shard, index=block.index,
+                       role=block.role)
+    Path(data.shards[0].path).write_bytes(b"".join([*lines[:-1], last, b"\n"]))
+    with pytest.raises(RoundError, match="examples were lost"):
+        averaging(rounds=2).fit(network(), data.url, run=str(tmp_path / "run"))
+    assert Run(str(tmp_path / "run")).rounds() == [0]
+
+
+def test_workers_of_another_numeric_profile_are_refused():
+    with pytest.raises(RoundError, match="the same bits cannot be promised"):
+        failed([{"profile": "mrdl 0.0, separate multiply-add"}])
+
+
+def test_a_run_is_not_resumed_under_another_numeric_profile(tmp_path, made, monkeypatch):
+    averaging(rounds=2).fit(network(), made(100).url, run=str(tmp_path / "run"))
+    (tmp_path / "run" / "finished.json").unlink()
+    monkeypatch.setattr("mrdl.driver.profile", lambda: "mrdl 9.9, fused multiply-add")
+    with pytest.raises(RunError, match="was begun with mrdl .* not resumed"):
+        resume(str(tmp_path / "run"), "inline")
+
+
+@pytest.mark.parametrize("frequency, warned", [(1, True), (4, False)])
+def test_a_round_that_reads_far_more_than_it_trains_is_warned_of(tmp_path, made, frequency, warned):
+    events = []
+    averaging(rounds=2, averaging_frequency=frequency).fit(
+        network(), made(100).url, run=str(tmp_path / "run"),
+        told=lambda event, facts: events.append((event, facts.get("text", ""))))
+    assert any("make the shards smaller" in text for event, text in events) is warned
 
 
 def test_scoring_costs_at_most_a_fifth_of_training_unless_asked_otherwise(tmp_path, made):
