@@ -17,7 +17,7 @@ import mrdl
 from mrdl.dataset import load
 from mrdl.layers import Dense, Rescaling
 from mrdl.optimizers import SGD
-from mrdl.partial import Partial, PartialProtocol, chunks
+from mrdl.partial import Partial, PartialProtocol, chunk_keys, ranges
 from mrdl.run import Run
 
 
@@ -36,7 +36,7 @@ def main():
     model.build((784,))
     values = np.zeros(2 * model.count_params(), "f4")
     shuffled = sum(len(PartialProtocol().write("000000.a", Partial(0, 1, values[start:stop])))
-                   for start, stop in chunks(len(values)))
+                   for start, stop in ranges(len(values), chunk_keys(len(values), 2)))
     print(f"a worker puts {shuffled / model.count_params():.2f} bytes a parameter through the shuffle "
           "(weights and momentum, float32)")
 

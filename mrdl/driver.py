@@ -13,7 +13,7 @@ from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Sequential
-from mrdl.partial import RECORD, chunk_keys, chunks
+from mrdl.partial import RECORD, chunk_keys
 from mrdl.run import Run, RunError
 from mrdl.state import State, profile
 
@@ -206,10 +206,9 @@ class Driver:
         due = state.round and state.round % self.frequency == 0
         held = self.validation if due else []
         size = len(state.vector) if o.save_updater else state.parameters
-        reducers = min(o.workers, len(chunks(size)))
         asked = plan.Plan(
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, reducers),
+            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, o.workers),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight)
         mappers = [[s.path] for _, s in active]

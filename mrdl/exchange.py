@@ -86,7 +86,7 @@ class PlainExchange:
         records.sort(key=lambda r: (r["worker"], str(r.get("scored", ""))))
         if not found:
             return Merged(None, 0, 0, records)
-        ranges = partial.chunks(size)
+        ranges = partial.ranges(size, plan.keys)
         missing = [key for key, _ in zip(plan.keys, ranges) if key not in found]
         if missing and not any("error" in r for r in records):
             raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")

@@ -3,8 +3,8 @@
 A partial line is `chunk TAB worker TAB n TAB base64(values)`. Chunks are fixed ranges of the state's
 vector, the shuffle's keys; a chunk whose name starts with "record" carries JSON and is not averaged.
 """
-import base64
 import binascii
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -13,8 +13,10 @@ import numpy as np
 
 from mrdl import kernels
 from mrdl.cluster import spread
+from mrdl.kernels.text import decode64
 
-CHUNK = 1 << 20                         # values a chunk
+CHUNK = 1 << 20                         # values a chunk, at most
+SMALLEST = 1 << 16                      # and at least, where there are reducers enough
 RECORD = "record"
 
 
@@ -39,36 +41,51 @@ class PartialProtocol:
         data = json.dumps(partial.values).encode() if chunk.startswith(RECORD) else \
             np.ascontiguousarray(partial.values, self.dtype)
         return b"%s\t%06d\t%012d\t%s" % (chunk.encode(), partial.worker, partial.n,
-                                         base64.b64encode(data))
+                                         binascii.b2a_base64(data, newline=False))
 
     def read(self, line: bytes) -> tuple[str, Partial]:
         """PartialError for anything that is not whole."""
-        fields = line.split(b"\t")
         try:
-            chunk, worker, n, text = fields[0].decode("ascii"), int(fields[1]), int(fields[2]), fields[3]
-            data = binascii.a2b_base64(text)
-            if len(fields) != 4 or len(text) != -(-len(data) // 3) * 4 or worker < 0 or n < 0:
-                raise ValueError("its fields do not fit")
+            head = line[:line.index(b"\t", line.index(b"\t", line.index(b"\t") + 1) + 1) + 1]
+            fields = head.split(b"\t")
+            chunk, worker, n = fields[0].decode("ascii"), int(fields[1]), int(fields[2])
+            data = _decoded(memoryview(line)[len(head):])
+            if worker < 0 or n < 0:
+                raise ValueError("its numbers are below 0")
             if chunk.startswith(RECORD):
-                values = json.loads(data)
+                values = json.loads(data.tobytes())
                 if not isinstance(values, dict):
                     raise ValueError("a record must be an object")
             else:
-                values = np.frombuffer(data, self.dtype)
+                values = data.view(self.dtype)
         except (ValueError, IndexError, RecursionError) as error:
             raise PartialError(f"damaged partial line ({error}): {line[:60]!r}") from None
         return chunk, Partial(worker, n, values)
 
 
-def chunks(size: int) -> list[tuple[int, int]]:
-    """The ranges of a vector of `size` values."""
-    return [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
+def _decoded(text: memoryview) -> np.ndarray:
+    """The bytes of base64; ValueError for anything else. Only its last group may be padded."""
+    tail = binascii.a2b_base64(text[-4:])
+    data = np.empty(max(0, len(text) // 4 - 1) * 3 + len(tail), np.uint8)
+    body = data[:len(data) - len(tail)]
+    if binascii.b2a_base64(tail, newline=False) != text[-4:] or not decode64(text[:-4], body):
+        raise ValueError("its values are not base64")
+    data[len(body):] = np.frombuffer(tail, np.uint8)
+    return data
 
 
 def chunk_keys(size: int, reducers: int) -> list[str]:
-    """The shuffle keys of the chunks, dealt evenly to the reducers; the last is the records'."""
-    names = [f"{i:06d}" for i in range(len(chunks(size)))]
-    return [*spread(names, reducers, sort_values=True), RECORD]
+    """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
+    pieces = max(-(-size // CHUNK), min(reducers, -(-size // SMALLEST)))
+    names = [f"{i:06d}" for i in range(pieces)]
+    return [*spread(names, min(reducers, pieces), sort_values=True), RECORD]
+
+
+def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
+    """What part of a vector each of its `chunk_keys` stands for: alike to a value."""
+    pieces = len(keys) - 1
+    cuts = [size * i // pieces for i in range(pieces + 1)]
+    return list(itertools.pairwise(cuts))
 
 
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:

@@ -1,9 +1,10 @@
 """Everything round r + 1 needs from round r, as one safetensors file; no pickle anywhere."""
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from mrdl import __version__, kernels
@@ -45,15 +46,30 @@ class State:
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
-        """StateError where `data` is no state; sizes are checked before memory is taken."""
-        try:
+        """The state in the bytes of a file; StateError where there is none."""
+        with _refused(source):
             (length,) = np.frombuffer(data, "<u8", 1)
-            facts = json.loads(json.loads(data[8:8 + int(length)])["__metadata__"]["mrdl"])
-            vector = load(data)["vector"]
-            state = cls(kernels.zeros(len(vector), vector.dtype), **facts)
-            state.vector[:] = vector
-            if state.parameters < 1 or len(state.vector) % state.parameters:
-                raise ValueError("its vector does not fit its parameters")
-        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise StateError(f"{source} is no state of a run: {error}") from None
+            facts = json.loads(data[8:8 + int(length)])["__metadata__"]["mrdl"]
+            return cls._checked(json.loads(facts), load(data)["vector"])
+
+    @classmethod
+    def load(cls, path: str) -> "State":
+        """The state in a local file, which is mapped and copied once; StateError where there is none."""
+        with _refused(path), safe_open(path, "numpy") as file:
+            return cls._checked(json.loads(file.metadata()["mrdl"]), file.get_tensor("vector"))
+
+    @classmethod
+    def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
+        state = cls(vector, **facts)
+        if state.parameters < 1 or len(vector) % state.parameters:
+            raise ValueError("its vector does not fit its parameters")
         return state
+
+
+@contextmanager
+def _refused(source: str):
+    """Whatever is wrong with a file is one StateError; safetensors checks sizes before it takes memory."""
+    try:
+        yield
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StateError(f"{source} is no state of a run: {error}") from None

@@ -132,14 +132,18 @@ class Shuffle:
     def _end_line(self) -> None:
         if self.reducers == 1:
             self.parts[0] += self.begun
+        elif len(self.begun) == 2 and self.begun[1] == b"\n" and b"\n" not in self.begun[0]:
+            self._deal(self.begun[0], self.begun)       # as mrjob writes a line: no copy of it
         else:
             for line in BytesIO(b"".join(self.begun)):
-                key = line[:line.find(b"\t")]
-                number = partition(key, self.reducers, self.sort_values)
-                self.parts.setdefault(number, []).append(line)
+                self._deal(line, [line])
         self.begun = []
         if self.size > SHUFFLE_MEMORY:
             self.flush()
+
+    def _deal(self, line: bytes, pieces: list[bytes]) -> None:
+        number = partition(line[:line.find(b"\t")], self.reducers, self.sort_values)
+        self.parts.setdefault(number, []).extend(pieces)
 
     def flush(self) -> None:
         for number, pieces in self.parts.items():

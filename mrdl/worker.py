@@ -30,7 +30,7 @@ def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
     reading = Reading(lines)
     try:
         asked = Plan.parse(Path(plan).read_bytes())
-        given = State.parse(Path(state).read_bytes(), state)
+        given = State.load(state)
         trained = None
         for shard, own in groupby(reading, lambda b: name(b.dataset, b.shard)):
             if shard in asked.train:
@@ -155,7 +155,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, readi
     if not n:
         return
     values = vector if asked.save_updater else given.weights
-    for chunk, (start, end) in zip(asked.keys, partial.chunks(len(values))):
+    for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
         yield chunk, Partial(worker, n, values[start:end])
     read = sum(waits)
     yield RECORD, Partial(worker, n, {
@@ -185,7 +185,7 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
     """CSV of each example: its targets where it has them, the class where there is one, the outputs."""
     asked = Plan.parse(Path(plan).read_bytes())
     model = model_from_json(asked.spec)
-    model.weights = State.parse(Path(state).read_bytes(), state).weights
+    model.weights = State.load(state).weights
     for block in Reading(iter(lines)):
         arrays = block.arrays()
         outputs = model.predict(arrays["x"]).reshape(block.n, -1)

@@ -92,9 +92,11 @@ def test_records_are_not_averaged():
 @pytest.mark.parametrize("size", [1, partial.CHUNK, partial.CHUNK + 1, 5 * partial.CHUNK - 7])
 @pytest.mark.parametrize("reducers", [1, 2, 3])
 def test_chunks_cover_the_vector_and_are_dealt_evenly_to_the_reducers(size, reducers):
-    ranges = partial.chunks(size)
-    assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])] and ranges[-1][1] == size
     keys = partial.chunk_keys(size, reducers)
+    ranges = partial.ranges(size, keys)
+    assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])] and ranges[-1][1] == size
+    assert all(0 < b - a <= partial.CHUNK for a, b in ranges)
     assert keys[-1] == RECORD and len(keys) == len(ranges) + 1 == len(set(keys))
+    reducers = min(reducers, len(ranges))       # no more than there are chunks
     dealt = [partition(key.encode(), reducers, True) for key in keys[:-1]]
     assert dealt == [i % reducers for i in range(len(ranges))]

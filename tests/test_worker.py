@@ -188,15 +188,21 @@ def test_scores_do_not_depend_on_how_shards_are_packed_into_mappers(given_round)
 @pytest.mark.parametrize("data", [
     b"", b"x" * 100, b"\xff" * 8, (1 << 60).to_bytes(8, "little") + b"{}",
     (40).to_bytes(8, "little") + json.dumps({"__metadata__": {}}).encode().ljust(40)])
-def test_a_file_that_is_no_state_is_refused(data):
+def test_a_file_that_is_no_state_is_refused(tmp_path, data):
+    (tmp_path / "state").write_bytes(data)
     with pytest.raises(StateError, match="no state of a run"):
         State.parse(data, "state-1")
+    with pytest.raises(StateError, match="no state of a run"):
+        State.load(str(tmp_path / "state"))
 
 
-def test_a_state_gives_back_every_bit():
+@pytest.mark.parametrize("load", [lambda path: State.load(str(path)),
+                                  lambda path: State.parse(path.read_bytes(), "state")])
+def test_a_state_gives_back_every_bit(tmp_path, load):
     vector = np.random.default_rng(0).standard_normal(30).astype("f4")
     state = State(vector, 10, round=3, iterations=7, epoch=1, group=2, part=1, rate_scale=0.25)
-    read = State.parse(state.dump(), "state")
+    (tmp_path / "state").write_bytes(state.dump())
+    read = load(tmp_path / "state")
     assert read.vector.tobytes() == vector.tobytes() and read.slots.shape == (2, 10)
     assert {k: v for k, v in vars(read).items() if k != "vector"} == {
         k: v for k, v in vars(state).items() if k != "vector"}
