@@ -2,13 +2,15 @@
 
     python benchmarks/rounds.py [--rounds 20] [--megabytes 1 64]
 
-For each shard size: the median over rounds of (round - the slowest worker's compute), of which the driver
-says how much went into starting, reading and emitting; and the bytes a round puts through the shuffle.
-DL4J on Spark local[2] takes about 0.24 s a round for the same network (see the project's facts).
+For each shard size: the median over rounds of (commit to commit - the slowest worker's compute), and how
+much of it the slowest worker spent on starting, waiting for rows and emitting; and the bytes that a round
+puts through the shuffle. DL4J on Spark local[2] takes about 0.24 s a round for this network.
 """
 import argparse
+import itertools
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +58,14 @@ def measure(folder, megabytes, a):
     (folder / "raw.npz").unlink()
     training = mrdl.ParameterAveraging(workers=2, batch_size=64, rounds=a.rounds + 2,
                                        averaging_frequency=a.frequency)
-    training.fit(network(), load(folder / "data").url, run=str(folder / "run"))
+    ends = []
+    training.fit(network(), load(folder / "data").url, run=str(folder / "run"),
+                 told=lambda event, facts: event == "round" and ends.append(time.perf_counter()))
     seconds = [line["seconds"] for line in Run(str(folder / "run")).history()][2:]
-    beyond = [s["round"] - s["compute"] for s in seconds]
+    walls = [b - a for a, b in itertools.pairwise(ends)][2:]       # from commit to commit
+    beyond = [wall - s["compute"] for wall, s in zip(walls, seconds, strict=True)]
     median = {k: statistics.median(s[k] for s in seconds) for k in seconds[0]}
-    print(f"{megabytes:>5} MB{median['round']:>9.3f}{median['compute']:>9.3f}"
+    print(f"{megabytes:>5} MB{statistics.median(walls):>9.3f}{median['compute']:>9.3f}"
           f"{statistics.median(beyond):>9.3f}{max(beyond):>9.3f}{median['start']:>9.3f}"
           f"{median['read']:>9.3f}{median['emit']:>9.3f}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import metrics, plan, stopping
+from mrdl import kernels, metrics, plan, stopping
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
@@ -85,6 +85,7 @@ class Driver:
         self.vectors = self.model.optimizer.slots + 1
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.frequency = self._validation_freq()
+        self.write_next = 0.0
 
     # -- the loop
 
@@ -255,9 +256,10 @@ class Driver:
                 new.group, new.epoch = 0, new.epoch + 1
         if not o.save_updater:
             new.iterations = 0
+        squares = kernels.typed(vector.dtype).sum_squares
         with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
-            moved = new.weights.astype("f8") - state.weights
-            change = float(np.linalg.norm(moved) / max(np.linalg.norm(state.weights), 1e-300))
+            moved = squares(new.weights - state.weights)
+        change = (moved / max(squares(state.weights), 1e-300)) ** 0.5
         examples = self.history[-1].get("examples", 0) + merged.n
         return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums),
                      "change": change, "examples": examples, "trained": merged.n,
@@ -271,7 +273,9 @@ class Driver:
             raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
         self.history.append(record)
         self.lease.check()                      # it may have slept since, and been overtaken
-        self.run.write_history(self.history[1:])
+        if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
+            self.run.write_history(self.history[1:])
+            self.write_next = time.monotonic() + 1
         best = stopping.best(self.history, self.monitor, state.round) if self.monitor else None
         self.run.prune(state.round - self.options.keep_rounds, best)
         left = min(rule.rounds_left(self.history, state.round) for rule in self.rules)
