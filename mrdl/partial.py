@@ -15,8 +15,9 @@ from mrdl import kernels
 from mrdl.cluster import spread
 from mrdl.kernels.text import decode64
 
-CHUNK = 1 << 20                         # values a chunk, at most
-SMALLEST = 1 << 16                      # and at least, where there are reducers enough
+# values a chunk: small enough that each uses the memory of the one before (fresh pages cost more than
+# the sums), large enough that a line is mostly values
+CHUNK = 1 << 17
 RECORD = "record"
 
 
@@ -76,7 +77,7 @@ def _decoded(text: memoryview) -> np.ndarray:
 
 def chunk_keys(size: int, reducers: int) -> list[str]:
     """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
-    pieces = max(-(-size // CHUNK), min(reducers, -(-size // SMALLEST)))
+    pieces = -(-size // CHUNK)
     names = [f"{i:06d}" for i in range(pieces)]
     return [*spread(names, min(reducers, pieces), sort_values=True), RECORD]
 

@@ -12,7 +12,8 @@ from os.path import getsize, join
 from mrdl.streaming import partition
 
 SHUFFLE_MEMORY = 16 << 20
-LONG_LINE = 1 << 16            # a file whose first line is longer is read as one of blocks
+LONG_LINE = 1 << 16            # lines beyond this are moved one by one, with few copies
+LONG_KEY = 1 << 10             # the key fields of a long line stand within this
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 NO_END = None
 Split = list[tuple[str, int, int | None]]       # path, first byte, end: one mapper's input
@@ -76,8 +77,12 @@ def read_splits(split: Split) -> Iterator[bytes]:
                 file.seek(start - 1)
                 file.readline()
             if stop is NO_END:
-                peeked = b"\n" if opener else file.peek(LONG_LINE)[:LONG_LINE]
-                yield from _long_lines(file) if b"\n" not in peeked and peeked else file
+                if opener or start or not _is_long(file):
+                    yield from file
+                    continue
+                with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
+                    for begin, end in _long_lines(whole):
+                        yield whole[begin:end]
                 continue
             position = file.tell()
             while position < stop and (line := file.readline()):
@@ -85,35 +90,27 @@ def read_splits(split: Split) -> Iterator[bytes]:
                 yield line
 
 
-def _long_lines(file) -> Iterator[bytes]:
-    """The lines of a file of blocks, without their ends: each is copied once, out of the page cache."""
-    with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
-        start = 0
-        while start < len(whole):
-            end = whole.find(b"\n", start)
-            end = len(whole) if end < 0 else end
-            yield whole[start:end]
-            start = end + 1
+def _is_long(file) -> bool:
+    """Is this a file of long lines, by its first one? Such are taken out of the page cache, a copy each."""
+    head = file.peek(LONG_LINE)[:LONG_LINE]
+    return len(head) == LONG_LINE and b"\n" not in head
+
+
+def _long_lines(whole: mmap) -> Iterator[tuple[int, int]]:
+    """Where the lines begin and end, without their newlines."""
+    start = 0
+    while start < len(whole):
+        end = whole.find(b"\n", start)
+        end = len(whole) if end < 0 else end
+        yield start, end
+        start = end + 1
 
 
 def read_sorted(task: Task) -> Iterator[bytes]:
     """A reducer's lines, in the order of their key's bytes (with SORT_VALUES: of two fields)."""
-    def key(line: bytes) -> bytes:
-        end = line.find(b"\t")
-        if task.sort_values and end >= 0:
-            end = line.find(b"\t", end + 1)
-        return line[:end]       # without a tab: all but the newline
-
+    fields = 2 if task.sort_values else 1
     if sum(map(getsize, task.inputs)) <= task.sort_memory:
-        lines = []
-        for path in task.inputs:
-            with open(path, "rb") as file:      # long lines are found faster in one piece
-                whole = file.read()
-            lines += [line + b"\n" for line in whole.removesuffix(b"\n").split(b"\n")] if whole else []
-        lines.sort(key=key)
-        lines.reverse()
-        while lines:
-            yield lines.pop()
+        yield from _sorted_here(task.inputs, fields)
         return
     field = "-k1,2" if task.sort_values else "-k1,1"
     command = ["sort", "-s", "-t", "\t", field, f"-S{task.sort_memory >> 10}K", "-T", task.output]
@@ -126,6 +123,37 @@ def read_sorted(task: Task) -> Iterator[bytes]:
             raise
     if sort.returncode:
         raise OSError(f"sort ended with status {sort.returncode}: is {task.output} full?")
+
+
+def _sorted_here(paths: list[str], fields: int) -> Iterator[bytes]:
+    """The lines of files in the order of their first fields, sorted in memory."""
+    def key(line: bytes) -> bytes:
+        end = -1
+        for _ in range(fields):
+            end = line.find(b"\t", end + 1)
+            if end < 0:
+                return line
+        return line[:end]
+
+    lines, long = [], []            # whole ones, and (key, file, place) of long ones
+    for path in paths:
+        with open(path, "rb", buffering=LONG_LINE) as file:
+            if _is_long(file):
+                whole = mmap(file.fileno(), 0, access=ACCESS_READ)
+                long += [(key(whole[start:min(end, start + LONG_KEY)]), whole, start, end)
+                         for start, end in _long_lines(whole)]
+            else:
+                lines += file.read().split(b"\n")
+                lines.pop()         # what follows the last newline
+    if not long:
+        lines.sort(key=key)
+        lines.reverse()
+        while lines:                # each is freed when it was used
+            yield lines.pop()
+        return
+    long += [(key(line), line, 0, len(line)) for line in lines]
+    for _, whole, start, end in sorted(long, key=lambda entry: entry[0]):
+        yield whole[start:end]
 
 
 class Shuffle:
@@ -145,6 +173,7 @@ class Shuffle:
         return len(data)
 
     def _end_line(self) -> None:
+        length = sum(map(len, self.begun))
         if self.reducers == 1:
             self.parts[0] += self.begun
         elif len(self.begun) == 2 and self.begun[1] == b"\n" and b"\n" not in self.begun[0]:
@@ -153,7 +182,7 @@ class Shuffle:
             for line in BytesIO(b"".join(self.begun)):
                 self._deal(line, [line])
         self.begun = []
-        if self.size > SHUFFLE_MEMORY:
+        if self.size > SHUFFLE_MEMORY or length > LONG_LINE:
             self.flush()
 
     def _deal(self, line: bytes, pieces: list[bytes]) -> None:
