@@ -31,9 +31,9 @@ class Merged:
 
 
 @contextmanager
-def plan_file(plan: Plan):
-    """The plan as a file that a job can be given."""
-    with tempfile.TemporaryDirectory(prefix="mrdl-plan-") as folder:
+def plan_file(plan: Plan, cluster: Cluster):
+    """The plan as a file that a job can be given; with the cluster's own, which go if we are killed."""
+    with tempfile.TemporaryDirectory(prefix="plan-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "plan.json")
         with open(path, "wb") as file:
             file.write(plan.dump())
@@ -58,14 +58,14 @@ class PlainExchange:
 
     def round(self, name, state, plan, mappers, size, dtype, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""
-        with plan_file(plan) as path, self.cluster.run(
+        with plan_file(plan, self.cluster) as path, self.cluster.run(
                 TrainRound, mappers, ["--state", state, "--plan", path, "--dtype", dtype],
                 reducers=reducers, name=name, on_task=on_task) as output:
             return self._gather(output, plan, size, np.dtype(dtype))
 
     def score(self, name, state, plan, mappers) -> list[dict]:
         """The records of a job that scores `state` over the plan's shards and trains nothing."""
-        with plan_file(plan) as path, self.cluster.run(
+        with plan_file(plan, self.cluster) as path, self.cluster.run(
                 Evaluate, mappers, ["--state", state, "--plan", path], name=name) as output:
             protocol = partial.PartialProtocol()
             records = [protocol.read(line)[1].values for part in range(len(output.parts))

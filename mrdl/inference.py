@@ -59,7 +59,7 @@ def predict(run: str, data: str, out: str, *, runner: str = "local",
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards])
     with Cluster(runner, cores=cores) as cluster, state_file(model) as state, \
-            plan_file(asked) as path, \
+            plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
                         name=f"mrdl predict {run}") as output:
         for number in range(len(output.parts)):
