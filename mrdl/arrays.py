@@ -83,7 +83,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     for epoch in range(initial_epoch, epochs):
         began, learner.sums = time.perf_counter(), {}
         key = seeds.key(seed, "dropout", epoch, 0)
-        for number, rows, index in minibatches([(n, lambda: arrays)], batch_size, seed, epoch, 0):
+        for number, rows, index in minibatches([(n, arrays)], batch_size, seed, epoch, 0):
             learner.step(rows, index, key, number)
         model.iterations = learner.iterations
         logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"})

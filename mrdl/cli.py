@@ -11,6 +11,7 @@ from mrdl.cluster import JobFailed
 from mrdl.config import ConfigError
 from mrdl.model import Sequential, load_model, model_from_json
 from mrdl.progress import clock, reporter
+from mrdl.report import measured
 from mrdl.run import Run
 
 EXAMPLES = {
@@ -118,8 +119,7 @@ def show(a: argparse.Namespace) -> dict[str, Any]:
               f"{o['averaging_frequency'] or 'shard'}")
         model_from_json(options["spec"]).summary()
         for entry in history[-10:]:
-            values = [f"{k} {v:.4f}" for k, v in entry.items()
-                      if k == "loss" or "accuracy" in k or k.startswith("val_")]
+            values = [f"{k} {v:.4f}" for k, v in measured(entry).items()]
             print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(values)
                   + f"  {clock(entry['elapsed'])}")
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done

@@ -14,6 +14,7 @@ from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Sequential
 from mrdl.partial import RECORD, chunk_keys
+from mrdl.report import measured
 from mrdl.run import Run, RunError
 from mrdl.state import State, profile
 
@@ -196,6 +197,7 @@ class Driver:
                 if attempt == JOB_ATTEMPTS - 1:
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
+
     def _task(self, r: int, *task) -> None:
         self.told("task", {"round": r, "task": task})
 
@@ -296,8 +298,7 @@ class Driver:
         self.run.store.write("model.safetensors", self.model.to_safetensors())
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.monitor,
                 "finite": not reason.startswith("not finite"),
-                "metrics": {k: v for k, v in self.history[best].items()
-                            if k.removeprefix("val_") in {"loss", *self.model.named_metrics()}}}
+                "metrics": measured(self.history[best])}
         self.run.finish(done)
         self.told("finished", done)
         return done

@@ -24,7 +24,7 @@ class RoundError(RuntimeError):
 @dataclass
 class Merged:
     """The means by chunk, and each worker's records."""
-    vector: np.ndarray | None           # None: the round only scored
+    vector: np.ndarray | None           # None: no worker got so far
     workers: int
     n: int
     records: list[dict] = field(default_factory=list)

@@ -17,13 +17,11 @@ from mrdl.run import RunError
 from mrdl.state import State
 from mrdl.storage import Storage
 
-PARTS = ("all", "train", "validation")
-
 
 @contextmanager
-def state_file(model: Sequential):
+def state_file(model: Sequential, cluster: Cluster):
     """The model's weights as a state that a job can be given."""
-    with tempfile.TemporaryDirectory(prefix="mrdl-model-") as folder:
+    with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "state.safetensors")
         with open(path, "wb") as file:
             file.write(State(np.array(model.weights), len(model.weights)).dump())
@@ -38,7 +36,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str = "local",
     held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
-    with Cluster(runner, cores=cores) as cluster, state_file(model) as state:
+    with Cluster(runner, cores=cores) as cluster, state_file(model, cluster) as state:
         scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model.to_json(), held,
                        cluster.cores)
     return {name.removeprefix("val_"): value for name, value in scores.items()}
@@ -58,7 +56,7 @@ def predict(run: str, data: str, out: str, *, runner: str = "local",
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards])
-    with Cluster(runner, cores=cores) as cluster, state_file(model) as state, \
+    with Cluster(runner, cores=cores) as cluster, state_file(model, cluster) as state, \
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
                         name=f"mrdl predict {run}") as output:

@@ -3,6 +3,8 @@ import math
 import sys
 from typing import Any, TextIO
 
+from mrdl.report import measured
+
 
 def clock(seconds: float) -> str:
     """12 s, 3 min 20 s, 2 h 05 min."""
@@ -18,9 +20,8 @@ def clock(seconds: float) -> str:
 
 def line(facts: dict[str, Any]) -> str:
     """One round in one line: where it is, what it saw, what it cost."""
-    skip = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
-            "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "left", "total"}
-    seen = [f"{k} {v:.4f}" for k, v in facts.items() if isinstance(v, float) and k not in skip]
+    told = {"score", "left", "total"}           # by the driver, beside the record
+    seen = [f"{k} {v:.4f}" for k, v in measured(facts).items() if k not in told]
     score = [f"{k} {v:.4f}" for k, v in (facts.get("score") or {}).items()]
     if score:
         score[0] = f"round {facts['round'] - 1}: " + score[0]

@@ -2,19 +2,24 @@
 import io
 from typing import Any
 
-PLAIN = {"round", "epoch", "group", "part", "gradient_norm", "change", "examples", "trained",
-         "present", "workers", "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed"}
+# what a round's record holds beside its loss and metrics
+FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
+         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds"}
+
+
+def measured(record: dict[str, Any]) -> dict[str, float]:
+    """The loss and metrics of a round's record."""
+    return {name: value for name, value in record.items() if name not in FACTS}
 
 
 def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
     """metric -> (rounds, values), for the loss and each metric that was seen."""
     found: dict[str, tuple[list[int], list[float]]] = {}
     for entry in history:
-        for name, value in entry.items():
-            if name not in PLAIN and isinstance(value, (int, float)):
-                rounds, values = found.setdefault(name, ([], []))
-                rounds.append(entry["round"])
-                values.append(value)
+        for name, value in measured(entry).items():
+            rounds, values = found.setdefault(name, ([], []))
+            rounds.append(entry["round"])
+            values.append(value)
     return found
 
 

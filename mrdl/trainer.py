@@ -166,19 +166,18 @@ class Minibatch(NamedTuple):
     index: np.ndarray
 
 
-def minibatches(windows: Iterable[tuple[int, "callable"]], batch: int, seed: int, epoch: int,
+def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int, epoch: int,
                 shard: int, first: int = 0, count: int | None = None) -> Iterator[Minibatch]:
     """Minibatches [first, first + count) of a shard's rows in their order of this epoch.
 
-    A window is (rows, arrays()): its rows are permuted by (seed, epoch, shard, window); windows that
-    hold no wanted row are not decoded."""
+    A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window). The arrays of
+    a window without a wanted row are not looked at."""
     skip, number, left = first * batch, first, None
     stop = None if count is None else first + count
-    for position, (n, decode) in enumerate(windows):
+    for position, (n, arrays) in enumerate(windows):
         if skip >= n or number == stop:
             skip -= min(skip, n)
             continue
-        arrays = decode()
         order = seeds.permutation(n, seed, "rows", epoch, shard, position)[skip:]
         skip = 0
         if left is not None:                    # a minibatch that straddles two windows

@@ -141,7 +141,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, readi
         nonlocal present
         for n, arrays in ready:
             present += n
-            yield n, lambda arrays=arrays: arrays
+            yield n, arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)
     with closing(ahead(windows(blocks, wanted), waits.append)) as ready:

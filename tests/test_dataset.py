@@ -8,21 +8,9 @@ import pytest
 from raw_data import shard_bytes, table, text
 
 from mrdl import dataset
-from mrdl.cluster import Cluster, Output
+from mrdl.cluster import Output
 from mrdl.dataset import DataError, load
 from mrdl.storage import Storage
-
-
-@pytest.fixture(scope="module")
-def inline():
-    with Cluster("inline") as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def local():
-    with Cluster("local", cores=2) as cluster:
-        yield cluster
 
 
 def nothing_at(path: Path) -> bool:

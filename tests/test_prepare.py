@@ -11,12 +11,6 @@ from mrdl.cluster import Cluster
 
 
 @pytest.fixture(scope="module")
-def inline():
-    with Cluster("inline") as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def local():
     with Cluster("local", cores=3) as cluster:
         yield cluster
