@@ -1,7 +1,9 @@
-"""Tasks in, exit statuses out: a warm process of our own that forks one child per task.
+"""Tasks in, exit statuses out: a warm process of our own, and children of it that do the tasks.
 
-It is started by exec and never imports the user's __main__. Its children die with it, and it dies
-with the driver: the driver's end of the socket closes, whatever the driver died of."""
+It is started by exec and never imports the user's __main__. A child that did its task well waits for
+another, with the memory it has: fresh pages and modules are most of what a short task costs. Children
+die with the server, and it dies with the driver: the driver's end of the socket closes, whatever the
+driver died of."""
 import ctypes
 import gc
 import importlib
@@ -9,14 +11,15 @@ import importlib.util
 import json
 import os
 import pkgutil
+import resource
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -27,8 +30,9 @@ from mrdl.task import Task, perform
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # vectors of megabytes come and go in each task: in pages of 4 KB, a fifth of a round is page faults
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-START = ("import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-         "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2])")
+START = ("import json, sys; sys.path[:] = json.loads(sys.argv[4]); "
+         "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))")
+MOST_KEPT = 1024        # MB a child has ever held, beyond which it does no other task
 LOST = "lost"       # the status of a task whose server died
 _LIBC = ctypes.CDLL(None)
 
@@ -48,7 +52,7 @@ class ForkServer:
         with theirs, open(self._log(), "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", START, str(theirs.fileno()), self.tmp,
-                 json.dumps(_import_path())],
+                 str(os.getpid()), json.dumps(_import_path())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
                 env={**HUGE_PAGES, **os.environ, **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
         self.replies = self.socket.makefile("rb")
@@ -58,7 +62,7 @@ class ForkServer:
         return os.path.join(self.tmp, "forkserver.log")
 
     def start(self, task) -> int:
-        """Forks a child for the task and gives its ticket."""
+        """Gives the task to a child, and us its ticket."""
         if self.process is None:
             self._launch()
         self.started += 1
@@ -126,45 +130,128 @@ def die_with_parent() -> None:
         _LIBC.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
 
 
-def serve(descriptor: int, tmp: str) -> None:
+class Child:
+    """The server's side of one child: a task at a time."""
+
+    def __init__(self, server: "Server"):
+        self.link, theirs = socket.socketpair()
+        self.ticket: int | None = None          # of the task at hand
+        driver = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _child(driver, theirs, [self.link, *server.sockets()])
+        theirs.close()
+        with suppress(ProcessLookupError):
+            os.setpgid(self.pid, self.pid)  # both sides do it: the group is there whoever is first
+
+    def fileno(self) -> int:
+        return self.link.fileno()
+
+    def done(self) -> bool:
+        """Has it ended a task well? Asked when its socket has something to read, which may be its end."""
+        with suppress(ConnectionError):
+            return bool(self.link.recv(1))
+        return False
+
+    def give(self, ticket: int, line: bytes) -> None:
+        self.ticket = ticket
+        with suppress(OSError):     # it is dead: _reap() tells
+            self.link.sendall(line + b"\n")
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)     # its sort too
+
+
+class Server:
+    """The process between the driver and the children."""
+
+    def __init__(self, link: socket.socket):
+        self.link = link
+        self.children: list[Child] = []
+        self.wake, wakened = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wakened, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
+
+    def sockets(self) -> list:
+        return [self.link, *(child.link for child in self.children)]
+
+    def run(self, driver: int) -> bool:
+        """Until the driver says stop (True) or is gone."""
+        begun = b""
+        self.link.sendall(b"ready\n")
+        # the timeout is for a driver whose own children keep its socket open
+        while os.getppid() == driver:
+            ready, _, _ = select.select([self.link, self.wake, *self.children], [], [], 1.0)
+            for child in self.children:
+                if child in ready and child.done():
+                    self._tell(child, 0)
+            if self.wake in ready:
+                os.read(self.wake, 4096)
+                self._reap()
+            if self.link in ready:
+                if not (data := self.link.recv(1 << 16)):
+                    return False
+                *lines, begun = (begun + data).split(b"\n")
+                for line in lines:
+                    if line == b"stop":
+                        return True
+                    self._start(line)
+        return False
+
+    def _start(self, line: bytes) -> None:
+        child = next((c for c in self.children if c.ticket is None), None)
+        if child is None:
+            child = Child(self)
+            self.children.append(child)
+        child.give(json.loads(line)["ticket"], line)
+
+    def _tell(self, child: Child, status: int) -> None:
+        ticket, child.ticket = child.ticket, None
+        if ticket is not None:
+            self.link.sendall(json.dumps((ticket, status)).encode() + b"\n")
+
+    def _reap(self) -> None:
+        for child in list(self.children):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                child.kill()
+                child.link.close()
+                self.children.remove(child)
+                self._tell(child, os.waitstatus_to_exitcode(status))
+
+    def close(self) -> None:
+        for child in self.children:
+            child.kill()
+        for child in self.children:
+            os.waitpid(child.pid, 0)
+
+
+def serve(descriptor: int, tmp: str, driver: int) -> None:
     """The server's side: runs until the driver says stop or is gone; then tidies up after it."""
-    driver = os.getppid()
     _preload()
-    wake, wakened = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(wakened, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
     gc.freeze()         # the children share what is here: no collection touches it
-    children: dict[int, int] = {}       # pid -> ticket
-    lines, begun = [], b""
+    stopped = False
     with socket.socket(fileno=descriptor) as link:
+        server = Server(link)
         try:
-            link.sendall(b"ready\n")
-            # the timeout is for a driver whose own children keep its socket open
-            while b"stop" not in lines and os.getppid() == driver:
-                ready, _, _ = select.select([link, wake], [], [], 1.0)
-                if wake in ready:
-                    os.read(wake, 4096)
-                    for result in _reap(children):
-                        link.sendall(json.dumps(result).encode() + b"\n")
-                if link in ready:
-                    if not (data := link.recv(1 << 16)):
-                        break
-                    *lines, begun = (begun + data).split(b"\n")
-                    for line in lines:
-                        if line == b"stop":
-                            break
-                        task = json.loads(line)
-                        children[_fork(task, link, wake, wakened)] = task["ticket"]
+            stopped = server.run(driver)
         except ConnectionError:
             pass        # the driver is gone
-        for pid in children:
-            os.killpg(pid, signal.SIGKILL)
-        for pid in children:
-            os.waitpid(pid, 0)
-    if b"stop" not in lines:
+        server.close()
+    if not stopped and _ended(driver):
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _ended(driver: int) -> bool:
+    """Is the driver dead? Its socket closes a moment before its children are given to another parent."""
+    for _ in range(100):
+        if os.getppid() != driver:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _preload() -> None:
@@ -176,23 +263,8 @@ def _preload() -> None:
             importlib.import_module("mrdl.jobs." + module.name)
 
 
-def _reap(children: dict[int, int]) -> Iterator[tuple[int, int]]:
-    while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == 0:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)      # its sort
-        yield children.pop(pid), os.waitstatus_to_exitcode(status)
-
-
-def _fork(message: dict, link: socket.socket, *descriptors: int) -> int:
-    server = os.getpid()
-    pid = os.fork()
-    if pid:
-        with suppress(ProcessLookupError):
-            os.setpgid(pid, pid)    # both sides do it: the group is there whoever is first
-        return pid
+def _child(server: int, link: socket.socket, others: list[socket.socket]) -> None:
+    """The child's side: task after task, until one fails or has taken much memory. Never returns."""
     status = 1
     try:
         os.setpgid(0, 0)
@@ -201,15 +273,16 @@ def _fork(message: dict, link: socket.socket, *descriptors: int) -> int:
             os._exit(1)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        link.close()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        log = os.open(os.path.join(message["folder"], "stderr"),
-                      os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
-        os.dup2(log, 1)     # stray prints must not reach the task's output
-        os.dup2(log, 2)
-        os.close(log)
-        _run(message)
+        for other in others:
+            other.close()
+        environment, lines = dict(os.environ), link.makefile("rb")
+        for line in lines:
+            os.environ.clear()
+            os.environ.update(environment)
+            _perform(json.loads(line))
+            if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10 > MOST_KEPT:
+                break
+            link.sendall(b".")
         status = 0
     finally:
         if sys.exc_info()[0]:
@@ -219,11 +292,18 @@ def _fork(message: dict, link: socket.socket, *descriptors: int) -> int:
         os._exit(status)
 
 
-def _run(message: dict) -> None:
+def _perform(message: dict) -> None:
+    log = os.open(os.path.join(message["folder"], "stderr"),
+                  os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+    os.dup2(log, 1)     # stray prints must not reach the task's output
+    os.dup2(log, 2)
+    os.close(log)
     sys.path[:] = message.pop("path")
     del message["ticket"]
     task = Task(**message)
     perform(task, load(*task.job))
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def load(module: str, name: str, path: str) -> type:

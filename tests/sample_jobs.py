@@ -1,4 +1,5 @@
 """Small jobs for the tests of the runners."""
+import json
 import os
 import signal
 import sys
@@ -110,6 +111,18 @@ class Faulty(RawJob):
 
     def fail(self):
         raise ZeroDivisionError("row 3 is odd")
+
+
+class Marks(RawJob):
+    """Leaves marks on its process, and tells (pid, whether there were any); takes the line's MB."""
+    INTERNAL_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+
+    def mapper(self, _, line):
+        marked = "MARK" in os.environ or "mark" in sys.path
+        os.environ["MARK"] = "1"
+        sys.path.append("mark")
+        bytearray(b"x") * ((int(line) if line.isdigit() else 0) << 20)
+        yield None, json.dumps([os.getpid(), marked]).encode()
 
 
 class FaultyReducer(RawJob):

@@ -16,6 +16,7 @@ import sample_jobs
 
 from mrdl import embedded
 from mrdl.cluster import Cluster, JobFailed, partition
+from mrdl.forkserver import MOST_KEPT
 
 ROOT = Path(__file__).parent.parent
 
@@ -268,7 +269,25 @@ def test_the_servers_own_death_is_survived(local, tmp_path):
     assert parts(local.run(sample_jobs.Faulty, inputs, args)) == [
         [b"half a\tpart", b"done\tserver 1"], [b"half a\tpart", b"done\tkill 0"],
         [b"half a\tpart", b"done\tkill 1"]]
-    wait_for(lambda: not any(alive(pid) for _, pid in notes(tmp_path)))
+    wait_for(lambda: all(pid in children(local.server.process.pid)
+                         for _, pid in notes(tmp_path) if alive(pid)))
+
+
+def test_a_process_does_task_after_task_and_leaves_nothing_to_the_next(tmp_path):
+    inputs = write(tmp_path, **{f"f{i}": "x" for i in range(5)})
+    with Cluster("local", cores=1) as cluster:
+        found = [json.loads(line) for lines in parts(cluster.run(sample_jobs.Marks, inputs))
+                 for line in lines]
+    assert len({pid for pid, _ in found}) == 1
+    assert [marked for _, marked in found] == [False] * 5
+
+
+def test_a_process_that_took_much_memory_does_no_other_task(tmp_path):
+    inputs = write(tmp_path, small="1", large=str(MOST_KEPT + 50), last="1")
+    with Cluster("local", cores=1) as cluster:
+        pids = [json.loads(line)[0] for lines in parts(cluster.run(sample_jobs.Marks, inputs))
+                for line in lines]
+    assert pids[0] == pids[1] != pids[2]
 
 
 def test_a_server_killed_between_jobs_is_started_again(local, tmp_path):
