@@ -5,11 +5,19 @@ Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another t
 import importlib
 import math
 import os
+import sys
 from functools import cache
+from glob import glob
 from types import SimpleNamespace
 
+try:                    # before NumPy, which says less about what is wrong
+    from mrdl.kernels.cpu import levels
+except ModuleNotFoundError:
+    _found = sorted(name.split(".")[-2] for name in glob(os.path.join(__path__[0], "cpu.*.so")))
+    raise ImportError(
+        f"mrdl's kernels are not built for {sys.executable} ({sys.implementation.cache_tag}, "
+        f"{os.uname().machine}), found: {', '.join(_found) or 'none'}") from None
 import numpy as np
-from mrdl.kernels import cpu
 
 # file -> its kernels; each has a NumPy twin of the same name and arguments in reference.py
 TABLE = {
@@ -28,7 +36,7 @@ LANES = 16      # activations are [feature][N] with N a multiple of this, whatev
 
 def _pick() -> str:
     asked = os.environ.get("MRDL_CPU_LEVEL")
-    here = cpu.levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]
+    here = levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]
     if asked and asked not in here:
         raise ImportError(f"MRDL_CPU_LEVEL={asked}: this CPU runs {', '.join(here)}")
     return asked or here[0]

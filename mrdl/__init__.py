@@ -1,13 +1,26 @@
 """mrdl: deep learning as Hadoop streaming jobs."""
+from importlib import import_module
 from pathlib import Path
 
 __version__ = "0.1.0"
 # in a checkout kernels/ and jobs/ stand beside mrdl/
 __path__.append(str(Path(__file__).parent.parent))
 
-from mrdl.averaging import ParameterAveraging, Result, prepare, resume
-from mrdl.inference import evaluate, predict
-from mrdl.model import Sequential, load_model, model_from_json
-
-__all__ = ["ParameterAveraging", "Result", "Sequential", "evaluate", "load_model",
+_HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
+          "Sequential": "model", "evaluate": "inference", "load_model": "model",
+          "model_from_json": "model", "predict": "inference", "prepare": "averaging",
+          "resume": "averaging"}
+__all__ = ["Cluster", "ParameterAveraging", "Result", "Sequential", "evaluate", "load_model",
            "model_from_json", "predict", "prepare", "resume"]
+
+
+def __getattr__(name: str):
+    """Imported when first asked for: a task on a node needs few of them, and starts for each round."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mrdl' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module("mrdl." + _HOMES[name]), name)
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mrdl import dataset, report
-from mrdl.cluster import Cluster
+from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError
 from mrdl.driver import Driver, Options
 from mrdl.exchange import PlainExchange
@@ -34,7 +34,7 @@ class ParameterAveraging(Options):
     `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR."""
     epochs: int | None = None
     rounds: int | None = None
-    runner: str = "local"
+    runner: str | Cluster = "local"     # a name, or a Cluster with settings of its own, used for more
     cores: int | None = None
 
     def options(self) -> Options:
@@ -69,11 +69,11 @@ class ParameterAveraging(Options):
                  {"url": held[0][0].url, "uid": held[0][0].uid},
                  "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
-                 "runner": self.runner}
+                 "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         return drive(place, facts, options, model, train, held, self.runner, self.cores, told)
 
 
-def resume(run: str, runner: str | None = None, cores: int | None = None,
+def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
            told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with."""
     place = Run(run)
@@ -94,11 +94,12 @@ def resume(run: str, runner: str | None = None, cores: int | None = None,
 
 
 def drive(place: Run, facts: dict, options: Options, model: Sequential, train: dataset.Dataset,
-          held: list, runner: str, cores: int | None, told: Callable | None) -> Result:
+          held: list, runner: str | Cluster, cores: int | None, told: Callable | None) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
-    with Cluster(runner, cores=cores) as cluster:
-        driver = Driver(place, options, model, train, held, PlainExchange(cluster),
-                        told or (lambda event, facts: None))
+    told = told or (lambda event, facts: None)
+    with opened(runner, cores) as cluster:
+        cluster.warned = lambda text: told("warning", {"text": text})
+        driver = Driver(place, options, model, train, held, PlainExchange(cluster), told)
         place.begin(facts)
         done = driver.train()
     if not place.store.exists("history.png"):
@@ -139,9 +140,9 @@ def fitted(model: Sequential, data: dataset.Dataset) -> None:
                               + ("" if data.target.classes else " and are not class numbers"))
 
 
-def prepare(inputs: str | list[str], data: str, *, runner: str = "local", cores: int | None = None,
-            **options) -> dataset.Dataset:
+def prepare(inputs: str | list[str], data: str, *, runner: str | Cluster = "local",
+            cores: int | None = None, **options) -> dataset.Dataset:
     """Raw files to a dataset of shuffled shards, by a MapReduce job; `dataset.prepare` has the options."""
-    with Cluster(runner, cores=cores) as cluster:
+    with opened(runner, cores) as cluster:
         return dataset.prepare([inputs] if isinstance(inputs, str) else inputs, data, cluster,
                                **options)

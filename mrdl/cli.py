@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mrdl import __version__, stopping
-from mrdl.cluster import JobFailed
-from mrdl.config import ConfigError
+from mrdl.cluster import Cluster, JobFailed
+from mrdl.config import ConfigError, need
 from mrdl.model import Sequential, load_model, model_from_json
 from mrdl.progress import clock, reporter
 from mrdl.report import measured
 from mrdl.run import Run
+from mrdl.storage import place
 
 EXAMPLES = {
     "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
@@ -36,15 +37,26 @@ def load(path: str) -> Sequential:
                               "returns one")
         return model
     if path.endswith(".json"):
-        return model_from_json(Path(path).read_text())
+        folder, name = place(path)
+        return model_from_json(folder.read(name))
     return load_model(path)
+
+
+def cluster(a: argparse.Namespace) -> Cluster:
+    """Where the command's jobs run."""
+    jobconf = dict(pair.partition("=")[::2] for pair in a.jobconf)
+    for name, value in jobconf.items():
+        need(name and value, f"-D {name}={value}: must be NAME=VALUE")
+    return Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
+                   node_python=a.node_python, wheels=a.wheels)
 
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging, dataset
-    made = averaging.prepare(a.inputs, a.data, runner=a.runner, cores=a.cores, label=a.label,
-                             weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
-                             seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes)
+    with cluster(a) as runner:
+        made = averaging.prepare(a.inputs, a.data, runner=runner, label=a.label,
+                                 weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
+                                 seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes)
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     say(f"{made.url}: {train:,} rows in {len(made.train())} shards"
         + (f", {held:,} held out in {len(made.validation())}" if held else "")
@@ -60,18 +72,20 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
 
 def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.averaging import ParameterAveraging
-    training = ParameterAveraging(
-        workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
-        epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=a.runner,
-        cores=a.cores, validation_freq=a.validation_freq, save_updater=not a.reset_updater,
-        keep_rounds=a.keep_rounds)
-    return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation, run=a.run,
-                                                   told=report))
+    with cluster(a) as runner:
+        training = ParameterAveraging(
+            workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
+            epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=runner,
+            validation_freq=a.validation_freq, save_updater=not a.reset_updater,
+            keep_rounds=a.keep_rounds)
+        return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation,
+                                                       run=a.run, told=report))
 
 
 def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
-    return told(a.run, lambda report: averaging.resume(a.run, a.runner, a.cores, told=report))
+    with cluster(a) as runner:
+        return told(a.run, lambda report: averaging.resume(a.run, runner, told=report))
 
 
 def told(run: str, work) -> dict[str, Any]:
@@ -94,14 +108,16 @@ def told(run: str, work) -> dict[str, Any]:
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
-    found = inference.evaluate(a.run, a.data, part=a.part, runner=a.runner, cores=a.cores)
+    with cluster(a) as runner:
+        found = inference.evaluate(a.run, a.data, part=a.part, runner=runner)
     say("  ".join(f"{k} {v:.4f}" for k, v in found.items()))
     return found
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
-    n = inference.predict(a.run, a.data, a.out, runner=a.runner, cores=a.cores)
+    with cluster(a) as runner:
+        n = inference.predict(a.run, a.data, a.out, runner=runner)
     say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
     return {"out": a.out, "examples": n}
 
@@ -144,7 +160,12 @@ def parser() -> argparse.ArgumentParser:
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
         p.add_argument("-r", "--runner", default=None if function is resume else "local",
-                       help="inline or local" + ("" if function is resume else " (local)"))
+                       help="inline, local or hadoop" + ("" if function is resume else " (local)"))
+        p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
+                       help="a Hadoop setting of every job, as mapreduce.job.queuename=night")
+        p.add_argument("--node-python", default="python3", metavar="COMMAND",
+                       help="-r hadoop: the nodes' Python (python3)")
+        p.add_argument("--wheels", metavar="DIR", help="-r hadoop: wheels of mrdl for that Python")
         p.add_argument("--cores", type=int, help="tasks at once on this machine (all cores)")
         p.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return p

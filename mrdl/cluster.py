@@ -3,30 +3,37 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any
 
-from mrdl.embedded import LARGEST_SPLIT, RUNNERS, JobFailed, LocalRunner
+from mrdl import embedded, storage
+from mrdl.config import ConfigError
+from mrdl.embedded import LARGEST_SPLIT, JobFailed
 from mrdl.forkserver import ForkServer
 from mrdl.streaming import Job, partition, spread
 
-__all__ = ["Cluster", "JobFailed", "Output", "partition", "spread"]
+__all__ = ["Cluster", "JobFailed", "Output", "opened", "partition", "spread"]
+
+RUNNERS = ("inline", "local", "hadoop")
 
 
 class Output:
     """What a job wrote: part r is reducer r's (mapper r's where nothing is reduced)."""
 
-    def __init__(self, parts: list[str], clean: Callable[[], None]):
-        self.parts, self._clean = parts, clean
+    def __init__(self, parts: list[str], clean: Callable[[], None], report: dict[str, Any]):
+        self.parts, self._clean, self.report = parts, clean, report
 
     def lines(self, part: int) -> Iterator[bytes]:
         """The lines of a part, without their newlines."""
-        with open(self.parts[part], "rb", buffering=1 << 20) as file:
+        store, name = storage.place(self.parts[part])
+        with store.open(name) as file:
             for line in file:
                 yield line.removesuffix(b"\n")
 
     def move(self, part: int, path: str) -> None:
-        """Puts a part at `path`: renamed where that is on the same disk, over what is there."""
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        shutil.move(self.parts[part], path)
+        """Puts a part at `path`, over what is there: renamed where both lie in one storage."""
+        storage.move(self.parts[part], path)
         self.parts[part] = path
 
     def close(self) -> None:
@@ -41,28 +48,46 @@ class Output:
 
 
 class Cluster:
-    """Where jobs run, for many rounds: `inline` (this process) or `local` (a process a core)."""
+    """Where jobs run, for many rounds: `inline` (this process), `local` (a process a core) or `hadoop`.
 
-    def __init__(self, runner: str = "local", cores: int | None = None, tmp: str | None = None):
+    For `hadoop`: `jobconf` are settings of every job (queue, memory, ...), `node_python` is the command
+    of the nodes' Python, `wheels` a folder with a wheel of mrdl for it."""
+
+    def __init__(self, runner: str = "local", cores: int | None = None, tmp: str | None = None,
+                 jobconf: dict[str, str] | None = None, node_python: str = "python3",
+                 wheels: str | None = None):
         if runner not in RUNNERS:
-            raise ValueError(f"no runner {runner!r}: this version has {', '.join(RUNNERS)}")
-        self.runner, self.cores = runner, cores or os.cpu_count() or 1
+            raise ConfigError(f"no runner {runner!r}: there are {', '.join(RUNNERS)}")
+        self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
+        self.tag: str | None = None             # of the jobs of one run
+        self.warned: Callable[[str], None] = lambda text: None
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
-        # started early: it warms up while the driver prepares its first job
-        self.server = ForkServer(self.tmp) if RUNNERS[runner] is LocalRunner else None
+        self.server, self.hadoop = None, None
+        if runner == "local":       # started early: it warms up while the driver prepares its first job
+            self.server = ForkServer(self.tmp)
+        elif runner == "hadoop":
+            from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
+            self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text))
+
+    def own(self, url: str) -> None:
+        """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended."""
+        self.tag = "mrdl-" + blake2b(url.encode(), digest_size=12).hexdigest()
+        if self.hadoop:
+            self.hadoop.kill_tagged(self.tag)
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
         """Runs the job to its end and gives its output, one part per reducer.
 
-        Each input is one mapper's; one that is a list of paths is read whole, one after another.
-        With `split`, plain files may be cut at line ends, into about as many ranges as cores.
-        `on_task(kind, done, total)` is called as tasks end. Raises JobFailed, or inline the
-        task's own exception."""
+        Each input is one mapper's; one that is a list of paths is read whole, one after another (on
+        `hadoop` by a mapper each). With `split`, plain files may be cut at line ends, into about as many
+        ranges as cores, or as Hadoop cuts them. `on_task(kind, done, total)` is called as tasks end.
+        Raises JobFailed, or inline the task's own exception."""
         groups = [[_existing(path) for path in ([item] if isinstance(item, str) else item)]
                   for item in map(_plain, inputs)]
-        settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name}
+        settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name,
+                    "mapreduce.job.tags": self.tag, **self.jobconf}
         if not split:
             settings["mapreduce.input.fileinputformat.split.minsize"] = LARGEST_SPLIT
         launcher = job(["-r", self.runner, *args, *(
@@ -70,21 +95,32 @@ class Cluster:
         kwargs = launcher._runner_kwargs()
         kwargs.update(input_paths=[path for group in groups for path in group], num_cores=self.cores,
                       check_input_paths=False, local_tmp_dir=self.tmp)
-        runner = RUNNERS[self.runner](**kwargs)
-        runner.groups, runner.on_task, runner.server = groups, on_task, self.server
+        runner = self._made(kwargs, groups)
+        runner.on_task = on_task
         try:
             runner.run()
         except BaseException:
             runner.cleanup()
             raise
-        folder = runner.get_output_dir()
-        return Output([os.path.join(folder, part) for part in sorted(os.listdir(folder))],
-                      runner.cleanup)
+        return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
+
+    def _made(self, kwargs: dict[str, Any], groups: list[list[str]]):
+        if self.hadoop:
+            from mrdl.hadoop import HadoopRunner
+            runner = HadoopRunner(**{k: v for k, v in kwargs.items() if k not in (
+                "num_cores", "mrjob_cls")})
+            runner.hadoop = self.hadoop
+            return runner
+        runner = embedded.RUNNERS[self.runner](**kwargs)
+        runner.groups, runner.server = groups, self.server
+        return runner
 
     def close(self) -> None:
         """Ends every process and removes every file of this cluster's."""
         if self.server:
             self.server.kill()
+        if self.hadoop:
+            self.hadoop.close()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
     def __enter__(self):
@@ -92,6 +128,16 @@ class Cluster:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+@contextmanager
+def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]:
+    """A cluster of the runner of this name, for a while; or the caller's own, which stays open."""
+    if isinstance(runner, Cluster):
+        yield runner
+    else:
+        with Cluster(runner, cores) as cluster:
+            yield cluster
 
 
 def _plain(item) -> str | list[str]:
@@ -102,6 +148,8 @@ def _plain(item) -> str | list[str]:
 
 
 def _existing(path: str) -> str:
+    if "://" in path:               # on HDFS: the job itself says what is missing
+        return path
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such input file")
     return os.path.abspath(path)

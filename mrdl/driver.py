@@ -96,6 +96,7 @@ class Driver:
             state = self._resume()
             if done := self.run.finished():
                 return done
+            self.exchange.begin(self.run.url)
             while not (reason := self._reason(state.round, scored=False)):
                 try:
                     new, record, score = self._round(state)
@@ -240,7 +241,7 @@ class Driver:
         score = added([r for r in merged.records if "scored" in r], held)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
                  for phase in ("start", "read", "compute", "emit")}
-        return score, sums, times
+        return score, sums, times | merged.seconds
 
     def _next(self, state: State, asked: plan.Plan, group: list[Shard], merged: Merged, sums):
         """The state after the round, and its record but for the times."""

@@ -74,6 +74,10 @@ class InlineRunner(InlineMRJobRunner):
         for number, folder in enumerate(folders):
             shutil.move(join(folder, "part-00000"), join(output, f"part-{number:05d}"))
 
+    def parts(self) -> list[str]:
+        folder = self.get_output_dir()
+        return [join(folder, name) for name in sorted(os.listdir(folder))]
+
     def _splits(self, step_num: int) -> list[Split]:
         groups = self.groups if step_num == 0 else None
         if groups is None:

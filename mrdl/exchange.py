@@ -28,6 +28,7 @@ class Merged:
     workers: int
     n: int
     records: list[dict] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)     # of the job's phases, where it tells
 
 
 @contextmanager
@@ -43,6 +44,8 @@ def plan_file(plan: Plan, cluster: Cluster):
 class Exchange(Protocol):
     """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score."""
 
+    def begin(self, run: str) -> None: ...
+
     def round(self, name: str, state: str, plan: Plan, mappers: list[list[str]], size: int,
               dtype: str, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
@@ -56,12 +59,18 @@ class PlainExchange:
     def __init__(self, cluster: Cluster):
         self.cluster = cluster
 
+    def begin(self, run: str) -> None:
+        """Called once this driver is the run's only one."""
+        self.cluster.own(run)
+
     def round(self, name, state, plan, mappers, size, dtype, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""
         with plan_file(plan, self.cluster) as path, self.cluster.run(
                 TrainRound, mappers, ["--state", state, "--plan", path, "--dtype", dtype],
                 reducers=reducers, name=name, on_task=on_task) as output:
-            return self._gather(output, plan, size, np.dtype(dtype))
+            merged = self._gather(output, plan, size, np.dtype(dtype))
+            merged.seconds = output.report.get("seconds", {})
+            return merged
 
     def score(self, name, state, plan, mappers) -> list[dict]:
         """The records of a job that scores `state` over the plan's shards and trains nothing."""

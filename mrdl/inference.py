@@ -7,7 +7,7 @@ import numpy as np
 
 from mrdl import dataset, plan
 from mrdl.averaging import fitted
-from mrdl.cluster import Cluster
+from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError
 from mrdl.driver import score
 from mrdl.exchange import PlainExchange, plan_file
@@ -28,7 +28,7 @@ def state_file(model: Sequential, cluster: Cluster):
         yield path
 
 
-def evaluate(run: str, data: str, *, part: str = "all", runner: str = "local",
+def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None) -> dict[str, float]:
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
     model, found = load_model(run), dataset.load(data)
@@ -36,13 +36,13 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str = "local",
     held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
-    with Cluster(runner, cores=cores) as cluster, state_file(model, cluster) as state:
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state:
         scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model.to_json(), held,
                        cluster.cores)
     return {name.removeprefix("val_"): value for name, value in scores.items()}
 
 
-def predict(run: str, data: str, out: str, *, runner: str = "local",
+def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             cores: int | None = None) -> int:
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
@@ -56,7 +56,7 @@ def predict(run: str, data: str, out: str, *, runner: str = "local",
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards])
-    with Cluster(runner, cores=cores) as cluster, state_file(model, cluster) as state, \
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state, \
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
                         name=f"mrdl predict {run}") as output:

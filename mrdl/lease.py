@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import suppress
 
 from mrdl.run import RunError
 from mrdl.storage import Storage
@@ -43,7 +44,7 @@ class Lease:
     def _holder(self) -> dict:
         try:
             return dict(json.loads(self.store.read(self.name)))
-        except (OSError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError):
             return {}
 
     def acquire(self) -> "Lease":
@@ -73,9 +74,10 @@ class Lease:
 
     def _beat(self) -> None:
         while not self.stop.wait(BEAT):
-            if self._holder().get("token") != self.token:
-                return                          # lost: `check` will say so
-            self.store.touch(self.name)
+            with suppress(OSError):             # a storage that is away for a moment; `check` will say so
+                if self._holder().get("token") != self.token:
+                    return                      # lost: `check` will say so
+                self.store.touch(self.name)
 
     def check(self) -> None:
         """LeaseLost where another driver has taken over while this one slept."""
@@ -87,8 +89,9 @@ class Lease:
         self.stop.set()
         if self.thread:
             self.thread.join()
-        if self._holder().get("token") == self.token:
-            self.store.remove(self.name)
+        with suppress(OSError):                 # it expires
+            if self._holder().get("token") == self.token:
+                self.store.remove(self.name)
 
     def __enter__(self):
         self.acquire()

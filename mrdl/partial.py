@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl import kernels
-from mrdl.cluster import spread
 from mrdl.kernels.text import decode64
+from mrdl.streaming import spread
 
 # values a chunk: small enough that each uses the memory of the one before (fresh pages cost more than
 # the sums), large enough that a line is mostly values

@@ -1,10 +1,15 @@
 """Which shards train together, and for how many rounds: a pure function of data, seed and options."""
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from mrdl import seeds
-from mrdl.dataset import Shard
+
+if TYPE_CHECKING:       # tasks need no more of a dataset than its blocks
+    from mrdl.dataset import Shard
 
 
 def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
@@ -57,7 +62,7 @@ class Plan:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def parse(cls, data: bytes) -> "Plan":
+    def parse(cls, data: bytes) -> Plan:
         return cls(**json.loads(data))
 
 

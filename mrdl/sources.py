@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 
-from mrdl.storage import Storage
+from mrdl.storage import Storage, place
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
@@ -23,12 +23,6 @@ UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, Runt
 
 class DataError(ValueError):
     """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
-
-
-def place(path: str) -> tuple[Storage, str]:
-    """The folder of a path and its name there."""
-    folder, slash, name = path.rpartition("/")
-    return Storage(folder or slash or "."), name
 
 
 def expand(inputs: list[str]) -> list[str]:
@@ -53,7 +47,7 @@ def expand(inputs: list[str]) -> list[str]:
 
 
 def is_folder(path: str) -> bool:
-    return Storage(path).exists(".")
+    return Storage(path).is_folder()
 
 
 def exists(path: str) -> bool:
@@ -66,15 +60,14 @@ def opened(path: str):
     """The file, unpacked where its name ends in .gz or .bz2."""
     folder, name = place(path)
     opener = OPENERS.get("." + name.rpartition(".")[2])
-    with folder.open(name, "rb") as file, opener(file) if opener else nullcontext(file) as data:
+    with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
         yield data
 
 
 def size(path: str) -> int:
     """Bytes of the file as it lies there."""
     folder, name = place(path)
-    with folder.open(name, "rb") as file:
-        return file.seek(0, 2)
+    return folder.size(name)
 
 
 def read(file, path: str, count: int) -> bytes:

@@ -1,37 +1,49 @@
-"""Names in, bytes out: the one door to the disk that a run, its lease and its data lie on.
+"""Names in, bytes out: the one door to what a run, its lease and its data lie on.
 
-Whatever a reader can see is whole: files appear under their names by rename or link. Every error
-is an OSError that names the path."""
+Whatever a reader can see is whole: files are made under another name and get theirs by rename or
+link. Every error is an OSError that names the path."""
+import errno
 import glob
+import io
 import os
+import re
 import secrets
+import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import BinaryIO
+
+CHUNK = 1 << 20                 # bytes of a file that are in memory at a time
 
 
-class Storage:
-    """A local directory. `url` is a path or file:// URL; names are relative to it."""
+class Storage(ABC):
+    """A folder: a local path, a file:// or an hdfs:// URL. Names are relative to it."""
 
-    def __init__(self, url: str | os.PathLike):
-        text = os.fspath(url).removeprefix("file://")
-        if "://" in text:
-            raise ValueError(f"{text}: only local paths so far, no {text.split(':')[0]}://")
-        self.url = os.path.abspath(text)
+    url: str
+
+    def __new__(cls, url: str | os.PathLike):
+        if cls is Storage:
+            text = os.fspath(url)
+            scheme = re.match(r"(\w[\w.+-]*)://|hdfs:|", text)[0].partition(":")[0]
+            if scheme not in ("", "file", "hdfs"):
+                raise ValueError(f"{text}: only local paths and hdfs:// so far, no {scheme}://")
+            if scheme == "hdfs":
+                from mrdl.hdfs import Hdfs
+                return super().__new__(Hdfs)
+            return super().__new__(Local)
+        return super().__new__(cls)
 
     def __repr__(self) -> str:
         return f"Storage({self.url!r})"
 
+    @abstractmethod
     def path(self, name: str) -> str:
         """What a job takes as its input."""
-        return os.path.join(self.url, name)
 
-    def open(self, name: str, mode: str = "rb") -> IO:
-        """A file object; its folder is made if it is opened to be written."""
-        path = self.path(name)
-        if mode[0] != "r":
-            _make_folder(path)
-        return open(path, mode)
+    @abstractmethod
+    def open(self, name: str) -> BinaryIO:
+        """The file, to be read from any place in it."""
 
     def read(self, name: str) -> bytes:
         with self.open(name) as file:
@@ -39,14 +51,79 @@ class Storage:
 
     def write(self, name: str, data: bytes) -> None:
         """Readers see the old bytes or the new ones, also after a crash."""
-        path = self.path(name)
-        with _whole(path, data) as made:
-            os.replace(made, path)
+        self._put(name, io.BytesIO(data), replace=True)
+
+    def put(self, name: str, path: str) -> None:
+        """As `write`, with the bytes of a local file, which may be larger than memory."""
+        with open(path, "rb") as file:
+            self._put(name, file, replace=True)
 
     def create(self, name: str, data: bytes) -> bool:
         """False, and nothing changed, where the name is taken: of many callers one gets True."""
+        return self._put(name, io.BytesIO(data), replace=False)
+
+    @abstractmethod
+    def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
+        """All of the file's bytes under the name; False where it is taken and is to stay."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool: ...
+
+    @abstractmethod
+    def is_folder(self) -> bool:
+        """Whether the folder is there."""
+
+    @abstractmethod
+    def list(self, pattern: str = "*") -> list[str]:
+        """Names that match, sorted; `**` crosses folders. Files not yet whole are not among them."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes a file; no error if it is not there."""
+
+    @abstractmethod
+    def clear(self, name: str) -> None:
+        """Removes a folder with all that is in it; no error if it is not there."""
+
+    @abstractmethod
+    def rename(self, old: str, new: str) -> bool:
+        """Over what is there. False if `old` is gone: of many callers one gets True."""
+
+    @abstractmethod
+    def touch(self, name: str) -> None:
+        """Sets the time of a file to now, and nothing else; no error if it is not there."""
+
+    @abstractmethod
+    def modified(self, name: str) -> float | None:
+        """When the file was written, by the storage's clock; None if it is not there."""
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Bytes of the file."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """The storage's clock, which need not be this machine's."""
+
+
+class Local(Storage):
+    """A directory of this machine."""
+
+    def __init__(self, url: str | os.PathLike):
+        self.url = os.path.abspath(os.fspath(url).removeprefix("file://"))
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.url, name)
+
+    def open(self, name: str) -> BinaryIO:
+        return open(self.path(name), "rb", buffering=CHUNK)
+
+    def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
         path = self.path(name)
-        with _whole(path, data) as made:
+        with _whole(path, file) as made:
+            if replace:
+                os.replace(made, path)
+                return True
             try:
                 os.link(made, path)     # rename would take the place of what is there
             except FileExistsError:
@@ -56,16 +133,21 @@ class Storage:
     def exists(self, name: str) -> bool:
         return os.path.exists(self.path(name))
 
+    def is_folder(self) -> bool:
+        return os.path.isdir(self.url)
+
     def list(self, pattern: str = "*") -> list[str]:
-        """Names that match, sorted; `**` crosses folders. Files not yet whole are not among them."""
         return sorted(glob.glob(pattern, root_dir=self.url, recursive=True))
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             os.remove(self.path(name))
 
+    def clear(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path(name))
+
     def rename(self, old: str, new: str) -> bool:
-        """Over what is there. False if `old` is gone: of many callers one gets True."""
         _make_folder(self.path(new))
         try:
             os.rename(self.path(old), self.path(new))
@@ -74,21 +156,44 @@ class Storage:
         return True
 
     def touch(self, name: str) -> None:
-        """Sets the time of a file to now, and nothing else; no error if it is not there."""
         with suppress(FileNotFoundError):
             os.utime(self.path(name))
 
     def modified(self, name: str) -> float | None:
-        """When the file was written, by the storage's clock; None if it is not there."""
         try:
             return os.stat(self.path(name)).st_mtime
         except FileNotFoundError:
             return None
 
+    def size(self, name: str) -> int:
+        return os.path.getsize(self.path(name))
+
     def now(self) -> float:
-        """The storage's clock, which need not be this machine's."""
-        with _whole(self.path("clock"), b"") as made:
+        with _whole(self.path("clock"), io.BytesIO()) as made:
             return os.stat(made).st_mtime
+
+
+def place(path: str) -> tuple[Storage, str]:
+    """The folder of a path and its name there."""
+    folder, slash, name = path.rpartition("/")
+    return Storage(folder or slash or "."), name
+
+
+def move(source: str, target: str) -> None:
+    """Moves a file, over what is there: renamed where both paths lie in one storage."""
+    (here, old), (there, new) = place(source), place(target)
+    if isinstance(here, Local) and isinstance(there, Local):
+        _make_folder(target)
+        shutil.move(source, target)
+        return
+    theirs = there.path(new).split("/", 3)
+    if theirs[:3] == here.path(old).split("/", 3)[:3]:      # scheme and host
+        if not here.rename(old, "/" + theirs[3]):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+        return
+    with here.open(old) as file:
+        there._put(new, file, replace=True)
+    here.remove(old)
 
 
 def _make_folder(path: str) -> None:
@@ -96,14 +201,14 @@ def _make_folder(path: str) -> None:
 
 
 @contextmanager
-def _whole(path: str, data: bytes) -> Iterator[str]:
-    """A file of these bytes beside `path`, on the disk; gone afterwards unless it was renamed."""
+def _whole(path: str, source: BinaryIO) -> Iterator[str]:
+    """A file of the source's bytes beside `path`, on the disk; gone afterwards unless renamed."""
     folder, name = os.path.split(path)
     made = os.path.join(folder, f".{name}-{secrets.token_hex(8)}")
     try:
         _make_folder(path)
         with open(made, "xb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, CHUNK)
             file.flush()
             os.fsync(file.fileno())
         yield made

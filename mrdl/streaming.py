@@ -3,6 +3,7 @@
 All of the project's imports from mrjob go through here, because mrjob 0.7.4 imports modules that
 Python dropped in 3.12 and 3.13."""
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -38,7 +39,7 @@ _STAND_INS = {"pipes": {"quote": shlex.quote}, "distutils": {},
 
 
 @contextmanager
-def _stand_ins() -> Iterator[None]:
+def stand_ins() -> Iterator[None]:
     """Puts small modules where Python has none any more, or setuptools has slow ones that warn."""
     before = {name: sys.modules.get(name) for name in _STAND_INS}
     for name, names in _STAND_INS.items():
@@ -54,7 +55,7 @@ def _stand_ins() -> Iterator[None]:
             del sys.modules[name]
 
 
-with _stand_ins():
+with stand_ins():
     from mrjob import protocol
     from mrjob.inline import InlineMRJobRunner
     from mrjob.job import MRJob
@@ -65,7 +66,8 @@ with _stand_ins():
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
 
 __all__ = ["InlineMRJobRunner", "Job", "MRStep", "StepFailedException", "partition", "protocol",
-           "save_current_environment", "save_cwd", "save_sys_path", "spread"]
+           "save_current_environment", "save_cwd", "save_sys_path", "spread",
+           "stand_ins"]
 
 
 @lru_cache(None)
@@ -82,6 +84,11 @@ class Job(MRJob):
     def configure_args(self) -> None:
         self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
                                          parents=[_mrjob_options()])
+
+    def run_mapper(self, step_num: int = 0) -> None:
+        if file := os.environ.get("mapreduce_map_input_file"):
+            self.set_status("reads " + file)    # seen in YARN's pages
+        super().run_mapper(step_num)
 
     def mapper(self, key, value) -> Iterator:
         """Passes on what it gets. Defined, so that a job with only a map_pairs() has a step."""

@@ -1,4 +1,5 @@
 """What a mapper of a round does: blocks in; out come its partials and records, from them alone."""
+import os
 import queue
 import threading
 import time
@@ -57,12 +58,19 @@ class Reading:
 
     def __init__(self, lines: Iterator[bytes]):
         self.lines, self.last = lines, None
+        self.file, self.line = "", 0            # where in the input
 
     def __iter__(self) -> "Reading":
         return self
 
     def __next__(self) -> Block:
-        block, last = unpack(next(self.lines)), self.last
+        line, last = next(self.lines), self.last
+        file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
+        self.file, self.line = file, self.line + 1 if file == self.file else 1
+        try:
+            block = unpack(line)
+        except BlockError as error:
+            raise BlockError(f"{self._line()}: {error}") from None
         follows = last and (last.dataset, last.shard) == (block.dataset, block.shard)
         if block.index != (last.index + 1 if follows else 0):
             raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} comes "
@@ -71,9 +79,13 @@ class Reading:
         self.last = block
         return block
 
+    def _line(self) -> str:
+        return f"{self.file or 'the input'}, line {self.line}"
+
     def where(self) -> str:
         last = self.last
-        return f"shard {name(last.dataset, last.shard)}, block {last.index}" if last else "no block"
+        return (f"shard {name(last.dataset, last.shard)}, block {last.index} ({self._line()})"
+                if last else "no block")
 
 
 def windows(blocks: Iterator[Block], wanted: range) -> Iterator[tuple[int, Arrays | None]]:

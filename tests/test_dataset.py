@@ -10,7 +10,7 @@ from raw_data import shard_bytes, table, text
 from mrdl import dataset
 from mrdl.cluster import Output
 from mrdl.dataset import DataError, load
-from mrdl.storage import Storage
+from mrdl.storage import Local
 
 
 def nothing_at(path: Path) -> bool:
@@ -116,8 +116,8 @@ def test_a_crash_half_way_leaves_no_dataset_and_the_next_prepare_clears_up(tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(Output, "move", limited(Output.move))
-        patch.setattr(Storage, "create", limited(Storage.create))
-        patch.setattr(Storage, "remove", limited(Storage.remove))
+        patch.setattr(Local, "create", limited(Local.create))
+        patch.setattr(Local, "remove", limited(Local.remove))
         with pytest.raises(PowerCut):
             dataset.prepare(path, str(out), inline, shards=2)
     assert len(list(out.glob("part-*"))) == max(0, steps - 1)

@@ -1,0 +1,274 @@
+"""Streaming jobs in, their events out: a resident JVM that submits to YARN, in a process of its own.
+
+`hadoop jar` starts a JVM for each job, about a second; this one starts one for all rounds, and asks for
+states, diagnostics and logs without another. It dies with the driver, and kills the driver's jobs first."""
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+START = ("import sys; sys.path[:] = {path!r}; from mrdl.gateway import serve; serve({descriptor})")
+LOG_WAIT = 15.0                 # seconds until a finished job's logs lie where `yarn logs` finds them
+TAIL = 8192                     # bytes of a log
+
+
+class GatewayError(OSError):
+    """Hadoop could not be asked; the message is its own."""
+
+
+class Gateway:
+    """The driver's side: each method is one question to the JVM. Started at the first one."""
+
+    def __init__(self, tmp: str):
+        self.process: subprocess.Popen | None = None
+        self.log = os.path.join(tmp, "gateway.log")
+
+    def _launch(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        code = START.format(path=[os.path.abspath(p) for p in sys.path], descriptor=theirs.fileno())
+        with theirs, open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, pass_fds=[theirs.fileno()], start_new_session=True)
+        self.replies = self.socket.makefile("rb")
+
+    def _ask(self, what: str, **facts) -> Any:
+        if self.process is None:
+            self._launch()
+        try:
+            self.socket.sendall(json.dumps({"do": what, **facts}).encode() + b"\n")
+            answer = self.replies.readline()
+        except OSError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            self.close()
+            with open(self.log, errors="replace") as log:
+                last = log.read()[-2000:].strip()
+            raise GatewayError(f"the JVM that submits jobs died:\n{last}")
+        found = json.loads(answer)
+        if "error" in found:
+            raise GatewayError(found["error"])
+        return found["value"]
+
+    def start(self) -> None:
+        """Begins to start the JVM; nobody waits for it."""
+        if self.process is None:
+            self._launch()
+
+    def submit(self, settings: dict[str, str], streaming: list[str]) -> tuple[str, list[str]]:
+        """The id of a job that was begun, and the file that each of its maps reads.
+
+        `settings` as -D, `streaming` as the arguments of the streaming jar."""
+        return self._ask("submit", settings=settings, streaming=streaming)
+
+    def poll(self, job: str) -> dict[str, Any]:
+        """{state, map, reduce: progress, events: [those since the last poll], ...}; see _Jobs.poll."""
+        return self._ask("poll", job=job)
+
+    def report(self, job: str) -> dict[str, Any]:
+        """Counters of a job that has ended, and the times of its tasks."""
+        return self._ask("report", job=job)
+
+    def diagnostics(self, job: str, attempt: str) -> str:
+        return self._ask("diagnostics", job=job, attempt=attempt)
+
+    def stderr(self, job: str, attempt: str) -> str:
+        """The end of what an attempt of an ended job wrote to stderr; "" where no log is found."""
+        return self._ask("stderr", job=job, attempt=attempt)
+
+    def kill(self, job: str) -> None:
+        self._ask("kill", job=job)
+
+    def kill_tagged(self, tag: str) -> list[str]:
+        """Kills the applications that carry the tag, those of a driver that died; gives their ids."""
+        return self._ask("kill_tagged", tag=tag)
+
+    def close(self) -> None:
+        """Ends the JVM; jobs that run are killed."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        with suppress(OSError):
+            self.replies.close()
+            self.socket.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def class_path() -> list[str]:
+    """What `hadoop classpath` says; GatewayError with what to do where there is no Hadoop."""
+    home = os.environ.get("HADOOP_HOME")
+    command = os.path.join(home, "bin", "hadoop") if home else "hadoop"
+    try:
+        found = subprocess.run([command, "classpath"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise GatewayError(f"no Hadoop client ({error}): set HADOOP_HOME, or put its bin/hadoop on "
+                           "the PATH") from None
+    return found.stdout.strip().split(":")
+
+
+# -- the JVM's side
+
+def serve(descriptor: int) -> None:
+    """Answers questions until the driver is gone; then kills the jobs it left."""
+    with socket.socket(fileno=descriptor) as link, link.makefile("rb") as questions:
+        jobs = None
+        for line in questions:
+            question = json.loads(line)
+            try:
+                jobs = jobs or _Jobs()
+                answer = {"value": getattr(jobs, question.pop("do"))(**question)}
+            except Exception as error:  # noqa: BLE001 - reported to the driver
+                answer = {"error": _told(error)}
+            try:
+                link.sendall(json.dumps(answer).encode() + b"\n")
+            except OSError:
+                break
+        if jobs:
+            jobs.kill_all()
+
+
+def _told(error: Exception) -> str:
+    """A Java exception's message in one line: the first of its causes that has one."""
+    text = str(error).strip() or type(error).__name__
+    return text.split("\n")[0]
+
+
+class _Jobs:
+    def __init__(self):
+        try:
+            import jpype
+        except ImportError:
+            raise GatewayError("jobs are submitted by jpype: pip install 'mrdl[hadoop]'") from None
+        flags = [flag for name in ("HADOOP_OPTS", "HADOOP_CLIENT_OPTS")
+                 for flag in shlex.split(os.environ.get(name, "")) if flag.startswith("-")]
+        try:
+            jpype.startJVM(*flags, classpath=class_path(), convertStrings=True)
+        except jpype.JVMNotFoundException:
+            raise GatewayError("no Java: install a JDK or JRE, and set JAVA_HOME") from None
+        self.java = jpype.JClass
+        self.running: dict[str, Any] = {}       # id -> its RunningJob
+        self.seen: dict[str, int] = {}          # id -> events that were told
+        self.StreamJob = self.java("org.apache.hadoop.streaming.StreamJob")
+
+    def _conf(self):
+        return self.java("org.apache.hadoop.mapred.JobConf")()
+
+    def _client(self):
+        return self.java("org.apache.hadoop.mapred.JobClient")(self._conf())
+
+    def submit(self, settings: dict[str, str], streaming: list[str]) -> tuple[str, list[str]]:
+        conf = self.StreamJob.createJob(streaming)
+        conf.setJarByClass(self.StreamJob.class_)
+        for key, value in settings.items():
+            conf.set(key, value)
+        job = self.java("org.apache.hadoop.mapred.JobClient")(conf).submitJob(conf)
+        key = str(job.getID())
+        self.running[key], self.seen[key] = job, 0
+        return key, self._inputs(job, conf)
+
+    def _inputs(self, job, conf) -> list[str]:
+        """Hadoop numbers maps by the size of their splits: which they are stands in the job's folder."""
+        Path, Text = self.java("org.apache.hadoop.fs.Path"), self.java("org.apache.hadoop.io.Text")
+        folder = Path(job.getJobFile()).getParent()
+        fs = folder.getFileSystem(conf)
+        splits = self.java("org.apache.hadoop.mapreduce.split.SplitMetaInfoReader").readSplitMetaInfo(
+            job.getID(), fs, conf, folder)
+        found = []
+        for split in splits:
+            with fs.open(Path(split.getSplitIndex().getSplitLocation())) as file:
+                file.seek(split.getStartOffset())
+                Text.readString(file)           # the split's class
+                found.append(Text.readString(file))
+        return found
+
+    def poll(self, job: str) -> dict[str, Any]:
+        """The state (RUNNING, SUCCEEDED, FAILED, KILLED, PREP), the progress of maps and reduces from
+        0 to 1, and task events: (attempt id, is it a map, SUCCEEDED | FAILED | KILLED | TIPFAILED | OBSOLETE)."""
+        running = self.running[job]
+        status = running.getJobStatus()
+        state = str(self.java("org.apache.hadoop.mapred.JobStatus").getJobRunState(
+            status.getRunState()))
+        events = []
+        while batch := running.getTaskCompletionEvents(self.seen[job]):
+            self.seen[job] += len(batch)
+            events += [(str(e.getTaskAttemptId()), bool(e.isMapTask()), str(e.getTaskStatus()))
+                       for e in batch]
+        return {"state": state, "map": float(status.getMapProgress()),
+                "reduce": float(status.getReduceProgress()), "events": events,
+                "failure": str(running.getFailureInfo() or "") if state == "FAILED" else ""}
+
+    def report(self, job: str) -> dict[str, Any]:
+        running, client = self.running.pop(job), self._client()
+        counters = {str(group.getDisplayName()): {str(c.getName()): int(c.getValue()) for c in group}
+                    for group in running.getCounters() or ()}
+        times = {kind: [(r.getStartTime() / 1000, r.getFinishTime() / 1000) for r in reports]
+                 for kind, reports in (("map", client.getMapTaskReports(running.getID())),
+                                       ("reduce", client.getReduceTaskReports(running.getID())))}
+        return {"counters": counters, "times": times, "started": running.getJobStatus().getStartTime() / 1000}
+
+    def diagnostics(self, job: str, attempt: str) -> str:
+        found = self.running[job].getTaskDiagnostics(
+            self.java("org.apache.hadoop.mapred.TaskAttemptID").forName(attempt))
+        return "\n".join(map(str, found or ()))
+
+    def stderr(self, job: str, attempt: str) -> str:
+        mapreduce = "org.apache.hadoop.mapreduce."
+        cluster = self.java(mapreduce + "Cluster")(self._conf())
+        log = cluster.getLogParams(self.java(mapreduce + "JobID").forName(job),
+                                   self.java(mapreduce + "TaskAttemptID").forName(attempt))
+        end = time.monotonic() + LOG_WAIT
+        while not (text := self._logs(str(log.getApplicationId()), str(log.getContainerId()),
+                                      str(log.getOwner()))) and time.monotonic() < end:
+            time.sleep(0.5)     # node managers hand the logs in when the application is over
+        return text
+
+    def _logs(self, application: str, container: str, owner: str) -> str:
+        """What `yarn logs` prints of a container's stderr; "" where it finds none."""
+        system, kept = self.java("java.lang.System"), self.java("java.io.ByteArrayOutputStream")()
+        before = system.out
+        system.setOut(self.java("java.io.PrintStream")(kept))
+        try:
+            conf = self.java("org.apache.hadoop.yarn.conf.YarnConfiguration")(self._conf())
+            self.java("org.apache.hadoop.yarn.webapp.util.WebServiceClient").initialize(conf)
+            cli = self.java("org.apache.hadoop.yarn.client.cli.LogsCLI")()
+            cli.setConf(conf)
+            cli.run(["-applicationId", application, "-containerId", container, "-appOwner", owner,
+                     "-log_files", "stderr", "-size", str(-TAIL)])
+        finally:
+            system.setOut(before)
+        text = bytes(kept.toByteArray()).decode(errors="replace")
+        return text.partition("LogContents:\n")[2].partition("\nEnd of LogType:stderr")[0]
+
+    def kill(self, job: str) -> None:
+        self.running[job].killJob()
+
+    def kill_tagged(self, tag: str) -> list[str]:
+        api = "org.apache.hadoop.yarn.api."
+        client = self.java("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
+        client.init(self.java("org.apache.hadoop.yarn.conf.YarnConfiguration")(self._conf()))
+        client.start()
+        states = self.java(api + "records.YarnApplicationState")
+        live = self.java("java.util.EnumSet").range(states.NEW, states.RUNNING)
+        request = self.java(api + "protocolrecords.GetApplicationsRequest").newInstance()
+        request.setApplicationStates(live)
+        request.setApplicationTags(self.java("java.util.HashSet")([tag]))
+        killed = []
+        for app in client.getApplications(request):
+            client.killApplication(app.getApplicationId())
+            killed.append(str(app.getApplicationId()))
+        client.stop()
+        return killed
+
+    def kill_all(self) -> None:
+        for job in list(self.running):
+            with suppress(Exception):
+                self.kill(job)

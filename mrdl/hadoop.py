@@ -1,0 +1,277 @@
+"""mrjob's Hadoop runner without its JVMs: file work through the storage door, jobs through the gateway.
+
+Every file goes to HDFS once, under its content's hash, and YARN's node managers keep it from job to job."""
+import getpass
+import hashlib
+import itertools
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from posixpath import basename
+from typing import Any
+from urllib.parse import urlsplit
+
+from mrdl import archive
+from mrdl.config import ConfigError
+from mrdl.embedded import JobFailed
+from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
+from mrdl.gateway import Gateway
+from mrdl.storage import Storage
+from mrdl.streaming import stand_ins
+
+with stand_ins():
+    from mrjob.hadoop import HadoopJobRunner
+
+POLL = 0.1                      # seconds between two questions for a job's state
+# what a job's seconds go into: until its master runs, until the first container does, ...
+PHASES = ("submit", "master", "map", "reduce", "end")
+SETTINGS = {
+    # one reader of a file is one mapper's shard; reducers wait for the last mapper, so they start when
+    # most mappers are done: on a busy cluster they would hold containers that mappers need
+    "mapreduce.job.reduce.slowstart.completedmaps": "0.9",
+}
+
+
+def whole_lines(side: str) -> dict[str, str]:
+    """Settings for output lines as the task (map | reduce) writes them; else one without a tab gets one
+    at its end."""
+    kind = "map.output" if side == "map" else "job.output"
+    return {f"stream.{side}.output.reader.class":
+            "org.apache.hadoop.streaming.io.KeyOnlyTextOutputReader",
+            f"mapreduce.{kind}.value.class": "org.apache.hadoop.io.NullWritable"}
+
+
+class Hadoop:
+    """One driver's connection: its gateway, its folder on HDFS, and what lies in it for all jobs."""
+
+    def __init__(self, tmp: str, python: str = "python3", wheels: str | None = None,
+                 warned: Callable[[str], None] = lambda text: None):
+        self.python, self.wheels, self.warned = python, wheels, warned
+        self.home = Storage(f"hdfs:///user/{os.environ.get('HADOOP_USER_NAME', getpass.getuser())}"
+                            "/.mrdl")
+        self.gateway = Gateway(tmp)
+        self.gateway.start()
+        self.uploaded: dict[str, str] = {}
+        self._site: str | None = None
+
+    def upload(self, path: str) -> str:
+        """The URL of the file on HDFS, where it is put unless its content lies there already."""
+        if "://" in path:
+            return path
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else \
+                hashlib.sha256(file.read())
+        name = f"cache/{content.hexdigest()[:24]}/{basename(path)}"
+        if name not in self.uploaded:
+            if not self.home.exists(name):
+                self.home.put(name, path)
+            self.uploaded[name] = self.home.path(name)
+        return self.uploaded[name]
+
+    def site(self) -> str:
+        """The URL of the archive of mrdl and all it needs, for the nodes' Python."""
+        if self._site is None:
+            self._site = self.upload(archive.build(self._target(), self.wheels,
+                                                    warned=self.warned))
+        return self._site
+
+    def _target(self) -> "archive.Target":
+        """What the nodes' Python is: asked by a job of one mapper, once for each name of it."""
+        name = f"nodes/{re.sub('[^A-Za-z0-9._-]', '_', self.python)}.json"
+        if not self.home.exists(name):
+            self.home.write(name, self._probed())
+        return archive.parse_probe(self.home.read(name).decode())
+
+    def _probed(self) -> bytes:
+        folder = f"jobs/probe-{secrets.token_hex(8)}"
+        self.home.write(f"{folder}/input", b"probe\n")
+        mapper, script = archive.probe_command(self.python)
+        try:
+            self.run({**SETTINGS, "mapreduce.job.reduces": "0", "mapreduce.job.name": "mrdl probe",
+                      "tmpfiles": self.upload(script) + "#" + basename(script)},
+                     ["-input", self.home.path(f"{folder}/input"),
+                      "-output", self.home.path(f"{folder}/output"), "-mapper", mapper])
+            lines = [line for part in self.home.list(f"{folder}/output/part-*")
+                     for line in self.home.read(part).splitlines() if line.strip()]
+        except JobFailed as error:
+            raise ConfigError(f"the nodes do not run {self.python}: install Python 3.10 or newer on "
+                              f"them, or name it with --node-python\n{error}") from None
+        finally:
+            self.home.clear(folder)
+        return lines[0]
+
+    def run(self, settings: dict[str, str], streaming: list[str], maps: int = 1, reducers: int = 0,
+            on_task: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+        """One job from its submission to its end; gives its counters, the seconds of each phase, and what
+        file each of its maps read. Raises JobFailed."""
+        began = time.time()
+        job, inputs = self.gateway.submit(settings, streaming)
+        watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task)
+        try:
+            watch.run()
+        except BaseException:           # Ctrl-C too: nothing may run on
+            with suppress(Exception):
+                self.gateway.kill(job)
+            raise
+        report = self.gateway.report(job)
+        marks = [began, report["started"], *_marks(report["times"]), time.time()]
+        return {"counters": report["counters"], "inputs": inputs, "seconds": {
+            phase: round(max(0.0, after - before), 3)
+            for phase, (before, after) in zip(PHASES, itertools.pairwise(marks))}}
+
+    def kill_tagged(self, tag: str) -> None:
+        for app in self.gateway.kill_tagged(tag):
+            self.warned(f"{app} was left by a driver that died: killed")
+
+    def close(self) -> None:
+        self.gateway.close()
+
+
+def _marks(times: dict[str, list]) -> list[float]:
+    """When the first map began, the last one ended, and the last reduce."""
+    maps = times["map"] or [(0.0, 0.0)]
+    last = max(end for _, end in maps)
+    return [min(begin for begin, _ in maps), last,
+            max((end for _, end in times["reduce"]), default=last)]
+
+
+class HadoopRunner(HadoopJobRunner):
+    """A job's one step, on YARN. `hadoop` is the driver's connection; without one it makes its own."""
+    hadoop: Hadoop | None = None
+    on_task: Callable[[str, int, int], None] | None = None
+
+    @classmethod
+    def _default_opts(cls) -> dict:
+        return {**super()._default_opts(), "cleanup_on_failure": ["ALL"], "bootstrap_mrjob": False,
+                "check_input_paths": False}
+
+    def get_hadoop_version(self) -> str:
+        return "3.3"            # the names of the settings; asking would start a JVM
+
+    def _run(self) -> None:
+        own, self.hadoop = self.hadoop is None, self.hadoop or Hadoop(
+            self._get_local_tmp_dir())
+        self._create_setup_wrapper_scripts()
+        key = basename(self._hadoop_tmp_dir)
+        self._hadoop_tmp_dir = self.hadoop.home.path(f"jobs/{key}")
+        if not self._opts.get("output_dir"):
+            self._output_dir = f"{self._hadoop_tmp_dir}/output"
+        try:
+            for step in range(self._num_steps()):
+                self._run_step(step)
+        finally:
+            if own:
+                self.hadoop.close()
+
+    def _dest_in_wd_mirror(self, path: str, name: str) -> str:
+        return self.hadoop.upload(path)
+
+    def _step_input_uris(self, step_num: int) -> list[str]:
+        if step_num:
+            return super()._step_input_uris(step_num)
+        return [self.hadoop.upload(path) for path in self._get_input_paths()]
+
+    def _cleanup_hadoop_tmp(self) -> None:
+        if self.hadoop:
+            with suppress(OSError):
+                self.hadoop.home.clear(f"jobs/{basename(self._hadoop_tmp_dir)}")
+
+    def _streaming(self, step: int) -> tuple[dict[str, str], list[str]]:
+        """mrjob's arguments of the streaming jar, told apart: the settings, and the rest."""
+        settings, rest = dict(SETTINGS), []
+        arguments = iter(self._hadoop_streaming_jar_args(step))
+        files, archives = [], [f"{self.hadoop.site()}#site"]
+        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": "site"}
+        for argument in arguments:
+            if argument == "-D":
+                name, _, settings_value = next(arguments).partition("=")
+                settings[name] = settings_value
+            elif argument == "-files":
+                files += next(arguments).split(",")
+            elif argument == "-archives":
+                archives += next(arguments).split(",")
+            else:
+                rest.append(argument)
+        if "-reducer" not in rest:
+            settings["mapreduce.job.reduces"] = "0"
+        settings |= whole_lines("map" if settings.get("mapreduce.job.reduces") == "0" else "reduce")
+        settings |= {"tmpfiles": ",".join(files), "tmparchives": ",".join(archives)}
+        for name, value in environment.items():
+            rest += ["-cmdenv", f"{name}={value}"]
+        return {name: value for name, value in settings.items() if value or name not in
+                ("tmpfiles", "tmparchives")}, rest
+
+    def _run_step(self, step: int) -> None:
+        settings, streaming = self._streaming(step)
+        self.report = self.hadoop.run(
+            settings, streaming, len(self._get_input_paths()),
+            int(settings.get("mapreduce.job.reduces", 1)), self.on_task)
+
+    def parts(self) -> list[str]:
+        """The URLs of what the job wrote, in the order of its reducers; without any, of its inputs.
+
+        Hadoop numbers maps by the size of their splits."""
+        store = Storage(self.get_output_dir())
+        parts = [store.path(name) for name in store.list("part-*")]
+        if "reducer" in self._get_step(self._num_steps() - 1):
+            return parts
+        read = [urlsplit(url).path for url in self.report["inputs"]]
+        order = [urlsplit(uri).path for uri in self._step_input_uris(0)]
+        return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
+
+
+class Watch:
+    """Follows a job to its end: tells of tasks as they end, and of attempts that fail."""
+
+    def __init__(self, hadoop: Hadoop, job: str, inputs: list[str], total: dict[str, int],
+                 on_task: Callable[[str, int, int], None] | None):
+        self.hadoop, self.job, self.inputs = hadoop, job, inputs
+        self.total, self.on_task = total, on_task
+        self.done: dict[str, set[str]] = {"mapper": set(), "reducer": set()}
+        self.failed: list[tuple[str, str]] = []         # attempts, and why
+
+    def run(self) -> None:
+        """JobFailed where the job did not succeed."""
+        while True:
+            state = self.hadoop.gateway.poll(self.job)
+            for attempt, is_map, status in state["events"]:
+                self._told(attempt, "mapper" if is_map else "reducer", status)
+            if state["state"] == "SUCCEEDED":
+                return
+            if state["state"] in ("FAILED", "KILLED"):
+                raise JobFailed(self._why(state))
+            time.sleep(POLL)
+
+    def _told(self, attempt: str, kind: str, status: str) -> None:
+        task, done = attempt.rpartition("_")[0], self.done[kind]
+        if status == "SUCCEEDED":
+            done.add(task)
+            if self.on_task:
+                self.on_task(kind, len(done), max(self.total[kind], len(done)))
+            return
+        done.discard(task)              # its output was lost with a machine, or it never had one
+        if status in ("FAILED", "TIPFAILED"):
+            why = self.hadoop.gateway.diagnostics(self.job, attempt)
+            self.failed.append((attempt, why))
+            self.hadoop.warned(f"{self._named(attempt)} failed: {_first_line(why)}")
+
+    def _why(self, state: dict[str, Any]) -> str:
+        """What a user needs to know of a job that failed: the attempt, its exit, its last words."""
+        name = f"job {self.job} {state['state'].lower()}"
+        if not self.failed:
+            return f"{name}: {state['failure'] or 'no task of it failed; was it killed?'}"
+        attempt, why = self.failed[-1]
+        return "\n".join([f"{name}: {self._named(attempt)}: {_first_line(why)}",
+                          self.hadoop.gateway.stderr(self.job, attempt).rstrip()])
+
+    def _named(self, attempt: str) -> str:
+        """The attempt, and what it reads if it is a mapper."""
+        _, _, _, kind, number, _ = attempt.split("_")
+        return attempt + (f" (input {self.inputs[int(number)]})" if kind == "m" else "")
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "no reason was given")

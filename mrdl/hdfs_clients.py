@@ -1,0 +1,216 @@
+"""Two clients of HDFS with one face: paths are absolute; an error is Refused, or an OSError where
+the connection broke."""
+import errno
+import getpass
+import json
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import quote
+
+from mrdl.namenode import Service
+from mrdl.storage import CHUNK
+
+SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
+CODES = {
+    "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
+    "ParentNotDirectoryException": errno.ENOTDIR, "PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
+    "AccessControlException": errno.EACCES, "AuthorizationException": errno.EACCES,
+    "SecurityException": errno.EACCES, "DSQuotaExceededException": errno.EDQUOT,
+    "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
+}
+SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR,
+        "could only be written to 0 of": errno.ENOSPC}
+
+
+class Refused(Exception):
+    """What HDFS answers where it does not do as asked: Java's exception and its message."""
+
+    def __init__(self, java: str, message: str):
+        super().__init__(message.strip().split("\n")[0] or java)
+        self.java = re.split(r"[.$]", java)[-1]
+
+    def code(self) -> int:
+        said = (code for words, code in SAID.items() if words in str(self))
+        return next(said, CODES.get(self.java, errno.EIO))
+
+
+class Status(NamedTuple):
+    name: str
+    folder: bool
+    size: int
+    modified: int               # milliseconds, by the NameNode's clock
+
+
+class Native:
+    """hdfs-native speaks the NameNode's and the DataNodes' own protocols."""
+
+    def __init__(self, service: Service, settings: dict[str, str]):
+        from hdfs_native import Client, WriteOptions
+        self.addresses = service.rpc
+        if len(service.rpc) == 1:       # its default for one that is gone is two minutes
+            settings = {"dfs.client.failover.max.attempts": "3", **settings}
+        with answered():
+            # the settings again, as it leaves ${...} as they stand in the files
+            self.client = Client(f"hdfs://{service.host}", settings)
+        self.over = WriteOptions(overwrite=True)
+
+    @staticmethod
+    def _status(found) -> Status:
+        return Status(posixpath.basename(found.path), found.isdir, found.length,
+                      found.modification_time)
+
+    def status(self, path: str) -> Status:
+        with answered():
+            return self._status(self.client.get_file_info(path))
+
+    def list(self, path: str) -> list[Status]:
+        with answered():
+            return [self._status(found) for found in self.client.list_status(path)
+                    if found.path != path]              # a file lists itself
+
+    def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
+        """The file's size, and what gives `count` bytes from `at`; both must lie in it."""
+        with answered():
+            file = self.client.read(path)
+        return len(file), answered()(file.read_range)
+
+    def create(self, path: str, source: BinaryIO) -> None:
+        source.seek(0)
+        with answered():
+            file = self.client.create(path, self.over)
+            while chunk := source.read(CHUNK):
+                file.write(chunk)
+            file.close()
+
+    def rename(self, old: str, new: str, replace: bool) -> None:
+        with answered():
+            self.client.rename(old, new, replace)
+
+    def delete(self, path: str, recursive: bool) -> None:
+        with answered():
+            self.client.delete(path, recursive)
+
+    def make_folder(self, path: str) -> None:
+        with answered():
+            self.client.mkdirs(path, create_parent=True)
+
+    def touch(self, path: str, milliseconds: int) -> None:
+        with answered():
+            self.client.set_times(path, milliseconds, milliseconds)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """hdfs-native's errors as Refused; most are a RuntimeError that quotes Java's exception."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Refused("FileNotFoundException", str(error)) from None
+    except FileExistsError as error:
+        raise Refused("FileAlreadyExistsException", str(error)) from None
+    except RuntimeError as error:
+        java = re.match(r'(?:Fatal)?RPCError\("([^"]*)", "(.*)"\)', str(error), re.DOTALL)
+        name, message = java.groups() if java else ("", str(error))
+        raise Refused(name, message.split("\\n")[0].replace('\\"', '"')) from None
+
+
+class Web:
+    """WebHDFS: HTTP to the NameNode, which sends on to a DataNode where bytes are meant."""
+
+    def __init__(self, service: Service, settings: dict[str, str]):
+        import requests
+        from urllib3 import Retry
+        if settings.get("hadoop.security.authentication", "simple") != "simple":
+            raise OSError(errno.EACCES, "this HDFS wants Kerberos: pip install hdfs-native")
+        self.addresses = [url.partition("//")[2] for url in service.web]
+        self.urls, self.url = service.web, service.web[0] if len(service.web) == 1 else None
+        self.user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        self.session = requests.Session()
+        self.session.trust_env = False          # no proxy stands before a cluster's own nodes
+        self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+        again = requests.adapters.HTTPAdapter(max_retries=Retry(
+            None, connect=4, read=0, redirect=0, status=0, other=0, backoff_factor=0.5))
+        self.session.mount("http://", again)
+        self.session.mount("https://", again)
+
+    def _call(self, method: str, operation: str, path: str, **parameters: Any):
+        """The NameNode's answer; where it sends on to a DataNode, that is not followed."""
+        try:
+            return self._send(method, self._active(), operation, path, parameters)
+        except (OSError, Refused) as error:
+            if len(self.urls) > 1 and getattr(error, "java", "") in ("", "StandbyException"):
+                self.url = None
+            raise
+
+    def _active(self) -> str:
+        """The NameNode of a name service that is not on standby; the first, where none is."""
+        for url in [] if self.url else self.urls:
+            with suppress(OSError, Refused):
+                self._send("GET", url, "GETFILESTATUS", "/", {})
+                self.url = url
+                break
+        return self.url or self.urls[0]
+
+    def _send(self, method: str, url: str, operation: str, path: str, parameters: dict[str, Any]):
+        return self._checked(self.session.request(
+            method, f"{url}/webhdfs/v1{quote(path)}", timeout=SILENCE, allow_redirects=False,
+            params={"op": operation, "user.name": self.user, **parameters}))
+
+    @staticmethod
+    def _checked(response):
+        if response.status_code < 400:
+            return response
+        try:
+            found = response.json()["RemoteException"]
+            java, message = found["exception"], found["message"]
+        except (ValueError, LookupError, TypeError):
+            java, message = "", f"HTTP {response.status_code} {response.reason}"
+        raise Refused(java, message)
+
+    @staticmethod
+    def _status(name: str, found: dict) -> Status:
+        return Status(name, found["type"] == "DIRECTORY", found["length"],
+                      found["modificationTime"])
+
+    def status(self, path: str) -> Status:
+        return self._status(posixpath.basename(path),
+                            self._call("GET", "GETFILESTATUS", path).json()["FileStatus"])
+
+    def list(self, path: str) -> list[Status]:
+        found = self._call("GET", "LISTSTATUS", path).json()["FileStatuses"]["FileStatus"]
+        return [self._status(f["pathSuffix"], f) for f in found if f["pathSuffix"]]
+
+    def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
+        found = self.status(path)
+        if found.folder:
+            raise Refused("FileNotFoundException", "is a folder")
+
+        def fetch(at: int, count: int) -> bytes:
+            sent = self._call("GET", "OPEN", path, offset=at, length=count)
+            return self._checked(self.session.get(sent.headers["Location"], timeout=SILENCE)).content
+        return found.size, fetch
+
+    def create(self, path: str, source: BinaryIO) -> None:
+        sent = self._call("PUT", "CREATE", path, overwrite="true")
+        some = source.seek(0, 2)
+        source.seek(0)
+        self._checked(self.session.put(sent.headers["Location"], data=source if some else b"",
+                                       timeout=SILENCE))
+
+    def rename(self, old: str, new: str, replace: bool) -> None:
+        # without options it is another call, which answers False, and moves into a folder
+        self._call("PUT", "RENAME", old, destination=new,
+                   renameoptions="OVERWRITE" if replace else "NONE")
+
+    def delete(self, path: str, recursive: bool) -> None:
+        self._call("DELETE", "DELETE", path, recursive=json.dumps(recursive))
+
+    def make_folder(self, path: str) -> None:
+        self._call("PUT", "MKDIRS", path)
+
+    def touch(self, path: str, milliseconds: int) -> None:
+        self._call("PUT", "SETTIMES", path, modificationtime=milliseconds)

@@ -1,0 +1,35 @@
+"""What the Python that runs this is, as one line of JSON. Needs no package, and no new Python.
+
+mrdl.archive sends it to a node as a streaming mapper: it must run where mrdl itself could not."""
+import json
+import platform
+import sys
+import sysconfig
+
+# as kernels/cpu.pyx has them
+LEVELS = (("v2", ("sse4_2", "ssse3", "popcnt", "cx16")), ("v3", ("avx2", "fma", "bmi2")),
+          ("v4", ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")))
+
+
+def cpu_level():
+    """The best of the x86-64 levels; None where the system does not tell."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = set(next(line for line in file if line.startswith("flags")).split())
+    except (OSError, StopIteration):
+        return None
+    level = "v1"
+    for name, needed in LEVELS:
+        if not flags.issuperset(needed):
+            break
+        level = name
+    return level
+
+
+if __name__ == "__main__":
+    for _ in sys.stdin:         # streaming fails a mapper that leaves its input unread
+        pass
+    print(json.dumps({"python": platform.python_version(),
+                      "soabi": sysconfig.get_config_var("SOABI"), "machine": platform.machine(),
+                      "libc": " ".join(platform.libc_ver()), "cpu": cpu_level(),
+                      "executable": sys.executable}, sort_keys=True))

@@ -1,0 +1,17 @@
+"""A job whose mapper says something, and dies. On Hadoop a job is a script of its own."""
+import os
+import signal
+import sys
+
+from mrdl.streaming import Job
+
+
+class Deadly(Job):
+    def mapper(self, _, line):
+        print("these are my last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield "never", line
+
+
+if __name__ == "__main__":
+    Deadly.run()

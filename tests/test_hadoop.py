@@ -1,0 +1,190 @@
+"""The same runs on a real Hadoop: HDFS in, YARN rounds, HDFS out. Run inside a cluster: make test-hadoop."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import deadly_job
+import numpy as np
+import pytest
+from test_faults import MODEL, result
+
+import mrdl
+from mrdl import dataset
+from mrdl.cluster import Cluster, JobFailed
+from mrdl.driver import WorkerFailed
+from mrdl.layers import Dense, Dropout
+from mrdl.storage import Storage
+
+pytestmark = pytest.mark.hadoop
+
+
+@pytest.fixture(scope="module")
+def hadoop():
+    with Cluster("hadoop") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def home():
+    """A folder of HDFS for one test."""
+    store = Storage(f"hdfs:///tmp/test-{os.getpid()}-{time.time_ns()}")
+    yield store
+    store.clear("")
+
+
+def table(path, n=300, seed=0):
+    """A CSV file of n rows that can be learnt, one of them bad."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    x = rng.standard_normal((n, 5)) + np.eye(3, 5)[y] * 1.5
+    lines = ["a,b,c,d,e,label", *(",".join([*(f"{v:.5f}" for v in row), str(label)])
+                                  for row, label in zip(x, y)), "1,2,x,4,5,0"]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def model():
+    made = mrdl.Sequential([Dense(16, "relu"), Dropout(0.2), Dense(3, "softmax")])
+    made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+def fit(data, run, runner, **options):
+    training = mrdl.ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 6,
+                                          "epochs": 1, "runner": runner, **options})
+    return training.fit(model(), data, run=run)
+
+
+def shards(url):
+    store = Storage(url)
+    return [store.read(s.name) for s in dataset.load(url).shards]
+
+
+def test_prepare_train_evaluate_predict_give_the_same_bits_as_on_one_machine(tmp_path, home, hadoop):
+    raw = table(tmp_path / "raw.csv")
+    home.put("in/raw.csv", raw)
+    options = {"label": "label", "shards": 3, "hold_out": 0.2, "max_bad": 0.1}
+    here, there = str(tmp_path / "data"), home.path("data")
+    made = mrdl.prepare(raw, here, runner="inline", **options)
+    far = mrdl.prepare(home.path("in/raw.csv"), there, runner=hadoop, **options)
+    assert shards(there) == shards(here) and far.bad["count"] == made.bad["count"] == 1
+
+    fit(here, str(tmp_path / "inline"), "inline")
+    fit(here, str(tmp_path / "local"), "local")
+    fit(there, home.path("run"), hadoop)
+    assert result(home.path("run")) == result(str(tmp_path / "inline")) == result(
+        str(tmp_path / "local"))
+
+    assert mrdl.evaluate(home.path("run"), there, runner=hadoop) == mrdl.evaluate(
+        str(tmp_path / "inline"), here, runner="inline")
+    assert mrdl.predict(home.path("run"), there, home.path("out"), runner=hadoop) == 300
+    mrdl.predict(str(tmp_path / "inline"), here, str(tmp_path / "out"), runner="inline")
+    out, place = Storage(home.path("out")), Storage(str(tmp_path / "out"))
+    assert out.list() == place.list()
+    assert [out.read(n) for n in out.list()] == [place.read(n) for n in place.list()]
+
+
+def test_a_local_dataset_and_run_work_too(tmp_path, made, hadoop):
+    data = made(60, shards=2, dtype="float32")
+    fit(data.url, str(tmp_path / "far"), hadoop, rounds=1, epochs=None)
+    fit(data.url, str(tmp_path / "near"), "inline", rounds=1, epochs=None)
+    assert result(str(tmp_path / "far")) == result(str(tmp_path / "near"))
+
+
+def test_a_worker_that_fails_tells_its_traceback_shard_and_block(tmp_path, made, hadoop):
+    data = made(60, shards=2, dtype="float32")
+    shard = data.train()[0].path
+    with open(shard, "rb") as file:
+        content = file.read()
+    with open(shard, "wb") as file:
+        file.write(content[:600] + b"AAAA" + content[604:])
+    with pytest.raises(WorkerFailed, match=r"(?s)BlockError.*checksum.*Traceback"):
+        fit(data.url, str(tmp_path / "run"), hadoop)
+
+
+def test_a_task_that_dies_tells_its_exit_input_and_last_words(tmp_path, hadoop):
+    (tmp_path / "input-0").write_text("x\n")
+    with pytest.raises(JobFailed) as failure:
+        hadoop.run(deadly_job.Deadly, [str(tmp_path / "input-0")])
+    text = str(failure.value)
+    assert "subprocess failed with code 137" in text and "attempt_" in text
+    assert "input-0" in text and text.endswith("these are my last words")
+
+
+def test_jobs_carry_the_names_and_settings_they_were_given(tmp_path, made):
+    data = made(40, shards=2, dtype="float32")
+    with Cluster("hadoop", jobconf={"mapreduce.job.queuename": "small",
+                                    "mapreduce.map.memory.mb": "300"}) as cluster:
+        fit(data.url, str(tmp_path / "run"), cluster, rounds=1, epochs=None)
+    listed = subprocess.run(["yarn", "application", "-list", "-appStates", "FINISHED"], text=True,
+                            capture_output=True, check=True).stdout
+    (line,) = [line for line in listed.splitlines() if f"{tmp_path}/run round 1" in line]
+    assert "small" in line and "mrdl " in line
+
+
+def test_a_queue_that_is_not_there_is_told_in_hadoops_words(tmp_path, made):
+    data = made(40, shards=2, dtype="float32")
+    with Cluster("hadoop", jobconf={"mapreduce.job.queuename": "nightly"}) as cluster, \
+            pytest.raises(OSError, match="nightly"):
+        fit(data.url, str(tmp_path / "run"), cluster, rounds=1, epochs=None)
+
+
+def train(tmp_path, data, run, *more):
+    (tmp_path / "model.py").write_text(MODEL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data, run, "-r", "hadoop",
+         "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4", "--rounds", "3", *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def running(tag=None):
+    """The applications of the cluster that are not over."""
+    listed = subprocess.run(["yarn", "application", "-list", "-appStates",
+                             "SUBMITTED,ACCEPTED,RUNNING"], text=True, capture_output=True,
+                            check=True).stdout
+    return [line.split()[0] for line in listed.splitlines() if line.startswith("application_")]
+
+
+def wait_for_round(run, seconds=60):
+    end = time.monotonic() + seconds
+    while not Storage(run).exists("commit-000001.json"):
+        assert time.monotonic() < end, "no round was committed"
+        time.sleep(0.1)
+
+
+def test_ctrl_c_ends_the_application_and_the_same_command_goes_on(tmp_path, made, home):
+    data = made(160, shards=2, dtype="float32")
+    process = train(tmp_path, data.url, home.path("run"))
+    wait_for_round(home.path("run"))
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on with: mrdl resume" in told
+    assert running() == []
+    process = train(tmp_path, data.url, home.path("run"))
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0 and "resumed after round" in told, told
+    near = mrdl.ParameterAveraging(workers=2, batch_size=8, averaging_frequency=4, rounds=3,
+                                   runner="inline")
+    near.fit(model(), data.url, run=str(tmp_path / "near"))
+    assert result(home.path("run")) == result(str(tmp_path / "near"))
+
+
+def test_a_killed_drivers_job_is_ended(tmp_path, made, home):
+    data = made(160, shards=2, dtype="float32")
+    process = train(tmp_path, data.url, home.path("run"))
+    wait_for_round(home.path("run"))
+    time.sleep(1.5)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 20
+    while running():
+        assert time.monotonic() < end, "its job runs on"
+        time.sleep(0.5)
+    process = train(tmp_path, data.url, home.path("run"), "--json")
+    out, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert json.loads(out)["rounds"] == 3
