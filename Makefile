@@ -1,16 +1,24 @@
 # `make demo` trains and scores a model, `make test` tests everything; each installs what it needs.
+# `make test-faults` kills every part of a cluster in turn, and takes half an hour.
 PYTHON ?= python3
 VENV ?= .venv
 MRDL = $(VENV)/bin/mrdl
 RUN ?= demo
 NUMPY ?= numpy
+# how many lines of the fault matrix `make test` runs, and what chooses them
+FAULTS ?= 1:
+# the nodes' Python: that below the virtual environment, which has none of its packages
+NODE_PYTHON = $(shell $(VENV)/bin/python -c 'import sys; print(sys._base_executable)')
+CLUSTER = MRDL_NODE_PATH=$(dir $(NODE_PYTHON)) hadoop-conf/cluster
+# runs $(1) inside a cluster of its own, which is stopped whatever comes of it
+inside = $(CLUSTER) start $(2) && { $(CLUSTER) exec $(1); status=$$?; $(CLUSTER) stop; exit $$status; }
 
 SOURCES = setup.py pyproject.toml $(wildcard kernels/*.pyx kernels/*.h kernels/*.pxi)
 
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade pip
-	$(VENV)/bin/python -m pip install -q -e '.[plot,test]' '$(NUMPY)'
+	$(VENV)/bin/python -m pip install -q -e '.[plot,test,hadoop]' '$(NUMPY)'
 	touch $@
 
 install: $(VENV)/installed
@@ -24,9 +32,20 @@ demo: install
 	    --batch-size 16 --until 'val_loss patience 10, epochs 40'
 	$(MRDL) evaluate $(RUN)/run $(RUN)/test --json
 
-test: install
+test: test-fast test-hadoop
+
+test-fast: install
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m pytest -q
+
+# the archive for the nodes is built first: inside, there is no network
+test-hadoop: install
+	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
+	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 400)
+
+test-faults: install
+	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
+	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 400)
 
 test-oracles: install
 	$(VENV)/bin/python -m pytest -q tests/test_oracles.py tests/test_kernels.py
@@ -34,4 +53,4 @@ test-oracles: install
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo test test-oracles clean
+.PHONY: install demo test test-fast test-hadoop test-faults test-oracles clean

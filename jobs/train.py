@@ -1,5 +1,5 @@
 """One round: a shard's blocks in, one partial per chunk and worker through the shuffle, means out."""
-from mrdl import partial, worker
+from mrdl import partial
 from mrdl.streaming import Job, protocol
 
 
@@ -20,6 +20,7 @@ class TrainRound(Job):
     output_protocol = internal_protocol
 
     def map_pairs(self, pairs, step_num=0):
+        from mrdl import worker  # not for reducers, which need nothing of a model
         lines = (line for _, line in pairs)
         yield from worker.work(lines, self.options.state, self.options.plan)
 

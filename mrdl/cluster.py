@@ -75,6 +75,10 @@ class Cluster:
         if self.hadoop:
             self.hadoop.kill_tagged(self.tag)
 
+    def reducers(self, workers: int, chunks: int) -> int:
+        """How many reducers merge that many chunks: where one costs a second to start, 4 M values each."""
+        return max(1, min(workers, -(-chunks // 32) if self.hadoop else chunks))
+
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Output:

@@ -191,7 +191,7 @@ class Driver:
             try:
                 return self.exchange.round(
                     f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size, dtype,
-                    reducers=min(self.options.workers, len(asked.keys) - 1),
+                    self.exchange.reducers(self.options.workers, size),
                     on_task=partial(self._task, asked.round))
             except (JobFailed, OSError) as error:
                 self.lease.check()
@@ -212,7 +212,7 @@ class Driver:
         size = len(state.vector) if o.save_updater else state.parameters
         asked = plan.Plan(
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, o.workers),
+            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight)
         mappers = [[s.path] for _, s in active]

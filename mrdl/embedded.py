@@ -12,14 +12,12 @@ from dataclasses import replace
 from os.path import getsize, join
 
 from mrdl.forkserver import LOST, ONE_THREAD, ForkServer
-from mrdl.streaming import (
-    InlineMRJobRunner,
-    StepFailedException,
-    save_current_environment,
-    save_cwd,
-    save_sys_path,
-)
+from mrdl.streaming import StepFailedException, stand_ins
 from mrdl.task import NO_END, OPENERS, Split, Task, perform
+
+with stand_ins():
+    from mrjob.inline import InlineMRJobRunner
+    from mrjob.util import save_current_environment, save_cwd, save_sys_path
 
 ATTEMPTS = 4                    # as mapreduce.map.maxattempts
 SMALLEST_SPLIT = 16 << 20

@@ -46,6 +46,8 @@ class Exchange(Protocol):
 
     def begin(self, run: str) -> None: ...
 
+    def reducers(self, workers: int, size: int) -> int: ...
+
     def round(self, name: str, state: str, plan: Plan, mappers: list[list[str]], size: int,
               dtype: str, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
@@ -62,6 +64,10 @@ class PlainExchange:
     def begin(self, run: str) -> None:
         """Called once this driver is the run's only one."""
         self.cluster.own(run)
+
+    def reducers(self, workers: int, size: int) -> int:
+        """How many share the merge of a vector of that size."""
+        return self.cluster.reducers(workers, partial.pieces(size))
 
     def round(self, name, state, plan, mappers, size, dtype, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""

@@ -258,7 +258,7 @@ def _preload() -> None:
     """Imports what tasks need. A module that fails here fails again, and is reported, in a task."""
     Job([])     # makes what all jobs share
     with suppress(Exception):
-        importlib.import_module("mrdl.kernels")
+        importlib.import_module("mrdl.worker")
         for module in pkgutil.iter_modules(importlib.import_module("mrdl.jobs").__path__):
             importlib.import_module("mrdl.jobs." + module.name)
 

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import posixpath
+import re
 import secrets
 import socket
 import time
@@ -19,7 +20,9 @@ from mrdl.storage import CHUNK, Storage
 
 CONNECT = 10.0                  # seconds until a NameNode that does not answer counts as not there
 PATIENCE = 120.0                # seconds to wait for one that is in safe mode, starts or fails over
-PASSING = ("SafeModeException", "RetriableException", "StandbyException")
+AGAIN = 30.0                    # seconds in which other DataNodes are tried for those that do not answer
+PASSING = ("SafeModeException", "RetriableException", "StandbyException",
+           "ConnectException", "SocketException", "EOFException")   # a DataNode's, of the NameNode
 
 
 class Hdfs(Storage):
@@ -41,33 +44,45 @@ class Hdfs(Storage):
     def path(self, name: str) -> str:
         return f"hdfs://{self.host}{self._at(name)}"
 
-    def _ask(self, name: str, call: Callable[[Native | Web], Any]) -> Any:
-        """What the client answers; its errors as OSErrors of this file."""
-        path, end, told = self.path(name), time.monotonic() + PATIENCE, False
+    def _ask(self, name: str, call: Callable[[Native | Web], Any], again: bool = False) -> Any:
+        """What the client answers; its errors as OSErrors of this file. `again`: may be asked twice."""
+        path, began, pause, tries = self.path(name), time.monotonic(), 0.1, 0
         client = _client(self.host, path)
         while True:
+            tries += 1
             try:
                 return call(client)
             except Refused as error:
-                if error.java not in PASSING or time.monotonic() > end:
-                    raise OSError(error.code(), str(error), path) from None
-                if not told:
-                    logging.getLogger(__name__).warning(
-                        "%s: %s; waiting up to %.0f s", path, error, PATIENCE)
-                told = True
-                time.sleep(1)
+                patience = PATIENCE if error.java in PASSING else 0
+                failure = OSError(error.code(), str(error), path)
             except OSError as error:
-                raise OSError(errno.ECONNABORTED, f"the connection to HDFS failed: {error}",
-                              path) from None
+                patience = AGAIN if again else 0
+                said = re.sub(r" with url: \S+|: \[DatanodeInfo.*", "", str(error))
+                failure = OSError(errno.ECONNABORTED, "the connection to HDFS "
+                                  f"({', '.join(client.addresses)}) failed: {said}", path)
+            if time.monotonic() - began >= patience and not (patience and tries < 3):
+                raise failure           # one try may take two minutes, if a machine is off
+            if tries == 1:
+                logging.getLogger(__name__).warning("%s; trying for %.0f s", failure, patience)
+            time.sleep(pause)
+            pause = min(2 * pause, 5)
 
     def open(self, name: str) -> BinaryIO:
         return io.BufferedReader(Reader(self, name), CHUNK)
+
+    def read(self, name: str) -> bytes:
+        while True:
+            try:
+                return super().read(name)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
 
     def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
         folder, base = posixpath.split(self._at(name))
         made, renamed = posixpath.join(folder, f".{base}-{secrets.token_hex(8)}"), False
         try:
-            self._ask(name, lambda client: client.create(made, file))
+            self._ask(name, lambda client: client.create(made, file), again=True)
             renamed = self._renamed(name, made, replace)
         finally:
             if not renamed:
@@ -168,7 +183,7 @@ class Reader(io.RawIOBase):
 
     def __init__(self, store: Hdfs, name: str):
         self.store, self.name, self.at = store, name, 0
-        self.length, self.fetch = store._ask(name, lambda client: client.open(store._at(name)))
+        self.length, self.fetch = store._ask(name, lambda client: client.open(store._at(name)), True)
 
     def readable(self) -> bool:
         return True
@@ -184,7 +199,7 @@ class Reader(io.RawIOBase):
         count = min(count, self.length - self.at)
         if count <= 0:
             return b""
-        data = self.store._ask(self.name, lambda client: self.fetch(self.at, count))
+        data = self.store._ask(self.name, lambda client: self.fetch(self.at, count), True)
         self.at += len(data)
         return data
 

@@ -6,6 +6,7 @@ import json
 import os
 import posixpath
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple
@@ -21,9 +22,11 @@ CODES = {
     "AccessControlException": errno.EACCES, "AuthorizationException": errno.EACCES,
     "SecurityException": errno.EACCES, "DSQuotaExceededException": errno.EDQUOT,
     "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
+    "Stale": errno.ESTALE,
 }
 SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR,
         "could only be written to 0 of": errno.ENOSPC}
+BROKEN = ("DataTransferError", "BlocksNotFound", "ChecksumError", "OperationFailed")    # of hdfs-native
 
 
 class Refused(Exception):
@@ -38,6 +41,10 @@ class Refused(Exception):
         return next(said, CODES.get(self.java, errno.EIO))
 
 
+def replaced() -> Refused:
+    return Refused("Stale", "was replaced or removed while it was read")
+
+
 class Status(NamedTuple):
     name: str
     folder: bool
@@ -48,11 +55,18 @@ class Status(NamedTuple):
 class Native:
     """hdfs-native speaks the NameNode's and the DataNodes' own protocols."""
 
+    process: int | None = None          # that used it last
+
     def __init__(self, service: Service, settings: dict[str, str]):
         from hdfs_native import Client, WriteOptions
+        if Native.process not in (None, os.getpid()):
+            # a forked process has its parent's connections to DataNodes, but not the threads that
+            # serve them: it would wait for an answer for ever; they are dropped after 3 s
+            time.sleep(3.2)
+        Native.process = os.getpid()
         self.addresses = service.rpc
-        if len(service.rpc) == 1:       # its default for one that is gone is two minutes
-            settings = {"dfs.client.failover.max.attempts": "3", **settings}
+        if len(service.rpc) == 1:       # 45 s for one that is gone; its default is three minutes
+            settings = {"dfs.client.failover.max.attempts": "6", **settings}
         with answered():
             # the settings again, as it leaves ${...} as they stand in the files
             self.client = Client(f"hdfs://{service.host}", settings)
@@ -74,9 +88,22 @@ class Native:
 
     def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
         """The file's size, and what gives `count` bytes from `at`; both must lie in it."""
+        found = self.status(path)
         with answered():
             file = self.client.read(path)
-        return len(file), answered()(file.read_range)
+
+        def fetch(at: int, count: int) -> bytes:
+            nonlocal file
+            try:
+                with answered():
+                    return file.read_range(at, count)
+            except OSError:             # its blocks may have moved, or have gone with it
+                with answered():
+                    file = self.client.read(path)
+                if self.status(path) != found:
+                    raise replaced() from None
+                raise
+        return len(file), fetch
 
     def create(self, path: str, source: BinaryIO) -> None:
         source.seek(0)
@@ -113,6 +140,8 @@ def answered() -> Iterator[None]:
     except FileExistsError as error:
         raise Refused("FileAlreadyExistsException", str(error)) from None
     except RuntimeError as error:
+        if str(error).startswith(BROKEN):
+            raise OSError(str(error)) from None
         java = re.match(r'(?:Fatal)?RPCError\("([^"]*)", "(.*)"\)', str(error), re.DOTALL)
         name, message = java.groups() if java else ("", str(error))
         raise Refused(name, message.split("\\n")[0].replace('\\"', '"')) from None
@@ -132,10 +161,9 @@ class Web:
         self.session = requests.Session()
         self.session.trust_env = False          # no proxy stands before a cluster's own nodes
         self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        again = requests.adapters.HTTPAdapter(max_retries=Retry(
-            None, connect=4, read=0, redirect=0, status=0, other=0, backoff_factor=0.5))
-        self.session.mount("http://", again)
-        self.session.mount("https://", again)
+        for url in service.web:                 # a NameNode that is gone is called for 30 s
+            self.session.mount(url, requests.adapters.HTTPAdapter(max_retries=Retry(
+                None, connect=6, read=0, redirect=0, status=0, other=0, backoff_factor=0.5)))
 
     def _call(self, method: str, operation: str, path: str, **parameters: Any):
         """The NameNode's answer; where it sends on to a DataNode, that is not followed."""
@@ -185,21 +213,34 @@ class Web:
         return [self._status(f["pathSuffix"], f) for f in found if f["pathSuffix"]]
 
     def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
-        found = self.status(path)
-        if found.folder:
+        found = self._call("GET", "GETFILESTATUS", path).json()["FileStatus"]
+        if found["type"] == "DIRECTORY":
             raise Refused("FileNotFoundException", "is a folder")
+        # not by its name, which may come to mean another file between two calls
+        file = f"/.reserved/.inodes/{found['fileId']}"
 
         def fetch(at: int, count: int) -> bytes:
-            sent = self._call("GET", "OPEN", path, offset=at, length=count)
-            return self._checked(self.session.get(sent.headers["Location"], timeout=SILENCE)).content
-        return found.size, fetch
+            try:
+                data = self._through("GET", "OPEN", file, None, offset=at, length=count).content
+            except Refused as error:
+                raise (replaced() if error.code() == errno.ENOENT else error) from None
+            if len(data) != count:
+                raise OSError(f"{len(data)} bytes came of {count}")
+            return data
+        return found["length"], fetch
 
     def create(self, path: str, source: BinaryIO) -> None:
-        sent = self._call("PUT", "CREATE", path, overwrite="true")
-        some = source.seek(0, 2)
-        source.seek(0)
-        self._checked(self.session.put(sent.headers["Location"], data=source if some else b"",
-                                       timeout=SILENCE))
+        self._through("PUT", "CREATE", path, source, overwrite="true")
+
+    def _through(self, method: str, operation: str, path: str, source: BinaryIO | None,
+                 **parameters: Any):
+        """What the DataNode answers that the NameNode names."""
+        sent = self._call(method, operation, path, **parameters)
+        some = source and source.seek(0, 2)
+        if some:
+            source.seek(0)
+        return self._checked(self.session.request(
+            method, sent.headers["Location"], data=source if some else b"", timeout=SILENCE))
 
     def rename(self, old: str, new: str, replace: bool) -> None:
         # without options it is another call, which answers False, and moves into a folder

@@ -75,17 +75,21 @@ def _decoded(text: memoryview) -> np.ndarray:
     return data
 
 
+def pieces(size: int) -> int:
+    """How many chunks a vector has."""
+    return -(-size // CHUNK)
+
+
 def chunk_keys(size: int, reducers: int) -> list[str]:
     """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
-    pieces = -(-size // CHUNK)
-    names = [f"{i:06d}" for i in range(pieces)]
-    return [*spread(names, min(reducers, pieces), sort_values=True), RECORD]
+    names = [f"{i:06d}" for i in range(pieces(size))]
+    return [*spread(names, min(reducers, len(names)), sort_values=True), RECORD]
 
 
 def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
     """What part of a vector each of its `chunk_keys` stands for: alike to a value."""
-    pieces = len(keys) - 1
-    cuts = [size * i // pieces for i in range(pieces + 1)]
+    count = len(keys) - 1
+    cuts = [size * i // count for i in range(count + 1)]
     return list(itertools.pairwise(cuts))
 
 

@@ -1,6 +1,7 @@
 """What every storage promises: whole files, one winner, and errors that name the path.
 
 A class of tests takes it as its base and gives the fixture `storage`, a folder that is not there yet."""
+import errno
 import gzip
 import io
 import json
@@ -131,6 +132,19 @@ class StorageContract:
                 seen += 1
             writer.result()
         assert seen > 5 and self.everything(storage) == ["state"]
+
+    def test_a_reader_that_is_overtaken_sees_no_mixture(self, storage):
+        storage.write("state", b"a" * 3_000_000)
+        with storage.open("state") as file:
+            data = file.read(5)
+            storage.write("state", b"b" * 3_000_000)
+            try:
+                data += file.read()
+            except OSError as error:
+                assert error.errno == errno.ESTALE and error.filename == storage.path("state")
+            else:
+                assert data == b"a" * 3_000_000
+        assert storage.read("state") == b"b" * 3_000_000
 
     def test_a_kill_during_writes_never_shows_half_a_file(self, storage):
         sizes = (10, 3_000_000)

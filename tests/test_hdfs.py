@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 
 import pytest
 from storage_contract import StorageContract
@@ -38,15 +39,13 @@ def hdfs():
 class TestHdfs(StorageContract):
     @pytest.fixture
     def storage(self, hdfs, client, monkeypatch):
-        hdfs_module._connected.cache_clear()
         self.first = ""
         if client == "Web":
             monkeypatch.setitem(sys.modules, "hdfs_native", None)
+            monkeypatch.setattr(hdfs_module, "_connected", cache(hdfs_module._connected.__wrapped__))
             self.first = "import sys; sys.modules['hdfs_native'] = None"
         assert type(hdfs_module._client("", hdfs)).__name__ == client
-        yield Storage(hdfs)
-        monkeypatch.undo()
-        hdfs_module._connected.cache_clear()
+        return Storage(hdfs)
 
     @pytest.fixture
     def as_another(self, storage, monkeypatch):
@@ -109,7 +108,8 @@ class TestHdfs(StorageContract):
         run("hdfs", "dfs", "-mkdir", "-p", storage.root)
         run("hdfs", "dfs", "-chmod", "777", storage.root)
         as_another()
-        storage.write("file", b"")
+        storage.write("file", b"x")
+        assert storage.read("file") == b"x"
         assert not storage.exists("file/below") and storage.list("file/*") == []
         assert not Storage(storage.path("file/below")).is_folder()
         with pytest.raises(NotADirectoryError, match="file/below"):

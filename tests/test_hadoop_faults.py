@@ -1,0 +1,248 @@
+"""Machines and daemons die while a run goes on; the same bits come out. Inside a cluster: make test-faults.
+
+Each line of the matrix: the run, a fault while its second round works, proof that the fault hit, and the
+result of an undisturbed run on this machine. MRDL_FAULTS=4:HASH runs four lines, chosen by the hash."""
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from test_faults import result
+
+import mrdl
+from mrdl.run import Run
+from mrdl.storage import Storage
+
+pytestmark = pytest.mark.hadoop
+
+CLUSTER = str(Path(__file__).parent.parent / "hadoop-conf" / "cluster")
+ROUNDS, ROWS, FREQUENCY = 4, 160_000, 600
+MODEL = """
+import mrdl
+from mrdl.layers import Dense, Dropout
+model = mrdl.Sequential([Dense(512, "relu"), Dropout(0.2), Dense(256, "relu"), Dense(3, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Rows enough that a worker of a round works for a second or two; on this machine and on HDFS."""
+    folder = tmp_path_factory.mktemp("faults")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, ROWS)
+    x = (rng.standard_normal((ROWS, 5)) + np.eye(3, 5)[y]).astype("f4")
+    np.savez(folder / "raw.npz", x=x, y=y.astype("i4"))
+    mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=2, runner="inline")
+    far = Storage(f"hdfs:///tmp/faults-{os.getpid()}")
+    near = Storage(str(folder / "data"))
+    for name in near.list():
+        far.put(f"data/{name}", near.path(name))
+    (folder / "model.py").write_text(MODEL)
+    yield folder, far
+    far.clear("")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data):
+    folder, _ = data
+    process = train(folder / "model.py", str(folder / "data"), str(folder / "calm"), "inline")
+    _, told = process.communicate(timeout=600)
+    assert process.returncode == 0, told
+    return result(str(folder / "calm"))
+
+
+def train(model, data, run, runner="hadoop", *more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "mrdl", "train", str(model), data, run, "-r", runner, "--workers", "2",
+         "--batch-size", "64", "--averaging-frequency", str(FREQUENCY), "--rounds", str(ROUNDS), *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def cluster(*command):
+    return subprocess.run([CLUSTER, *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def processes(*words):
+    """The ids of this cluster's processes whose command lines hold all the words."""
+    home, found = os.environ["MRDL_HADOOP"], []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if all(word in line for word in words) and home in str((folder / "cwd").readlink()):
+                found.append(int(folder.name))
+    return found
+
+
+def wait_for(condition, what, seconds=90):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+def kill(*words):
+    """SIGKILLs the first process with these words, once there is one."""
+    def hit():
+        for pid in processes(*words):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        return None
+    return wait_for(hit, f"a process of {words}")
+
+
+def asked(path):
+    """The ResourceManager's answer."""
+    with urlopen("http://127.0.0.1:8088/ws/v1/cluster/" + path) as reply:
+        return json.load(reply)
+
+
+def jobs(run):
+    """The run's applications."""
+    return [app for app in asked("apps")["apps"]["app"] if f"{run} round" in app["name"]]
+
+
+def lived_through(run, moment):
+    """Did a job of the run begin before the moment, and end well after it?"""
+    return any(job["startedTime"] < moment * 1000 < job["finishedTime"]
+               and job["finalStatus"] == "SUCCEEDED" for job in jobs(run))
+
+
+# -- what is hit while the second round works; each gives what proves it, asked when the run is over
+
+def mapper(run):
+    kill("--mapper", "train.py")
+    return lambda told: re.search(r"attempt_\w+_m_\d+_0 .*failed", told)
+
+
+def reducer(run):
+    kill("--reducer", "train.py")
+    return lambda told: re.search(r"attempt_\w+_r_\d+_0 failed", told)
+
+
+def master(run):
+    wait_for(lambda: processes("--mapper", "train.py"), "a mapper")
+    kill("MRAppMaster")
+    return lambda told: 2 in [len(asked(f"apps/{job['id']}/appattempts")["appAttempts"]["appAttempt"])
+                              for job in jobs(run)]
+
+
+def machine(run):
+    moment = lose("node1")
+    def proof(told):
+        lost = asked("nodes?states=LOST")["nodes"]["node"]
+        cluster("start", "node1")
+        return lost and lived_through(run, moment)
+    return proof
+
+
+def lose(name):
+    """Kills it while mappers work; gives the moment."""
+    wait_for(lambda: processes("--mapper", "train.py"), "a mapper")
+    cluster("kill", name)
+    return time.time()
+
+
+def datanode(run):
+    moment = lose("datanode2")
+    return lambda told: cluster("start", "datanode2") and lived_through(run, moment)
+
+
+def restarted(name):
+    def fault(run):
+        moment = lose(name)
+        time.sleep(1)
+        cluster("start", name)
+        return lambda told: lived_through(run, moment)
+    fault.__name__ = name
+    return fault
+
+
+def once(fault):
+    """A run that is hit once, and ends by itself."""
+    def line(folder, far, run):
+        process = train(folder / "model.py", far.path("data"), run)
+        try:
+            wait_for(lambda: Storage(run).exists("commit-000001.json"), "the first round")
+            proof = fault(run)
+            _, told = process.communicate(timeout=300)
+        finally:
+            process.kill()
+        assert process.returncode == 0, told
+        assert proof(told), told
+    line.__name__ = fault.__name__
+    return line
+
+
+def driver(folder, far, run):
+    """Ten SIGKILLs at random moments; the same command goes on each time."""
+    rng, kills = random.Random(11), 0
+    while True:
+        process = train(folder / "model.py", far.path("data"), run)
+        if kills == 10:
+            _, told = process.communicate(timeout=300)
+            assert process.returncode == 0, told
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(2, 12))
+        if process.poll() is not None:          # it ended before: begin anew, so that ten do hit
+            assert process.returncode == 0, process.communicate()
+            Storage(run).clear("")
+            continue
+        process.kill()
+        process.communicate()
+        kills += 1
+
+
+def full(folder, far, run):
+    """HDFS has no room left: the driver stops and says so; with room again, the same command goes on."""
+    process = train(folder / "model.py", far.path("data"), run)
+    wait_for(lambda: Storage(run).exists("commit-000001.json"), "the first round")
+    with open(folder / "filler", "wb") as file:
+        file.truncate(4 << 20)
+    with pytest.raises(OSError):
+        for number in range(10_000):
+            far.put(f"filler/{number}", str(folder / "filler"))
+    _, told = process.communicate(timeout=300)
+    assert process.returncode != 0, told
+    assert re.search(r"space|could only be written to 0", told), told
+    far.clear("filler")
+    process = train(folder / "model.py", far.path("data"), run)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+
+
+LINES = [*map(once, [mapper, reducer, master, machine, datanode, restarted("resourcemanager"),
+                     restarted("namenode")]), driver, full]
+
+
+def chosen(lines):
+    """All, or as many as MRDL_FAULTS says, in an order that its hash decides."""
+    count, _, seed = os.environ.get("MRDL_FAULTS", "").partition(":")
+    if not count:
+        return lines
+    return sorted(lines, key=lambda f: hashlib.sha256((seed + f.__name__).encode()).digest())[:int(count)]
+
+
+@pytest.mark.parametrize("line", chosen(LINES), ids=lambda line: line.__name__)
+def test_the_same_bits_come_out(line, data, undisturbed):
+    folder, far = data
+    run = far.path(f"run-{line.__name__}")
+    began = time.monotonic()
+    line(folder, far, run)
+    assert result(run) == undisturbed
+    rounds = [entry["seconds"]["round"] for entry in Run(run).history()]
+    print(f"\n{line.__name__}: {time.monotonic() - began:.1f} s in all; the rounds "
+          + ", ".join(f"{seconds:.1f}" for seconds in rounds) + " s")
