@@ -35,7 +35,8 @@ def main():
 
 
 def measure(home, rounds):
-    jar = sorted(glob.glob(os.environ["HADOOP_HOME"] + "/**/hadoop-streaming-*.jar", recursive=True), key=len)[0]
+    jar = min(glob.glob(os.environ["HADOOP_HOME"] + "/**/hadoop-streaming-*.jar", recursive=True),
+              key=len)
     walls, bare = [], []
 
     def streaming():

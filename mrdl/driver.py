@@ -179,6 +179,9 @@ class Driver:
             if np.isfinite(new.vector).all() and np.isfinite(record["loss"]):
                 record |= {"seconds": times | {"round": spent}, "rollbacks": retry,
                            "elapsed": self.history[-1]["elapsed"] + spent}
+                if merged.job:
+                    record["job"] = merged.job | {"worker_memory": max(
+                        r["memory"] for r in merged.records if "shard" in r)}
                 return new, record, score
             self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2,
                                    "left": self.options.retries - retry})

@@ -29,6 +29,7 @@ class Merged:
     n: int
     records: list[dict] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)     # of the job's phases, where it tells
+    job: dict[str, int] = field(default_factory=dict)           # its counters, where it has some
 
 
 @contextmanager
@@ -76,6 +77,7 @@ class PlainExchange:
                 reducers=reducers, name=name, on_task=on_task) as output:
             merged = self._gather(output, plan, size, np.dtype(dtype))
             merged.seconds = output.report.get("seconds", {})
+            merged.job = output.report.get("job", {})
             return merged
 
     def score(self, name, state, plan, mappers) -> list[dict]:

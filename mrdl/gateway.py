@@ -208,8 +208,8 @@ class _Jobs:
 
     def report(self, job: str) -> dict[str, Any]:
         running, client = self.running.pop(job), self._client()
-        counters = {str(group.getDisplayName()): {str(c.getName()): int(c.getValue()) for c in group}
-                    for group in running.getCounters() or ()}
+        counters = {str(c.getName()): int(c.getValue())
+                    for group in running.getCounters() or () for c in group}
         times = {kind: [(r.getStartTime() / 1000, r.getFinishTime() / 1000) for r in reports]
                  for kind, reports in (("map", client.getMapTaskReports(running.getID())),
                                        ("reduce", client.getReduceTaskReports(running.getID())))}

@@ -28,6 +28,9 @@ with stand_ins():
 POLL = 0.1                      # seconds between two questions for a job's state
 # what a job's seconds go into: until its master runs, until the first container does, ...
 PHASES = ("submit", "master", "map", "reduce", "end")
+COUNTED = {"maps": "TOTAL_LAUNCHED_MAPS", "data_local": "DATA_LOCAL_MAPS",
+           "map_memory": "MAP_PHYSICAL_MEMORY_BYTES_MAX",      # of the task's JVM and all below it
+           "reduce_memory": "REDUCE_PHYSICAL_MEMORY_BYTES_MAX"}
 SETTINGS = {
     # one reader of a file is one mapper's shard; reducers wait for the last mapper, so they start when
     # most mappers are done: on a busy cluster they would hold containers that mappers need
@@ -105,8 +108,8 @@ class Hadoop:
 
     def run(self, settings: dict[str, str], streaming: list[str], maps: int = 1, reducers: int = 0,
             on_task: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
-        """One job from its submission to its end; gives its counters, the seconds of each phase, and what
-        file each of its maps read. Raises JobFailed."""
+        """One job from its submission to its end; gives some counters, the seconds of each phase, and the
+        file that each map read. Raises JobFailed."""
         began = time.time()
         job, inputs = self.gateway.submit(settings, streaming)
         watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task)
@@ -118,7 +121,8 @@ class Hadoop:
             raise
         report = self.gateway.report(job)
         marks = [began, report["started"], *_marks(report["times"]), time.time()]
-        return {"counters": report["counters"], "inputs": inputs, "seconds": {
+        job = {name: report["counters"].get(counter, 0) for name, counter in COUNTED.items()}
+        return {"job": job, "inputs": inputs, "seconds": {
             phase: round(max(0.0, after - before), 3)
             for phase, (before, after) in zip(PHASES, itertools.pairwise(marks))}}
 

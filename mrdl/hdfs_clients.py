@@ -161,8 +161,8 @@ class Web:
         self.session = requests.Session()
         self.session.trust_env = False          # no proxy stands before a cluster's own nodes
         self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        for url in service.web:                 # a NameNode that is gone is called for 30 s
-            self.session.mount(url, requests.adapters.HTTPAdapter(max_retries=Retry(
+        if self.url:                            # an only NameNode that is gone is called for 30 s
+            self.session.mount(self.url, requests.adapters.HTTPAdapter(max_retries=Retry(
                 None, connect=6, read=0, redirect=0, status=0, other=0, backoff_factor=0.5)))
 
     def _call(self, method: str, operation: str, path: str, **parameters: Any):

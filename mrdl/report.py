@@ -4,7 +4,7 @@ from typing import Any
 
 # what a round's record holds beside its loss and metrics
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
-         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds"}
+         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job"}
 
 
 def measured(record: dict[str, Any]) -> dict[str, float]:

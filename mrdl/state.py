@@ -1,13 +1,18 @@
 """Everything round r + 1 needs from round r, as one safetensors file; no pickle anywhere."""
+import io
 import json
+import os
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from mrdl import __version__, kernels
+
+DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
 
 
 class StateError(ValueError):
@@ -47,16 +52,27 @@ class State:
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
         """The state in the bytes of a file; StateError where there is none."""
-        with _refused(source):
-            (length,) = np.frombuffer(data, "<u8", 1)
-            facts = json.loads(data[8:8 + int(length)])["__metadata__"]["mrdl"]
-            return cls._checked(json.loads(facts), load(data)["vector"])
+        return cls._read(io.BytesIO(data), len(data), source)
 
     @classmethod
     def load(cls, path: str) -> "State":
-        """The state in a local file, which is mapped and copied once; StateError where there is none."""
-        with _refused(path), safe_open(path, "numpy") as file:
-            return cls._checked(json.loads(file.metadata()["mrdl"]), file.get_tensor("vector"))
+        """The state in a local file; StateError where there is none."""
+        with open(path, "rb") as file:
+            return cls._read(file, os.fstat(file.fileno()).st_size, path)
+
+    @classmethod
+    def _read(cls, file: BinaryIO, size: int, source: str) -> "State":
+        """Reads into the one vector. safetensors would map the file, whose pages count as a task's memory
+        beside those of the copy; its format is a length, a JSON header and the values."""
+        with _refused(source):
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+            kind, (start, stop) = header["vector"]["dtype"], header["vector"]["data_offsets"]
+            if (start, stop) != (0, size - 8 - length):
+                raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
+            vector = np.empty(stop // DTYPES[kind]().itemsize, DTYPES[kind])
+            file.readinto(vector.view(np.uint8))
+            return cls._checked(json.loads(header["__metadata__"]["mrdl"]), vector)
 
     @classmethod
     def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
@@ -68,8 +84,8 @@ class State:
 
 @contextmanager
 def _refused(source: str):
-    """Whatever is wrong with a file is one StateError; safetensors checks sizes before it takes memory."""
+    """Whatever is wrong with a file is one StateError; sizes are checked before memory is taken."""
     try:
         yield
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (struct.error, RecursionError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StateError(f"{source} is no state of a run: {error}") from None

@@ -1,6 +1,7 @@
 """What a mapper of a round does: blocks in; out come its partials and records, from them alone."""
 import os
 import queue
+import resource
 import threading
 import time
 import traceback
@@ -172,7 +173,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, readi
     read = sum(waits)
     yield RECORD, Partial(worker, n, {
         "shard": shard, "n": n, "present": present, "updates": learner.updates,
-        "sums": learner.sums, "profile": profile(), "seconds": {
+        "sums": learner.sums, "profile": profile(), "memory": _peak(), "seconds": {
             "start": started - began, "read": read, "compute": trained - started - read,
             "emit": time.perf_counter() - trained}})
 
@@ -186,6 +187,11 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
     return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": scorer.sums,
                                   "profile": profile(),
                                   "seconds": {"score": time.perf_counter() - began}})
+
+
+def _peak() -> int:
+    """Bytes of memory that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def shard_number(shard: str) -> int:

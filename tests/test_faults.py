@@ -39,7 +39,7 @@ def result(run):
     """All that a run made but for the times: hashes of the states, scores, the model."""
     run, lines = Run(run), []
     for line in run.history():
-        lines.append({k: v for k, v in line.items() if k not in ("elapsed", "seconds")})
+        lines.append({k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")})
     commits = [json.loads(run.store.read(f"commit-{r:06d}.json"))["sha256"] for r in run.rounds()]
     return lines, commits, run.store.read("model.safetensors")
 

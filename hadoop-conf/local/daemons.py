@@ -20,10 +20,12 @@ PATIENCE = 180      # seconds until a start is given up
 def start(fresh: bool, disk: int | None) -> None:
     """Those that do not run, and waits for all. `fresh`: nothing of the cluster ran before."""
     if fresh:       # jobs end with their cluster, and so do labels; files on HDFS stay
-        parts = [DATA / node / part for node in NODES for part in ("yarn", "containers", "recovery")]
-        for folder in (LOGS, DATA / "tmp", DATA / "resourcemanager", DATA / "labels", DATA / "attributes",
-                       *parts):
-            shutil.rmtree(folder, ignore_errors=True)
+        for name in ("tmp", "resourcemanager", "labels", "attributes"):
+            shutil.rmtree(DATA / name, ignore_errors=True)
+        for node in NODES:
+            for name in ("yarn", "containers", "recovery"):
+                shutil.rmtree(DATA / node / name, ignore_errors=True)
+        shutil.rmtree(LOGS, ignore_errors=True)
         LOGS.mkdir()
         (DATA / "tmp").mkdir()
     formatted = (RUN if disk else DATA) / "formatted"
@@ -46,11 +48,12 @@ def format_disks(disk: int | None) -> None:
         for folder in (DATA / "namenode", *(DATA / node / "hdfs" for node in NODES)):
             shutil.rmtree(folder, ignore_errors=True)
     done = subprocess.run(
-        [*enter("network"), HOME / "bin" / "hdfs", "namenode", "-format", "-nonInteractive", "-force"],
+        [*enter("network"), HOME / "bin" / "hdfs", "namenode", "-format", "-force"],
         env={**os.environ, **environment(os.environ.get("PATH", os.defpath))}, cwd="/",
-        stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Failed(f"HDFS could not be formatted: {(done.stderr.strip().splitlines() or [''])[-1]}", 1)
+        told = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise Failed(f"HDFS could not be formatted: {told[-1]}", 1)
 
 
 def launch(name: str) -> None:
@@ -68,7 +71,8 @@ def launch(name: str) -> None:
         process = subprocess.Popen(
             [*enter(node or "network"), java_home() / "bin" / "java", f"-Dmrdl.daemon={name}",
              f"@{ETC}/jvm", f"-Xmx{heap}m", "-Xms16m", "-cp", CLASS_PATH, APACHE + kind],
-            start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd="/")
+            start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+            cwd="/")
     record(name, process.pid)
 
 
@@ -89,7 +93,7 @@ def wait(names: list[str], folders: bool = False) -> None:
         finally:
             asking.kill()
     if asking.returncode:
-        raise Failed(f"the daemons could not be asked whether they are ready: {asking.returncode}", 1)
+        raise Failed(f"asking whether all is ready ended with status {asking.returncode}", 1)
 
 
 def last_words(name: str) -> str:
@@ -114,12 +118,13 @@ def not_ready(names: tuple[str, ...]) -> list[str]:
     hdfs = bean("NameNodeInfo")
     alive = {node["xferaddr"] for node in json.loads(hdfs.get("LiveNodes") or "{}").values()
              if node["lastContact"] < 3}
-    yarn = ask("/ws/v1/cluster/nodes", port=8088).get("nodes", None)
-    hosts = {node["nodeHostName"] for node in (yarn or {}).get("node", []) if node["state"] == "RUNNING"}
+    yarn = ask("/ws/v1/cluster/nodes", port=8088)
+    hosts = {node["nodeHostName"] for node in (yarn.get("nodes") or {}).get("node", [])
+             if node["state"] == "RUNNING"}
     serves = {
         "namenode": lambda _: hdfs.get("Safemode") == "",
         "datanode": lambda n: f"127.0.0.1:9{n}66" in alive and opened(9864, f"127.0.0.1{n}"),
-        "resourcemanager": lambda _: "nodes" in ask("/ws/v1/cluster/nodes", port=8088),
+        "resourcemanager": lambda _: "nodes" in yarn,
         "nodemanager": lambda n: f"127.0.0.1{n}" in hosts and opened(8042, f"127.0.0.1{n}"),
         "historyserver": lambda _: opened(10020),
     }

@@ -1,4 +1,4 @@
-"""Hadoop's jars from Maven, the archive of their classes, and a folder that passes for a stock Hadoop."""
+"""Hadoop's jars from Maven, an archive of their classes, a folder like that of a stock Hadoop."""
 import contextlib
 import fcntl
 import hashlib
@@ -11,16 +11,17 @@ import zipfile
 from pathlib import Path
 
 from local.namespaces import need
-from local.places import APACHE, COMMAND, CONF, DATA, ETC, HOME, LIB, LOGS, RUN, Failed
+from local.places import APACHE, COMMAND, CONF, DATA, ETC, HOME, LIB, LOGS, Failed
 
 ARCHIVE, ALL = LIB / "hadoop.jsa", LIB / "classpath-of-all.jar"
-LISTS = os.environ.get("MRDL_CLASS_LISTS")      # set while `install` finds out which classes are loaded
+LISTS = os.environ.get("MRDL_CLASS_LISTS")      # set while install finds out what is loaded
 # Folders come last: before the jars they would make the archive useless, without a word.
 CLASS_PATH = f"{ALL}:{ETC}/hadoop:{ETC}/classes"
 
 # What Hadoop opens by reflection since Java 17; the stock scripts pass the same list.
-OPENS = ["java.io", "java.lang", "java.lang.reflect", "java.math", "java.net", "java.text", "java.util",
-         "java.util.concurrent", "java.util.zip", "sun.security.util", "sun.security.x509", "sun.nio.ch"]
+OPENS = ["java.io", "java.lang", "java.lang.reflect", "java.math", "java.net", "java.text",
+         "java.util", "java.util.concurrent", "java.util.zip", "sun.security.util",
+         "sun.security.x509", "sun.nio.ch"]
 # For small heaps and short lives: the serial collector and the first compiler start fastest.
 JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xss512k",
        "-Djava.net.preferIPv4Stack=true", f"-Djava.io.tmpdir={DATA}/tmp",
@@ -30,14 +31,16 @@ JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xss5
 
 def java_home() -> Path:
     named = os.environ.get("JAVA_HOME")
-    java = Path(named, "bin", "java") if named else Path(need("java", "Java 17 (openjdk-17-jre-headless)"))
-    if not java.exists():
+    if not named:
+        java = Path(need("java", "Java 17 (openjdk-17-jre-headless)"))
+    elif not (java := Path(named, "bin", "java")).exists():
         raise Failed(f"JAVA_HOME={named} has no bin/java: unset it, or install Java 17 there")
     home = java.resolve().parent.parent
     with contextlib.suppress(OSError):
         found = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', (home / "release").read_text())
         if found and not 11 <= int(found[1]) <= 21:
-            raise Failed(f"{home} is Java {found[1]}: install Java 17 (11 to 21 will do) and set JAVA_HOME")
+            raise Failed(f"{home} is Java {found[1]}, Hadoop 3.4 needs 11 to 21: install Java 17 "
+                         "and set JAVA_HOME")
     return home
 
 
@@ -76,15 +79,25 @@ def install() -> None:
 def fetch() -> None:
     maven = need("mvn", "Maven (maven)")
     print("fetching Hadoop's jars by Maven", file=sys.stderr, flush=True)
-    for old in (*LIB.glob("*.jar"), ARCHIVE, LIB / "installed"):
-        old.unlink(missing_ok=True)
+    new = LIB / "new"
+    shutil.rmtree(new, ignore_errors=True)
     done = subprocess.run(
-        [maven, "-q", "-f", CONF / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={LIB}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        [maven, "-q", "-f", CONF / "pom.xml", "dependency:copy-dependencies",
+         f"-DoutputDirectory={new}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False)
     if done.returncode:
         told = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["it said nothing"]
         raise Failed(f"mvn ended with status {done.returncode}: {told[0]}", 1)
-    write_path_jar(sorted(path.name for path in LIB.glob("*.jar")))
+    names = sorted(path.name for path in new.glob("*.jar"))
+    for name in names:              # another cluster may be running from the old ones
+        (new / name).replace(LIB / name)
+    new.rmdir()
+    for old in LIB.glob("*.jar"):
+        if old.name not in names:
+            old.unlink()
+    ARCHIVE.unlink(missing_ok=True)
+    write_path_jar(names)
     (LIB / "installed").write_text(stamp())
 
 
@@ -99,38 +112,42 @@ def write_path_jar(names: list[str]) -> None:
 
 
 def make_archive() -> None:
-    """Writes down which classes a cluster and a job load, in a run of their own, and dumps them, parsed and
-    checked, into a file that every later JVM maps. A failure costs speed only, so it is said and no more."""
-    print("preparing an archive of the classes, once; it takes a minute", file=sys.stderr, flush=True)
+    """Writes down which classes a cluster and a job load, in a run of their own, and dumps them,
+    parsed and checked, into a file that every later JVM maps.
+
+    A failure costs speed only, so it is said and no more."""
+    print("preparing an archive of the classes, once; it takes a minute", file=sys.stderr,
+          flush=True)
     home, log = LIB / "training", LIB / "training.log"
     env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB),
            "MRDL_CLASS_LISTS": str(home / "lists")}
     shutil.rmtree(home, ignore_errors=True)
     (home / "lists").mkdir(parents=True)
-    job = ("hadoop fs -put $HADOOP_CONF_DIR/*-site.xml /tmp && hadoop fs -ls /tmp && mapred streaming "
-           "-D mapreduce.job.reduces=1 -input /tmp/core-site.xml,/tmp/hdfs-site.xml -output /tmp/out "
-           "-mapper cat -reducer cat && hadoop fs -cat /tmp/out/part-00000 && hadoop fs -rm -r /tmp/out")
+    job = ("hadoop fs -put $HADOOP_CONF_DIR/*-site.xml /tmp && hadoop fs -ls /tmp && "
+           "mapred streaming -D mapreduce.job.reduces=1 "
+           "-input /tmp/core-site.xml,/tmp/yarn-site.xml -output /tmp/out -mapper cat -reducer cat && hadoop fs -cat /tmp/out/part-00000 && "
+           "hadoop fs -rm -r /tmp/out")
     java = java_home() / "bin" / "java"
     with open(log, "w") as out:
         def run(*command):
             return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=out).returncode == 0
+                                  stderr=out, check=False).returncode == 0
 
         done = run(COMMAND, "start") and run(COMMAND, "exec", "sh", "-c", job)
         done = run(COMMAND, "stop") and done
         if done:
             merge_lists(home / "lists", LIB / "classes.lst")
-            done = (run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={ARCHIVE}",
-                        f"-XX:SharedClassListFile={LIB}/classes.lst", "-cp", ALL)
-                    # auto passes over an archive that does not fit, and is then slower than none; on refuses
-                    and run(java, *JVM, *archive(), "-Xshare:on", "-cp", CLASS_PATH,
-                            APACHE + "util.VersionInfo"))
+            done = run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={ARCHIVE}",
+                       f"-XX:SharedClassListFile={LIB}/classes.lst", "-cp", ALL)
+            # auto passes over an archive that does not fit, and is slower then; on refuses
+            done = done and run(java, *JVM, *archive(), "-Xshare:on", "-cp", CLASS_PATH,
+                                APACHE + "util.VersionInfo")
     if done:
         shutil.rmtree(home)
     else:
         ARCHIVE.write_bytes(b"")
-        print(f"cluster: no archive of the classes could be made (see {log}): Hadoop starts slower, "
-              "and is the same otherwise", file=sys.stderr, flush=True)
+        print(f"cluster: no archive of the classes could be made (see {log}): Hadoop starts "
+              "slower, and is the same otherwise", file=sys.stderr, flush=True)
 
 
 def merge_lists(folder: Path, merged: Path) -> None:
@@ -159,7 +176,8 @@ def arrange() -> None:
     for folder in (ETC / "hadoop", LOGS, DATA / "tmp", HOME / "bin", *(
             ETC / "classes" / "webapps" / name for name in ("hdfs", "datanode"))):
         folder.mkdir(parents=True, exist_ok=True)       # HDFS will not start without its webapps
-    for path in (*CONF.glob("*-site.xml"), CONF / "capacity-scheduler.xml", CONF / "log4j.properties"):
+    for path in (*CONF.glob("*-site.xml"), CONF / "capacity-scheduler.xml",
+                 CONF / "log4j.properties"):
         shutil.copy(path, ETC / "hadoop")
     for name in ("hadoop", "hdfs", "yarn", "mapred"):
         shutil.copy(CONF / "hadoop", HOME / "bin" / name)
@@ -180,10 +198,10 @@ def link(path: Path, target: Path) -> None:
 
 
 def environment(path: str) -> dict[str, str]:
-    """What a daemon or client needs; `path` is its PATH. Containers get most of it from the NodeManager."""
-    stands = dict.fromkeys(["HADOOP_HOME", "HADOOP_COMMON_HOME", "HADOOP_HDFS_HOME", "HADOOP_YARN_HOME",
-                            "HADOOP_MAPRED_HOME", "MRDL_HADOOP"], str(HOME))
+    """What a daemon or client needs; `path` is its PATH. Containers get most of it as well."""
+    homes = dict.fromkeys(["HADOOP_HOME", "HADOOP_COMMON_HOME", "HADOOP_HDFS_HOME",
+                           "HADOOP_YARN_HOME", "HADOOP_MAPRED_HOME", "MRDL_HADOOP"], str(HOME))
     # YARN would put a container's folder first
     jars = f"{ALL}:{ETC}/hadoop:job.jar/job.jar:job.jar/classes/:job.jar/lib/*:./*"
-    return {**stands, "HADOOP_CONF_DIR": f"{ETC}/hadoop", "JAVA_HOME": str(java_home()), "PATH": path,
-            "MRDL_TASK_JVM": " ".join([*archive(), "-cp", jars])}
+    return {**homes, "HADOOP_CONF_DIR": f"{ETC}/hadoop", "JAVA_HOME": str(java_home()),
+            "PATH": path, "MRDL_TASK_JVM": " ".join([*archive(), "-cp", jars])}

@@ -1,7 +1,8 @@
-"""The namespaces that stand for a network and for machines, each kept by a process that only sleeps.
+"""Namespaces that stand for a network and for machines, each kept by a process that only sleeps.
 
-The network's has nothing but a loopback. A node's lies inside it, with its own view of the files: all that
-runs there, daemons and containers and what they start, can be found and killed as one machine."""
+The network's has nothing but a loopback. A node's lies inside it, with its own view of the files:
+all that runs there, daemons and containers and what they start, is found and killed as one machine.
+"""
 import ctypes
 import fcntl
 import os
@@ -27,10 +28,13 @@ def need(tool: str, what: str) -> str:
 
 
 def enter(name: str, files: bool = True) -> list[str]:
-    """The start of a command that runs in a holder's namespaces; `files`: with its view of the files."""
+    """The start of a command that runs in a holder's namespaces; `files`: in its view of them."""
     pid = running(name)
-    kinds = {"--net": "net", "--uts": "uts", "--user": "user", **({"--mount": "mnt"} if files else {})}
-    flags = [flag for flag, kind in kinds.items() if namespace(pid, kind) != namespace("self", kind)]
+    kinds = {"--net": "net", "--uts": "uts", "--user": "user"}
+    if files:
+        kinds["--mount"] = "mnt"
+    flags = [flag for flag, kind in kinds.items()
+             if namespace(pid, kind) != namespace("self", kind)]
     if "--user" in flags:
         flags.append("--preserve-credentials")
     return [need("nsenter", "util-linux"), "--target", str(pid), *flags, "--"] if flags else []
@@ -46,8 +50,8 @@ def make(hide: list[str], disk: int | None) -> None:
         why = hold("network", [unshare, "--user", "--map-root-user", *kinds], *asked)
     if why:
         raise Failed(
-            f"no network namespace can be made here ({why}), and outside of one no Hadoop is started: "
-            "be root, or let users make them: sysctl -w user.max_user_namespaces=10000 "
+            f"no network namespace can be made here ({why}), and outside of one no Hadoop is "
+            "started: be root, or let users make them: sysctl -w user.max_user_namespaces=10000 "
             "kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 "
             "(those of them that exist)")
     (RUN / "netns").write_text(str(namespace(running("network"), "net")))
@@ -74,9 +78,10 @@ def be_holder(name: str, disk: str, *hide: str) -> None:
     """What a holder does, inside its new namespaces: sets them up, says so, and sleeps."""
     if name == "network":
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:      # ip link set lo up
-            flags = struct.unpack("16sh", fcntl.ioctl(some, 0x8913, struct.pack("16sh", b"lo", 0)))[1]
+            asked = fcntl.ioctl(some, 0x8913, struct.pack("16sh", b"lo", 0))
+            flags = struct.unpack("16sh", asked)[1]
             fcntl.ioctl(some, 0x8914, struct.pack("16sh", b"lo", flags | 1))
-        socket.sethostname("localhost")     # Java asks for the address of this name, and there is no DNS
+        socket.sethostname("localhost")     # Java asks for the address of this name, without DNS
         if disk:                            # a NameNode that forgets what the disks forget
             mount("mrdl-disk", DATA / "namenode", "tmpfs", data="size=512m,mode=700")
     else:

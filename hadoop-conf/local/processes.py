@@ -1,4 +1,4 @@
-"""Processes by name: which pid a name has, whether it still lives, and how all of a kind are killed."""
+"""Processes by name: which pid one has, whether it still lives, how all of a kind are killed."""
 import contextlib
 import os
 import signal
@@ -50,8 +50,8 @@ def pids() -> list[int]:
 
 
 def kill_all(found: Callable[[], Iterable[int]]) -> int:
-    """SIGKILL to what `found` lists, until it lists nothing (a process may fork while it is being killed)
-    and all of it is gone. How many there were."""
+    """SIGKILL to what `found` lists, until it lists nothing (a process may fork while it is being
+    killed) and all of it is gone. How many there were."""
     killed: dict[int, str] = {}
     while living := {pid: when for pid in {*found(), *killed} if (when := started(pid))
                      and killed.get(pid, when) == when}:
@@ -66,8 +66,8 @@ def kill_all(found: Callable[[], Iterable[int]]) -> int:
 def of_cluster() -> list[int]:
     """Every process in the cluster's network namespace, but for this one and its parents.
 
-    The namespace is that of a recorded process which lives; where none does, of what has the cluster's
-    folder in its environment."""
+    The namespace is that of a recorded process which lives; where none does, of what has the
+    cluster's folder in its environment."""
     seeds = [pid for name in (*DAEMONS, *NODES, "network") if (pid := running(name))]
     if not seeds:
         mine = namespace("self", "net")
@@ -79,16 +79,17 @@ def of_cluster() -> list[int]:
 
 def marked(pid: int) -> bool:
     try:
-        return f"MRDL_HADOOP={HOME}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
+    return f"MRDL_HADOOP={HOME}".encode() in variables
 
 
 def of_node(name: str) -> list[int]:
     """Every process on a node, but for the one that holds it."""
     holder = running(name)
-    mount = holder and namespace(holder, "mnt")
-    return [pid for pid in pids() if pid != holder and namespace(pid, "mnt") == mount] if mount else []
+    mine = holder and namespace(holder, "mnt")
+    return [pid for pid in pids() if mine and pid != holder and namespace(pid, "mnt") == mine]
 
 
 def parents() -> set[int]:

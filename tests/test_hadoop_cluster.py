@@ -1,0 +1,314 @@
+"""The local Hadoop cluster: it reaches nobody, does what a cluster does, dies as asked, leaves nothing.
+
+From outside of any cluster or inside of one: make test-hadoop, or pytest -m hadoop tests/test_hadoop_cluster.py"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hadoop_cluster import COMMAND, HadoopCluster, alive, application, job, wait_for
+
+pytestmark = pytest.mark.hadoop
+
+DAEMONS = ["namenode", "datanode1", "datanode2", "datanode3", "resourcemanager", "nodemanager1",
+           "nodemanager2", "historyserver"]
+
+
+def listeners(told: str) -> set[int]:
+    return {int(pid) for pid in re.findall(r"pid=(\d+)", told)}
+
+
+# ---------------------------------------------------------------- isolation
+
+def test_nothing_of_it_listens_outside_of_its_network(hadoop):
+    ours = {hadoop.pid(name) for name in DAEMONS}
+    outside = subprocess.run(["ss", "-Hltunp"], text=True, capture_output=True, check=True).stdout
+    inside = hadoop.shell("ss -Hltunp")
+    assert ours <= listeners(inside)
+    assert not ours & listeners(outside)
+    assert "0.0.0.0:13562" in inside        # which is why there is a network of its own
+
+
+def test_its_network_has_a_loopback_only_and_every_process_is_in_it(hadoop):
+    devices = re.findall(r"^\s*([^\s:]+):", hadoop.shell("cat /proc/net/dev"), re.MULTILINE)
+    assert devices == ["lo"]
+    mine = os.readlink("/proc/self/ns/net")
+    networks = {os.readlink(f"/proc/{pid}/ns/net") for pid in hadoop.processes()} - {mine}
+    assert len(networks) == 1
+    for name in DAEMONS:
+        assert {os.readlink(f"/proc/{hadoop.pid(name)}/ns/net")} == networks
+
+
+def test_a_client_outside_is_told_to_go_inside(hadoop):
+    env = {**hadoop.env, "HADOOP_HOME": str(hadoop.home)}
+    done = subprocess.run([hadoop.home / "bin" / "hadoop", "fs", "-ls", "/"], env=env, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "hadoop-conf/cluster exec" in done.stderr
+
+
+# ---------------------------------------------------------------- commands
+
+def test_start_again_changes_nothing(hadoop):
+    before = [hadoop.pid(name) for name in DAEMONS]
+    assert hadoop.run("start").stdout.startswith("ready")
+    assert [hadoop.pid(name) for name in DAEMONS] == before
+    told = hadoop.run("start", "--disk", 100, status=2).stderr
+    assert "stop it first" in told
+
+
+def test_a_killed_daemon_is_down_until_it_is_started(hadoop):
+    assert hadoop.run("status").stdout.count(" up ") == len(DAEMONS)
+    before = hadoop.pid("datanode3")
+    hadoop.run("kill", "datanode3")
+    assert not alive(before)
+    assert re.search(r"datanode3 +down", hadoop.run("status", status=1).stdout)
+    assert "not running" in hadoop.run("kill", "datanode3", status=1).stderr
+    hadoop.run("start", "datanode3")
+    hadoop.run("status")
+    assert "Starting DataNode" in hadoop.run("logs", "datanode3").stdout
+
+
+def test_exec_gives_status_folder_variables_and_signals_on(hadoop, tmp_path):
+    assert hadoop.run("exec", "sh", "-c", "exit 7", status=7)
+    assert hadoop.run("exec", "no-such-command", status=127)
+    done = subprocess.run([COMMAND, "exec", "sh", "-c", "pwd; echo $MINE $MRDL_HADOOP"], text=True,
+                          env={**hadoop.env, "MINE": "kept"}, cwd=tmp_path, capture_output=True,
+                          check=True)
+    assert done.stdout.split() == [str(tmp_path), "kept", str(hadoop.home)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = hadoop.begin(f"trap 'echo got it; exit 9' {int(number)}; echo ready; "
+                               "while :; do sleep 0.1; done")
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.communicate()[0] == "got it\n"
+        assert process.returncode == 9
+
+
+def test_the_commands_of_the_stock_scripts_work(hadoop):
+    told = hadoop.shell("hadoop version; hadoop classpath; hdfs dfsadmin -report; yarn node -list; "
+                        "yarn application -list; hdfs getconf -confKey fs.defaultFS")
+    assert "Hadoop 3." in told
+    assert "Live datanodes (3)" in told
+    assert "127.0.0.12:8041" in told
+    assert "hdfs://127.0.0.1:8020" in told
+    assert "/*" in hadoop.shell("hadoop classpath")
+    streaming = [path for folder, _, names in os.walk(hadoop.home) for name in names
+                 if re.match(r"hadoop-streaming.*\.jar", name) for path in [Path(folder, name)]]
+    assert streaming        # where mrjob looks for it
+
+
+def test_permissions_hold_on_hdfs(hadoop):
+    hadoop.run("exec", "hadoop", "fs", "-touchz", "/tmp/of-anybody", HADOOP_USER_NAME="anybody")
+    done = hadoop.run("exec", "hadoop", "fs", "-touchz", "/of-root", HADOOP_USER_NAME="anybody",
+                      status=None)
+    assert "Permission denied" in done.stderr
+
+
+# ---------------------------------------------------------------- jobs
+
+def test_a_streaming_job_runs_and_its_logs_are_kept(hadoop):
+    done = hadoop.run("exec", "sh", "-c", job("sh -c \"cat; echo heard >&2\"", reduces=1))
+    assert hadoop.shell("hadoop fs -cat /out/part-00000").split() == ["one", "three", "two"]
+    ask = f"yarn logs -applicationId {application(done.stderr)} -log_files stderr"
+    assert wait_for(lambda: "heard" in hadoop.shell(ask + " || true"))
+
+
+def test_a_job_takes_the_queue_it_asks_for(hadoop):
+    done = hadoop.run("exec", "sh", "-c", job("cat", "mapreduce.job.queuename=small"))
+    report = hadoop.shell(f"yarn application -status {application(done.stderr)}")
+    assert re.search(r"Queue : (root\.)?small\b", report)
+    done = hadoop.run("exec", "sh", "-c", job("cat", "mapreduce.job.queuename=none"), status=None)
+    assert done.returncode
+    assert "unknown queue" in done.stderr
+
+
+def test_tasks_have_the_nodes_environment_and_not_the_drivers(hadoop):
+    hadoop.run("exec", "sh", "-c", job("env"), MINE="the driver's", PYTHONPATH="/of/the/driver")
+    told = hadoop.shell("hadoop fs -cat /out/part-*")
+    node = hadoop.env["MRDL_NODE_PATH"]
+    assert f"PATH={node}:/usr/local/bin:/usr/bin:/bin" in told
+    assert "the driver" not in told
+
+
+def test_a_container_over_its_memory_is_killed(hadoop):
+    hog = "python3 -c \"import time; x = bytes([1]) * (500 << 20); time.sleep(600)\""
+    done = hadoop.run("exec", "sh", "-c", job(
+        hog, "mapreduce.map.memory.mb=384", "mapreduce.map.maxattempts=1"), status=None)
+    assert done.returncode
+    assert "beyond the 'PHYSICAL' memory limit" in done.stderr
+
+
+def test_a_label_sends_a_job_to_its_node(hadoop):
+    hadoop.shell("yarn rmadmin -addToClusterNodeLabels big && "
+                 "yarn rmadmin -replaceLabelsOnNode 127.0.0.12=big")
+    try:
+        hadoop.shell(job("printenv NM_HOST", "mapreduce.job.node-label-expression=big"))
+        assert set(hadoop.shell("hadoop fs -cat /out/part-*").split()) == {"127.0.0.12"}
+    finally:
+        hadoop.shell("yarn rmadmin -replaceLabelsOnNode 127.0.0.12 && "
+                     "yarn rmadmin -removeFromClusterNodeLabels big")
+
+
+# ---------------------------------------------------------------- faults
+
+@pytest.fixture
+def sleepers(hadoop):
+    """A job whose mappers sleep, each with a child that hides from its parents' environment."""
+    process = hadoop.begin(job("sh -c \"env -i setsid sleep 3611 & exec sleep 3612\""))
+    yield wait_for(lambda: sleeping("3611") if len(sleeping("3612")) == 2 else None)
+    process.kill()
+    process.communicate()
+    hadoop.shell("yarn application -list 2>&1 | grep -o '^application_[0-9_]*' | "
+                 "xargs -r yarn application -kill")
+
+
+def sleeping(seconds: str) -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.add(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_a_lost_node_takes_its_containers_along(hadoop, sleepers):
+    views = {f"node{n}": os.readlink(f"/proc/{hadoop.pid(f'node{n}')}/ns/mnt") for n in (1, 2)}
+    where = {pid: os.readlink(f"/proc/{pid}/ns/mnt") for pid in sleepers}
+    node = next(name for name, view in views.items() if view in where.values())
+    daemons = [hadoop.pid(f"datanode{node[-1]}"), hadoop.pid(f"nodemanager{node[-1]}")]
+    tasks = hadoop.processes(MRDL_NODE=node[-1])
+    assert len(tasks) > len(daemons)
+    hadoop.run("kill", node)
+    gone = tasks | {pid for pid, view in where.items() if view == views[node]}
+    assert not [pid for pid in {*gone, *daemons} if alive(pid)]
+    assert all(alive(pid) for pid, view in where.items() if view != views[node])
+    status = hadoop.run("status", status=1).stdout
+    assert status.count(" down") == 2
+    hadoop.run("start", node)
+    hadoop.run("status")
+
+
+def test_a_job_outlives_the_daemons_of_yarn(hadoop):
+    """They are killed and started again in the middle: no task has to run twice."""
+    go = hadoop.home / "go"
+    process = hadoop.begin(job(f"sh -c \"cat; until test -e {go}; do sleep 0.2; done\""))
+    try:
+        wait_for(lambda: len([pid for pid in hadoop.processes() if command(pid).startswith("sh\0-c")
+                              and f"until test -e {go}" in command(pid)]) == 2)
+        for name in ("resourcemanager", "nodemanager1", "nodemanager2"):
+            hadoop.run("kill", name)
+        hadoop.run("start")
+        go.touch()
+        told = process.communicate(timeout=300)[0]
+    finally:
+        process.kill()
+        go.unlink(missing_ok=True)
+    assert process.returncode == 0, told
+    assert re.search(r"Launched map tasks=2\b", told)
+    assert sorted(hadoop.shell("hadoop fs -cat /out/part-*").split()) == ["one", "three", "two"]
+
+
+def command(pid: int) -> str:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+    return re.sub(r"^[^\0]*/", "", line)
+
+
+# ---------------------------------------------------------------- what does not work is said
+
+@pytest.fixture
+def nowhere(tmp_path):
+    """A cluster that was never started, with Hadoop's jars at hand."""
+    lib = os.environ.get("MRDL_HADOOP_LIB") or Path(COMMAND).parent.parent / "build" / "hadoop" / "lib"
+    return HadoopCluster(tmp_path / "home", Path(lib))
+
+
+def refused(cluster, *arguments, **env) -> str:
+    done = cluster.run(*arguments, status=2, **env)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert not cluster.processes()
+    assert not list(cluster.home.glob("run/*.pid"))
+    return done.stderr
+
+
+def tools(folder: Path, *names: str) -> str:
+    """A PATH with these tools and Python only."""
+    folder.mkdir()
+    for name in (*names, "env", "sh", "sleep"):
+        (folder / name).symlink_to(shutil.which(name))
+    (folder / "python3").symlink_to(sys.executable)
+    return str(folder)
+
+
+def test_without_java_or_maven_or_namespaces_nothing_is_started(hadoop, nowhere, tmp_path):
+    path = tools(tmp_path / "1", "mvn", "unshare", "nsenter")
+    assert "install Java 17" in refused(nowhere, "start", PATH=path, JAVA_HOME="")
+    path = tools(tmp_path / "2", "java", "nsenter")
+    assert "install util-linux" in refused(nowhere, "start", PATH=path)
+    path = tools(tmp_path / "3", "java", "unshare", "nsenter")
+    assert "install Maven" in refused(nowhere, "install", PATH=path,
+                                      MRDL_HADOOP_LIB=str(tmp_path / "empty"))
+
+
+def test_where_no_namespace_may_be_made_nothing_is_started(hadoop, nowhere, tmp_path):
+    path = tools(tmp_path / "bin", "java", "nsenter")
+    fake = tmp_path / "bin" / "unshare"
+    fake.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2; exit 1\n")
+    fake.chmod(0o755)
+    told = refused(nowhere, "start", PATH=path)
+    assert "Operation not permitted" in told
+    assert "max_user_namespaces" in told
+
+
+def test_what_needs_a_cluster_says_that_none_runs(nowhere):
+    for arguments in (["exec", "true"], ["kill", "namenode"], ["start", "datanode1"]):
+        assert "no cluster is running" in refused(nowhere, *arguments)
+    assert "there is no namenode7" in refused(nowhere, "kill", "namenode7")
+    assert nowhere.run("status", status=1).stdout.count(" down") == len(DAEMONS)
+    assert nowhere.run("stop").stdout == "stopped\n"
+
+
+# ---------------------------------------------------------------- a second one, and the end
+
+def test_hidden_folders_and_small_disks_in_a_cluster_beside_another(hadoop, nowhere, tmp_path):
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    (folder / "secret").touch()
+    try:
+        nowhere.run("start", "--hide", folder, "--disk", 128)
+        nowhere.shell("echo here | hadoop fs -put - /words")
+        nowhere.shell(job(f"sh -c \"cat; ls -A {folder}\""))
+        assert nowhere.shell("hadoop fs -cat /out/part-*").split() == ["here"]
+        assert nowhere.shell(f"ls {folder}") == "secret\n"
+        done = nowhere.run("exec", "sh", "-c", "head -c 300000000 /dev/zero | hadoop fs -put - /big",
+                           status=None)
+        assert done.returncode
+        assert "could only be written to 0 of the 1" in done.stderr
+        assert hadoop.shell("hadoop fs -ls -C /words").split() == ["/words/a", "/words/b"]
+    finally:
+        nowhere.run("stop")
+    assert not nowhere.processes()
+    assert "mrdl-" not in Path("/proc/mounts").read_text()
+
+
+def test_stop_leaves_nothing_even_after_a_crash_and_files_stay(hadoop):
+    hadoop.shell("echo kept | hadoop fs -put -f - /kept")
+    everything = hadoop.processes() | {hadoop.pid(name) for name in [*DAEMONS, "network", "node1"]}
+    for name in ("network", "node2", "namenode"):
+        os.kill(hadoop.pid(name), signal.SIGKILL)
+    assert hadoop.run("stop").stdout == "stopped\n"
+    assert not hadoop.processes()
+    assert not [pid for pid in everything if alive(pid)]
+    assert not (hadoop.home / "run").exists()
+    hadoop.run("start")
+    assert hadoop.shell("hadoop fs -cat /kept") == "kept\n"
