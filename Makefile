@@ -47,10 +47,24 @@ test-faults: install
 	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
 	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 400)
 
+# a driver of another Python than the nodes', which see nothing of this checkout but the jars
+DRIVER ?= python3.12
+NODE ?= python3.11
+test-nodes:
+	$(MAKE) install VENV=.venv-driver PYTHON=$(DRIVER)
+	$(NODE) -m venv build/node
+	build/node/bin/python -m pip wheel -q --no-deps . -w build/wheels
+	.venv-driver/bin/python -m mrdl.archive $(NODE) build/wheels
+	export MRDL_HADOOP=$$(mktemp -d) MRDL_HADOOP_LIB=$(CURDIR)/build/hadoop/lib \
+	    MRDL_NODE_PATH=$$($(NODE) -c 'import os, sys; print(os.path.dirname(sys.executable))'); \
+	hadoop-conf/cluster start --hide mrdl kernels jobs .venv-driver build/node build/wheels && { \
+	MRDL_WHEELS=build/wheels hadoop-conf/cluster exec .venv-driver/bin/python -m pytest -q -m hadoop \
+	    tests/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
+
 test-oracles: install
 	$(VENV)/bin/python -m pytest -q tests/test_oracles.py tests/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo test test-fast test-hadoop test-faults test-oracles clean
+.PHONY: install demo test test-fast test-hadoop test-faults test-nodes test-oracles clean

@@ -233,7 +233,7 @@ def _pack(files: dict[str, Path], path: Path) -> None:
                 archive.addfile(entry, data)
 
 
-if __name__ == "__main__":      # for a driver without a network: python -m mrdl.archive [PYTHON]
-    said = subprocess.run([(sys.argv + [sys.executable])[1], probe.__file__], input="", check=True,
-                          capture_output=True, text=True)
-    print(build(parse_probe(said.stdout)))
+if __name__ == "__main__":      # for a driver without a network: python -m mrdl.archive [PYTHON [WHEELS]]
+    python, wheels = (sys.argv[1:] + [sys.executable, None][len(sys.argv) - 1:])[:2]
+    said = subprocess.run([python, probe.__file__], input="", check=True, capture_output=True, text=True)
+    print(build(parse_probe(said.stdout), wheels))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.hadoop
 
 @pytest.fixture(scope="module")
 def hadoop():
-    with Cluster("hadoop") as cluster:
+    with Cluster("hadoop", wheels=os.environ.get("MRDL_WHEELS")) as cluster:
         yield cluster
 
 
