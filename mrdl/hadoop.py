@@ -155,6 +155,9 @@ class HadoopRunner(HadoopJobRunner):
     def get_hadoop_version(self) -> str:
         return "3.3"            # the names of the settings; asking would start a JVM
 
+    def _make_unique_job_key(self, label=None, owner=None) -> str:
+        return f"mrdl-{os.getpid()}-{secrets.token_hex(4)}"
+
     def _run(self) -> None:
         own, self.hadoop = self.hadoop is None, self.hadoop or Hadoop(
             self._get_local_tmp_dir())
