@@ -5,6 +5,7 @@ VENV ?= .venv
 MRDL = $(VENV)/bin/mrdl
 RUN ?= demo
 NUMPY ?= numpy
+EXTRAS ?= plot,test,hadoop,spark
 # how many lines of the fault matrix `make test` runs, and what chooses them
 FAULTS ?= 1:
 # the nodes' Python: that below the virtual environment, which has none of its packages
@@ -18,7 +19,7 @@ SOURCES = setup.py pyproject.toml $(wildcard kernels/*.pyx kernels/*.h kernels/*
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade pip
-	$(VENV)/bin/python -m pip install -q -e '.[plot,test,hadoop]' '$(NUMPY)'
+	$(VENV)/bin/python -m pip install -q -e '.[$(EXTRAS)]' '$(NUMPY)'
 	touch $@
 
 install: $(VENV)/installed

@@ -100,6 +100,7 @@ def drive(place: Run, facts: dict, options: Options, model: Sequential, train: d
     with opened(runner, cores) as cluster:
         cluster.warned = lambda text: told("warning", {"text": text})
         driver = Driver(place, options, model, train, held, PlainExchange(cluster), told)
+        cluster.ready()
         place.begin(facts)
         done = driver.train()
     if not place.store.exists("history.png"):

@@ -15,7 +15,7 @@ from mrdl.streaming import Job, partition, spread
 
 __all__ = ["Cluster", "JobFailed", "Output", "opened", "partition", "spread"]
 
-RUNNERS = ("inline", "local", "hadoop")
+RUNNERS = ("inline", "local", "hadoop", "spark")
 
 
 class Output:
@@ -61,6 +61,10 @@ class Cluster:
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
         self.tag: str | None = None             # of the jobs of one run
         self.warned: Callable[[str], None] = lambda text: None
+        self.node_python, self.wheels = node_python, wheels
+        if runner == "spark":
+            from mrdl.spark import SparkRunner
+            SparkRunner().get_spark_submit_bin()    # ConfigError, before anything is made
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
         self.server, self.hadoop = None, None
         if runner == "local":       # started early: it warms up while the driver prepares its first job
@@ -68,6 +72,11 @@ class Cluster:
         elif runner == "hadoop":
             from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
             self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text))
+
+    def ready(self) -> None:
+        """OSError, in one line, where jobs cannot run."""
+        if self.hadoop:
+            self.hadoop.ready()
 
     def own(self, url: str) -> None:
         """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended."""
@@ -81,17 +90,18 @@ class Cluster:
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
+            settings: dict[str, str] | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
         """Runs the job to its end and gives its output, one part per reducer.
 
         Each input is one mapper's; one that is a list of paths is read whole, one after another (on
         `hadoop` by a mapper each). With `split`, plain files may be cut at line ends, into about as many
-        ranges as cores, or as Hadoop cuts them. `on_task(kind, done, total)` is called as tasks end.
-        Raises JobFailed, or inline the task's own exception."""
+        ranges as cores, or as Hadoop cuts them. `settings` are Hadoop's. `on_task(kind, done,
+        total)` is called as tasks end. Raises JobFailed, or inline the task's own exception."""
         groups = [[_existing(path) for path in ([item] if isinstance(item, str) else item)]
                   for item in map(_plain, inputs)]
         settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name,
-                    "mapreduce.job.tags": self.tag, **self.jobconf}
+                    "mapreduce.job.tags": self.tag, **(settings or {}), **self.jobconf}
         if not split:
             settings["mapreduce.input.fileinputformat.split.minsize"] = LARGEST_SPLIT
         launcher = job(["-r", self.runner, *args, *(
@@ -109,6 +119,14 @@ class Cluster:
         return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
 
     def _made(self, kwargs: dict[str, Any], groups: list[list[str]]):
+        if self.runner == "spark":
+            from mrdl.spark import SparkRunner
+            kwargs.pop("num_cores")
+            runner = SparkRunner(**kwargs)
+            runner.groups, runner.cores = groups, self.cores
+            runner.node_python, runner.wheels = self.node_python, self.wheels
+            runner.warned = self.warned
+            return runner
         if self.hadoop:
             from mrdl.hadoop import HadoopRunner
             runner = HadoopRunner(**{k: v for k, v in kwargs.items() if k not in (

@@ -83,17 +83,7 @@ class InlineRunner(InlineMRJobRunner):
             groups = [[path] for path in found if os.path.basename(path)[0] not in "._"]
         least = int(self._jobconf_for_step(step_num).get(
             "mapreduce.input.fileinputformat.split.minsize", 0))
-        plain = {group[0]: getsize(group[0]) for group in groups
-                 if len(group) == 1 and os.path.splitext(group[0])[1] not in OPENERS}
-        size = max(-(-sum(plain.values()) // self._num_cores()), least, SMALLEST_SPLIT)
-        splits: list[Split] = []
-        for group in groups:
-            start, length = 0, plain.get(group[0], 0)
-            while length - start > size * 1.1:      # Hadoop's slack: no tiny last split
-                splits.append([(group[0], start, start + size)])
-                start += size
-            splits.append([(path, start, NO_END) for path in group])
-        return splits
+        return cut(groups, self._num_cores(), least, LARGEST_SPLIT, getsize)
 
     def _task(self, kind: str, step_num: int, number: int, inputs: list, reducers: int) -> Task:
         split = None
@@ -172,6 +162,22 @@ class LocalRunner(InlineRunner):
         stem = task.env[name].rpartition("_")[0]
         return replace(task, attempt=task.attempt + 1,
                        env={**task.env, name: f"{stem}_{task.attempt + 1}"})
+
+
+def cut(groups: list[list[str]], pieces: int, least: int, most: int,
+        size: Callable[[str], int]) -> list[Split]:
+    """A mapper's paths each. Plain single files in ranges: about so many pieces of them all."""
+    plain = {group[0]: size(group[0]) for group in groups if least < LARGEST_SPLIT
+             and len(group) == 1 and os.path.splitext(group[0])[1] not in OPENERS}
+    each = max(min(-(-sum(plain.values()) // pieces), most), least, SMALLEST_SPLIT)
+    splits: list[Split] = []
+    for group in groups:
+        start, length = 0, plain.get(group[0], 0)
+        while length - start > each * 1.1:      # Hadoop's slack: no tiny last split
+            splits.append([(group[0], start, start + each)])
+            start += each
+        splits.append([(path, start, NO_END) for path in group])
+    return splits
 
 
 def _existing(path: str) -> str:

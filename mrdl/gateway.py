@@ -60,6 +60,10 @@ class Gateway:
         if self.process is None:
             self._launch()
 
+    def ready(self) -> None:
+        """GatewayError where jobs cannot be submitted from here."""
+        self._ask("version")
+
     def submit(self, settings: dict[str, str], streaming: list[str]) -> tuple[str, list[str]]:
         """The id of a job that was begun, and the file that each of its maps reads.
 
@@ -158,6 +162,9 @@ class _Jobs:
         self.running: dict[str, Any] = {}       # id -> its RunningJob
         self.seen: dict[str, int] = {}          # id -> events that were told
         self.StreamJob = self.java("org.apache.hadoop.streaming.StreamJob")
+
+    def version(self) -> str:
+        return str(self.java("org.apache.hadoop.util.VersionInfo").getVersion())
 
     def _conf(self):
         return self.java("org.apache.hadoop.mapred.JobConf")()

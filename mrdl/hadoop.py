@@ -60,6 +60,11 @@ class Hadoop:
         self.uploaded: dict[str, str] = {}
         self._site: str | None = None
 
+    def ready(self) -> None:
+        """OSError where there is no HDFS, no Hadoop client or no Java."""
+        self.home.exists(".")
+        self.gateway.ready()
+
     def upload(self, path: str) -> str:
         """The URL of the file on HDFS, where it is put unless its content lies there already."""
         if "://" in path:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from mrdl.namenode import Service
 from mrdl.storage import CHUNK
 
+MEGABYTE = 1 << 20
 SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
 CODES = {
     "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
@@ -52,6 +53,11 @@ class Status(NamedTuple):
     modified: int               # milliseconds, by the NameNode's clock
 
 
+def one_block(size: int) -> int | None:
+    """The block size that holds a file whole: a shard, that one node then has all of. None: the cluster's."""
+    return -(-size // MEGABYTE) * MEGABYTE if 16 * MEGABYTE < size < 1024 * MEGABYTE else None
+
+
 class Native:
     """hdfs-native speaks the NameNode's and the DataNodes' own protocols."""
 
@@ -70,7 +76,7 @@ class Native:
         with answered():
             # the settings again, as it leaves ${...} as they stand in the files
             self.client = Client(f"hdfs://{service.host}", settings)
-        self.over = WriteOptions(overwrite=True)
+        self.Options = WriteOptions
 
     @staticmethod
     def _status(found) -> Status:
@@ -106,9 +112,10 @@ class Native:
         return len(file), fetch
 
     def create(self, path: str, source: BinaryIO) -> None:
+        block = one_block(source.seek(0, 2))
         source.seek(0)
         with answered():
-            file = self.client.create(path, self.over)
+            file = self.client.create(path, self.Options(block_size=block, overwrite=True))
             while chunk := source.read(CHUNK):
                 file.write(chunk)
             file.close()
@@ -230,7 +237,9 @@ class Web:
         return found["length"], fetch
 
     def create(self, path: str, source: BinaryIO) -> None:
-        self._through("PUT", "CREATE", path, source, overwrite="true")
+        block = one_block(source.seek(0, 2))
+        self._through("PUT", "CREATE", path, source, overwrite="true",
+                      **({"blocksize": block} if block else {}))
 
     def _through(self, method: str, operation: str, path: str, source: BinaryIO | None,
                  **parameters: Any):

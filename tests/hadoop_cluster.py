@@ -70,7 +70,7 @@ def job(mapper: str, *settings: str, reduces: int = 0) -> str:
     """A shell command: a streaming job from /words to /out, one mapper a file."""
     settings = (f"mapreduce.job.reduces={reduces}",
                 f"mapreduce.input.fileinputformat.split.minsize={2**62}", *settings)
-    return ("hadoop fs -rm -r -f /out >&2; mapred streaming "
+    return ("hadoop fs -rm -r -f /out >&2; exec mapred streaming "
             f"{' '.join(f'-D {setting}' for setting in settings)} "
             f"-input /words -output /out -mapper '{mapper}' -reducer cat")
 

@@ -92,11 +92,17 @@ def prepared(capsys):
     ("train model.py s3://nn/data run", "no s3://"),
     ("train model.py data s3://nn/run", "no s3://"),
     ("train model.py data run -r mesos", "no runner 'mesos'"),
+    ("train model.py data run -r hadoop", "no default HDFS.*HADOOP_CONF_DIR"),
+    ("prepare train.csv other --label kind -r hadoop", "HADOOP_CONF_DIR"),
+    ("train model.py data run -D queue", "must be NAME=VALUE"),
     ("prepare train.csv data --label kind", "there is a dataset already"),
     ("prepare train.csv other --label colour", "colour"),
 ])
-def test_wrong_input_is_one_clear_line_status_2_and_nothing_written(here, capsys, words, reason):
+def test_wrong_input_is_one_clear_line_status_2_and_nothing_written(here, capsys, monkeypatch, words,
+                                                                    reason):
     prepared(capsys)
+    for name in ("HADOOP_CONF_DIR", "HADOOP_HOME"):     # of a machine that has a cluster
+        monkeypatch.delenv(name, raising=False)
     (here / "empty.py").write_text("x = 1\n")
     (here / "broken.json").write_text("{")
     before = sorted(here.rglob("*"))

@@ -138,7 +138,7 @@ def test_tasks_have_the_nodes_environment_and_not_the_drivers(hadoop):
 def test_a_container_over_its_memory_is_killed(hadoop):
     hog = "python3 -c \"import time; x = bytes([1]) * (500 << 20); time.sleep(600)\""
     done = hadoop.run("exec", "sh", "-c", job(
-        hog, "mapreduce.map.memory.mb=384", "mapreduce.map.maxattempts=1"), status=None)
+        hog, "mapreduce.map.memory.mb=384", "mapreduce.map.maxattempts=2"), status=None)
     assert done.returncode
     assert "beyond the 'PHYSICAL' memory limit" in done.stderr
 
@@ -198,7 +198,8 @@ def test_a_lost_node_takes_its_containers_along(hadoop, sleepers):
 def test_a_job_outlives_the_daemons_of_yarn(hadoop):
     """They are killed and started again in the middle: no task has to run twice."""
     go = hadoop.home / "go"
-    process = hadoop.begin(job(f"sh -c \"cat; until test -e {go}; do sleep 0.2; done\""))
+    process = hadoop.begin(job(f"sh -c \"cat; until test -e {go}; do sleep 0.2; done\"",
+                               "mapreduce.map.speculative=false"))
     try:
         wait_for(lambda: len([pid for pid in hadoop.processes() if command(pid).startswith("sh\0-c")
                               and f"until test -e {go}" in command(pid)]) == 2)
@@ -211,7 +212,7 @@ def test_a_job_outlives_the_daemons_of_yarn(hadoop):
         process.kill()
         go.unlink(missing_ok=True)
     assert process.returncode == 0, told
-    assert re.search(r"Launched map tasks=2\b", told)
+    assert re.search(r"Launched map tasks=2\b", told), told
     assert sorted(hadoop.shell("hadoop fs -cat /out/part-*").split()) == ["one", "three", "two"]
 
 

@@ -29,8 +29,7 @@ def start(fresh: bool, disk: int | None) -> None:
         LOGS.mkdir()
         (DATA / "tmp").mkdir()
     formatted = (RUN if disk else DATA) / "formatted"
-    new = not formatted.exists()
-    if new:
+    if not formatted.exists() and not running("namenode"):
         format_disks(disk)
         formatted.touch()
     for name in DAEMONS:
@@ -38,7 +37,7 @@ def start(fresh: bool, disk: int | None) -> None:
             launch(name)
     if not running("historyserver"):
         # which without HDFS would look for it again only after 10 s
-        wait(["namenode", "datanode1"], folders=new)
+        wait(["namenode", "datanode1"])
         launch("historyserver")
     wait(list(DAEMONS))
 
@@ -76,10 +75,10 @@ def launch(name: str) -> None:
     record(name, process.pid)
 
 
-def wait(names: list[str], folders: bool = False) -> None:
-    """Until all serve; Failed when one has ended instead. `folders`: makes those of a new HDFS."""
+def wait(names: list[str]) -> None:
+    """Until all serve; Failed when one has ended instead."""
     end = time.monotonic() + PATIENCE
-    with subprocess.Popen([*enter("network"), *PYTHON, "_ready", str(folders), *names], cwd="/",
+    with subprocess.Popen([*enter("network"), *PYTHON, "_ready", *names], cwd="/",
                           stdin=subprocess.DEVNULL) as asking:
         try:
             while asking.poll() is None:
@@ -105,12 +104,13 @@ def last_words(name: str) -> str:
 
 # ---------------------------------------------------------------- inside the network namespace
 
-def be_ready(folders: str, *names: str) -> None:
+def be_ready(*names: str) -> None:
+    """Returns when all serve, and HDFS has the folders that everybody expects."""
     while not_ready(names):
         time.sleep(0.1)
-    if folders == "True":
+    if "namenode" in names:
         for folder, mode in (("/tmp", "1777"), ("/user/root", "755")):
-            for do in ("MKDIRS", "SETPERMISSION"):
+            for do in ("MKDIRS", "SETPERMISSION"):      # the mode of MKDIRS is cut by a umask
                 ask(f"/webhdfs/v1{folder}?op={do}&permission={mode}&user.name=root", method="PUT")
 
 

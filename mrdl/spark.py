@@ -1,0 +1,193 @@
+"""mrjob's Spark runner, with tasks of our own (mrdl.sparkjob): each job is a spark-submit."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+
+from mrdl import archive, probe
+from mrdl.config import need
+from mrdl.embedded import JobFailed, cut
+from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
+from mrdl.sources import size
+from mrdl.sparkjob import SparkJob
+from mrdl.storage import Storage
+from mrdl.streaming import stand_ins
+
+with stand_ins():
+    from mrjob.spark.runner import SparkMRJobRunner
+
+MOST = 128 << 20        # bytes of a split: a block of HDFS
+RETRIED = 4             # attempts of a task, as on a cluster
+# where all of Spark is on this machine; it lives for seconds, half of which its best compiler would take
+HERE = {"spark.ui.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+NAMES = {"mapreduce.job.name": "spark.app.name", "mapreduce.job.tags": "spark.yarn.tags"}
+SCRIPT = """from mrdl.sparkjob import SparkJob
+SparkJob(**{}).run()
+"""
+OF_TASKS = re.compile(r"(Starting|Running|Finished) .*\btask ")
+DONE = re.compile(r"Finished task \S+ in stage (\d+)\.\d+ .*\((\d+)/(\d+)\)")
+FAILED = re.compile(r"\w+ \d+ (?:\(input [^\n]*\) )?of \w+ failed:\nTraceback .*?"
+                    r"(?=\s+(?:SQLSTATE: \w+\s+)?\tat )", re.DOTALL)
+LOST = re.compile(r"failed (\d+) times, most recent failure: Lost task (\d+)\.\d+ in stage (\d+)\.\d+ "
+                  r"\(TID \d+\) \(.*?\): (.*)")
+
+
+class SparkRunner(SparkMRJobRunner):
+    """A job's one step, on Spark."""
+    groups: list[list[str]] | None = None       # a mapper's paths; None: each input by itself
+    on_task: Callable[[str, int, int], None] | None = None
+    cores = os.cpu_count() or 1                 # of this machine
+    node_python: str | None = None
+    wheels: str | None = None
+
+    @classmethod
+    def _default_opts(cls) -> dict:
+        return {**super()._default_opts(), "cleanup_on_failure": ["ALL"], "bootstrap_mrjob": False,
+                "check_input_paths": False}
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._upload_mgr = None         # spark-submit itself takes files where they are needed
+        self.said: deque[str] = deque(maxlen=1000)
+        self.words: deque[str] = deque(maxlen=20)       # of tasks, where they are on this machine
+
+    # ---- where it runs
+
+    def get_spark_submit_bin(self) -> list[str]:
+        command = super().get_spark_submit_bin()
+        need(shutil.which(command[0]), "no Spark: pip install 'mrdl[spark]', or set SPARK_HOME")
+        java = os.environ.get("JAVA_HOME")
+        need(shutil.which(os.path.join(java, "bin", "java") if java else "java"),
+             "no Java: install a JDK or JRE, and set JAVA_HOME")
+        return command
+
+    def _spark_master(self) -> str:
+        return (self._opts["jobconf"].get("spark.master") or self._opts["spark_master"]
+                or f"local[{self.cores},{RETRIED}]")
+
+    def _spark_deploy_mode(self) -> str:
+        return self._opts["jobconf"].get("spark.submit.deployMode") or super()._spark_deploy_mode()
+
+    def _here(self) -> bool:
+        return self._spark_master().startswith("local")
+
+    def _spark_executors_have_own_wd(self) -> bool:
+        return True             # if not, tasks stand in Spark's folder of files
+
+    def _pick_spark_tmp_dir(self) -> str:
+        if self._here() and not self._opts["spark_tmp_dir"]:
+            return os.path.join(self._get_local_tmp_dir(), "spark")
+        return super()._pick_spark_tmp_dir()
+
+    def _default_python_bin(self, local: bool = False) -> list[str]:
+        return [sys.executable]
+
+    def _task_python_bin(self) -> list[str]:
+        return (self._opts["task_python_bin"] or not self._here() and self.node_python
+                and [self.node_python] or self._python_bin())
+
+    # ---- what spark-submit is given
+
+    def _jobconf_for_step(self, step_num: int) -> dict[str, str]:
+        """Settings by Spark's names: those of Hadoop are for what Spark has of it."""
+        given = {NAMES.get(name, name): value
+                 for name, value in super()._jobconf_for_step(step_num).items()}
+        settings = {name if name.startswith("spark.") else "spark.hadoop." + name: value
+                    for name, value in given.items()}
+        here = {**HERE, "spark.local.dir": self._get_local_tmp_dir()} if self._here() else {}
+        return here | settings
+
+    def _cmdenv(self) -> dict[str, str]:
+        path = {} if self._here() else {"PYTHONPATH": "site"}
+        return {**ONE_THREAD, **HUGE_PAGES, **path, **super()._cmdenv()}
+
+    def _spark_upload_args(self) -> list[str]:
+        return super()._spark_upload_args() + (
+            [] if self._here() else ["--archives", f"{self._site()}#site"])
+
+    def _site(self) -> str:
+        """mrdl and all it needs, for the nodes: PySpark wants the driver's Python there."""
+        said = subprocess.run([sys.executable, probe.__file__], input="", check=True,
+                              capture_output=True, text=True)
+        return archive.build(archive.parse_probe(said.stdout), self.wheels)
+
+    def _spark_script_path(self, step_num: int) -> str:
+        """A script that has all it needs to know in it, so that it may run on any machine."""
+        jobconf = self._opts["jobconf"]
+        groups = self.groups or [[path] for path in self._get_input_paths()]
+        least = int(jobconf.get("mapreduce.input.fileinputformat.split.minsize", 0))
+        self.job = SparkJob(
+            job=f"{self._job_script_module_name()}.{self._mrjob_cls.__name__}",
+            args=self._mr_job_extra_args(), output=self._output_dir,
+            splits=cut([[*map(self._there, group)] for group in groups], self.cores, least, MOST,
+                       size),
+            reducers=int(jobconf.get("mapreduce.job.reduces", 1))
+            if "reducer" in self._get_step(step_num) else 0,
+            sort_values=bool(self._sort_values))
+        path = os.path.join(self._get_local_tmp_dir(), "job.py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(SCRIPT.format(asdict(self.job)))
+        return path
+
+    def _there(self, path: str) -> str:
+        """A path that tasks can read: that of a copy, where they are on other machines."""
+        if "://" in path or "://" not in self._spark_tmp_dir:
+            return path
+        store = Storage(self._spark_tmp_dir)
+        name = f"input/{len(store.list('input/*')):06d}-{os.path.basename(path)}"
+        store.put(name, path)
+        return store.path(name)
+
+    def _spark_script_args(self, step_num: int, last_step_num: int | None = None) -> list[str]:
+        return []
+
+    # ---- a job, from its start to its end
+
+    def _check_step(self, step: dict, step_num: int) -> None:
+        super()._check_step(step, step_num)
+        if step_num or not step.get("mapper"):
+            raise NotImplementedError("the spark runner takes jobs of one step, with a mapper")
+
+    def _run_step_on_spark(self, step: dict, step_num: int, last_step_num=None) -> None:
+        arguments = self._args_for_spark_step(step_num)
+        address = {"SPARK_LOCAL_IP": "127.0.0.1"} if self._here() else {}
+        status, _ = self._run_spark_submit(
+            arguments, {**address, **os.environ, **self._spark_cmdenv(step_num)}, self._heard)
+        if status:
+            raise JobFailed(self._why())
+
+    def _heard(self, record: dict) -> None:
+        """A record of Spark's log; what has no form of its own follows one that has."""
+        message = record["message"]
+        self.said.append(message)
+        first, *more = message.splitlines() or [""]
+        if OF_TASKS.match(first):
+            self.words.extend(line for line in more
+                              if not line.startswith(("reporter:", "Caused by: ", "\t")))
+        if self.on_task and (done := DONE.match(message)):
+            self.on_task("reducer" if int(done[1]) else "mapper", int(done[2]), int(done[3]))
+
+    def _why(self) -> str:
+        """What a user needs to know of a job that failed: the task, and its own traceback."""
+        said = "\n".join(self.said)
+        if found := FAILED.search(said):
+            return found[0]
+        if found := LOST.search(said):
+            task = self.job.named(int(found[2]), int(found[3]) == 0)
+            return "\n".join([f"{task} died, after {found[1]} attempts (out of memory?): {found[4].split(' Consider ')[0]}",
+                              *self.words])
+        lines = [line for line in said.splitlines() if line.strip() and line[0] != "\t"]
+        return "\n".join(["spark-submit failed:", *lines[-10:]])
+
+    def parts(self) -> list[str]:
+        store = Storage(self._output_dir)
+        return [store.path(name) for name in store.list("part-*")]
+
+    def _cleanup_hadoop_tmp(self) -> None:
+        with suppress(OSError):
+            Storage(self._spark_tmp_dir).clear("")
