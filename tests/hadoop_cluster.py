@@ -7,16 +7,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 COMMAND = str(ROOT / "hadoop-conf" / "cluster")
+LIB = os.environ.get("MRDL_HADOOP_LIB") or ROOT / "build" / "hadoop" / "lib"    # shared: it is large
 
 
 class HadoopCluster:
-    def __init__(self, home: Path, lib: Path):
+    def __init__(self, home: Path):
         self.home = home
-        self.env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(lib),
+        self.env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB),
                     "MRDL_NODE_PATH": os.path.dirname(os.path.realpath(sys.executable))}
 
     def run(self, *arguments, status=0, **more) -> subprocess.CompletedProcess:
@@ -73,19 +72,6 @@ def job(mapper: str, *settings: str, reduces: int = 0) -> str:
     return ("hadoop fs -rm -r -f /out >&2; exec mapred streaming "
             f"{' '.join(f'-D {setting}' for setting in settings)} "
             f"-input /words -output /out -mapper '{mapper}' -reducer cat")
-
-
-@pytest.fixture(scope="session")
-def hadoop():
-    """A cluster for the whole session, in a folder of its own, so that nobody else's is stopped."""
-    lib = os.environ.get("MRDL_HADOOP_LIB") or ROOT / "build" / "hadoop" / "lib"
-    cluster = HadoopCluster(ROOT / "build" / "hadoop-test", Path(lib))
-    cluster.run("stop")
-    cluster.run("start")
-    cluster.shell("printf 'one\\ntwo\\n' | hadoop fs -put -f - /words/a; "
-                  "printf 'three\\n' | hadoop fs -put -f - /words/b")
-    yield cluster
-    cluster.run("stop")
 
 
 def application(text: str) -> str:

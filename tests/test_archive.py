@@ -127,7 +127,7 @@ def test_the_jobs_start_from_the_archive(site):
 
 
 def test_nothing_that_a_task_imports_is_left_to_compile(site):
-    done = node(site, "-v", "-c", "import mrdl.jobs.train")
+    done = node(site, "-v", "-c", "import mrdl.jobs.train, mrdl.jobs.prepare, mrdl.worker, mrdl.hdfs")
     read = [line.strip("'") for line in done.stderr.splitlines()
             if f"# code object from '{site}" in line]
     assert any("/mrdl/__pycache__/worker." in line for line in read)
@@ -156,7 +156,8 @@ def test_what_was_built_is_found_at_once(packed, cache):
     before, began = os.stat(packed).st_mtime_ns, time.perf_counter()
     assert archive.build(target, cache=cache) == packed and os.stat(packed).st_mtime_ns == before
     assert time.perf_counter() - began < 0.5
-    assert os.listdir(cache) == [Path(packed).parent.name]
+    left = [name for name in os.listdir(cache) if not name.startswith("packages-")]
+    assert left == [Path(packed).parent.name]
 
 
 def test_the_same_content_has_the_same_name_and_bytes_wherever_it_is_built(packed, tmp_path):
@@ -233,17 +234,3 @@ def test_an_archive_of_another_python_says_so_in_a_line(tmp_path):
         f"ImportError: mrdl's kernels are not built for {sys.executable} "
         f"({sys.implementation.cache_tag}, {os.uname().machine}), "
         "found: cpython-39-x86_64-linux-gnu")
-
-
-@pytest.mark.skipif("MRDL_NODE_PYTHON" not in os.environ,
-                    reason="MRDL_NODE_PYTHON names no other Python; a wheel for it takes minutes")
-def test_a_node_of_another_python_comes_to_the_same_bits(tmp_path, bits):
-    python = os.environ["MRDL_NODE_PYTHON"]
-    shutil.copytree(TREE, tmp_path / "tree", ignore=shutil.ignore_patterns(
-        ".*", "*.so", "build", "*.egg-info", "v2", "v3", "v4", "tests"))
-    wheels, target = str(tmp_path / "wheels"), probed(python)
-    subprocess.run([python, "-m", "pip", "wheel", "-q", ".", "--no-deps", "-w", wheels],
-                   cwd=tmp_path / "tree", check=True)
-    path = archive.build(target, wheels=wheels, cache=str(tmp_path / "cache"))
-    done = node(unpacked(path, tmp_path), "-c", TRAIN, python=python)
-    assert target.soabi != SOABI and done.stdout.split()[:1] == [bits], done.stderr

@@ -10,12 +10,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from hadoop_cluster import COMMAND, HadoopCluster, alive, application, job, wait_for
+from hadoop_cluster import COMMAND, ROOT, HadoopCluster, alive, application, job, wait_for
 
 pytestmark = pytest.mark.hadoop
 
 DAEMONS = ["namenode", "datanode1", "datanode2", "datanode3", "resourcemanager", "nodemanager1",
            "nodemanager2", "historyserver"]
+
+
+@pytest.fixture(scope="module")
+def hadoop():
+    """A cluster in a folder of its own, so that nobody else's is killed or stopped."""
+    cluster = HadoopCluster(ROOT / "build" / "hadoop-test")
+    cluster.run("stop")
+    cluster.run("start")
+    cluster.shell("printf 'one\\ntwo\\n' | hadoop fs -put -f - /words/a; "
+                  "printf 'three\\n' | hadoop fs -put -f - /words/b")
+    yield cluster
+    cluster.run("stop")
 
 
 def listeners(told: str) -> set[int]:
@@ -229,8 +241,7 @@ def command(pid: int) -> str:
 @pytest.fixture
 def nowhere(tmp_path):
     """A cluster that was never started, with Hadoop's jars at hand."""
-    lib = os.environ.get("MRDL_HADOOP_LIB") or Path(COMMAND).parent.parent / "build" / "hadoop" / "lib"
-    return HadoopCluster(tmp_path / "home", Path(lib))
+    return HadoopCluster(tmp_path / "home")
 
 
 def refused(cluster, *arguments, **env) -> str:
