@@ -219,6 +219,13 @@ def full(folder, far, run):
     assert process.returncode != 0, told
     assert re.search(r"space|could only be written to 0", told), told
     far.clear("filler")
+
+    def room():     # DataNodes remove blocks some seconds after their file
+        with suppress(OSError):
+            far.put("filler/again", str(folder / "filler"))
+            return True
+    wait_for(room, "room on HDFS")
+    far.clear("filler")
     process = train(folder / "model.py", far.path("data"), run)
     _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
