@@ -39,8 +39,16 @@ test-fast: install
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m pytest -q
 
+# what a Kerberos server has beside Hadoop's jars; a folder of its own, as no cluster may find it
+KDC = hadoop-minikdc,kerb-admin,kerb-client,kerb-common,kerb-identity,kerb-server,kerb-simplekdc,kerby-xdr,token-provider
+build/kdc/installed: hadoop-conf/pom.xml
+	rm -rf build/kdc
+	mvn -q -B -f $< -P kdc dependency:copy-dependencies -DincludeArtifactIds=$(KDC) \
+	    -DoutputDirectory=$(CURDIR)/build/kdc
+	touch $@
+
 # the archive for the nodes is built first: inside, there is no network
-test-hadoop: install
+test-hadoop: install build/kdc/installed
 	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
 	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 400)
 

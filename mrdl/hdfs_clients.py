@@ -1,11 +1,13 @@
 """Two clients of HDFS with one face: paths are absolute; an error is Refused, or an OSError where
 the connection broke."""
+import ctypes
 import errno
 import getpass
 import json
 import os
 import posixpath
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +29,8 @@ CODES = {
 }
 SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR,
         "could only be written to 0 of": errno.ENOSPC}
+# of hdfs-native: numbers, a sentence that says nothing, and then the reason
+KEYLESS = re.compile(r'GSSAPIError\(.*?, "(?:.* (?:inaccessible|more information): )?(.*)"\)', re.DOTALL)
 BROKEN = ("DataTransferError", "BlocksNotFound", "ChecksumError", "OperationFailed")    # of hdfs-native
 
 
@@ -65,6 +69,12 @@ class Native:
 
     def __init__(self, service: Service, settings: dict[str, str]):
         from hdfs_native import Client, WriteOptions
+        if settings.get("hadoop.security.authentication") == "kerberos" and sys.platform == "linux":
+            try:
+                ctypes.CDLL("libgssapi_krb5.so.2")      # hdfs-native would go on trying for 44 s
+            except OSError:
+                raise OSError(errno.EACCES, "this HDFS wants Kerberos: install libgssapi-krb5-2 (Debian) "
+                              "or krb5-libs (Red Hat)") from None
         if Native.process not in (None, os.getpid()):
             # a forked process has its parent's connections to DataNodes, but not the threads that
             # serve them: it would wait for an answer for ever; they are dropped after 3 s
@@ -149,6 +159,9 @@ def answered() -> Iterator[None]:
     except RuntimeError as error:
         if str(error).startswith(BROKEN):
             raise OSError(str(error)) from None
+        if gss := KEYLESS.match(str(error)):
+            raise Refused("AccessControlException", f"Kerberos: {gss[1]}; run kinit, or name a "
+                          "keytab in KRB5_CLIENT_KTNAME") from None
         java = re.match(r'(?:Fatal)?RPCError\("([^"]*)", "(.*)"\)', str(error), re.DOTALL)
         name, message = java.groups() if java else ("", str(error))
         raise Refused(name, message.split("\\n")[0].replace('\\"', '"')) from None
