@@ -55,7 +55,7 @@ def measure(home, rounds):
         for name in Storage(str(Path(folder, "data"))).list():
             home.put(f"data/{name}", str(Path(folder, "data", name)))
         training = mrdl.ParameterAveraging(workers=2, batch_size=64, rounds=rounds + 1,
-                                           averaging_frequency=5, runner=cluster)
+                                           averaging_frequency=5, runner=cluster, resident="never")
         last = [0.0]
 
         def told(event, facts):

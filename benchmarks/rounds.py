@@ -1,6 +1,6 @@
 """What a round on the local runner costs beyond its compute: 2 workers, 540 k parameters.
 
-    python benchmarks/rounds.py [--rounds 20] [--megabytes 1 64]
+    python benchmarks/rounds.py [--rounds 20] [--megabytes 1 64] [--resident always]
 
 For each shard size: the median over rounds of (commit to commit - the slowest worker's compute), and how
 much of it the slowest worker spent on starting, waiting for rows and emitting; and the bytes that a round
@@ -28,6 +28,7 @@ def main():
     p.add_argument("--rounds", type=int, default=20)
     p.add_argument("--megabytes", type=int, nargs="+", default=[1, 64])
     p.add_argument("--frequency", type=int, default=5)
+    p.add_argument("--resident", default="never", help="always: one job for all rounds")
     a = p.parse_args()
     print(f"{'shard':>8}{'round':>9}{'compute':>9}{'beyond':>9}{'worst':>9}"
           f"{'start':>9}{'read':>9}{'emit':>9}   (seconds, medians of {a.rounds} rounds)")
@@ -57,7 +58,7 @@ def measure(folder, megabytes, a):
     mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=2)
     (folder / "raw.npz").unlink()
     training = mrdl.ParameterAveraging(workers=2, batch_size=64, rounds=a.rounds + 2,
-                                       averaging_frequency=a.frequency)
+                                       averaging_frequency=a.frequency, resident=a.resident)
     ends = []
     training.fit(network(), load(folder / "data").url, run=str(folder / "run"),
                  told=lambda event, facts: event == "round" and ends.append(time.perf_counter()))

@@ -5,9 +5,9 @@
     hadoop-conf/cluster exec .venv/bin/python benchmarks/scale.py cache [--rounds 20]
 
 model: 3 rounds of a wide network with 4 reducers, in containers of 1.5 GB (SGD with momentum) or 2 GB (Adam);
-data: rounds over shards of 64 MB; cache: what 20 states of 10 M parameters leave on a node's disk. Printed for each
+data: rounds over shards of 64 MB; cache: what 20 states of 20 M parameters leave on a node's disk. Printed for each
 round: seconds, the peaks of YARN's own counters (a task's JVM and the Python below it, as last sampled) and
-of the workers' own, the driver's peak so far, and how many mappers were started on a node that holds their shard.
+of the workers' own, what the driver holds, and how many mappers were started on a node that holds their shard.
 """
 import argparse
 import os
@@ -55,13 +55,14 @@ def prepared(home, rows, features, shards):
 def fit(home, network, jobconf, **options):
     def told(event, facts):
         if event == "round" and facts["round"]:
-            job, peak = facts["job"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+            job = facts["job"]
+            held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
             print(f"round {facts['round']}: {facts['seconds']['round']:.1f} s, mapper "
-                  f"{job['map_memory'] >> 20} MB (its Python {job['worker_memory'] >> 20}), reducer {job['reduce_memory'] >> 20} MB, driver {peak} MB, "
+                  f"{job['map_memory'] >> 20} MB (its Python {job['worker_memory'] >> 20}), reducer {job['reduce_memory'] >> 20} MB, driver {held} MB, "
                   f"{job['data_local']} of {job['maps']} mappers data-local", flush=True)
 
     with mrdl.Cluster("hadoop", jobconf=jobconf) as cluster:
-        training = mrdl.ParameterAveraging(runner=cluster, **options)
+        training = mrdl.ParameterAveraging(runner=cluster, resident="never", **options)
         training.fit(network, home.path("data"), run=home.path("run"), told=told)
     return Run(home.path("run"))
 
@@ -95,7 +96,7 @@ def data(a, home):
 
 def cache(a, home):
     prepared(home, 256, 784, 2)
-    network = wide(10, SGD(0.01))
+    network = wide(20, SGD(0.01))
 
     def folders():
         return subprocess.run("du -sm $MRDL_HADOOP/data/node*/yarn | cut -f1", shell=True, text=True,

@@ -3,13 +3,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mrdl import dataset, report
+from mrdl import dataset, plan, report
 from mrdl.cluster import Cluster, opened
-from mrdl.config import ConfigError
+from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
-from mrdl.exchange import PlainExchange
 from mrdl.layers import Input
+from mrdl.lease import LeaseLost
 from mrdl.model import Sequential, model_from_json
+from mrdl.resident_exchange import WHEN, ResidentExchange
 from mrdl.run import Run, RunError, digest
 from mrdl.trainer import check_class_weight
 
@@ -31,11 +32,13 @@ class ParameterAveraging(Options):
     shard each; their weights and updater state are averaged every `averaging_frequency` minibatches
     (None: once a shard), weighted by examples.
 
-    `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR."""
+    `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR. `resident`:
+    whether one job serves many rounds ("auto" | "always" | "never"); the bits are the same."""
     epochs: int | None = None
     rounds: int | None = None
     runner: str | Cluster = "local"     # a name, or a Cluster with settings of its own, used for more
     cores: int | None = None
+    resident: str = "auto"
 
     def options(self) -> Options:
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
@@ -70,11 +73,12 @@ class ParameterAveraging(Options):
                  "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
-        return drive(place, facts, options, model, train, held, self.runner, self.cores, told)
+        return drive(place, facts, options, model, train, held, self.runner, self.cores, told,
+                     self.resident)
 
 
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
-           told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
+           told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto") -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with."""
     place = Run(run)
     found = place.options()
@@ -90,19 +94,37 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
                        "command that began it")
     model.build(seed=options.seed)
-    return drive(place, found, options, model, train, held, runner or found["runner"], cores, told)
+    return drive(place, found, options, model, train, held, runner or found["runner"], cores, told,
+                 resident)
 
 
 def drive(place: Run, facts: dict, options: Options, model: Sequential, train: dataset.Dataset,
-          held: list, runner: str | Cluster, cores: int | None, told: Callable | None) -> Result:
+          held: list, runner: str | Cluster, cores: int | None, told: Callable | None,
+          resident: str) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
     told = told or (lambda event, facts: None)
+
+    def warned(text: str) -> None:
+        told("warning", {"text": text})
+    need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster:
-        cluster.warned = lambda text: told("warning", {"text": text})
-        driver = Driver(place, options, model, train, held, PlainExchange(cluster), told)
+        need(resident != "always" or cluster.runner in ("local", "hadoop"),
+             f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
+        cluster.warned = warned
+        shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
+        exchange = ResidentExchange(cluster, options.workers, shards, resident, warned)
+        driver = Driver(place, options, model, train, held, exchange, told)
         cluster.ready()
         place.begin(facts)
-        done = driver.train()
+        try:
+            done = driver.train()
+        except LeaseLost:
+            exchange.leave()
+            raise
+        except BaseException:
+            exchange.close(False)
+            raise
+        exchange.close(True)
     if not place.store.exists("history.png"):
         picture = report.plot(place.history(), place.url)
         if picture:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mrdl import __version__, stopping
+from mrdl import __version__, report, resident_exchange, stopping
 from mrdl.cluster import Cluster, JobFailed
 from mrdl.config import ConfigError, need
 from mrdl.model import Sequential, load_model, model_from_json
@@ -77,7 +77,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
             epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=runner,
             validation_freq=a.validation_freq, save_updater=not a.reset_updater,
-            keep_rounds=a.keep_rounds)
+            keep_rounds=a.keep_rounds, resident=a.resident)
         return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation,
                                                        run=a.run, told=report))
 
@@ -85,7 +85,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
 def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
     with cluster(a) as runner:
-        return told(a.run, lambda report: averaging.resume(a.run, runner, told=report))
+        return told(a.run, lambda report: averaging.resume(a.run, runner, told=report, resident=a.resident))
 
 
 def told(run: str, work) -> dict[str, Any]:
@@ -138,6 +138,8 @@ def show(a: argparse.Namespace) -> dict[str, Any]:
             values = [f"{k} {v:.4f}" for k, v in measured(entry).items()]
             print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(values)
                   + f"  {clock(entry['elapsed'])}")
+        if table := report.by_worker(place.records(20)):
+            print("milliseconds of a round, medians of the last 20:", *table, sep="\n")
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done
               else f"not finished; go on with: mrdl resume {a.run}")
     return facts
@@ -200,7 +202,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--reset-updater", action="store_true",
                    help="start each round with a fresh updater (it is averaged)")
 
-    command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
+    residence(p)
+    p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
+    residence(p)
     p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
                 ("data", None, "what prepare made"))
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
@@ -209,6 +213,11 @@ def parser() -> argparse.ArgumentParser:
             ("data", None, "what prepare made"), ("out", None, "folder to make"))
     command(show, "What a run is, has done, and how it ended.", ("run", None, "the run"))
     return root
+
+
+def residence(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident_exchange.WHEN,
+                   help="one job for many rounds (auto: where rounds of a job each cost much)")
 
 
 def main(arguments: list[str] | None = None) -> int:

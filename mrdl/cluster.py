@@ -2,6 +2,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -47,6 +48,40 @@ class Output:
         self.close()
 
 
+class Background:
+    """A job that runs while its driver goes on. `job`, `output`: what finds it again; None on one machine."""
+
+    def __init__(self, runner):
+        self.runner, self.error = runner, None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.runner.run()
+        except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+            self.error = error
+
+    def check(self) -> None:
+        """JobFailed where it has ended."""
+        if not self.thread.is_alive():
+            raise self.error or JobFailed("the job has ended, and nobody had asked it to")
+
+    def output(self) -> Output:
+        """What it wrote, once it has ended well; raises what ended it otherwise."""
+        self.thread.join()
+        if self.error:
+            self.runner.cleanup()
+            raise self.error
+        return Output(self.runner.parts(), self.runner.cleanup, getattr(self.runner, "report", {}))
+
+    def cancel(self) -> None:
+        """Ends it, and waits for that."""
+        self.runner.cancel()
+        self.thread.join()
+        self.runner.cleanup()
+
+
 class Cluster:
     """Where jobs run, for many rounds: `inline` (this process), `local` (a process a core) or `hadoop`.
 
@@ -78,11 +113,29 @@ class Cluster:
         if self.hadoop:
             self.hadoop.ready()
 
-    def own(self, url: str) -> None:
-        """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended."""
-        self.tag = "mrdl-" + blake2b(url.encode(), digest_size=12).hexdigest()
+    def own(self, url: str, spared: str | None = None) -> None:
+        """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended,
+        but for one job."""
+        self.tag = _tag(url)
         if self.hadoop:
-            self.hadoop.kill_tagged(self.tag)
+            self.hadoop.kill_tagged(self.tag, spared)
+
+    def meeting(self, url: str) -> str:
+        """The folder where resident workers of the run at `url` meet their driver."""
+        if not self.hadoop:
+            return os.path.join(self.tmp, "meeting")
+        return f"{url}/resident" if url.startswith("hdfs:") else \
+            self.hadoop.home.path(f"resident/{_tag(url)}")
+
+    def upload(self, path: str) -> str:
+        """The URL of a copy of this machine's file, where tasks are on others."""
+        return self.hadoop.upload(path)
+
+    def holds(self, workers: int) -> bool:
+        """Can so many mappers run at once, and stay?"""
+        if self.hadoop:
+            return self.hadoop.holds(workers, self.jobconf)
+        return self.runner == "local" and workers <= self.cores
 
     def reducers(self, workers: int, chunks: int) -> int:
         """How many reducers merge that many chunks: where one costs a second to start, 4 M values each."""
@@ -98,6 +151,34 @@ class Cluster:
         `hadoop` by a mapper each). With `split`, plain files may be cut at line ends, into about as many
         ranges as cores, or as Hadoop cuts them. `settings` are Hadoop's. `on_task(kind, done,
         total)` is called as tasks end. Raises JobFailed, or inline the task's own exception."""
+        runner = self._runner(job, inputs, args, reducers, split, name, settings)
+        runner.on_task = on_task
+        try:
+            runner.run()
+        except BaseException:
+            runner.cleanup()
+            raise
+        return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
+
+    def begin(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
+              reducers: int = 1, name: str | None = None, settings: dict[str, str] | None = None,
+              begun: Callable[[dict], None] = lambda note: None) -> Background:
+        """Runs the job in the background, all its mappers at once. It outlives a driver that is killed:
+        `begun` is given what `adopted` finds it by."""
+        inputs = list(inputs)
+        runner = self._runner(job, inputs, args, reducers, False, name, settings, len(inputs))
+        runner.begun = begun
+        return Background(runner)
+
+    def adopted(self, note: dict) -> Background | None:
+        """The job that the note is of, if it still runs."""
+        runner = self.hadoop and self.hadoop.adopted(note)
+        return runner and Background(runner)
+
+    def _runner(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str],
+                reducers: int, split: bool, name: str | None, settings: dict[str, str] | None,
+                cores: int = 1):
+        """mrjob's runner of a job."""
         groups = [[_existing(path) for path in ([item] if isinstance(item, str) else item)]
                   for item in map(_plain, inputs)]
         settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name,
@@ -107,16 +188,9 @@ class Cluster:
         launcher = job(["-r", self.runner, *args, *(
             f"--jobconf={key}={value}" for key, value in settings.items() if value is not None)])
         kwargs = launcher._runner_kwargs()
-        kwargs.update(input_paths=[path for group in groups for path in group], num_cores=self.cores,
-                      check_input_paths=False, local_tmp_dir=self.tmp)
-        runner = self._made(kwargs, groups)
-        runner.on_task = on_task
-        try:
-            runner.run()
-        except BaseException:
-            runner.cleanup()
-            raise
-        return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
+        kwargs.update(input_paths=[path for group in groups for path in group],
+                      num_cores=max(cores, self.cores), check_input_paths=False, local_tmp_dir=self.tmp)
+        return self._made(kwargs, groups)
 
     def _made(self, kwargs: dict[str, Any], groups: list[list[str]]):
         if self.runner == "spark":
@@ -160,6 +234,11 @@ def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]
     else:
         with Cluster(runner, cores) as cluster:
             yield cluster
+
+
+def _tag(url: str) -> str:
+    """What marks the jobs of the run at `url`."""
+    return "mrdl-" + blake2b(url.encode(), digest_size=12).hexdigest()
 
 
 def _plain(item) -> str | list[str]:

@@ -1,6 +1,7 @@
 """The loop of a run: plan a round, run it, check it, commit it; stop, roll back or resume as the history says."""
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -87,16 +88,17 @@ class Driver:
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.frequency = self._validation_freq()
         self.write_next = 0.0
+        self.committing: Future | None = None
 
     # -- the loop
 
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
-        with Lease(self.run.store) as self.lease:
+        with Lease(self.run.store) as self.lease, ThreadPoolExecutor(1) as self.writer:
             state = self._resume()
             if done := self.run.finished():
                 return done
-            self.exchange.begin(self.run.url)
+            self.exchange.begin(self.run.url, self.lease.check)
             while not (reason := self._reason(state.round, scored=False)):
                 try:
                     new, record, score = self._round(state)
@@ -129,7 +131,7 @@ class Driver:
             return state
         self.history = []
         for record in records:
-            self.history.append({k: v for k, v in record.items() if k != "score"})
+            self.history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
             if record.get("score"):
                 self._scored(record["round"] - 1, record["score"])
         state = self.run.state(len(records) - 1)
@@ -171,14 +173,16 @@ class Driver:
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             size = len(state.vector) if self.options.save_updater else state.parameters
-            merged = self._exchanged(path, asked, mappers, size, state.vector.dtype.name)
+            merged = self._exchanged(state, path, asked, mappers, size)
             self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             score, sums, times = self._checked(merged, asked, group, state)
             new, record = self._next(state, asked, group, merged, sums)
             spent += time.perf_counter() - began
             if np.isfinite(new.vector).all() and np.isfinite(record["loss"]):
                 record |= {"seconds": times | {"round": spent}, "rollbacks": retry,
-                           "elapsed": self.history[-1]["elapsed"] + spent}
+                           "elapsed": self.history[-1]["elapsed"] + spent,
+                           "by_worker": [{"worker": r["worker"], "shard": r["shard"], **r["seconds"]}
+                                         for r in merged.records if "shard" in r]}
                 if merged.job:
                     record["job"] = merged.job | {"worker_memory": max(
                         r["memory"] for r in merged.records if "shard" in r)}
@@ -188,16 +192,17 @@ class Driver:
         return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
                                 "rate too: lower the learning rate or scale the inputs"}, score
 
-    def _exchanged(self, path: str, asked: plan.Plan, mappers: list, size: int, dtype: str) -> Merged:
+    def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
         """The round's job; one that failed for what may pass (a disk, memory, a machine) is tried again."""
         for attempt in range(JOB_ATTEMPTS):
             try:
                 return self.exchange.round(
-                    f"mrdl {self.run.url} round {asked.round}", path, asked, mappers, size, dtype,
-                    self.exchange.reducers(self.options.workers, size),
+                    f"mrdl {self.run.url} round {asked.round}", state, path, self._settle, asked,
+                    mappers, size, self.exchange.reducers(self.options.workers, size),
                     on_task=partial(self._task, asked.round))
             except (JobFailed, OSError) as error:
                 self.lease.check()
+                self._settle()                  # where it was the commit that failed, that is said
                 if attempt == JOB_ATTEMPTS - 1:
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
@@ -274,21 +279,33 @@ class Driver:
                      "epochs": new.epoch, "progress": examples / self.total}
 
     def _commit(self, state: State, record: dict[str, Any], score: dict[str, float] | None) -> None:
-        self.lease.check()
-        if not self.run.commit(state, {**record, "score": score or None}):
-            raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
-        self.history.append(record)
-        self.lease.check()                      # it may have slept since, and been overtaken
-        if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
-            self.run.write_history(self.history[1:])
-            self.write_next = time.monotonic() + 1
-        best = stopping.best(self.history, self.monitor, state.round) if self.monitor else None
-        self.run.prune(state.round - self.options.keep_rounds, best)
+        """Begins to commit: the next round may begin meanwhile, and counts for nothing if this fails."""
+        self._settle()
+        self.history.append({k: v for k, v in record.items() if k != "by_worker"})
+        self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
+                                             list(self.history))
         left = min(rule.rounds_left(self.history, state.round) for rule in self.rules)
         self.told("round", {**record, "score": score, "left": left, "total": self.total})
 
+    def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
+        self.lease.check()
+        if not self.run.commit(state, record):
+            raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
+        self.lease.check()                      # it may have slept since, and been overtaken
+        if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
+            self.run.write_history(history[1:])
+            self.write_next = time.monotonic() + 1
+        best = stopping.best(history, self.monitor, state.round) if self.monitor else None
+        self.run.prune(state.round - self.options.keep_rounds, best)
+
+    def _settle(self) -> None:
+        """Waits until what was to be committed is; raises what kept it from that."""
+        if self.committing:
+            self.committing.result()
+
     def _finish(self, state: State, reason: str) -> dict[str, Any]:
         """Scores the last state, restores the best where a rule asked for it, writes the model."""
+        self._settle()
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             self._scored(r, score(self.exchange, f"mrdl {self.run.url} score", self.run.state_path(r),

@@ -118,6 +118,12 @@ class InlineRunner(InlineMRJobRunner):
 class LocalRunner(InlineRunner):
     """Tasks in children of a fork server, as many at once as there are cores."""
     alias = "local"
+    cancelled = False
+
+    def cancel(self) -> None:
+        """Ends the tasks; called by another thread than the one in _run_tasks."""
+        self.cancelled = True
+        self.server.end()
 
     def _run(self) -> None:
         if self.server:
@@ -150,6 +156,8 @@ class LocalRunner(InlineRunner):
 
     def _next_attempt(self, task: Task, status: int | str) -> Task:
         """The task once more, if it was killed; an exception would only come again."""
+        if self.cancelled:
+            raise JobFailed(f"{task} of {task.job[1]} was cancelled")
         if status != LOST and status > 0:
             raise JobFailed(f"{task} of {task.job[1]} failed:\n{_last_words(task.log)}")
         if task.attempt + 1 == ATTEMPTS:

@@ -1,9 +1,9 @@
 """A round's exchange: a state and a plan in, the merged vector and the workers' records out.
 
-Plain: a round is a MapReduce job. Whatever else may carry the partials must give the same bits."""
+Plain: a round is a MapReduce job. Resident (mrdl.resident_exchange): one job for many rounds. The same bits."""
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,6 +15,7 @@ from mrdl.cluster import Cluster
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.plan import Plan
+from mrdl.state import State
 
 
 class RoundError(RuntimeError):
@@ -43,17 +44,24 @@ def plan_file(plan: Plan, cluster: Cluster):
 
 
 class Exchange(Protocol):
-    """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score."""
+    """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score.
 
-    def begin(self, run: str) -> None: ...
+    A round begins from `state`, which lies at `path` once `ready` returns; that is called before a
+    round is given back, at the latest, and raises what kept the state from being committed."""
+
+    def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
     def reducers(self, workers: int, size: int) -> int: ...
 
-    def round(self, name: str, state: str, plan: Plan, mappers: list[list[str]], size: int,
-              dtype: str, reducers: int,
+    def round(self, name: str, state: State, path: str, ready: Callable[[], None], plan: Plan,
+              mappers: list[list[str]], size: int, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
 
-    def score(self, name: str, state: str, plan: Plan, mappers: list[list[str]]) -> list[dict]: ...
+    def score(self, name: str, path: str, plan: Plan, mappers: list[list[str]]) -> list[dict]: ...
+
+    def close(self, done: bool) -> None: ...
+
+    def leave(self) -> None: ...
 
 
 class PlainExchange:
@@ -62,60 +70,72 @@ class PlainExchange:
     def __init__(self, cluster: Cluster):
         self.cluster = cluster
 
-    def begin(self, run: str) -> None:
-        """Called once this driver is the run's only one."""
+    def begin(self, run, check) -> None:
+        """Called once this driver is the run's only one; `check` raises where it is not any more."""
         self.cluster.own(run)
 
     def reducers(self, workers: int, size: int) -> int:
         """How many share the merge of a vector of that size."""
         return self.cluster.reducers(workers, partial.pieces(size))
 
-    def round(self, name, state, plan, mappers, size, dtype, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""
-        with plan_file(plan, self.cluster) as path, self.cluster.run(
-                TrainRound, mappers, ["--state", state, "--plan", path, "--dtype", dtype],
+        ready()
+        dtype = state.vector.dtype
+        with plan_file(plan, self.cluster) as asked, self.cluster.run(
+                TrainRound, mappers, ["--state", path, "--plan", asked, "--dtype", dtype.name],
                 reducers=reducers, name=name, on_task=on_task) as output:
-            merged = self._gather(output, plan, size, np.dtype(dtype))
+            merged = self._gather(output, plan, size, dtype)
             merged.seconds = output.report.get("seconds", {})
             merged.job = output.report.get("job", {})
             return merged
 
-    def score(self, name, state, plan, mappers) -> list[dict]:
-        """The records of a job that scores `state` over the plan's shards and trains nothing."""
-        with plan_file(plan, self.cluster) as path, self.cluster.run(
-                Evaluate, mappers, ["--state", state, "--plan", path], name=name) as output:
+    def score(self, name, path, plan, mappers) -> list[dict]:
+        """The records of a job that scores the state at `path` over the plan's shards and trains nothing."""
+        with plan_file(plan, self.cluster) as asked, self.cluster.run(
+                Evaluate, mappers, ["--state", path, "--plan", asked], name=name) as output:
             protocol = partial.PartialProtocol()
             records = [protocol.read(line)[1].values for part in range(len(output.parts))
                        for line in output.lines(part)]
         return sorted(records, key=lambda r: str(r.get("scored", "")))
 
+    def close(self, done: bool) -> None:
+        """The run has ended, well if `done`."""
+
+    def leave(self) -> None:
+        """The run is another driver's, and so is what that one can have taken over."""
+
     def _gather(self, output, plan: Plan, size: int, dtype: np.dtype) -> Merged:
-        protocol, records, found = partial.PartialProtocol(dtype), [], {}
-        for part in range(len(output.parts)):
-            for line in output.lines(part):
-                chunk, p = protocol.read(line)
-                if chunk.startswith(partial.RECORD):
-                    records.append({"worker": p.worker, **p.values})
-                elif chunk in found:
-                    raise RoundError(f"chunk {chunk} came twice")
-                else:
-                    found[chunk] = p
-        records.sort(key=lambda r: (r["worker"], str(r.get("scored", ""))))
-        if not found:
-            return Merged(None, 0, 0, records)
-        ranges = partial.ranges(size, plan.keys)
-        missing = [key for key, _ in zip(plan.keys, ranges) if key not in found]
-        if missing and not any("error" in r for r in records):
-            raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")
-        vector, seen = np.empty(size, dtype), set()
-        for key, (start, stop) in zip(plan.keys, ranges):
-            if key in found:
-                p = found[key]
-                if len(p.values) != stop - start:
-                    raise RoundError(f"chunk {key} has {len(p.values)} values, not {stop - start}")
-                vector[start:stop] = p.values
-                seen.add((p.worker, p.n))
-        if len(seen) != 1:
-            raise RoundError(f"the chunks were merged from different workers: {sorted(seen)}")
-        workers, n = seen.pop()
-        return Merged(vector, workers, n, records)
+        protocol = partial.PartialProtocol(dtype)
+        return gathered((protocol.read(line) for part in range(len(output.parts))
+                         for line in output.lines(part)), plan, size, dtype)
+
+
+def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int, dtype) -> Merged:
+    """The merged chunks as one vector, and the records in an order of their own.
+
+    RoundError where a chunk is missing or counts differ between chunks."""
+    records, found, vector = [], {}, None
+    ranges = dict(zip(plan.keys, partial.ranges(size, plan.keys)))
+    for chunk, p in parts:
+        if chunk.startswith(partial.RECORD):
+            records.append({"worker": p.worker, **p.values})
+            continue
+        if chunk in found:
+            raise RoundError(f"chunk {chunk} came twice")
+        start, stop = ranges[chunk]
+        if len(p.values) != stop - start:
+            raise RoundError(f"chunk {chunk} has {len(p.values)} values, not {stop - start}")
+        vector = np.empty(size, dtype) if vector is None else vector
+        vector[start:stop] = p.values
+        found[chunk] = (p.worker, p.n)
+    records.sort(key=lambda r: (r["worker"], str(r.get("scored", ""))))
+    if vector is None:
+        return Merged(None, 0, 0, records)
+    missing = [key for key in ranges if key not in found]
+    if missing and not any("error" in r for r in records):
+        raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")
+    if len(seen := set(found.values())) != 1:
+        raise RoundError(f"the chunks were merged from different workers: {sorted(seen)}")
+    workers, n = seen.pop()
+    return Merged(vector, workers, n, records)

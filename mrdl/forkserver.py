@@ -98,16 +98,18 @@ class ForkServer:
         except ConnectionError:
             return b""
 
+    def end(self) -> None:
+        """Has the server end with its tasks; whoever is in wait() is told that they are lost."""
+        with suppress(OSError):
+            self.socket.sendall(b"stop\n")
+
     def kill(self) -> None:
         """Ends the server and its tasks; the next start() begins anew."""
         process, self.process = self.process, None
         self.running.clear()
         if process is None:
             return
-        try:
-            self.socket.sendall(b"stop\n")
-        except OSError:
-            pass
+        self.end()
         self.replies.close()
         self.socket.close()
         try:

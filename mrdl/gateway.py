@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,7 @@ class Gateway:
 
     def __init__(self, tmp: str):
         self.process: subprocess.Popen | None = None
+        self.lock = threading.Lock()        # a job in the background is followed by a thread of its own
         self.log = os.path.join(tmp, "gateway.log")
 
     def _launch(self) -> None:
@@ -38,13 +40,14 @@ class Gateway:
         self.replies = self.socket.makefile("rb")
 
     def _ask(self, what: str, **facts) -> Any:
-        if self.process is None:
-            self._launch()
-        try:
-            self.socket.sendall(json.dumps({"do": what, **facts}).encode() + b"\n")
-            answer = self.replies.readline()
-        except OSError:
-            answer = b""
+        with self.lock:
+            if self.process is None:
+                self._launch()
+            try:
+                self.socket.sendall(json.dumps({"do": what, **facts}).encode() + b"\n")
+                answer = self.replies.readline()
+            except OSError:
+                answer = b""
         if not answer.endswith(b"\n"):
             self.close()
             with open(self.log, errors="replace") as log:
@@ -64,11 +67,21 @@ class Gateway:
         """GatewayError where jobs cannot be submitted from here."""
         self._ask("version")
 
-    def submit(self, settings: dict[str, str], streaming: list[str]) -> tuple[str, list[str]]:
+    def submit(self, settings: dict[str, str], streaming: list[str],
+               stays: bool = False) -> tuple[str, list[str]]:
         """The id of a job that was begun, and the file that each of its maps reads.
 
-        `settings` as -D, `streaming` as the arguments of the streaming jar."""
-        return self._ask("submit", settings=settings, streaming=streaming)
+        `settings` as -D, `streaming` as the arguments of the streaming jar; `stays`: it is not killed
+        where the driver dies."""
+        return self._ask("submit", settings=settings, streaming=streaming, stays=stays)
+
+    def attach(self, job: str) -> str | None:
+        """The state of a job that another driver submitted; None where it is not known any more."""
+        return self._ask("attach", job=job)
+
+    def room(self, settings: dict[str, str]) -> int:
+        """How many mappers the nodes that run can hold at once, were nothing else there."""
+        return self._ask("room", settings=settings)
 
     def poll(self, job: str) -> dict[str, Any]:
         """{state, map, reduce: progress, events: [those since the last poll], ...}; see _Jobs.poll."""
@@ -88,9 +101,10 @@ class Gateway:
     def kill(self, job: str) -> None:
         self._ask("kill", job=job)
 
-    def kill_tagged(self, tag: str) -> list[str]:
-        """Kills the applications that carry the tag, those of a driver that died; gives their ids."""
-        return self._ask("kill_tagged", tag=tag)
+    def kill_tagged(self, tag: str, spared: str | None = None) -> list[str]:
+        """Kills the applications that carry the tag, those of a driver that died, but for the one of a
+        job; gives their ids."""
+        return self._ask("kill_tagged", tag=tag, spared=spared)
 
     def close(self) -> None:
         """Ends the JVM; jobs that run are killed."""
@@ -161,6 +175,7 @@ class _Jobs:
         self.java = jpype.JClass
         self.running: dict[str, Any] = {}       # id -> its RunningJob
         self.seen: dict[str, int] = {}          # id -> events that were told
+        self.staying: set[str] = set()          # ids of those that outlive their driver
         self.StreamJob = self.java("org.apache.hadoop.streaming.StreamJob")
 
     def version(self) -> str:
@@ -172,7 +187,8 @@ class _Jobs:
     def _client(self):
         return self.java("org.apache.hadoop.mapred.JobClient")(self._conf())
 
-    def submit(self, settings: dict[str, str], streaming: list[str]) -> tuple[str, list[str]]:
+    def submit(self, settings: dict[str, str], streaming: list[str],
+               stays: bool) -> tuple[str, list[str]]:
         conf = self.StreamJob.createJob(streaming)
         conf.setJarByClass(self.StreamJob.class_)
         for key, value in settings.items():
@@ -180,7 +196,33 @@ class _Jobs:
         job = self.java("org.apache.hadoop.mapred.JobClient")(conf).submitJob(conf)
         key = str(job.getID())
         self.running[key], self.seen[key] = job, 0
+        if stays:
+            self.staying.add(key)
         return key, self._inputs(job, conf)
+
+    def attach(self, job: str) -> str | None:
+        found = self._client().getJob(self.java("org.apache.hadoop.mapred.JobID").forName(job))
+        if found is None:
+            return None
+        self.running[job], self.seen[job] = found, 0
+        self.staying.add(job)
+        return self._state(found.getJobStatus())
+
+    def _state(self, status) -> str:
+        return str(self.java("org.apache.hadoop.mapred.JobStatus").getJobRunState(
+            status.getRunState()))
+
+    def room(self, settings: dict[str, str]) -> int:
+        conf = self._conf()
+        for key, value in settings.items():
+            conf.set(key, value)
+        memory = max(0, conf.getInt("mapreduce.map.memory.mb", 0)) or 1024     # as YARN has it where none is set
+        cores = conf.getInt("mapreduce.map.cpu.vcores", 1)
+        state = self.java("org.apache.hadoop.yarn.api.records.NodeState").RUNNING
+        client = self._yarn()
+        nodes = [node.getCapability() for node in client.getNodeReports(state)]
+        client.stop()
+        return sum(min(int(n.getMemorySize()) // memory, int(n.getVirtualCores()) // cores) for n in nodes)
 
     def _inputs(self, job, conf) -> list[str]:
         """Hadoop numbers maps by the size of their splits: which they are stands in the job's folder."""
@@ -202,8 +244,7 @@ class _Jobs:
         0 to 1, and task events: (attempt id, is it a map, SUCCEEDED | FAILED | KILLED | TIPFAILED | OBSOLETE)."""
         running = self.running[job]
         status = running.getJobStatus()
-        state = str(self.java("org.apache.hadoop.mapred.JobStatus").getJobRunState(
-            status.getRunState()))
+        state = self._state(status)
         events = []
         while batch := running.getTaskCompletionEvents(self.seen[job]):
             self.seen[job] += len(batch)
@@ -258,11 +299,15 @@ class _Jobs:
     def kill(self, job: str) -> None:
         self.running[job].killJob()
 
-    def kill_tagged(self, tag: str) -> list[str]:
-        api = "org.apache.hadoop.yarn.api."
+    def _yarn(self):
         client = self.java("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
         client.init(self.java("org.apache.hadoop.yarn.conf.YarnConfiguration")(self._conf()))
         client.start()
+        return client
+
+    def kill_tagged(self, tag: str, spared: str | None) -> list[str]:
+        api = "org.apache.hadoop.yarn.api."
+        client = self._yarn()
         states = self.java(api + "records.YarnApplicationState")
         live = self.java("java.util.EnumSet").range(states.NEW, states.RUNNING)
         request = self.java(api + "protocolrecords.GetApplicationsRequest").newInstance()
@@ -270,12 +315,14 @@ class _Jobs:
         request.setApplicationTags(self.java("java.util.HashSet")([tag]))
         killed = []
         for app in client.getApplications(request):
+            if spared and str(app.getApplicationId()) == spared.replace("job_", "application_"):
+                continue
             client.killApplication(app.getApplicationId())
             killed.append(str(app.getApplicationId()))
         client.stop()
         return killed
 
     def kill_all(self) -> None:
-        for job in list(self.running):
+        for job in set(self.running) - self.staying:
             with suppress(Exception):
                 self.kill(job)

@@ -53,8 +53,8 @@ class Hadoop:
     def __init__(self, tmp: str, python: str = "python3", wheels: str | None = None,
                  warned: Callable[[str], None] = lambda text: None):
         self.python, self.wheels, self.warned = python, wheels, warned
-        self.home = Storage(f"hdfs:///user/{os.environ.get('HADOOP_USER_NAME', getpass.getuser())}"
-                            "/.mrdl")
+        self.user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        self.home = Storage(f"hdfs:///user/{self.user}/.mrdl")
         self.gateway = Gateway(tmp)
         self.gateway.start()
         self.uploaded: dict[str, str] = {}
@@ -112,11 +112,20 @@ class Hadoop:
         return lines[0]
 
     def run(self, settings: dict[str, str], streaming: list[str], maps: int = 1, reducers: int = 0,
-            on_task: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+            on_task: Callable[[str, int, int], None] | None = None,
+            begun: Callable[[str], None] | None = None) -> dict[str, Any]:
         """One job from its submission to its end; gives some counters, the seconds of each phase, and the
-        file that each map read. Raises JobFailed."""
+        file that each map read. Raises JobFailed. A job whose id `begun` wants to know outlives us."""
         began = time.time()
-        job, inputs = self.gateway.submit(settings, streaming)
+        job, inputs = self.gateway.submit(settings, streaming, stays=begun is not None)
+        if begun:
+            begun(job)
+        return self.follow(job, inputs, maps, reducers, on_task, began)
+
+    def follow(self, job: str, inputs: list[str], maps: int = 1, reducers: int = 0,
+               on_task: Callable[[str, int, int], None] | None = None,
+               began: float = 0.0) -> dict[str, Any]:
+        """The rest of a job, as `run`."""
         watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task)
         try:
             watch.run()
@@ -131,9 +140,18 @@ class Hadoop:
             phase: round(max(0.0, after - before), 3)
             for phase, (before, after) in zip(PHASES, itertools.pairwise(marks))}}
 
-    def kill_tagged(self, tag: str) -> None:
-        for app in self.gateway.kill_tagged(tag):
+    def kill_tagged(self, tag: str, spared: str | None = None) -> None:
+        for app in self.gateway.kill_tagged(tag, spared):
             self.warned(f"{app} was left by a driver that died: killed")
+
+    def adopted(self, note: dict[str, Any]) -> "Adopted | None":
+        """The job of a driver that died, if it runs."""
+        found = self.gateway.attach(note["job"])
+        return Adopted(self, note) if found in ("PREP", "RUNNING") else None
+
+    def holds(self, workers: int, jobconf: dict[str, str]) -> bool:
+        """Have the nodes that run room for so many mappers and a job's master, were nothing else there?"""
+        return self.gateway.room(jobconf) > workers
 
     def close(self) -> None:
         self.gateway.close()
@@ -151,6 +169,9 @@ class HadoopRunner(HadoopJobRunner):
     """A job's one step, on YARN. `hadoop` is the driver's connection; without one it makes its own."""
     hadoop: Hadoop | None = None
     on_task: Callable[[str, int, int], None] | None = None
+    begun: Callable[[dict[str, Any]], None] | None = None   # is told what `Adopted` takes
+    job: str | None = None
+    cancelled = False
 
     @classmethod
     def _default_opts(cls) -> dict:
@@ -196,7 +217,9 @@ class HadoopRunner(HadoopJobRunner):
         settings, rest = dict(SETTINGS), []
         arguments = iter(self._hadoop_streaming_jar_args(step))
         files, archives = [], [f"{self.hadoop.site()}#site"]
-        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": "site"}
+        # tasks may be processes of YARN's user, and are ours to HDFS
+        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": "site",
+                       "HADOOP_USER_NAME": self.hadoop.user}
         for argument in arguments:
             if argument == "-D":
                 name, _, settings_value = next(arguments).partition("=")
@@ -220,7 +243,21 @@ class HadoopRunner(HadoopJobRunner):
         settings, streaming = self._streaming(step)
         self.report = self.hadoop.run(
             settings, streaming, len(self._get_input_paths()),
-            int(settings.get("mapreduce.job.reduces", 1)), self.on_task)
+            int(settings.get("mapreduce.job.reduces", 1)), self.on_task,
+            self._begun if self.begun else None)
+
+    def _begun(self, job: str) -> None:
+        self.job = job
+        if self.cancelled:
+            self.hadoop.gateway.kill(job)
+        self.begun({"job": job, "output": self._output_dir, "folder": self._hadoop_tmp_dir})
+
+    def cancel(self) -> None:
+        """Ends the job, or has it ended once it has begun; called by another thread."""
+        self.cancelled = True
+        if self.job:
+            with suppress(OSError):
+                self.hadoop.gateway.kill(self.job)
 
     def parts(self) -> list[str]:
         """The URLs of what the job wrote, in the order of its reducers; without any, of its inputs.
@@ -233,6 +270,28 @@ class HadoopRunner(HadoopJobRunner):
         read = [urlsplit(url).path for url in self.report["inputs"]]
         order = [urlsplit(uri).path for uri in self._step_input_uris(0)]
         return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
+
+
+class Adopted:
+    """A job that a driver began that died since; has a runner's face."""
+
+    def __init__(self, hadoop: Hadoop, note: dict[str, Any]):
+        self.hadoop, self.note = hadoop, note
+
+    def run(self) -> None:
+        self.report = self.hadoop.follow(self.note["job"], [])
+
+    def parts(self) -> list[str]:
+        store = Storage(self.note["output"])
+        return [store.path(name) for name in store.list("part-*")]
+
+    def cancel(self) -> None:
+        with suppress(OSError):
+            self.hadoop.gateway.kill(self.note["job"])
+
+    def cleanup(self) -> None:
+        with suppress(OSError):
+            Storage(self.note["folder"]).clear("")
 
 
 class Watch:
@@ -282,7 +341,8 @@ class Watch:
     def _named(self, attempt: str) -> str:
         """The attempt, and what it reads if it is a mapper."""
         _, _, _, kind, number, _ = attempt.split("_")
-        return attempt + (f" (input {self.inputs[int(number)]})" if kind == "m" else "")
+        known = kind == "m" and int(number) < len(self.inputs)      # not of an adopted job
+        return attempt + (f" (input {self.inputs[int(number)]})" if known else "")
 
 
 def _first_line(text: str) -> str:

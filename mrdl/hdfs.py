@@ -156,6 +156,9 @@ class Hdfs(Storage):
             return False
         return True
 
+    def claim(self, old: str, new: str) -> bool:
+        return self._renamed(new, self._at(old), replace=False)
+
     def touch(self, name: str) -> None:
         now = round(1000 * self.now())
         with suppress(FileNotFoundError):

@@ -18,6 +18,7 @@ from mrdl.namenode import Service
 from mrdl.storage import CHUNK
 
 MEGABYTE = 1 << 20
+LATE = 10.0                     # seconds until a file's last block must be known
 SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
 CODES = {
     "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
@@ -104,9 +105,7 @@ class Native:
 
     def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
         """The file's size, and what gives `count` bytes from `at`; both must lie in it."""
-        found = self.status(path)
-        with answered():
-            file = self.client.read(path)
+        found, file = self._settled(path)
 
         def fetch(at: int, count: int) -> bytes:
             nonlocal file
@@ -120,6 +119,20 @@ class Native:
                     raise replaced() from None
                 raise
         return len(file), fetch
+
+    def _settled(self, path: str):
+        """The file's status and a reader of it. Where the NameNode lets a file be closed before a DataNode
+        has told of its last block, this client would not see that block for some milliseconds."""
+        end = time.monotonic() + LATE
+        while True:
+            found = self.status(path)
+            with answered():
+                file = self.client.read(path)
+            if len(file) == found.size:
+                return found, file
+            if time.monotonic() > end:
+                raise OSError(f"no DataNode has told of its last block for {LATE:.0f} s")
+            time.sleep(0.001)
 
     def create(self, path: str, source: BinaryIO) -> None:
         block = one_block(source.seek(0, 2))

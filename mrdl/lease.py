@@ -34,6 +34,7 @@ class Lease:
 
     def __init__(self, store: Storage):
         self.store, self.token = store, secrets.token_hex(16)
+        self.beat: float | None = None          # when the file was written, as we last saw it to be ours
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -81,9 +82,13 @@ class Lease:
 
     def check(self) -> None:
         """LeaseLost where another driver has taken over while this one slept."""
+        written = self.store.modified(self.name)
+        if written is not None and written == self.beat:    # a rival's would be of another time
+            return
         if self._holder().get("token") != self.token:
             raise LeaseLost(f"{self.store.url}: another driver has taken this run over; "
                             "this one stops")
+        self.beat = written
 
     def release(self) -> None:
         self.stop.set()

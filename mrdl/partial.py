@@ -89,7 +89,7 @@ def chunk_keys(size: int, reducers: int) -> list[str]:
 def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
     """What part of a vector each of its `chunk_keys` stands for: alike to a value."""
     count = len(keys) - 1
-    cuts = [size * i // count for i in range(count + 1)]
+    cuts = [size * i // max(count, 1) for i in range(count + 1)]
     return list(itertools.pairwise(cuts))
 
 

@@ -1,15 +1,36 @@
 """A run's history in; a picture of its loss and metrics out (PNG)."""
 import io
+from statistics import median
 from typing import Any
 
 # what a round's record holds beside its loss and metrics
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
-         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job"}
+         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
+         "by_worker"}
+
+
+# what a worker's seconds go into: resident ones wait for the round, and write the last one's result
+PHASES = ("wait", "start", "read", "compute", "emit", "write")
 
 
 def measured(record: dict[str, Any]) -> dict[str, float]:
     """The loss and metrics of a round's record."""
     return {name: value for name, value in record.items() if name not in FACTS}
+
+
+def by_worker(records: list[dict[str, Any]]) -> list[str]:
+    """A table of where each worker's time goes: medians over rounds, in milliseconds."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for record in records:
+        for own in record.get("by_worker", ()):
+            for phase, seconds in own.items():
+                if phase not in ("worker", "shard"):
+                    found.setdefault(own["worker"], {}).setdefault(phase, []).append(seconds)
+    phases = sorted({phase for times in found.values() for phase in times}, key=PHASES.index)
+    return ["".join(["worker".ljust(8), *(phase.rjust(9) for phase in phases)])] + [
+        "".join([str(worker).ljust(8), *(f"{1000 * median(times[p]):9.0f}" if p in times else " " * 9
+                                         for p in phases)])
+        for worker, times in sorted(found.items())] if found else []
 
 
 def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:

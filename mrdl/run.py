@@ -67,13 +67,13 @@ class Run:
     def rounds(self) -> list[int]:
         return [int(n[7:13]) for n in self.store.list("commit-[0-9]*.json")]
 
-    def records(self) -> list[dict[str, Any]]:
-        """The record of every commit; record r is what round r saw."""
+    def records(self, last: int = 0) -> list[dict[str, Any]]:
+        """The record of every commit, or of the last ones; record r is what round r saw."""
         numbers = self.rounds()
         if numbers != list(range(len(numbers))):
             raise RunError(f"{self.url}: a commit is missing; there are {len(numbers)} up to "
                            f"{max(numbers, default=0)}")
-        return [self._json(f"commit-{r:06d}.json")["record"] for r in numbers]
+        return [self._json(f"commit-{r:06d}.json")["record"] for r in numbers[-last:]]
 
     def commit(self, state: State, record: dict[str, Any]) -> bool:
         """Makes `state` the result of its round; False where another driver was first."""

@@ -5,12 +5,13 @@ import os
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
 
 from mrdl import __version__, kernels
+from mrdl.storage import place
 
 DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
 
@@ -45,9 +46,13 @@ class State:
     def slots(self) -> np.ndarray:
         return self.vector[self.parameters:].reshape(-1, self.parameters)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the vector."""
+        return {k: v for k, v in vars(self).items() if k != "vector"}
+
     def dump(self) -> bytes:
-        facts = {k: v for k, v in vars(self).items() if k != "vector"}
-        return save({"vector": self.vector}, {"mrdl": json.dumps(facts)})
+        return save({"vector": self.vector}, {"mrdl": json.dumps(self.facts)})
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
@@ -56,9 +61,12 @@ class State:
 
     @classmethod
     def load(cls, path: str) -> "State":
-        """The state in a local file; StateError where there is none."""
-        with open(path, "rb") as file:
-            return cls._read(file, os.fstat(file.fileno()).st_size, path)
+        """The state in a file, of whatever storage; StateError where there is none."""
+        folder, name = place(path)
+        with folder.open(name) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return cls._read(file, size, path)
 
     @classmethod
     def _read(cls, file: BinaryIO, size: int, source: str) -> "State":

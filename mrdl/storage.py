@@ -90,6 +90,11 @@ class Storage(ABC):
         """Over what is there. False if `old` is gone: of many callers one gets True."""
 
     @abstractmethod
+    def claim(self, old: str, new: str) -> bool:
+        """Renames a folder with something in it. False where the name is taken: of many callers one gets
+        True."""
+
+    @abstractmethod
     def touch(self, name: str) -> None:
         """Sets the time of a file to now, and nothing else; no error if it is not there."""
 
@@ -107,7 +112,9 @@ class Storage(ABC):
 
 
 class Local(Storage):
-    """A directory of this machine."""
+    """A directory of this machine. `durable`: what was written is there after a crash of it."""
+
+    durable = True
 
     def __init__(self, url: str | os.PathLike):
         self.url = os.path.abspath(os.fspath(url).removeprefix("file://"))
@@ -120,7 +127,7 @@ class Local(Storage):
 
     def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
         path = self.path(name)
-        with _whole(path, file) as made:
+        with _whole(path, file, self.durable) as made:
             if replace:
                 os.replace(made, path)
                 return True
@@ -155,6 +162,15 @@ class Local(Storage):
             return False
         return True
 
+    def claim(self, old: str, new: str) -> bool:
+        try:
+            os.rename(self.path(old), self.path(new))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+        return True
+
     def touch(self, name: str) -> None:
         with suppress(FileNotFoundError):
             os.utime(self.path(name))
@@ -169,7 +185,7 @@ class Local(Storage):
         return os.path.getsize(self.path(name))
 
     def now(self) -> float:
-        with _whole(self.path("clock"), io.BytesIO()) as made:
+        with _whole(self.path("clock"), io.BytesIO(), False) as made:
             return os.stat(made).st_mtime
 
 
@@ -201,8 +217,8 @@ def _make_folder(path: str) -> None:
 
 
 @contextmanager
-def _whole(path: str, source: BinaryIO) -> Iterator[str]:
-    """A file of the source's bytes beside `path`, on the disk; gone afterwards unless renamed."""
+def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
+    """A file of the source's bytes beside `path`, on the disk if durable; gone afterwards unless renamed."""
     folder, name = os.path.split(path)
     made = os.path.join(folder, f".{name}-{secrets.token_hex(8)}")
     try:
@@ -210,9 +226,11 @@ def _whole(path: str, source: BinaryIO) -> Iterator[str]:
         with open(made, "xb") as file:
             shutil.copyfileobj(source, file, CHUNK)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         yield made
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
     except OSError as error:
         # a full disk gives no name, a folder in the way its own
         error.filename = path

@@ -26,23 +26,30 @@ Emitted = Iterator[tuple[str, Partial]]
 def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
     """The partials of the one shard to train, or the scores of those to score.
 
-    A deterministic failure becomes a record, alike on all runners; an I/O or memory error fails the
-    task, and Hadoop tries it again."""
-    began, lines = time.perf_counter(), iter(lines)
-    reading = Reading(lines)
+    An I/O or memory error fails the task, and Hadoop tries it again."""
+    lines = iter(lines)
+    yield from answer(Reading(lines), lambda: (State.load(state), Plan.parse(Path(plan).read_bytes())))
+    for _ in lines:                             # Hadoop breaks the pipe of a mapper that leaves
+        pass
+
+
+def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitted:
+    """What one mapper makes of the blocks that it reads, for the state and the plan that are asked for.
+
+    A deterministic failure becomes a record, alike on all runners."""
+    began = time.perf_counter()
     try:
-        asked = Plan.parse(Path(plan).read_bytes())
-        given = State.load(state)
+        given, wanted = asked()
         trained = None
         for shard, own in groupby(reading, lambda b: name(b.dataset, b.shard)):
-            if shard in asked.train:
+            if shard in wanted.train:
                 if trained:
                     raise BlockError(f"one mapper got shards {trained} and {shard}; "
                                      "one shard must be one split")
                 trained = shard
-                yield from _train(own, shard, given, asked, reading, began)
-            elif shard in asked.score:
-                yield _score(own, shard, given, asked)
+                yield from _train(own, shard, given, wanted, began)
+            elif shard in wanted.score:
+                yield _score(own, shard, given, wanted)
             else:
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):
@@ -50,8 +57,6 @@ def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
     except Exception as error:  # noqa: BLE001 - reported with its traceback; the driver refuses the round
         yield RECORD, Partial(0, 0, {"error": traceback.format_exc(), "kind": type(error).__name__,
                                      "message": str(error), "where": reading.where()})
-    for _ in lines:                             # Hadoop breaks the pipe of a mapper that leaves
-        pass
 
 
 class Reading:
@@ -138,8 +143,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
                 ready.get(timeout=0.01)
 
 
-def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, reading: Reading,
-           began: float) -> Emitted:
+def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
     model = model_from_json(asked.spec)
     vector = given.vector                       # ours alone: the file was read for this task
     learner = Learner(model, given.weights, given.slots, batch_size=asked.batch_size,

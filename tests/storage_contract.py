@@ -240,6 +240,14 @@ class StorageContract:
 
     # -- errors
 
+    def test_a_folder_is_claimed_by_one(self, storage):
+        for name in "ab":
+            storage.write(f"made-{name}/{name}", b"")
+        assert storage.claim("made-a", "taken") and not storage.claim("made-b", "taken")
+        assert storage.list("taken/*") == ["taken/a"] and storage.list("made-*") == ["made-b"]
+        with pytest.raises(FileNotFoundError, match="made-c"):
+            storage.claim("made-c", "other")
+
     def test_a_missing_file_is_named(self, storage):
         for ask in (storage.read, storage.size, storage.open):
             with pytest.raises(FileNotFoundError) as error:

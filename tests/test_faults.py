@@ -31,7 +31,7 @@ def driver(tmp_path, data, run, *more):
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data.url, str(run),
          "-r", "local", "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4",
-         "--rounds", str(ROUNDS), *more],
+         "--rounds", str(ROUNDS), "--resident", "never", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

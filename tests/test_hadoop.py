@@ -54,7 +54,7 @@ def model():
 
 def fit(data, run, runner, **options):
     training = mrdl.ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 6,
-                                          "epochs": 1, "runner": runner, **options})
+                                          "epochs": 1, "runner": runner, "resident": "never", **options})
     return training.fit(model(), data, run=run)
 
 
@@ -136,7 +136,8 @@ def train(tmp_path, data, run, *more):
     (tmp_path / "model.py").write_text(MODEL)
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data, run, "-r", "hadoop",
-         "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4", "--rounds", "3", *more],
+         "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4", "--rounds", "3",
+         "--resident", "never", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,7 +1,8 @@
 """Machines and daemons die while a run goes on; the same bits come out. Inside a cluster: make test-faults.
 
-Each line of the matrix: the run, a fault while its second round works, proof that the fault hit, and the
-result of an undisturbed run on this machine. MRDL_FAULTS=4:HASH runs four lines, chosen by the hash."""
+Each line of the matrix, for plain and for resident rounds: the run, a fault while its second round works,
+proof that the fault hit, and the result of an undisturbed run on this machine. MRDL_FAULTS=4:HASH runs four
+lines, chosen by the hash."""
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -26,7 +28,7 @@ from mrdl.storage import Storage
 pytestmark = pytest.mark.hadoop
 
 CLUSTER = str(Path(__file__).parent.parent / "hadoop-conf" / "cluster")
-ROUNDS, ROWS, FREQUENCY = 4, 160_000, 600
+ROUNDS, ROWS, FREQUENCY = {"plain": 4, "resident": 24}, 160_000, 600
 MODEL = """
 import mrdl
 from mrdl.layers import Dense, Dropout
@@ -55,17 +57,24 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(data):
+    """undisturbed(kind) -> the result of an undisturbed run of as many rounds."""
     folder, _ = data
-    process = train(folder / "model.py", str(folder / "data"), str(folder / "calm"), "inline")
-    _, told = process.communicate(timeout=600)
-    assert process.returncode == 0, told
-    return result(str(folder / "calm"))
+
+    @cache
+    def calm(kind):
+        process = train(folder / "model.py", str(folder / "data"), str(folder / f"calm-{kind}"), "inline")
+        _, told = process.communicate(timeout=600)
+        assert process.returncode == 0, told
+        return result(str(folder / f"calm-{kind}"))
+    return calm
 
 
-def train(model, data, run, runner="hadoop", *more):
+def train(model, data, run, runner="hadoop"):
+    kind = "resident" if "resident" in run else "plain"
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(model), data, run, "-r", runner, "--workers", "2",
-         "--batch-size", "64", "--averaging-frequency", str(FREQUENCY), "--rounds", str(ROUNDS), *more],
+         "--batch-size", "64", "--averaging-frequency", str(FREQUENCY), "--rounds", str(ROUNDS[kind]),
+         "--resident", "always" if kind == "resident" and runner == "hadoop" else "never"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -111,7 +120,12 @@ def asked(path):
 
 def jobs(run):
     """The run's applications."""
-    return [app for app in asked("apps")["apps"]["app"] if f"{run} round" in app["name"]]
+    return [app for app in asked("apps")["apps"]["app"] if f"mrdl {run} " in app["name"]]
+
+
+def script(run):
+    """What the run's tasks run."""
+    return "resident.py" if "resident" in run else "train.py"
 
 
 def lived_through(run, moment):
@@ -123,24 +137,24 @@ def lived_through(run, moment):
 # -- what is hit while the second round works; each gives what proves it, asked when the run is over
 
 def mapper(run):
-    kill("--mapper", "train.py")
+    kill("--mapper", script(run))
     return lambda told: re.search(r"attempt_\w+_m_\d+_0 .*failed", told)
 
 
 def reducer(run):
-    kill("--reducer", "train.py")
+    kill("--reducer", script(run))
     return lambda told: re.search(r"attempt_\w+_r_\d+_0 failed", told)
 
 
 def master(run):
-    wait_for(lambda: processes("--mapper", "train.py"), "a mapper")
+    wait_for(lambda: processes("--mapper", script(run)), "a mapper")
     kill("MRAppMaster")
     return lambda told: 2 in [len(asked(f"apps/{job['id']}/appattempts")["appAttempts"]["appAttempt"])
                               for job in jobs(run)]
 
 
 def machine(run):
-    moment = lose("node1")
+    moment = lose("node1", run)
     def proof(told):
         lost = asked("nodes?states=LOST")["nodes"]["node"]
         cluster("start", "node1")
@@ -148,21 +162,21 @@ def machine(run):
     return proof
 
 
-def lose(name):
+def lose(name, run):
     """Kills it while mappers work; gives the moment."""
-    wait_for(lambda: processes("--mapper", "train.py"), "a mapper")
+    wait_for(lambda: processes("--mapper", script(run)), "a mapper")
     cluster("kill", name)
     return time.time()
 
 
 def datanode(run):
-    moment = lose("datanode2")
+    moment = lose("datanode2", run)
     return lambda told: cluster("start", "datanode2") and lived_through(run, moment)
 
 
 def restarted(name):
     def fault(run):
-        moment = lose(name)
+        moment = lose(name, run)
         time.sleep(1)
         cluster("start", name)
         return lambda told: lived_through(run, moment)
@@ -198,7 +212,8 @@ def driver(folder, far, run):
         with suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(2, 12))
         if process.poll() is not None:          # it ended before: begin anew, so that ten do hit
-            assert process.returncode == 0, process.communicate()
+            _, told = process.communicate()
+            assert process.returncode == 0, told
             Storage(run).clear("")
             continue
         process.kill()
@@ -240,16 +255,16 @@ def chosen(lines):
     count, _, seed = os.environ.get("MRDL_FAULTS", "").partition(":")
     if not count:
         return lines
-    return sorted(lines, key=lambda f: hashlib.sha256((seed + f.__name__).encode()).digest())[:int(count)]
+    return sorted(lines, key=lambda f: hashlib.sha256((seed + f).encode()).digest())[:int(count)]
 
 
-@pytest.mark.parametrize("line", chosen(LINES), ids=lambda line: line.__name__)
-def test_the_same_bits_come_out(line, data, undisturbed):
+@pytest.mark.parametrize("name", chosen([f"{kind}-{line.__name__}" for kind in ("plain", "resident")
+                                         for line in LINES]))
+def test_the_same_bits_come_out(name, data, undisturbed):
     folder, far = data
-    run = far.path(f"run-{line.__name__}")
-    began = time.monotonic()
-    line(folder, far, run)
-    assert result(run) == undisturbed
-    rounds = [entry["seconds"]["round"] for entry in Run(run).history()]
-    print(f"\n{line.__name__}: {time.monotonic() - began:.1f} s in all; the rounds "
+    run, began = far.path(f"run-{name}"), time.monotonic()
+    next(line for line in LINES if line.__name__ == name.partition("-")[2])(folder, far, run)
+    assert result(run) == undisturbed(name.partition("-")[0])
+    rounds = [entry["seconds"]["round"] for entry in Run(run).history()][:6]
+    print(f"\n{name}: {time.monotonic() - began:.1f} s in all; the rounds "
           + ", ".join(f"{seconds:.1f}" for seconds in rounds) + " s")
