@@ -96,7 +96,7 @@ def data(a, home):
 
 def cache(a, home):
     prepared(home, 256, 784, 2)
-    network = wide(20, SGD(0.01))
+    network = wide(20, SGD(1e-6))          # bytes as they are: a larger rate diverges
 
     def folders():
         return subprocess.run("du -sm $MRDL_HADOOP/data/node*/yarn | cut -f1", shell=True, text=True,
