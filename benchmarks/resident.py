@@ -151,8 +151,8 @@ def namenode(a, home, folder):
         meeting, count = Meeting(home.path(f"meeting-{workers}")), 20
         meeting.begin(workers, [])
 
-        def work(place, meeting=meeting, workers=workers, count=count):
-            pauses = Pauses(workers)
+        def work(place, url=meeting.store.url, workers=workers, count=count):
+            meeting, pauses = Meeting(url), Pauses(workers)
             for number in range(1, count + 1):
                 for pause in pauses:
                     if meeting.asked(number):
