@@ -49,7 +49,7 @@ class Output:
 
 
 class Background:
-    """A job that runs while its driver goes on. `job`, `output`: what finds it again; None on one machine."""
+    """A job that runs while its driver goes on."""
 
     def __init__(self, runner):
         self.runner, self.error = runner, None
@@ -73,7 +73,7 @@ class Background:
         if self.error:
             self.runner.cleanup()
             raise self.error
-        return Output(self.runner.parts(), self.runner.cleanup, getattr(self.runner, "report", {}))
+        return _output(self.runner)
 
     def cancel(self) -> None:
         """Ends it, and waits for that."""
@@ -158,7 +158,7 @@ class Cluster:
         except BaseException:
             runner.cleanup()
             raise
-        return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
+        return _output(runner)
 
     def begin(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
               reducers: int = 1, name: str | None = None, settings: dict[str, str] | None = None,
@@ -234,6 +234,10 @@ def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]
     else:
         with Cluster(runner, cores) as cluster:
             yield cluster
+
+
+def _output(runner) -> Output:
+    return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
 
 
 def _tag(url: str) -> str:

@@ -35,7 +35,7 @@ from mrdl.storage import Local, Storage
 LENGTH = struct.Struct("<Q")
 OWN = ("round", "epoch", "first")       # of a plan: what differs from question to question
 LEAST, MOST = 0.001, 0.1        # seconds between two looks at the folder
-EACH = 0.004                    # seconds that each worker adds to MOST: together they ask 250 times a second
+EACH = 0.004                    # seconds that each worker adds to MOST: many that wait look seldom
 
 
 class Pauses:

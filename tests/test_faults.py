@@ -153,10 +153,11 @@ def test_a_dead_drivers_lease_on_this_host_is_taken_over_at_once(tmp_path):
         lease.check()
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_running(tmp_path, made):
+@pytest.mark.parametrize("resident", ["never", "always"])
+def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_running(tmp_path, made, resident):
     data = made(160, shards=3)
-    process = driver(tmp_path, data, tmp_path / "run", "--until", "epochs 1000")
-    wait_for_round(tmp_path / "run", 2)
+    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--until", "epochs 9999")
+    wait_for_round(tmp_path / "run", 3)
     below = children(process.pid)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)

@@ -155,19 +155,6 @@ def test_a_driver_that_slept_and_was_overtaken_does_not_commit(tmp_path, undistu
     assert result(run) == calm
 
 
-def test_ctrl_c_leaves_nothing_running(tmp_path, made):
-    process = driver(tmp_path, made(160, shards=2), tmp_path / "run", *RESIDENT, "--until", "epochs 9999")
-    wait_for_round(tmp_path / "run", 3)
-    below = children(process.pid)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130 and "mrdl resume" in told and "Traceback" not in told
-    until = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in below):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_a_worker_that_fails_tells_what_a_plain_one_tells(tmp_path, made):
     data, told = made(60, shards=2, dtype="float32"), []
     shard = data.train()[0].path
