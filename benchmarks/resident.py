@@ -4,12 +4,14 @@
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py speed [--data digits.npz]
                              [--peer 'dl4j-spark/run.sh 2 {f} 10'] [--frequencies 5 31] [--seeds 3]
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py namenode [--workers 2 8 64]
+    hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py calls [--workers 1 2 4 6]
 
 rounds: medians over rounds of 2 workers of (commit to commit - the slowest worker's compute), plain and
 resident; and the NameNode's operations a round. speed: T1 end to end (784-512-256-10, batch 64) with 2
 workers: examples/s of the later half of 10 epochs and test accuracy, on `-r hadoop` and `-r local`, and
 the "rate" and "accuracy" in the JSON line of a peer's command, best of --seeds runs each, in turns.
-namenode: operations a second that so many workers ask for which have next to nothing to do.
+namenode: operations a second that so many workers ask for which have next to nothing to do. calls: what
+a round asks of the NameNode, by the kind of call, and how often each worker and the driver looked.
 """
 import argparse
 import itertools
@@ -31,15 +33,17 @@ from scale import wide
 import mrdl
 from mrdl.meeting import Meeting, Pauses, Result
 from mrdl.optimizers import SGD
+from mrdl.resident_exchange import FEW
 from mrdl.run import Run
 from mrdl.storage import Storage
 
-NAMENODE = "http://127.0.0.1:9870/jmx?qry=Hadoop:service=NameNode,name=RpcActivityForPort8020"
+NAMENODE = "http://127.0.0.1:9870/jmx?qry=Hadoop:service=NameNode,name=Rpc{}ForPort8020"
+FRESH = 10.5            # seconds after which the NameNode counts anew for who asks
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("what", choices=("rounds", "speed", "namenode"))
+    p.add_argument("what", choices=("rounds", "speed", "namenode", "calls"))
     p.add_argument("--millions", type=float, nargs="+", default=[0.54, 10])
     p.add_argument("--rounds", type=int, default=50)
     p.add_argument("--data", help="arrays x_train, y_train, x_test, y_test; without, random rows")
@@ -51,19 +55,29 @@ def main():
     home = Storage(f"hdfs:///tmp/resident-{os.getpid()}")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            {"rounds": rounds, "speed": speed, "namenode": namenode}[a.what](a, home, Path(folder))
+            {"rounds": rounds, "speed": speed, "namenode": namenode, "calls": calls}[a.what](a, home, Path(folder))
     finally:
         home.clear("")
 
 
 def operations():
     """How many calls the NameNode has answered."""
-    with urlopen(NAMENODE) as reply:
+    with urlopen(NAMENODE.format("Activity")) as reply:
         return json.load(reply)["beans"][0]["RpcProcessingTimeNumOps"]
 
 
+def kinds():
+    """How many calls of each kind the NameNode has answered, but what DataNodes tell it unasked."""
+    with urlopen(NAMENODE.format("DetailedActivity")) as reply:
+        found = json.load(reply)["beans"][0]
+    return {name[:-6]: count for name, count in found.items() if name.endswith("NumOps")
+            and not name.startswith(("Overall", "(", "SendHeartbeat", "BlockR"))}
+
+
 def prepared(folder, home, x, y, shards=2):
-    """The rows as a dataset, on this machine and on HDFS."""
+    """The rows as a dataset, on this machine and on HDFS, in the place of an earlier one."""
+    Storage(str(folder / "data")).clear("")
+    home.clear("data")
     np.savez(folder / "raw.npz", x=x, y=y)
     mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=shards)
     near = Storage(str(folder / "data"))
@@ -178,6 +192,41 @@ def namenode(a, home, folder):
         calls = operations() - before
         print(f"{workers:>3} workers: {calls / spent:,.0f} calls of the NameNode a second, {calls / count:,.0f} "
               f"a round of {spent / count:.2f} s", flush=True)
+
+
+def calls(a, home, folder):
+    rng = np.random.default_rng(0)
+    for workers in a.workers:
+        n = 10_000 * workers
+        prepared(folder, home, rng.integers(0, 256, (n, 784), np.uint8),
+                 rng.integers(0, 10, n).astype(np.uint8), shards=workers)
+        marks: list[tuple] = []
+
+        def told(event, facts, marks=marks):
+            last = time.perf_counter() - (marks[-1][0] if marks else 0)
+            if event == "round" and facts["round"] > 4 and last > FRESH:
+                marks.append((time.perf_counter(), facts["round"], kinds()))
+        model = network()
+        with mrdl.Cluster("hadoop", jobconf={"mapreduce.map.memory.mb": "512"}) as cluster:
+            time.sleep(FRESH)
+            mrdl.ParameterAveraging(workers=workers, batch_size=64, averaging_frequency=5, runner=cluster,
+                                    resident="always", epochs=100_000, until="time 60s").fit(
+                model, home.path("data"), run=home.path(f"calls-{workers}"), told=told)
+        (began, first, before), (ended, last, after) = marks[0], marks[-1]
+        count = {kind: (after[kind] - before.get(kind, 0)) / (last - first) for kind in after}
+        told = ", ".join(f"{kind} {n:.1f}" for kind, n in sorted(count.items(), key=lambda k: -k[1])
+                         if n >= 0.05)
+        looks = count["GetListing"]
+        print(f"{workers} workers, {last - first} rounds of {(ended - began) / (last - first):.3f} s: "
+              f"{sum(count.values()) - looks:.1f} calls, {formula(workers)} by the formula, and "
+              f"{looks:.1f} looks: {told}", flush=True)
+
+
+def formula(workers):
+    """docs/resident.md's count of a round's calls, but for looks."""
+    files = 4 * workers + 4 + 4 + 4 + 2     # results, state, commit, the question; what is removed
+    reads = 2 * workers + workers + 2       # results, each worker's look for its own, the lease
+    return files + reads + (2 * workers * (workers - 1) if workers <= FEW else 3 * workers)
 
 
 if __name__ == "__main__":

@@ -169,12 +169,13 @@ class Driver:
             state.rate_scale = rate * 0.5 ** retry
             asked, group, mappers = self._plan(state)
             path = self.run.state_path(state.round)
-            if state.rate_scale != rate:        # the committed file holds the old rate
+            if retry:                           # the committed file holds the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             size = len(state.vector) if self.options.save_updater else state.parameters
             merged = self._exchanged(state, path, asked, mappers, size)
-            self.run.store.remove(f"retry-{state.round:06d}.safetensors")
+            if retry:
+                self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             score, sums, times = self._checked(merged, asked, group, state)
             new, record = self._next(state, asked, group, merged, sums)
             spent += time.perf_counter() - began

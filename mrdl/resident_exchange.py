@@ -55,6 +55,7 @@ class ResidentExchange(PlainExchange):
         self.readers = ThreadPoolExecutor(2)
         self.rounds = 0                 # of this job
         self.number = 0                 # of the newest question of this meeting
+        self.sign_next = 0.0            # when the workers are to hear from us again
         self.kept: list[int] = []       # questions that are still in the folder
         self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest one that trained
 
@@ -182,14 +183,13 @@ class ResidentExchange(PlainExchange):
 
     def _wait(self, found: Callable[[], bool], pauses: Iterable[float]) -> None:
         """Until `found` says so; raises what ended the job meanwhile."""
-        alive = 0.0
         for pause in pauses:
             if found():
                 return
             self.job.check()
-            if time.monotonic() >= alive:
+            if time.monotonic() >= self.sign_next:
                 self.meeting.alive()
-                alive = time.monotonic() + ALIVE
+                self.sign_next = time.monotonic() + ALIVE
             time.sleep(pause)
 
     # -- a question and its answers

@@ -182,16 +182,13 @@ class Resident:
     def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
         """The average of all results, in the time that the driver takes to come to it; None where it is
         quicker, or a worker has failed."""
-        meeting, number = self.meeting, self.number
-        self._wait(lambda: set(meeting.results(number)) >= set(asked["trained"])
-                   or meeting.asked(number + 1), "results")
-        found = []
-        for place in asked["trained"]:
-            if place == self.place and self.mine:
-                found.append(self.mine)
-            elif meeting.has(number, place):
-                found.append(meeting.read(number, place))
-        if len(found) < len(asked["trained"]) or not all(head.size for head, _ in found):
+        meeting, number, trained = self.meeting, self.number, asked["trained"]
+        self._wait(lambda: set(meeting.results(number)) >= set(trained) or meeting.asked(number + 1), "results")
+        if not set(meeting.results(number)) >= set(trained):
+            return None
+        found = [self.mine if place == self.place and self.mine else meeting.read(number, place)
+                 for place in trained]
+        if not all(head.size for head, _ in found):
             return None
         return np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
 

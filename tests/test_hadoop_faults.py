@@ -28,7 +28,8 @@ from mrdl.storage import Storage
 pytestmark = pytest.mark.hadoop
 
 CLUSTER = str(Path(__file__).parent.parent / "hadoop-conf" / "cluster")
-ROUNDS, ROWS, FREQUENCY = {"plain": 4, "resident": 24}, 160_000, 600
+ROWS = 160_000
+ROUNDS = {"plain": (4, 600), "resident": (24, 600), "many": (200, 60)}      # and the averaging frequency
 MODEL = """
 import mrdl
 from mrdl.layers import Dense, Dropout
@@ -70,11 +71,12 @@ def undisturbed(data):
 
 
 def train(model, data, run, runner="hadoop"):
-    kind = "resident" if "resident" in run else "plain"
+    kind = next(kind for kind in ROUNDS if kind in os.path.basename(run))
+    rounds, frequency = ROUNDS[kind]
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(model), data, run, "-r", runner, "--workers", "2",
-         "--batch-size", "64", "--averaging-frequency", str(FREQUENCY), "--rounds", str(ROUNDS[kind]),
-         "--resident", "always" if kind == "resident" and runner == "hadoop" else "never"],
+         "--batch-size", "64", "--averaging-frequency", str(frequency), "--rounds", str(rounds),
+         "--resident", "never" if kind == "plain" or runner != "hadoop" else "always"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -125,7 +127,7 @@ def jobs(run):
 
 def script(run):
     """What the run's tasks run."""
-    return "resident.py" if "resident" in run else "train.py"
+    return "train.py" if "plain" in os.path.basename(run) else "resident.py"
 
 
 def lived_through(run, moment):
@@ -221,6 +223,25 @@ def driver(folder, far, run):
         kills += 1
 
 
+def kills(folder, far, run):
+    """20 SIGKILLs of workers and of the driver at random moments of one run."""
+    rng, victims = random.Random(12), ["worker"] * 13 + ["driver"] * 7
+    rng.shuffle(victims)
+    process = train(folder / "model.py", far.path("data"), run)
+    for victim in victims:
+        time.sleep(rng.uniform(1, 5))
+        if victim == "worker":
+            kill("--mapper", script(run))
+            continue
+        assert process.poll() is None, process.communicate()
+        process.kill()
+        process.communicate()
+        process = train(folder / "model.py", far.path("data"), run)
+    assert not Storage(run).exists("finished.json"), "the run ended before all had died"
+    _, told = process.communicate(timeout=600)
+    assert process.returncode == 0, told
+
+
 def full(folder, far, run):
     """HDFS has no room left: the driver stops and says so; with room again, the same command goes on."""
     process = train(folder / "model.py", far.path("data"), run)
@@ -259,11 +280,11 @@ def chosen(lines):
 
 
 @pytest.mark.parametrize("name", chosen([f"{kind}-{line.__name__}" for kind in ("plain", "resident")
-                                         for line in LINES]))
+                                         for line in LINES] + ["many-kills"]))
 def test_the_same_bits_come_out(name, data, undisturbed):
     folder, far = data
     run, began = far.path(f"run-{name}"), time.monotonic()
-    next(line for line in LINES if line.__name__ == name.partition("-")[2])(folder, far, run)
+    next(line for line in [*LINES, kills] if line.__name__ == name.partition("-")[2])(folder, far, run)
     assert result(run) == undisturbed(name.partition("-")[0])
     rounds = [entry["seconds"]["round"] for entry in Run(run).history()][:6]
     print(f"\n{name}: {time.monotonic() - began:.1f} s in all; the rounds "
