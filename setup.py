@@ -48,7 +48,7 @@ def extensions():
         name = Path(path).stem
         for level, flags in ({"": []} if name in ONCE else LEVELS).items():
             yield Extension(".".join(filter(None, ("mrdl.kernels", level, name))), [path],
-                            include_dirs=["kernels"], depends=glob("kernels/*.h"),
+                            include_dirs=["kernels"], depends=glob("kernels/*.h") + glob("kernels/*.pxi"),
                             extra_compile_args=FLAGS + flags, language="c++")
 
 

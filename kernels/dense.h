@@ -25,18 +25,18 @@ template <class T> struct ReluMask {                    /* zero where the relu b
 
 template <class T> static void dense_forward(const T *w, const T *bias, const T *x, T *y, long O, long I, long N, bool relu)
 {
-    if (relu) product(O, N, I, w, I, 1, x, N, BiasRelu<T>{y, N, bias});
-    else product(O, N, I, w, I, 1, x, N, Bias<T>{y, N, bias});
+    if (relu) product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, BiasRelu<T>{y, N, bias});
+    else product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, Bias<T>{y, N, bias});
 }
 template <class T> static void dense_backward(const T *w, const T *dy, const T *below, T *dx, long O, long I, long N)
 {
-    if (below) product(I, N, O, w, 1, I, dy, N, ReluMask<T>{dx, N, below});
-    else product(I, N, O, w, 1, I, dy, N, Write<T>{dx, N});
+    if (below) product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, ReluMask<T>{dx, N, below});
+    else product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, Write<T>{dx, N});
 }
 /* dw[O][I] over the first B columns of dy; rows[B][ld] is x batch-major, its rows padded to LANES */
 template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld)
 {
-    product(O, I, B, dy, N, 1, rows, ld, Write<T>{dw, I});
+    product<T>(O, I, Matrices<T>{B, dy, N, 1, rows, ld}, Write<T>{dw, I});
 }
 template <class T> static void bias_gradient(const T *dy, T *db, long O, long N)
 {

@@ -4,16 +4,10 @@
 #pragma once
 #include "lanes.h"
 
-/* R rows times C vectors in registers. One vector register stays free for the broadcast. */
-template <class T, int R, int C, class Epilogue>
-INLINE void tile(long K, const T *a, long rs, long cs, const T *b, long ldb, const Epilogue &out,
-                 long row, long col, long N)
+/* acc += the product of R rows of a with C vectors of columns of b, K long */
+template <class T, int R, int C>
+INLINE void multiply_add(vec<T> (&acc)[R][C], long K, const T *a, long rs, long cs, const T *b, long ldb)
 {
-    vec<T> acc[R][C];
-#pragma GCC unroll 16
-    for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < C; j++) acc[i][j] = vec<T>{};
     for (long k = 0; k < K; k++) {
         vec<T> line[C];
 #pragma GCC unroll 4
@@ -25,6 +19,25 @@ INLINE void tile(long K, const T *a, long rs, long cs, const T *b, long ldb, con
             for (int j = 0; j < C; j++) acc[i][j] = fma(factor, line[j], acc[i][j]);
         }
     }
+}
+
+/* What a tile multiplies: two matrices, or pieces of them (conv.h). */
+template <class T> struct Matrices {
+    long K; const T *a; long rs, cs; const T *b; long ldb;
+    template <int R, int C> INLINE_ME void operator()(vec<T> (&acc)[R][C], long row, long col) const
+    { multiply_add<T, R, C>(acc, K, a + row * rs, rs, cs, b + col, ldb); }
+};
+
+/* R rows times C vectors in registers. One vector register stays free for the broadcast. */
+template <class T, int R, int C, class Factors, class Epilogue>
+INLINE void tile(const Factors &factors, const Epilogue &out, long row, long col, long N)
+{
+    vec<T> acc[R][C];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < C; j++) acc[i][j] = vec<T>{};
+    factors(acc, row, col);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
@@ -36,32 +49,28 @@ INLINE void tile(long K, const T *a, long rs, long cs, const T *b, long ldb, con
 }
 
 /* All rows of one panel of C vectors: R at a time, the rest by halves. */
-template <class T, int R, int C, class Epilogue>
-INLINE void panel(long row, long M, long K, const T *a, long rs, long cs, const T *b, long ldb,
-                  const Epilogue &out, long col, long N)
+template <class T, int R, int C, class Factors, class Epilogue>
+INLINE void panel(const Factors &factors, const Epilogue &out, long row, long M, long col, long N)
 {
-    for (; row + R <= M; row += R)
-        tile<T, R, C>(K, a + row * rs, rs, cs, b, ldb, out, row, col, N);
-    if constexpr (R > 1) panel<T, R / 2, C>(row, M, K, a, rs, cs, b, ldb, out, col, N);
+    for (; row + R <= M; row += R) tile<T, R, C>(factors, out, row, col, N);
+    if constexpr (R > 1) panel<T, R / 2, C>(factors, out, row, M, col, N);
 }
 
 /* Rows a tile takes beside its C columns: 24 accumulators of 32 registers, 12 of 16. */
 constexpr int tile_rows(int C) { return (WIDTH == 64 ? 24 : 12) / C; }
 enum { TILE_COLUMNS = WIDTH == 64 ? 4 : 2 };
 
-template <class T, class Epilogue>
-static void product(long M, long N, long K, const T *a, long rs, long cs, const T *b, long ldb,
-                    const Epilogue &out)
+template <class T, class Factors, class Epilogue>
+static void product(long M, long N, const Factors &factors, const Epilogue &out)
 {
     for (long col = 0; col < N; ) {
         long left = (N - col + W<T> - 1) / W<T>;
-        const T *from = b + col;
         if constexpr (TILE_COLUMNS == 4) {
-            if (left >= 4) { panel<T, tile_rows(4), 4>(0, M, K, a, rs, cs, from, ldb, out, col, N); col += 4 * W<T>; continue; }
-            if (left == 3) { panel<T, tile_rows(3), 3>(0, M, K, a, rs, cs, from, ldb, out, col, N); return; }
+            if (left >= 4) { panel<T, tile_rows(4), 4>(factors, out, 0, M, col, N); col += 4 * W<T>; continue; }
+            if (left == 3) { panel<T, tile_rows(3), 3>(factors, out, 0, M, col, N); return; }
         }
-        if (left >= 2) { panel<T, tile_rows(2), 2>(0, M, K, a, rs, cs, from, ldb, out, col, N); col += 2 * W<T>; continue; }
-        panel<T, tile_rows(2), 1>(0, M, K, a, rs, cs, from, ldb, out, col, N);
+        if (left >= 2) { panel<T, tile_rows(2), 2>(factors, out, 0, M, col, N); col += 2 * W<T>; continue; }
+        panel<T, tile_rows(2), 1>(factors, out, 0, M, col, N);
         return;
     }
 }

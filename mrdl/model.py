@@ -81,15 +81,15 @@ class Sequential:
              "the model has no input shape yet: begin with Input(shape) or call build(shape)")
         shape, start, steps = self.input_shape, 0, []
         for index, (layer, name) in enumerate(zip(self.layers, self.names())):
-            weights = layer.weights(shape)
+            try:
+                weights = layer.weights(shape)
+                shape = layer.output(shape)
+            except ConfigError as error:
+                raise ConfigError(f"layer {index + 1}, {error}") from None
             offsets = []
             for weight in weights:
                 offsets.append(start)
                 start += weight.size
-            try:
-                shape = layer.output(shape)
-            except ConfigError as error:
-                raise ConfigError(f"layer {index + 1}, {error}") from None
             steps.append(Step(index, name, layer, shape, weights, offsets))
         return steps
 

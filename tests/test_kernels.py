@@ -9,6 +9,13 @@ from mrdl import kernels
 
 SIZES = [(1, 1, 16, 1), (3, 5, 16, 7), (10, 33, 64, 64), (17, 50, 80, 77), (64, 100, 128, 128),
          (2, 784, 32, 20)]                                      # O, I, N, B
+# of those sizes: H, W, C, OH, OW, O, kernel, strides, dilation, padding, groups
+GEOMETRIES = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 4, 6, 5, 3, 2, 1, 1, 1, 1, 0, 0, 1),
+              (9, 8, 4, 5, 4, 6, 3, 3, 2, 2, 1, 2, 1, 2, 2), (5, 5, 4, 5, 5, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4),
+              (1, 20, 7, 1, 20, 11, 1, 5, 1, 1, 1, 2, 0, 8, 1), (8, 9, 2, 8, 9, 7, 5, 4, 1, 1, 1, 1, 2, 1, 1)]
+POOLS = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 0, 0, 1),
+         (7, 5, 4, 4, 3, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1), (5, 5, 2, 5, 5, 2, 3, 2, 1, 1, 1, 1, 1, 0, 1),
+         (1, 20, 7, 1, 7, 7, 1, 2, 1, 3, 1, 1, 0, 0, 1), (8, 9, 2, 1, 1, 2, 8, 9, 1, 1, 1, 1, 0, 0, 1)]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -33,6 +40,11 @@ def arguments(name, rng, dtype, O, I, N, B):
     one_hot = np.zeros((O, N), dtype)
     one_hot[rng.integers(0, O, N), np.arange(N)] = 1
     P = O * I
+    g, pool = (table[SIZES.index((O, I, N, B))] for table in (GEOMETRIES, POOLS))
+    images, kernel = [(f[0] * f[1] * f[2], f[3] * f[4] * f[5]) for f in (g, pool)], (g[5], g[6] * g[7] * g[2] // g[-1])
+    (X, Y), (PX, PY) = images
+    ties = np.round(a(PX, N))           # a window has several maxima
+    below = a(X, N) if O % 2 else None
     return {
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
@@ -56,6 +68,18 @@ def arguments(name, rng, dtype, O, I, N, B):
         "adam": lambda: (a(P), a(P), a(P), abs(a(P)), 0.1, 0.9, 0.999, 1e-7, 0.5),
         "sum_squares": lambda: (a(P * 50),),
         "regularize": lambda: (a(P), a(P), 0.01, 0.02),
+        "conv_forward": lambda: (a(*kernel), a(g[5]), a(X, N), a(Y, N), g, bool(O % 2)),
+        "conv_backward": lambda: (a(*kernel[::-1]), a(Y, N), below, a(X, N), g),
+        "conv_transpose_forward": lambda: (a(*kernel[::-1]), a(g[2]), a(Y, N), a(X, N), g, bool(O % 2)),
+        "conv_gradient": lambda: (padded(rng, dtype, Y, N, B), a(X, N), g[5] // 3, a(g[5] - g[5] // 3, kernel[1]), g),
+        "channel_sums": lambda: (a(Y, N), a(g[5])),
+        "max_pool_forward": lambda: (ties, a(PY, N), pool),
+        "max_pool_backward": lambda: (ties, called(reference.max_pool_forward, (ties, a(PY, N), pool))[2],
+                                      a(PY, N), a(PX, N), pool, bool(O % 2)),
+        "average_pool_forward": lambda: (a(PX, N), a(PY, N), pool),
+        "average_pool_backward": lambda: (a(PY, N), a(PX, N), pool),
+        "take_rows": lambda: (a(I, N), rng.integers(-1, I, O + 3), a(O + 3, N)),
+        "add_rows": lambda: (a(O + 3, N), rng.integers(-1, I, O + 3), a(I, N)),
         "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
         "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
         **{f"{name}_forward": lambda: (a(O, N) * 5, a(O, N))

@@ -1,5 +1,36 @@
 """The layers, by Keras's names."""
+from mrdl.layers.convolution import (
+    Conv1D,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    SeparableConv2D,
+)
 from mrdl.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from mrdl.layers.reshaping import (
+    Cropping1D,
+    Cropping2D,
+    Permute,
+    RepeatVector,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
 
-LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape]
+LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape, Conv1D, Conv2D, DepthwiseConv2D,
+          SeparableConv2D, Conv2DTranspose, MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
+          GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+          ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute,
+          RepeatVector]
 __all__ = [layer.__name__ for layer in LAYERS]

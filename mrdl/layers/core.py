@@ -41,27 +41,50 @@ class Input(Layer):
         need(math.prod(self.shape) < 2 ** 63, f"Input: the shape {shown(self.shape)} is too large")
 
 
-class DenseOperation(Operation):
-    def __init__(self, layer: "Dense", b: Binding):
+class Activated(Operation):
+    """An operation with a kernel, a bias and an activation after them."""
+
+    def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         self.kind = "linear" if b.linear else layer.activation
+        self.relu = self.kind == "relu"             # in the product's last step
         self.w = b.w["kernel"]
-        self.bias = b.w.get("bias", np.zeros(layer.units, self.w.dtype))
-        b.y.relu = self.kind == "relu"
+        self.bias = b.w["bias"] if "bias" in b.w else np.zeros(len(self.w), self.w.dtype)
+        self.z = b.y.value                          # where the product goes
+        b.y.relu = self.relu
         b.x.masked = b.x.relu and not b.first       # our product with the weights does it
-        self.act = getattr(b.k, self.kind + "_forward", None) if self.kind != "relu" else None
-        self.slope = getattr(b.k, self.kind + "_backward", None)
+        self.act = getattr(b.k, self.kind + "_forward", None) if not self.relu else None
+        self.derivative = getattr(b.k, self.kind + "_backward", None)
 
-    def forward(self):
-        y = self.b.y.value
-        self.b.k.dense_forward(self.w, self.bias, self.b.x.value, y, self.kind == "relu")
+    def activate(self) -> None:
         if self.act:
-            self.act(y, y)
+            self.act(self.z, self.b.y.value)
+
+    def slope(self) -> None:
+        """The gradient of z in the place of y's."""
+        y = self.b.y
+        if self.derivative and not y.masked:
+            self.derivative(y.value, y.grad, y.grad)
+
+
+def check_parts(layer: Layer, parts: tuple[str, ...]) -> None:
+    """Looks up the initializer and regularizer of each of these weights."""
+    for part in parts:
+        for kind, table in (("initializer", INITIALIZERS), ("regularizer", REGULARIZERS)):
+            key = f"{part}_{kind}"
+            object.__setattr__(layer, key, lookup(getattr(layer, key), table, kind))
+        need(getattr(layer, f"{part}_initializer") is not None,
+             f"{type(layer).__name__}: {part}_initializer is missing")
+
+
+class DenseOperation(Activated):
+    def forward(self):
+        self.b.k.dense_forward(self.w, self.bias, self.b.x.value, self.z, self.relu)
+        self.activate()
 
     def backward(self, batch):
         b = self.b
-        if self.slope and not b.y.masked:
-            self.slope(b.y.value, b.y.grad, b.y.grad)
+        self.slope()
         b.x.rows()
         if not b.first:
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
@@ -98,12 +121,7 @@ class Dense(Layer):
         object.__setattr__(self, "activation", activation(self.activation))
         super().__post_init__()
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
-        for part in ("kernel", "bias"):
-            for kind, table in (("initializer", INITIALIZERS), ("regularizer", REGULARIZERS)):
-                key = f"{part}_{kind}"
-                object.__setattr__(self, key, lookup(getattr(self, key), table, kind))
-            need(getattr(self, f"{part}_initializer") is not None,
-                 f"Dense: {part}_initializer is missing")
+        check_parts(self, ("kernel", "bias"))
 
     def output(self, shape):
         if len(shape) != 1:

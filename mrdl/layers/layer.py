@@ -37,7 +37,7 @@ class Weight:
         return np.ascontiguousarray(array.T if self.transposed else array).reshape(self.keras)
 
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
-        out.reshape(self.shape)[:] = array.T if self.transposed else array
+        out.reshape(self.shape)[:] = array.reshape(self.shape[::-1]).T if self.transposed else array
 
 
 class Tensor:
@@ -81,6 +81,7 @@ class Binding:
     y: Tensor
     w: dict[str, np.ndarray]
     offsets: dict[str, int]
+    shape: Shape                        # of an example of x
     index: int                          # number of the layer: its random stream
     training: bool
     linear: bool = False                # leave the output activation to the loss

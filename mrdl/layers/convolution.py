@@ -1,0 +1,318 @@
+"""Convolutions over [H][W][C] images and [steps][C] sequences, as in Keras (channels_last)."""
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import need, shown
+from mrdl.layers.core import BLOCK, Activated, activation, check_parts
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
+
+Sizes = tuple[int, ...]
+# H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
+Geometry = tuple[int, ...]
+
+
+def sizes(layer: Layer, *names: str) -> None:
+    """Sets these fields to one number a dimension, as Keras does with a single one."""
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+            object.__setattr__(layer, name, (int(value),) * layer.rank)
+
+
+def check_sizes(layer: Layer, *names: str) -> None:
+    for name in names:
+        value = getattr(layer, name)
+        need(len(value) == layer.rank and min(value) > 0,
+             f"{type(layer).__name__}: {name}={shown(value)} must be {layer.rank} numbers above 0")
+
+
+def image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
+    """H, W and C of an example; ConfigError where it has another rank."""
+    wanted = ("height, width, channels", "steps, channels")[layer.rank == 1]
+    need(len(shape) == layer.rank + 1,
+         f"{type(layer).__name__}: its input has the shape {shown(shape)}, not ({wanted})")
+    return (1,) * (2 - layer.rank) + tuple(shape)
+
+
+def planned(layer: Layer, size: Sizes, kernel: Sizes, strides: Sizes, dilation: Sizes) -> tuple[list[int], list[int]]:
+    """How many outputs there are in each dimension, and how much padding before the first input."""
+    outputs, before = [], []
+    for n, k, s, d in zip(size, kernel, strides, dilation):
+        reach = (k - 1) * d + 1
+        out = -(-n // s) if layer.padding == "same" else (n - reach) // s + 1
+        if layer.padding == "causal":
+            out = (n - 1) // s + 1
+        need(out > 0, f"{type(layer).__name__}: a kernel of {reach} does not fit into {n} inputs")
+        outputs.append(out)
+        before.append({"valid": 0, "same": max((out - 1) * s + reach - n, 0) // 2,
+                       "causal": reach - 1}[layer.padding])
+    return outputs, before
+
+
+def flat(rank: int, *dimensions: Sizes) -> list[int]:
+    """Each of them for two dimensions: a sequence is an image of one row."""
+    return [n for d in dimensions for n in (1,) * (2 - rank) + tuple(d)]
+
+
+class ConvOperation(Activated):
+    def __init__(self, layer: "Convolution", b: Binding):
+        super().__init__(layer, b)
+        self.geometry = layer.geometry(b.shape)
+        self.turned = np.empty(self.w.shape[::-1], self.w.dtype)
+
+    def forward(self):
+        b = self.b
+        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
+        self.activate()
+
+    def backward(self, batch):
+        b = self.b
+        self.slope()
+        if not b.first:
+            b.k.transpose(self.w, self.turned)
+            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad,
+                              self.geometry)
+
+    def gradients(self, place):
+        b, (rows, K) = self.b, self.w.shape
+        step = max(1, BLOCK // (K * self.w.itemsize))
+        for o in range(0, rows, step):
+            n, start = min(step, rows - o), b.offsets["kernel"] + o * K
+            g = place(start, start + n * K).reshape(n, K)
+            yield start, start + g.size, lambda batch, o=o, g=g: self.gradient(o, g)
+        if "bias" in b.w:
+            start = b.offsets["bias"]
+            g = place(start, start + len(self.bias))
+            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
+
+    def gradient(self, first: int, g: np.ndarray) -> None:
+        """Rows of the kernel's gradient, from `first` on."""
+        self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """What all have in common. The kernel is [O][kh kw C/groups] in the flat vector."""
+    operation: ClassVar[type[Operation]] = ConvOperation
+    rank: ClassVar[int] = 2
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+    parts: ClassVar[tuple[str, ...]] = ("kernel", "bias")
+    dilation_rate: Sizes = field(default=1, kw_only=True)
+    activation: str | None = field(default=None, kw_only=True)
+    use_bias: bool = field(default=True, kw_only=True)
+    bias_initializer: object = field(default="zeros", kw_only=True)
+    bias_regularizer: object = field(default=None, kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        sizes(self, "kernel_size", "strides", "dilation_rate")
+        object.__setattr__(self, "activation", activation(self.activation))
+        super().__post_init__()
+        check_sizes(self, "kernel_size", "strides", "dilation_rate")
+        need(self.padding in self.paddings,
+             f"{type(self).__name__}: padding={shown(self.padding)} is none of {', '.join(self.paddings)}")
+        for key in ("filters", "groups", "depth_multiplier"):
+            need(getattr(self, key, 1) > 0, f"{type(self).__name__}: {key} must be above 0")
+        check_parts(self, self.parts)
+
+    def channels(self, C: int) -> tuple[int, int]:
+        """How many channels come out of C, and in how many groups."""
+        groups = getattr(self, "groups", 1)
+        need(C % groups == 0 and self.filters % groups == 0,
+             f"{type(self).__name__}: {groups} groups do not divide {C} channels and {self.filters} filters")
+        return self.filters, groups
+
+    def geometry(self, shape: Shape) -> Geometry:
+        H, W, C = image(self, shape)
+        outputs, before = planned(self, shape[:-1], self.kernel_size, self.strides, self.dilation_rate)
+        O, groups = self.channels(C)
+        pad = (0,) * (2 - self.rank)
+        return (H, W, C, *flat(self.rank, outputs), O, *flat(
+            self.rank, self.kernel_size, self.strides, self.dilation_rate), *pad, *before, groups)
+
+    def output(self, shape):
+        g = self.geometry(shape)
+        return (*g[3:5][2 - self.rank:], g[5])
+
+    def weights(self, shape):
+        g = self.geometry(shape)
+        kernel, O, C = g[6:8], g[5], g[2] // g[-1]
+        keras = (*self.kernel_size, *self._keras_channels(C, O))
+        found = [Weight("kernel", (O, kernel[0] * kernel[1] * C), keras, self.kernel_initializer,
+                        self.kernel_regularizer, transposed=True)]
+        if self.use_bias:
+            found.append(Weight("bias", (O,), (O,), self.bias_initializer, self.bias_regularizer))
+        return found
+
+    def _keras_channels(self, C: int, O: int) -> Shape:
+        return C, O
+
+
+@dataclass(frozen=True)
+class Conv2D(Convolution):
+    """y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o])."""
+    filters: int
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: str = "valid"
+    groups: int = field(default=1, kw_only=True)
+    kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
+    kernel_regularizer: object = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Conv1D(Conv2D):
+    """Conv2D over steps; padding "causal": y[t] sees nothing after x[t]."""
+    rank: ClassVar[int] = 1
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D(Convolution):
+    """Each channel is convolved with `depth_multiplier` kernels of its own."""
+    parts: ClassVar[tuple[str, ...]] = ("depthwise", "bias")
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: str = "valid"
+    depth_multiplier: int = 1
+    depthwise_initializer: object = field(default="glorot_uniform", kw_only=True)
+    depthwise_regularizer: object = field(default=None, kw_only=True)
+
+    @property
+    def kernel_initializer(self):
+        return self.depthwise_initializer
+
+    @property
+    def kernel_regularizer(self):
+        return self.depthwise_regularizer
+
+    def channels(self, C):
+        return C * self.depth_multiplier, C
+
+    def _keras_channels(self, C, O):
+        return O // self.depth_multiplier, self.depth_multiplier
+
+
+class SeparableOperation(Operation):
+    """A depthwise convolution, then one of 1 x 1."""
+
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        first, second = layer.stages()
+        shape = first.output(b.shape)
+        between = Tensor(b.k, int(np.prod(shape)), b.x.value.shape[1], b.x.value.dtype, b.training)
+        self.first = ConvOperation(first, replace(
+            b, y=between, w={"kernel": b.w["depthwise_kernel"]},
+            offsets={"kernel": b.offsets["depthwise_kernel"]}, linear=False))
+        self.second = ConvOperation(second, replace(
+            b, x=between, shape=shape, first=False,
+            w={"kernel": b.w["pointwise_kernel"], **{n: w for n, w in b.w.items() if n == "bias"}},
+            offsets={**b.offsets, "kernel": b.offsets["pointwise_kernel"]}))
+
+    def forward(self):
+        self.first.forward()
+        self.second.forward()
+
+    def backward(self, batch):
+        self.second.backward(batch)
+        self.first.backward(batch)
+
+    def gradients(self, place):
+        yield from self.first.gradients(place)
+        yield from self.second.gradients(place)
+
+
+@dataclass(frozen=True)
+class SeparableConv2D(Convolution):
+    """A depthwise convolution without bias or activation, then one of 1 x 1 over its channels."""
+    operation: ClassVar[type[Operation]] = SeparableOperation
+    parts: ClassVar[tuple[str, ...]] = ("depthwise", "pointwise", "bias")
+    filters: int
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: str = "valid"
+    depth_multiplier: int = field(default=1, kw_only=True)
+    depthwise_initializer: object = field(default="glorot_uniform", kw_only=True)
+    pointwise_initializer: object = field(default="glorot_uniform", kw_only=True)
+    depthwise_regularizer: object = field(default=None, kw_only=True)
+    pointwise_regularizer: object = field(default=None, kw_only=True)
+
+    def stages(self) -> tuple[DepthwiseConv2D, Conv2D]:
+        return (DepthwiseConv2D(
+            self.kernel_size, self.strides, self.padding, self.depth_multiplier, use_bias=False,
+            dilation_rate=self.dilation_rate, depthwise_initializer=self.depthwise_initializer,
+            depthwise_regularizer=self.depthwise_regularizer), Conv2D(
+            self.filters, 1, activation=self.activation, use_bias=self.use_bias,
+            kernel_initializer=self.pointwise_initializer, kernel_regularizer=self.pointwise_regularizer,
+            bias_initializer=self.bias_initializer, bias_regularizer=self.bias_regularizer))
+
+    def output(self, shape):
+        image(self, shape)
+        first, second = self.stages()
+        return second.output(first.output(shape))
+
+    def weights(self, shape):
+        image(self, shape)
+        first, second = self.stages()
+        (depthwise,), pointwise = first.weights(shape), second.weights(first.output(shape))
+        return [replace(depthwise, name="depthwise_kernel"), replace(pointwise[0], name="pointwise_kernel"),
+                *pointwise[1:]]
+
+
+class ConvTransposeOperation(ConvOperation):
+    """The sums of a convolution's gradient; the geometry is that convolution's, from y to x."""
+
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        b.x.masked = False
+        self.none = np.zeros(len(self.w), self.w.dtype)
+
+    def forward(self):
+        b = self.b
+        b.k.transpose(self.w, self.turned)
+        b.k.conv_transpose_forward(self.turned, self.bias, b.x.value, self.z, self.geometry, self.relu)
+        self.activate()
+
+    def backward(self, batch):
+        b = self.b
+        self.slope()
+        if not b.first:
+            b.k.conv_forward(self.w, self.none, b.y.grad, b.x.grad, self.geometry, False)
+
+    def gradient(self, first, g):
+        self.b.k.conv_gradient(self.b.x.value, self.b.y.grad, first, g, self.geometry)
+
+
+@dataclass(frozen=True)
+class Conv2DTranspose(Convolution):
+    """What a convolution with these sizes would have had as its input: it enlarges by the strides."""
+    operation: ClassVar[type[Operation]] = ConvTransposeOperation
+    filters: int
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: str = "valid"
+    kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
+    kernel_regularizer: object = field(default=None, kw_only=True)
+
+    def geometry(self, shape):
+        H, W, C = image(self, shape)
+        large, before = [], []
+        for n, k, s, d in zip((H, W), self.kernel_size, self.strides, self.dilation_rate):
+            reach = (k - 1) * d + 1
+            out = n * s + (max(reach - s, 0) if self.padding == "valid" else 0)
+            large.append(out)
+            before.append(0 if self.padding == "valid" else max((n - 1) * s + reach - out, 0) // 2)
+        return (*large, self.filters, H, W, C, *self.kernel_size, *self.strides, *self.dilation_rate,
+                *before, 1)
+
+    def output(self, shape):
+        return self.geometry(shape)[:3]
+
+    def weights(self, shape):
+        C, K = shape[-1], self.kernel_size[0] * self.kernel_size[1] * self.filters
+        kernel = Weight("kernel", (C, K), (*self.kernel_size, self.filters, C), self.kernel_initializer,
+                        self.kernel_regularizer, transposed=True)
+        bias = Weight("bias", (self.filters,), (self.filters,), self.bias_initializer, self.bias_regularizer)
+        return [kernel, bias] if self.use_bias else [kernel]

@@ -1,0 +1,115 @@
+"""Pooling over [H][W][C] images and [steps][C] sequences, as in Keras (channels_last)."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mrdl.config import need, shown
+from mrdl.layers.convolution import Geometry, Sizes, check_sizes, flat, image, planned, sizes
+from mrdl.layers.layer import Binding, Layer, Operation, Shape
+
+
+class PoolOperation(Operation):
+    def __init__(self, layer: "Pooling", b: Binding):
+        super().__init__(layer, b)
+        self.geometry = layer.geometry(b.shape)
+        b.x.masked = b.x.relu and not b.first and layer.largest     # our backward does it
+
+    def forward(self):
+        b = self.b
+        pool = b.k.max_pool_forward if self.layer.largest else b.k.average_pool_forward
+        pool(b.x.value, b.y.value, self.geometry)
+
+    def backward(self, batch):
+        b = self.b
+        if b.first:
+            return
+        if self.layer.largest:
+            b.k.max_pool_backward(b.x.value, b.y.value, b.y.grad, b.x.grad, self.geometry, b.x.masked)
+        else:
+            b.k.average_pool_backward(b.y.grad, b.x.grad, self.geometry)
+
+
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """The largest value, or the mean, of each window; `strides` None: those of the window."""
+    operation: ClassVar[type[Operation]] = PoolOperation
+    rank: ClassVar[int] = 2
+    largest: ClassVar[bool] = True
+    pool_size: Sizes = 2
+    strides: Sizes = None
+    padding: str = "valid"
+    name: str | None = None
+
+    def __post_init__(self):
+        if self.strides is None:
+            object.__setattr__(self, "strides", self.pool_size)
+        sizes(self, "pool_size", "strides")
+        super().__post_init__()
+        check_sizes(self, "pool_size", "strides")
+        need(self.padding in ("valid", "same"),
+             f"{type(self).__name__}: padding={shown(self.padding)} is none of valid, same")
+
+    def geometry(self, shape: Shape) -> Geometry:
+        H, W, C = image(self, shape)
+        outputs, before = planned(self, shape[:-1], self.pool_size, self.strides, (1,) * self.rank)
+        return (H, W, C, *flat(self.rank, outputs), C, *flat(self.rank, self.pool_size, self.strides), 1, 1,
+                *(0,) * (2 - self.rank), *before, 1)
+
+    def output(self, shape):
+        g = self.geometry(shape)
+        return (*g[3:5][2 - self.rank:], g[5])
+
+
+class MaxPooling2D(Pooling):
+    """y[h, w, c] = the largest x of the window."""
+
+
+class MaxPooling1D(Pooling):
+    """y[t, c] = the largest x of the window."""
+    rank = 1
+
+
+class AveragePooling2D(Pooling):
+    """y[h, w, c] = the mean of x over the window, padding left out."""
+    largest = False
+
+
+class AveragePooling1D(Pooling):
+    """y[t, c] = the mean of x over the window, padding left out."""
+    rank, largest = 1, False
+
+
+@dataclass(frozen=True)
+class GlobalPooling(Layer):
+    """The largest value, or the mean, of each channel."""
+    operation: ClassVar[type[Operation]] = PoolOperation
+    rank: ClassVar[int] = 2
+    largest: ClassVar[bool] = True
+    keepdims: bool = False
+    name: str | None = None
+
+    def geometry(self, shape: Shape) -> Geometry:
+        H, W, C = image(self, shape)
+        return H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1
+
+    def output(self, shape):
+        image(self, shape)
+        return (*(1,) * (self.rank if self.keepdims else 0), shape[-1])
+
+
+class GlobalMaxPooling2D(GlobalPooling):
+    """y[c] = the largest x[h, w, c]."""
+
+
+class GlobalMaxPooling1D(GlobalPooling):
+    """y[c] = the largest x[t, c]."""
+    rank = 1
+
+
+class GlobalAveragePooling2D(GlobalPooling):
+    """y[c] = the mean of x[h, w, c]."""
+    largest = False
+
+
+class GlobalAveragePooling1D(GlobalPooling):
+    """y[c] = the mean of x[t, c]."""
+    rank, largest = 1, False

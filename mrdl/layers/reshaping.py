@@ -1,0 +1,187 @@
+"""Layers that put rows of features elsewhere, as in Keras (channels_last)."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import need, shown
+from mrdl.layers.layer import Binding, Layer, Operation, Shape
+
+
+class RowsOperation(Operation):
+    def __init__(self, layer: "Rows", b: Binding):
+        super().__init__(layer, b)
+        self.source = layer.moved(np.arange(len(b.x.value)).reshape(b.shape)).ravel()
+
+    def forward(self):
+        self.b.k.take_rows(self.b.x.value, self.source, self.b.y.value)
+
+    def backward(self, batch):
+        if not self.b.first:
+            self.b.k.add_rows(self.b.y.grad, self.source, self.b.x.grad)
+
+
+@dataclass(frozen=True)
+class Rows(Layer):
+    """Each feature of y is one of x, or 0."""
+    operation: ClassVar[type[Operation]] = RowsOperation
+
+    def moved(self, index: np.ndarray) -> np.ndarray:
+        """The indices of x's features, where y has them; -1 for a 0. ConfigError where x does not fit."""
+        raise NotImplementedError
+
+    def output(self, shape):
+        return self.moved(np.broadcast_to(np.int64(0), shape)).shape
+
+
+def rank(layer: Layer, shape: Shape, wanted: str) -> None:
+    need(len(shape) == len(wanted.split(", ")),
+         f"{type(layer).__name__}: its input has the shape {shown(shape)}, not ({wanted})")
+
+
+def pairs(layer: Layer, key: str, dimensions: int) -> None:
+    """Keras's forms of (before, after) for each dimension: one number, one a dimension, or pairs."""
+    value = getattr(layer, key)
+    given = value if isinstance(value, (list, tuple)) else (value,) * (dimensions if dimensions > 1 else 2)
+    if dimensions == 1:
+        given = (given,)
+    made = tuple(tuple(v) if isinstance(v, (list, tuple)) else (v, v) for v in given)
+    need(len(made) == dimensions and all(len(v) == 2 and all(
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in v) for v in made),
+        f"{type(layer).__name__}: {key}={shown(value)} must be numbers from 0 on, or pairs of them")
+    object.__setattr__(layer, key, made[0] if dimensions == 1 else made)
+
+
+@dataclass(frozen=True)
+class ZeroPadding2D(Rows):
+    """Rows and columns of zeros around an image: padding ((top, bottom), (left, right))."""
+    padding: object = 1
+    name: str | None = None
+
+    def __post_init__(self):
+        pairs(self, "padding", 2)
+        super().__post_init__()
+
+    def moved(self, index):
+        rank(self, index.shape, "height, width, channels")
+        return np.pad(index, (*self.padding, (0, 0)), constant_values=-1)
+
+
+@dataclass(frozen=True)
+class ZeroPadding1D(Rows):
+    """Steps of zeros before and after a sequence: padding (before, after)."""
+    padding: object = 1
+    name: str | None = None
+
+    def __post_init__(self):
+        pairs(self, "padding", 1)
+        super().__post_init__()
+
+    def moved(self, index):
+        rank(self, index.shape, "steps, channels")
+        return np.pad(index, (self.padding, (0, 0)), constant_values=-1)
+
+
+def cropped(layer: Layer, index: np.ndarray, cuts: list[tuple[int, int]]) -> np.ndarray:
+    found = index[tuple(slice(a, n - b) for (a, b), n in zip(cuts, index.shape))]
+    need(found.size > 0, f"{type(layer).__name__}: nothing is left of the shape {shown(index.shape)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Cropping2D(Rows):
+    """An image without its edges: cropping ((top, bottom), (left, right))."""
+    cropping: object = ((0, 0), (0, 0))
+    name: str | None = None
+
+    def __post_init__(self):
+        pairs(self, "cropping", 2)
+        super().__post_init__()
+
+    def moved(self, index):
+        rank(self, index.shape, "height, width, channels")
+        return cropped(self, index, self.cropping)
+
+
+@dataclass(frozen=True)
+class Cropping1D(Rows):
+    """A sequence without its ends: cropping (before, after)."""
+    cropping: object = (1, 1)
+    name: str | None = None
+
+    def __post_init__(self):
+        pairs(self, "cropping", 1)
+        super().__post_init__()
+
+    def moved(self, index):
+        rank(self, index.shape, "steps, channels")
+        return cropped(self, index, [self.cropping])
+
+
+@dataclass(frozen=True)
+class UpSampling2D(Rows):
+    """Each pixel as a block of size[0] x size[1] (interpolation "nearest")."""
+    fixed: ClassVar = {"interpolation": "nearest"}
+    size: tuple[int, ...] = (2, 2)
+    name: str | None = None
+
+    def __post_init__(self):
+        if isinstance(self.size, int):
+            object.__setattr__(self, "size", (self.size,) * 2)
+        super().__post_init__()
+        need(len(self.size) == 2 and min(self.size) > 0,
+             f"UpSampling2D: size={shown(self.size)} must be 2 numbers above 0")
+
+    def moved(self, index):
+        rank(self, index.shape, "height, width, channels")
+        return index.repeat(self.size[0], 0).repeat(self.size[1], 1)
+
+    def get_config(self):
+        return super().get_config() | self.fixed
+
+
+@dataclass(frozen=True)
+class UpSampling1D(Rows):
+    """Each step `size` times."""
+    size: int = 2
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.size > 0, f"UpSampling1D: size={shown(self.size)} must be above 0")
+
+    def moved(self, index):
+        rank(self, index.shape, "steps, channels")
+        return index.repeat(self.size, 0)
+
+
+@dataclass(frozen=True)
+class Permute(Rows):
+    """The dimensions in another order; they count from 1."""
+    dims: tuple[int, ...]
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(sorted(self.dims) == list(range(1, len(self.dims) + 1)),
+             f"Permute: dims={shown(self.dims)} must be the numbers from 1 on in some order")
+
+    def moved(self, index):
+        need(index.ndim == len(self.dims),
+             f"Permute: dims={shown(self.dims)} does not fit the shape {shown(index.shape)}")
+        return index.transpose([d - 1 for d in self.dims])
+
+
+@dataclass(frozen=True)
+class RepeatVector(Rows):
+    """y[t] = x for n steps."""
+    n: int
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.n > 0, f"RepeatVector: n={shown(self.n)} must be above 0")
+
+    def moved(self, index):
+        rank(self, index.shape, "features")
+        return np.broadcast_to(index, (self.n, len(index)))
