@@ -168,21 +168,26 @@ def main():
     if a.one:
         print(json.dumps(PEERS[a.one](*rows(a.data), a.epochs)))
         return
-    rates, losses = {peer: [] for peer in a.peers}, {}
-    for number in range(a.rounds):
+    alternating({peer: lambda peer=peer: child(peer, a) for peer in a.peers}, a.rounds, "examples", "loss")
+
+
+def alternating(peers, rounds, what, quality):
+    """Runs the peers in turns; each gives (rate, quality), or (None, why not). Prints the table."""
+    rates, last = {peer: [] for peer in peers}, {}
+    for number in range(rounds):
         for peer in list(rates):
-            rate, losses[peer] = child(peer, a)
+            rate, last[peer] = peers[peer]()
             if rate is None:
-                print(f"{peer} is left out: {losses[peer]}")
+                print(f"{peer} is left out: {last[peer]}")
                 del rates[peer]
             else:
                 rates[peer].append(rate)
-                print(f"round {number + 1}: {peer} {rate:,.0f} examples/s", file=sys.stderr)
+                print(f"round {number + 1}: {peer} {rate:,.0f} {what}/s", file=sys.stderr)
     mine = statistics.median(rates.get("mrdl", [float("nan")]))
-    print(f"{'peer':<10}{'median':>10}{'best':>10}{'loss':>9}{'mrdl / peer':>13}")
+    print(f"{'peer':<14}{'median':>10}{'best':>10}{quality:>10}{'mrdl / peer':>13}   ({what}/s)")
     for peer, found in rates.items():
-        print(f"{peer:<10}{statistics.median(found):>10,.0f}{max(found):>10,.0f}"
-              f"{losses[peer]:>9.4f}{mine / statistics.median(found):>13.2f}")
+        print(f"{peer:<14}{statistics.median(found):>10,.0f}{max(found):>10,.0f}"
+              f"{last[peer]:>10.4f}{mine / statistics.median(found):>13.2f}", flush=True)
 
 
 if __name__ == "__main__":

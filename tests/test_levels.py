@@ -9,7 +9,22 @@ import pytest
 from mrdl.kernels import cpu
 
 from mrdl import Sequential
-from mrdl.layers import Activation, Dense, Dropout, Input, Rescaling
+from mrdl.layers import (
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    Rescaling,
+    Reshape,
+    SeparableConv2D,
+    UpSampling2D,
+)
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.regularizers import L1L2
 
@@ -17,6 +32,12 @@ UPDATERS = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), SGD(0.1, clipnorm=0.1)
             SGD(0.1, global_clipnorm=0.1), RMSprop(), Adam()]
 HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorical_crossentropy"),
          ("sigmoid", "binary_crossentropy"), (None, "mse")]
+
+
+IMAGES = [Input((21,)), Reshape((7, 3, 1)), Conv2D(6, 3, padding="same", activation="relu"), MaxPooling2D((2, 1)),
+          DepthwiseConv2D(2, depth_multiplier=2), SeparableConv2D(5, 2, padding="same", activation="tanh"),
+          Conv2DTranspose(4, 2, activation="relu"), AveragePooling2D(2, 1, "same"), UpSampling2D((1, 2)),
+          Conv2D(4, 2, 2, groups=2), Flatten(), Dense(5, "softmax")]
 
 
 def trained() -> str:
@@ -36,6 +57,10 @@ def trained() -> str:
                 history = model.fit(x, y, batch_size=11)
                 found.update(model.weights.tobytes() + model.slots.tobytes())
                 found.update(repr(history.history).encode())
+        model = Sequential(IMAGES, dtype=dtype)
+        model.compile(Adam(), "sparse_categorical_crossentropy")
+        model.fit(x, labels, batch_size=11)
+        found.update(model.weights.tobytes() + model.slots.tobytes())
     return found.hexdigest()
 
 

@@ -5,7 +5,7 @@ from conftest import rows
 
 import mrdl
 from mrdl import ParameterAveraging, plan, seeds, trainer
-from mrdl.layers import Dense, Dropout, Input
+from mrdl.layers import Conv1D, Dense, Dropout, Flatten, Input, MaxPooling1D, Reshape
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.regularizers import L2
 from mrdl.run import Run
@@ -22,6 +22,14 @@ def network(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     return model
 
 
+def convolutional(optimizer, dtype="float64", dropout=0.0, l2=0.0):
+    model = mrdl.Sequential([
+        Input((5,)), Reshape((5, 1)), Conv1D(4, 3, activation="relu", padding="same", kernel_regularizer=L2(l2)),
+        MaxPooling1D(2, 1), Dropout(dropout), Flatten(), Dense(3, "softmax")], dtype=dtype)
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
 def states(url):
     run = Run(url)
     return [run.state(r) for r in run.rounds()]
@@ -31,11 +39,12 @@ def states(url):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9),
                                        SGD(0.1, momentum=0.9, nesterov=True)], ids=repr)
-def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made, optimizer, workers,
+@pytest.mark.parametrize("kind", [network, convolutional])
+def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made, kind, optimizer, workers,
                                                                   dtype):
     """With class and sample weights, L2, uneven shards and an uneven last batch, to the epoch's end."""
     data, b = made(101, shards=workers), 9
-    model = network(optimizer, dtype, l2=0.01)
+    model = kind(optimizer, dtype, l2=0.01)
     ParameterAveraging(workers=workers, batch_size=b, averaging_frequency=1, runner="inline",
                        class_weight=CLASS_WEIGHT, epochs=1, keep_rounds=1000, seed=5).fit(
         model, data.url, run=str(tmp_path / "run"))
