@@ -32,6 +32,8 @@ TABLE = {
     "conv": ["conv_forward", "conv_backward", "conv_transpose_forward", "conv_gradient", "channel_sums"],
     "pooling": ["max_pool_forward", "max_pool_backward", "average_pool_forward",
                 "average_pool_backward", "take_rows", "add_rows"],
+    "normalization": ["channel_moments", "channel_affine", "batch_norm_gradient", "batch_norm_backward",
+                      "layer_norm_forward", "layer_norm_backward"],
     "merge": ["accumulate", "mean"],
 }
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU

@@ -277,3 +277,46 @@ def take_rows(x, source, y):
 def add_rows(dy, source, dx):
     dx[:] = 0
     np.add.at(dx, source[source >= 0], dy[source >= 0])
+
+
+def channel_moments(x, batch, mean, variance):
+    values = x[:, :batch].reshape(-1, len(mean), batch).astype("f8")
+    mean[:], variance[:] = values.mean((0, 2)), values.var((0, 2))
+
+
+def _by_channel(x, C):
+    return x.reshape(-1, C, x.shape[1])
+
+
+def channel_affine(x, mean, factor, offset, y):
+    y[:] = ((_by_channel(x, len(mean)) - mean[:, None]) * factor[:, None] + offset[:, None]).reshape(y.shape)
+
+
+def batch_norm_gradient(x, dy, batch, mean, inverse, dgamma, dbeta):
+    x, dy = (_by_channel(a, len(mean))[..., :batch] for a in (x, dy))
+    dgamma[:] = (dy * ((x - mean[:, None]) * inverse[:, None])).sum((0, 2))
+    dbeta[:] = dy.sum((0, 2))
+
+
+def batch_norm_backward(x, dy, batch, mean, inverse, factor, dgamma, dbeta, dx):
+    C = len(mean)
+    xhat = (_by_channel(x, C) - mean[:, None]) * inverse[:, None]
+    count = len(xhat) * batch
+    dx[:] = (factor[:, None] * (_by_channel(dy, C) - dbeta[:, None] / count
+                                - xhat * dgamma[:, None] / count)).reshape(dx.shape)
+    dx[:, batch:] = 0
+
+
+def layer_norm_forward(x, gamma, beta, epsilon, xhat, inverse, y):
+    values = _by_channel(x, len(gamma))
+    inverse[:] = 1 / np.sqrt(values.var(1) + epsilon)
+    hat = (values - values.mean(1, keepdims=True)) * inverse[:, None]
+    xhat[:] = hat.reshape(x.shape)
+    y[:] = (hat * gamma[:, None] + beta[:, None]).reshape(y.shape)
+
+
+def layer_norm_backward(xhat, inverse, gamma, dy, dx):
+    hat, d = (_by_channel(a, len(gamma)) for a in (xhat, dy))
+    d = d * gamma[:, None]
+    dx[:] = (inverse[:, None] * (d - d.mean(1, keepdims=True)
+                                 - hat * (d * hat).mean(1, keepdims=True))).reshape(dx.shape)

@@ -14,7 +14,7 @@ from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Sequential
-from mrdl.partial import RECORD, chunk_keys
+from mrdl.partial import RECORD, chunk_keys, means_of, shift_variances
 from mrdl.report import measured
 from mrdl.run import Run, RunError
 from mrdl.state import State, profile
@@ -223,7 +223,8 @@ class Driver:
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
             o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
-            [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight)
+            [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight,
+            self.model.moments() if len(active) > 1 else [])
         mappers = [[s.path] for _, s in active]
         mappers += [[s.path for s in hand] for hand in plan.pack([s for _, s in held], o.workers)]
         return asked, group, mappers
@@ -260,6 +261,9 @@ class Driver:
         if not o.save_updater:
             vector = np.zeros_like(state.vector)
             vector[:state.parameters] = merged.vector
+        elif asked.moments:
+            vector = merged.vector.copy()       # which the exchange may still need as it was averaged
+        shift_variances(vector, means_of(state.vector, asked.moments), asked.moments, -1)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale)
         if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):

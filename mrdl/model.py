@@ -166,6 +166,16 @@ class Sequential:
         for step, weight, start in self._places():
             yield step, weight, self.weights[start:start + weight.size]
 
+    def moments(self) -> list[tuple[int, int, int]]:
+        """Where moving means and variances begin in the flat vector, and how many there are, layer by layer."""
+        found = []
+        for step in self.stack():
+            places = {w.name: (start, w.size) for w, start in zip(step.weights, step.offsets)}
+            if "moving_mean" in places:
+                (mean, size), (variance, _) = places["moving_mean"], places["moving_variance"]
+                found.append((mean, variance, size))
+        return found
+
     def get_weights(self) -> list[np.ndarray]:
         """The tensors in Keras's order and shapes: kernel [in, out], bias [out]."""
         self.build()

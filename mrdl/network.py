@@ -66,6 +66,7 @@ class Network:
         """Takes rows `index` of x[n, ...] as the minibatch."""
         self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage)
         self.x.fresh = True
+        self.draws.batch = len(index)
         self.k.transpose_columns(self.x.storage, self.x.value)
         for tensor in self.tensors:
             tensor.fresh = False

@@ -57,6 +57,7 @@ class Plan:
     score: list[str] = field(default_factory=list)
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
+    moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are merged (partial.shift_variances)
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -72,6 +72,7 @@ class Resident:
         self.written = 0.0              # seconds that the last answer took to write
         self.mine: tuple[Result, np.ndarray] | None = None      # that answer
         self.next: np.ndarray | None = None     # what the next state should be, as far as it was averaged
+        self.before: list[np.ndarray] = []      # its moving means
         self.vector = np.empty(0, "f4")         # the state at hand, trained in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
@@ -147,7 +148,7 @@ class Resident:
         result, values = Result(dtype=asked["dtype"]), []
         for paths in reversed(work):    # what trains comes last: it changes the state in place
             for chunk, part in worker.answer(Kept(self.shelf, paths, self._works), lambda: (
-                    self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN}))):
+                    self._given(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN}))):
                 if chunk.startswith(RECORD):
                     result.records.append([part.worker, part.n, part.values])
                 else:
@@ -160,6 +161,11 @@ class Resident:
         self.meeting.leave(self.number, self.place, result, values)
         self.written = time.perf_counter() - began
         self.mine = result, self.vector[:result.size]
+
+    def _given(self, asked: dict[str, Any]) -> State:
+        state = self._state(asked)
+        self.before = partial.means_of(state.vector, asked["plan"]["moments"])
+        return state
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: foreseen, where that is the one; else out of its file."""
@@ -190,7 +196,9 @@ class Resident:
                  for place in trained]
         if not all(head.size for head, _ in found):
             return None
-        return np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
+        next = np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
+        partial.shift_variances(next, self.before, asked["plan"]["moments"], -1)
+        return next
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
         """The means of chunks first..stop, out of everybody's results: what a reducer does."""

@@ -146,6 +146,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
 def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
     model = model_from_json(asked.spec)
     vector = given.vector                       # ours alone: the file was read for this task
+    before = partial.means_of(vector, asked.moments)
     learner = Learner(model, given.weights, given.slots, batch_size=asked.batch_size,
                       iterations=given.iterations, rate_scale=given.rate_scale,
                       class_weight=asked.class_weight)
@@ -171,6 +172,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     worker = asked.train[shard]
     if not n:
         return
+    partial.shift_variances(vector, before, asked.moments, 1)
     values = vector if asked.save_updater else given.weights
     for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
         yield chunk, Partial(worker, n, values[start:end])

@@ -80,6 +80,12 @@ def arguments(name, rng, dtype, O, I, N, B):
         "average_pool_backward": lambda: (a(PY, N), a(PX, N), pool),
         "take_rows": lambda: (a(I, N), rng.integers(-1, I, O + 3), a(O + 3, N)),
         "add_rows": lambda: (a(O + 3, N), rng.integers(-1, I, O + 3), a(I, N)),
+        "channel_moments": lambda: (a(3 * O, N) + 2, B, a(O), a(O)),
+        "channel_affine": lambda: (a(3 * O, N), a(O), a(O), a(O), a(3 * O, N)),
+        "batch_norm_gradient": lambda: (a(3 * O, N), a(3 * O, N), B, a(O), abs(a(O)), a(O), a(O)),
+        "batch_norm_backward": lambda: (a(3 * O, N), a(3 * O, N), B, a(O), abs(a(O)), a(O), a(O), a(O), a(3 * O, N)),
+        "layer_norm_forward": lambda: (a(3 * O, N), a(O), a(O), 1e-3, a(3 * O, N), a(3, N), a(3 * O, N)),
+        "layer_norm_backward": lambda: (a(3 * O, N), abs(a(3, N)), a(O), a(3 * O, N), a(3 * O, N)),
         "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
         "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
         **{f"{name}_forward": lambda: (a(O, N) * 5, a(O, N))

@@ -7,6 +7,7 @@ from mrdl.layers.convolution import (
     SeparableConv2D,
 )
 from mrdl.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.normalization import BatchNormalization, LayerNormalization
 from mrdl.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -32,5 +33,5 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape, Conv1D
           SeparableConv2D, Conv2DTranspose, MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute,
-          RepeatVector]
+          RepeatVector, BatchNormalization, LayerNormalization]
 __all__ = [layer.__name__ for layer in LAYERS]

@@ -12,6 +12,7 @@ from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
 from mrdl.regularizers import REGULARIZERS
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax")
+TABLES = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
 
@@ -67,12 +68,12 @@ class Activated(Operation):
             self.derivative(y.value, y.grad, y.grad)
 
 
-def check_parts(layer: Layer, parts: tuple[str, ...]) -> None:
+def check_parts(layer: Layer, parts: tuple[str, ...], kinds: tuple[str, ...] = tuple(TABLES)) -> None:
     """Looks up the initializer and regularizer of each of these weights."""
     for part in parts:
-        for kind, table in (("initializer", INITIALIZERS), ("regularizer", REGULARIZERS)):
+        for kind in kinds:
             key = f"{part}_{kind}"
-            object.__setattr__(layer, key, lookup(getattr(layer, key), table, kind))
+            object.__setattr__(layer, key, lookup(getattr(layer, key), TABLES[kind], kind))
         need(getattr(layer, f"{part}_initializer") is not None,
              f"{type(layer).__name__}: {part}_initializer is missing")
 

@@ -26,6 +26,7 @@ class Weight:
     keras: Shape
     initializer: Callable
     regularizer: object = None
+    trainable: bool = True              # else the layer itself changes it, not the updater
     transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
 
     @property
@@ -68,9 +69,10 @@ class Tensor:
 
 
 class Draws:
-    """Which random numbers this minibatch takes: the key of (seed, epoch, shard), and its number."""
+    """Which minibatch this is: the key of its (seed, epoch, shard), which chooses random numbers, and its number."""
     key = 0
     minibatch = 0
+    batch = 0                           # its examples
 
 
 @dataclass
