@@ -23,9 +23,9 @@ import numpy as np
 TABLE = {
     "dense": ["dense_forward", "dense_backward", "dense_gradient", "bias_gradient", "transpose",
               "transpose_columns", "gather"],
-    "activations": ["relu_forward", "relu_backward", "sigmoid_forward", "sigmoid_backward",
-                    "tanh_forward", "tanh_backward", "softmax_forward", "softmax_backward",
-                    "multiply", "dropout_mask"],
+    "activations": ["activation_forward", "activation_backward", "softmax_forward",
+                    "softmax_backward", "prelu_forward", "prelu_backward", "prelu_gradient"],
+    "noise": ["multiply", "dropout_mask", "normal_noise"],
     "losses": ["sparse_categorical_crossentropy", "categorical_crossentropy",
                "binary_crossentropy", "mean_squared_error"],
     "optimizers": ["sgd", "momentum", "nesterov", "rmsprop", "adam", "sum_squares", "regularize"],
@@ -50,6 +50,8 @@ def _pick() -> str:
 LEVEL = _pick()
 #: decides the bits together with mrdl's version (design: numeric profile)
 FMA = LEVEL != "v2"
+#: the elementwise activations: name -> "x" or "y", what activation_backward takes the slope from
+ACTIVATIONS = importlib.import_module(f"mrdl.kernels.{LEVEL}.activations").ACTIVATIONS
 
 
 @cache

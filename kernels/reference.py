@@ -1,11 +1,14 @@
 """The NumPy twin of every kernel: same name, same arguments, plain formulas; the oracle of the tests."""
+from math import erf, inf
+from statistics import NormalDist
+
 import numpy as np
 
 
 def dense_forward(w, bias, x, y, relu):
     y[:] = w @ x + bias[:, None]
     if relu:
-        relu_forward(y, y)
+        activation_forward("relu", y, y)
 
 
 def dense_backward(w, dy, below, dx):
@@ -36,28 +39,78 @@ def gather(x, index, scale, offset, rows):
         + rows.dtype.type(offset)
 
 
-def relu_forward(x, y):
-    np.maximum(x, 0, out=y)
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(x / 2))
 
 
-def relu_backward(y, dy, dx):
-    dx[:] = np.where(y > 0, dy, 0)
+def _softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
 
 
-def sigmoid_forward(x, y):
-    y[:] = 1 / (1 + np.exp(-x))
+def _normal(x):
+    return 0.5 * (1 + np.vectorize(erf)(x / 2 ** 0.5))
 
 
-def sigmoid_backward(y, dy, dx):
-    dx[:] = dy * y * (1 - y)
+def _rectifier(x, below, most, threshold=0):
+    return np.where(x > threshold, np.minimum(x, most), below * (x - threshold))
 
 
-def tanh_forward(x, y):
-    np.tanh(x, out=y)
+def _rectifier_slope(y, below, most, threshold=0):
+    return np.where(y > 0, (y < most) | (most == inf), below)
 
 
-def tanh_backward(y, dy, dx):
-    dx[:] = dy * (1 - y * y)
+def _elu(x, below, above):
+    return np.where(x > 0, above * x, below * np.expm1(np.minimum(x, 0)))
+
+
+def _elu_slope(y, below, above):
+    return np.where(y > 0, above, y + below)
+
+
+# name -> y(x, *parameters), slope(s, *parameters), whether s is x or y, the parameters
+_SCALE = 1.0507009873554804934193349852946
+ACTIVATIONS = {
+    "linear": (lambda x: x, lambda y: 1, "y", ()),
+    "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0, "y", ()),
+    "sigmoid": (_sigmoid, lambda y: y * (1 - y), "y", ()),
+    "tanh": (np.tanh, lambda y: 1 - y * y, "y", ()),
+    "leaky_relu": (_rectifier, _rectifier_slope, "y", (0.2, inf)),
+    "relu6": (_rectifier, _rectifier_slope, "y", (0, 6)),
+    "elu": (_elu, _elu_slope, "y", (1, 1)),
+    "selu": (_elu, _elu_slope, "y", (1.6732632423543772848170429916717 * _SCALE, _SCALE)),
+    "hard_sigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda y: ((y > 0) & (y < 1)) / 6, "y", ()),
+    "softplus": (_softplus, lambda y: -np.expm1(-np.maximum(y, 0)), "y", ()),
+    "softsign": (lambda x: x / (1 + abs(x)), lambda y: (1 - abs(y)) ** 2, "y", ()),
+    "exponential": (np.exp, lambda y: y, "y", ()),
+    "silu": (lambda x: x * _sigmoid(x),
+             lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x", ()),
+    "mish": (lambda x: x * np.tanh(_softplus(x)),
+             lambda x: np.tanh(_softplus(x)) + x * _sigmoid(x) / np.cosh(_softplus(x)) ** 2, "x", ()),
+    "gelu": (lambda x: x * _normal(x),
+             lambda x: _normal(x) + x * np.exp(-x * x / 2) / (2 * np.pi) ** 0.5, "x", ()),
+}
+
+
+def activation_forward(name, x, y, parameters=None):
+    function, _, _, defaults = ACTIVATIONS[name]
+    y[:] = function(x, *(defaults if parameters is None else parameters))
+
+
+def activation_backward(name, s, dy, dx, parameters=None):
+    _, slope, _, defaults = ACTIVATIONS[name]
+    dx[:] = dy * slope(s, *(defaults if parameters is None else parameters))
+
+
+def prelu_forward(x, alpha, of, y):
+    y[:] = np.where(x > 0, x, alpha[of][:, None] * x)
+
+
+def prelu_backward(x, dy, alpha, of, dx):
+    dx[:] = np.where(x > 0, 1, alpha[of][:, None]) * dy
+
+
+def prelu_gradient(x, dy, of, dalpha):
+    dalpha[:] = np.bincount(of, (np.minimum(x, 0) * dy).sum(1), len(dalpha))
 
 
 def softmax_forward(x, y):
@@ -70,7 +123,7 @@ def softmax_backward(y, dy, dx):
 
 
 def multiply(x, mask, y):
-    np.multiply(x, mask, out=y)
+    np.multiply(x, np.resize(mask, x.shape), out=y)
 
 
 def philox(counter, key):
@@ -85,10 +138,20 @@ def philox(counter, key):
     return c0, c1, c2, c3
 
 
+def _words(shape, key, stream, step):
+    f, n = np.meshgrid(np.arange(shape[0]), np.arange(shape[1] // 4), indexing="ij")
+    return np.stack(philox((n, f, np.full_like(n, stream), np.full_like(n, step)), key),
+                    -1).reshape(shape)
+
+
 def dropout_mask(mask, key, stream, step, rate):
-    f, n = np.meshgrid(np.arange(mask.shape[0]), np.arange(mask.shape[1] // 4), indexing="ij")
-    words = np.stack(philox((n, f, np.full_like(n, stream), np.full_like(n, step)), key), -1)
-    mask[:] = np.where(words.reshape(mask.shape) >= int(rate * 2.0 ** 32), 1 / (1 - rate), 0)
+    words = _words(mask.shape, key, stream, step)
+    mask[:] = np.where(words >= int(rate * 2.0 ** 32), 1 / (1 - rate), 0)
+
+
+def normal_noise(noise, key, stream, step, mean, stddev):
+    words = _words(noise.shape, key, stream, step)
+    noise[:] = mean + stddev * np.vectorize(NormalDist().inv_cdf)((words + 0.5) / 2.0 ** 32)
 
 
 def _crossentropy(z, t, weight, scale, y, dz):
@@ -111,7 +174,7 @@ def categorical_crossentropy(z, t, weight, scale, y, dz):
 
 
 def binary_crossentropy(z, t, weight, scale, y, dz):
-    sigmoid_forward(z, y)
+    activation_forward("sigmoid", z, y)
     B = len(weight)
     dz[:] = 0
     dz[:, :B] = scale * weight * (y - t)[:, :B] / len(z)

@@ -25,19 +25,19 @@ class Network:
         self.x = tensor = Tensor(self.k, math.prod(model.input_shape), self.N, model.dtype, training)
         self.operations: list[Operation] = []
         last = max((i for i, s in enumerate(stack) if s.layer.operation), default=-1)
-        shape = model.input_shape
+        above = model.input_shape
         for i, step in enumerate(stack):
+            shape, above = above, step.output
             if step.layer.operation is None:
-                shape = step.output
                 continue
             y = Tensor(self.k, math.prod(step.output), self.N, model.dtype, training)
             views = {w.name: weights[o:o + w.size].reshape(w.shape)
                      for w, o in zip(step.weights, step.offsets)}
             self.operations.append(step.layer.operation(step.layer, Binding(
                 self.k, tensor, y, views,
-                {w.name: o for w, o in zip(step.weights, step.offsets)}, shape, step.index, training,
+                {w.name: o for w, o in zip(step.weights, step.offsets)}, step.index, shape, training,
                 linear=fused and i == last, first=tensor is self.x, draws=self.draws)))
-            tensor, shape = y, step.output
+            tensor = y
         self.y, self.outputs, self.loss = tensor, tensor.value, loss
         self.targets = self.compute = None
         if loss is not None:

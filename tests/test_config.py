@@ -150,7 +150,7 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
 
 @pytest.mark.parametrize("make, reason", [
     (lambda: Dense(3.5), "units=3.5 must be a whole number"), (lambda: Dense("3"), "whole number"),
-    (lambda: Dense(3, "gelu"), "unknown activation 'gelu'"), (lambda: Dense(3, np.tanh), "unknown"),
+    (lambda: Dense(3, "glu"), "unknown activation 'glu'"), (lambda: Dense(3, np.tanh), "unknown"),
     (lambda: Dense(3, kernel_initializer=np.zeros), "unknown initializer"),
     (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
     (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),

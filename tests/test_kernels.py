@@ -1,5 +1,6 @@
 """Every kernel against its NumPy twin, over dtypes and odd shapes, and bit for bit over CPU levels."""
 import inspect
+from math import erfc
 
 import numpy as np
 import pytest
@@ -45,6 +46,9 @@ def arguments(name, rng, dtype, O, I, N, B):
     (X, Y), (PX, PY) = images
     ties = np.round(a(PX, N))           # a window has several maxima
     below = a(X, N) if O % 2 else None
+    kind, *words = name.split()
+    A = -(-O // 2)
+    of = np.arange(O) % A
     return {
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
@@ -54,7 +58,7 @@ def arguments(name, rng, dtype, O, I, N, B):
         "transpose_columns": lambda: (a(N, ld), a(I, N)),
         "gather": lambda: (rng.integers(0, 256, (40, I)).astype("u1"), rng.integers(0, 40, B),
                            1 / 255, -0.5, a(N, ld)),
-        "multiply": lambda: (a(O, N), a(O, N), a(O, N)),
+        "multiply": lambda: (a(2 * O, N), a(O, N), a(2 * O, N)),
         "dropout_mask": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 0.3),
         "sparse_categorical_crossentropy": lambda: (
             a(O, N) * 3, rng.integers(0, O, B).astype("i4"), weight, 1 / B, a(O, N), a(O, N)),
@@ -88,14 +92,24 @@ def arguments(name, rng, dtype, O, I, N, B):
         "layer_norm_backward": lambda: (a(3 * O, N), abs(a(3, N)), a(O), a(3 * O, N), a(3 * O, N)),
         "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
         "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
-        **{f"{name}_forward": lambda: (a(O, N) * 5, a(O, N))
-           for name in ("relu", "sigmoid", "tanh", "softmax")},
-        **{f"{name}_backward": lambda: (a(O, N), a(O, N), a(O, N))
-           for name in ("relu", "sigmoid", "tanh", "softmax")},
-    }[name]()
+        "softmax_forward": lambda: (a(O, N) * 5, a(O, N)),
+        "softmax_backward": lambda: (a(O, N), a(O, N), a(O, N)),
+        "activation_forward": lambda: (*words, a(O, N) * 5, a(O, N)),
+        "activation_backward": lambda: (*words, a(O, N), a(O, N), a(O, N)),
+        "prelu_forward": lambda: (a(O, N), a(A), of, a(O, N)),
+        "prelu_backward": lambda: (a(O, N), a(O, N), a(A), of, a(O, N)),
+        "prelu_gradient": lambda: (a(O, N), padded(rng, dtype, O, N, B), of, a(A)),
+        "normal_noise": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 1.0, 0.3),
+    }[kind]()
 
 
-KERNELS = [name for names in kernels.TABLE.values() for name in names]
+# a line for each kernel, for the activations one for each of theirs
+KERNELS = [f"{name} {activation}".strip() for names in kernels.TABLE.values() for name in names
+           for activation in (kernels.ACTIVATIONS if name.startswith("activation_") else [""])]
+
+
+def kernel(module, name):
+    return getattr(module, name.split()[0])
 
 
 def called(function, given):
@@ -111,8 +125,8 @@ def called(function, given):
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_equals_its_numpy_twin(name, sizes, dtype):
     given = arguments(name, np.random.default_rng(0), dtype, *sizes)
-    got = called(getattr(kernels.typed(dtype), name), given)
-    wanted = called(getattr(reference, name), given)
+    got = called(kernel(kernels.typed(dtype), name), given)
+    wanted = called(kernel(reference, name), given)
     for a, b in zip(got, wanted, strict=True):
         scale = max(1.0, float(abs(b).max(initial=0)))
         np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
@@ -120,7 +134,8 @@ def test_a_kernel_equals_its_numpy_twin(name, sizes, dtype):
 
 def test_the_table_holds_every_kernel_and_every_kernel_has_a_twin():
     twins = {n for n, f in vars(reference).items() if inspect.isfunction(f) and n[0] != "_"}
-    assert twins - {"philox"} == set(KERNELS)
+    assert twins - {"philox"} == {name.split()[0] for name in KERNELS}
+    assert {name: line[2] for name, line in reference.ACTIVATIONS.items()} == kernels.ACTIVATIONS
     for file, names in kernels.TABLE.items():
         module = __import__(f"mrdl.kernels.{kernels.LEVEL}.{file}", fromlist=["x"])
         public = {n for n in dir(module) if hasattr(getattr(module, n), "__signatures__")}
@@ -133,7 +148,7 @@ def test_the_table_holds_every_kernel_and_every_kernel_has_a_twin():
 @pytest.mark.parametrize("name", KERNELS)
 def test_all_levels_with_fused_multiply_add_give_the_same_bits(name, sizes, dtype):
     given = arguments(name, np.random.default_rng(1), dtype, *sizes)
-    first, second = (called(getattr(kernels.typed(dtype, level), name), given)
+    first, second = (called(kernel(kernels.typed(dtype, level), name), given)
                      for level in ("v3", "v4"))
     for a, b in zip(first, second, strict=True):
         assert a.tobytes() == b.tobytes()
@@ -143,33 +158,106 @@ def test_all_levels_with_fused_multiply_add_give_the_same_bits(name, sizes, dtyp
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_level_without_fused_multiply_add_works_too(name, dtype):
     given = arguments(name, np.random.default_rng(2), dtype, 17, 50, 80, 77)
-    got = called(getattr(kernels.typed(dtype, cpu.levels()[-1]), name), given)
-    for a, b in zip(got, called(getattr(reference, name), given), strict=True):
+    got = called(kernel(kernels.typed(dtype, cpu.levels()[-1]), name), given)
+    for a, b in zip(got, called(kernel(reference, name), given), strict=True):
         scale = max(1.0, float(abs(b).max(initial=0)))
         np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
 
 
+# for x <= 0 and x > 0, in a wide type: what no rounding of the plain formula spoils
+EXACT = {
+    "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "exponential": np.exp,
+    "softplus": lambda x: np.log1p(np.exp(-abs(x))) + np.maximum(x, 0),
+    "silu": lambda x: x / (1 + np.exp(-x)), "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "softsign": lambda x: x / (1 + abs(x)),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(-abs(x))) + np.maximum(x, 0)),
+    "gelu": lambda x: x * np.vectorize(lambda v: 0.5 * erfc(-v / 2 ** 0.5))(x.astype("f8")),
+}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("level", cpu.levels())
-def test_exp_and_tanh_are_exact_to_a_few_units_in_the_last_place(level, dtype):
+@pytest.mark.parametrize("name", EXACT)
+def test_an_activation_is_exact_to_a_few_units_in_the_last_place(name, level, dtype):
     x = np.concatenate([np.linspace(-20, 20, 3200), np.geomspace(1e-6, 1, 800),
                         -np.geomspace(1e-6, 1, 800)]).astype(dtype).reshape(1, -1)
-    k, y = kernels.typed(dtype, level), np.empty_like(x)
-    wide = x.astype(np.longdouble)
-    for name, wanted in (("tanh", np.tanh(wide)), ("sigmoid", 1 / (1 + np.exp(-wide)))):
-        getattr(k, name + "_forward")(x, y)
-        assert float(abs((y - wanted) / np.spacing(abs(wanted.astype(dtype)))).max()) < 5
+    if name == "gelu":                              # below, e^(-x^2 / 2) magnifies the error of x^2
+        x = np.maximum(x, -3)
+    y, wanted = np.empty_like(x), EXACT[name](x.astype(np.longdouble))
+    kernels.typed(dtype, level).activation_forward(name, x, y)
+    units = float(abs((y - wanted) / np.spacing(abs(wanted.astype(dtype)))).max())
+    assert units < (20 if name == "gelu" else 6)
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
-def test_infinities_saturate_and_nan_stays_nan(name):
+@pytest.mark.parametrize("dtype, low, high", [("float32", -85, 88.7), ("float64", -700, 709.7)])
+def test_the_exponential_reaches_as_far_as_its_type(dtype, low, high):
+    x = np.array([[low, high, high + 1, -2 * high] * 4], dtype)
+    y = np.empty_like(x)
+    kernels.typed(dtype).activation_forward("exponential", x, y)
+    np.testing.assert_allclose(y[0, :2], np.exp(x[0, :2].astype("g")).astype(dtype), rtol=1e-6)
+    assert y[0, 2] == np.inf and y[0, 3] == 0
+
+
+# name -> y of -inf, -1e4, 1e4 and inf, and the slopes there
+ENDS = {
+    "linear": ([-np.inf, -1e4, 1e4, np.inf], [1, 1, 1, 1]),
+    "relu": ([0, 0, 1e4, np.inf], [0, 0, 1, 1]), "relu6": ([0, 0, 6, 6], [0, 0, 0, 0]),
+    "leaky_relu": ([-np.inf, -2e3, 1e4, np.inf], [0.2, 0.2, 1, 1]),
+    "sigmoid": ([0, 0, 1, 1], [0, 0, 0, 0]), "hard_sigmoid": ([0, 0, 1, 1], [0, 0, 0, 0]),
+    "tanh": ([-1, -1, 1, 1], [0, 0, 0, 0]), "softsign": ([-1, -1e4 / 10001, 1e4 / 10001, 1], [0, 0, 0, 0]),
+    "elu": ([-1, -1, 1e4, np.inf], [0, 0, 1, 1]),
+    "selu": ([-1.758099, -1.758099, 1.050701e4, np.inf], [0, 0, 1.050701, 1.050701]),
+    "softplus": ([0, 0, 1e4, np.inf], [0, 0, 1, 1]), "exponential": ([0, 0, np.inf, np.inf], None),
+    **{name: ([0, 0, 1e4, np.inf], [0, 0, 1, 1]) for name in ("silu", "mish", "gelu")},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", kernels.ACTIVATIONS)
+def test_far_out_an_activation_has_its_limit_and_nan_stays_nan(name, dtype):
+    x = np.zeros((2, 16), dtype)
+    x[0, :5] = -np.inf, -1e4, 1e4, np.inf, np.nan
+    k, y, dx = kernels.typed(dtype), np.empty_like(x), np.empty_like(x)
+    k.activation_forward(name, x, y)
+    wanted, slopes = ENDS[name]
+    np.testing.assert_allclose(y[0, :4], wanted, rtol=1e-6, atol=1e-30)
+    assert np.isnan(y[0, 4]) and np.isfinite(y[:, 5:]).all()
+    k.activation_backward(name, x if kernels.ACTIVATIONS[name] == "x" else y, np.ones_like(x), dx)
+    if slopes:
+        np.testing.assert_allclose(dx[0, :4], slopes, rtol=1e-6, atol=2e-8)
+
+
+def test_a_rectifier_has_a_slope_below_a_ceiling_and_a_threshold():
+    x = np.resize(np.array([-np.inf, -3, 0.5, 1, 1.5, 4, 5, np.inf, np.nan]), (1, 16))
+    y, k = np.empty_like(x), kernels.typed("f8")
+    for below, wanted in ((0.5, [-np.inf, -2, -0.25, 0, 1.5, 4, 4, 4, np.nan]),
+                          (0.0, [0, 0, 0, 0, 1.5, 4, 4, 4, np.nan])):
+        k.activation_forward("leaky_relu", x, y, (below, 4, 1))
+        np.testing.assert_array_equal(y[0, :9], wanted)
+
+
+def test_prelu_does_not_multiply_0_by_infinity():
+    x, y = np.full((1, 16), -np.inf), np.empty((1, 16))
+    kernels.typed("f8").prelu_forward(x, np.zeros(1), np.zeros(1, "i8"), y)
+    assert (y == 0).all()
+
+
+def test_softmax_of_infinities_is_nan_in_their_columns_alone():
     x = np.zeros((2, 16), "f4")
     x[0, :3] = np.inf, -np.inf, np.nan
     y = np.empty_like(x)
-    getattr(kernels.typed("f4"), name + "_forward")(x, y)
+    kernels.typed("f4").softmax_forward(x, y)
     assert np.isnan(y[0, 2]) and np.isfinite(y[:, 3:]).all()
-    if name in ("sigmoid", "tanh"):
-        assert y[0, 0] == 1 and y[0, 1] == (-1 if name == "tanh" else pytest.approx(0, abs=1e-30))
+
+
+def test_normal_noise_has_the_moments_of_a_normal_and_reaches_its_tails():
+    z = np.empty((64, 4096))
+    kernels.typed("f8").normal_noise(z, 5, 1, 2, 0.0, 1.0)
+    n = z.size
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((z ** power).mean() - moment) < 4 * (variance / n) ** 0.5
+    assert 4 < abs(z).max() < 6.5
+    assert abs(np.corrcoef(z[:, :-1].ravel(), z[:, 1:].ravel())[0, 1]) < 4 / n ** 0.5
 
 
 @pytest.mark.parametrize("name, given, reason", [
@@ -187,6 +275,13 @@ def test_infinities_saturate_and_nan_stays_nan(name):
     ("sgd", lambda: (np.ones(3, "f4"), np.ones(4, "f4"), 0.1, 1.0), "one length"),
     ("mean", lambda: (np.ones(3), 0.0, np.ones(3, "f4")), "above 0"),
     ("dropout_mask", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 1.0), "rate < 1"),
+    ("normal_noise", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 0.0, -1.0), "stddev >= 0"),
+    ("multiply", lambda: (np.ones((3, 16), "f4"), np.ones((2, 16), "f4"), np.ones((3, 16), "f4")),
+     "do not fit"),
+    ("activation_forward", lambda: ("celu", np.ones((1, 16), "f4"), np.ones((1, 16), "f4")),
+     "no activation 'celu'"),
+    ("prelu_forward", lambda: (np.ones((1, 16), "f4"), np.ones(2, "f4"), np.array([2]),
+                               np.ones((1, 16), "f4")), "places in alpha"),
 ])
 def test_wrong_shapes_and_values_are_refused_with_the_reason(name, given, reason):
     with pytest.raises(ValueError, match=reason):

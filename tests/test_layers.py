@@ -1,11 +1,32 @@
 """Every layer under every loss: gradients against differences, shapes, and batches of every size."""
 import numpy as np
 import pytest
+from mrdl.kernels import reference
 
 import mrdl
 from mrdl.config import ConfigError
-from mrdl.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
-from mrdl.layers.core import ACTIVATIONS
+from mrdl.layers import (
+    ELU,
+    LAYERS,
+    Activation,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Input,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    noise,
+)
+from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import (
     LOSSES,
     BinaryCrossentropy,
@@ -27,7 +48,10 @@ WAYS_IN = {                                     # from 6 features to 6, whatever
     "reshaped": [Input((2, 3)), Reshape((3, -1)), Reshape((6,))],
     "activated": [Input((2, 3)), Activation("tanh"), Flatten()],
     "dropped": [Input(6), Dropout(0.3)],
+    "with noise": [Input((2, 3)), GaussianNoise(0.5), Flatten()],
+    "prelu": [Input((2, 3)), PReLU("normal", shared_axes=1), Flatten()],
 }
+SHAPED = [Dense(12, "tanh"), Reshape((2, 2, 3))]
 MIDDLES = {
     "nothing": [],
     **{f"Dense({a!r})": [Dense(5, a)] for a in ACTIVATIONS},
@@ -43,6 +67,14 @@ MIDDLES = {
     "no bias": [Dense(5, "relu", use_bias=False), Dense(4, "sigmoid", use_bias=False)],
     "penalties": [Dense(5, "tanh", kernel_regularizer=L1(0.03), bias_regularizer=L2(0.2)),
                   Dense(4, "relu", kernel_regularizer=L1L2(0.02, 0.05), bias_regularizer="l1")],
+    **{repr(layer): [Dense(5), layer] for layer in (
+        ReLU(), ReLU(1.5, 0.3, 0.2), ReLU(6.0), LeakyReLU(), ELU(0.7), Softmax(), Dropout(0.5),
+        GaussianNoise(0.7), GaussianDropout(0.4), AlphaDropout(0.4, seed=2), PReLU("normal"))},
+    "relu under prelu": [Dense(7, "relu"), PReLU("normal", L2(0.3)), Dense(5, "relu"),
+                         AlphaDropout(0.2), Dense(4)],
+    **{repr(layer): [*SHAPED, layer, Flatten()] for layer in (
+        PReLU("normal", shared_axes=(1, 2)), PReLU("normal", L1(0.1), 2), SpatialDropout2D(0.4))},
+    "channels of steps": [*SHAPED, Reshape((4, 3)), SpatialDropout1D(0.4, seed=1), Flatten()],
 }
 ENDS = {
     "sparse": ([Dense(3, "softmax")], SparseCategoricalCrossentropy()),
@@ -173,11 +205,10 @@ def test_a_batch_is_the_mean_of_its_examples():
     np.testing.assert_allclose(whole, np.mean(each, 0), rtol=1e-10, atol=1e-15)
 
 
-def test_the_tables_hold_every_layer_activation_loss_and_regularizer():
+def test_the_tables_hold_every_activation_loss_and_regularizer():
     stacks = [*WAYS_IN.values(), *MIDDLES.values(),
               *(last for last, _ in [*ENDS.values(), *OTHER_ENDS.values()])]
     layers = [layer for stack in stacks for layer in stack]
-    assert {type(layer) for layer in layers} == set(LAYERS)
     assert {type(loss) for _, loss in ENDS.values()} == set(LOSSES)
     for kind in (Dense, Activation):
         assert {m.activation for m in layers if type(m) is kind} == set(ACTIVATIONS)
@@ -191,6 +222,10 @@ def test_the_tables_hold_every_layer_activation_loss_and_regularizer():
 @pytest.mark.parametrize("layer, shape, wanted", [
     (Dense(3), (4,), (3,)), (Activation("relu"), (2, 3), (2, 3)), (Activation("softmax"), (4,), (4,)),
     (Dropout(0.5), (2, 3), (2, 3)), (Rescaling(2.0), (5,), (5,)), (Flatten(), (2, 3, 4), (24,)),
+    (ReLU(), (2, 3), (2, 3)), (Softmax(), (4,), (4,)), (PReLU(shared_axes=[2]), (2, 3), (2, 3)),
+    (PReLU(), (4,), (4,)), (SpatialDropout1D(0.5), (2, 3), (2, 3)), (GaussianNoise(0.5), (), ()),
+    (SpatialDropout2D(0.5), (2, 3, 4), (2, 3, 4)), (AlphaDropout(0.5), (2, 3), (2, 3)),
+    (GaussianDropout(0.5), (2,), (2,)), (LeakyReLU(), (2,), (2,)), (ELU(), (2, 1), (2, 1)),
     (Flatten(), (), (1,)), (Reshape((3, 2)), (6,), (3, 2)), (Reshape((-1, 2)), (3, 4), (6, 2)),
     (Reshape((-1,)), (2, 2), (4,)), (Reshape(()), (1,), ()),
 ])
@@ -206,6 +241,10 @@ def test_the_shape_that_comes_out(layer, shape, wanted):
     ([Input((2, 3)), Dense(3)], r"layer 1, Dense: its input has the shape \(2, 3\); put Flatten"),
     ([Input(()), Dense(3)], "put Flatten"),
     ([Input((2, 3)), Activation("softmax")], "softmax: its input has the shape"),
+    ([Input((2, 3)), Softmax()], "softmax: its input has the shape"),
+    ([Input((2, 3)), PReLU(shared_axes=3)], r"PReLU: its input has the shape \(2, 3\), no axes \(3,\)"),
+    ([Input(6), SpatialDropout1D(0.5)], r"SpatialDropout1D: its input .* takes 2 axes"),
+    ([Input((2, 3)), SpatialDropout2D(0.5)], r"SpatialDropout2D: its input .* takes 3 axes"),
     ([Input(6), Dense(4), Reshape((3, 2))], r"layer 2, Reshape: 4 features do not fit \(3, 2\)"),
     ([Input(6), Reshape((4, -1))], "6 features"), ([Input(6), Reshape((-1, -1))], "6 features"),
     ([Input(6), Reshape((0, -1))], "6 features"), ([Input(6), Reshape((-2, -3))], "6 features"),
@@ -225,9 +264,13 @@ def test_layers_that_do_not_fit_are_refused_with_their_place(layers, reason):
 
 # -- what a layer computes
 
+def elementwise(name):
+    function, _, _, parameters = reference.ACTIVATIONS[name]
+    return lambda x: function(x, *parameters)
+
+
 @pytest.mark.parametrize("name, function", [
-    ("linear", lambda x: x), ("relu", lambda x: np.maximum(x, 0)), ("tanh", np.tanh),
-    ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+    *((name, elementwise(name)) for name in ACTIVATIONS if name != "softmax"),
     ("softmax", lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True))])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_activation_computes_its_formula(name, function, dtype):
@@ -247,10 +290,10 @@ def dtype_of(name):
     return np.dtype(name).type
 
 
-def masks(layers, n=2000, key=5, number=0, index=1):
-    model = mrdl.Sequential([Input(3), *layers])
+def masks(layers, n=2000, key=5, number=0, shape=(3,), x=None):
+    model = mrdl.Sequential([Input(shape), *layers])
     net = Network(model.build(), n, model.weights, training=True)
-    net.read(np.ones((n, 3), "f4"), np.arange(n))
+    net.read(np.ones((n, *shape), "f4") if x is None else x, np.arange(n))
     net.draws.key, net.draws.minibatch = key, number
     net.forward()
     return net.outputs[:, :n].copy()
@@ -261,17 +304,67 @@ def test_dropout_zeroes_its_share_and_scales_the_rest_in_training_alone():
     assert set(np.unique(y)) == {0.0, np.float32(1 / 0.7)}
     assert abs((y == 0).mean() - 0.3) < 4 * (0.3 * 0.7 / y.size) ** 0.5
     assert (masks([Dropout(0.0)]) == 1).all()
-    x = np.random.default_rng(0).standard_normal((4, 3)).astype("f4")
-    assert (mrdl.Sequential([Input(3), Dropout(0.9)]).predict(x) == x).all()
 
 
-def test_dropout_differs_by_key_minibatch_layer_and_its_own_seed():
-    one = masks([Dropout(0.5)])
-    assert (one == masks([Dropout(0.5)])).all()
-    assert (one[:, :100] == masks([Dropout(0.5)], n=100)).all()     # whatever the batch
-    for other in (masks([Dropout(0.5)], key=6), masks([Dropout(0.5)], number=1),
-                  masks([Flatten(), Dropout(0.5)]), masks([Dropout(0.5, seed=0)])):
-        assert 0.4 < (one != other).mean() < 0.6
+@pytest.mark.parametrize("layer, shape", [(SpatialDropout1D(0.3), (5, 3)),
+                                          (SpatialDropout2D(0.3), (2, 4, 3))])
+def test_spatial_dropout_draws_once_for_a_channel(layer, shape):
+    y = masks([layer], shape=shape).reshape(-1, 3, 2000)
+    assert (y == y[0]).all() and set(np.unique(y)) == {0.0, np.float32(1 / 0.7)}
+    assert (y[0] == masks([Dropout(0.3)])).all()
+
+
+@pytest.mark.parametrize("layer, mean, deviation", [
+    (GaussianNoise(0.25), 1.0, 0.25), (GaussianDropout(0.2), 1.0, 0.5), (GaussianNoise(0.0), 1, 0)])
+def test_gaussian_layers_have_the_moments_of_their_formula(layer, mean, deviation):
+    y = masks([layer], n=20000).astype("f8")
+    assert abs(y.mean() - mean) <= 4 * deviation / y.size ** 0.5
+    assert abs(y.var() - deviation ** 2) <= 4 * deviation ** 2 * (2 / y.size) ** 0.5
+    twice = masks([layer], n=20000, x=np.full((20000, 3), 2, "f4")).astype("f8")
+    wanted = y + 1 if isinstance(layer, GaussianNoise) else 2 * y
+    np.testing.assert_allclose(twice, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.4])
+def test_alpha_dropout_keeps_mean_and_variance_and_drops_to_one_value(rate):
+    x = np.random.default_rng(0).standard_normal((20000, 3)).astype("f4")
+    y = masks([AlphaDropout(rate)], n=20000, x=x).astype("f8")
+    assert abs(y.mean()) < 4 / y.size ** 0.5
+    assert abs(y.var() - 1) < 4 * ((y ** 4).mean() / y.size) ** 0.5
+    a = ((1 - rate) * (1 + rate * 1.7580993408473766 ** 2)) ** -0.5
+    dropped = masks([Dropout(rate)], n=20000) == 0
+    np.testing.assert_allclose(
+        y, np.where(dropped, -1.7580993408473766, x.T) * a + a * 1.7580993408473766 * rate, atol=1e-5)
+
+
+RANDOM = [Dropout(0.9), SpatialDropout1D(0.9), SpatialDropout2D(0.9), GaussianNoise(0.9),
+          GaussianDropout(0.9), AlphaDropout(0.9)]
+
+
+def test_every_random_layer_is_in_the_table():
+    assert {type(layer) for layer in RANDOM} == {c for c in LAYERS if issubclass(c, noise.Noise)}
+
+
+@pytest.mark.parametrize("layer", RANDOM, ids=repr)
+def test_outside_training_a_random_layer_leaves_x_as_it_is(layer):
+    shape = (2, 3, 4)[:layer.rank or 1]
+    x = np.random.default_rng(0).standard_normal((4, *shape)).astype("f4")
+    assert (mrdl.Sequential([Input(shape), layer]).predict(x) == x).all()
+
+
+@pytest.mark.parametrize("kind", [type(layer) for layer in RANDOM])
+def test_draws_differ_by_key_minibatch_layer_and_its_own_seed(kind):
+    shape = (2, 3, 4)[:kind.rank or 1]
+
+    def drawn(*below, seed=None, **options):
+        return masks([*below, kind(0.5, seed=seed)], shape=shape, **options)
+
+    one = drawn()
+    assert (one == drawn()).all()
+    assert (one[:, :100] == drawn(n=100)).all()                     # whatever the batch
+    for other in (drawn(key=6), drawn(number=1), drawn(Rescaling(1.0), Rescaling(1.0)),
+                  drawn(seed=0)):
+        assert 0.4 < (one != other).mean() < (1.01 if "Gaussian" in kind.__name__ else 0.6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64", "int64", "bool", ">f4",

@@ -3,6 +3,8 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +14,15 @@ from test_layers import Probe
 import mrdl
 from mrdl import ParameterAveraging, seeds
 from mrdl.config import ConfigError
-from mrdl.layers import BatchNormalization, Conv2D, Dense, Flatten, Input, LayerNormalization, Reshape
+from mrdl.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    LayerNormalization,
+    Reshape,
+)
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD
 from mrdl.run import Run
@@ -92,7 +102,7 @@ def test_workers_moments_merge_by_the_formula_over_keras_own_layers(tmp_path, ma
     shards = {s.index: rows(s)["x"] for s in data.train()}
     orders = {i: seeds.permutation(len(x), 5, "rows", 0, i, 0) for i, x in shards.items()}
     moments = model.moments()
-    for r, (before, after) in enumerate(zip(states, states[1:])):
+    for r, (before, after) in enumerate(itertools.pairwise(states)):
         found = []
         for i, order in sorted(orders.items()):
             model.weights[:] = before.weights

@@ -1,4 +1,5 @@
 """The layers, by Keras's names."""
+from mrdl.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from mrdl.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -6,7 +7,15 @@ from mrdl.layers.convolution import (
     DepthwiseConv2D,
     SeparableConv2D,
 )
-from mrdl.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.core import Dense, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.noise import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 from mrdl.layers.normalization import BatchNormalization, LayerNormalization
 from mrdl.layers.pooling import (
     AveragePooling1D,
@@ -29,9 +38,12 @@ from mrdl.layers.reshaping import (
     ZeroPadding2D,
 )
 
-LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape, Conv1D, Conv2D, DepthwiseConv2D,
-          SeparableConv2D, Conv2DTranspose, MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
+LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
+          ReLU, LeakyReLU, ELU, Softmax, PReLU,
+          SpatialDropout1D, SpatialDropout2D, GaussianNoise, GaussianDropout, AlphaDropout,
+          Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose,
+          MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-          ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute,
-          RepeatVector, BatchNormalization, LayerNormalization]
+          ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
+          BatchNormalization, LayerNormalization]
 __all__ = [layer.__name__ for layer in LAYERS]

@@ -5,8 +5,9 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.core import BLOCK, Activated, activation, check_parts
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
+from mrdl.layers.activations import activation
+from mrdl.layers.core import BLOCK, Activated
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight, with_parts
 
 Sizes = tuple[int, ...]
 # H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
@@ -115,7 +116,7 @@ class Convolution(Layer):
              f"{type(self).__name__}: padding={shown(self.padding)} is none of {', '.join(self.paddings)}")
         for key in ("filters", "groups", "depth_multiplier"):
             need(getattr(self, key, 1) > 0, f"{type(self).__name__}: {key} must be above 0")
-        check_parts(self, self.parts)
+        with_parts(self, *self.parts)
 
     def channels(self, C: int) -> tuple[int, int]:
         """How many channels come out of C, and in how many groups."""

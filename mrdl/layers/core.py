@@ -1,31 +1,17 @@
-"""Input, Dense, Activation, Dropout, Rescaling, Flatten and Reshape, as in Keras."""
+"""Input, Dense, Rescaling, Flatten and Reshape, as in Keras."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from mrdl import seeds
-from mrdl.config import ConfigError, lookup, need, shown
-from mrdl.initializers import INITIALIZERS
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
-from mrdl.regularizers import REGULARIZERS
+from mrdl.config import ConfigError, need, shown
+from mrdl.kernels import zeros
+from mrdl.layers.activations import activation, bound
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight, with_parts
 
-ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax")
-TABLES = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
-
-
-def activation(name: str | dict | None) -> str:
-    """Keras's name of an activation; ConfigError with the names there are."""
-    if isinstance(name, dict):
-        name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
-    if name is None:
-        return "linear"
-    need(isinstance(name, str) and name in ACTIVATIONS,
-         f"unknown activation {shown(name)}; there are {', '.join(ACTIVATIONS)}")
-    return name
 
 
 @dataclass(frozen=True)
@@ -47,15 +33,17 @@ class Activated(Operation):
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
-        self.kind = "linear" if b.linear else layer.activation
-        self.relu = self.kind == "relu"             # in the product's last step
+        kind = "linear" if b.linear else layer.activation
+        self.relu = kind == "relu"                  # in the product's last step
         self.w = b.w["kernel"]
-        self.bias = b.w["bias"] if "bias" in b.w else np.zeros(len(self.w), self.w.dtype)
-        self.z = b.y.value                          # where the product goes
+        self.bias = b.w["bias"] if "bias" in b.w else zeros(len(self.w), self.w.dtype)
         b.y.relu = self.relu
         b.x.masked = b.x.relu and not b.first       # our product with the weights does it
-        self.act = getattr(b.k, self.kind + "_forward", None) if not self.relu else None
-        self.derivative = getattr(b.k, self.kind + "_backward", None)
+        self.act, self.derivative, source = bound(b.k, kind)
+        self.act = None if kind in ("linear", "relu") else self.act
+        self.derivative = None if kind == "linear" else self.derivative
+        # before the activation, where its slope is taken from there
+        self.z = zeros(b.y.value.shape, self.w.dtype) if source == "x" and b.training else b.y.value
 
     def activate(self) -> None:
         if self.act:
@@ -63,19 +51,9 @@ class Activated(Operation):
 
     def slope(self) -> None:
         """The gradient of z in the place of y's."""
-        y = self.b.y
-        if self.derivative and not y.masked:
-            self.derivative(y.value, y.grad, y.grad)
-
-
-def check_parts(layer: Layer, parts: tuple[str, ...], kinds: tuple[str, ...] = tuple(TABLES)) -> None:
-    """Looks up the initializer and regularizer of each of these weights."""
-    for part in parts:
-        for kind in kinds:
-            key = f"{part}_{kind}"
-            object.__setattr__(layer, key, lookup(getattr(layer, key), TABLES[kind], kind))
-        need(getattr(layer, f"{part}_initializer") is not None,
-             f"{type(layer).__name__}: {part}_initializer is missing")
+        grad = self.b.y.grad
+        if self.derivative and not self.b.y.masked:
+            self.derivative(self.z, grad, grad)
 
 
 class DenseOperation(Activated):
@@ -122,7 +100,7 @@ class Dense(Layer):
         object.__setattr__(self, "activation", activation(self.activation))
         super().__post_init__()
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
-        check_parts(self, ("kernel", "bias"))
+        with_parts(self, "kernel", "bias")
 
     def output(self, shape):
         if len(shape) != 1:
@@ -136,75 +114,6 @@ class Dense(Layer):
         bias = Weight("bias", (self.units,), (self.units,), self.bias_initializer,
                       self.bias_regularizer)
         return [kernel, bias] if self.use_bias else [kernel]
-
-
-class ActivationOperation(Operation):
-    def __init__(self, layer, b):
-        super().__init__(layer, b)
-        self.kind = "linear" if b.linear else layer.activation
-
-    def forward(self):
-        if self.kind == "linear":
-            self.b.y.value[:] = self.b.x.value
-        else:
-            getattr(self.b.k, self.kind + "_forward")(self.b.x.value, self.b.y.value)
-
-    def backward(self, batch):
-        if self.kind == "linear":
-            self.b.x.grad[:] = self.b.y.grad
-        else:
-            getattr(self.b.k, self.kind + "_backward")(self.b.y.value, self.b.y.grad, self.b.x.grad)
-
-
-@dataclass(frozen=True)
-class Activation(Layer):
-    """y = activation(x); softmax runs over the features."""
-    operation: ClassVar[type[Operation]] = ActivationOperation
-    activation: str
-    name: str | None = None
-
-    def __post_init__(self):
-        object.__setattr__(self, "activation", activation(self.activation))
-        super().__post_init__()
-
-    def output(self, shape):
-        if self.activation == "softmax" and len(shape) != 1:
-            raise ConfigError(f"softmax: its input has the shape {shown(shape)}; put Flatten() "
-                              "before it")
-        return shape
-
-
-class DropoutOperation(Operation):
-    def __init__(self, layer, b):
-        super().__init__(layer, b)
-        self.mask = np.ones_like(b.x.value)
-
-    def forward(self):
-        if self.b.training:
-            draws, seed = self.b.draws, self.layer.seed
-            key = draws.key if seed is None else seeds.key(draws.key, seed)
-            self.b.k.dropout_mask(self.mask, key, self.b.index, draws.minibatch, self.layer.rate)
-            self.b.k.multiply(self.b.x.value, self.mask, self.b.y.value)
-        else:
-            self.b.y.value[:] = self.b.x.value
-
-    def backward(self, batch):
-        self.b.k.multiply(self.b.y.grad, self.mask, self.b.x.grad)
-
-
-@dataclass(frozen=True)
-class Dropout(Layer):
-    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate).
-
-    The run's seed rules the draws; a `seed` of the layer's own is mixed in."""
-    operation: ClassVar[type[Operation]] = DropoutOperation
-    rate: float
-    seed: int | None = None
-    name: str | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        need(0 <= self.rate < 1, f"Dropout: rate={self.rate} must be at least 0 and below 1")
 
 
 class RescalingOperation(Operation):

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, need, shown
+from mrdl.config import Configured, lookup, need, shown
+from mrdl.initializers import INITIALIZERS
 from mrdl.kernels import LANES, zeros
+from mrdl.regularizers import REGULARIZERS
 
 Shape = tuple[int, ...]
 
@@ -83,8 +85,8 @@ class Binding:
     y: Tensor
     w: dict[str, np.ndarray]
     offsets: dict[str, int]
-    shape: Shape                        # of an example of x
     index: int                          # number of the layer: its random stream
+    shape: Shape                        # of one example of x
     training: bool
     linear: bool = False                # leave the output activation to the loss
     first: bool = False                 # nobody needs the gradient of x
@@ -132,3 +134,16 @@ class Layer(Configured):
 
     def weights(self, shape: Shape) -> list[Weight]:
         return []
+
+
+PARTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
+
+
+def with_parts(layer: Layer, *weights: str, kinds: tuple[str, ...] = tuple(PARTS)) -> None:
+    """Makes objects of what a layer was given for its weights: `kernel_initializer` and so on."""
+    for weight in weights:
+        for kind in kinds:
+            key = f"{weight}_{kind}"
+            object.__setattr__(layer, key, lookup(getattr(layer, key), PARTS[kind], kind))
+        need(getattr(layer, f"{weight}_initializer") is not None,
+             f"{type(layer).__name__}: {weight}_initializer is missing")

@@ -6,8 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.core import check_parts
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight, with_parts
 
 
 class Normalized(Operation):
@@ -71,6 +70,7 @@ class BatchNormalization(Layer):
     In training the moments are the minibatch's, and the moving ones go on from the round's incoming state;
     averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.partial)."""
     operation: ClassVar[type[Operation]] = BatchNormOperation
+    fixed: ClassVar = {"renorm_momentum": 0.99}     # Keras writes it also where `renorm` is off
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -88,8 +88,8 @@ class BatchNormalization(Layer):
         super().__post_init__()
         need(0 <= self.momentum <= 1 and self.epsilon > 0,
              f"BatchNormalization: momentum={self.momentum} must be from 0 to 1, epsilon={self.epsilon} above 0")
-        check_parts(self, ("beta", "gamma"))
-        check_parts(self, ("moving_mean", "moving_variance"), ("initializer",))
+        with_parts(self, "beta", "gamma")
+        with_parts(self, "moving_mean", "moving_variance", kinds=("initializer",))
 
     def output(self, shape):
         need(shape != () and self.axis in (-1, len(shape)),
@@ -143,10 +143,9 @@ class LayerNormalization(Layer):
         axes = self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
         need(axes and all(isinstance(a, int) and not isinstance(a, bool) for a in axes),
              f"LayerNormalization: axis={shown(self.axis)} must be whole numbers")
-        if isinstance(self.axis, list):
-            object.__setattr__(self, "axis", tuple(self.axis))
+        object.__setattr__(self, "axis", tuple(axes) if len(axes) > 1 else axes[0])    # Keras writes [-1]
         need(self.epsilon > 0, f"LayerNormalization: epsilon={self.epsilon} must be above 0")
-        check_parts(self, ("beta", "gamma"))
+        with_parts(self, "beta", "gamma")
 
     def normalized(self, shape: Shape) -> Shape:
         """The axes that moments are taken over."""

@@ -1,0 +1,194 @@
+"""Activations by Keras's names, and the layers made of them."""
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl import kernels
+from mrdl.config import ConfigError, need, shown, typed
+from mrdl.layers.layer import Layer, Operation, Shape, Weight, with_parts
+
+ACTIVATIONS = (*kernels.ACTIVATIONS, "softmax")
+ALIASES = {"swish": "silu"}
+
+
+def activation(name: str | dict | None) -> str:
+    """Keras's name of an activation; ConfigError with the names there are."""
+    if isinstance(name, dict):
+        name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
+    if name is None:
+        return "linear"
+    name = ALIASES.get(name, name) if isinstance(name, str) else name
+    need(isinstance(name, str) and name in ACTIVATIONS,
+         f"unknown activation {shown(name)}; there are {', '.join(ACTIVATIONS)}")
+    return name
+
+
+def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = None):
+    """-> forward(x, y), backward(s, dy, dx), and whether s is "x" or "y"."""
+    if name == "softmax":
+        return k.softmax_forward, k.softmax_backward, "y"
+    return (lambda x, y: k.activation_forward(name, x, y, parameters),
+            lambda s, dy, dx: k.activation_backward(name, s, dy, dx, parameters),
+            kernels.ACTIVATIONS[name])
+
+
+class ActivationOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.act, self.slope, source = bound(b.k, "linear" if b.linear else layer.activation,
+                                             layer.parameters)
+        self.s = b.x.value if source == "x" else b.y.value
+
+    def forward(self):
+        self.act(self.b.x.value, self.b.y.value)
+
+    def backward(self, batch):
+        self.slope(self.s, self.b.y.grad, self.b.x.grad)
+
+
+@dataclass(frozen=True)
+class Elementwise(Layer):
+    """y = activation(x), with `parameters` where they are not those of the name."""
+    operation: ClassVar[type[Operation]] = ActivationOperation
+    parameters: ClassVar[tuple[float, ...] | None] = None
+
+    def output(self, shape):
+        if self.activation == "softmax" and len(shape) != 1:
+            raise ConfigError(f"softmax: its input has the shape {shown(shape)}; put Flatten() "
+                              "before it")
+        return shape
+
+    def not_negative(self, *fields: str) -> None:
+        for field in fields:
+            value = getattr(self, field)
+            need(value >= 0, f"{type(self).__name__}: {field}={shown(value)} must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Activation(Elementwise):
+    """y = activation(x); softmax runs over the features."""
+    activation: str
+    name: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "activation", activation(self.activation))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class ReLU(Elementwise):
+    """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold)."""
+    max_value: float | None = None
+    negative_slope: float = 0.0
+    threshold: float = 0.0
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.not_negative("negative_slope", "threshold")
+        need(self.max_value is None or self.max_value > 0,
+             f"ReLU: max_value={shown(self.max_value)} must be above 0 or none")
+
+    @property
+    def activation(self) -> str:
+        return "relu" if self == ReLU(name=self.name) else "leaky_relu"
+
+    @property
+    def parameters(self):
+        most = float("inf") if self.max_value is None else self.max_value
+        return self.negative_slope, most, self.threshold
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Elementwise):
+    """y = x where x > 0, else negative_slope x (Maas et al. 2013)."""
+    activation: ClassVar[str] = "leaky_relu"
+    negative_slope: float = 0.3
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.not_negative("negative_slope")
+
+    @property
+    def parameters(self):
+        return self.negative_slope, float("inf")
+
+
+@dataclass(frozen=True)
+class ELU(Elementwise):
+    """y = x where x > 0, else alpha (e^x - 1) (Clevert et al. 2016)."""
+    activation: ClassVar[str] = "elu"
+    alpha: float = 1.0
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.not_negative("alpha")
+
+    @property
+    def parameters(self):
+        return self.alpha, 1.0
+
+
+@dataclass(frozen=True)
+class Softmax(Elementwise):
+    """y = e^x / sum of e^x over the features."""
+    activation: ClassVar[str] = "softmax"
+    axis: int = -1
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.axis in (-1, 1), f"Softmax: axis={self.axis} is not supported; -1 is the last one")
+
+
+class PReLUOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        shape = layer.weights(b.shape)[0].shape
+        self.alpha = b.w["alpha"].reshape(-1)
+        places = np.arange(self.alpha.size).reshape(shape)
+        self.of = np.broadcast_to(places, b.shape).reshape(-1).astype(np.int64)     # of each feature
+
+    def forward(self):
+        self.b.k.prelu_forward(self.b.x.value, self.alpha, self.of, self.b.y.value)
+
+    def backward(self, batch):
+        b = self.b
+        b.k.prelu_backward(b.x.value, b.y.grad, self.alpha, self.of, b.x.grad)
+
+    def gradients(self, place):
+        b, start = self.b, self.b.offsets["alpha"]
+        g = place(start, start + self.alpha.size)
+        yield start, start + g.size, lambda batch: b.k.prelu_gradient(b.x.value, b.y.grad, self.of, g)
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """y = x where x > 0, else alpha x; alpha has x's shape, 1 in the shared axes (He et al. 2015)."""
+    operation: ClassVar[type[Operation]] = PReLUOperation
+    alpha_initializer: object = "Zeros"
+    alpha_regularizer: object = None
+    shared_axes: object = None                  # from 1: axis 0 is the batch
+    name: str | None = None
+
+    def __post_init__(self):
+        if self.shared_axes is not None:
+            axes = (self.shared_axes,) if isinstance(self.shared_axes, int) else self.shared_axes
+            object.__setattr__(self, "shared_axes", typed(axes, Shape, "PReLU: shared_axes"))
+            need(min(self.shared_axes, default=1) > 0,
+                 f"PReLU: shared_axes={shown(self.shared_axes)} must be 1 or more")
+        super().__post_init__()
+        with_parts(self, "alpha")
+
+    def output(self, shape):
+        need(max(self.shared_axes or (0,)) <= len(shape),
+             f"PReLU: its input has the shape {shown(shape)}, no axes {shown(self.shared_axes)}")
+        return shape
+
+    def weights(self, shape):
+        alpha = tuple(1 if i in (self.shared_axes or ()) else d for i, d in enumerate(shape, 1))
+        return [Weight("alpha", alpha, alpha, self.alpha_initializer, self.alpha_regularizer)]

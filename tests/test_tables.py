@@ -1,0 +1,21 @@
+"""No public layer stays outside the tables of the gradient checks and of Keras's equals."""
+import test_convolution
+import test_keras_layers
+import test_layers
+import test_normalization
+
+from mrdl.layers import LAYERS, Input
+
+
+def kinds(stacks):
+    return {type(layer) for stack in stacks for layer in stack} | {Input}
+
+
+def test_every_layer_has_its_gradient_checked():
+    assert kinds([*test_layers.WAYS_IN.values(), *test_layers.MIDDLES.values(),
+                  *(layers for _, layers in test_convolution.STACKS.values()),
+                  *test_normalization.STACKS.values()]) == set(LAYERS)
+
+
+def test_every_layer_is_compared_with_that_of_keras():
+    assert kinds(layers for _, layers, _ in test_keras_layers.TABLE) == set(LAYERS)
