@@ -21,7 +21,11 @@ template <class T> struct Rectifier {           /* p: slope below the threshold,
         vec<T> below = p[0] ? p[0] * (x - p[2]) : vec<T>{};
         return x <= p[2] ? below : x > p[1] ? splat(p[1]) : x;
     }
-    BACKWARD { vec<T> above = p[1] < (T)__builtin_inf() ? s < p[1] ? dy : vec<T>{} : dy; return s > vec<T>{} ? above : p[0] * dy; }
+    BACKWARD
+    {
+        vec<T> above = p[1] < (T)__builtin_inf() ? s < p[1] ? dy : vec<T>{} : dy;
+        return s > vec<T>{} ? above : p[0] * dy;
+    }
 };
 template <class T> struct Elu {                 /* p: factor below 0, factor above 0 */
     FORWARD { return x <= vec<T>{} ? p[0] * vexpm1<T>(x) : p[1] * x; }

@@ -1,9 +1,13 @@
 """What several tests share: small datasets of random rows, prepared by the real job."""
+import os
+
 import numpy as np
 import pytest
 
 from mrdl import blocks, dataset
 from mrdl.cluster import Cluster
+
+os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Descriptions: Keras's names, arguments and defaults, their JSON, and what they refuse."""
 import dataclasses
+import inspect
 import json
+import pkgutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,26 @@ import mrdl
 from mrdl import seeds
 from mrdl.config import ConfigError, Configured, lookup, serialize, shown, snake
 from mrdl.initializers import INITIALIZERS, Constant, GlorotUniform, HeNormal, VarianceScaling
-from mrdl.layers import LAYERS, Activation, Dense, Dropout, Flatten, Input, Rescaling, Reshape
+from mrdl.layers import (
+    ELU,
+    LAYERS,
+    Activation,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Input,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 from mrdl.losses import LOSSES, BinaryCrossentropy
 from mrdl.metrics import METRICS, BinaryAccuracy
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam
@@ -20,9 +41,13 @@ from mrdl.schedules import SCHEDULES, CosineDecay, ExponentialDecay, PiecewiseCo
 DATA = Path(__file__).parent / "data"
 TABLES = {"layer": LAYERS, "loss": LOSSES, "metric": METRICS, "optimizer": OPTIMIZERS,
           "schedule": SCHEDULES, "initializer": INITIALIZERS, "regularizer": REGULARIZERS}
-# Written by Keras 3.15.1: inspect.signature of each class that mrdl has, ALL_OBJECTS_DICT of its
-# modules (the names that get() takes), and mean, std, min and max of initializer(shape)
+# Written by Keras 3.15.1: ALL_OBJECTS_DICT of its modules (the names that get() takes), and mean, std, min and max of initializer(shape)
 KERAS = json.loads((DATA / "keras_names.json").read_text())
+
+
+def keras(name):
+    """Keras's module or class of that name."""
+    return pkgutil.resolve_name(name)
 
 
 def one_line(error):
@@ -42,18 +67,19 @@ def test_the_tables_hold_every_description_there_is():
 @pytest.mark.parametrize("cls", [c for table in TABLES.values() for c in table if c is not Input],
                          ids=lambda c: f"{c.keras_module[6:]}.{c.__name__}")
 def test_arguments_and_their_defaults_are_those_of_keras(cls):
-    keras = KERAS["defaults"][f"{cls.keras_module}.{cls.__name__}"]
+    theirs = {name: None if p.default is p.empty else p.default for name, p in inspect.signature(
+        keras(f"{cls.keras_module}:{cls.__name__}")).parameters.items() if p.kind is not p.VAR_KEYWORD}
     for field in dataclasses.fields(cls):
         if field.name == "name":
             continue
-        assert field.name in keras
+        assert field.name in theirs
         if field.default is not dataclasses.MISSING:
-            assert field.default == keras[field.name] and type(field.default) in (
-                type(keras[field.name]), float)
+            assert field.default == theirs[field.name] and type(field.default) in (
+                type(theirs[field.name]), float)
     needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
-    assert needed == list(keras)[:len(needed)]          # so they stand in the same places
+    assert needed == list(theirs)[:len(needed)]          # so they stand in the same places
     for key, value in cls.fixed.items():
-        assert keras.get(key, value) == value
+        assert theirs.get(key, value) == value
 
 
 @pytest.mark.parametrize("kind", KERAS["names"])
@@ -71,7 +97,10 @@ def test_names_become_snakes_as_in_keras():
 THINGS = [
     Dense(3), Dense(4, "relu", False, HeNormal(seed=3), Constant(0.5), L1(0.1), L1L2(0.1, 0.2)),
     Activation("softmax"), Dropout(0.25, seed=7), Rescaling(1 / 255, -0.5), Flatten(),
-    Reshape((2, -1)), *(c() for c in LOSSES), BinaryCrossentropy(from_logits=True),
+    Reshape((2, -1)), ReLU(6.0, 0.1, 0.2), LeakyReLU(0.1), ELU(0.5), Softmax(), Softmax(1),
+    PReLU(HeNormal(), L1(0.1), [1, 2]), PReLU(shared_axes=1), GaussianNoise(0.1, 2),
+    GaussianDropout(0.1), AlphaDropout(0.2), SpatialDropout1D(0.3), SpatialDropout2D(0.4, 5),
+    *(c() for c in LOSSES), BinaryCrossentropy(from_logits=True),
     *(c() for c in METRICS), BinaryAccuracy(threshold=0.3, name="low"), *(c() for c in OPTIMIZERS),
     SGD(0.1, 0.9, True, clipnorm=2.0), Adam(ExponentialDecay(0.1, 10, 0.9), global_clipnorm=1.0),
     SGD(PiecewiseConstantDecay([1, 2], [0.3, 0.2, 0.1])),
@@ -154,7 +183,13 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
     (lambda: Dense(3, kernel_initializer=np.zeros), "unknown initializer"),
     (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
     (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),
-    (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: Input((2, -1)), "positive"),
+    (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: AlphaDropout(1), "AlphaDropout: rate=1.0 must be"),
+    (lambda: GaussianNoise(1.5), "stddev=1.5 must lie in 0 to 1"), (lambda: Softmax(0), "axis=0"),
+    (lambda: ReLU(0), "max_value=0.0 must be above 0"), (lambda: ReLU(threshold=-1), "threshold=-1.0"),
+    (lambda: LeakyReLU(-0.1), "negative_slope=-0.1 must be 0 or more"), (lambda: ELU(-1), "alpha=-1"),
+    (lambda: LeakyReLU(None), "must be a finite number"), (lambda: PReLU(None), "is missing"),
+    (lambda: PReLU(shared_axes=(0,)), "must be 1 or more"), (lambda: PReLU(shared_axes="a"), "a list"),
+    (lambda: PReLU(shared_axes=True), "must be a"), (lambda: PReLU(shared_axes=[1.5]), "whole number"), (lambda: Input((2, -1)), "positive"),
     (lambda: Input("abc"), "shape='abc' must be a list"), (lambda: Input(True), "whole number"),
     (lambda: Input((2.0,)), "whole number"), (lambda: Rescaling(np.ones(3)), "finite number"),
     (lambda: Reshape(4), "must be a list"), (lambda: L1(-1), "0 or more"), (lambda: L2("a"), "l2='a'"),

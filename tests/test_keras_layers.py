@@ -1,8 +1,4 @@
 """Every layer in Keras itself, from mrdl's JSON and weights: the same outputs, and the same JSON back."""
-import os
-
-os.environ["KERAS_BACKEND"] = "jax"             # before Keras is imported
-
 import json
 
 import keras
@@ -53,7 +49,7 @@ from mrdl.layers import (
     ZeroPadding2D,
 )
 from mrdl.layers.activations import ACTIVATIONS
-from mrdl.regularizers import L1L2
+from mrdl.regularizers import L1, L1L2
 
 # name, layers, the shape of one example
 TABLE = [
@@ -72,7 +68,7 @@ TABLE = [
     ("LeakyReLU", [LeakyReLU(), LeakyReLU(0.05)], (2, 5)),
     ("ELU", [ELU()], (5,)), ("ELU, alpha", [ELU(0.3)], (2, 5)), ("Softmax", [Softmax()], (5,)),
     ("PReLU", [PReLU()], (2, 5)),
-    ("PReLU, all its arguments", [PReLU("random_normal", "l1", (1, 2))], (3, 2, 5)),
+    ("PReLU, all its arguments", [PReLU("random_normal", L1(0.25), (1, 2))], (3, 2, 5)),
     ("PReLU, an axis in the middle", [PReLU("random_normal", shared_axes=2)], (3, 2, 5)),
     ("Dropout", [Dropout(0.5, seed=3)], (5,)),
     ("SpatialDropout1D", [SpatialDropout1D(0.5), SpatialDropout1D(0.5, seed=3)], (4, 5)),

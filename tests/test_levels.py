@@ -10,21 +10,33 @@ from mrdl.kernels import cpu
 
 from mrdl import Sequential
 from mrdl.layers import (
+    ELU,
     Activation,
+    AlphaDropout,
     AveragePooling2D,
+    BatchNormalization,
     Conv2D,
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    GaussianDropout,
+    GaussianNoise,
     Input,
+    LayerNormalization,
+    LeakyReLU,
     MaxPooling2D,
+    PReLU,
+    ReLU,
     Rescaling,
     Reshape,
     SeparableConv2D,
+    SpatialDropout1D,
+    SpatialDropout2D,
     UpSampling2D,
 )
+from mrdl.layers.activations import ACTIVATIONS
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.regularizers import L1L2
 
@@ -34,10 +46,15 @@ HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorica
          ("sigmoid", "binary_crossentropy"), (None, "mse")]
 
 
-IMAGES = [Input((21,)), Reshape((7, 3, 1)), Conv2D(6, 3, padding="same", activation="relu"), MaxPooling2D((2, 1)),
-          DepthwiseConv2D(2, depth_multiplier=2), SeparableConv2D(5, 2, padding="same", activation="tanh"),
-          Conv2DTranspose(4, 2, activation="relu"), AveragePooling2D(2, 1, "same"), UpSampling2D((1, 2)),
-          Conv2D(4, 2, 2, groups=2), Flatten(), Dense(5, "softmax")]
+LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
+    [ReLU(1.5, 0.2, 0.1), PReLU(shared_axes=[1]), LeakyReLU(), ELU(0.5)],
+    [Reshape((7, 3)), SpatialDropout1D(0.2), PReLU("normal"), Reshape((7, 1, 3)),
+     SpatialDropout2D(0.2), PReLU("normal", shared_axes=(1, 2)), Flatten()],
+    [GaussianNoise(0.1), GaussianDropout(0.2), AlphaDropout(0.3)],
+    [Reshape((7, 3, 1)), Conv2D(6, 3, padding="same", activation="relu"), MaxPooling2D((2, 1)), BatchNormalization(),
+     DepthwiseConv2D(2, depth_multiplier=2), SeparableConv2D(5, 2, padding="same", activation="tanh"),
+     Conv2DTranspose(4, 2, activation="relu"), AveragePooling2D(2, 1, "same"), LayerNormalization(),
+     UpSampling2D((1, 2)), Conv2D(4, 2, 2, groups=2), Flatten()]]
 
 
 def trained() -> str:
@@ -57,10 +74,11 @@ def trained() -> str:
                 history = model.fit(x, y, batch_size=11)
                 found.update(model.weights.tobytes() + model.slots.tobytes())
                 found.update(repr(history.history).encode())
-        model = Sequential(IMAGES, dtype=dtype)
-        model.compile(Adam(), "sparse_categorical_crossentropy")
-        model.fit(x, labels, batch_size=11)
-        found.update(model.weights.tobytes() + model.slots.tobytes())
+        for layers in LAYERS:
+            model = Sequential([Input((21,)), Rescaling(1 / 100, -1), *layers, Dense(5, "softmax")], dtype=dtype)
+            model.compile("adam", "sparse_categorical_crossentropy")
+            model.fit(x, labels, batch_size=11)
+            found.update(model.weights.tobytes() + model.slots.tobytes())
     return found.hexdigest()
 
 

@@ -1,7 +1,6 @@
 """Normalisation: gradients, moving moments as Keras moves them, and their merge over workers."""
-import os
 
-os.environ["KERAS_BACKEND"] = "jax"
+
 
 import itertools
 

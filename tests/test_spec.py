@@ -84,6 +84,11 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 3, "config", "target_shape"], [2.5, None], "target_shape=2.5 must be a whole"),
     ([*LAYER, 2, "config", "data_format"], "channels_first", "Flatten: data_format"),
     ([*LAYER, 6, "config", "rate"], 1.0, "Dropout: rate=1.0 must be at least 0 and below 1"),
+    ([*LAYER, 6], {"class_name": "PReLU", "config": {"alpha_constraint": {"class_name": "NonNeg"}}},
+     "PReLU: alpha_constraint"),
+    ([*LAYER, 6], {"class_name": "PReLU", "config": {"shared_axes": [1, 9]}}, "no axes (1, 9)"),
+    ([*LAYER, 6], {"class_name": "SpatialDropout2D", "config": {
+        "rate": 0.5, "data_format": "channels_first"}}, "SpatialDropout2D: data_format"),
     ([*LAYER, 6, "config", "noise_shape"], [1, 2], "Dropout: noise_shape"),
     ([*LAYER, 6, "config", "seed"], 1.5, "Dropout: seed=1.5 must be a whole number or none"),
     ([*LAYER, 0, "config", "batch_shape"], None, "batch_shape must be"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from mrdl import kernels
 from mrdl.config import ConfigError, need, shown, typed
-from mrdl.layers.layer import Layer, Operation, Shape, Weight, with_parts
+from mrdl.layers.layer import Layer, Operation, Shape
 
 ACTIVATIONS = (*kernels.ACTIVATIONS, "softmax")
 ALIASES = {"swish": "silu"}
@@ -182,7 +182,6 @@ class PReLU(Layer):
             need(min(self.shared_axes, default=1) > 0,
                  f"PReLU: shared_axes={shown(self.shared_axes)} must be 1 or more")
         super().__post_init__()
-        with_parts(self, "alpha")
 
     def output(self, shape):
         need(max(self.shared_axes or (0,)) <= len(shape),
@@ -191,4 +190,4 @@ class PReLU(Layer):
 
     def weights(self, shape):
         alpha = tuple(1 if i in (self.shared_axes or ()) else d for i, d in enumerate(shape, 1))
-        return [Weight("alpha", alpha, alpha, self.alpha_initializer, self.alpha_regularizer)]
+        return [self.weight("alpha", alpha)]

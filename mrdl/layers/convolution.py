@@ -1,4 +1,5 @@
 """Convolutions over [H][W][C] images and [steps][C] sequences, as in Keras (channels_last)."""
+import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from mrdl.config import need, shown
 from mrdl.layers.activations import activation
 from mrdl.layers.core import BLOCK, Activated
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight, with_parts
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
 
 Sizes = tuple[int, ...]
 # H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
@@ -99,7 +100,6 @@ class Convolution(Layer):
     operation: ClassVar[type[Operation]] = ConvOperation
     rank: ClassVar[int] = 2
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-    parts: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     dilation_rate: Sizes = field(default=1, kw_only=True)
     activation: str | None = field(default=None, kw_only=True)
     use_bias: bool = field(default=True, kw_only=True)
@@ -116,7 +116,6 @@ class Convolution(Layer):
              f"{type(self).__name__}: padding={shown(self.padding)} is none of {', '.join(self.paddings)}")
         for key in ("filters", "groups", "depth_multiplier"):
             need(getattr(self, key, 1) > 0, f"{type(self).__name__}: {key} must be above 0")
-        with_parts(self, *self.parts)
 
     def channels(self, C: int) -> tuple[int, int]:
         """How many channels come out of C, and in how many groups."""
@@ -139,16 +138,13 @@ class Convolution(Layer):
 
     def weights(self, shape):
         g = self.geometry(shape)
-        kernel, O, C = g[6:8], g[5], g[2] // g[-1]
-        keras = (*self.kernel_size, *self._keras_channels(C, O))
-        found = [Weight("kernel", (O, kernel[0] * kernel[1] * C), keras, self.kernel_initializer,
-                        self.kernel_regularizer, transposed=True)]
-        if self.use_bias:
-            found.append(Weight("bias", (O,), (O,), self.bias_initializer, self.bias_regularizer))
-        return found
+        return self.weights_of("kernel", g[5], (*self.kernel_size, g[2] // g[-1], g[5]))
 
-    def _keras_channels(self, C: int, O: int) -> Shape:
-        return C, O
+    def weights_of(self, part: str, rows: int, keras: Shape, filters: int | None = None) -> list[Weight]:
+        """The kernel, whose fields begin with `part`, and the bias."""
+        kernel = self.weight(part, (rows, math.prod(keras) // rows), keras, transposed=True)
+        bias = [self.weight("bias", (filters or rows,))] if self.use_bias else []
+        return [replace(kernel, name="kernel"), *bias]
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,6 @@ class Conv1D(Conv2D):
 @dataclass(frozen=True)
 class DepthwiseConv2D(Convolution):
     """Each channel is convolved with `depth_multiplier` kernels of its own."""
-    parts: ClassVar[tuple[str, ...]] = ("depthwise", "bias")
     kernel_size: Sizes
     strides: Sizes = 1
     padding: str = "valid"
@@ -181,19 +176,12 @@ class DepthwiseConv2D(Convolution):
     depthwise_initializer: object = field(default="glorot_uniform", kw_only=True)
     depthwise_regularizer: object = field(default=None, kw_only=True)
 
-    @property
-    def kernel_initializer(self):
-        return self.depthwise_initializer
-
-    @property
-    def kernel_regularizer(self):
-        return self.depthwise_regularizer
-
     def channels(self, C):
         return C * self.depth_multiplier, C
 
-    def _keras_channels(self, C, O):
-        return O // self.depth_multiplier, self.depth_multiplier
+    def weights(self, shape):
+        _, _, C, _, _, O, *_ = self.geometry(shape)
+        return self.weights_of("depthwise", O, (*self.kernel_size, C, self.depth_multiplier))
 
 
 class SeparableOperation(Operation):
@@ -203,7 +191,7 @@ class SeparableOperation(Operation):
         super().__init__(layer, b)
         first, second = layer.stages()
         shape = first.output(b.shape)
-        between = Tensor(b.k, int(np.prod(shape)), b.x.value.shape[1], b.x.value.dtype, b.training)
+        between = Tensor(b.k, math.prod(shape), b.x.value.shape[1], b.x.value.dtype, b.training)
         self.first = ConvOperation(first, replace(
             b, y=between, w={"kernel": b.w["depthwise_kernel"]},
             offsets={"kernel": b.offsets["depthwise_kernel"]}, linear=False))
@@ -229,7 +217,6 @@ class SeparableOperation(Operation):
 class SeparableConv2D(Convolution):
     """A depthwise convolution without bias or activation, then one of 1 x 1 over its channels."""
     operation: ClassVar[type[Operation]] = SeparableOperation
-    parts: ClassVar[tuple[str, ...]] = ("depthwise", "pointwise", "bias")
     filters: int
     kernel_size: Sizes
     strides: Sizes = 1
@@ -312,8 +299,5 @@ class Conv2DTranspose(Convolution):
         return self.geometry(shape)[:3]
 
     def weights(self, shape):
-        C, K = shape[-1], self.kernel_size[0] * self.kernel_size[1] * self.filters
-        kernel = Weight("kernel", (C, K), (*self.kernel_size, self.filters, C), self.kernel_initializer,
-                        self.kernel_regularizer, transposed=True)
-        bias = Weight("bias", (self.filters,), (self.filters,), self.bias_initializer, self.bias_regularizer)
-        return [kernel, bias] if self.use_bias else [kernel]
+        *_, C = image(self, shape)
+        return self.weights_of("kernel", C, (*self.kernel_size, self.filters, C), self.filters)

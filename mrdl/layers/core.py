@@ -8,7 +8,7 @@ import numpy as np
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight, with_parts
+from mrdl.layers.layer import Binding, Layer, Operation, Shape
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
@@ -100,7 +100,6 @@ class Dense(Layer):
         object.__setattr__(self, "activation", activation(self.activation))
         super().__post_init__()
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
-        with_parts(self, "kernel", "bias")
 
     def output(self, shape):
         if len(shape) != 1:
@@ -109,11 +108,8 @@ class Dense(Layer):
         return (self.units,)
 
     def weights(self, shape):
-        kernel = Weight("kernel", (self.units, *shape), (*shape, self.units),
-                        self.kernel_initializer, self.kernel_regularizer, transposed=True)
-        bias = Weight("bias", (self.units,), (self.units,), self.bias_initializer,
-                      self.bias_regularizer)
-        return [kernel, bias] if self.use_bias else [kernel]
+        kernel = self.weight("kernel", (self.units, *shape), (*shape, self.units), transposed=True)
+        return [kernel, self.weight("bias", (self.units,))] if self.use_bias else [kernel]
 
 
 class RescalingOperation(Operation):

@@ -1,7 +1,7 @@
 """What every layer is: a frozen description, and the operation it becomes when bound to buffers."""
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -13,6 +13,8 @@ from mrdl.kernels import LANES, zeros
 from mrdl.regularizers import REGULARIZERS
 
 Shape = tuple[int, ...]
+# what a layer's fields say of its weights: kernel_initializer, bias_regularizer and so on
+OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
 
 
 def pad(n: int) -> int:
@@ -127,6 +129,17 @@ class Layer(Configured):
         name = getattr(self, "name", None)
         need(name is None or (name != "" and "/" not in name),
              f"{type(self).__name__}: name={shown(name)} must not be empty or hold a '/'")
+        for key in (f.name for f in fields(self)):
+            kind = key.rpartition("_")[2]
+            if kind in OF_WEIGHTS:
+                object.__setattr__(self, key, lookup(getattr(self, key), OF_WEIGHTS[kind], kind))
+                need(kind != "initializer" or getattr(self, key) is not None,
+                     f"{type(self).__name__}: {key} is missing")
+
+    def weight(self, part: str, shape: Shape, keras: Shape | None = None, **more) -> Weight:
+        """A tensor with what the fields {part}_initializer and _regularizer say of it."""
+        said = {kind: getattr(self, f"{part}_{kind}", None) for kind in OF_WEIGHTS}
+        return Weight(**{"name": part, "shape": shape, "keras": keras or shape, **said, **more})
 
     def output(self, shape: Shape) -> Shape:
         """The shape of y without the batch; ConfigError where x does not fit."""
@@ -134,16 +147,3 @@ class Layer(Configured):
 
     def weights(self, shape: Shape) -> list[Weight]:
         return []
-
-
-PARTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
-
-
-def with_parts(layer: Layer, *weights: str, kinds: tuple[str, ...] = tuple(PARTS)) -> None:
-    """Makes objects of what a layer was given for its weights: `kernel_initializer` and so on."""
-    for weight in weights:
-        for kind in kinds:
-            key = f"{weight}_{kind}"
-            object.__setattr__(layer, key, lookup(getattr(layer, key), PARTS[kind], kind))
-        need(getattr(layer, f"{weight}_initializer") is not None,
-             f"{type(layer).__name__}: {weight}_initializer is missing")

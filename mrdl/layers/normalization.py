@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight, with_parts
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
 
 
 class Normalized(Operation):
@@ -55,12 +55,7 @@ class BatchNormOperation(Normalized):
 
 
 def scale_and_offset(layer: Layer, shape: Shape) -> list[Weight]:
-    found = []
-    for name, wanted in (("gamma", layer.scale), ("beta", layer.center)):
-        if wanted:
-            found.append(Weight(name, shape, shape, getattr(layer, f"{name}_initializer"),
-                                getattr(layer, f"{name}_regularizer")))
-    return found
+    return [layer.weight(part, shape) for part, wanted in (("gamma", layer.scale), ("beta", layer.center)) if wanted]
 
 
 @dataclass(frozen=True)
@@ -88,8 +83,6 @@ class BatchNormalization(Layer):
         super().__post_init__()
         need(0 <= self.momentum <= 1 and self.epsilon > 0,
              f"BatchNormalization: momentum={self.momentum} must be from 0 to 1, epsilon={self.epsilon} above 0")
-        with_parts(self, "beta", "gamma")
-        with_parts(self, "moving_mean", "moving_variance", kinds=("initializer",))
 
     def output(self, shape):
         need(shape != () and self.axis in (-1, len(shape)),
@@ -100,8 +93,7 @@ class BatchNormalization(Layer):
         self.output(shape)
         C = shape[-1:]
         return [*scale_and_offset(self, C),
-                Weight("moving_mean", C, C, self.moving_mean_initializer, trainable=False),
-                Weight("moving_variance", C, C, self.moving_variance_initializer, trainable=False)]
+                self.weight("moving_mean", C, trainable=False), self.weight("moving_variance", C, trainable=False)]
 
 
 class LayerNormOperation(Normalized):
@@ -145,7 +137,6 @@ class LayerNormalization(Layer):
              f"LayerNormalization: axis={shown(self.axis)} must be whole numbers")
         object.__setattr__(self, "axis", tuple(axes) if len(axes) > 1 else axes[0])    # Keras writes [-1]
         need(self.epsilon > 0, f"LayerNormalization: epsilon={self.epsilon} must be above 0")
-        with_parts(self, "beta", "gamma")
 
     def normalized(self, shape: Shape) -> Shape:
         """The axes that moments are taken over."""
