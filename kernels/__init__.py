@@ -28,7 +28,7 @@ TABLE = {
     "noise": ["multiply", "dropout_mask", "normal_noise"],
     "losses": ["sparse_categorical_crossentropy", "categorical_crossentropy",
                "binary_crossentropy", "mean_squared_error"],
-    "optimizers": ["sgd", "momentum", "nesterov", "rmsprop", "adam", "sum_squares", "regularize"],
+    "optimizers": ["update", "sum_squares", "regularize"],
     "conv": ["conv_forward", "conv_backward", "conv_transpose_forward", "conv_gradient", "channel_sums"],
     "pooling": ["max_pool_forward", "max_pool_backward", "average_pool_forward",
                 "average_pool_backward", "take_rows", "add_rows"],

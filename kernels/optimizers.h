@@ -1,87 +1,169 @@
-/* Updaters: one pass over weights, gradient and slots. Each returns the sum of squares of g. */
+/* Updaters: one pass over weights, gradient and slots, which returns the sum of squares of g. */
 #pragma once
-#include "lanes.h"
+#include "vmath.h"
 
-/* Keras's rules; g is already scaled. */
+/* Keras's rules: SLOTS vectors of state s beside the weights w, and numbers, in the order of the fields.
+   g has been scaled and clipped, w has decayed. */
 template <class T> struct Sgd {
+    enum { SLOTS = 0 };
     T rate;
-    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> &, vec<T> &) const { w = fma(-splat(rate), g, w); }
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *) const { w = fma(-splat(rate), g, w); }
 };
 template <class T> struct Momentum {
+    enum { SLOTS = 1 };
     T rate, momentum;
-    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> &m, vec<T> &) const
-    { m = fma(splat(momentum), m, -(rate * g)); w += m; }
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *m) const
+    { *m = fma(splat(momentum), *m, -(rate * g)); w += *m; }
 };
 template <class T> struct Nesterov {
+    enum { SLOTS = 1 };
     T rate, momentum;
-    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> &m, vec<T> &) const
-    { vec<T> step = rate * g; m = fma(splat(momentum), m, -step); w += fma(splat(momentum), m, -step); }
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *m) const
+    { vec<T> step = rate * g; *m = fma(splat(momentum), *m, -step); w += fma(splat(momentum), *m, -step); }
 };
 template <class T> struct Rmsprop {
+    enum { SLOTS = 1 };
     T rate, rho, epsilon;
-    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> &v, vec<T> &) const
-    { v = fma(splat(rho), v, ((T)1 - rho) * (g * g)); w -= rate * g / root(v + epsilon); }
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *v) const
+    { *v = fma(splat(rho), *v, ((T)1 - rho) * (g * g)); w -= rate * g / root(*v + epsilon); }
 };
-template <class T> struct Adam {
-    T rate, beta1, beta2, epsilon;              /* rate holds the bias corrections */
-    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> &m, vec<T> &v) const
+template <class T> struct Adagrad {
+    enum { SLOTS = 1 };
+    T rate, epsilon;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *v) const
+    { *v = fma(g, g, *v); w -= rate * g / root(*v + epsilon); }
+};
+template <class T> struct Adadelta {            /* s: mean squares of the gradient and of the steps */
+    enum { SLOTS = 2 };
+    T rate, rho, epsilon;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
     {
-        m = fma(g - m, splat((T)1 - beta1), m);
-        v = fma(fma(g, g, -v), splat((T)1 - beta2), v);
-        w -= rate * m / (root(v) + epsilon);
+        s[0] = fma(splat(rho), s[0], ((T)1 - rho) * (g * g));
+        vec<T> step = root(s[1] + epsilon) * g / root(s[0] + epsilon);
+        s[1] = fma(splat(rho), s[1], ((T)1 - rho) * (step * step));
+        w = fma(-splat(rate), step, w);
+    }
+};
+template <class T> struct Lion {
+    enum { SLOTS = 1 };
+    T rate, beta1, beta2;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *m) const
+    {
+        vec<T> c = fma(splat(beta1), *m, ((T)1 - beta1) * g);
+        w -= c > vec<T>{} ? splat(rate) : c < vec<T>{} ? splat(-rate) : c;      /* NaN stays */
+        *m = fma(splat(beta2), *m, ((T)1 - beta2) * g);
+    }
+};
+template <class T> INLINE void moments(vec<T> *s, vec<T> g, T beta1, T beta2)   /* of g and of g^2 */
+{
+    s[0] = fma(g - s[0], splat((T)1 - beta1), s[0]);
+    s[1] = fma(fma(g, g, -s[1]), splat((T)1 - beta2), s[1]);
+}
+template <class T> struct Adam {
+    enum { SLOTS = 2 };
+    T rate, beta1, beta2, epsilon;              /* rate holds the bias corrections */
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    { moments(s, g, beta1, beta2); w -= rate * s[0] / (root(s[1]) + epsilon); }
+};
+template <class T> struct Amsgrad {
+    enum { SLOTS = 3 };
+    T rate, beta1, beta2, epsilon;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    {
+        moments(s, g, beta1, beta2);
+        s[2] = larger(s[2], s[1]);
+        w -= rate * s[0] / (root(s[2]) + epsilon);
+    }
+};
+template <class T> struct Nadam {               /* the shares of m and g hold the rate */
+    enum { SLOTS = 2 };
+    T of_m, of_g, beta1, beta2, epsilon, correction;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    {
+        moments(s, g, beta1, beta2);
+        w -= fma(splat(of_m), s[0], of_g * g) / (root(s[1] * correction) + epsilon);
+    }
+};
+template <class T> struct Adamax {
+    enum { SLOTS = 2 };
+    T rate, beta1, beta2, epsilon;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    {
+        s[0] = fma(g - s[0], splat((T)1 - beta1), s[0]);
+        s[1] = larger(beta2 * s[1], larger(g, -g));
+        w -= rate * s[0] / (s[1] + epsilon);
     }
 };
 
-/* LANES values of each array */
-template <int SLOTS, class T, class Rule>
-INLINE void update_lanes(T *w, const T *g, T *first, T *second, T scale, const Rule &rule, lanesum<T> &squares)
+/* LANES values of each array; MORE: with decay of the weights and clipping of values */
+template <bool MORE, class T, class Rule>
+INLINE void update_lanes(T *w, const T *g, T *const *slots, long i, const Rule &rule, T decay, T scale, T clip,
+                         lanesum<T> &squares)
 {
-    squares.add_product(g, g);
-    for (int j = 0; j < LANES; j += W<T>) {
-        vec<T> vw = load(w + j), v1 = {}, v2 = {};
-        if (SLOTS > 0) v1 = load(first + j);
-        if (SLOTS > 1) v2 = load(second + j);
-        rule(vw, load(g + j) * scale, v1, v2);
+    squares.add_product(g + i, g + i);
+    for (long j = i; j < i + LANES; j += W<T>) {
+        vec<T> vw = load(w + j), vg = load(g + j) * scale, s[Rule::SLOTS + 1];
+        if (MORE) vw = fma(-splat(decay), vw, vw), vg = clamp<T>(vg, -clip, clip);
+#pragma GCC unroll 3
+        for (int k = 0; k < Rule::SLOTS; k++) s[k] = load(slots[k] + j);
+        rule(vw, vg, s);
         store(w + j, vw);
-        if (SLOTS > 0) store(first + j, v1);
-        if (SLOTS > 1) store(second + j, v2);
+#pragma GCC unroll 3
+        for (int k = 0; k < Rule::SLOTS; k++) store(slots[k] + j, s[k]);
     }
 }
-template <int SLOTS, class T, class Rule>
-static double update(T *w, const T *g, T *first, T *second, long n, T scale, const Rule &rule)
+template <bool MORE, class T, class Rule>
+static double update_all(T *w, const T *g, T *const *given, long n, const Rule rule, T decay, T scale, T clip)
 {
-    enum { FOLD = 1 << 16 };            /* so many squares to a partial sum */
+    enum { FOLD = 1 << 16, S = Rule::SLOTS };   /* so many squares to a partial sum */
+    T *slots[S + 1];                            /* in registers: a store could change what was given */
+#pragma GCC unroll 3
+    for (int k = 0; k < S; k++) slots[k] = given[k];
     double total = 0;
     long i = 0;
     while (n - i >= LANES) {
         lanesum<T> squares;
         long stop = n - i < FOLD ? n / LANES * LANES : i + FOLD;
-        for (; i < stop; i += LANES)
-            update_lanes<SLOTS>(w + i, g + i, first + i, second + i, scale, rule, squares);
+        for (; i < stop; i += LANES) update_lanes<MORE>(w, g, slots, i, rule, decay, scale, clip, squares);
         total += squares.fold();
     }
-    if (i < n) {                        /* the last few, in full vectors of their own */
-        T lanes[4][LANES] = {};
-        T *arrays[4] = {w + i, (T *)g + i, first + i, second + i};
+    if (i < n) {                                /* the last few, in full vectors of their own */
+        T lanes[2 + S][LANES] = {}, *own[S + 1];
+        long size = (n - i) * sizeof(T);
         lanesum<T> squares;
-        for (int k = 0; k < 2 + SLOTS; k++) memcpy(lanes[k], arrays[k], (n - i) * sizeof(T));
-        update_lanes<SLOTS>(lanes[0], lanes[1], lanes[2], lanes[3], scale, rule, squares);
-        for (int k = 0; k < 2 + SLOTS; k++) if (k != 1) memcpy(arrays[k], lanes[k], (n - i) * sizeof(T));
+        memcpy(lanes[0], w + i, size);
+        memcpy(lanes[1], g + i, size);
+        for (int k = 0; k < S; k++) memcpy(own[k] = lanes[2 + k], slots[k] + i, size);
+        update_lanes<MORE>(lanes[0], lanes[1], own, 0, rule, decay, scale, clip, squares);
+        memcpy(w + i, lanes[0], size);
+        for (int k = 0; k < S; k++) memcpy(slots[k] + i, lanes[2 + k], size);
         total += squares.fold();
     }
     return total;
 }
+template <class T, class Rule>
+static double update(T *w, const T *g, T *const *slots, long n, const T *numbers, T decay, T scale, T clip)
+{
+    Rule rule;
+    memcpy(&rule, numbers, sizeof rule);
+    bool more = decay != 0 || clip < (T)__builtin_inf();
+    return more ? update_all<true>(w, g, slots, n, rule, decay, scale, clip)
+                : update_all<false>(w, g, slots, n, rule, decay, scale, clip);
+}
 
-template <class T> static double sgd(T *w, const T *g, long n, T scale, T rate)
-{ return update<0>(w, g, (T *)0, (T *)0, n, scale, Sgd<T>{rate}); }
-template <class T> static double momentum(T *w, const T *g, T *m, long n, T scale, T rate, T decay)
-{ return update<1>(w, g, m, (T *)0, n, scale, Momentum<T>{rate, decay}); }
-template <class T> static double nesterov(T *w, const T *g, T *m, long n, T scale, T rate, T decay)
-{ return update<1>(w, g, m, (T *)0, n, scale, Nesterov<T>{rate, decay}); }
-template <class T> static double rmsprop(T *w, const T *g, T *v, long n, T scale, T rate, T rho, T epsilon)
-{ return update<1>(w, g, v, (T *)0, n, scale, Rmsprop<T>{rate, rho, epsilon}); }
-template <class T> static double adam(T *w, const T *g, T *m, T *v, long n, T scale, T rate, T beta1, T beta2, T epsilon)
-{ return update<2>(w, g, m, v, n, scale, Adam<T>{rate, beta1, beta2, epsilon}); }
+/* A rule by its name; one without a name ends the table. */
+template <class T> struct entry {
+    const char *name;
+    int slots, numbers;
+    double (*run)(T *, const T *, T *const *, long, const T *, T, T, T);
+};
+template <class T, template <class> class Rule> constexpr entry<T> row(const char *name)
+{ return {name, Rule<T>::SLOTS, sizeof(Rule<T>) / sizeof(T), update<T, Rule<T>>}; }
+template <class T> static constexpr entry<T> RULES[] = {
+    row<T, Sgd>("sgd"), row<T, Momentum>("momentum"), row<T, Nesterov>("nesterov"), row<T, Rmsprop>("rmsprop"),
+    row<T, Adagrad>("adagrad"), row<T, Adadelta>("adadelta"), row<T, Lion>("lion"), row<T, Adam>("adam"),
+    row<T, Amsgrad>("amsgrad"), row<T, Nadam>("nadam"), row<T, Adamax>("adamax"), {}};
+template <class T> static const entry<T> *rules(const T *) { return RULES<T>; }
 
 template <class T> static double sum_squares(const T *g, long n)
 {

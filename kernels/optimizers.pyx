@@ -1,14 +1,13 @@
-"""Updaters: each changes w and its slots in one pass and returns the sum of squares of g.
-
-g is multiplied by `scale` first (clipping). The rules and their constants are Keras's."""
+"""Updaters: one pass changes w and its slots; the rules and their constants are Keras's."""
 include "common.pxi"
+from libc.string cimport strcmp
 
 cdef extern from "optimizers.h" nogil:
-    double c_sgd "sgd"[T](T *, const T *, long, T, T)
-    double c_momentum "momentum"[T](T *, const T *, T *, long, T, T, T)
-    double c_nesterov "nesterov"[T](T *, const T *, T *, long, T, T, T)
-    double c_rmsprop "rmsprop"[T](T *, const T *, T *, long, T, T, T, T)
-    double c_adam "adam"[T](T *, const T *, T *, T *, long, T, T, T, T, T)
+    cdef cppclass entry[T]:
+        const char *name
+        int slots, numbers
+        double (*run)(T *, const T *, T **, long, const T *, T, T, T)
+    const entry[T] *c_rules "rules"[T](const T *)
     double c_squares "sum_squares"[T](const T *, long)
     double c_regularize "regularize"[T](const T *, T *, long, T, T)
 
@@ -17,58 +16,43 @@ cdef int fit(const real[::1] a, const real[::1] b) except -1:
     return need(a.shape[0] == b.shape[0] and a.shape[0] > 0, "w, g and the slots must have one length, not 0")
 
 
-def sgd(real[::1] w, const real[::1] g, double rate, double scale):
-    """w[P] -= rate g."""
+def rules():
+    """{rule: (slots, numbers)} of every rule."""
+    cdef const entry[float] *e = c_rules(<const float *>NULL)
+    found = {}
+    while e.name:
+        found[e.name.decode()] = e.slots, e.numbers
+        e += 1
+    return found
+
+
+def update(str rule, real[::1] w, const real[::1] g, real[:, :] slots, tuple numbers, double decay,
+           double scale, double clip):
+    """w[P] -= decay w; g[P] = scale g, cut to -clip..clip; the rule changes w and slots[S, P].
+
+    Returns the sum of squares of the g that was given. The fields of the rule in optimizers.h are its
+    numbers, in their order."""
     fit[real](w, g)
+    cdef bytes name = rule.encode()
+    cdef const char *wanted = name
+    cdef const entry[real] *e = c_rules(&w[0])
+    while e.name and strcmp(e.name, wanted):
+        e += 1
+    need(e.name != NULL, f"update: there is no rule {rule}")
+    need(slots.shape[0] == e.slots and len(numbers) == e.numbers,
+         f"update: {rule} has {e.slots} slots and {e.numbers} numbers")
+    need(not e.slots or (slots.shape[1] == w.shape[0] and slots.strides[1] == sizeof(real)),
+         "w, g and the slots must have one length, not 0")
+    cdef real *s[3]
+    cdef real n[8]
+    cdef Py_ssize_t i
+    for i in range(e.slots):
+        s[i] = &slots[i, 0]
+    for i in range(e.numbers):
+        n[i] = numbers[i]
     cdef double squares
     with nogil:
-        squares = c_sgd(&w[0], &g[0], w.shape[0], <real>scale, <real>rate)
-    return squares
-
-
-def momentum(real[::1] w, const real[::1] g, real[::1] m, double rate, double momentum, double scale):
-    """m[P] = momentum m - rate g; w += m (Polyak 1964)."""
-    fit[real](w, g)
-    fit[real](w, m)
-    cdef double squares
-    with nogil:
-        squares = c_momentum(&w[0], &g[0], &m[0], w.shape[0], <real>scale, <real>rate, <real>momentum)
-    return squares
-
-
-def nesterov(real[::1] w, const real[::1] g, real[::1] m, double rate, double momentum, double scale):
-    """m[P] = momentum m - rate g; w += momentum m - rate g (Sutskever et al. 2013)."""
-    fit[real](w, g)
-    fit[real](w, m)
-    cdef double squares
-    with nogil:
-        squares = c_nesterov(&w[0], &g[0], &m[0], w.shape[0], <real>scale, <real>rate, <real>momentum)
-    return squares
-
-
-def rmsprop(real[::1] w, const real[::1] g, real[::1] v, double rate, double rho, double epsilon,
-            double scale):
-    """v[P] = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon) (Hinton 2012)."""
-    fit[real](w, g)
-    fit[real](w, v)
-    cdef double squares
-    with nogil:
-        squares = c_rmsprop(&w[0], &g[0], &v[0], w.shape[0], <real>scale, <real>rate, <real>rho, <real>epsilon)
-    return squares
-
-
-def adam(real[::1] w, const real[::1] g, real[::1] m, real[::1] v, double rate, double beta1,
-         double beta2, double epsilon, double scale):
-    """m[P] += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2); w -= rate m / (sqrt(v) + epsilon).
-
-    `rate` holds the bias corrections: lr sqrt(1 - beta2^t) / (1 - beta1^t) (Kingma & Ba 2015)."""
-    fit[real](w, g)
-    fit[real](w, m)
-    fit[real](w, v)
-    cdef double squares
-    with nogil:
-        squares = c_adam(&w[0], &g[0], &m[0], &v[0], w.shape[0], <real>scale, <real>rate, <real>beta1,
-                         <real>beta2, <real>epsilon)
+        squares = e.run(&w[0], &g[0], s, w.shape[0], n, <real>decay, <real>scale, <real>clip)
     return squares
 
 

@@ -189,33 +189,76 @@ def mean_squared_error(y, t, weight, scale, dy):
     return float((weight * ((y - t)[:, :B] ** 2).mean(0)).sum())
 
 
-def sgd(w, g, rate, scale):
-    w -= rate * scale * g
-    return sum_squares(g)
+def _sgd(w, g, s, rate):
+    w -= rate * g
 
 
-def momentum(w, g, m, rate, momentum, scale):
-    m[:] = momentum * m - rate * scale * g
-    w += m
-    return sum_squares(g)
+def _momentum(w, g, s, rate, momentum):
+    s[0] = momentum * s[0] - rate * g
+    w += s[0]
 
 
-def nesterov(w, g, m, rate, momentum, scale):
-    m[:] = momentum * m - rate * scale * g
-    w += momentum * m - rate * scale * g
-    return sum_squares(g)
+def _nesterov(w, g, s, rate, momentum):
+    s[0] = momentum * s[0] - rate * g
+    w += momentum * s[0] - rate * g
 
 
-def rmsprop(w, g, v, rate, rho, epsilon, scale):
-    v[:] = rho * v + (1 - rho) * (scale * g) ** 2
-    w -= rate * scale * g / np.sqrt(v + epsilon)
-    return sum_squares(g)
+def _rmsprop(w, g, s, rate, rho, epsilon):
+    s[0] = rho * s[0] + (1 - rho) * g ** 2
+    w -= rate * g / np.sqrt(s[0] + epsilon)
 
 
-def adam(w, g, m, v, rate, beta1, beta2, epsilon, scale):
-    m += (scale * g - m) * (1 - beta1)
-    v += ((scale * g) ** 2 - v) * (1 - beta2)
-    w -= rate * m / (np.sqrt(v) + epsilon)
+def _adagrad(w, g, s, rate, epsilon):
+    s[0] += g ** 2
+    w -= rate * g / np.sqrt(s[0] + epsilon)
+
+
+def _adadelta(w, g, s, rate, rho, epsilon):
+    s[0] = rho * s[0] + (1 - rho) * g ** 2
+    step = np.sqrt(s[1] + epsilon) / np.sqrt(s[0] + epsilon) * g
+    s[1] = rho * s[1] + (1 - rho) * step ** 2
+    w -= rate * step
+
+
+def _lion(w, g, s, rate, beta1, beta2):
+    w -= rate * np.sign(beta1 * s[0] + (1 - beta1) * g)
+    s[0] = beta2 * s[0] + (1 - beta2) * g
+
+
+def _moments(g, s, beta1, beta2):
+    s[0] += (g - s[0]) * (1 - beta1)
+    s[1] += (g ** 2 - s[1]) * (1 - beta2)
+
+
+def _adam(w, g, s, rate, beta1, beta2, epsilon):
+    _moments(g, s, beta1, beta2)
+    w -= rate * s[0] / (np.sqrt(s[1]) + epsilon)
+
+
+def _amsgrad(w, g, s, rate, beta1, beta2, epsilon):
+    _moments(g, s, beta1, beta2)
+    s[2] = np.maximum(s[2], s[1])
+    w -= rate * s[0] / (np.sqrt(s[2]) + epsilon)
+
+
+def _nadam(w, g, s, of_m, of_g, beta1, beta2, epsilon, correction):
+    _moments(g, s, beta1, beta2)
+    w -= (of_m * s[0] + of_g * g) / (np.sqrt(correction * s[1]) + epsilon)
+
+
+def _adamax(w, g, s, rate, beta1, beta2, epsilon):
+    s[0] += (g - s[0]) * (1 - beta1)
+    s[1] = np.maximum(beta2 * s[1], abs(g))
+    w -= rate * s[0] / (s[1] + epsilon)
+
+
+RULES = {rule.__name__[1:]: rule for rule in (
+    _sgd, _momentum, _nesterov, _rmsprop, _adagrad, _adadelta, _lion, _adam, _amsgrad, _nadam, _adamax)}
+
+
+def update(rule, w, g, slots, numbers, decay, scale, clip):
+    w -= decay * w
+    RULES[rule](w, np.clip(scale * g, -clip, clip), slots, *numbers)
     return sum_squares(g)
 
 

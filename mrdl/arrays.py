@@ -6,7 +6,6 @@ import numpy as np
 
 from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
-from mrdl.kernels import zeros
 from mrdl.network import Network
 from mrdl.trainer import Arrays, Learner, Scorer, check_class_weight, minibatches
 
@@ -75,7 +74,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
     if model.slots is None:
-        model.slots = zeros((model.optimizer.slots, len(model.weights)), model.dtype)
+        model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
     learner = Learner(model, model.weights, model.slots, batch_size=min(batch_size, n),
                       iterations=model.iterations, class_weight=class_weight)

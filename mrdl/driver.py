@@ -84,7 +84,6 @@ class Driver:
                 raise RunError(f"--until: {rule.watched} needs held-out data: prepare with "
                                "--hold-out 0.1, or give --validation DATA")
         self.monitor = next((r.metric for r in self.rules if isinstance(r, stopping.Patience)), None)
-        self.vectors = self.model.optimizer.slots + 1
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.frequency = self._validation_freq()
         self.write_next = 0.0
@@ -124,9 +123,7 @@ class Driver:
     def _resume(self) -> State:
         records = self.run.records()
         if not records:
-            vector = np.zeros(len(self.model.weights) * self.vectors, self.model.dtype)
-            vector[:len(self.model.weights)] = self.model.weights
-            state = State(vector, len(self.model.weights))
+            state = State(self._begun(self.model.weights), len(self.model.weights))
             self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
             return state
         self.history = []
@@ -140,6 +137,10 @@ class Driver:
                            "the same bits cannot be promised, so it is not resumed")
         self.told("resumed", {"round": state.round})
         return state
+
+    def _begun(self, weights: np.ndarray) -> np.ndarray:
+        """The vector of a state with these weights, whose updater has done nothing yet."""
+        return np.concatenate([weights, self.model.optimizer.start(weights).reshape(-1)])
 
     def _reason(self, r: int, scored: bool) -> str | None:
         reasons = (rule.reason(self.history, r) for rule in self.rules
@@ -257,13 +258,10 @@ class Driver:
         """The state after the round, and its record but for the times."""
         o = self.options
         updates = max(r["updates"] for r in merged.records if "shard" in r)
-        vector = merged.vector
-        if not o.save_updater:
-            vector = np.zeros_like(state.vector)
-            vector[:state.parameters] = merged.vector
-        elif asked.moments:
-            vector = merged.vector.copy()       # which the exchange may still need as it was averaged
-        shift_variances(vector, means_of(state.vector, asked.moments), asked.moments, -1)
+        vector = merged.vector if o.save_updater else self._begun(merged.vector)
+        if asked.moments:
+            vector = vector.copy()              # the exchange may still need it as it was averaged
+            shift_variances(vector, means_of(state.vector, asked.moments), asked.moments, -1)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale)
         if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):

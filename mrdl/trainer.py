@@ -8,6 +8,7 @@ from mrdl import metrics, seeds
 from mrdl.config import need, shown
 from mrdl.kernels import zeros
 from mrdl.network import Network
+from mrdl.optimizers import Now
 
 WINDOW = 8                      # blocks whose rows are permuted together
 Arrays = dict[str, np.ndarray]
@@ -39,6 +40,8 @@ class Learner:
 
         penalties = {start: w.regularizer.factors for s in model.stack()
                      for w, start in zip(s.weights, s.offsets) if w.regularizer is not None}
+        self.constraints = [(w.constraint, w.view(weights[start:start + w.size])) for s in model.stack()
+                            for w, start in zip(s.weights, s.offsets) if w.constraint is not None]
         self.tensors = [(o, o + w.size) for s in model.stack()
                         for w, o in zip(s.weights, s.offsets)]
         self.pieces = []
@@ -47,7 +50,7 @@ class Learner:
             for start, stop, fill in operation.gradients(place):
                 g, w = place(start, stop), weights[start:stop]
                 own = max((o for o, _ in self.tensors if o <= start))
-                step = self.optimizer.block(self.net.k, w, g, [s[start:stop] for s in slots])
+                step = self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
                 pieces.append((start, fill, penalties.get(own), w, g, step))
             self.pieces.append((operation, pieces))
 
@@ -69,7 +72,7 @@ class Learner:
         net.forward()
         t = net.target(y, index)
         loss = net.compute(t, weight, 1.0 / B)
-        rate = self.optimizer.rate(self.iterations) * self.rate_scale
+        now = self.optimizer.at(self.iterations, self.rate_scale)
         penalty = squares = 0.0
         k = net.k
         for operation, pieces in self.pieces:
@@ -79,16 +82,18 @@ class Learner:
                 if factors:
                     penalty += k.regularize(w, g, *factors)
                 if not self.optimizer.clips:
-                    squares += step(rate, 1.0)
+                    squares += step(now, 1.0)
         if self.optimizer.clips:
-            squares = self._clipped(rate)
+            squares = self._clipped(now)
+        for constraint, w in self.constraints:
+            constraint.apply(w)
         self.iterations += 1
         self.updates += 1
         metrics.add(self.sums, {"loss": [loss + penalty * B, B],
                                 "gradient_norm": [squares ** 0.5, 1]})
         score(self.metrics, net.outputs, t, B, self.sums)
 
-    def _clipped(self, rate: float) -> float:
+    def _clipped(self, now: Now) -> float:
         """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
         k, optimizer = self.net.k, self.optimizer
         squares = dict.fromkeys(self.tensors, 0.0)
@@ -103,7 +108,7 @@ class Learner:
                 limit, norm = ((optimizer.clipnorm, squares[owner[start]] ** 0.5)
                                if optimizer.clipnorm is not None
                                else (optimizer.global_clipnorm, whole ** 0.5))
-                step(rate, limit / norm if norm > limit else 1.0)
+                step(now, limit / norm if norm > limit else 1.0)
         return whole
 
 

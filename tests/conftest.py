@@ -10,6 +10,11 @@ from mrdl.cluster import Cluster
 os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
 
 
+def pytest_collection_modifyitems(items):
+    """What runs Keras comes last: JAX has threads then, and mrjob's local runner forks."""
+    items.sort(key=lambda item: hasattr(item.module, "keras"))
+
+
 @pytest.fixture(scope="session")
 def inline():
     with Cluster("inline") as cluster:

@@ -1,4 +1,5 @@
 """Every kernel against its NumPy twin, over dtypes and odd shapes, and bit for bit over CPU levels."""
+import importlib
 import inspect
 from math import erfc
 
@@ -8,6 +9,7 @@ from mrdl.kernels import cpu, reference
 
 from mrdl import kernels
 
+optimizers = importlib.import_module(f"mrdl.kernels.{kernels.LEVEL}.optimizers")
 SIZES = [(1, 1, 16, 1), (3, 5, 16, 7), (10, 33, 64, 64), (17, 50, 80, 77), (64, 100, 128, 128),
          (2, 784, 32, 20)]                                      # O, I, N, B
 # of those sizes: H, W, C, OH, OW, O, kernel, strides, dilation, padding, groups
@@ -49,7 +51,7 @@ def arguments(name, rng, dtype, O, I, N, B):
     kind, *words = name.split()
     A = -(-O // 2)
     of = np.arange(O) % A
-    return {
+    made = {
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
         "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
@@ -65,11 +67,6 @@ def arguments(name, rng, dtype, O, I, N, B):
         "categorical_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
         "binary_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
         "mean_squared_error": lambda: (a(O, N), a(O, N), weight, 1 / B, a(O, N)),
-        "sgd": lambda: (a(P), a(P), 0.1, 0.5),
-        "momentum": lambda: (a(P), a(P), a(P), 0.1, 0.9, 0.5),
-        "nesterov": lambda: (a(P), a(P), a(P), 0.1, 0.9, 0.5),
-        "rmsprop": lambda: (a(P), a(P), abs(a(P)), 0.1, 0.9, 1e-7, 0.5),
-        "adam": lambda: (a(P), a(P), a(P), abs(a(P)), 0.1, 0.9, 0.999, 1e-7, 0.5),
         "sum_squares": lambda: (a(P * 50),),
         "regularize": lambda: (a(P), a(P), 0.01, 0.02),
         "conv_forward": lambda: (a(*kernel), a(g[5]), a(X, N), a(Y, N), g, bool(O % 2)),
@@ -100,16 +97,26 @@ def arguments(name, rng, dtype, O, I, N, B):
         "prelu_backward": lambda: (a(O, N), a(O, N), a(A), of, a(O, N)),
         "prelu_gradient": lambda: (a(O, N), padded(rng, dtype, O, N, B), of, a(A)),
         "normal_noise": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 1.0, 0.3),
-    }[kind]()
+        **{f"update {rule}": lambda rule=rule: (
+            rule, a(P), a(P), abs(a(optimizers.rules()[rule][0], P)), RULES[rule], 0.01, 0.5, 0.4)
+           for rule in RULES},
+    }
+    return (made.get(name) or made[kind])()
 
 
-# a line for each kernel, for the activations one for each of theirs
-KERNELS = [f"{name} {activation}".strip() for names in kernels.TABLE.values() for name in names
-           for activation in (kernels.ACTIVATIONS if name.startswith("activation_") else [""])]
+# the updaters' rules and numbers for them; the other kernels go by their own names
+RULES = {"sgd": (0.1,), "momentum": (0.1, 0.9), "nesterov": (0.1, 0.9), "rmsprop": (0.1, 0.9, 1e-7),
+         "adagrad": (0.1, 1e-7), "adadelta": (0.1, 0.95, 1e-2), "lion": (0.1, 0.9, 0.99),
+         "adam": (0.1, 0.9, 0.999, 1e-7), "amsgrad": (0.1, 0.9, 0.5, 1e-7),
+         "nadam": (0.2, 0.3, 0.9, 0.999, 1e-7, 1.5), "adamax": (0.1, 0.9, 0.999, 1e-7)}
+# a line for each rule of `update` and for each activation; the other kernels go by their own names
+CASES = {"update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
+KERNELS = [f"{name} {case}".strip() for names in kernels.TABLE.values() for name in names
+           for case in CASES.get(name, [""])]
 
 
-def kernel(module, name):
-    return getattr(module, name.split()[0])
+def kernel(home, case):
+    return getattr(home, case.split()[0])
 
 
 def called(function, given):
@@ -136,6 +143,7 @@ def test_the_table_holds_every_kernel_and_every_kernel_has_a_twin():
     twins = {n for n, f in vars(reference).items() if inspect.isfunction(f) and n[0] != "_"}
     assert twins - {"philox"} == {name.split()[0] for name in KERNELS}
     assert {name: line[2] for name, line in reference.ACTIVATIONS.items()} == kernels.ACTIVATIONS
+    assert set(optimizers.rules()) == set(reference.RULES) == set(RULES)
     for file, names in kernels.TABLE.items():
         module = __import__(f"mrdl.kernels.{kernels.LEVEL}.{file}", fromlist=["x"])
         public = {n for n in dir(module) if hasattr(getattr(module, n), "__signatures__")}
@@ -272,7 +280,16 @@ def test_normal_noise_has_the_moments_of_a_normal_and_reaches_its_tails():
     ("sparse_categorical_crossentropy", lambda: (
         np.ones((3, 16), "f4"), np.array([3], "i4"), np.ones(1, "f4"), 1.0,
         np.ones((3, 16), "f4"), np.ones((3, 16), "f4")), "label 3 is outside 0..2"),
-    ("sgd", lambda: (np.ones(3, "f4"), np.ones(4, "f4"), 0.1, 1.0), "one length"),
+    ("update", lambda: ("sgd", np.ones(3, "f4"), np.ones(4, "f4"), np.ones((0, 3), "f4"), (0.1,), 0.0, 1.0,
+                        1.0), "one length"),
+    ("update", lambda: ("momentum", *np.ones((2, 3), "f4"), np.ones((1, 4), "f4"), (0.1, 0.9), 0.0, 1.0,
+                        1.0), "one length"),
+    ("update", lambda: ("momentum", *np.ones((2, 3), "f4"), np.ones((1, 6), "f4")[:, ::2], (0.1, 0.9), 0.0,
+                        1.0, 1.0), "one length"),
+    ("update", lambda: ("adam", *np.ones((2, 3), "f4"), np.ones((1, 3), "f4"), (0.1, 0.9), 0.0, 1.0, 1.0),
+     "2 slots and 4 numbers"),
+    ("update", lambda: ("lamb", *np.ones((2, 3), "f4"), np.ones((1, 3), "f4"), (0.1,), 0.0, 1.0, 1.0),
+     "no rule lamb"),
     ("mean", lambda: (np.ones(3), 0.0, np.ones(3, "f4")), "above 0"),
     ("dropout_mask", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 1.0), "rate < 1"),
     ("normal_noise", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 0.0, -1.0), "stddev >= 0"),

@@ -9,6 +9,7 @@ import pytest
 from mrdl.kernels import cpu
 
 from mrdl import Sequential
+from mrdl.constraints import MinMaxNorm
 from mrdl.layers import (
     ELU,
     Activation,
@@ -37,11 +38,23 @@ from mrdl.layers import (
     UpSampling2D,
 )
 from mrdl.layers.activations import ACTIVATIONS
-from mrdl.optimizers import SGD, Adam, RMSprop
+from mrdl.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Nadam,
+    RMSprop,
+)
 from mrdl.regularizers import L1L2
 
 UPDATERS = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), SGD(0.1, clipnorm=0.1),
-            SGD(0.1, global_clipnorm=0.1), RMSprop(), Adam()]
+            SGD(0.1, global_clipnorm=0.1), SGD(0.1, clipvalue=0.01), RMSprop(), Adam(), Adam(amsgrad=True),
+            AdamW(), Nadam(weight_decay=0.01), Adamax(), Adagrad(), Adadelta(), Lion()]
 HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorical_crossentropy"),
          ("sigmoid", "binary_crossentropy"), (None, "mse")]
 
@@ -67,7 +80,8 @@ def trained() -> str:
             for activation, loss in HEADS:
                 model = Sequential([
                     Input((21,)), Rescaling(1 / 255), Dense(33, "tanh", kernel_regularizer=L1L2(1e-4, 1e-3)),
-                    Dropout(0.25), Dense(18, "relu"), Dense(17, "sigmoid"), Activation("softmax"),
+                    Dropout(0.25), Dense(18, "relu", kernel_constraint=MinMaxNorm(0.1, 1.0, 0.9),
+                                         bias_constraint="non_neg"), Dense(17, "sigmoid"), Activation("softmax"),
                     Dense(5, activation)], dtype=dtype)
                 model.compile(updater, loss, ["accuracy"])
                 y = labels if loss.startswith("sparse") else np.eye(5, dtype="f4")[labels]
@@ -84,6 +98,7 @@ def trained() -> str:
 
 @pytest.mark.skipif(len(cpu.levels()) < 3, reason="this CPU has no AVX-512: one level with FMA")
 def test_20_steps_of_every_layer_loss_and_updater_have_the_same_bits_on_v3_and_v4():
+    assert {type(updater) for updater in UPDATERS} == set(OPTIMIZERS)
     hashes = {}
     for level in ("v3", "v4"):
         done = subprocess.run([sys.executable, __file__], text=True, capture_output=True, check=False,

@@ -6,7 +6,7 @@ from conftest import rows
 import mrdl
 from mrdl import ParameterAveraging, plan, seeds, trainer
 from mrdl.layers import Conv1D, Dense, Dropout, Flatten, Input, MaxPooling1D, Reshape
-from mrdl.optimizers import SGD, Adam, RMSprop
+from mrdl.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from mrdl.regularizers import L2
 from mrdl.run import Run
 from mrdl.schedules import ExponentialDecay
@@ -74,7 +74,8 @@ def test_class_weights_of_one_hot_targets_are_those_of_their_classes():
 
 UPDATERS = [SGD(0.05), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.9, nesterov=True),
             SGD(0.05, global_clipnorm=0.5), RMSprop(0.01), Adam(0.01, clipnorm=0.3),
-            Adam(ExponentialDecay(0.01, 10, 0.9))]
+            Adam(ExponentialDecay(0.01, 10, 0.9)), Nadam(ExponentialDecay(0.01, 10, 0.9), weight_decay=0.1),
+            Adam(0.01, amsgrad=True, clipvalue=0.01), Adagrad(0.05)]
 
 
 @pytest.mark.parametrize("frequency", [1, 3, 100, None])
@@ -193,13 +194,14 @@ def test_averaging_adam_is_not_one_machine_and_that_is_known(tmp_path, made):
     assert abs(after.slots[1] - v).max() > 1e-3 * abs(v).max()
 
 
-def test_without_save_updater_slots_and_step_count_start_again_each_round(tmp_path, made):
+@pytest.mark.parametrize("optimizer, initial", [("adam", 0.0), (Adagrad(0.1, 0.3), 0.3)])
+def test_without_save_updater_slots_and_step_count_start_again_each_round(tmp_path, made, optimizer, initial):
     data = made(64, shards=2)
     ParameterAveraging(workers=2, batch_size=8, averaging_frequency=2, rounds=3, runner="inline",
                        save_updater=False, keep_rounds=9).fit(
-        network("adam"), data.url, run=str(tmp_path / "run"))
+        network(optimizer), data.url, run=str(tmp_path / "run"))
     for state in states(tmp_path / "run"):
-        assert state.iterations == 0 and not state.slots.any()
+        assert state.iterations == 0 and state.slots.size and (state.slots == initial).all()
 
 
 def test_the_plan_deals_every_shard_once_an_epoch_in_an_order_of_its_own(made):

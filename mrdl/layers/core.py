@@ -94,6 +94,8 @@ class Dense(Layer):
     bias_initializer: object = "zeros"
     kernel_regularizer: object = None
     bias_regularizer: object = None
+    kernel_constraint: object = None
+    bias_constraint: object = None
     name: str | None = None
 
     def __post_init__(self):

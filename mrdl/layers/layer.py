@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import Configured, lookup, need, shown
+from mrdl.constraints import CONSTRAINTS
 from mrdl.initializers import INITIALIZERS
 from mrdl.kernels import LANES, zeros
 from mrdl.regularizers import REGULARIZERS
 
 Shape = tuple[int, ...]
-# what a layer's fields say of its weights: kernel_initializer, bias_regularizer and so on
-OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS}
+# what a layer's fields say of its weights: kernel_initializer, bias_constraint and so on
+OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
 
 def pad(n: int) -> int:
@@ -30,16 +31,25 @@ class Weight:
     keras: Shape
     initializer: Callable
     regularizer: object = None
+    constraint: object = None
     trainable: bool = True              # else the layer itself changes it, not the updater
     transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
+
+    def __post_init__(self):
+        if self.constraint is not None:
+            self.constraint.check(self.name, self.keras)
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def to_keras(self, flat: np.ndarray) -> np.ndarray:
+    def view(self, flat: np.ndarray) -> np.ndarray:
+        """The tensor in Keras's shape, in the memory of the flat vector."""
         array = flat.reshape(self.shape)
-        return np.ascontiguousarray(array.T if self.transposed else array).reshape(self.keras)
+        return (array.T if self.transposed else array).reshape(self.keras)
+
+    def to_keras(self, flat: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self.view(flat))
 
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
         out.reshape(self.shape)[:] = array.reshape(self.shape[::-1]).T if self.transposed else array
@@ -137,7 +147,7 @@ class Layer(Configured):
                      f"{type(self).__name__}: {key} is missing")
 
     def weight(self, part: str, shape: Shape, keras: Shape | None = None, **more) -> Weight:
-        """A tensor with what the fields {part}_initializer and _regularizer say of it."""
+        """A tensor with what the fields {part}_initializer, _regularizer and _constraint say of it."""
         said = {kind: getattr(self, f"{part}_{kind}", None) for kind in OF_WEIGHTS}
         return Weight(**{"name": part, "shape": shape, "keras": keras or shape, **said, **more})
 

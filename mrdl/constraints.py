@@ -1,0 +1,99 @@
+"""Constraints on weights: what a tensor is made to obey after each update, as in Keras.
+
+A tensor is seen in Keras's shape; norms run over `axis`: 0 for a Dense kernel, [0, 1, 2] for a filter.
+Averaging: the mean of weights that are all non-negative, or whose norms are all at most `max_value`,
+is so too. Unit norms and a least norm do not survive a mean; they hold again after the next update."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import Configured, need, shown, typed
+
+EPSILON = 1e-7                  # Keras's, added to each norm before a division by it
+
+
+@dataclass(frozen=True)
+class Constraint(Configured):
+    keras_module: ClassVar[str] = "keras.constraints"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if hasattr(self, "axis"):
+            where = f"{type(self).__name__}: axis"
+            several = isinstance(self.axis, (list, tuple))
+            axis = typed(self.axis, tuple[int, ...] if several else int, where)
+            need(axis != (), f"{where} must name an axis")
+            object.__setattr__(self, "axis", axis)
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """ConfigError where a tensor of that shape does not have the axes."""
+        axes = getattr(self, "axis", ())
+        axes = axes if isinstance(axes, tuple) else (axes,)
+        need(all(-len(shape) <= a < len(shape) for a in axes)
+             and len({a % len(shape) for a in axes}) == len(axes),
+             f"{type(self).__name__}: axis={shown(getattr(self, 'axis', None))} does not fit the {name} of "
+             f"shape {shown(shape)}")
+
+    def apply(self, w: np.ndarray) -> None:
+        """Makes w obey, in place."""
+        norms = np.sqrt(np.square(w).sum(self.axis, keepdims=True))
+        w *= self.wanted(norms) / (norms + w.dtype.type(EPSILON))
+
+    def wanted(self, norms: np.ndarray) -> np.ndarray:
+        """What becomes of these norms."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MaxNorm(Constraint):
+    """w * min(|w|, max_value) / (|w| + 1e-7) (Srebro & Shraibman 2005)."""
+    max_value: float = 2.0
+    axis: object = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.max_value >= 0, f"MaxNorm: max_value={self.max_value} must be 0 or more")
+
+    def wanted(self, norms):
+        return np.minimum(norms, norms.dtype.type(self.max_value))
+
+
+@dataclass(frozen=True)
+class NonNeg(Constraint):
+    """max(w, 0)."""
+
+    def apply(self, w):
+        np.maximum(w, 0, out=w)
+
+
+@dataclass(frozen=True)
+class UnitNorm(Constraint):
+    """w / (|w| + 1e-7)."""
+    axis: object = 0
+
+    def wanted(self, norms):
+        return np.ones_like(norms)
+
+
+@dataclass(frozen=True)
+class MinMaxNorm(Constraint):
+    """w * (rate * clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + 1e-7)."""
+    min_value: float = 0.0
+    max_value: float = 1.0
+    rate: float = 1.0
+    axis: object = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(0 <= self.min_value <= self.max_value,
+             "MinMaxNorm: needs 0 <= min_value <= max_value")
+        need(0 <= self.rate <= 1, f"MinMaxNorm: rate={self.rate} must be between 0 and 1")
+
+    def wanted(self, norms):
+        real = norms.dtype.type
+        near = np.clip(norms, real(self.min_value), real(self.max_value))
+        return real(self.rate) * near + real(1 - self.rate) * norms
+
+
+CONSTRAINTS = [MaxNorm, UnitNorm, NonNeg, MinMaxNorm]
