@@ -27,7 +27,7 @@ TABLE = {
                     "softmax_backward", "prelu_forward", "prelu_backward", "prelu_gradient"],
     "noise": ["multiply", "dropout_mask", "normal_noise"],
     "losses": ["sparse_categorical_crossentropy", "categorical_crossentropy",
-               "binary_crossentropy", "mean_squared_error"],
+               "binary_crossentropy", "mean_loss", "row_loss"],
     "optimizers": ["update", "sum_squares", "regularize"],
     "conv": ["conv_forward", "conv_backward", "conv_transpose_forward", "conv_gradient", "channel_sums"],
     "pooling": ["max_pool_forward", "max_pool_backward", "average_pool_forward",

@@ -1,4 +1,4 @@
-"""Losses fused with the output activation they are stable with, each with its gradient.
+"""Losses, some fused with the output activation they are stable with, each with its gradient.
 
 B = len(weight) examples stand in the first columns of N; a loss returns the sum of weight * loss
 over them and fills the gradient of scale * that sum, 0 in the padding."""
@@ -9,11 +9,17 @@ cdef extern from "losses.h" nogil:
     double c_sparse "sparse_categorical_crossentropy"[T](
         const T *, const int32_t *, const T *, T, T *, T *, long, long, long)
     double c_categorical "categorical_crossentropy"[T](
-        const T *, const T *, const T *, T, T *, T *, long, long, long)
+        const T *, const T *, const T *, T, double, T *, T *, long, long, long)
     double c_binary "binary_crossentropy"[T](
-        const T *, const T *, const T *, T, T *, T *, long, long, long)
-    double c_squared "mean_squared_error"[T](
-        const T *, const T *, const T *, T, T *, long, long, long)
+        const T *, const T *, const T *, T, double, T *, T *, long, long, long)
+
+cdef extern from "mean_losses.h" nogil:
+    bint has_mean_loss(const char *)
+    bint has_row_loss(const char *)
+    double c_mean "mean_loss"[T](
+        const char *, const T *, const T *, const T *, double, double, double, T *, long, long, long)
+    double c_row "row_loss"[T](
+        const char *, const T *, const T *, const T *, double, long, T *, long, long, long)
 
 
 cdef int fit(const real[:, ::1] a, const real[:, ::1] b, const real[::1] weight, str name) except -1:
@@ -40,38 +46,59 @@ def sparse_categorical_crossentropy(const real[:, ::1] z, const int[::1] t, cons
 
 
 def categorical_crossentropy(const real[:, ::1] z, const real[:, ::1] t, const real[::1] weight,
-                             double scale, real[:, ::1] y, real[:, ::1] dz):
-    """y[C, N] = softmax(z); loss = -sum of t log y over C; dz = scale weight (y sum(t) - t)."""
+                             double scale, double smoothing, real[:, ::1] y, real[:, ::1] dz):
+    """y[C, N] = softmax(z); s = (1 - smoothing) t + smoothing / C; loss = -sum of s log y over C;
+    dz = scale weight (y sum(s) - s)."""
     fit[real](z, y, weight, "categorical_crossentropy")
     fit[real](z, dz, weight, "categorical_crossentropy")
     fit[real](z, t, weight, "categorical_crossentropy")
     cdef double loss
     with nogil:
-        loss = c_categorical(&z[0, 0], &t[0, 0], &weight[0], <real>scale, &y[0, 0], &dz[0, 0],
-                                   z.shape[0], z.shape[1], weight.shape[0])
+        loss = c_categorical(&z[0, 0], &t[0, 0], &weight[0], <real>scale, smoothing, &y[0, 0], &dz[0, 0],
+                             z.shape[0], z.shape[1], weight.shape[0])
     return loss
 
 
 def binary_crossentropy(const real[:, ::1] z, const real[:, ::1] t, const real[::1] weight,
-                        double scale, real[:, ::1] y, real[:, ::1] dz):
-    """y[C, N] = sigmoid(z); loss = mean over C of -t log y - (1 - t) log(1 - y)."""
+                        double scale, double smoothing, real[:, ::1] y, real[:, ::1] dz):
+    """y[C, N] = sigmoid(z); s = (1 - smoothing) t + smoothing / 2; loss = mean over C of
+    -s log y - (1 - s) log(1 - y)."""
     fit[real](z, y, weight, "binary_crossentropy")
     fit[real](z, dz, weight, "binary_crossentropy")
     fit[real](z, t, weight, "binary_crossentropy")
     cdef double loss
     with nogil:
-        loss = c_binary(&z[0, 0], &t[0, 0], &weight[0], <real>scale, &y[0, 0], &dz[0, 0],
-                              z.shape[0], z.shape[1], weight.shape[0])
+        loss = c_binary(&z[0, 0], &t[0, 0], &weight[0], <real>scale, smoothing, &y[0, 0], &dz[0, 0],
+                        z.shape[0], z.shape[1], weight.shape[0])
     return loss
 
 
-def mean_squared_error(const real[:, ::1] y, const real[:, ::1] t, const real[::1] weight,
-                       double scale, real[:, ::1] dy):
-    """loss = mean over C of (y - t)^2."""
-    fit[real](y, t, weight, "mean_squared_error")
-    fit[real](y, dy, weight, "mean_squared_error")
+def mean_loss(str name, const real[:, ::1] y, const real[:, ::1] t, const real[::1] weight,
+              double scale, double parameter, double count, real[:, ::1] dy):
+    """loss = sum over C of f(y, t) / count, f by the loss's name; `parameter` is Huber's delta."""
+    fit[real](y, t, weight, "mean_loss")
+    fit[real](y, dy, weight, "mean_loss")
+    cdef bytes text = name.encode()
+    cdef const char *c_name = text
+    need(has_mean_loss(c_name) and count > 0, "mean_loss: there is no " + name + ", or count is not above 0")
     cdef double loss
     with nogil:
-        loss = c_squared(&y[0, 0], &t[0, 0], &weight[0], <real>scale, &dy[0, 0], y.shape[0],
-                               y.shape[1], weight.shape[0])
+        loss = c_mean(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, parameter, count, &dy[0, 0],
+                      y.shape[0], y.shape[1], weight.shape[0])
+    return loss
+
+
+def row_loss(str name, const real[:, ::1] y, const real[:, ::1] t, const real[::1] weight,
+             double scale, long units, real[:, ::1] dy):
+    """loss = mean over the C / units rows of an example of the loss of that name."""
+    fit[real](y, t, weight, "row_loss")
+    fit[real](y, dy, weight, "row_loss")
+    cdef bytes text = name.encode()
+    cdef const char *c_name = text
+    need(has_row_loss(c_name), "row_loss: there is no " + name)
+    need(units > 0 and y.shape[0] % units == 0, "row_loss: units do not divide the outputs")
+    cdef double loss
+    with nogil:
+        loss = c_row(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, units, &dy[0, 0], y.shape[0],
+                     y.shape[1], weight.shape[0])
     return loss

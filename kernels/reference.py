@@ -169,24 +169,79 @@ def sparse_categorical_crossentropy(z, t, weight, scale, y, dz):
     return _crossentropy(z, one_hot, weight, scale, y, dz)
 
 
-def categorical_crossentropy(z, t, weight, scale, y, dz):
-    return _crossentropy(z, t, weight, scale, y, dz)
+def categorical_crossentropy(z, t, weight, scale, smoothing, y, dz):
+    return _crossentropy(z, (1 - smoothing) * t + smoothing / len(z), weight, scale, y, dz)
 
 
-def binary_crossentropy(z, t, weight, scale, y, dz):
+def binary_crossentropy(z, t, weight, scale, smoothing, y, dz):
     activation_forward("sigmoid", z, y)
-    B = len(weight)
+    B, t = len(weight), (1 - smoothing) * t + smoothing / 2
     dz[:] = 0
     dz[:, :B] = scale * weight * (y - t)[:, :B] / len(z)
     each = np.maximum(z, 0) - z * t + np.log1p(np.exp(-abs(z)))
     return float((weight * each[:, :B].mean(0)).sum())
 
 
-def mean_squared_error(y, t, weight, scale, dy):
-    B = len(weight)
+# name -> (f(y, t, p), df/dy), as Keras writes them
+_MEAN_LOSSES = {
+    "mean_squared_error": (lambda y, t, p: (y - t) ** 2, lambda y, t, p: 2 * (y - t)),
+    "mean_absolute_error": (lambda y, t, p: abs(y - t), lambda y, t, p: np.sign(y - t)),
+    "mean_absolute_percentage_error": (
+        lambda y, t, p: 100 * abs((y - t) / np.maximum(abs(t), 1e-7)),
+        lambda y, t, p: 100 * np.sign(y - t) / np.maximum(abs(t), 1e-7)),
+    "mean_squared_logarithmic_error": (
+        lambda y, t, p: (np.log1p(np.maximum(y, 1e-7)) - np.log1p(np.maximum(t, 1e-7))) ** 2,
+        lambda y, t, p: np.where(y < 1e-7, 0, 2 * (np.log1p(np.maximum(y, 1e-7)) - np.log1p(
+            np.maximum(t, 1e-7))) / (1 + np.maximum(y, 1e-7)))),
+    "huber": (lambda y, t, p: np.where(abs(y - t) <= p, (y - t) ** 2 / 2, p * abs(y - t) - p ** 2 / 2),
+              lambda y, t, p: np.clip(y - t, -p, p)),
+    "log_cosh": (lambda y, t, p: np.log(np.cosh(y - t)), lambda y, t, p: np.tanh(y - t)),
+    "hinge": (lambda y, t, p: np.maximum(1 - _sides(t) * y, 0),
+              lambda y, t, p: np.where(_sides(t) * y < 1, -_sides(t), 0)),
+    "squared_hinge": (lambda y, t, p: np.maximum(1 - _sides(t) * y, 0) ** 2,
+                      lambda y, t, p: -2 * _sides(t) * np.maximum(1 - _sides(t) * y, 0)),
+    "kl_divergence": (
+        lambda y, t, p: np.clip(t, 1e-7, 1) * np.log(np.clip(t, 1e-7, 1) / np.clip(y, 1e-7, 1)),
+        lambda y, t, p: np.where(y == np.clip(y, 1e-7, 1), -np.clip(t, 1e-7, 1) / np.clip(y, 1e-7, 1), 0)),
+    "poisson": (lambda y, t, p: y - t * np.log(y + 1e-7), lambda y, t, p: 1 - t / (y + 1e-7)),
+}
+
+
+def _sides(t):
+    return np.where(t == 0, -1, t)
+
+
+def mean_loss(name, y, t, weight, scale, parameter, count, dy):
+    B, (value, slope) = len(weight), _MEAN_LOSSES[name]
+    given = y[:, :B].astype("f8"), t[:, :B].astype("f8"), parameter
     dy[:] = 0
-    dy[:, :B] = scale * weight * 2 * (y - t)[:, :B] / len(y)
-    return float((weight * ((y - t)[:, :B] ** 2).mean(0)).sum())
+    dy[:, :B] = scale * weight * slope(*given) / count
+    return float((weight * value(*given).sum(0) / count).sum())
+
+
+def _categorical_hinge(y, t):
+    own, other = (t * y).sum(1), (1 - t) * y
+    gap = np.maximum(other.max(1) - own + 1, 0)
+    first = np.arange(y.shape[1])[:, None] == other.argmax(1)[:, None]
+    return gap, np.where(gap[:, None] > 0, first * (1 - t) - t, 0)
+
+
+def _cosine_similarity(y, t):
+    length, other = (np.maximum(np.sqrt((a * a).sum(1, keepdims=True)), 1e-7) for a in (y, t))
+    cosine = (y * t).sum(1, keepdims=True) / length / other
+    turn = np.where(length > 1e-7, cosine * y / length, 0)
+    return -cosine[:, 0], (turn - t / other) / length
+
+
+_ROW_LOSSES = {"categorical_hinge": _categorical_hinge, "cosine_similarity": _cosine_similarity}
+
+
+def row_loss(name, y, t, weight, scale, units, dy):
+    B, rows = len(weight), len(y) // units
+    value, slope = _ROW_LOSSES[name](*(a[:, :B].astype("f8").reshape(rows, units, B) for a in (y, t)))
+    dy[:] = 0
+    dy[:, :B] = scale * weight * slope.reshape(len(y), B) / rows
+    return float((weight * value.mean(0)).sum())
 
 
 def _sgd(w, g, s, rate):

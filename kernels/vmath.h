@@ -108,7 +108,7 @@ INLINE double log1(double x)
     int64_t bits;
     memcpy(&bits, &x, 8);
     if (bits >= 0x7ff0000000000000 || bits < 0x0010000000000000)        /* inf, NaN; 0, subnormal, < 0 */
-        return bits >= 0x7ff0000000000000 ? x : x < 0 ? __builtin_nan("") : -__builtin_inf();
+        return bits >= 0x7ff0000000000000 || x != x ? x : x < 0 ? __builtin_nan("") : -__builtin_inf();
     int64_t e = (bits - 0x3fe6a09e667f3bcd) >> 52;                      /* m in sqrt(1/2) .. sqrt(2) */
     bits -= e << 52;
     double m, s, z, p = 1.0 / 23;

@@ -7,13 +7,14 @@ import numpy as np
 from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.network import Network
+from mrdl.report import told
 from mrdl.trainer import Arrays, Learner, Scorer, check_class_weight, minibatches
 
 
 @dataclass
 class History:
     """What `fit` saw: history["loss"][epoch] and so on, as in Keras."""
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, list[metrics.Value]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
 
 
@@ -85,7 +86,8 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         for number, rows, index in minibatches([(n, arrays)], batch_size, seed, epoch, 0):
             learner.step(rows, index, key, number)
         model.iterations = learner.iterations
-        logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"})
+        logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"},
+                              learner.metrics)
         if validation_data:
             logs |= {"val_" + name: value
                      for name, value in evaluate(model, *validation_data).items()}
@@ -94,17 +96,17 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
             history.history.setdefault(name, []).append(value)
         if verbose:
             rate = n / (time.perf_counter() - began)
-            print(f"epoch {epoch + 1}: " + ", ".join(f"{k} {v:.4f}" for k, v in logs.items())
+            print(f"epoch {epoch + 1}: " + ", ".join(told(logs))
                   + f", {rate:,.0f} examples/s")
     return history
 
 
-def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, float]:
+def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, metrics.Value]:
     need(batch_size >= 1, "batch_size must be 1 or more")
     arrays = checked(model, x, y, sample_weight)
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
     scorer.add(arrays)
-    return metrics.values(scorer.sums)
+    return metrics.values(scorer.sums, scorer.metrics)
 
 
 def predict(model, x, batch_size: int = 256) -> np.ndarray:

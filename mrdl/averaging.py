@@ -22,7 +22,7 @@ class Result:
     reason: str
     rounds: int
     best: int
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
     history: dict[str, list[float]] = field(default_factory=dict)
 
 

@@ -90,12 +90,12 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
 
 def told(run: str, work) -> dict[str, Any]:
     """Runs `work` under a progress report; says how it ended."""
-    report = reporter()
+    progress = reporter()
     try:
-        result = work(report)
+        result = work(progress)
     finally:
-        report.close()
-    values = ", ".join(f"{k} {v:.4f}" for k, v in result.metrics.items())
+        progress.close()
+    values = ", ".join(report.told(result.metrics))
     say(f"{result.reason}; round {result.best} of {result.rounds}: {values}")
     place = Run(run)
     say(f"model: {place.url}/model.safetensors" + (
@@ -110,7 +110,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
     with cluster(a) as runner:
         found = inference.evaluate(a.run, a.data, part=a.part, runner=runner)
-    say("  ".join(f"{k} {v:.4f}" for k, v in found.items()))
+    say("  ".join(report.told(found)))
     return found
 
 
@@ -135,8 +135,7 @@ def show(a: argparse.Namespace) -> dict[str, Any]:
               f"{o['averaging_frequency'] or 'shard'}")
         model_from_json(options["spec"]).summary()
         for entry in history[-10:]:
-            values = [f"{k} {v:.4f}" for k, v in measured(entry).items()]
-            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(values)
+            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(report.told(measured(entry)))
                   + f"  {clock(entry['elapsed'])}")
         if table := report.by_worker(place.records(20)):
             print("milliseconds of a round, medians of the last 20:", *table, sep="\n")

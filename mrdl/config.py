@@ -124,7 +124,7 @@ def lookup(value: Any, table: list[type], kind: str) -> Any:
         if name == "function":                          # Keras's form of a function of its own
             name, config = config, {}
         else:                                           # a class of the user's has a home of its own
-            foreign = (str(value.get("module") or "keras").split(".")[0] != "keras"
+            foreign = (str(value.get("module") or "keras").split(".")[0] not in ("keras", "mrdl")
                        or (value.get("registered_name") or name) != name)
         config = {} if config is None else config
         need(isinstance(config, dict), f"{kind} {shown(name)}: its config must be an object")

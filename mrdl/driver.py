@@ -73,17 +73,22 @@ class Driver:
         self.total = sum(s.n for s in self.shards)
         if not self.total:
             raise RunError(f"{self.data.url} has no rows to train on")
-        self.rules = (stopping.parse(options.until) if options.until
-                      else stopping.default(bool(self.validation)))
-        known = {"loss", *self.model.named_metrics()}
+        self.metrics = self.model.named_metrics()
+        self.rules = (stopping.parse(options.until, {n for n, m in self.metrics.items() if m.rising})
+                      if options.until else stopping.default(bool(self.validation)))
+        known = {"loss", *(name for name, metric in self.metrics.items() if not metric.vector)}
         for rule in self.rules:
-            if rule.watched and rule.watched.removeprefix("val_") not in known:
+            name = rule.watched.removeprefix("val_")
+            if name in self.metrics and name not in known:
+                raise RunError(f"--until: {rule.watched} is more than one number; rules can take "
+                               f"{', '.join(sorted(known))}")
+            if name and name not in known:
                 raise RunError(f"--until: there is no metric {rule.watched}; the model has "
                                f"{', '.join(sorted(known))}")
             if rule.scored and not self.validation:
                 raise RunError(f"--until: {rule.watched} needs held-out data: prepare with "
                                "--hold-out 0.1, or give --validation DATA")
-        self.monitor = next((r.metric for r in self.rules if isinstance(r, stopping.Patience)), None)
+        self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.frequency = self._validation_freq()
         self.write_next = 0.0
@@ -147,7 +152,7 @@ class Driver:
                    if r and rule.scored == scored)
         return next(filter(None, reasons), None)
 
-    def _scored(self, r: int, score: dict[str, float]) -> None:
+    def _scored(self, r: int, score: dict[str, metrics.Value]) -> None:
         self.history[r].update(score)
 
     def _validation_freq(self) -> int:
@@ -249,7 +254,7 @@ class Driver:
             raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
                              f"reported, {merged.workers} were averaged over {merged.n} examples")
         held = self.validation if asked.score else []
-        score = added([r for r in merged.records if "scored" in r], held)
+        score = added([r for r in merged.records if "scored" in r], held, self.metrics)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
                  for phase in ("start", "read", "compute", "emit")}
         return score, sums, times | merged.seconds
@@ -275,13 +280,14 @@ class Driver:
             moved = squares(new.weights - state.weights)
         change = (moved / max(squares(state.weights), 1e-300)) ** 0.5
         examples = self.history[-1].get("examples", 0) + merged.n
-        return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums),
+        return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums, self.metrics),
                      "change": change, "examples": examples, "trained": merged.n,
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
 
-    def _commit(self, state: State, record: dict[str, Any], score: dict[str, float] | None) -> None:
+    def _commit(self, state: State, record: dict[str, Any],
+                score: dict[str, metrics.Value] | None) -> None:
         """Begins to commit: the next round may begin meanwhile, and counts for nothing if this fails."""
         self._settle()
         self.history.append({k: v for k, v in record.items() if k != "by_worker"})
@@ -298,7 +304,7 @@ class Driver:
         if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
             self.run.write_history(history[1:])
             self.write_next = time.monotonic() + 1
-        best = stopping.best(history, self.monitor, state.round) if self.monitor else None
+        best = self.patience.best(history, state.round) if self.patience else None
         self.run.prune(state.round - self.options.keep_rounds, best)
 
     def _settle(self) -> None:
@@ -312,15 +318,15 @@ class Driver:
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             self._scored(r, score(self.exchange, f"mrdl {self.run.url} score", self.run.state_path(r),
-                                  self.spec, self.validation, self.options.workers))
-        best = stopping.best(self.history, self.monitor, r) if self.monitor else r
+                                  self.model, self.validation, self.options.workers))
+        best = self.patience.best(self.history, r) if self.patience else r
         chosen = state if best == r else self.run.state(best)
         self.model.weights[:] = chosen.weights
         self.lease.check()
         self.run.write_history(self.history[1:])
         self.run.store.write("model.json", self.model.to_json(indent=2).encode())
         self.run.store.write("model.safetensors", self.model.to_safetensors())
-        done = {"reason": reason, "rounds": r, "best": best, "monitor": self.monitor,
+        done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "finite": not reason.startswith("not finite"),
                 "metrics": measured(self.history[best])}
         self.run.finish(done)
@@ -328,16 +334,17 @@ class Driver:
         return done
 
 
-def score(exchange: Exchange, name: str, state: str, spec: str, held: list[tuple[Dataset, Shard]],
-          workers: int) -> dict[str, float]:
+def score(exchange: Exchange, name: str, state: str, model: Sequential,
+          held: list[tuple[Dataset, Shard]], workers: int) -> dict[str, metrics.Value]:
     """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
-    asked = plan.Plan(spec, 0, 0, 0, None, 1, 0, [RECORD],
+    asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [RECORD],
                       score=[plan.name(d.uid, s.index) for d, s in held])
     mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in held], workers)]
-    return added(exchange.score(name, state, asked, mappers), held)
+    return added(exchange.score(name, state, asked, mappers), held, model.named_metrics())
 
 
-def added(records: list[dict], held: list[tuple[Dataset, Shard]]) -> dict[str, float]:
+def added(records: list[dict], held: list[tuple[Dataset, Shard]],
+          named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
     """The metrics of score records; RoundError where a shard is missing or not whole."""
     sums: metrics.Sums = {}
     wanted = {plan.name(d.uid, s.index): s.n for d, s in held if s.n}
@@ -349,7 +356,7 @@ def added(records: list[dict], held: list[tuple[Dataset, Shard]]) -> dict[str, f
         metrics.add(sums, record["sums"])
     if wanted:
         raise RoundError(f"held-out shards were not scored: {', '.join(sorted(wanted))}")
-    return metrics.values(sums, "val_")
+    return metrics.values(sums, named, "val_")
 
 
 def failed(records: list[dict]) -> None:

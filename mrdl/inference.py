@@ -12,6 +12,7 @@ from mrdl.config import ConfigError
 from mrdl.driver import score
 from mrdl.exchange import PlainExchange, plan_file
 from mrdl.jobs.predict import Predict
+from mrdl.metrics import Value
 from mrdl.model import Sequential, load_model
 from mrdl.run import RunError
 from mrdl.state import State
@@ -29,7 +30,7 @@ def state_file(model: Sequential, cluster: Cluster):
 
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
-             cores: int | None = None) -> dict[str, float]:
+             cores: int | None = None) -> dict[str, Value]:
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
     model, found = load_model(run), dataset.load(data)
     fitted(model.compiled(), found)
@@ -37,7 +38,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
-        scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model.to_json(), held,
+        scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
                        cluster.cores)
     return {name.removeprefix("val_"): value for name, value in scores.items()}
 

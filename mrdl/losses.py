@@ -1,4 +1,4 @@
-"""Losses, by Keras's names: each is computed together with the output activation it is stable with."""
+"""Losses, by Keras's names: cross-entropies are computed together with the output activation."""
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, need, shown
+from mrdl.config import Configured, need, shown, snake
 
 Shape = tuple[int, ...]
 
@@ -18,7 +18,6 @@ class Loss(Configured):
     activation: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False              # targets are class numbers, not vectors
     fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
-    kernel: ClassVar[str] = ""
 
     def fuses(self, output: str) -> bool:
         """Is the model's output activation computed by the loss? ConfigError where they do not fit."""
@@ -43,48 +42,158 @@ class Loss(Configured):
             need(given == units,
                  f"the model gives {units} values an example, the targets have {given}{hint}")
 
-    def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None):
-        """-> (y[C, N], compute(t, weight, scale) -> the sum of weight * loss; fills grad)."""
-        grad = np.empty_like(z) if grad is None else grad
-        function = getattr(k, self.kernel)
-        if self.activation is None:
-            return z, lambda t, weight, scale: function(z, t, weight, scale, grad)
-        y = np.empty_like(z)
-        return y, lambda t, weight, scale: function(z, t, weight, scale, y, grad)
+    def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None, units: int):
+        """-> (y[C, N], compute(t, weight, scale) -> the sum of weight * loss; fills grad).
+
+        `units` is the last axis of the outputs' shape, whose product is C."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class SparseCategoricalCrossentropy(Loss):
+class Crossentropy(Loss):
+    """A loss that contains its output activation, unless `from_logits`."""
+
+    def bind(self, k, z, grad, units):
+        grad, y = np.empty_like(z) if grad is None else grad, np.empty_like(z)
+        function = getattr(k, snake(type(self).__name__))
+        more = () if self.sparse else (self.label_smoothing,)
+        return y, lambda t, weight, scale: function(z, t, weight, scale, *more, y, grad)
+
+
+@dataclass(frozen=True)
+class SmoothedCrossentropy(Crossentropy):
+    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary."""
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(0 <= self.label_smoothing <= 1, f"{type(self).__name__}: label_smoothing="
+             f"{self.label_smoothing} must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(Crossentropy):
     """-log of the probability of the target class; targets are class numbers."""
     activation: ClassVar[str] = "softmax"
     sparse: ClassVar[bool] = True
-    kernel: ClassVar[str] = "sparse_categorical_crossentropy"
     from_logits: bool = False
 
 
 @dataclass(frozen=True)
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(SmoothedCrossentropy):
     """-sum of t log y; targets are one-hot or other distributions."""
     activation: ClassVar[str] = "softmax"
-    kernel: ClassVar[str] = "categorical_crossentropy"
-    from_logits: bool = False
 
 
 @dataclass(frozen=True)
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(SmoothedCrossentropy):
     """Mean over outputs of -t log y - (1 - t) log(1 - y)."""
     activation: ClassVar[str] = "sigmoid"
-    kernel: ClassVar[str] = "binary_crossentropy"
     aliases: ClassVar[tuple[str, ...]] = ("bce",)
-    from_logits: bool = False
 
 
 @dataclass(frozen=True)
-class MeanSquaredError(Loss):
+class MeanLoss(Loss):
+    """Mean over all outputs of a function of output and target."""
+
+    def bind(self, k, z, grad, units):
+        grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
+        parameter, count = getattr(self, "delta", 0.0), self.count(len(z), units)
+        return z, lambda t, weight, scale: k.mean_loss(name, z, t, weight, scale, parameter, count, grad)
+
+    def count(self, outputs: int, units: int) -> int:
+        return outputs
+
+
+@dataclass(frozen=True)
+class RowLoss(Loss):
+    """Mean over the rows of outputs (all but the last axis) of a function of the row."""
+
+    def bind(self, k, z, grad, units):
+        grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
+        return z, lambda t, weight, scale: k.row_loss(name, z, t, weight, scale, units, grad)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(MeanLoss):
     """Mean over outputs of (y - t)^2."""
-    kernel: ClassVar[str] = "mean_squared_error"
     aliases: ClassVar[tuple[str, ...]] = ("mse",)
 
 
+@dataclass(frozen=True)
+class MeanAbsoluteError(MeanLoss):
+    """Mean over outputs of |y - t|."""
+    aliases: ClassVar[tuple[str, ...]] = ("mae",)
+
+
+@dataclass(frozen=True)
+class MeanAbsolutePercentageError(MeanLoss):
+    """Mean over outputs of 100 |y - t| / max(|t|, 1e-7)."""
+    aliases: ClassVar[tuple[str, ...]] = ("mape",)
+
+
+@dataclass(frozen=True)
+class MeanSquaredLogarithmicError(MeanLoss):
+    """Mean over outputs of (log(1 + y) - log(1 + t))^2; y and t below 1e-7 count as that."""
+    aliases: ClassVar[tuple[str, ...]] = ("msle",)
+
+
+@dataclass(frozen=True)
+class Huber(MeanLoss):
+    """Mean over outputs of e^2 / 2 with e = |y - t|, and of delta e - delta^2 / 2 where e > delta.
+
+    Huber, Robust estimation of a location parameter (1964)."""
+    delta: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.delta > 0, f"Huber: delta={self.delta} must be above 0")
+
+
+@dataclass(frozen=True)
+class LogCosh(MeanLoss):
+    """Mean over outputs of log(cosh(y - t))."""
+
+
+@dataclass(frozen=True)
+class Hinge(MeanLoss):
+    """Mean over outputs of max(0, 1 - t y), targets -1 and 1; a target of 0 counts as -1.
+
+    Keras converts 0 to -1 in a batch whose targets are all 0 or 1: the same but for targets that
+    mix 0 with others. By the target alone a score does not depend on the batch."""
+
+
+@dataclass(frozen=True)
+class SquaredHinge(MeanLoss):
+    """Mean over outputs of max(0, 1 - t y)^2; targets as Hinge takes them."""
+
+
+@dataclass(frozen=True)
+class CategoricalHinge(RowLoss):
+    """max(0, 1 + max((1 - t) y) - sum of t y) over the last axis; targets are one-hot."""
+
+
+@dataclass(frozen=True)
+class KLDivergence(MeanLoss):
+    """Sum over the last axis of t log(t / y), y and t clipped to 1e-7..1."""
+    aliases: ClassVar[tuple[str, ...]] = ("kld",)
+
+    def count(self, outputs, units):
+        return outputs // units
+
+
+@dataclass(frozen=True)
+class Poisson(MeanLoss):
+    """Mean over outputs of y - t log(y + 1e-7)."""
+
+
+@dataclass(frozen=True)
+class CosineSimilarity(RowLoss):
+    """-cosine of the angle between y and t over the last axis; lengths below 1e-7 count as that."""
+
+
 LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,
-          MeanSquaredError]
+          MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
+          MeanSquaredLogarithmicError, Huber, LogCosh, Hinge, SquaredHinge, CategoricalHinge,
+          KLDivergence, Poisson, CosineSimilarity]

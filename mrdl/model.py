@@ -204,7 +204,7 @@ class Sequential:
         optimizer, loss = (lookup(optimizer, OPTIMIZERS, "optimizer"), lookup(loss, LOSSES, "loss"))
         if self.layers:
             loss.fuses(self.output_activation)
-        metrics_of.named(metrics, loss, self.output_shape if self.input_shape else (1,))
+        metrics_of.named(metrics, loss, self.output_shape if self.input_shape is not None else None)
         self.optimizer, self.loss, self.metrics = optimizer, loss, list(metrics)
         self.slots, self.iterations = None, 0
 
@@ -221,8 +221,8 @@ class Sequential:
         from mrdl import arrays
         return arrays.fit(self, x, y, **options)
 
-    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, float]:
-        """The loss and metrics on arrays, as a dict of floats."""
+    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
+        """The loss and metrics on arrays by their names: floats, or lists of them."""
         from mrdl import arrays
         return arrays.evaluate(self, x, y, sample_weight, batch_size)
 

@@ -41,7 +41,8 @@ class Network:
         self.y, self.outputs, self.loss = tensor, tensor.value, loss
         self.targets = self.compute = None
         if loss is not None:
-            self.outputs, self.compute = loss.bind(self.k, tensor.value, tensor.grad)
+            self.outputs, self.compute = loss.bind(self.k, tensor.value, tensor.grad,
+                                                   (model.output_shape or (1,))[-1])
             if not training:            # a learner adds the penalties with their gradients
                 self.compute = self._penalized(self.compute, stack, weights)
             if getattr(loss, "from_logits", False):

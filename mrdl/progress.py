@@ -3,7 +3,7 @@ import math
 import sys
 from typing import Any, TextIO
 
-from mrdl.report import measured
+from mrdl.report import measured, told
 
 
 def clock(seconds: float) -> str:
@@ -20,9 +20,9 @@ def clock(seconds: float) -> str:
 
 def line(facts: dict[str, Any]) -> str:
     """One round in one line: where it is, what it saw, what it cost."""
-    told = {"score", "left", "total"}           # by the driver, beside the record
-    seen = [f"{k} {v:.4f}" for k, v in measured(facts).items() if k not in told]
-    score = [f"{k} {v:.4f}" for k, v in (facts.get("score") or {}).items()]
+    others = {"score", "left", "total"}         # told by the driver, beside the record
+    seen = told({k: v for k, v in measured(facts).items() if k not in others})
+    score = told(facts.get("score") or {})
     if score:
         score[0] = f"round {facts['round'] - 1}: " + score[0]
     seconds = facts["seconds"]

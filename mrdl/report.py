@@ -13,9 +13,21 @@ FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "pr
 PHASES = ("wait", "start", "read", "compute", "emit", "write")
 
 
-def measured(record: dict[str, Any]) -> dict[str, float]:
+def measured(record: dict[str, Any]) -> dict[str, Any]:
     """The loss and metrics of a round's record."""
     return {name: value for name, value in record.items() if name not in FACTS}
+
+
+def told(values: dict[str, Any]) -> list[str]:
+    """"loss 0.1234" for each value: of a list its numbers where they are few, of a matrix its shape."""
+    def short(value) -> str:
+        if not isinstance(value, list):
+            return f"{value:.4f}"
+        if value and isinstance(value[0], list):
+            return f"({len(value)} x {len(value[0])})"
+        return f"[{' '.join(map(short, value))}]" if len(value) <= 10 else f"({len(value)})"
+
+    return [f"{name} {short(value)}" for name, value in values.items()]
 
 
 def by_worker(records: list[dict[str, Any]]) -> list[str]:

@@ -110,8 +110,9 @@ class Run:
     # -- what users read
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
-        self.store.write("history.jsonl", b"".join(json.dumps(line).encode() + b"\n"
-                                                   for line in history))
+        """A line a round, without metrics of more than one number: it would hold a matrix a round."""
+        lines = ({k: v for k, v in line.items() if not isinstance(v, list)} for line in history)
+        self.store.write("history.jsonl", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
     def history(self) -> list[dict[str, Any]]:
         if not self.store.exists("history.jsonl"):

@@ -1,7 +1,8 @@
 """When to stop: rules that are functions of the history, and the grammar of `--until`."""
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
@@ -94,19 +95,33 @@ class Patience(Rule):
     metric: str
     n: int
     delta: float = 0.001
+    rising: bool = False                # more is better
 
     def reason(self, history, r):
         if history[r].get(self.metric) is None:
             return None
         best, waited = math.inf, 0
         for entry in history[:r + 1]:
-            cost = worth(self.metric, entry.get(self.metric))
+            cost = self.cost(entry)
             if cost is None:
                 continue
             waited += 1
             if cost < best - self.delta * (abs(best) if math.isfinite(best) else 0):
                 best, waited = cost, 0
         return (f"{self.metric} no better for {self.n} scored rounds" if waited >= self.n else None)
+
+    def cost(self, entry: dict[str, Any]) -> float | None:
+        """The metric so that less is better, NaN the worst; None where it is not there."""
+        value = entry.get(self.metric)
+        if value is None:
+            return None
+        return math.inf if math.isnan(value) else -value if self.rising else value
+
+    def best(self, history: History, last: int) -> int:
+        """The state up to `last` with the best metric, the earliest of equals; `last` if none has it."""
+        found = [(cost, r) for r, entry in enumerate(history[:last + 1])
+                 if (cost := self.cost(entry)) is not None]
+        return min(found)[1] if found else last
 
 
 @dataclass(frozen=True)
@@ -117,22 +132,6 @@ class Change(Rule):
         change = history[r].get("change")
         return (f"weights changed by {change:.2g} of themselves"
                 if change is not None and change < self.limit else None)
-
-
-def worth(metric: str, value: float | None) -> float | None:
-    """The value as a cost: accuracies count the other way round, NaN is the worst."""
-    if value is None:
-        return None
-    if math.isnan(value):
-        return math.inf
-    return -value if "accuracy" in metric or metric.endswith("acc") else value
-
-
-def best(history: History, metric: str, last: int) -> int:
-    """The state up to `last` with the best metric, the earliest of equals; `last` if none has it."""
-    found = [(worth(metric, entry[metric]), r) for r, entry in enumerate(history[:last + 1])
-             if entry.get(metric) is not None]
-    return min(found)[1] if found else last
 
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -148,8 +147,10 @@ FORMS = [
 ]
 
 
-def parse(text: str) -> list[Rule]:
-    """The rules in a text such as "val_loss patience 5, epochs 20"; RuleError says what is wrong."""
+def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
+    """The rules in a text such as "val_loss patience 5, epochs 20"; of metrics in `rising` more is better.
+
+    RuleError says what is wrong."""
     rules = []
     for part in re.split(r",|\bor\b", text):
         part = " ".join(part.split())
@@ -163,7 +164,8 @@ def parse(text: str) -> list[Rule]:
                 break
         else:
             raise RuleError(f"--until {part!r} is no rule; the rules are\n{GRAMMAR}")
-    return rules
+    return [replace(rule, rising=rule.metric.removeprefix("val_") in rising)
+            if isinstance(rule, Patience) else rule for rule in rules]
 
 
 def default(validated: bool) -> list[Rule]:

@@ -20,7 +20,8 @@ class Learner:
     def __init__(self, model, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
                  iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
         self.optimizer, self.iterations = model.compiled().optimizer, iterations
-        self.metrics, self.rate_scale = model.named_metrics(), rate_scale
+        self.metrics, self.shape = model.named_metrics(), model.output_shape
+        self.rate_scale = rate_scale
         self.net = Network(model, batch_size, weights, model.loss, training=True)
         self.sums: metrics.Sums = {}
         self.updates = 0
@@ -91,7 +92,7 @@ class Learner:
         self.updates += 1
         metrics.add(self.sums, {"loss": [loss + penalty * B, B],
                                 "gradient_norm": [squares ** 0.5, 1]})
-        score(self.metrics, net.outputs, t, B, self.sums)
+        score(self.metrics, net.outputs, self.shape, t, B, self.sums)
 
     def _clipped(self, now: Now) -> float:
         """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
@@ -131,14 +132,13 @@ def check_class_weight(class_weight: dict | None) -> None:
     need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
 
 
-def score(named: dict[str, metrics.Metric], outputs: np.ndarray, t: np.ndarray, B: int,
-          sums: metrics.Sums) -> None:
-    """Adds each metric over the first B columns to `sums`."""
+def score(named: dict[str, metrics.Metric], outputs: np.ndarray, shape: tuple[int, ...],
+          t: np.ndarray, B: int, sums: metrics.Sums) -> None:
+    """Adds each metric over the first B columns, of outputs of this shape, to `sums`."""
     if named:
-        y = outputs[:, :B]
-        t = t if t.ndim == 1 else t[:, :B]
-        metrics.add(sums, {name: [float(metric.each(y, t).sum()), B]
-                           for name, metric in named.items()})
+        y = outputs[:, :B].reshape(*shape or (1,), B)
+        t = t if t.ndim == 1 else t[:, :B].reshape(y.shape)
+        metrics.add(sums, {name: metric.state(y, t) for name, metric in named.items()})
 
 
 class Scorer:
@@ -146,7 +146,8 @@ class Scorer:
 
     def __init__(self, model, weights: np.ndarray, batch_size: int = 256):
         self.net = Network(model.compiled(), batch_size, weights, model.loss)
-        self.metrics, self.batch_size = model.named_metrics(), batch_size
+        self.metrics, self.shape = model.named_metrics(), model.output_shape
+        self.batch_size = batch_size
         self.sums: metrics.Sums = {}
 
     def add(self, arrays: Arrays) -> None:
@@ -160,7 +161,7 @@ class Scorer:
             t = net.target(y, index)
             loss = net.compute(t, weight, 1.0)
             metrics.add(self.sums, {"loss": [loss, len(index)]})
-            score(self.metrics, net.outputs, t, len(index), self.sums)
+            score(self.metrics, net.outputs, self.shape, t, len(index), self.sums)
 
 
 # -- rows in order

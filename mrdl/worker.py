@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrdl import partial, seeds
+from mrdl import metrics, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
 from mrdl.model import model_from_json
 from mrdl.partial import RECORD, Partial
@@ -179,7 +179,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     read = sum(waits)
     yield RECORD, Partial(worker, n, {
         "shard": shard, "n": n, "present": present, "updates": learner.updates,
-        "sums": learner.sums, "profile": profile(), "memory": _peak(), "seconds": {
+        "sums": metrics.plain(learner.sums), "profile": profile(), "memory": _peak(), "seconds": {
             "start": started - began, "read": read, "compute": trained - started - read,
             "emit": time.perf_counter() - trained}})
 
@@ -190,7 +190,7 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
     for block in blocks:
         scorer.add(block.arrays())
         n += block.n
-    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": scorer.sums,
+    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums),
                                   "profile": profile(),
                                   "seconds": {"score": time.perf_counter() - began}})
 

@@ -42,7 +42,7 @@ def test_scores_and_stopping_equal_those_of_a_driver_that_scores_each_state_by_i
             scorer = Scorer(model, long.state(r).weights)
             scorer.add(rows(shard))
             metrics.add(sums, scorer.sums)
-        scores.append(metrics.values(sums)["loss"])
+        scores.append(metrics.values(sums, model.named_metrics())["loss"])
     assert scores == [line["val_loss"] for line in long.history()]
 
     best, waited, stop = math.inf, 0, None      # Keras's EarlyStopping over these losses
@@ -104,10 +104,12 @@ def test_a_text_that_is_no_rule_is_refused_with_the_grammar(text):
 
 
 def test_the_best_state_is_the_earliest_of_equals_and_never_nan():
-    assert stopping.best(HISTORY, "val_loss", 8) == 6
-    assert stopping.best(HISTORY, "val_loss", 3) == 2
-    assert stopping.best(HISTORY, "accuracy", 8) == 8
-    assert stopping.best([{"loss": math.nan}, {"loss": math.nan}], "loss", 1) == 0
+    by_loss, = stopping.parse("val_loss patience 1", {"accuracy"})
+    by_accuracy, = stopping.parse("val_accuracy patience 1", {"accuracy"})
+    assert by_loss.best(HISTORY, 8) == 6
+    assert by_loss.best(HISTORY, 3) == 2
+    assert by_accuracy.best([{"val_accuracy": v} for v in (0.1, 0.9, math.nan, 0.9, 0.8)], 4) == 1
+    assert by_loss.best([{"val_loss": math.nan}, {"val_loss": math.nan}], 1) == 0
 
 
 def test_a_finished_run_holds_the_model_its_history_and_a_picture_and_few_states(tmp_path, made):

@@ -4,6 +4,7 @@ import pytest
 from models import arrays, classifier
 
 import mrdl
+from mrdl import metrics as m
 from mrdl.config import ConfigError
 from mrdl.layers import Dense, Flatten, Input, Rescaling, Reshape
 from mrdl.losses import CategoricalCrossentropy
@@ -225,9 +226,14 @@ def test_predict_refuses_what_does_not_fit():
 @pytest.mark.parametrize("compile, reason", [
     ({"loss": None}, "compile needs a loss"), ({"optimizer": None}, "compile needs an optimizer"),
     ({"loss": "binary_crossentropy"}, "needs an output with activation 'sigmoid', not 'softmax'"),
-    ({"loss": "mae"}, "unknown loss 'mae'; there are Sparse"), ({"loss": np.square}, "unknown loss"),
+    ({"loss": "dice"}, "unknown loss 'dice'; there are Sparse"), ({"loss": np.square}, "unknown loss"),
     ({"optimizer": "ftrl"}, "unknown optimizer 'ftrl'"), ({"metrics": "accuracy"}, "must be a list"),
-    ({"metrics": [None]}, "a metric is missing"), ({"metrics": ["auc"]}, "unknown metric 'auc'"),
+    ({"metrics": [None]}, "a metric is missing"), ({"metrics": ["iou"]}, "unknown metric 'iou'"),
+    ({"metrics": ["auc", m.AUC(50)]}, "two metrics have the name 'auc'; give one another name="),
+    ({"metrics": [m.Recall(name="loss")]}, "a metric cannot have the name 'loss'"),
+    ({"metrics": [m.Recall(class_id=3)]}, "Recall: class_id=3 must be from 0 to 2"),
+    ({"metrics": [m.Precision(top_k=4)]}, "Precision: top_k=4 must be from 1 to 3"),
+    ({"metrics": [m.ConfusionMatrix(2)]}, "num_classes=2 must be at least 3: so many"),
     ({"metrics": ["mae"]}, "MeanAbsoluteError and SparseCategoricalCrossentropy take different"),
 ])
 def test_what_compile_does_not_know_is_refused_and_changes_nothing(compile, reason):

@@ -64,9 +64,15 @@ def arguments(name, rng, dtype, O, I, N, B):
         "dropout_mask": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 0.3),
         "sparse_categorical_crossentropy": lambda: (
             a(O, N) * 3, rng.integers(0, O, B).astype("i4"), weight, 1 / B, a(O, N), a(O, N)),
-        "categorical_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
-        "binary_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, a(O, N), a(O, N)),
-        "mean_squared_error": lambda: (a(O, N), a(O, N), weight, 1 / B, a(O, N)),
+        **{f"{kind}_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, 0.1 * (O % 2), a(O, N), a(O, N))
+           for kind in ("categorical", "binary")},
+        **{f"mean_loss {kind}": lambda kind=kind: (kind, a(O, N), a(O, N).round(1), weight, 1 / B, 0.8, float(O), a(O, N))
+           for kind in reference._MEAN_LOSSES},
+        "mean_loss poisson": lambda: ("poisson", abs(a(O, N)), abs(a(O, N)), weight, 1 / B, 0.0, 1.0, a(O, N)),
+        "mean_loss kl_divergence": lambda: ("kl_divergence", a(O, N), a(O, N), weight, 1 / B, 0.0, 1.0, a(O, N)),
+        "row_loss categorical_hinge": lambda: ("categorical_hinge", a(O, N), one_hot, weight, 1 / B, O, a(O, N)),
+        "row_loss cosine_similarity": lambda: ("cosine_similarity", a(O, N), a(O, N), weight, 1 / B,
+                                               O // (2 - O % 2), a(O, N)),
         "sum_squares": lambda: (a(P * 50),),
         "regularize": lambda: (a(P), a(P), 0.01, 0.02),
         "conv_forward": lambda: (a(*kernel), a(g[5]), a(X, N), a(Y, N), g, bool(O % 2)),
@@ -109,8 +115,8 @@ RULES = {"sgd": (0.1,), "momentum": (0.1, 0.9), "nesterov": (0.1, 0.9), "rmsprop
          "adagrad": (0.1, 1e-7), "adadelta": (0.1, 0.95, 1e-2), "lion": (0.1, 0.9, 0.99),
          "adam": (0.1, 0.9, 0.999, 1e-7), "amsgrad": (0.1, 0.9, 0.5, 1e-7),
          "nadam": (0.2, 0.3, 0.9, 0.999, 1e-7, 1.5), "adamax": (0.1, 0.9, 0.999, 1e-7)}
-# a line for each rule of `update` and for each activation; the other kernels go by their own names
-CASES = {"update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
+# a line for each loss, rule of `update` and activation
+CASES = {"mean_loss": reference._MEAN_LOSSES, "row_loss": reference._ROW_LOSSES, "update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
 KERNELS = [f"{name} {case}".strip() for names in kernels.TABLE.values() for name in names
            for case in CASES.get(name, [""])]
 

@@ -29,8 +29,19 @@ from mrdl.losses import (
     LOSSES,
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
 )
 from mrdl.optimizers import SGD
 from mrdl.regularizers import L1, L1L2, L2, REGULARIZERS
@@ -91,12 +102,32 @@ OTHER_ENDS = {
     "sparse logits": ([Dense(3)], SparseCategoricalCrossentropy(from_logits=True)),
     "categorical logits": ([Dense(3, "tanh")], CategoricalCrossentropy(from_logits=True)),
     "binary logits": ([Dense(2), Rescaling(2.0, 0.1)], BinaryCrossentropy(from_logits=True)),
+    "categorical, smoothed": ([Dense(3, "softmax")], CategoricalCrossentropy(label_smoothing=0.2)),
+    "binary, smoothed": ([Dense(3)], BinaryCrossentropy(True, label_smoothing=0.3)),
+    "absolute": ([Dense(3)], MeanAbsoluteError()),
+    "percentage": ([Dense(3, "tanh")], MeanAbsolutePercentageError()),
+    "logarithmic": ([Dense(3, "sigmoid")], MeanSquaredLogarithmicError()),
+    "logarithmic, below 0 too": ([Dense(4)], MeanSquaredLogarithmicError()),
+    "huber": ([Dense(4)], Huber()), "huber, narrow": ([Dense(4)], Huber(0.3)),
+    "log cosh": ([Dense(3), Rescaling(3.0)], LogCosh()),
+    "hinge": ([Dense(4, "tanh")], Hinge()), "squared hinge": ([Dense(4), Rescaling(2.0)], SquaredHinge()),
+    "categorical hinge": ([Dense(4)], CategoricalHinge()),
+    "categorical hinge, rows": ([Dense(8), Reshape((2, 4))], CategoricalHinge()),
+    "divergence": ([Dense(3, "softmax")], KLDivergence()),
+    "divergence, rows": ([Dense(6), Rescaling(0.7, 0.3), Reshape((2, 3))], KLDivergence()),
+    "poisson": ([Dense(3, "sigmoid")], Poisson()),
+    "cosine": ([Dense(3)], CosineSimilarity()),
+    "cosine, rows": ([Dense(6, "tanh"), Reshape((3, 2))], CosineSimilarity()),
     "squared, shaped": ([Dense(6, "relu"), Reshape((3, 2))], MeanSquaredError()),
     "squared, dropped": ([Dense(6), Dropout(0.5)], MeanSquaredError()),
     **{f"squared Dense({a!r})": ([Dense(3, a)], MeanSquaredError()) for a in ACTIVATIONS},
     **{f"squared Activation({a!r})": ([Dense(3), Activation(a)], MeanSquaredError())
        for a in ACTIVATIONS},
 }
+
+# what targets a loss takes, where its activation does not say it
+POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergence, Poisson}
+ONES = {Hinge, SquaredHinge, CategoricalHinge}
 
 
 class Probe:
@@ -113,6 +144,10 @@ class Probe:
         y = {"softmax": np.eye(shape[0])[rng.integers(0, shape[0], 64)],
              "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
              None: rng.standard_normal((64, *shape))}[loss.activation]
+        if type(loss) in POSITIVE:
+            y = abs(y) + 0.1
+        if type(loss) in ONES:
+            y = (y > 0) * 1.0
         self.arrays = {"x": rng.standard_normal((64, *self.model.input_shape)),
                        "y": y.argmax(1) if loss.sparse else y}
         if weighted:
@@ -211,7 +246,7 @@ def test_the_tables_hold_every_activation_loss_and_regularizer():
     stacks = [*WAYS_IN.values(), *MIDDLES.values(),
               *(last for last, _ in [*ENDS.values(), *OTHER_ENDS.values()])]
     layers = [layer for stack in stacks for layer in stack]
-    assert {type(loss) for _, loss in ENDS.values()} == set(LOSSES)
+    assert {type(loss) for _, loss in [*ENDS.values(), *OTHER_ENDS.values()]} == set(LOSSES)
     for kind in (Dense, Activation):
         assert {m.activation for m in layers if type(m) is kind} == set(ACTIVATIONS)
     used = {type(getattr(m, f"{part}_regularizer")) for m in layers if type(m) is Dense

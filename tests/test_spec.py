@@ -17,7 +17,7 @@ from mrdl.schedules import ExponentialDecay
 
 def one_line(error):
     text = str(error.value)
-    return "\n" not in text and 0 < len(text) < 400
+    return "\n" not in text and 0 < len(text) < 800
 
 
 def spec():
@@ -84,8 +84,6 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 3, "config", "target_shape"], [2.5, None], "target_shape=2.5 must be a whole"),
     ([*LAYER, 2, "config", "data_format"], "channels_first", "Flatten: data_format"),
     ([*LAYER, 6, "config", "rate"], 1.0, "Dropout: rate=1.0 must be at least 0 and below 1"),
-    ([*LAYER, 6], {"class_name": "PReLU", "config": {"alpha_constraint": {"class_name": "NonNeg"}}},
-     "PReLU: alpha_constraint"),
     ([*LAYER, 6], {"class_name": "PReLU", "config": {"shared_axes": [1, 9]}}, "no axes (1, 9)"),
     ([*LAYER, 6], {"class_name": "SpatialDropout2D", "config": {
         "rate": 0.5, "data_format": "channels_first"}}, "SpatialDropout2D: data_format"),
@@ -114,14 +112,14 @@ CHANGES = [                                             # path, value, part of t
     ([*COMPILED, "optimizer", "config", "learning_rate"], "fast", "learning_rate='fast'"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "class_name"], "Linear", "unknown learning"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "config"], {}, "initial_learning_rate is"),
-    ([*COMPILED, "loss"], "hinge", "unknown loss 'hinge'"), ([*COMPILED, "loss"], ["mse"], "unknown"),
+    ([*COMPILED, "loss"], "dice", "unknown loss 'dice'"), ([*COMPILED, "loss"], ["mse"], "unknown"),
     ([*COMPILED, "loss"], {"a": "mse"}, "unknown loss None"),
     ([*COMPILED, "loss"], "binary_crossentropy", "needs an output with activation 'sigmoid'"),
     ([*COMPILED, "loss", "config", "reduction"], "sum", "reduction='sum' is not supported"),
     ([*COMPILED, "loss", "config", "reduction"], None, "reduction=None is not supported"),
-    ([*COMPILED, "loss", "config", "label_smoothing"], 0.1, "label_smoothing=0.1"),
+    ([*COMPILED, "loss", "config", "label_smoothing"], 1.5, "label_smoothing=1.5 must be"),
     ([*COMPILED, "loss", "config", "axis"], 0, "axis=0"),
-    ([*COMPILED, "metrics"], ["auc"], "unknown metric 'auc'"),
+    ([*COMPILED, "metrics"], ["iou"], "unknown metric 'iou'"),
     ([*COMPILED, "metrics"], "accuracy", "metrics='accuracy' is no list"),
     ([*COMPILED, "metrics"], [None], "a metric is missing"),
     ([*COMPILED, "metrics"], [["accuracy"]], "unknown metric"),

@@ -172,6 +172,7 @@ class PReLU(Layer):
     operation: ClassVar[type[Operation]] = PReLUOperation
     alpha_initializer: object = "Zeros"
     alpha_regularizer: object = None
+    alpha_constraint: object = None
     shared_axes: object = None                  # from 1: axis 0 is the batch
     name: str | None = None
 

@@ -100,11 +100,12 @@ class Convolution(Layer):
     operation: ClassVar[type[Operation]] = ConvOperation
     rank: ClassVar[int] = 2
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-    dilation_rate: Sizes = field(default=1, kw_only=True)
+    dilation_rate: Sizes = field(default=(1, 1), kw_only=True)
     activation: str | None = field(default=None, kw_only=True)
     use_bias: bool = field(default=True, kw_only=True)
     bias_initializer: object = field(default="zeros", kw_only=True)
     bias_regularizer: object = field(default=None, kw_only=True)
+    bias_constraint: object = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
@@ -152,11 +153,12 @@ class Conv2D(Convolution):
     """y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o])."""
     filters: int
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = (1, 1)
     padding: str = "valid"
     groups: int = field(default=1, kw_only=True)
     kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
     kernel_regularizer: object = field(default=None, kw_only=True)
+    kernel_constraint: object = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -164,17 +166,20 @@ class Conv1D(Conv2D):
     """Conv2D over steps; padding "causal": y[t] sees nothing after x[t]."""
     rank: ClassVar[int] = 1
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
+    strides: Sizes = 1
+    dilation_rate: Sizes = field(default=1, kw_only=True)
 
 
 @dataclass(frozen=True)
 class DepthwiseConv2D(Convolution):
     """Each channel is convolved with `depth_multiplier` kernels of its own."""
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = (1, 1)
     padding: str = "valid"
     depth_multiplier: int = 1
     depthwise_initializer: object = field(default="glorot_uniform", kw_only=True)
     depthwise_regularizer: object = field(default=None, kw_only=True)
+    depthwise_constraint: object = field(default=None, kw_only=True)
 
     def channels(self, C):
         return C * self.depth_multiplier, C
@@ -219,22 +224,25 @@ class SeparableConv2D(Convolution):
     operation: ClassVar[type[Operation]] = SeparableOperation
     filters: int
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = (1, 1)
     padding: str = "valid"
     depth_multiplier: int = field(default=1, kw_only=True)
     depthwise_initializer: object = field(default="glorot_uniform", kw_only=True)
     pointwise_initializer: object = field(default="glorot_uniform", kw_only=True)
     depthwise_regularizer: object = field(default=None, kw_only=True)
+    depthwise_constraint: object = field(default=None, kw_only=True)
     pointwise_regularizer: object = field(default=None, kw_only=True)
+    pointwise_constraint: object = field(default=None, kw_only=True)
 
     def stages(self) -> tuple[DepthwiseConv2D, Conv2D]:
         return (DepthwiseConv2D(
             self.kernel_size, self.strides, self.padding, self.depth_multiplier, use_bias=False,
             dilation_rate=self.dilation_rate, depthwise_initializer=self.depthwise_initializer,
-            depthwise_regularizer=self.depthwise_regularizer), Conv2D(
+            depthwise_regularizer=self.depthwise_regularizer, depthwise_constraint=self.depthwise_constraint), Conv2D(
             self.filters, 1, activation=self.activation, use_bias=self.use_bias,
             kernel_initializer=self.pointwise_initializer, kernel_regularizer=self.pointwise_regularizer,
-            bias_initializer=self.bias_initializer, bias_regularizer=self.bias_regularizer))
+            kernel_constraint=self.pointwise_constraint, bias_initializer=self.bias_initializer,
+            bias_regularizer=self.bias_regularizer, bias_constraint=self.bias_constraint))
 
     def output(self, shape):
         image(self, shape)
@@ -279,10 +287,11 @@ class Conv2DTranspose(Convolution):
     operation: ClassVar[type[Operation]] = ConvTransposeOperation
     filters: int
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = (1, 1)
     padding: str = "valid"
     kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
     kernel_regularizer: object = field(default=None, kw_only=True)
+    kernel_constraint: object = field(default=None, kw_only=True)
 
     def geometry(self, shape):
         H, W, C = image(self, shape)

@@ -77,6 +77,8 @@ class BatchNormalization(Layer):
     moving_variance_initializer: object = "ones"
     beta_regularizer: object = None
     gamma_regularizer: object = None
+    beta_constraint: object = None
+    gamma_constraint: object = None
     name: str | None = None
 
     def __post_init__(self):
@@ -128,6 +130,8 @@ class LayerNormalization(Layer):
     gamma_initializer: object = "ones"
     beta_regularizer: object = None
     gamma_regularizer: object = None
+    beta_constraint: object = None
+    gamma_constraint: object = None
     name: str | None = None
 
     def __post_init__(self):

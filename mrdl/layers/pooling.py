@@ -59,8 +59,10 @@ class Pooling(Layer):
         return (*g[3:5][2 - self.rank:], g[5])
 
 
+@dataclass(frozen=True)
 class MaxPooling2D(Pooling):
     """y[h, w, c] = the largest x of the window."""
+    pool_size: Sizes = (2, 2)
 
 
 class MaxPooling1D(Pooling):
@@ -68,9 +70,11 @@ class MaxPooling1D(Pooling):
     rank = 1
 
 
+@dataclass(frozen=True)
 class AveragePooling2D(Pooling):
     """y[h, w, c] = the mean of x over the window, padding left out."""
-    largest = False
+    largest: ClassVar[bool] = False
+    pool_size: Sizes = (2, 2)
 
 
 class AveragePooling1D(Pooling):

@@ -55,7 +55,7 @@ def pairs(layer: Layer, key: str, dimensions: int) -> None:
 @dataclass(frozen=True)
 class ZeroPadding2D(Rows):
     """Rows and columns of zeros around an image: padding ((top, bottom), (left, right))."""
-    padding: object = 1
+    padding: object = (1, 1)
     name: str | None = None
 
     def __post_init__(self):
