@@ -7,6 +7,7 @@ import json
 import os
 import posixpath
 import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from mrdl.storage import CHUNK
 
 MEGABYTE = 1 << 20
 LATE = 10.0                     # seconds until a file's last block must be known
+TOKENS = "HADOOP_TOKEN_FILE_LOCATION"       # has the path of a file where YARN has started us
 SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
 CODES = {
     "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
@@ -70,7 +72,9 @@ class Native:
 
     def __init__(self, service: Service, settings: dict[str, str]):
         from hdfs_native import Client, WriteOptions
-        if settings.get("hadoop.security.authentication") == "kerberos" and sys.platform == "linux":
+        kerberos = settings.get("hadoop.security.authentication") == "kerberos"
+        token = _name_in_tokens(service) if kerberos else None      # by which no library is asked
+        if kerberos and not token and sys.platform == "linux":
             try:
                 ctypes.CDLL("libgssapi_krb5.so.2")      # hdfs-native would go on trying for 44 s
             except OSError:
@@ -86,7 +90,7 @@ class Native:
             settings = {"dfs.client.failover.max.attempts": "6", **settings}
         with answered():
             # the settings again, as it leaves ${...} as they stand in the files
-            self.client = Client(f"hdfs://{service.host}", settings)
+            self.client = Client(f"hdfs://{token or service.host}", settings)
         self.Options = WriteOptions
 
     @staticmethod
@@ -160,6 +164,18 @@ class Native:
             self.client.set_times(path, milliseconds, milliseconds)
 
 
+def _name_in_tokens(service: Service) -> str | None:
+    """What the job's tokens call this NameNode, where we are a task: mostly its address, and hdfs-native
+    finds a token only by what it was called with itself."""
+    with suppress(OSError, KeyError), open(os.environ[TOKENS], "rb") as file:
+        tokens, names = file.read(), [service.host]
+        if names == service.rpc:
+            name, _, port = service.host.rpartition(":")
+            names.append(f"{socket.gethostbyname(name)}:{port}")
+        return next((name for name in names if name.encode() in tokens), None)
+    return None
+
+
 @contextmanager
 def answered() -> Iterator[None]:
     """hdfs-native's errors as Refused; most are a RuntimeError that quotes Java's exception."""
@@ -173,8 +189,9 @@ def answered() -> Iterator[None]:
         if str(error).startswith(BROKEN):
             raise OSError(str(error)) from None
         if gss := KEYLESS.match(str(error)):
-            raise Refused("AccessControlException", f"Kerberos: {gss[1]}; run kinit, or name a "
-                          "keytab in KRB5_CLIENT_KTNAME") from None
+            what = "name this NameNode in -D mapreduce.job.hdfs-servers" if TOKENS in os.environ else \
+                "run kinit, or name a keytab in KRB5_CLIENT_KTNAME"
+            raise Refused("AccessControlException", f"Kerberos: {gss[1]}; {what}") from None
         java = re.match(r'(?:Fatal)?RPCError\("([^"]*)", "(.*)"\)', str(error), re.DOTALL)
         name, message = java.groups() if java else ("", str(error))
         raise Refused(name, message.split("\\n")[0].replace('\\"', '"')) from None

@@ -31,7 +31,8 @@ SETTINGS = {
     "dfs.datanode.kerberos.principal": f"hdfs/localhost@{REALM}",
     "dfs.datanode.keytab.file": "{folder}/keytab",
     "dfs.block.access.token.enable": "true", "dfs.replication": "1",
-    "hadoop.user.group.static.mapping.overrides": "alice=supergroup",       # / is hers
+    # / is theirs
+    "hadoop.user.group.static.mapping.overrides": "alice=supergroup;yarn=supergroup;mapred=supergroup",
     # any value makes a client protect data as the DataNode asks; that has its own by -D
     "dfs.data.transfer.protection": "authentication",
     # else its web pages would need a certificate; that data is protected does not hang on it
@@ -64,14 +65,14 @@ class Realm:
         (folder / "kdc.properties").write_text(
             f"org.name=MRDL\norg.domain=TEST\nkdc.bind.address=127.0.0.1\nkdc.port={KDC}\n")
 
-    def start(self, name: str, main: str, *arguments: str) -> subprocess.Popen:
+    def start(self, name: str, main: str, *arguments: str, first: str = "", env=None) -> subprocess.Popen:
         path = f"{JARS}/*" if name == "kdc" else f"{self.folder}:{self.pages}"
         with open(self.folder / f"{name}.log", "w") as log:
             self.running[name] = subprocess.Popen(
                 [f"{os.environ['JAVA_HOME']}/bin/java", f"@{self.home}/etc/jvm", "-Xmx160m",
                  f"-Djava.security.krb5.conf={self.folder}/krb5.conf",
-                 "-cp", f"{self.jars}:{path}", f"org.apache.hadoop.{main}", *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+                 "-cp", f"{first}{self.jars}:{path}", f"org.apache.hadoop.{main}", *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=env)
         return self.running[name]
 
     def log(self, name: str) -> str:
@@ -101,7 +102,7 @@ def realm(tmp_path_factory):
     realm = Realm(tmp_path_factory.mktemp("realm"), Path(os.environ["HADOOP_HOME"]))
     try:
         realm.start("kdc", "minikdc.MiniKdc", ".", "kdc.properties", "keytab", "hdfs/localhost",
-                    "alice", "carol")
+                    "yarn/localhost", "mapred/localhost", "alice", "carol")
         realm.wait("kdc", "Standalone MiniKdc Running")
         done = realm.start("format", "hdfs.server.namenode.NameNode", "-format").wait(60)
         assert done == 0, realm.log("format")
@@ -220,6 +221,14 @@ def test_without_credentials_one_line_says_what_to_do(become, keytab, why):
                            "in KRB5_CLIENT_KTNAME: 'hdfs:///data") as error:
             ask()
         assert "\n" not in str(error.value)
+
+
+def test_a_task_without_a_token_says_what_to_set(become, monkeypatch, tmp_path):
+    become("nobody")
+    (tmp_path / "tokens").write_bytes(b"HDTS\0\0")      # none
+    monkeypatch.setenv("HADOOP_TOKEN_FILE_LOCATION", str(tmp_path / "tokens"))
+    with pytest.raises(PermissionError, match="; name this NameNode in -D mapreduce.job.hdfs-servers: 'hdfs:"):
+        Storage("hdfs:///").exists("x")
 
 
 def test_without_a_library_one_line_says_what_to_install(become, monkeypatch, tmp_path):
