@@ -1,5 +1,6 @@
 """Objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
 import dataclasses
+import difflib
 import math
 import numbers
 import re
@@ -18,6 +19,7 @@ class ConfigError(ValueError):
 
 # Keras writes these for every object; with such a value they ask for nothing
 HARMLESS = (None, False, 0.0, "float32", "channels_last")
+MANY = 20               # names of a kind, beyond which an error shows those that are like the wrong one
 COMMON = {"dtype", "trainable", "name", "ema_momentum"}
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string",
          NoneType: "none"}
@@ -115,7 +117,7 @@ def snake(name: str) -> str:
 def lookup(value: Any, table: list[type], kind: str) -> Any:
     """The object that `value` names: itself, a name ("he_normal", "HeNormal") or a Keras dict.
 
-    Raises ConfigError with the names there are."""
+    Raises ConfigError with the names there are, or those most like it."""
     if value is None or isinstance(value, tuple(table)):
         return value
     name, config, foreign = value, {}, False
@@ -132,5 +134,9 @@ def lookup(value: Any, table: list[type], kind: str) -> Any:
         if isinstance(name, str) and not foreign and name.lower() in {
                 cls.__name__.lower(), snake(cls.__name__), *cls.aliases}:
             return cls.from_config(config)
+    names = [c.__name__ for c in table]
+    if len(names) > MANY:
+        near = difflib.get_close_matches(str(name).lower(), {n.lower(): n for n in names}, MANY // 4, 0.0)
+        names = [n for n in names if n.lower() in near] + ["..."]
     raise ConfigError(f"unknown {kind} {shown(name)}{' of its own module' if foreign else ''}; "
-                      f"there are {', '.join(c.__name__ for c in table)}")
+                      f"there are {', '.join(names)}")

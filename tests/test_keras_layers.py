@@ -68,7 +68,7 @@ TABLE = [
     ("LeakyReLU", [LeakyReLU(), LeakyReLU(0.05)], (2, 5)),
     ("ELU", [ELU()], (5,)), ("ELU, alpha", [ELU(0.3)], (2, 5)), ("Softmax", [Softmax()], (5,)),
     ("PReLU", [PReLU()], (2, 5)),
-    ("PReLU, all its arguments", [PReLU("random_normal", L1(0.25), (1, 2))], (3, 2, 5)),
+    ("PReLU, all its arguments", [PReLU("random_normal", L1(0.25), "non_neg", (1, 2))], (3, 2, 5)),
     ("PReLU, an axis in the middle", [PReLU("random_normal", shared_axes=2)], (3, 2, 5)),
     ("Dropout", [Dropout(0.5, seed=3)], (5,)),
     ("SpatialDropout1D", [SpatialDropout1D(0.5), SpatialDropout1D(0.5, seed=3)], (4, 5)),
@@ -91,9 +91,9 @@ TABLE = [
     *((f"Conv2DTranspose {k} {s} {p} {d}", [Conv2DTranspose(4, k, s, p, dilation_rate=d)], (5, 4, 3))
       for k in (2, (4, 3)) for s, d in ((1, 1), (1, 2), (2, 1), (3, 1)) for p in ("valid", "same")),
     *((f"{kind.__name__} {more}", [kind(**more)], (7, 8, 3)) for kind in (MaxPooling2D, AveragePooling2D)
-      for more in ({}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": (2, 3), "strides": (1, 2)})),
+      for more in ({"pool_size": (2, 2)}, {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": (2, 3), "strides": (1, 2)})),
     *((f"{kind.__name__} {more}", [kind(**more)], (9, 3)) for kind in (MaxPooling1D, AveragePooling1D)
-      for more in ({}, {"pool_size": 3, "strides": 2, "padding": "same"})),
+      for more in ({"pool_size": 2}, {"pool_size": 3, "strides": 2, "padding": "same"})),
     *((f"{kind.__name__} {more}", [kind(**more)], shape) for more in ({}, {"keepdims": True}) for kind, shape in (
         (GlobalMaxPooling2D, (4, 5, 3)), (GlobalAveragePooling2D, (4, 5, 3)),
         (GlobalMaxPooling1D, (5, 3)), (GlobalAveragePooling1D, (5, 3)))),

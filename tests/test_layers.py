@@ -81,7 +81,7 @@ MIDDLES = {
     "relu under prelu": [Dense(7, "relu"), PReLU("normal", L2(0.3)), Dense(5, "relu"),
                          AlphaDropout(0.2), Dense(4)],
     **{repr(layer): [*SHAPED, layer, Flatten()] for layer in (
-        PReLU("normal", shared_axes=(1, 2)), PReLU("normal", L1(0.1), 2), SpatialDropout2D(0.4))},
+        PReLU("normal", shared_axes=(1, 2)), PReLU("normal", L1(0.1), shared_axes=2), SpatialDropout2D(0.4))},
     "channels of steps": [*SHAPED, Reshape((4, 3)), SpatialDropout1D(0.4, seed=1), Flatten()],
 }
 ENDS = {

@@ -149,8 +149,8 @@ class Convolution(Layer):
 
 
 @dataclass(frozen=True)
-class Conv2D(Convolution):
-    """y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o])."""
+class Filters(Convolution):
+    """Each filter meets all channels of its group."""
     filters: int
     kernel_size: Sizes
     strides: Sizes = (1, 1)
@@ -162,7 +162,12 @@ class Conv2D(Convolution):
 
 
 @dataclass(frozen=True)
-class Conv1D(Conv2D):
+class Conv2D(Filters):
+    """y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o])."""
+
+
+@dataclass(frozen=True)
+class Conv1D(Filters):
     """Conv2D over steps; padding "causal": y[t] sees nothing after x[t]."""
     rank: ClassVar[int] = 1
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")

@@ -32,8 +32,8 @@ class Weight:
     initializer: Callable
     regularizer: object = None
     constraint: object = None
-    trainable: bool = True              # else the layer itself changes it, not the updater
     transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
+    trainable: bool = True              # else the layer itself changes it, not the updater
 
     def __post_init__(self):
         if self.constraint is not None:

@@ -34,7 +34,7 @@ class Pooling(Layer):
     operation: ClassVar[type[Operation]] = PoolOperation
     rank: ClassVar[int] = 2
     largest: ClassVar[bool] = True
-    pool_size: Sizes = 2
+    pool_size: Sizes
     strides: Sizes = None
     padding: str = "valid"
     name: str | None = None
@@ -65,16 +65,17 @@ class MaxPooling2D(Pooling):
     pool_size: Sizes = (2, 2)
 
 
+@dataclass(frozen=True)
 class MaxPooling1D(Pooling):
     """y[t, c] = the largest x of the window."""
-    rank = 1
+    rank: ClassVar[int] = 1
+    pool_size: Sizes = 2
 
 
 @dataclass(frozen=True)
 class AveragePooling2D(Pooling):
     """y[h, w, c] = the mean of x over the window, padding left out."""
     largest: ClassVar[bool] = False
-    pool_size: Sizes = (2, 2)
 
 
 class AveragePooling1D(Pooling):
