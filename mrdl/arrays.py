@@ -6,7 +6,7 @@ import numpy as np
 
 from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
-from mrdl.network import Network
+from mrdl.network import Network, at_once
 from mrdl.report import told
 from mrdl.trainer import Arrays, Learner, Scorer, check_class_weight, minibatches
 
@@ -113,7 +113,7 @@ def predict(model, x, batch_size: int = 256) -> np.ndarray:
     need(batch_size >= 1, "batch_size must be 1 or more")
     x = numbers(x, "x", model.dtype)
     fitting(model, x)
-    batch_size = min(batch_size, max(1, len(x)))
+    batch_size = at_once(model, min(batch_size, max(1, len(x))))
     net = Network(model, batch_size, model.weights)
     out = np.empty((len(x), *model.output_shape), model.dtype)
     for start in range(0, len(x), batch_size):

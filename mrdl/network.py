@@ -4,7 +4,18 @@ import math
 import numpy as np
 
 from mrdl import kernels, losses
+from mrdl.kernels import LANES
 from mrdl.layers.layer import Binding, Draws, Operation, Tensor, pad
+
+MEMORY = 128 << 20             # bytes of activations that inference holds at most
+
+
+def at_once(model, batch: int) -> int:
+    """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
+    features = math.prod(model.input_shape) + sum(
+        math.prod(step.output) for step in model.stack() if step.layer.operation)
+    fits = MEMORY // (features * model.dtype.itemsize) // LANES * LANES
+    return min(batch, max(fits, LANES))
 
 
 class Network:

@@ -7,7 +7,7 @@ import numpy as np
 from mrdl import metrics, seeds
 from mrdl.config import need, shown
 from mrdl.kernels import zeros
-from mrdl.network import Network
+from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
 
 WINDOW = 8                      # blocks whose rows are permuted together
@@ -145,9 +145,9 @@ class Scorer:
     """Loss and metrics of fixed weights over examples, summed in their order."""
 
     def __init__(self, model, weights: np.ndarray, batch_size: int = 256):
-        self.net = Network(model.compiled(), batch_size, weights, model.loss)
+        self.batch_size = at_once(model.compiled(), batch_size)
+        self.net = Network(model, self.batch_size, weights, model.loss)
         self.metrics, self.shape = model.named_metrics(), model.output_shape
-        self.batch_size = batch_size
         self.sums: metrics.Sums = {}
 
     def add(self, arrays: Arrays) -> None:

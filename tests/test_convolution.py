@@ -4,6 +4,7 @@ import pytest
 from test_layers import Probe
 
 import mrdl
+from mrdl import network
 from mrdl.config import ConfigError
 from mrdl.layers import (
     Activation,
@@ -111,6 +112,22 @@ def test_a_kernel_in_pieces_is_the_whole_kernel(monkeypatch):
     pieces = Probe(layers, SparseCategoricalCrossentropy())
     assert len([p for _, p in pieces.learner.pieces for _ in p]) > 12
     assert pieces.gradient().tobytes() == whole.tobytes()
+
+
+def test_inference_takes_no_more_examples_at_once_than_fit_into_memory(monkeypatch):
+    model = mrdl.Sequential([Input((6, 5, 2)), Conv2D(8, 3, padding="same"), Flatten(), Dense(2)]).build()
+    model.compile("sgd", "mse")
+    x, held = np.random.default_rng(0).random((100, 6, 5, 2)), []
+    whole = model.predict(x)
+    scores = model.evaluate(x, whole + 1)
+    monkeypatch.setattr(network, "MEMORY", 40 * 4 * (60 + 240 + 2))      # 40 examples: 32 in full lanes
+    tensor = network.Tensor
+    monkeypatch.setattr(network, "Tensor", lambda k, features, N, *a: held.append(N) or tensor(k, features, N, *a))
+    assert model.predict(x).tobytes() == whole.tobytes()
+    assert model.evaluate(x, whole + 1)["loss"] == pytest.approx(scores["loss"])
+    monkeypatch.setattr(network, "MEMORY", 1)
+    assert model.predict(x).tobytes() == whole.tobytes()
+    assert set(held) == {32, 16}
 
 
 @pytest.mark.parametrize("layer, shape, wanted", [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mrdl
+from mrdl import layers
 from mrdl.layers import (
     ELU,
     Activation,
@@ -126,6 +127,15 @@ def test_a_layer_computes_what_that_of_keras_does_and_its_json_comes_back(name, 
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
     again = mrdl.model_from_json(theirs.to_json())
     assert json.loads(again.to_json()) == json.loads(model.to_json())
+
+
+def test_a_layer_has_the_shorter_names_that_keras_gives_it():
+    names = [name for name, thing in vars(keras.layers).items()
+             if any(getattr(thing, "__name__", "") == layer.__name__ for layer in layers.LAYERS)
+             and not name.startswith("Convolution") and name not in ("DepthwiseConvolution2D", "SeparableConvolution2D")]
+    assert len(names) > len(layers.LAYERS)
+    for name in names:
+        assert getattr(layers, name).__name__ == getattr(keras.layers, name).__name__ and name in layers.__all__
 
 
 def test_every_activation_is_compared_with_that_of_keras():

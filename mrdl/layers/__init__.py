@@ -46,4 +46,8 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
           BatchNormalization, LayerNormalization]
-__all__ = [layer.__name__ for layer in LAYERS]
+# Keras's shorter names
+MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
+GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
+GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
+__all__ = [name for name, layer in globals().items() if layer in LAYERS]
