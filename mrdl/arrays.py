@@ -1,4 +1,5 @@
 """A model on arrays in this process: fit, evaluate and predict as Keras has them."""
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -32,9 +33,24 @@ def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
     return array.astype(np.int32 if fits else dtype)
 
 
+def joined(given, names: list[str], what: str, dtype: np.dtype):
+    """One array of what was given for each of several inputs or outputs: a list, or a dict by their names."""
+    if isinstance(given, dict):
+        need(set(given) == set(names), f"{what} has the names {shown(sorted(given))}, not {', '.join(names)}")
+        given = [given[name] for name in names]
+    if len(names) == 1 or not isinstance(given, (list, tuple)):
+        return numbers(given[0] if isinstance(given, list) and len(given) == 1 == len(names)
+                       and np.ndim(given[0]) else given, what, dtype)
+    need(len(given) == len(names), f"{what} is a list of {len(given)}, not of {len(names)}: {', '.join(names)}")
+    each = [numbers(one, f"{what} {name}", dtype) for one, name in zip(given, names)]
+    need(len({len(one) for one in each}) == 1, f"{what}: the arrays differ in length")
+    return np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in each], 1)
+
+
 def checked(model, x, y, w=None) -> Arrays:
     """The arrays of examples, as blocks hold them; ConfigError where they do not fit the model."""
-    arrays = {"x": numbers(x, "x", model.dtype), "y": numbers(y, "y", model.dtype)}
+    arrays = {"x": joined(x, model.input_names(), "x", model.dtype),
+              "y": joined(y, model.output_names(), "y", model.dtype)}
     if w is not None:
         arrays["w"] = numbers(w, "sample_weight", model.dtype).astype(model.dtype, copy=False)
         if arrays["w"].shape[1:] == (1,):
@@ -45,11 +61,15 @@ def checked(model, x, y, w=None) -> Arrays:
     need(len(lengths) == 1 and 0 not in lengths,
          "x, y and the sample weights must have one length, not 0")
     fitting(model, arrays["x"])
-    loss, y = model.compiled().loss, arrays["y"]
-    loss.check(model.output_shape, y.shape[1:])
-    if loss.sparse and y.dtype.kind == "f":
-        need(bool(((y == np.rint(y)) & (abs(y) < 2 ** 31)).all()),
-             f"{type(loss).__name__}: y must hold class numbers")
+    y = arrays["y"]
+    model.compiled().check_target(y.shape[1:])
+    heads, at = model.heads(), 0
+    for head in heads:
+        labels = y if len(heads) == 1 else y.reshape(len(y), -1)[:, at]
+        if head.loss.sparse and y.dtype.kind == "f":
+            need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),
+                 f"{type(head.loss).__name__}: y must hold class numbers")
+        at += 1 if head.loss.sparse else math.prod(head.shape)
     return arrays
 
 
@@ -69,7 +89,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     model.compiled()
-    check_class_weight(class_weight)
+    check_class_weight(class_weight, model)
     if model.input_shape is None:
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
@@ -87,7 +107,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
             learner.step(rows, index, key, number)
         model.iterations = learner.iterations
         logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"},
-                              learner.metrics)
+                              model.named_metrics())
         if validation_data:
             logs |= {"val_" + name: value
                      for name, value in evaluate(model, *validation_data).items()}
@@ -106,19 +126,20 @@ def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str
     arrays = checked(model, x, y, sample_weight)
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
     scorer.add(arrays)
-    return metrics.values(scorer.sums, scorer.metrics)
+    return metrics.values(scorer.sums, model.named_metrics())
 
 
 def predict(model, x, batch_size: int = 256) -> np.ndarray:
     need(batch_size >= 1, "batch_size must be 1 or more")
-    x = numbers(x, "x", model.dtype)
+    x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)
     batch_size = at_once(model, min(batch_size, max(1, len(x))))
     net = Network(model, batch_size, model.weights)
-    out = np.empty((len(x), *model.output_shape), model.dtype)
+    found = [np.empty((len(x), *shape), model.dtype) for shape in model.output_shapes()]
     for start in range(0, len(x), batch_size):
         index = np.arange(start, min(start + batch_size, len(x)))
         net.read(x, index)
         net.forward()
-        out[index] = net.outputs[:, :len(index)].T.reshape(-1, *model.output_shape)
-    return out
+        for out, y in zip(found, net.outputs):
+            out[index] = y[:, :len(index)].T.reshape(-1, *out.shape[1:])
+    return found[0] if len(found) == 1 else found

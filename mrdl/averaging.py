@@ -9,16 +9,18 @@ from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
 from mrdl.layers import Input
 from mrdl.lease import LeaseLost
-from mrdl.model import Sequential, model_from_json
+from mrdl.losses import Loss
+from mrdl.model import Model
 from mrdl.resident_exchange import WHEN, ResidentExchange
 from mrdl.run import Run, RunError, digest
+from mrdl.saving import model_from_json
 from mrdl.trainer import check_class_weight
 
 
 @dataclass
 class Result:
     """A finished run: its model, why it ended, and history[metric][round - 1]."""
-    model: Sequential
+    model: Model
     reason: str
     rounds: int
     best: int
@@ -51,13 +53,14 @@ class ParameterAveraging(Options):
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}
         return Options(**values).check()
 
-    def fit(self, model: Sequential, data: str, validation: str | None = None, *, run: str,
+    def fit(self, model: Model, data: str, validation: str | None = None, *, run: str,
             told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
         """Trains `model` on the dataset `data` into the run directory `run`, resuming what is there.
 
         `validation`: another dataset, scored whole; default: the shards held out by prepare.
         The model's weights are the best state's afterwards."""
         options, place, model = self.options(), Run(run), model.compiled()
+        check_class_weight(options.class_weight, model)
         train = dataset.load(data)
         held = _held_out(train, validation)
         fitted(model, train)
@@ -98,7 +101,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
                  resident)
 
 
-def drive(place: Run, facts: dict, options: Options, model: Sequential, train: dataset.Dataset,
+def drive(place: Run, facts: dict, options: Options, model: Model, train: dataset.Dataset,
           held: list, runner: str | Cluster, cores: int | None, told: Callable | None,
           resident: str) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
@@ -145,7 +148,7 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
     return [(other, shard) for shard in other.shards if shard.n]
 
 
-def fitted(model: Sequential, data: dataset.Dataset) -> None:
+def fitted(model: Model, data: dataset.Dataset) -> None:
     """ConfigError where the spec does not fit the data; called before the first job."""
     if data.target is None:
         raise ConfigError(f"{data.url} has no labels: prepare it with --label")
@@ -154,8 +157,8 @@ def fitted(model: Sequential, data: dataset.Dataset) -> None:
     if model.input_shape != tuple(data.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
                           f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
-    model.loss.check(model.output_shape, data.target.shape)
-    if model.loss.sparse:
+    model.check_target(data.target.shape)
+    if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.classes is None or data.target.classes > units:
             raise ConfigError(f"the model tells {units} classes apart, the labels of {data.url} "

@@ -9,10 +9,11 @@ from typing import Any
 from mrdl import __version__, report, resident_exchange, stopping
 from mrdl.cluster import Cluster, JobFailed
 from mrdl.config import ConfigError, need
-from mrdl.model import Sequential, load_model, model_from_json
+from mrdl.model import Model
 from mrdl.progress import clock, reporter
 from mrdl.report import measured
 from mrdl.run import Run
+from mrdl.saving import load_model, model_from_json
 from mrdl.storage import place
 
 EXAMPLES = {
@@ -25,15 +26,15 @@ EXAMPLES = {
 }
 
 
-def load(path: str) -> Sequential:
+def load(path: str) -> Model:
     """MODEL: file.py with a variable or function `model`, a spec .json, or a saved model's folder."""
     if path.endswith(".py"):
         if not Path(path).is_file():
             raise ConfigError(f"{path}: no such file")
         model = runpy.run_path(path).get("model")
-        model = model() if callable(model) and not isinstance(model, Sequential) else model
-        if not isinstance(model, Sequential):
-            raise ConfigError(f"{path} must define `model`: a mrdl.Sequential, or a function that "
+        model = model() if callable(model) and not isinstance(model, Model) else model
+        if not isinstance(model, Model):
+            raise ConfigError(f"{path} must define `model`: a mrdl.Sequential or mrdl.Model, or a function that "
                               "returns one")
         return model
     if path.endswith(".json"):

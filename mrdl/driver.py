@@ -13,7 +13,7 @@ from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
-from mrdl.model import Sequential
+from mrdl.model import Model
 from mrdl.partial import RECORD, chunk_keys, means_of, shift_variances
 from mrdl.report import measured
 from mrdl.run import Run, RunError
@@ -59,7 +59,7 @@ class Driver:
     """Works on one run until its rules end it. `told` hears of every event, for the progress."""
     run: Run
     options: Options
-    model: Sequential
+    model: Model
     data: Dataset
     validation: list[tuple[Dataset, Shard]]
     exchange: Exchange
@@ -334,7 +334,7 @@ class Driver:
         return done
 
 
-def score(exchange: Exchange, name: str, state: str, model: Sequential,
+def score(exchange: Exchange, name: str, state: str, model: Model,
           held: list[tuple[Dataset, Shard]], workers: int) -> dict[str, metrics.Value]:
     """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [RECORD],

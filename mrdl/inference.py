@@ -1,4 +1,5 @@
 """A saved model over a dataset, by map-only jobs: its loss and metrics, or its outputs."""
+import math
 import os
 import tempfile
 from contextlib import contextmanager
@@ -13,14 +14,15 @@ from mrdl.driver import score
 from mrdl.exchange import PlainExchange, plan_file
 from mrdl.jobs.predict import Predict
 from mrdl.metrics import Value
-from mrdl.model import Sequential, load_model
+from mrdl.model import Model
 from mrdl.run import RunError
+from mrdl.saving import load_model
 from mrdl.state import State
 from mrdl.storage import Storage
 
 
 @contextmanager
-def state_file(model: Sequential, cluster: Cluster):
+def state_file(model: Model, cluster: Cluster):
     """The model's weights as a state that a job can be given."""
     with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "state.safetensors")
@@ -65,7 +67,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             output.move(number, place.path(f"part-{number:05d}"))
     targets = int(np.prod(found.target.shape)) if found.target else 0
     columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
-    columns += ["class"] if model.output_activation == "softmax" else []
-    columns += [f"output{i}" for i in range(int(np.prod(model.output_shape)))]
+    columns += ["class"] if model.output_activations() == ["softmax"] else []
+    columns += [f"output{i}" for i in range(sum(map(math.prod, model.output_shapes())))]
     place.write("columns.csv", (",".join(columns) + "\n").encode())
     return sum(s.n for s in shards)

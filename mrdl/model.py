@@ -1,5 +1,6 @@
-"""Sequential: layers over one flat vector; Keras's methods, and Keras's JSON as the spec."""
+"""Model: layers over one flat vector; Keras's methods, and Keras's JSON as the spec."""
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,98 +11,141 @@ from safetensors.numpy import save as save_tensors
 
 from mrdl import metrics as metrics_of
 from mrdl import seeds, spec
-from mrdl.config import ConfigError, lookup, need, shown, snake
+from mrdl.config import ConfigError, lookup, need, shown, snake, typed
+from mrdl.graph import Graph
 from mrdl.kernels import zeros
-from mrdl.layers import LAYERS, Input
-from mrdl.layers.layer import Layer, Shape, Weight
+from mrdl.layers import Input
+from mrdl.layers.layer import Layer, Shape, Symbol, Weight
 from mrdl.losses import LOSSES, Loss
 from mrdl.optimizers import OPTIMIZERS, Optimizer
 
 
 class Step(NamedTuple):
-    """A layer in its place: shapes without the batch, its weights and where they start."""
-    index: int
+    """One call of a layer: shapes without the batch, its weights and where they start."""
+    index: int                  # of the call: its random stream; of the first one, the layer's number
     name: str
     layer: Layer
     output: Shape
     weights: list[Weight]
     offsets: list[int]
+    inputs: tuple[int, ...]     # numbers of tensors: the model's inputs, then what each step gives
+    shapes: list[Shape]         # of the inputs
+    again: bool = False         # the layer was called before, with these weights
 
 
-class Sequential:
-    """A stack of layers. `dtype` is float32, or float64 for checks."""
+class Head(NamedTuple):
+    """One of a model's outputs, and what is asked of it."""
+    name: str                   # "" where it is the only one
+    shape: Shape
+    loss: Loss
+    weight: float               # of its loss in the whole one
+    metrics: dict[str, metrics_of.Metric]
 
-    def __init__(self, layers: list[Layer] = (), name: str = "sequential", dtype: str = "float32"):
+    @property
+    def prefix(self) -> str:
+        return self.name and f"{self.name}_"
+
+
+class Model:
+    """Layers over one flat vector: what lies between `inputs`, which Input gave, and `outputs`.
+
+    Several inputs are one row of features, in their order: as arrays a list, in a dataset all
+    columns together; so are the targets of several outputs. `dtype` is float32, or float64 for checks."""
+
+    def __init__(self, inputs, outputs, name: str = "functional", dtype: str = "float32"):
+        self._begin(name, dtype)
+        self.graph = Graph(inputs, outputs)
+        self.layers = self.graph.layers
+        shapes = [layer.shape for layer in self.graph.inputs]
+        self.input_shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
+        self.names()
+        self.stack()
+
+    def _begin(self, name: str, dtype: str) -> None:
         need(isinstance(name, str) and name != "", f"the model's name {shown(name)} is no string")
         need(dtype in ("float32", "float64"),
              f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
-        self.input_shape: Shape | None = None
-        self.layers: list[Layer] = []
         self.weights: np.ndarray | None = None          # the flat vector
         self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
-        self.metrics: list = []
+        self.loss: Loss | list[Loss] | None = None      # a list where there are several outputs
+        self.loss_weights: list[float] = [1.0]
+        self.metrics: list = []                         # of one output; of several a list of lists
         self.slots: np.ndarray | None = None            # the updater's state
         self.iterations = 0
-        for layer in layers:
-            self._put(layer)
-        self.names()
-        if self.input_shape is not None:
-            self.stack()                                # shapes that do not fit are said here
-
-    def add(self, layer: Layer) -> None:
-        """Puts a layer on top; an Input stands first and gives the shape of one example.
-
-        Weights that are there stay."""
-        self._put(layer)
-        try:
-            self.names()
-            if self.input_shape is not None:
-                self.stack()
-        except ConfigError:
-            self.layers.pop()
-            raise
-        self.slots, self.iterations = None, 0
-
-    def _put(self, layer: Layer) -> None:
-        need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers")
-        if isinstance(layer, Input):
-            need(not self.layers and self.input_shape is None,
-                 "Input must be the first layer, once")
-            self.input_shape = layer.shape
-        else:
-            self.layers.append(layer)
 
     # -- shapes and weights
 
     def stack(self) -> list[Step]:
-        """The layers with their shapes and their places in the flat vector."""
-        need(self.input_shape is not None,
-             "the model has no input shape yet: begin with Input(shape) or call build(shape)")
-        shape, start, steps = self.input_shape, 0, []
-        for index, (layer, name) in enumerate(zip(self.layers, self.names())):
-            try:
-                weights = layer.weights(shape)
-                shape = layer.output(shape)
-            except ConfigError as error:
-                raise ConfigError(f"layer {index + 1}, {error}") from None
-            offsets = []
+        """The calls of layers in their order, with their places in the flat vector."""
+        start, places, seen, steps = 0, {}, set(), []
+        names = dict(zip(map(id, self.layers), self.names()))
+        first: dict[int, Symbol] = {}
+        for call in self.graph.calls:
+            first.setdefault(id(call.layer), call)
+        for layer in self.layers:               # in their order, which is that of Keras's weights
+            if isinstance(layer, Input):
+                continue
+            weights, offsets = self._weights(first[id(layer)]), []
             for weight in weights:
                 offsets.append(start)
                 start += weight.size
-            steps.append(Step(index, name, layer, shape, weights, offsets))
+            places[id(layer)] = weights, offsets
+        for number, call in enumerate(self.graph.calls):
+            key, again = id(call.layer), id(call.layer) in seen
+            seen.add(key)
+            need(self._weights(call) == places[key][0],
+                 f"{names[key]} is called with inputs of other shapes: its weights do not fit both")
+            index = len(self.layers) + number if again else self.graph.numbers[key]
+            steps.append(Step(index, names[key], call.layer, call.shape, *places[key], self.graph.sources(call),
+                              [x.shape for x in call.inputs], again))
         return steps
+
+    @staticmethod
+    def _weights(call: Symbol) -> list[Weight]:
+        return [] if call.layer.merges else call.layer.weights(call.inputs[0].shape)
+
+    def input_shapes(self) -> list[Shape]:
+        return [layer.shape for layer in self.graph.inputs]
+
+    def input_names(self) -> list[str]:
+        names = dict(zip(map(id, self.layers), self.names()))
+        return [names[id(layer)] for layer in self.graph.inputs]
+
+    def output_shapes(self) -> list[Shape]:
+        return [output.shape for output in self.graph.outputs]
+
+    def output_tensors(self) -> list[int]:
+        """The numbers of the tensors that are outputs."""
+        return list(map(self.graph.place, self.graph.outputs))
+
+    def output_activations(self) -> list[str]:
+        """The activations of the layers that compute the outputs."""
+        found = []
+        for symbol in self.graph.outputs:
+            while symbol.layer.operation is None and symbol.inputs:
+                symbol = symbol.inputs[0]
+            found.append(getattr(symbol.layer, "activation", "linear"))
+        return found
+
+    def output_names(self) -> list[str]:
+        """Those of the layers that give them."""
+        names = dict(zip(map(id, self.layers), self.names()))
+        found = [names[id(output.layer)] for output in self.graph.outputs]
+        need(len(set(found)) == len(found), f"two outputs have the name {shown(found)}")
+        return found
 
     def names(self) -> list[str]:
         """Each layer's own name, or its kind's with the first number that is free."""
-        taken, names, next_of = {"input_layer"}, [], {}
+        inputs = any(isinstance(layer, Input) for layer in self.layers)
+        taken, names, next_of = set() if inputs else {"input_layer"}, [], {}
         for layer in self.layers:
             if layer.name is not None:
                 need(layer.name not in taken, f"two layers have the name {shown(layer.name)}")
                 taken.add(layer.name)
         for layer in self.layers:
-            name = base = layer.name or snake(type(layer).__name__)
+            kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__)
+            name = base = layer.name or kind
             while layer.name is None and name in taken:
                 next_of[base] = next_of.get(base, 0) + 1
                 name = f"{base}_{next_of[base]}"
@@ -110,29 +154,15 @@ class Sequential:
         return names
 
     @property
-    def output_shape(self) -> Shape:
-        return self.stack()[-1].output if self.layers else self.input_shape
-
-    @property
-    def output_activation(self) -> str:
-        """The activation of the last layer that computes something."""
-        for layer in reversed(self.layers):
-            if layer.operation is not None:
-                return getattr(layer, "activation", "linear")
-        return "linear"
+    def output_shape(self) -> Shape | list[Shape]:
+        shapes = self.output_shapes()
+        return shapes[0] if len(shapes) == 1 else shapes
 
     def count_params(self) -> int:
-        return sum(w.size for step in self.stack() for w in step.weights)
+        return sum(w.size for _, w, _ in self.places())
 
-    def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Sequential":
+    def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Model":
         """Draws the weights, keyed by `seed` and the layer; called by `fit` where it was not."""
-        if input_shape is not None and self.input_shape is None:
-            self.input_shape = Input(input_shape).shape
-            try:
-                self.stack()
-            except ConfigError:
-                self.input_shape = None
-                raise
         need(input_shape is None or Input(input_shape).shape == self.input_shape,
              f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
         need(self.layers != [], "the model has no layers")
@@ -141,7 +171,7 @@ class Sequential:
             weights = self._empty(size)
             if drawn:
                 weights[:drawn] = self.weights
-            for step, weight, start in self._places():
+            for step, weight, start in self.places():
                 if start >= drawn:
                     own = getattr(weight.initializer, "seed", None)
                     rng = (seeds.generator("weights", seed, step.index, weight.name)
@@ -157,19 +187,24 @@ class Sequential:
         except (ValueError, MemoryError):
             raise ConfigError(f"the model's {size:,} parameters do not fit into memory") from None
 
-    def _places(self) -> Iterator[tuple[Step, Weight, int]]:
-        for step in self.stack():
+    def places(self) -> Iterator[tuple[Step, Weight, int]]:
+        """Each weight once, in Keras's order, with where it starts."""
+        for step in sorted(self.stack(), key=lambda step: step.index):
+            if step.again:
+                continue
             for weight, start in zip(step.weights, step.offsets):
                 yield step, weight, start
 
     def _views(self) -> Iterator[tuple[Step, Weight, np.ndarray]]:
-        for step, weight, start in self._places():
+        for step, weight, start in self.places():
             yield step, weight, self.weights[start:start + weight.size]
 
     def moments(self) -> list[tuple[int, int, int]]:
         """Where moving means and variances begin in the flat vector, and how many there are, layer by layer."""
         found = []
         for step in self.stack():
+            if step.again:
+                continue
             places = {w.name: (start, w.size) for w, start in zip(step.weights, step.offsets)}
             if "moving_mean" in places:
                 (mean, size), (variance, _) = places["moving_mean"], places["moving_variance"]
@@ -196,25 +231,72 @@ class Sequential:
 
     # -- training
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics=()) -> None:
-        """Chooses the updater, the loss and the metrics, by Keras's names or as objects."""
+    def compile(self, optimizer="rmsprop", loss=None, metrics=(), loss_weights=None) -> None:
+        """Chooses the updater, the loss and the metrics, by Keras's names or as objects.
+
+        With several outputs: a list, or a dict by the names of the layers that give them; one loss or
+        list of metrics is for each."""
         need(loss is not None, "compile needs a loss, such as 'sparse_categorical_crossentropy'")
         need(optimizer is not None, "compile needs an optimizer, such as 'adam'")
-        need(isinstance(metrics, (list, tuple)), f"metrics={shown(metrics)} must be a list")
-        optimizer, loss = (lookup(optimizer, OPTIMIZERS, "optimizer"), lookup(loss, LOSSES, "loss"))
+        need(isinstance(metrics, (list, tuple, dict)), f"metrics={shown(metrics)} must be a list")
+        optimizer = lookup(optimizer, OPTIMIZERS, "optimizer")
+        nested = any(isinstance(m, (list, tuple)) for m in metrics)
+        losses = [lookup(one, LOSSES, "loss") for one in self._each("loss", loss, isinstance(loss, (list, tuple)))]
+        measured = [list(ms or ()) for ms in self._each("metrics", metrics, nested)]
+        weights = [typed(1.0 if w is None else w, float, "loss_weights") for w in self._each(
+            "loss_weights", loss_weights, isinstance(loss_weights, (list, tuple)))]
+        need(None not in losses, "compile needs a loss for each output")
+        known = getattr(self, "input_shape", None) is not None
         if self.layers:
-            loss.fuses(self.output_activation)
-        metrics_of.named(metrics, loss, self.output_shape if self.input_shape is not None else None)
-        self.optimizer, self.loss, self.metrics = optimizer, loss, list(metrics)
+            for one, activation in zip(losses, self.output_activations()):
+                one.fuses(activation)
+        for one, ms, shape in zip(losses, measured, self.output_shapes() if known else [None] * len(losses)):
+            metrics_of.named(ms, one, shape)
+        several = len(losses) > 1
+        self.loss, self.metrics = (losses, measured) if several else (losses[0], measured[0])
+        self.optimizer, self.loss_weights = optimizer, weights
         self.slots, self.iterations = None, 0
 
-    def compiled(self) -> "Sequential":
+    def _each(self, what: str, given: Any, several: bool) -> list:
+        """One for each output."""
+        names = self.output_names()
+        if isinstance(given, dict) and "class_name" not in given:
+            odd = sorted(set(given) - set(names))
+            need(not odd, f"{what}: there is no output {shown(odd)}; there are {', '.join(names)}")
+            return [given.get(name) for name in names]
+        if several:
+            need(len(given) == len(names), f"{what}={shown(given)}: the model has {len(names)} outputs")
+            return list(given)
+        return [given] * len(names)
+
+    def heads(self) -> list[Head]:
+        """The outputs of a compiled model, with what is asked of each."""
+        several = isinstance(self.compiled().loss, list)
+        losses, metrics = (self.loss, self.metrics) if several else ([self.loss], [self.metrics])
+        return [Head(name if several else "", shape, loss, weight, metrics_of.named(ms, loss, shape))
+                for name, shape, loss, weight, ms in zip(
+                    self.output_names(), self.output_shapes(), losses, self.loss_weights, metrics)]
+
+    def check_target(self, shape: Shape) -> None:
+        """Do targets of this shape (without the batch) fit the outputs? ConfigError if not."""
+        heads = self.heads()
+        if len(heads) == 1:
+            return heads[0].loss.check(heads[0].shape, shape)
+        wanted = sum(1 if head.loss.sparse else math.prod(head.shape) for head in heads)
+        need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
+             f"have {math.prod(shape)}")
+        for head in heads:
+            head.loss.check(head.shape, () if head.loss.sparse else head.shape)
+        return None
+
+    def compiled(self) -> "Model":
         if self.loss is None:
             raise ConfigError("the model is not compiled: call compile(optimizer, loss) first")
         return self
 
     def named_metrics(self) -> dict[str, metrics_of.Metric]:
-        return metrics_of.named(self.metrics, self.loss, self.output_shape)
+        """All outputs' metrics, by the names they are reported by."""
+        return {head.prefix + name: metric for head in self.heads() for name, metric in head.metrics.items()}
 
     def fit(self, x, y, **options):
         """Trains on arrays in this process; `arrays.fit` has the options. Returns a History."""
@@ -242,11 +324,13 @@ class Sequential:
 
     def summary(self) -> str:
         """Prints and returns the table of layers, shapes and parameters."""
-        rows = [("layer", "output", "parameters")]
-        rows += [(f"{s.name} ({type(s.layer).__name__})", str((None, *s.output)),
-                  f"{sum(w.size for w in s.weights):,}") for s in self.stack()]
+        tensors = self.input_names() + [step.name for step in self.stack()]
+        rows = [("layer", "output", "parameters", "takes")]
+        rows += [(f"{s.name} ({type(s.layer).__name__})", str((None, *s.output)), "as above" if s.again else
+                  f"{sum(w.size for w in s.weights):,}", ", ".join(tensors[i] for i in s.inputs)) for s in self.stack()]
         wide = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
+        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" + f"  {d}" * hasattr(self, "graph")
+                 for a, b, c, d in rows]
         lines.insert(1, "-" * len(lines[0]))
         size = self.count_params()
         lines.append(f"{size:,} parameters, {size * self.dtype.itemsize / 1e6:.1f} MB")
@@ -269,13 +353,13 @@ class Sequential:
         folder.write("model.json", self.to_json(indent=2).encode())
         folder.write("model.safetensors", self.to_safetensors())
 
-    def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Sequential":
+    def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Model":
         """Sets the weights from safetensors bytes; nothing in them is executed."""
         try:
             tensors = load_tensors(data)        # takes no more memory than there are bytes
         except (SafetensorError, ValueError, KeyError) as error:
             raise ConfigError(f"{source} is no safetensors file: {shown(str(error))}") from None
-        wanted = {f"{step.name}/{weight.name}": weight.keras for step, weight, _ in self._places()}
+        wanted = {f"{step.name}/{weight.name}": weight.keras for step, weight, _ in self.places()}
         odd = sorted(set(wanted) ^ set(tensors))
         need(not odd, f"{source} does not belong to this model: {shown(odd)}")
         for name, shape in wanted.items():
@@ -287,25 +371,3 @@ class Sequential:
         self.weights = self._empty(self.count_params())
         self.set_weights([tensors[name] for name in wanted])
         return self
-
-
-def model_from_json(text: str | bytes) -> Sequential:
-    """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
-
-    Raises ConfigError for anything mrdl does not have; nothing in the text is executed."""
-    found = spec.parse(text)
-    model = Sequential(found.layers, found.name, found.dtype)
-    if found.loss is not None:
-        model.compile(found.optimizer, found.loss, found.metrics)
-    return model
-
-
-def load_model(path: str) -> Sequential:
-    """The model of a folder that `save` or a finished run wrote."""
-    from mrdl.storage import Storage
-    folder = Storage(path)
-    for name in ("model.json", "model.safetensors"):
-        if not folder.exists(name):
-            raise ConfigError(f"{path} holds no {name}: it is no saved model or finished run")
-    return model_from_json(folder.read("model.json")).load_weights(
-        folder.read("model.safetensors"), f"{path}/model.safetensors")

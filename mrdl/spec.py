@@ -4,49 +4,105 @@ from typing import Any, NamedTuple
 
 from mrdl.config import ConfigError, dtype_name, lookup, need, serialize, shown
 from mrdl.layers import LAYERS, Input
-from mrdl.layers.layer import Layer
+from mrdl.layers.layer import Layer, Symbol
 
 KINDS = {dict: "object", list: "list", str: "string"}
 
 
+class Later(Exception):
+    """A call takes what another one has yet to give."""
+
+
 class Spec(NamedTuple):
-    """What a Sequential is made of; without a loss it is not compiled."""
+    """What a Sequential, or with `ends` a Model, is made of; without a loss it is not compiled."""
     layers: list[Layer]
     name: str
     dtype: str
+    ends: tuple[list[Input], list[Symbol]] | None = None        # inputs and outputs
     optimizer: Any = "rmsprop"
     loss: Any = None
-    metrics: list = ()
+    metrics: Any = ()
+    loss_weights: Any = None
 
 
 def parse(text: str | bytes) -> Spec:
-    """The parts of a Sequential in Keras's JSON form; ConfigError for what mrdl does not have."""
+    """The parts of a model in Keras's JSON form; ConfigError for what mrdl does not have."""
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"the spec is no JSON: {shown(str(error))}") from None
-    need(isinstance(spec, dict) and spec.get("class_name") == "Sequential",
-         "the spec is no Sequential model in Keras's JSON form")
+    kind = spec.get("class_name") if isinstance(spec, dict) else None
+    need(kind in ("Sequential", "Functional", "Model"),
+         "the spec is no Sequential or Functional model in Keras's JSON form")
     config = _part(spec, "config", dict, {})
     need(isinstance(config.get("layers"), list), "the spec has no list of layers")
     need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
     dtype = dtype_name(config.get("dtype"))
     dtype = "float32" if dtype is None else dtype
-    layers = [_layer(entry, dtype) for entry in config["layers"]]
+    layers = [_layer(entry, dtype, kind == "Sequential") for entry in config["layers"]]
     shape = _part(_part(spec, "build_config", dict, {}), "input_shape", list)
-    if shape and not isinstance(layers[0] if layers else None, Input):
+    if kind == "Sequential" and shape and not isinstance(layers[0] if layers else None, Input):
         layers.insert(0, Input(tuple(shape[1:])))
-    found = Spec(layers, _part(config, "name", str, "sequential"), dtype)
+    found = Spec(layers, _part(config, "name", str, kind.lower()), dtype,
+                 None if kind == "Sequential" else _ends(config, layers))
     compiled = _part(spec, "compile_config", dict, {})
     if compiled.get("loss") is None:
         return found
-    for key in ("loss_weights", "weighted_metrics"):
-        need(not compiled.get(key), f"compile: {key} is not supported")
-    return found._replace(loss=compiled["loss"], metrics=_part(compiled, "metrics", list, []),
-                          optimizer=compiled.get("optimizer") or "rmsprop")
+    need(not compiled.get("weighted_metrics"), "compile: weighted_metrics is not supported")
+    metrics = compiled.get("metrics")
+    return found._replace(
+        loss=compiled["loss"], metrics=metrics if isinstance(metrics, dict) else _part(compiled, "metrics", list, []),
+        loss_weights=compiled.get("loss_weights"), optimizer=compiled.get("optimizer") or "rmsprop")
 
 
-def _layer(entry: Any, dtype: Any) -> Layer:
+def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]:
+    """Calls the layers as the spec of a functional model says."""
+    found: dict[str, tuple[Layer, list, list[Symbol]]] = {}
+    for entry, layer in zip(config["layers"], layers):
+        name, nodes = entry.get("name"), _part(entry, "inbound_nodes", list, [])
+        need(isinstance(name, str) and name not in found, f"the spec has no name, or one twice: {shown(name)}")
+        found[name] = layer, nodes, [layer.symbol] if isinstance(layer, Input) else []
+
+    def end(place: Any) -> Symbol:
+        name, call, part = place if isinstance(place, list) and len(place) == 3 else (None, 0, 0)
+        layer, nodes, made = found[name] if isinstance(name, str) and name in found else (None, [], [])
+        count = 1 if isinstance(layer, Input) else len(nodes)
+        need(part == 0 and type(call) is int and 0 <= call < count,
+             f"the spec speaks of a tensor that is not there: {shown(place)}")
+        if call >= len(made):
+            raise Later
+        return made[call]
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, list):
+            return [argument(v) for v in value]
+        history = value.get("config") if isinstance(value, dict) else None
+        need(isinstance(history, dict) and value.get("class_name") == "__keras_tensor__",
+             f"the spec calls a layer with {shown(value)}, which is no tensor")
+        return end(history.get("keras_history"))
+
+    waiting = [(layer, node, made) for layer, nodes, made in found.values() if not isinstance(layer, Input)
+               for node in nodes]
+    while waiting:                              # a call may stand before what it takes
+        later = []
+        for layer, node, made in waiting:
+            need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
+            given, more = _part(node, "args", list, []), _part(node, "kwargs", dict, {})
+            need(len(given) == 1 and not any(more.values()), f"the spec calls a layer with {shown(node)}")
+            try:
+                made.append(layer(argument(given[0])))
+            except Later:
+                later.append((layer, node, made))
+        need(len(later) < len(waiting), "the spec's calls of layers go round in a circle")
+        waiting = later
+
+    def ends(key: str) -> list[Symbol]:
+        places = _part(config, key, list, [])
+        return [end(place) for place in (places if all(isinstance(p, list) for p in places) else [places])]
+    return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
+
+
+def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
     need(isinstance(entry, dict), f"the spec has the layer {shown(entry)}, no object")
     config = _part(entry, "config", dict, {})
     if entry.get("class_name") == "InputLayer":
@@ -54,7 +110,7 @@ def _layer(entry: Any, dtype: Any) -> Layer:
             need(not config.get(key), f"InputLayer: {key}={shown(config.get(key))} is not supported")
         shape = _part(config, "batch_shape", list, [])
         need(shape != [], "InputLayer: batch_shape must be [null, ...]")
-        return Input(tuple(shape[1:]))
+        return Input(tuple(shape[1:]), None if default_name else config.get("name"))
     layer = lookup(entry, LAYERS, "layer")
     own = dtype_name(config.get("dtype"))
     need(own is None or own == dtype, f"{type(layer).__name__}: its dtype {shown(own)} is not the "
@@ -71,29 +127,57 @@ def _part(parent: dict, key: str, kind: type, default: Any = None) -> Any:
 
 
 def config(model) -> dict[str, Any]:
-    """The layers of a Sequential under their names."""
-    def entry(kind: str, given: dict) -> dict[str, Any]:
-        return {"module": "keras.layers", "class_name": kind, "config": given,
-                "registered_name": None}
+    """The layers of a model under their names; of a functional one with the calls of each."""
+    dtype, graph, names = model.dtype.name, getattr(model, "graph", None), model.names()
 
-    dtype = model.dtype.name
-    layers = [entry(type(layer).__name__, layer.get_config() | {"name": name, "dtype": dtype})
-              for layer, name in zip(model.layers, model.names())]
-    if model.input_shape is not None:
-        layers.insert(0, entry("InputLayer", {
-            "batch_shape": [None, *model.input_shape], "dtype": dtype, "sparse": False,
-            "name": "input_layer"}))
-    return {"name": model.name, "dtype": dtype, "layers": layers}
+    def entry(layer: Layer, name: str) -> dict[str, Any]:
+        given = {"name": name, "dtype": dtype}
+        if isinstance(layer, Input):
+            given |= {"batch_shape": [None, *layer.shape], "sparse": False}
+        else:
+            given = layer.get_config() | given
+        return {"module": "keras.layers", "class_name": "InputLayer" if isinstance(layer, Input) else
+                type(layer).__name__, "config": given, "registered_name": None}
+
+    if not graph:
+        first = [] if model.input_shape is None else [entry(Input(model.input_shape), "input_layer")]
+        return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
+    calls = {id(layer): [call for call in graph.calls if call.layer is layer] for layer in model.layers}
+    name_of = dict(zip(map(id, model.layers), names))
+
+    def place(symbol: Symbol) -> list:
+        made = calls[id(symbol.layer)]
+        return [name_of[id(symbol.layer)], next((i for i, call in enumerate(made) if call is symbol), 0), 0]
+
+    def argument(call: Symbol) -> Any:
+        given = [{"class_name": "__keras_tensor__", "config": {
+            "shape": [None, *x.shape], "dtype": dtype, "keras_history": place(x)}} for x in call.inputs]
+        return given if call.layer.merges else given[0]
+
+    layers = [entry(layer, name) | {"name": name, "inbound_nodes": [
+        {"args": [argument(call)], "kwargs": {}} for call in calls[id(layer)]]}
+        for layer, name in zip(model.layers, names)]
+    return {"name": model.name, "trainable": True, "dtype": dtype, "layers": layers,
+            "input_layers": [place(layer.symbol) for layer in graph.inputs],
+            "output_layers": list(map(place, graph.outputs))}
+
+
+def each(value: Any) -> Any:
+    """Its JSON form, and that of what a list of it holds."""
+    return [each(v) for v in value] if isinstance(value, list) else serialize(value)
 
 
 def form(model) -> dict[str, Any]:
     """What `parse` reads: the layers, and what `compile` was given where it was."""
-    spec = {"module": "keras", "class_name": "Sequential", "config": config(model),
-            "registered_name": "Sequential"}
-    if model.input_shape is not None:
+    functional = hasattr(model, "graph")
+    kind = "Functional" if functional else "Sequential"
+    spec = {"module": "keras.src.models.functional" if functional else "keras", "class_name": kind,
+            "config": config(model), "registered_name": kind}
+    if model.input_shape is not None and not functional:
         spec["build_config"] = {"input_shape": [None, *model.input_shape]}
     if model.loss is not None:
         spec["compile_config"] = {
-            "optimizer": serialize(model.optimizer), "loss": serialize(model.loss),
-            "metrics": [serialize(m) for m in model.metrics] or None}
+            "optimizer": serialize(model.optimizer), "loss": each(model.loss), "metrics": each(model.metrics) or None}
+        if any(weight != 1 for weight in model.loss_weights):
+            spec["compile_config"]["loss_weights"] = model.loss_weights
     return spec

@@ -1,4 +1,5 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -20,39 +21,45 @@ class Learner:
     def __init__(self, model, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
                  iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
         self.optimizer, self.iterations = model.compiled().optimizer, iterations
-        self.metrics, self.shape = model.named_metrics(), model.output_shape
         self.rate_scale = rate_scale
-        self.net = Network(model, batch_size, weights, model.loss, training=True)
+        self.net = Network(model, batch_size, weights, model.heads(), training=True)
         self.sums: metrics.Sums = {}
         self.updates = 0
         self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
         flat = zeros(len(weights), model.dtype)
+        # the weights of layers that are called more than once: their gradients are summed
+        shared = {start for step in model.stack() if step.again for start in step.offsets}
+        penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
+        self.constraints = [(w.constraint, w.view(weights[start:start + w.size]))
+                            for _, w, start in model.places() if w.constraint is not None]
+        self.tensors = [(start, start + w.size) for _, w, start in model.places()]
 
-        def place(start, stop):                 # all of the gradient, where its norm is wanted
+        def tensor(start):
+            return max(o for o, _ in self.tensors if o <= start)
+
+        def whole(start, stop):                 # all of the gradient, where its norm is wanted
             return flat[start:stop]
 
-        if not self.optimizer.clips:            # else each piece is applied while it is in the cache
-            flat = zeros(max((stop - start for operation in self.net.operations
-                              for start, stop, _ in operation.gradients(place)), default=0),
-                         model.dtype)
+        def cached(start, stop):                # else each piece is applied while it is in the cache
+            return whole(start, stop) if tensor(start) in shared else piece[:stop - start]
 
-            def place(start, stop):
-                return flat[:stop - start]
-
-        penalties = {start: w.regularizer.factors for s in model.stack()
-                     for w, start in zip(s.weights, s.offsets) if w.regularizer is not None}
-        self.constraints = [(w.constraint, w.view(weights[start:start + w.size])) for s in model.stack()
-                            for w, start in zip(s.weights, s.offsets) if w.constraint is not None]
-        self.tensors = [(o, o + w.size) for s in model.stack()
-                        for w, o in zip(s.weights, s.offsets)]
+        piece = flat if self.optimizer.clips else zeros(max(
+            (stop - start for operation in self.net.operations for start, stop, _ in operation.gradients(whole)),
+            default=0), model.dtype)
+        place = whole if self.optimizer.clips else cached
+        left = Counter(start for operation in self.net.operations for start, *_ in operation.gradients(place))
+        begun: set[int] = set()
         self.pieces = []
         for operation in reversed(self.net.operations):
             pieces = []
             for start, stop, fill in operation.gradients(place):
                 g, w = place(start, stop), weights[start:stop]
-                own = max((o for o, _ in self.tensors if o <= start))
-                step = self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
-                pieces.append((start, fill, penalties.get(own), w, g, step))
+                if start in begun:
+                    fill = added_to(g, fill)
+                begun.add(start)
+                left[start] -= 1
+                step = None if left[start] else self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
+                pieces.append((start, fill, penalties.get(tensor(start)), w, g, step))
             self.pieces.append((operation, pieces))
 
     def weights_of(self, y: np.ndarray, w: np.ndarray | None, index: np.ndarray) -> np.ndarray:
@@ -72,7 +79,7 @@ class Learner:
         net.draws.key, net.draws.minibatch = key, number
         net.forward()
         t = net.target(y, index)
-        loss = net.compute(t, weight, 1.0 / B)
+        loss, losses = net.compute(t, weight, 1.0 / B)
         now = self.optimizer.at(self.iterations, self.rate_scale)
         penalty = squares = 0.0
         k = net.k
@@ -80,6 +87,8 @@ class Learner:
             operation.backward(B)
             for _, fill, factors, w, g, step in pieces:
                 fill(B)
+                if not step:                    # the layer's earlier calls add to it first
+                    continue
                 if factors:
                     penalty += k.regularize(w, g, *factors)
                 if not self.optimizer.clips:
@@ -92,7 +101,7 @@ class Learner:
         self.updates += 1
         metrics.add(self.sums, {"loss": [loss + penalty * B, B],
                                 "gradient_norm": [squares ** 0.5, 1]})
-        score(self.metrics, net.outputs, self.shape, t, B, self.sums)
+        score(net, losses, t, B, self.sums)
 
     def _clipped(self, now: Now) -> float:
         """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
@@ -100,17 +109,32 @@ class Learner:
         squares = dict.fromkeys(self.tensors, 0.0)
         owner = {}
         for _, pieces in self.pieces:
-            for start, _, _, _, g, _ in pieces:
+            for start, _, _, _, g, step in pieces:
+                if not step:
+                    continue
                 owner[start] = next(t for t in self.tensors if t[0] <= start < t[1])
                 squares[owner[start]] += k.sum_squares(g)
         whole = sum(squares.values())
         for _, pieces in self.pieces:
             for start, *_, step in pieces:
+                if not step:
+                    continue
                 limit, norm = ((optimizer.clipnorm, squares[owner[start]] ** 0.5)
                                if optimizer.clipnorm is not None
                                else (optimizer.global_clipnorm, whole ** 0.5))
                 step(now, limit / norm if norm > limit else 1.0)
         return whole
+
+
+def added_to(g: np.ndarray, fill):
+    """A `fill` that adds to what g holds."""
+    before = np.empty_like(g)
+
+    def add(batch):
+        before[:] = g
+        fill(batch)
+        g[:] += before
+    return add
 
 
 def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
@@ -123,8 +147,9 @@ def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
     return weights
 
 
-def check_class_weight(class_weight: dict | None) -> None:
+def check_class_weight(class_weight: dict | None, model=None) -> None:
     """ConfigError where it does not give class numbers their weights."""
+    need(not class_weight or model is None or len(model.output_names()) == 1, "class_weight is for models of one output")
     try:
         ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
     except (TypeError, ValueError, AttributeError):
@@ -132,13 +157,15 @@ def check_class_weight(class_weight: dict | None) -> None:
     need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
 
 
-def score(named: dict[str, metrics.Metric], outputs: np.ndarray, shape: tuple[int, ...],
-          t: np.ndarray, B: int, sums: metrics.Sums) -> None:
-    """Adds each metric over the first B columns, of outputs of this shape, to `sums`."""
-    if named:
-        y = outputs[:, :B].reshape(*shape or (1,), B)
-        t = t if t.ndim == 1 else t[:, :B].reshape(y.shape)
-        metrics.add(sums, {name: metric.state(y, t) for name, metric in named.items()})
+def score(net: Network, losses: list[float], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:
+    """Adds each output's loss, where there are several, and its metrics over the first B columns to `sums`."""
+    for head, outputs, t, loss in zip(net.heads, net.outputs, targets, losses):
+        if head.name:
+            metrics.add(sums, {f"{head.name}_loss": [loss, B]})
+        if head.metrics:
+            y = outputs[:, :B].reshape(*head.shape or (1,), B)
+            t = t if t.ndim == 1 else t[:, :B].reshape(y.shape)
+            metrics.add(sums, {head.prefix + name: metric.state(y, t) for name, metric in head.metrics.items()})
 
 
 class Scorer:
@@ -146,8 +173,7 @@ class Scorer:
 
     def __init__(self, model, weights: np.ndarray, batch_size: int = 256):
         self.batch_size = at_once(model.compiled(), batch_size)
-        self.net = Network(model, self.batch_size, weights, model.loss)
-        self.metrics, self.shape = model.named_metrics(), model.output_shape
+        self.net = Network(model, self.batch_size, weights, model.heads())
         self.sums: metrics.Sums = {}
 
     def add(self, arrays: Arrays) -> None:
@@ -159,9 +185,9 @@ class Scorer:
             net.read(x, index)
             net.forward()
             t = net.target(y, index)
-            loss = net.compute(t, weight, 1.0)
+            loss, losses = net.compute(t, weight, 1.0)
             metrics.add(self.sums, {"loss": [loss, len(index)]})
-            score(self.metrics, net.outputs, self.shape, t, len(index), self.sums)
+            score(net, losses, t, len(index), self.sums)
 
 
 # -- rows in order

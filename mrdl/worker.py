@@ -14,9 +14,9 @@ import numpy as np
 
 from mrdl import metrics, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
-from mrdl.model import model_from_json
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
+from mrdl.saving import model_from_json
 from mrdl.state import State, profile
 from mrdl.trainer import WINDOW, Arrays, Learner, Scorer, minibatches
 
@@ -212,9 +212,10 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
     model.weights = State.load(state).weights
     for block in Reading(iter(lines)):
         arrays = block.arrays()
-        outputs = model.predict(arrays["x"]).reshape(block.n, -1)
+        found = model.predict(arrays["x"])
+        outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)
         columns = [arrays["y"].reshape(block.n, -1)] if "y" in arrays else []
-        if model.output_activation == "softmax":
+        if model.output_activations() == ["softmax"]:
             columns.append(outputs.argmax(1)[:, None])
         for row in zip(*(c.tolist() for c in columns), outputs.tolist()):
             values = [value for part in row for value in part]

@@ -18,8 +18,9 @@ import pytest
 from mrdl import dataset
 from mrdl.layers import Dense
 from mrdl.lease import Lease
-from mrdl.model import Sequential, load_model
 from mrdl.run import Run, RunError
+from mrdl.saving import load_model
+from mrdl.sequential import Sequential
 from mrdl.sources import ArrayFile, DataError, expand, opened, size
 from mrdl.state import State
 from mrdl.storage import Storage, move

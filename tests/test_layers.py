@@ -130,26 +130,33 @@ POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergen
 ONES = {Hinge, SquaredHinge, CategoricalHinge}
 
 
+def targets(rng, loss, shape):
+    """64 targets that suit a loss."""
+    y = {"softmax": np.eye(shape[0])[rng.integers(0, shape[0], 64)],
+         "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
+         None: rng.standard_normal((64, *shape))}[loss.activation]
+    if type(loss) in POSITIVE:
+        y = abs(y) + 0.1
+    if type(loss) in ONES:
+        y = (y > 0) * 1.0
+    return y.argmax(1) if loss.sparse else y
+
+
 class Probe:
     """A model and a minibatch, in float64: the loss at any weights, and its gradient."""
 
     def __init__(self, layers, loss, n=5, *, buffers=None, weighted=False, class_weight=None):
         rng = np.random.default_rng(0)
-        self.model = mrdl.Sequential(layers, dtype="float64")
-        self.model.compile(SGD(1.0), loss)
+        self.model = layers             # a compiled model, or the layers of one
+        if not isinstance(layers, mrdl.Model):
+            self.model = mrdl.Sequential(layers, dtype="float64")
+            self.model.compile(SGD(1.0), loss)
         self.model.build(seed=1)
         size = len(self.model.weights)
         self.start = self.model.weights + 0.3 * rng.standard_normal(size)
-        shape = self.model.output_shape
-        y = {"softmax": np.eye(shape[0])[rng.integers(0, shape[0], 64)],
-             "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
-             None: rng.standard_normal((64, *shape))}[loss.activation]
-        if type(loss) in POSITIVE:
-            y = abs(y) + 0.1
-        if type(loss) in ONES:
-            y = (y > 0) * 1.0
+        y = [targets(rng, head.loss, head.shape) for head in self.model.heads()]
         self.arrays = {"x": rng.standard_normal((64, *self.model.input_shape)),
-                       "y": y.argmax(1) if loss.sparse else y}
+                       "y": y[0] if len(y) == 1 else np.hstack([t.reshape(64, -1) for t in y])}
         if weighted:
             self.arrays["w"] = rng.random(64) * 2
         self.index, self.w = rng.permutation(64)[:n], self.start.copy()

@@ -24,7 +24,7 @@ def masks(layers, n=2000, key=5, number=0, shape=(3,), x=None):
     net.read(np.ones((n, *shape), "f4") if x is None else x, np.arange(n))
     net.draws.key, net.draws.minibatch = key, number
     net.forward()
-    return net.outputs[:, :n].copy()
+    return net.outputs[0][:, :n].copy()
 
 
 def test_dropout_zeroes_its_share_and_scales_the_rest_in_training_alone():

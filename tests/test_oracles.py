@@ -5,7 +5,17 @@ from conftest import rows
 
 import mrdl
 from mrdl import ParameterAveraging, plan, seeds, trainer
-from mrdl.layers import Conv1D, Dense, Dropout, Flatten, Input, MaxPooling1D, Reshape
+from mrdl.layers import (
+    Add,
+    Concatenate,
+    Conv1D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling1D,
+    Reshape,
+)
 from mrdl.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from mrdl.regularizers import L2
 from mrdl.run import Run
@@ -30,6 +40,16 @@ def convolutional(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     return model
 
 
+def two_inputs(optimizer, dtype="float64", dropout=0.0, l2=0.0):
+    """A layer that both inputs share, a sum of branches, and another input."""
+    a, b = Input((2,)), Input((3,))
+    twin = Dense(6, "tanh", kernel_regularizer=L2(l2))
+    h, k = twin(Dense(4)(a)), twin(Dense(4, "relu")(b))
+    model = mrdl.Model([a, b], Dense(3, "softmax")(Concatenate()([Add()([h, k]), Dropout(dropout)(h), b])), dtype=dtype)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def states(url):
     run = Run(url)
     return [run.state(r) for r in run.rounds()]
@@ -39,7 +59,7 @@ def states(url):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9),
                                        SGD(0.1, momentum=0.9, nesterov=True)], ids=repr)
-@pytest.mark.parametrize("kind", [network, convolutional])
+@pytest.mark.parametrize("kind", [network, convolutional, two_inputs])
 def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made, kind, optimizer, workers,
                                                                   dtype):
     """With class and sample weights, L2, uneven shards and an uneven last batch, to the epoch's end."""

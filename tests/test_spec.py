@@ -102,7 +102,7 @@ CHANGES = [                                             # path, value, part of t
     (LAYER, {}, "no list of layers"), (LAYER, None, "no list of layers"),
     (["config"], None, "no list of layers"), (["config"], [1], "config=[1] is no object"),
     ([*LAYER, 0, "config", "batch_shape"], [None] + [10 ** 18] * 1000, "Input: the shape (1000"),
-    (["class_name"], "Functional", "no Sequential"), (["build_config"], 3, "build_config=3"),
+    (["class_name"], "Subclassed", "no Sequential"), (["class_name"], "Functional", "no name"), (["build_config"], 3, "build_config=3"),
     (["build_config"], {"input_shape": "ab"}, "input_shape='ab' is no list"),
     (COMPILED, [1], "compile_config=[1] is no object"),
     ([*COMPILED, "optimizer"], "ftrl", "unknown optimizer 'ftrl'; there are SGD, RMSprop, Ada"),
@@ -124,7 +124,7 @@ CHANGES = [                                             # path, value, part of t
     ([*COMPILED, "metrics"], [None], "a metric is missing"),
     ([*COMPILED, "metrics"], [["accuracy"]], "unknown metric"),
     ([*COMPILED, "metrics"], ["sparse_categorical_accuracy"], "take different targets"),
-    ([*COMPILED, "loss_weights"], [2.0], "loss_weights"),
+    ([*COMPILED, "loss_weights"], [2.0, 1.0], "loss_weights"),
     ([*COMPILED, "weighted_metrics"], ["accuracy"], "weighted_metrics"),
 ]
 

@@ -1,14 +1,17 @@
 """No public layer stays outside the tables of the gradient checks and of Keras's equals."""
 import test_convolution
+import test_graph
 import test_keras_layers
 import test_layers
 import test_normalization
 
+import mrdl
 from mrdl.layers import LAYERS, Input
 
 
 def kinds(stacks):
-    return {type(layer) for stack in stacks for layer in stack} | {Input}
+    graphs = [mrdl.Model(*build()).layers for build in test_graph.GRAPHS.values()]
+    return {type(layer) for stack in [*stacks, *graphs] for layer in stack} | {Input}
 
 
 def test_every_layer_has_its_gradient_checked():

@@ -10,9 +10,9 @@ from mrdl.jobs.train import TrainRound
 
 from mrdl import blocks, plan, worker
 from mrdl.layers import Dense, Dropout, Input
-from mrdl.model import Sequential
 from mrdl.partial import PartialError, PartialProtocol, chunk_keys
 from mrdl.plan import Plan
+from mrdl.sequential import Sequential
 from mrdl.state import State, StateError
 from mrdl.trainer import WINDOW
 

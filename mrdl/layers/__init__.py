@@ -8,6 +8,16 @@ from mrdl.layers.convolution import (
     SeparableConv2D,
 )
 from mrdl.layers.core import Dense, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from mrdl.layers.noise import (
     AlphaDropout,
     Dropout,
@@ -45,7 +55,8 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
-          BatchNormalization, LayerNormalization]
+          BatchNormalization, LayerNormalization,
+          Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D

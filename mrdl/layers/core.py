@@ -1,6 +1,7 @@
 """Input, Dense, Rescaling, Flatten and Reshape, as in Keras."""
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Shape
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Symbol
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
@@ -18,6 +19,7 @@ BLOCK = 1 << 19
 class Input(Layer):
     """The shape of one example; Keras calls it InputLayer in its JSON."""
     shape: Shape = ()
+    name: str | None = None
 
     def __post_init__(self):
         if isinstance(self.shape, int):
@@ -26,6 +28,11 @@ class Input(Layer):
         need(min(self.shape, default=1) > 0,
              f"Input: the shape {shown(self.shape)} must be positive numbers")
         need(math.prod(self.shape) < 2 ** 63, f"Input: the shape {shown(self.shape)} is too large")
+
+    @cached_property
+    def symbol(self) -> Symbol:
+        """What layers are called with."""
+        return Symbol(self, (), self.shape)
 
 
 class Activated(Operation):

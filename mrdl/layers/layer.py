@@ -82,6 +82,30 @@ class Tensor:
         return self._rows
 
 
+class Part(Tensor):
+    """Some features of another tensor: one of a model's inputs. Nobody needs its gradient."""
+
+    def __init__(self, whole: Tensor, start: int, stop: int):
+        super().__init__(whole.k, 0, whole.value.shape[1], whole.value.dtype, False)
+        self.value = whole.value[start:stop]
+
+
+class Branch(Tensor):
+    """A tensor for one of several that take it: its gradient is its own, the rest is shared."""
+
+    def __init__(self, source: Tensor):
+        self.source, self.value = source, source.value
+        self.grad = None if source.grad is None else np.zeros_like(source.grad)
+        self.relu = self.masked = False         # each would leave out what the others add
+
+    @property
+    def storage(self) -> np.ndarray:
+        return self.source.storage
+
+    def rows(self) -> np.ndarray:
+        return self.source.rows()
+
+
 class Draws:
     """Which minibatch this is: the key of its (seed, epoch, shard), which chooses random numbers, and its number."""
     key = 0
@@ -103,6 +127,7 @@ class Binding:
     linear: bool = False                # leave the output activation to the loss
     first: bool = False                 # nobody needs the gradient of x
     draws: "Draws | None" = None
+    xs: "list[Tensor] | None" = None    # all of them, where a layer merges several; x is the first
 
 
 # place(start, stop) -> where the gradient of that range of the flat vector goes
@@ -128,10 +153,21 @@ class Operation:
         return iter(())
 
 
+class Symbol:
+    """What one call of a layer gives: an input of other calls. `shape` is that of an example."""
+
+    def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape):
+        self.layer, self.inputs, self.shape = layer, inputs, shape
+
+    def __repr__(self):
+        return f"<{type(self.layer).__name__} of shape {self.shape}>"
+
+
 @dataclass(frozen=True)
 class Layer(Configured):
     """A description without arrays; `operation` is the class that does its work."""
     keras_module: ClassVar[str] = "keras.layers"
+    merges: ClassVar[bool] = False      # it takes several inputs
     operation: ClassVar[type[Operation] | None] = None      # None: y is x under another shape
 
     def __post_init__(self):
@@ -151,8 +187,19 @@ class Layer(Configured):
         said = {kind: getattr(self, f"{part}_{kind}", None) for kind in OF_WEIGHTS}
         return Weight(**{"name": part, "shape": shape, "keras": keras or shape, **said, **more})
 
+    def __call__(self, inputs: "Layer | Symbol | list") -> Symbol:
+        """The layer at work on what Input or another call gave, or on a list of them where it merges."""
+        several = isinstance(inputs, (list, tuple))
+        given = tuple(getattr(x, "symbol", x) for x in (inputs if several else [inputs]))
+        kind = type(self).__name__
+        need(all(isinstance(x, Symbol) for x in given) and several == self.merges,
+             f"{kind} is called with {shown(inputs)}, not {'a list of ' * self.merges}what Input or a layer gave")
+        need(not self.merges or len(given) > 1, f"{kind} takes two inputs or more")
+        shapes = [x.shape for x in given]
+        return Symbol(self, given, self.output(shapes if self.merges else shapes[0]))
+
     def output(self, shape: Shape) -> Shape:
-        """The shape of y without the batch; ConfigError where x does not fit."""
+        """The shape of y without the batch; ConfigError where x does not fit. `shape` is a list where it merges."""
         return shape
 
     def weights(self, shape: Shape) -> list[Weight]:

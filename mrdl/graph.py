@@ -1,0 +1,63 @@
+"""What a functional model is made of: the calls between inputs and outputs, in Keras's order of layers."""
+from mrdl.config import need, shown
+from mrdl.layers import Input
+from mrdl.layers.layer import Layer, Symbol
+
+
+class Graph:
+    """`layers`, the inputs among them, in the order in which Keras lists them and their weights."""
+
+    def __init__(self, inputs, outputs):
+        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        need(given != [] and all(isinstance(x, Input) for x in given) and len(set(map(id, given))) == len(given),
+             f"a model's inputs are what Input gave, each once, not {shown(inputs)}")
+        need(outputs != [] and all(isinstance(x, Symbol) and x.inputs for x in outputs)
+             and len(set(map(id, outputs))) == len(outputs),
+             f"a model's outputs are what layers gave, each once, not {shown(outputs)}")
+        self.inputs, self.outputs = given, outputs
+        self.calls: list[Symbol] = []           # each after what it takes
+        self.layers = self._ordered()
+        unknown = [c for c in self.calls for x in c.inputs if isinstance(x.layer, Input) and
+                   not any(x.layer is i for i in given)]
+        need(not unknown, f"{shown(unknown)} takes an Input that is not among the model's inputs")
+        others = [layer for layer in self.layers if not isinstance(layer, Input)]
+        self.numbers = {id(layer): i for i, layer in enumerate(others)}
+
+    def place(self, symbol: Symbol) -> int:
+        """The number of its tensor: the model's inputs come first, then the calls."""
+        if isinstance(symbol.layer, Input):
+            return next(i for i, layer in enumerate(self.inputs) if layer is symbol.layer)
+        return len(self.inputs) + next(i for i, call in enumerate(self.calls) if call is symbol)
+
+    def sources(self, call: Symbol) -> tuple[int, ...]:
+        return tuple(map(self.place, call.inputs))
+
+    def _ordered(self) -> list[Layer]:
+        """Those that are furthest from the outputs first; of the same distance the one that was met first."""
+        done: list[Symbol] = []
+        met: dict[int, int] = {}                # id of a layer -> when it was met
+
+        def visit(symbol: Symbol) -> None:
+            if any(symbol is s for s in done):
+                return
+            met.setdefault(id(symbol.layer), len(met))
+            for source in symbol.inputs:
+                visit(source)
+            done.append(symbol)
+
+        for output in self.outputs:
+            visit(output)
+        self.calls = [symbol for symbol in done if symbol.inputs]
+        far: dict[int, int] = {}                # id of a symbol -> calls between it and an output
+        of_layer: dict[int, int] = {}
+        for symbol in reversed(done):
+            depth = max(far.get(id(symbol), 0), of_layer.get(id(symbol.layer), 0))
+            far[id(symbol)] = of_layer[id(symbol.layer)] = depth
+            for source in symbol.inputs:
+                far[id(source)] = max(depth + 1, far.get(id(source), 0))
+        layers = {id(symbol.layer): symbol.layer for symbol in done}
+        for layer in self.inputs:               # those that nothing is made of
+            if id(layer) not in layers:
+                layers[id(layer)], of_layer[id(layer)], met[id(layer)] = layer, 0, -1
+        return sorted(layers.values(), key=lambda layer: (-of_layer[id(layer)], met[id(layer)]))
