@@ -265,7 +265,7 @@ class Model:
             need(not odd, f"{what}: there is no output {shown(odd)}; there are {', '.join(names)}")
             return [given.get(name) for name in names]
         if several:
-            need(len(given) == len(names), f"{what}={shown(given)}: the model has {len(names)} outputs")
+            need(len(given) == len(names), f"{what}={shown(given)} must have one for each output: {', '.join(names)}")
             return list(given)
         return [given] * len(names)
 

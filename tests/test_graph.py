@@ -318,9 +318,9 @@ def test_an_output_with_its_losss_activation_cannot_go_on():
 
 
 @pytest.mark.parametrize("more, reason", [
-    ({"loss": ["mse"]}, "the model has 2 outputs"), ({"loss": {"kin": "mse"}}, r"no output \['kin'\]; there are kind, size"),
+    ({"loss": ["mse"]}, "must have one for each output: kind, size"), ({"loss": {"kin": "mse"}}, r"no output \['kin'\]; there are kind, size"),
     ({"loss": {"size": "mse"}}, "a loss for each output"), ({"loss_weights": [1, "2"]}, "loss_weights"),
-    ({"loss": ["mae", "mse"], "metrics": [["accuracy"]]}, "the model has 2 outputs"),
+    ({"loss": ["mae", "mse"], "metrics": [["accuracy"]]}, "must have one for each output: kind, size"),
     ({"loss": "binary_crossentropy"}, "needs an output with activation 'sigmoid'"),
 ])
 def test_what_compile_cannot_give_to_outputs_is_refused(more, reason):

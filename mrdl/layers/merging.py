@@ -87,19 +87,22 @@ class Average(Merge):
 
 
 @dataclass(frozen=True)
-class Maximum(Merge):
-    """y = the largest of x_1, x_2, ...; of equal ones the first takes the gradient."""
-
-    def merge(self, xs, y):
-        y[:] = reduce(np.maximum, xs)
-
+class Extreme(Merge):
     def slope(self, xs, y, dy, i, dx):
         taken = reduce(np.logical_or, (x == y for x in xs[:i]), np.zeros(y.shape, bool))
         dx[:] = np.where((xs[i] == y) & ~taken, dy, 0)
 
 
 @dataclass(frozen=True)
-class Minimum(Maximum):
+class Maximum(Extreme):
+    """y = the largest of x_1, x_2, ...; of equal ones the first takes the gradient."""
+
+    def merge(self, xs, y):
+        y[:] = reduce(np.maximum, xs)
+
+
+@dataclass(frozen=True)
+class Minimum(Extreme):
     """y = the smallest of x_1, x_2, ...; of equal ones the first takes the gradient."""
 
     def merge(self, xs, y):
