@@ -30,7 +30,8 @@ _short.maxstring = _short.maxother = 80
 
 def shown(value: Any) -> str:
     """The value on one short line, whatever it is: for messages."""
-    return _short.repr(value)
+    text = _short.repr(value)
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def need(ok: bool, message: str) -> None:
