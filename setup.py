@@ -2,6 +2,7 @@
 import copy
 import os
 import platform
+import re
 from glob import glob
 from pathlib import Path
 
@@ -43,12 +44,19 @@ class BuildLevels(build_ext):
         build_ext.build_extension(own, extension)
 
 
+def included(path):
+    """The files of kernels/ that one includes, and theirs: it is built again when they change."""
+    named = re.findall(r'(?:include|from) "([^"]+)"', Path(path).read_text())
+    found = {own for own in (f"kernels/{name}" for name in named) if Path(own).exists()}
+    return found.union(*map(included, found))
+
+
 def extensions():
     for path in sorted(glob("kernels/*.pyx")):
         name = Path(path).stem
         for level, flags in ({"": []} if name in ONCE else LEVELS).items():
             yield Extension(".".join(filter(None, ("mrdl.kernels", level, name))), [path],
-                            include_dirs=["kernels"], depends=glob("kernels/*.h") + glob("kernels/*.pxi"),
+                            include_dirs=["kernels"], depends=sorted(included(path)),
                             extra_compile_args=FLAGS + flags, language="c++")
 
 
