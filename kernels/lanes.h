@@ -80,6 +80,35 @@ INLINE vdouble root(vdouble a) { for (int i = 0; i < W<double>; i++) a[i] = __bu
 
 template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }
 
+/* the lanes of a vector, the upper half added to the lower until one is left */
+#if defined(__SSE2__)
+INLINE float folded(__m128 v)
+{
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+INLINE double folded(__m128d v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
+#if defined(__AVX__)
+INLINE float folded(__m256 v) { return folded(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1))); }
+INLINE double folded(__m256d v) { return folded(_mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1))); }
+#endif
+#if defined(__AVX512F__)
+INLINE double folded(__m512d v) { return folded(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))); }
+INLINE float folded(__m512 v)
+{
+    __m512d d = _mm512_castps_pd(v);
+    return folded(_mm256_add_ps(_mm512_castps512_ps256(v), _mm256_castpd_ps(_mm512_extractf64x4_pd(d, 1))));
+}
+#endif
+#else
+template <class V> INLINE auto folded(V v)
+{
+    for (int half = sizeof v / sizeof v[0] / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) v[i] += v[i + half];
+    return v[0];
+}
+#endif
+
 /* A sum in 16 fixed lanes, folded in one order: the same bits at every width. */
 template <class T> struct lanesum {
     vec<T> s[LANES / W<T>] = {};
@@ -87,12 +116,12 @@ template <class T> struct lanesum {
     { for (int j = 0; j < LANES / W<T>; j++) s[j] += load(p + j * W<T>); }
     INLINE_ME void add_product(const T *p, const T *q)              /* 16 products */
     { for (int j = 0; j < LANES / W<T>; j++) s[j] = fma(load(p + j * W<T>), load(q + j * W<T>), s[j]); }
-    INLINE_ME T fold() const
+    INLINE_ME T fold() const                                        /* a[i] += a[i + half] for half = 8, 4, 2, 1 */
     {
-        T a[LANES];
+        vec<T> a[LANES / W<T>];
         memcpy(a, s, sizeof a);
-        for (int half = LANES / 2; half; half /= 2)
-            for (int i = 0; i < half; i++) a[i] += a[i + half];
-        return a[0];
+        for (int half = LANES / W<T> / 2; half; half /= 2)
+            for (int j = 0; j < half; j++) a[j] += a[j + half];
+        return folded(a[0]);
     }
 };

@@ -25,11 +25,12 @@ template <class T> static void max_pool_forward(const T *x, T *y, const Geometry
         }
     }
 }
-/* the first of a window's equal maxima takes all of dy, as in Keras; none that is not above 0 where relu */
-template <class T> static void max_pool_backward(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
+/* the first of a window's equal maxima takes all of dy, as in Keras; none that is not above 0 where relu.
+   ALONE: each pixel lies in one window, whose share is all that it gets */
+template <bool ALONE, class T>
+static void max_pool_shares(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
 {
     long starts[g.kh * g.kw];
-    memset(dx, 0, g.H * g.W * g.C * N * sizeof(T));
     for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N, dy += g.C * N) {
         long count = window(g, p, N, starts);
         for (long i = 0; i < g.C * N; i += W<T>) {
@@ -38,11 +39,19 @@ template <class T> static void max_pool_backward(const T *x, const T *y, const T
             for (long k = 0; k < count; k++) {
                 T *to = dx + starts[k] + i;
                 vint<T> hit = load(x + starts[k] + i) == largest;
-                store(to, load(to) + (hit ? left : vec<T>{}));
+                vec<T> share = hit ? left : vec<T>{};
+                store(to, ALONE ? share : load(to) + share);
                 left = hit ? vec<T>{} : left;
             }
         }
     }
+}
+template <class T> static void max_pool_backward(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
+{
+    bool alone = g.kh == g.sh && g.kw == g.sw && g.OH * g.kh == g.H && g.OW * g.kw == g.W && !g.top && !g.left;
+    if (alone) return max_pool_shares<true>(x, y, dy, dx, g, N, relu);
+    memset(dx, 0, g.H * g.W * g.C * N * sizeof(T));
+    max_pool_shares<false>(x, y, dy, dx, g, N, relu);
 }
 /* the mean of those pixels of the window that lie inside x */
 template <class T> static void average_pool_forward(const T *x, T *y, const Geometry &g, long N)

@@ -21,6 +21,35 @@ def dense_gradient(dy, rows, batch, dw):
     dw[:] = dy[:, :batch] @ rows[:batch, :dw.shape[1]]
 
 
+def _bits(used, features):
+    return np.unpackbits(used.view("u1"), bitorder="little")[:features].astype(bool)
+
+
+def used_features(x, used):
+    bits = np.zeros(len(used) * 16, bool)
+    bits[:len(x)] = x.any(1)
+    used[:] = np.packbits(bits, bitorder="little").view(used.dtype)
+    return int(bits.sum())
+
+
+def used_forward(w, bias, x, used, y, relu):
+    some = _bits(used, len(x))
+    dense_forward(w[:, some], bias, x[some], y, relu)
+
+
+def pack_used(rows, used, features, packed):
+    some = _bits(used, features)
+    count = int(some.sum())
+    packed[:, :count] = rows[:, :features][:, some]
+    packed[:, count:count + -count % 16] = 0
+
+
+def used_gradient(dy, packed, batch, used, dw):
+    some = _bits(used, dw.shape[1])
+    dw[:] = 0
+    dw[:, some] = dy[:, :batch] @ packed[:batch, :some.sum()]
+
+
 def bias_gradient(dy, db):
     db[:] = dy.sum(1)
 

@@ -48,10 +48,16 @@ INLINE void tile(const Factors &factors, const Epilogue &out, long row, long col
         }
 }
 
-/* All rows of one panel of C vectors: R at a time, the rest by halves. */
+/* All rows of one panel of C vectors: R and R - 1 at a time where that comes out even, as few rows are slow by
+   themselves; else R, and the rest by halves. */
 template <class T, int R, int C, class Factors, class Epilogue>
 INLINE void panel(const Factors &factors, const Epilogue &out, long row, long M, long col, long N)
 {
+    if constexpr (R > 2) {
+        long shorter = (R - (M - row) % R) % R;
+        if (shorter * (R - 1) <= M - row)
+            for (; shorter; shorter--, row += R - 1) tile<T, R - 1, C>(factors, out, row, col, N);
+    }
     for (; row + R <= M; row += R) tile<T, R, C>(factors, out, row, col, N);
     if constexpr (R > 1) panel<T, R / 2, C>(factors, out, row, M, col, N);
 }

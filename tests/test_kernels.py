@@ -51,7 +51,13 @@ def arguments(name, rng, dtype, O, I, N, B):
     kind, *words = name.split()
     A = -(-O // 2)
     of = np.arange(O) % A
+    some = np.resize([True, False, True, True, False], I)
+    used = np.packbits(np.pad(some, (0, ld - I)), bitorder="little").view("u2")
     made = {
+        "used_features": lambda: (a(I, N) * some[:, None], used[::-1].copy()),
+        "used_forward": lambda: (a(O, I), a(O), a(I, N), used, a(O, N), bool(O % 2)),
+        "pack_used": lambda: (a(N, ld), used, I, a(N, ld)),
+        "used_gradient": lambda: (a(O, N), a(N, ld), B, used, a(O, I)),
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
         "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),

@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import ConfigError, need, shown
-from mrdl.kernels import zeros
+from mrdl.kernels import LANES, zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Symbol
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Symbol, pad
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
+WORTH = 7 / 8       # the share of used features below which it is cheaper to leave the others out
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,49 @@ class Activated(Operation):
 
 
 class DenseOperation(Activated):
+    """Input features that are 0 in the whole minibatch, such as borders of images, are left out where that is
+    worth it: they would add exact zeros."""
+
+    def __init__(self, layer: Layer, b: Binding):
+        super().__init__(layer, b)
+        F = len(b.x.value)
+        self.used = np.zeros(pad(F) // LANES, np.uint16) if b.first else None
+        self.packed = zeros((b.x.value.shape[1], pad(F)), self.w.dtype) if b.first and b.training else None
+        self.some = False
+
     def forward(self):
-        self.b.k.dense_forward(self.w, self.bias, self.b.x.value, self.z, self.relu)
+        b = self.b
+        self.some = b.first and b.k.used_features(b.x.value, self.used) < WORTH * len(b.x.value)
+        if self.some:
+            b.k.used_forward(self.w, self.bias, b.x.value, self.used, self.z, self.relu)
+        else:
+            b.k.dense_forward(self.w, self.bias, b.x.value, self.z, self.relu)
         self.activate()
 
     def backward(self, batch):
         b = self.b
         self.slope()
-        b.x.rows()
+        rows = b.x.rows()
+        if self.some:
+            b.k.pack_used(rows, self.used, len(b.x.value), self.packed)
         if not b.first:
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
 
+    def gradient(self, dy: np.ndarray, batch: int, g: np.ndarray) -> None:
+        """The rows of the kernel's gradient that belong to dy."""
+        if self.some:
+            self.b.k.used_gradient(dy, self.packed, batch, self.used, g)
+        else:
+            self.b.k.dense_gradient(dy, self.b.x.storage, batch, g)
+
     def gradients(self, place):
         b, (units, inputs) = self.b, self.w.shape
-        rows, grad = b.x.storage, b.y.grad
+        grad = b.y.grad
         step = max(1, BLOCK // (inputs * self.w.itemsize))
         for o in range(0, units, step):
             dy, start = grad[o:o + step], b.offsets["kernel"] + o * inputs
             g = place(start, start + len(dy) * inputs).reshape(len(dy), inputs)
-            yield (start, start + g.size,
-                   lambda batch, dy=dy, g=g: b.k.dense_gradient(dy, rows, batch, g))
+            yield start, start + g.size, lambda batch, dy=dy, g=g: self.gradient(dy, batch, g)
         if "bias" in b.w:
             start = b.offsets["bias"]
             g = place(start, start + units)
