@@ -31,6 +31,7 @@ TABLE = {
                "binary_crossentropy", "mean_loss", "row_loss"],
     "optimizers": ["update", "sum_squares", "regularize"],
     "conv": ["conv_forward", "conv_backward", "conv_transpose_forward", "conv_gradient", "channel_sums"],
+    "winograd": ["to_tiles", "from_tiles"],
     "pooling": ["max_pool_forward", "max_pool_backward", "average_pool_forward",
                 "average_pool_backward", "take_rows", "add_rows"],
     "normalization": ["channel_moments", "channel_affine", "batch_norm_gradient", "batch_norm_backward",

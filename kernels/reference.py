@@ -421,6 +421,37 @@ def conv_gradient(dy, x, first, dw, geometry):
     dw[:] = whole[first:first + len(dw)].reshape(dw.shape)
 
 
+def _of_tiles(tiling, J):
+    """Each tile's pixels that lie inside the image: h, w, t, j, and where its points begin."""
+    H, W, T, F, step, left, sh, st, _ = tiling
+    for h, t, j in np.ndindex(H, T, J):
+        if 0 <= t * step - left + j < W:
+            yield slice((h * W + t * step - left + j) * F, (h * W + t * step - left + j + 1) * F), j, h * sh + t * st
+
+
+def to_tiles(x, matrix, tiles, tiling):
+    H, _, T, F, _, _, sh, st, sp = tiling
+    for h, t, p in np.ndindex(H, T, 6):
+        at = h * sh + t * st + p * sp
+        tiles[at:at + F] = 0
+    for pixel, j, at in _of_tiles(tiling, matrix.shape[1]):
+        for p in range(6):
+            tiles[at + p * sp:at + p * sp + F] += matrix[p, j] * x[pixel]
+
+
+def from_tiles(tiles, matrix, y, tiling, bias, relu, below):
+    F, sp = tiling[3], tiling[8]
+    y[:] = 0
+    for pixel, j, at in _of_tiles(tiling, len(matrix)):
+        for p in range(6):
+            y[pixel] += matrix[j, p] * tiles[at + p * sp:at + p * sp + F]
+    if bias is not None:
+        y += np.resize(bias, len(y))[:, None]
+        y[:] = np.maximum(y, 0) if relu else y
+    if below is not None:
+        y[below <= 0] = 0
+
+
 def channel_sums(x, sums):
     sums[:] = x.reshape(-1, len(sums), x.shape[1]).sum((0, 2))
 

@@ -33,6 +33,7 @@ from mrdl.layers import (
     UpSampling2D,
     ZeroPadding1D,
     ZeroPadding2D,
+    convolving,
 )
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
 
@@ -108,10 +109,34 @@ def test_a_kernel_in_pieces_is_the_whole_kernel(monkeypatch):
     """Large gradients are made, and applied, a few filters at a time."""
     layers = [Input(IMAGE), *ON_IMAGES["groups"], Conv2DTranspose(5, 2), Flatten(), Dense(3, "softmax")]
     whole = Probe(layers, SparseCategoricalCrossentropy()).gradient()
-    monkeypatch.setattr("mrdl.layers.convolution.BLOCK", 1)
+    monkeypatch.setattr("mrdl.layers.convolving.BLOCK", 1)
     pieces = Probe(layers, SparseCategoricalCrossentropy())
     assert len([p for _, p in pieces.learner.pieces for _ in p]) > 12
     assert pieces.gradient().tobytes() == whole.tobytes()
+
+
+FEWER = {
+    "5 x 5": (Conv2D(20, 5, activation="relu"), (9, 12, 16)),
+    "3 x 3, same": (Conv2D(24, 3, padding="same", activation="tanh", kernel_regularizer="l2"), (5, 16, 24)),
+    "2 x 4": (Conv2D(40, (2, 4), use_bias=False), (4, 20, 32)),
+    "causal steps": (Conv1D(64, 3, padding="causal"), (32, 64)),
+}
+
+
+@pytest.mark.parametrize("pieces", [1 << 19, 1])
+@pytest.mark.parametrize("name", FEWER)
+def test_fewer_products_give_the_gradient_that_all_products_give(name, pieces, monkeypatch):
+    layer, shape = FEWER[name]
+    below = (Conv2D if len(shape) == 3 else Conv1D)(shape[-1], 1, activation="relu")
+    layers = [Input(shape), below, layer, Flatten(), Dense(3, "softmax")]
+    monkeypatch.setattr(convolving, "BLOCK", pieces)
+    fewer = Probe(layers, SparseCategoricalCrossentropy())
+    assert [type(o) for o in fewer.learner.net.operations].count(convolving.WinogradOperation) == 1
+    monkeypatch.setattr(convolving, "COST", np.inf)
+    direct = Probe(layers, SparseCategoricalCrossentropy())
+    assert [type(o) for o in direct.learner.net.operations].count(convolving.WinogradOperation) == 0
+    got, wanted = fewer.gradient(), direct.gradient()
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12 * abs(wanted).max())
 
 
 def test_inference_takes_no_more_examples_at_once_than_fit_into_memory(monkeypatch):

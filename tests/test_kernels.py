@@ -19,6 +19,9 @@ GEOMETRIES = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 4, 6, 5, 
 POOLS = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 0, 0, 1),
          (7, 5, 4, 4, 3, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1), (5, 5, 2, 5, 5, 2, 3, 2, 1, 1, 1, 1, 1, 0, 1),
          (1, 20, 7, 1, 7, 7, 1, 2, 1, 3, 1, 1, 0, 0, 1), (8, 9, 2, 1, 1, 2, 8, 9, 1, 1, 1, 1, 0, 0, 1)]
+# of those sizes too: H, W, T, F, step, left, strides of rows, tiles and points; and the pixels of a tile
+TILINGS = [((1, 1, 1, 1, 1, 0, 6, 6, 1), 1), ((3, 7, 4, 5, 2, 2, 120, 30, 5), 6), ((4, 8, 2, 3, 4, 0, 36, 18, 3), 4),
+           ((15, 5, 1, 1, 1, 0, 1, 0, 15), 5), ((2, 9, 3, 7, 3, 1, 126, 42, 7), 3), ((2, 4, 2, 6, 4, 0, 72, 36, 6), 2)]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -49,6 +52,9 @@ def arguments(name, rng, dtype, O, I, N, B):
     ties = np.round(a(PX, N))           # a window has several maxima
     below = a(X, N) if O % 2 else None
     kind, *words = name.split()
+    tiling, J = TILINGS[SIZES.index((O, I, N, B))]
+    H, W, T, F = tiling[:4]
+    N_ = N if F > 1 else B          # the rows of weights are of any length
     A = -(-O // 2)
     of = np.arange(O) % A
     some = np.resize([True, False, True, True, False], I)
@@ -86,6 +92,9 @@ def arguments(name, rng, dtype, O, I, N, B):
         "conv_transpose_forward": lambda: (a(*kernel[::-1]), a(g[2]), a(Y, N), a(X, N), g, bool(O % 2)),
         "conv_gradient": lambda: (padded(rng, dtype, Y, N, B), a(X, N), g[5] // 3, a(g[5] - g[5] // 3, kernel[1]), g),
         "channel_sums": lambda: (a(Y, N), a(g[5])),
+        "to_tiles": lambda: (a(H * W * F, N_), a(6, J), a(6 * H * T * F, N_), tiling),
+        "from_tiles": lambda: (a(6 * H * T * F, N_), a(J, 6), a(H * W * F, N_), tiling,
+                               a(F) if O % 2 and F > 1 else None, O % 3 > 0, None if O % 2 else a(H * W * F, N_)),
         "max_pool_forward": lambda: (ties, a(PY, N), pool),
         "max_pool_backward": lambda: (ties, called(reference.max_pool_forward, (ties, a(PY, N), pool))[2],
                                       a(PY, N), a(PX, N), pool, bool(O % 2)),

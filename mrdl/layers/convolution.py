@@ -1,5 +1,6 @@
 """Convolutions over [H][W][C] images and [steps][C] sequences, as in Keras (channels_last)."""
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -7,12 +8,10 @@ import numpy as np
 
 from mrdl.config import need, shown
 from mrdl.layers.activations import activation
-from mrdl.layers.core import BLOCK, Activated
+from mrdl.layers.convolving import ConvOperation, Geometry, conv_operation
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
 
 Sizes = tuple[int, ...]
-# H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
-Geometry = tuple[int, ...]
 
 
 def sizes(layer: Layer, *names: str) -> None:
@@ -56,42 +55,6 @@ def planned(layer: Layer, size: Sizes, kernel: Sizes, strides: Sizes, dilation: 
 def flat(rank: int, *dimensions: Sizes) -> list[int]:
     """Each of them for two dimensions: a sequence is an image of one row."""
     return [n for d in dimensions for n in (1,) * (2 - rank) + tuple(d)]
-
-
-class ConvOperation(Activated):
-    def __init__(self, layer: "Convolution", b: Binding):
-        super().__init__(layer, b)
-        self.geometry = layer.geometry(b.shape)
-        self.turned = np.empty(self.w.shape[::-1], self.w.dtype)
-
-    def forward(self):
-        b = self.b
-        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
-        self.activate()
-
-    def backward(self, batch):
-        b = self.b
-        self.slope()
-        if not b.first:
-            b.k.transpose(self.w, self.turned)
-            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad,
-                              self.geometry)
-
-    def gradients(self, place):
-        b, (rows, K) = self.b, self.w.shape
-        step = max(1, BLOCK // (K * self.w.itemsize))
-        for o in range(0, rows, step):
-            n, start = min(step, rows - o), b.offsets["kernel"] + o * K
-            g = place(start, start + n * K).reshape(n, K)
-            yield start, start + g.size, lambda batch, o=o, g=g: self.gradient(o, g)
-        if "bias" in b.w:
-            start = b.offsets["bias"]
-            g = place(start, start + len(self.bias))
-            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
-
-    def gradient(self, first: int, g: np.ndarray) -> None:
-        """Rows of the kernel's gradient, from `first` on."""
-        self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
 
 
 @dataclass(frozen=True)
@@ -151,6 +114,7 @@ class Convolution(Layer):
 @dataclass(frozen=True)
 class Filters(Convolution):
     """Each filter meets all channels of its group."""
+    operation: ClassVar[Callable[[Layer, Binding], Operation]] = staticmethod(conv_operation)
     filters: int
     kernel_size: Sizes
     strides: Sizes = (1, 1)

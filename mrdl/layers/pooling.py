@@ -3,7 +3,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mrdl.config import need, shown
-from mrdl.layers.convolution import Geometry, Sizes, check_sizes, flat, image, planned, sizes
+from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, sizes
+from mrdl.layers.convolving import Geometry
 from mrdl.layers.layer import Binding, Layer, Operation, Shape
 
 
