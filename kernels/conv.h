@@ -144,7 +144,7 @@ INLINE long inside(long offset, long stride, long size, long count, long &first)
     first = offset < 0 ? (-offset + stride - 1) / stride : 0;
     return offset >= size ? 0 : least(count, (size - 1 - offset) / stride + 1);
 }
-enum { DOT = WIDTH == 64 ? 5 : 2, SLICE = 1 << 18 };       /* rows and columns of a tile; bytes of dy between two folds */
+enum { DOT = WIDTH == 64 ? 5 : 2, SLICE = 1 << 18 };       /* rows and columns of a tile; bytes of 5 rows of dy between two folds */
 
 /* R rows of dw from row o on; x and the weights' rows begin with the group's first channel */
 template <class T, int R>
@@ -156,7 +156,7 @@ static void conv_rows(const T *dy, const T *x, T *dw, const Geometry &g, long N)
     w1 = least(last, inside(-g.left, g.sw, g.W, g.OW, first)), w0 = most(w0, first);
     /* w0..w1: pixels whose kernel lies inside x from edge to edge */
     together = together && w0 < w1;
-    long step = most(1, SLICE / (long)(g.OW * R * N * sizeof(T)));
+    long step = most(1, SLICE / (long)(g.OW * 5 * N * sizeof(T)));      /* at every level, and for every R */
     for (long from = 0; from < g.OH; from += step)
         for (long r = 0; r < g.kh; r++) {
             long h0, h1 = least(inside(r * g.dh - g.top, g.sh, g.H, g.OH, h0), from + step);
