@@ -70,10 +70,15 @@ test-nodes:
 	MRDL_WHEELS=build/wheels hadoop-conf/cluster exec .venv-driver/bin/python -m pytest -q -m hadoop \
 	    tests/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
 
+# what enters kernels: for a build that checks bounds
+KERNEL_TESTS = kernels text layers convolution normalization graph noise losses optimizers metrics partial oracles fit
+test-kernels: install
+	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=tests/test_%.py)
+
 test-oracles: install
 	$(VENV)/bin/python -m pytest -q tests/test_oracles.py tests/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo test test-fast test-hadoop test-faults test-nodes test-oracles clean
+.PHONY: install demo test test-fast test-hadoop test-faults test-nodes test-kernels test-oracles clean
