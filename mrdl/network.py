@@ -18,7 +18,7 @@ MEMORY = 128 << 20             # bytes of activations that inference holds at mo
 def at_once(model, batch: int) -> int:
     """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
     features = math.prod(model.input_shape) + sum(
-        math.prod(step.output) for step in model.stack() if step.layer.operation)
+        math.prod(step.output) + step.layer.scratch(step.shapes[0]) for step in model.stack() if step.layer.operation)
     fits = MEMORY // (features * model.dtype.itemsize) // LANES * LANES
     return min(batch, max(fits, LANES))
 

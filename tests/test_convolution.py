@@ -1,4 +1,6 @@
 """Convolution, pooling and the layers that move features: gradients, shapes, and what is refused."""
+import math
+
 import numpy as np
 import pytest
 from test_layers import Probe
@@ -153,6 +155,16 @@ def test_inference_takes_no_more_examples_at_once_than_fit_into_memory(monkeypat
     monkeypatch.setattr(network, "MEMORY", 1)
     assert model.predict(x).tobytes() == whole.tobytes()
     assert set(held) == {32, 16}
+
+
+def test_what_an_operation_keeps_counts_as_memory_that_inference_takes():
+    layer, shape = FEWER["5 x 5"]
+    model = mrdl.Sequential([Input(shape), layer])
+    H, _, C = shape
+    tiles = layer.scratch(shape)
+    assert tiles == H * 4 * 6 * C and Conv2D(20, 5, 2).scratch(shape) == 0
+    held = math.prod(shape) + math.prod(model.output_shape) + tiles
+    assert network.at_once(model, 1 << 20) == network.MEMORY // (4 * held) // 16 * 16
 
 
 @pytest.mark.parametrize("layer, shape, wanted", [

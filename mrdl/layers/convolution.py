@@ -8,7 +8,7 @@ import numpy as np
 
 from mrdl.config import need, shown
 from mrdl.layers.activations import activation
-from mrdl.layers.convolving import ConvOperation, Geometry, conv_operation
+from mrdl.layers.convolving import ConvOperation, Geometry, conv_operation, tiled
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
 
 Sizes = tuple[int, ...]
@@ -123,6 +123,9 @@ class Filters(Convolution):
     kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
     kernel_regularizer: object = field(default=None, kw_only=True)
     kernel_constraint: object = field(default=None, kw_only=True)
+
+    def scratch(self, shape):
+        return tiled(self.geometry(shape))
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,12 @@ def worth(geometry: Geometry) -> bool:
     return (OW * r - tiles * POINTS) * kh * C * O > tiles * POINTS * (POINTS * C + m * O) * COST
 
 
+def tiled(geometry: Geometry) -> int:
+    """How many values the tiles of an image have, 0 where there are none."""
+    H, _, C, _, OW, _, _, r, *_ = geometry
+    return H * -(-OW // (POINTS + 1 - r)) * POINTS * C if worth(geometry) else 0
+
+
 class WinogradOperation(ConvOperation):
     """The points are groups of one convolution, whose kernels are columns; one row of it at a time stays in the
     cache."""

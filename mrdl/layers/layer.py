@@ -204,3 +204,7 @@ class Layer(Configured):
 
     def weights(self, shape: Shape) -> list[Weight]:
         return []
+
+    def scratch(self, shape: Shape) -> int:
+        """How many values an example its operation keeps beside y, where that is much."""
+        return 0
