@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mrdl import metrics, seeds
+from mrdl import metrics, moments, seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.network import Network, at_once
 from mrdl.report import told
@@ -94,6 +94,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
+    moments.adapt(model, arrays["x"])
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
@@ -119,6 +120,14 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
             print(f"epoch {epoch + 1}: " + ", ".join(told(logs))
                   + f", {rate:,.0f} examples/s")
     return history
+
+
+def adapt(model, x) -> None:
+    """Sets the mean and variance of each Normalization to those of what reaches it."""
+    x = joined(x, model.input_names(), "x", model.dtype)
+    fitting(model, x)
+    need(moments.places_of(model) != [], "the model has no Normalization to adapt")
+    moments.adapt(model, x, again=True)
 
 
 def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, metrics.Value]:

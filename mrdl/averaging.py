@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mrdl import dataset, plan, report
+from mrdl import dataset, moments, plan, report
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -35,7 +35,8 @@ class ParameterAveraging(Options):
     (None: once a shard), weighted by examples.
 
     `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR. `resident`:
-    whether one job serves many rounds ("auto" | "always" | "never"); the bits are the same."""
+    whether one job serves many rounds ("auto" | "always" | "never"); the bits are the same.
+    `recalibrate`: at the end one pass over all examples sets BatchNormalization's moving moments exactly."""
     epochs: int | None = None
     rounds: int | None = None
     runner: str | Cluster = "local"     # a name, or a Cluster with settings of its own, used for more
@@ -70,6 +71,7 @@ class ParameterAveraging(Options):
                                   f"{train.url} of {train.shape}")
         given = model.weights is not None
         model.build(seed=options.seed)
+        moments.unadapted(model)                # said before anything is written
         facts = {"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
                  "validation": None if validation is None else
                  {"url": held[0][0].url, "uid": held[0][0].uid},

@@ -78,7 +78,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
             epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=runner,
             validation_freq=a.validation_freq, save_updater=not a.reset_updater,
-            keep_rounds=a.keep_rounds, resident=a.resident)
+            keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate)
         return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation,
                                                        run=a.run, told=report))
 
@@ -201,6 +201,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--keep-rounds", type=int, default=3, help="states kept, beside the best (3)")
     p.add_argument("--reset-updater", action="store_true",
                    help="start each round with a fresh updater (it is averaged)")
+    p.add_argument("--recalibrate", action="store_true",
+                   help="at the end: BatchNormalization's moments over all examples, in one more pass")
 
     residence(p)
     p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))

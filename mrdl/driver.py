@@ -1,31 +1,31 @@
 """The loop of a run: plan a round, run it, check it, commit it; stop, roll back or resume as the history says."""
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mrdl import kernels, metrics, plan, stopping
+from mrdl import kernels, metrics, moments, plan, stopping
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
-from mrdl.partial import RECORD, chunk_keys, means_of, shift_variances
+from mrdl.network import at_once
+from mrdl.partial import chunk_keys, means_of, shift_variances
 from mrdl.report import measured
 from mrdl.run import Run, RunError
+from mrdl.scoring import WorkerFailed, added, described, failed, score
 from mrdl.state import State, profile
 
 SCORING = 0.2                   # at most this share of the training's cost goes into scoring
 FORWARD = 1 / 3                 # of a training step's cost
 JOB_ATTEMPTS = 2
-
-
-class WorkerFailed(RoundError):
-    """A worker's own exception, with its traceback and the shard and block it was reading."""
+__all__ = ["Driver", "Options", "WorkerFailed"]
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Options:
     keep_rounds: int = 3
     retries: int = 3
     until: str | None = None
+    recalibrate: bool = False
 
     def check(self) -> "Options":
         for key in ("workers", "batch_size", "keep_rounds"):
@@ -73,6 +74,8 @@ class Driver:
         self.total = sum(s.n for s in self.shards)
         if not self.total:
             raise RunError(f"{self.data.url} has no rows to train on")
+        if options.recalibrate and not self.model.moments():
+            raise RunError("recalibrate: the model has no BatchNormalization, whose moments it would set")
         self.metrics = self.model.named_metrics()
         self.rules = (stopping.parse(options.until, {n for n, m in self.metrics.items() if m.rising})
                       if options.until else stopping.default(bool(self.validation)))
@@ -99,10 +102,12 @@ class Driver:
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
         with Lease(self.run.store) as self.lease, ThreadPoolExecutor(1) as self.writer:
-            state = self._resume()
+            records = self.run.records()
+            state = self._resume(records) if records else None
             if done := self.run.finished():
                 return done
             self.exchange.begin(self.run.url, self.lease.check)
+            state = state or self._first()
             while not (reason := self._reason(state.round, scored=False)):
                 try:
                     new, record, score = self._round(state)
@@ -125,12 +130,31 @@ class Driver:
                 state = new
             return self._finish(state, reason)
 
-    def _resume(self) -> State:
-        records = self.run.records()
-        if not records:
-            state = State(self._begun(self.model.weights), len(self.model.weights))
-            self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
-            return state
+    def _first(self) -> State:
+        """The state before the first round, with Normalization adapted."""
+        if places := moments.unadapted(self.model):
+            weights = self.model.weights
+            with self._aside("unadapted", weights) as path:
+                found = self._described("adapt", path, at_once(self.model, moments.ADAPTING), places)
+            moments.written(weights, places, found, counted=True)
+            self.told("note", {"text": f"adapted Normalization to {self.total:,} examples"})
+        state = State(self._begun(self.model.weights), len(self.model.weights))
+        self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
+        return state
+
+    @contextmanager
+    def _aside(self, name: str, weights: np.ndarray) -> Iterator[str]:
+        """Weights as a state in a file of the run's that no commit names."""
+        self.run.store.write(f"{name}.safetensors", State(weights.copy(), len(weights)).dump())
+        yield self.run.store.path(f"{name}.safetensors")
+        self.lease.check()
+        self.run.store.remove(f"{name}.safetensors")
+
+    def _described(self, what: str, path: str, batch: int, places: list) -> list[moments.Moments]:
+        return described(self.exchange, f"mrdl {self.run.url} {what}", path, self.model,
+                         [(self.data, s) for s in self.shards if s.n], self.options.workers, batch, places)
+
+    def _resume(self, records: list[dict[str, Any]]) -> State:
         self.history = []
         for record in records:
             self.history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
@@ -264,9 +288,12 @@ class Driver:
         o = self.options
         updates = max(r["updates"] for r in merged.records if "shard" in r)
         vector = merged.vector if o.save_updater else self._begun(merged.vector)
-        if asked.moments:
+        fixed = moments.places_of(self.model)
+        if asked.moments or fixed:
             vector = vector.copy()              # the exchange may still need it as it was averaged
             shift_variances(vector, means_of(state.vector, asked.moments), asked.moments, -1)
+        for start, variance, size in fixed:     # the mean of equals need not be the same bits
+            vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale)
         if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):
@@ -322,49 +349,30 @@ class Driver:
         best = self.patience.best(self.history, r) if self.patience else r
         chosen = state if best == r else self.run.state(best)
         self.model.weights[:] = chosen.weights
+        values = measured(self.history[best])
+        if self.options.recalibrate:
+            values |= self._recalibrated(best)
         self.lease.check()
         self.run.write_history(self.history[1:])
         self.run.store.write("model.json", self.model.to_json(indent=2).encode())
         self.run.store.write("model.safetensors", self.model.to_safetensors())
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "finite": not reason.startswith("not finite"),
-                "metrics": measured(self.history[best])}
+                "metrics": values}
         self.run.finish(done)
         self.told("finished", done)
         return done
 
-
-def score(exchange: Exchange, name: str, state: str, model: Model,
-          held: list[tuple[Dataset, Shard]], workers: int) -> dict[str, metrics.Value]:
-    """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
-    asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [RECORD],
-                      score=[plan.name(d.uid, s.index) for d, s in held])
-    mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in held], workers)]
-    return added(exchange.score(name, state, asked, mappers), held, model.named_metrics())
-
-
-def added(records: list[dict], held: list[tuple[Dataset, Shard]],
-          named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
-    """The metrics of score records; RoundError where a shard is missing or not whole."""
-    sums: metrics.Sums = {}
-    wanted = {plan.name(d.uid, s.index): s.n for d, s in held if s.n}
-    failed(records)
-    for record in records:
-        if record["n"] != wanted.pop(record["scored"], None):
-            raise RoundError(f"{record['scored']}: {record['n']} examples were scored, not what "
-                             "the shard holds, or twice")
-        metrics.add(sums, record["sums"])
-    if wanted:
-        raise RoundError(f"held-out shards were not scored: {', '.join(sorted(wanted))}")
-    return metrics.values(sums, named, "val_")
-
-
-def failed(records: list[dict]) -> None:
-    """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
-    for record in records:
-        if "error" in record:
-            raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
-                               f"{record['error']}")
-        if record["profile"] != profile():
-            raise RoundError(f"a worker computes with {record['profile']}, the driver with "
-                             f"{profile()}: the same bits cannot be promised")
+    def _recalibrated(self, r: int) -> dict[str, metrics.Value]:
+        """Sets BatchNormalization's moving moments to those of all examples under the model's weights, the
+        state's of round r; returns the score of what it is then."""
+        self.exchange.close(True)               # a resident job holds what others need
+        model, places = self.model, self.model.moments()
+        found = self._described("recalibrate", self.run.state_path(r), self.options.batch_size, places)
+        moments.written(model.weights, places, found)
+        self.told("note", {"text": f"recalibrated BatchNormalization over {self.total:,} examples"})
+        if not self.validation:
+            return {}
+        with self._aside("recalibrated", model.weights) as path:
+            return score(self.exchange, f"mrdl {self.run.url} score", path, model, self.validation,
+                         self.options.workers)

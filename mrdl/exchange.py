@@ -12,6 +12,7 @@ import numpy as np
 
 from mrdl import partial
 from mrdl.cluster import Cluster
+from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.plan import Plan
@@ -91,9 +92,9 @@ class PlainExchange:
             return merged
 
     def score(self, name, path, plan, mappers) -> list[dict]:
-        """The records of a job that scores the state at `path` over the plan's shards and trains nothing."""
+        """The records of a job that scores or describes the state at `path` over the plan's shards."""
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
-                Evaluate, mappers, ["--state", path, "--plan", asked], name=name) as output:
+                Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name) as output:
             protocol = partial.PartialProtocol()
             records = [protocol.read(line)[1].values for part in range(len(output.parts))
                        for line in output.lines(part)]

@@ -1,4 +1,4 @@
-"""A saved model over a dataset, by map-only jobs: its loss and metrics, or its outputs."""
+"""A model over a dataset, by map-only jobs: its loss and metrics, its outputs, or moments for it."""
 import math
 import os
 import tempfile
@@ -6,17 +6,19 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from mrdl import dataset, plan
+from mrdl import dataset, moments, plan
 from mrdl.averaging import fitted
 from mrdl.cluster import Cluster, opened
-from mrdl.config import ConfigError
-from mrdl.driver import score
+from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
 from mrdl.jobs.predict import Predict
+from mrdl.layers import Input
 from mrdl.metrics import Value
 from mrdl.model import Model
+from mrdl.network import at_once
 from mrdl.run import RunError
 from mrdl.saving import load_model
+from mrdl.scoring import described, score
 from mrdl.state import State
 from mrdl.storage import Storage
 
@@ -29,6 +31,24 @@ def state_file(model: Model, cluster: Cluster):
         with open(path, "wb") as file:
             file.write(State(np.array(model.weights), len(model.weights)).dump())
         yield path
+
+
+def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> None:
+    """Sets the mean and variance of each Normalization to those of what reaches it, over the training shards.
+
+    One map-only job; a new one replaces what an older one set. `model.adapt(x)` does so on arrays."""
+    found = dataset.load(data)
+    if model.input_shape is None:
+        model.input_shape = Input(found.shape).shape
+    need(model.input_shape == tuple(found.shape), f"the model takes examples of shape {model.input_shape}, {data} has "
+         f"{tuple(found.shape)}")
+    places, shards = moments.unadapted(model, again=True), [(found, s) for s in found.train() if s.n]
+    need(places != [], "the model has no Normalization to adapt")
+    need(shards != [], f"{data} has no rows to train on")
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state:
+        seen = described(PlainExchange(cluster), f"mrdl adapt {data}", state, model, shards, cluster.cores,
+                         at_once(model, moments.ADAPTING), places)
+    moments.written(model.weights, places, seen, counted=True)
 
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",

@@ -199,16 +199,15 @@ class Model:
         for step, weight, start in self.places():
             yield step, weight, self.weights[start:start + weight.size]
 
-    def moments(self) -> list[tuple[int, int, int]]:
-        """Where moving means and variances begin in the flat vector, and how many there are, layer by layer."""
+    def moments(self, mean: str = "moving_mean", variance: str = "moving_variance") -> list[tuple[int, int, int]]:
+        """Where weights of these names begin in the flat vector, and how many there are, layer by layer."""
         found = []
         for step in self.stack():
             if step.again:
                 continue
             places = {w.name: (start, w.size) for w, start in zip(step.weights, step.offsets)}
-            if "moving_mean" in places:
-                (mean, size), (variance, _) = places["moving_mean"], places["moving_variance"]
-                found.append((mean, variance, size))
+            if mean in places:
+                found.append((places[mean][0], *places[variance]))
         return found
 
     def get_weights(self) -> list[np.ndarray]:
@@ -302,6 +301,11 @@ class Model:
         """Trains on arrays in this process; `arrays.fit` has the options. Returns a History."""
         from mrdl import arrays
         return arrays.fit(self, x, y, **options)
+
+    def adapt(self, x) -> None:
+        """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did."""
+        from mrdl import arrays
+        arrays.adapt(self, x)
 
     def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
         """The loss and metrics on arrays by their names: floats, or lists of them."""

@@ -58,6 +58,7 @@ class Plan:
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
     moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are merged (partial.shift_variances)
+    describe: list[tuple[int, int, int]] = field(default_factory=list)  # whose inputs' moments are wanted, not scores
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -50,6 +50,8 @@ class Lines:
             self.say(line(facts))
         elif event == "resumed":
             self.say(f"resumed after round {facts['round']}")
+        elif event == "note":
+            self.say(facts["text"])
         elif event == "warning":
             self.say(f"warning: {facts['text']}")
         elif event == "rollback":

@@ -198,19 +198,20 @@ class Minibatch(NamedTuple):
     index: np.ndarray
 
 
-def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int, epoch: int,
+def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int | None, epoch: int,
                 shard: int, first: int = 0, count: int | None = None) -> Iterator[Minibatch]:
     """Minibatches [first, first + count) of a shard's rows in their order of this epoch.
 
-    A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window). The arrays of
-    a window without a wanted row are not looked at."""
+    A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window), or stay as they are
+    where the seed is None. The arrays of a window without a wanted row are not looked at."""
     skip, number, left = first * batch, first, None
     stop = None if count is None else first + count
     for position, (n, arrays) in enumerate(windows):
         if skip >= n or number == stop:
             skip -= min(skip, n)
             continue
-        order = seeds.permutation(n, seed, "rows", epoch, shard, position)[skip:]
+        order = (np.arange(n) if seed is None else
+                 seeds.permutation(n, seed, "rows", epoch, shard, position))[skip:]
         skip = 0
         if left is not None:                    # a minibatch that straddles two windows
             take, order = order[:batch - len(left["x"])], order[batch - len(left["x"]):]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrdl import metrics, partial, seeds
+from mrdl import metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
@@ -49,7 +49,7 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
                 trained = shard
                 yield from _train(own, shard, given, wanted, began)
             elif shard in wanted.score:
-                yield _score(own, shard, given, wanted)
+                yield (_describe if wanted.describe else _score)(own, shard, given, wanted)
             else:
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):
@@ -193,6 +193,19 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
     return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums),
                                   "profile": profile(),
                                   "seconds": {"score": time.perf_counter() - began}})
+
+
+def _describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
+    n = 0
+
+    def counted() -> Iterator[tuple[int, Arrays | None]]:
+        nonlocal n
+        for rows, arrays in windows(blocks, range(1 << 62)):
+            n += rows
+            yield rows, arrays
+    found = moments.pooled(model_from_json(asked.spec), given.weights, asked.describe, asked.batch_size, counted())
+    return RECORD, Partial(0, n, {"scored": shard, "n": n, "profile": profile(), "moments": [
+        [m.n, m.mean.tolist(), m.m2.tolist()] for m in found]})
 
 
 def _peak() -> int:

@@ -26,7 +26,7 @@ from mrdl.layers.noise import (
     SpatialDropout1D,
     SpatialDropout2D,
 )
-from mrdl.layers.normalization import BatchNormalization, LayerNormalization
+from mrdl.layers.normalization import BatchNormalization, LayerNormalization, Normalization
 from mrdl.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -55,7 +55,7 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
-          BatchNormalization, LayerNormalization,
+          BatchNormalization, LayerNormalization, Normalization,
           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D

@@ -49,10 +49,10 @@ class Weight:
         return (array.T if self.transposed else array).reshape(self.keras)
 
     def to_keras(self, flat: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self.view(flat))
+        return np.array(self.view(flat), order="C")         # ascontiguousarray makes a row of one number
 
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
-        out.reshape(self.shape)[:] = array.reshape(self.shape[::-1]).T if self.transposed else array
+        out.reshape(self.shape)[...] = array.reshape(self.shape[::-1]).T if self.transposed else array
 
 
 class Tensor:

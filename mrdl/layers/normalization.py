@@ -1,11 +1,12 @@
-"""BatchNormalization and LayerNormalization, as in Keras."""
+"""BatchNormalization, LayerNormalization and Normalization, as in Keras."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import need, shown
+from mrdl.config import ConfigError, lookup, need, shown
+from mrdl.initializers import INITIALIZERS
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
 
 
@@ -32,14 +33,16 @@ class BatchNormOperation(Normalized):
         super().__init__(layer, b, b.shape[-1])
         self.mean, self.variance = np.zeros_like(self.gamma), np.zeros_like(self.gamma)
         self.inverse = np.zeros_like(self.gamma)
+        self.by_batch = b.training              # also while the moving moments are found again (mrdl.moments)
 
     def forward(self):
         b, dtype = self.b, self.gamma.dtype.type
         moving = b.w["moving_mean"], b.w["moving_variance"]
         mean, variance = moving
-        if b.training:
+        if self.by_batch:
             mean, variance = self.mean, self.variance
             b.k.channel_moments(b.x.value, b.draws.batch, mean, variance)
+        if b.training:
             for kept, new in zip(moving, (mean, variance)):
                 kept *= dtype(self.layer.momentum)
                 kept += new * dtype(1 - self.layer.momentum)
@@ -98,6 +101,24 @@ class BatchNormalization(Layer):
                 self.weight("moving_mean", C, trainable=False), self.weight("moving_variance", C, trainable=False)]
 
 
+def plain_axes(layer: Layer) -> None:
+    """The layer's axis as a number, or a tuple of none or several: Keras writes [-1], and [] for None."""
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
+    need(all(isinstance(a, int) and not isinstance(a, bool) for a in axes),
+         f"{type(layer).__name__}: axis={shown(layer.axis)} must be whole numbers")
+    object.__setattr__(layer, "axis", axes[0] if len(axes) == 1 else tuple(axes))
+
+
+def last_axes(layer: Layer, shape: Shape) -> Shape:
+    """The part of an example's shape that the layer's axis names; ConfigError where it is not the end."""
+    axes = layer.axis if isinstance(layer.axis, tuple) else (layer.axis,)
+    rank, count = len(shape), len(axes)
+    need(count <= rank and sorted(a - 1 if a > 0 else a + rank for a in axes) == list(range(rank - count, rank)),
+         f"{type(layer).__name__}: axis={shown(layer.axis)} of the shape {shown(shape)} is not supported; "
+         "the last axes are")
+    return shape[rank - count:]
+
+
 class LayerNormOperation(Normalized):
     def __init__(self, layer: "LayerNormalization", b: Binding):
         super().__init__(layer, b, math.prod(layer.normalized(b.shape)))
@@ -136,21 +157,13 @@ class LayerNormalization(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        axes = self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
-        need(axes and all(isinstance(a, int) and not isinstance(a, bool) for a in axes),
-             f"LayerNormalization: axis={shown(self.axis)} must be whole numbers")
-        object.__setattr__(self, "axis", tuple(axes) if len(axes) > 1 else axes[0])    # Keras writes [-1]
+        plain_axes(self)
+        need(self.axis != (), "LayerNormalization: axis=() must be whole numbers")
         need(self.epsilon > 0, f"LayerNormalization: epsilon={self.epsilon} must be above 0")
 
     def normalized(self, shape: Shape) -> Shape:
         """The axes that moments are taken over."""
-        axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
-        rank = len(shape)
-        places = sorted(a - 1 if a > 0 else a + rank for a in axes)
-        need(shape != () and places == list(range(rank - len(places), rank)),
-             f"LayerNormalization: axis={shown(self.axis)} of the shape {shown(shape)} is not supported; "
-             "the last axes are")
-        return shape[places[0]:]
+        return last_axes(self, shape)
 
     def output(self, shape):
         self.normalized(shape)
@@ -158,3 +171,81 @@ class LayerNormalization(Layer):
 
     def weights(self, shape):
         return scale_and_offset(self, self.normalized(shape))
+
+
+class NormalizationOperation(Operation):
+    def __init__(self, layer: "Normalization", b: Binding):
+        super().__init__(layer, b)
+        self.moments = layer.given(b.shape, b.x.value.dtype) or [b.w[name].reshape(-1) for name in ("mean", "variance")]
+        self.zero = np.zeros_like(self.moments[0])
+
+    def factor(self) -> np.ndarray:
+        """What x is multiplied by."""
+        deviation = np.maximum(np.sqrt(self.moments[1]), self.zero.dtype.type(1e-7))
+        return deviation if self.layer.invert else 1 / deviation
+
+    def forward(self):
+        b, mean = self.b, self.moments[0]
+        b.k.channel_affine(b.x.value, *((self.zero, self.factor(), mean) if self.layer.invert else
+                                        (mean, self.factor(), self.zero)), b.y.value)
+
+    def backward(self, batch):
+        b = self.b
+        if not b.first:
+            b.k.channel_affine(b.y.grad, self.zero, self.factor(), self.zero, b.x.grad)
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """y = (x - mean) / max(sqrt(variance), 1e-7) over the last axes; `invert`: y = mean + x max(sqrt(variance), 1e-7).
+
+    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.moments) and no training changes."""
+    operation: ClassVar[type[Operation]] = NormalizationOperation
+    axis: object = -1
+    mean: object = None
+    variance: object = None
+    invert: bool = False
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.axis is None:
+            object.__setattr__(self, "axis", ())
+        plain_axes(self)
+        need((self.mean is None) == (self.variance is None), "Normalization: mean and variance are given both, or none")
+        for key in ("mean", "variance"):
+            if (value := getattr(self, key)) is not None:
+                try:
+                    numbers = np.asarray(value, "f8")
+                except (TypeError, ValueError):
+                    raise ConfigError(f"Normalization: {key}={shown(value)} must be numbers") from None
+                need(bool(np.isfinite(numbers).all()) and (key == "mean" or bool((numbers >= 0).all())),
+                     f"Normalization: {key}={shown(value)} must be finite" + ", and not below 0" * (key == "variance"))
+                object.__setattr__(self, key, frozen(numbers.tolist()))
+        need(np.shape(self.mean or 0) == np.shape(self.variance or 0),
+             f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} must have one shape")
+
+    def given(self, shape: Shape, dtype="f4") -> list[np.ndarray]:
+        """[mean[C], variance[C]] of the fields; [] where they are weights."""
+        kept = last_axes(self, shape)
+        try:
+            return [] if self.mean is None else [
+                np.broadcast_to(np.asarray(value, dtype), kept).flatten() for value in (self.mean, self.variance)]
+        except ValueError:
+            raise ConfigError(f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} do not fit "
+                              f"the shape {shown(kept)}") from None
+
+    def output(self, shape):
+        self.given(shape)
+        return shape
+
+    def weights(self, shape):
+        if self.given(shape):
+            return []
+        return [Weight(name, s, s, lookup(start, INITIALIZERS, "initializer"), trainable=False) for name, s, start in (
+            ("mean", last_axes(self, shape), "zeros"), ("variance", last_axes(self, shape), "ones"), ("count", (), "zeros"))]
+
+
+def frozen(value):
+    """Lists as tuples, all the way down."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

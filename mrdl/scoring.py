@@ -1,0 +1,73 @@
+"""Jobs over whole shards that train nothing: a state in; its scores, or the moments of what reaches layers, out."""
+from collections.abc import Iterator
+
+import numpy as np
+
+from mrdl import metrics, moments, plan
+from mrdl.dataset import Dataset, Shard
+from mrdl.exchange import Exchange, RoundError
+from mrdl.model import Model
+from mrdl.partial import RECORD
+from mrdl.state import profile
+
+Shards = list[tuple[Dataset, Shard]]
+
+
+class WorkerFailed(RoundError):
+    """A worker's own exception, with its traceback and the shard and block it was reading."""
+
+
+def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
+          workers: int) -> dict[str, metrics.Value]:
+    """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
+    return added(_records(exchange, name, state, model, held, workers, 1, []), held, model.named_metrics())
+
+
+def described(exchange: Exchange, name: str, state: str, model: Model, data: Shards, workers: int,
+              batch: int, places: list[moments.Place]) -> list[moments.Moments]:
+    """The moments of what reaches each place under a state, merged in the shards' order."""
+    found = [moments.Moments()] * len(places)
+    for record in whole(_records(exchange, name, state, model, data, workers, batch, places), data):
+        found = [moments.merged(a, moments.Moments(n, np.array(mean), np.array(m2)))
+                 for a, (n, mean, m2) in zip(found, record["moments"], strict=True)]
+    return found
+
+
+def _records(exchange, name, state, model, shards, workers, batch, places) -> list[dict]:
+    asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
+                      score=[plan.name(d.uid, s.index) for d, s in shards], describe=places)
+    mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in shards], workers)]
+    return exchange.score(name, state, asked, mappers)
+
+
+def added(records: list[dict], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
+    """The metrics of score records."""
+    sums: metrics.Sums = {}
+    for record in whole(records, held):
+        metrics.add(sums, record["sums"])
+    return metrics.values(sums, named, "val_")
+
+
+def whole(records: list[dict], shards: Shards) -> Iterator[dict]:
+    """The records in the order of their shards; RoundError where one is missing or not whole."""
+    failed(records)
+    wanted = {plan.name(d.uid, s.index): s.n for d, s in shards if s.n}
+    found = {record["scored"]: record for record in records}
+    for record in records:
+        if record["n"] != wanted.get(record["scored"]) or len(found) < len(records):
+            raise RoundError(f"{record['scored']}: {record['n']} examples were read, not what "
+                             "the shard holds, or twice")
+    if missing := sorted(set(wanted) - set(found)):
+        raise RoundError(f"shards were not read: {', '.join(missing)}")
+    yield from (found[name] for name in wanted)
+
+
+def failed(records: list[dict]) -> None:
+    """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
+    for record in records:
+        if "error" in record:
+            raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
+                               f"{record['error']}")
+        if record["profile"] != profile():
+            raise RoundError(f"a worker computes with {record['profile']}, the driver with "
+                             f"{profile()}: the same bits cannot be promised")
