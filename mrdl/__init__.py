@@ -7,7 +7,8 @@ __version__ = "0.1.0"
 __path__.append(str(Path(__file__).parent.parent))
 
 _HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
-          "Model": "model", "Sequential": "sequential", "adapt": "inference", "evaluate": "inference", "load_model": "saving",
+          "Model": "model", "Sequential": "sequential", "adapt": "inference", "evaluate": "inference",
+          "load_model": "saving",
           "model_from_json": "saving", "predict": "inference", "prepare": "averaging",
           "resume": "averaging"}
 __all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "evaluate", "load_model",

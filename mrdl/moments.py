@@ -12,6 +12,7 @@ from mrdl.config import need
 from mrdl.network import Network, at_once
 from mrdl.trainer import Arrays, minibatches
 
+ADAPTING = 256                  # rows at a time, at most
 Place = tuple[int, int, int]    # where mean and variance begin in the flat vector, and how many features there are
 
 
@@ -101,8 +102,8 @@ def unadapted(model, again: bool = False) -> list[Place]:
     for number, step in enumerate(model.stack(), len(model.input_shapes())):
         source = next((behind[x] for x in step.inputs if x in behind), None)
         own = bool(step.weights) and step.offsets[0] in found
-        need(not (own and source), f"{step.name} takes what {source} gives, which is not adapted: give one of the two "
-             "its mean= and variance=")
+        need(not (own and source), f"{step.name} takes what {source} gives, which is not adapted: give one of the "
+             "two its mean= and variance=")
         if own or source:
             behind[number] = source or step.name
     return list(found.values())
@@ -114,6 +115,3 @@ def adapt(model, x: np.ndarray, again: bool = False) -> None:
         need(len(x) > 0, "there is no row to adapt Normalization to")
         batch = at_once(model, ADAPTING)
         written(model.weights, places, pooled(model, model.weights, places, batch, [(len(x), {"x": x})]), True)
-
-
-ADAPTING = 256                  # rows at a time, at most

@@ -7,7 +7,7 @@ import pytest
 from conftest import rows
 
 import mrdl
-from mrdl import ParameterAveraging, evaluate, moments, resume, scoring
+from mrdl import ParameterAveraging, cli, evaluate, moments, resume, scoring
 from mrdl.cluster import Cluster
 from mrdl.config import ConfigError
 from mrdl.exchange import PlainExchange
@@ -279,6 +279,33 @@ def test_a_run_that_dies_while_it_adapts_or_recalibrates_comes_to_the_same_bits(
     assert run.store.read("model.safetensors") == calm.store.read("model.safetensors")
     assert run.finished() == calm.finished() and result.metrics == calm.finished()["metrics"]
     assert (run.state(0).vector == calm.state(0).vector).all()
+
+
+MODEL = """
+import mrdl
+from mrdl.layers import BatchNormalization, Dense, Normalization
+model = mrdl.Sequential([Normalization(), Dense(6), BatchNormalization(), Dense(3, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+"""
+
+
+def test_the_command_line_adapts_and_recalibrates_and_says_so(tmp_path, made, capsys):
+    (tmp_path / "model.py").write_text(MODEL)
+    data, run = made(60, dtype="float32"), str(tmp_path / "run")
+    command = ["train", str(tmp_path / "model.py"), data.url, run, "-r", "inline", "--rounds", "2"]
+    assert cli.main([*command, "--recalibrate"]) == 0
+    told = capsys.readouterr().err
+    assert "adapted Normalization to 60 examples\n" in told
+    assert "recalibrated BatchNormalization over 60 examples\n" in told
+    assert Run(run).options()["options"]["recalibrate"] is True
+    found = mrdl.load_model(run).get_weights()
+    x = np.concatenate([rows(s)["x"] for s in data.train()]).astype("f8")
+    x = (x - x.mean(0)) / x.std(0) @ found[3] + found[4]
+    np.testing.assert_allclose(found[7], x.mean(0), rtol=1e-5, atol=1e-6)
+    (tmp_path / "model.py").write_text(MODEL.replace("BatchNormalization(),", ""))
+    assert cli.main([*command[:3], run + "2", *command[4:], "--recalibrate"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "the model has no BatchNormalization" in told
 
 
 # -- what is refused

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.predict import Predict
 from mrdl.jobs.train import TrainRound
@@ -71,7 +72,7 @@ def test_a_retry_or_a_speculative_copy_emits_the_same_bits(given_round, monkeypa
 
 @pytest.mark.parametrize("job, lines, emitted", [
     (TrainRound, [], 0), (TrainRound, shard(sizes=(1,)), 2), (Evaluate, [], 0),
-    (Evaluate, shard(1, (1,)), 1), (Predict, [], 0), (Predict, shard(sizes=(1,)), 1)])
+    (Evaluate, shard(1, (1,)), 1), (Describe, [], 0), (Describe, shard(1, (1,)), 1), (Predict, [], 0), (Predict, shard(sizes=(1,)), 1)])
 def test_each_job_takes_an_empty_split_and_a_single_example(given_round, job, lines, emitted):
     state, path, _ = given_round()
     out = io.BytesIO()

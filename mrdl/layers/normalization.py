@@ -176,7 +176,8 @@ class LayerNormalization(Layer):
 class NormalizationOperation(Operation):
     def __init__(self, layer: "Normalization", b: Binding):
         super().__init__(layer, b)
-        self.moments = layer.given(b.shape, b.x.value.dtype) or [b.w[name].reshape(-1) for name in ("mean", "variance")]
+        self.moments = layer.given(b.shape, b.x.value.dtype) or [
+            b.w[name].reshape(-1) for name in ("mean", "variance")]
         self.zero = np.zeros_like(self.moments[0])
 
     def factor(self) -> np.ndarray:
@@ -242,8 +243,9 @@ class Normalization(Layer):
     def weights(self, shape):
         if self.given(shape):
             return []
-        return [Weight(name, s, s, lookup(start, INITIALIZERS, "initializer"), trainable=False) for name, s, start in (
-            ("mean", last_axes(self, shape), "zeros"), ("variance", last_axes(self, shape), "ones"), ("count", (), "zeros"))]
+        kept = last_axes(self, shape)
+        return [Weight(name, s, s, lookup(start, INITIALIZERS, "initializer"), trainable=False)
+                for name, s, start in (("mean", kept, "zeros"), ("variance", kept, "ones"), ("count", (), "zeros"))]
 
 
 def frozen(value):
