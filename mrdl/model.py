@@ -79,7 +79,7 @@ class Model:
     def stack(self) -> list[Step]:
         """The calls of layers in their order, with their places in the flat vector."""
         start, places, seen, steps = 0, {}, set(), []
-        names = dict(zip(map(id, self.layers), self.names()))
+        names = self._by_layer()
         first: dict[int, Symbol] = {}
         for call in self.graph.calls:
             first.setdefault(id(call.layer), call)
@@ -109,7 +109,7 @@ class Model:
         return [layer.shape for layer in self.graph.inputs]
 
     def input_names(self) -> list[str]:
-        names = dict(zip(map(id, self.layers), self.names()))
+        names = self._by_layer()
         return [names[id(layer)] for layer in self.graph.inputs]
 
     def output_shapes(self) -> list[Shape]:
@@ -130,10 +130,14 @@ class Model:
 
     def output_names(self) -> list[str]:
         """Those of the layers that give them."""
-        names = dict(zip(map(id, self.layers), self.names()))
+        names = self._by_layer()
         found = [names[id(output.layer)] for output in self.graph.outputs]
         need(len(set(found)) == len(found), f"two outputs have the name {shown(found)}")
         return found
+
+    def _by_layer(self) -> dict[int, str]:
+        """The layers' names by the layers' ids."""
+        return dict(zip(map(id, self.layers), self.names()))
 
     def names(self) -> list[str]:
         """Each layer's own name, or its kind's with the first number that is free."""
