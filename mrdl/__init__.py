@@ -7,11 +7,12 @@ __version__ = "0.1.0"
 __path__.append(str(Path(__file__).parent.parent))
 
 _HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
-          "Model": "model", "Sequential": "sequential", "adapt": "inference", "evaluate": "inference",
+          "Model": "model", "Sequential": "sequential", "adapt": "inference", "describe": "inference",
+          "evaluate": "inference",
           "load_model": "saving",
           "model_from_json": "saving", "predict": "inference", "prepare": "averaging",
           "resume": "averaging"}
-__all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "evaluate", "load_model",
+__all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "load_model",
            "model_from_json", "predict", "prepare", "resume"]
 
 

@@ -1,4 +1,4 @@
-"""The command line: prepare, train, resume, evaluate, predict, show."""
+"""The command line: prepare, describe, train, resume, evaluate, predict, show."""
 import argparse
 import json
 import runpy
@@ -18,6 +18,7 @@ from mrdl.storage import place
 
 EXAMPLES = {
     "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
+    "describe": "mrdl describe data/train",
     "train": "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
     "resume": "mrdl resume runs/digits",
     "evaluate": "mrdl evaluate runs/digits data/test --json",
@@ -69,6 +70,18 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
             say("  " + dataset.shown(sample))
     return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
             "bad": made.bad.get("count", 0)}
+
+
+def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
+    from mrdl import inference
+    with cluster(a) as runner:
+        found = inference.describe(a.data, runner=runner)
+    if not a.json:
+        print(f"{'feature':<20}" + "".join(f"{name:>14}" for name in list(found[0])[1:]))
+        for row in found:
+            feature, *values = row.values()
+            print(f"{feature!s:<20}" + "".join(f"{value:>14.6g}" for value in values))
+    return found
 
 
 def train(a: argparse.Namespace) -> dict[str, Any]:
@@ -183,6 +196,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dtype", default="float32", help="of fractions: float32 or float64 (float32)")
     p.add_argument("--classes", type=int, help="labels outside 0..CLASSES-1 are bad records")
 
+    command(describe, "Mean, deviation, least and largest value of each feature, over the rows to train on.",
+            ("data", None, "what prepare made"))
     p = command(train, "Trains a model by averaged rounds; goes on where it was stopped.",
                 ("model", None, "file.py, spec.json, or a saved model's folder"),
                 ("data", None, "what prepare made"), ("run", None, "the run's directory"))

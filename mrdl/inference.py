@@ -3,6 +3,7 @@ import math
 import os
 import tempfile
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
 from mrdl.jobs.predict import Predict
-from mrdl.layers import Input
+from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
 from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.run import RunError
 from mrdl.saving import load_model
 from mrdl.scoring import described, score
+from mrdl.sequential import Sequential
 from mrdl.state import State
 from mrdl.storage import Storage
 
@@ -42,13 +44,29 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
         model.input_shape = Input(found.shape).shape
     need(model.input_shape == tuple(found.shape), f"the model takes examples of shape {model.input_shape}, {data} has "
          f"{tuple(found.shape)}")
-    places, shards = moments.unadapted(model, again=True), [(found, s) for s in found.train() if s.n]
+    places = moments.unadapted(model, again=True)
     need(places != [], "the model has no Normalization to adapt")
-    need(shards != [], f"{data} has no rows to train on")
+    moments.written(model.weights, places, _seen(model, places, found, "adapt", runner, cores), counted=True)
+
+
+def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> list[dict[str, Any]]:
+    """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
+    found = dataset.load(data)
+    layer = Normalization(-1 if found.shape else None)
+    model = Sequential([Input(found.shape), layer], dtype="float64").build()
+    m, = _seen(model, moments.places_of(model), found, "describe", runner, cores)
+    names = found.columns if len(found.columns) == len(m.mean) else range(len(m.mean))
+    return [{"feature": name, "n": m.n, "mean": mean, "std": std, "min": low, "max": high}
+            for name, mean, std, low, high in zip(names, m.mean.tolist(), np.sqrt(m.m2 / m.n).tolist(),
+                                                  m.low.tolist(), m.high.tolist())]
+
+
+def _seen(model, places, data: dataset.Dataset, what: str, runner, cores) -> list[moments.Moments]:
+    shards = [(data, s) for s in data.train() if s.n]
+    need(shards != [], f"{data.url} has no rows to train on")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
-        seen = described(PlainExchange(cluster), f"mrdl adapt {data}", state, model, shards, cluster.cores,
+        return described(PlainExchange(cluster), f"mrdl {what} {data.url}", state, model, shards, cluster.cores,
                          at_once(model, moments.ADAPTING), places)
-    moments.written(model.weights, places, seen, counted=True)
 
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",

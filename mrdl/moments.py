@@ -1,4 +1,4 @@
-"""The moments of what reaches a layer: minibatches in, exact (n, mean, M2) out, and their merge.
+"""The moments of what reaches a layer: minibatches in, exact (n, mean, M2), least and largest value out, and their merge.
 
 n counts values of a feature: examples times positions; M2 is the sum of (x - mean)^2. In float64, by the
 pairwise formula of Chan, Golub & LeVeque (1979), in the order of a shard's rows, then of the shards: the
@@ -20,6 +20,8 @@ class Moments(NamedTuple):
     n: int = 0
     mean: np.ndarray | None = None
     m2: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
 
 def merged(a: Moments, b: Moments) -> Moments:
@@ -27,14 +29,16 @@ def merged(a: Moments, b: Moments) -> Moments:
     if not a.n or not b.n:
         return a if a.n else b
     n, moved = a.n + b.n, b.mean - a.mean
-    return Moments(n, a.mean + moved * (b.n / n), a.m2 + b.m2 + moved * moved * (a.n * b.n / n))
+    return Moments(n, a.mean + moved * (b.n / n), a.m2 + b.m2 + moved * moved * (a.n * b.n / n),
+                   np.minimum(a.low, b.low), np.maximum(a.high, b.high))
 
 
 def moments(x: np.ndarray, features: int, batch: int) -> Moments:
     """Those of x[P features, :batch]."""
     n, mean, variance = len(x) // features * batch, np.zeros(features), np.zeros(features)
-    kernels.typed(mean.dtype).channel_moments(np.ascontiguousarray(x, mean.dtype), batch, mean, variance)
-    return Moments(n, mean, variance * n)
+    kernels.typed(mean.dtype).channel_moments(x := np.ascontiguousarray(x, mean.dtype), batch, mean, variance)
+    seen = x.reshape(-1, features, x.shape[1])[..., :batch]
+    return Moments(n, mean, variance * n, seen.min((0, 2)), seen.max((0, 2)))
 
 
 class Pool:

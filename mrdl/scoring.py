@@ -28,8 +28,8 @@ def described(exchange: Exchange, name: str, state: str, model: Model, data: Sha
     """The moments of what reaches each place under a state, merged in the shards' order."""
     found = [moments.Moments()] * len(places)
     for record in whole(_records(exchange, name, state, model, data, workers, batch, places), data):
-        found = [moments.merged(a, moments.Moments(n, np.array(mean), np.array(m2)))
-                 for a, (n, mean, m2) in zip(found, record["moments"], strict=True)]
+        found = [moments.merged(a, moments.Moments(n, *map(np.array, arrays)))
+                 for a, (n, *arrays) in zip(found, record["moments"], strict=True)]
     return found
 
 

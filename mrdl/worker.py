@@ -205,7 +205,7 @@ def _describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) ->
             yield rows, arrays
     found = moments.pooled(model_from_json(asked.spec), given.weights, asked.describe, asked.batch_size, counted())
     return RECORD, Partial(0, n, {"scored": shard, "n": n, "profile": profile(), "moments": [
-        [m.n, m.mean.tolist(), m.m2.tolist()] for m in found]})
+        [m.n, *(array.tolist() for array in m[1:])] for m in found]})
 
 
 def _peak() -> int:

@@ -1,5 +1,6 @@
 """Moments that a job pools: Normalization adapted by them, BatchNormalization recalibrated; the same bits everywhere."""
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -306,6 +307,24 @@ def test_the_command_line_adapts_and_recalibrates_and_says_so(tmp_path, made, ca
     assert cli.main([*command[:3], run + "2", *command[4:], "--recalibrate"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "the model has no BatchNormalization" in told
+
+
+def test_describe_tells_each_feature_of_the_rows_to_train_on(tmp_path, capsys):
+    x = np.random.default_rng(0).integers(0, 9, (50, 2)) * [1, 1000] + [0, 2 ** 24]
+    (tmp_path / "raw.csv").write_text("a,label,b\n" + "".join(f"{a},{i % 3},{b}\n" for i, (a, b) in enumerate(x)))
+    assert cli.main(["prepare", str(tmp_path / "raw.csv"), str(tmp_path / "data"), "--label", "label", "-r", "inline",
+                     "--dtype", "float64"]) == 0
+    found = mrdl.describe(str(tmp_path / "data"), runner="inline")
+    assert [(row["feature"], row["n"], row["min"], row["max"]) for row in found] == [
+        (name, 50, *ends) for name, *ends in zip("ab", x.min(0), x.max(0))]
+    np.testing.assert_allclose([(row["mean"], row["std"]) for row in found], np.stack([x.mean(0), x.std(0)], 1), rtol=1e-12)
+    capsys.readouterr()
+    assert cli.main(["describe", str(tmp_path / "data"), "-r", "inline"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["feature", "n", "mean", "std", "min", "max"] and len(lines) == 3
+    assert lines[1].split()[:2] == ["a", "50"]
+    assert cli.main(["describe", str(tmp_path / "data"), "-r", "inline", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
 
 
 # -- what is refused
