@@ -60,10 +60,11 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
                                  seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes)
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
+    classes = made.target and made.target.classes
     say(f"{made.url}: {train:,} rows in {len(made.train())} shards"
         + (f", {held:,} held out in {len(made.validation())}" if held else "")
         + f", examples of shape {tuple(made.shape)}"
-        + (f", {made.target.classes} classes" if made.target and made.target.classes else ""))
+        + (f", {classes} classes" if classes and classes <= train + held else ""))     # else they are amounts
     if made.bad.get("count"):
         say(f"{made.bad['count']} of {made.bad['of']} records were bad and left out:")
         for sample in made.bad["samples"]:

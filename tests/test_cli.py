@@ -40,6 +40,12 @@ def mrdl(capsys, *words):
     return status, out.out, out.err
 
 
+def test_whole_numbers_that_are_amounts_are_not_called_classes(here, capsys):
+    (here / "prices.csv").write_text("area,price\n" + "".join(f"{i},{1000 * i}\n" for i in range(20)))
+    status, _, err = mrdl(capsys, "prepare", "prices.csv", "prices", "--label", "price")
+    assert status == 0 and "20 rows" in err and "classes" not in err
+
+
 def test_from_a_raw_file_to_predictions(here, capsys):
     status, out, err = mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind",
                             "--hold-out", "0.2", "--json")
