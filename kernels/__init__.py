@@ -36,6 +36,8 @@ TABLE = {
                 "average_pool_backward", "take_rows", "add_rows"],
     "normalization": ["channel_moments", "channel_affine", "batch_norm_gradient", "batch_norm_backward",
                       "layer_norm_forward", "layer_norm_backward"],
+    "recurrent": ["simple_rnn_forward", "simple_rnn_backward", "lstm_forward", "lstm_backward", "peephole_gradient",
+                  "gru_forward", "gru_backward", "ids_forward", "ids_gradient"],
     "merge": ["accumulate", "mean"],
 }
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU

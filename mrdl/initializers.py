@@ -1,4 +1,5 @@
 """How weights start: Keras's initialisers over a keyed random generator."""
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -129,6 +130,23 @@ HeNormal = _scaling("HeNormal", 2, "fan_in", "truncated_normal", "He et al. 2015
 LecunUniform = _scaling("LecunUniform", 1, "fan_in", "uniform", "LeCun et al. 1998.")
 LecunNormal = _scaling("LecunNormal", 1, "fan_in", "truncated_normal", "LeCun et al. 1998.")
 
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """gain times a matrix [prod(shape[:-1]), shape[-1]] whose rows or columns are orthonormal (Saxe et al. 2014)."""
+    aliases: ClassVar[tuple[str, ...]] = ("orthogonalinitializer", "orthogonal_initializer")
+    gain: float = 1.0
+    seed: int | None = None
+
+    def __call__(self, shape, rng):
+        need(len(shape) > 1, f"Orthogonal: the shape {shown(shape)} has less than two axes")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q = rng.standard_normal((max(rows, columns), min(rows, columns))).T     # each row made orthogonal to those before
+        for i in range(len(q)):                 # by Gram and Schmidt: NumPy's own sums, whatever the LAPACK
+            q[i] /= np.sqrt((q[i] * q[i]).sum())
+            q[i + 1:] -= (q[i + 1:] * q[i]).sum(1)[:, None] * q[i]
+        return self.gain * (q.T if rows >= columns else q).reshape(shape)
+
+
 INITIALIZERS = [Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal,
                 VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
-                LecunNormal]
+                LecunNormal, Orthogonal]

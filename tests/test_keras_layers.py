@@ -1,5 +1,6 @@
 """Every layer in Keras itself, from mrdl's JSON and weights: the same outputs, and the same JSON back."""
 import json
+import re
 
 import keras
 import numpy as np
@@ -9,11 +10,14 @@ import mrdl
 from mrdl import layers
 from mrdl.layers import (
     ELU,
+    GRU,
+    LSTM,
     Activation,
     AlphaDropout,
     AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Conv1D,
     Conv2D,
     Conv2DTranspose,
@@ -42,6 +46,7 @@ from mrdl.layers import (
     Rescaling,
     Reshape,
     SeparableConv2D,
+    SimpleRNN,
     Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
@@ -106,6 +111,14 @@ TABLE = [
     ("Cropping1D", [Cropping1D(), Cropping1D(2), Cropping1D((0, 1))], (9, 4)),
     ("UpSampling2D", [UpSampling2D(), UpSampling2D((1, 3))], (2, 3, 2)), ("UpSampling1D", [UpSampling1D(3)], (2, 3)),
     ("Permute", [Permute((2, 3, 1))], (2, 3, 4)), ("RepeatVector", [RepeatVector(3)], (4,)),
+    *((f"{make.__name__}, {more}", [make(4, "relu" if more else "tanh", return_sequences=True, **more), make(3)], (6, 5))
+      for make in (SimpleRNN, LSTM, GRU) for more in ({}, {"go_backwards": True, "use_bias": False})),
+    ("GRU, reset before", [GRU(4, reset_after=False, recurrent_activation="hard_sigmoid")], (6, 5)),
+    ("LSTM, its arguments", [LSTM(4, "softsign", "hard_sigmoid", unit_forget_bias=False, dropout=0.1, recurrent_dropout=0.2,
+                                  recurrent_initializer="glorot_uniform", recurrent_regularizer="l2")], (6, 5)),
+    *((f"Bidirectional, {mode}", [Bidirectional(LSTM(4, return_sequences=True), mode), Bidirectional(GRU(3), mode)], (6, 5))
+      for mode in ("concat", "sum", "mul", "ave")),
+    ("Bidirectional of two", [Bidirectional(LSTM(3), "sum", GRU(3, go_backwards=True, name="back"))], (6, 5)),
     ("BatchNormalization", [BatchNormalization(), BatchNormalization(1, 0.5, 0.1, scale=False)], (4,)),
     ("BatchNormalization of channels", [BatchNormalization(3, center=False, gamma_regularizer="l2")], (3, 2, 4)),
     ("LayerNormalization", [LayerNormalization(), LayerNormalization((1, 2), scale=False)], (4, 5)),
@@ -118,6 +131,12 @@ TABLE = [
 ]
 
 
+def own(path):
+    """layer/weight of Keras's path, which has a recurrent layer's cell, and the direction of two, in between."""
+    layer, *_, name = path.removeprefix("sequential/").split("/")
+    return f"{layer}/{name}"
+
+
 @pytest.mark.parametrize("name, layers, shape", TABLE, ids=[name for name, *_ in TABLE])
 def test_a_layer_computes_what_that_of_keras_does_and_its_json_comes_back(name, layers, shape):
     model, rng = mrdl.Sequential([Input(shape), *layers]).build(seed=1), np.random.default_rng(0)
@@ -128,8 +147,8 @@ def test_a_layer_computes_what_that_of_keras_does_and_its_json_comes_back(name, 
     for layer in theirs.layers:
         if isinstance(layer, keras.layers.Normalization):       # it computes with copies
             layer.finalize_state()
-    assert ["/".join(w.path.split("/")[-2:]) for w in theirs.weights if "seed" not in w.path] == [
-        f"{step.name}/{weight.name}" for step in model.stack() for weight in step.weights]
+    assert [own(w.path) for w in theirs.weights if "seed" not in w.path] == [
+        f"{step.name}/{re.sub('^(for|back)ward_', '', weight.name)}" for step in model.stack() for weight in step.weights]
     x = (3 * rng.standard_normal((20, *shape))).astype("f4")
     wanted = np.asarray(theirs(x, training=False))
     got = model.predict(x)

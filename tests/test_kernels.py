@@ -59,7 +59,32 @@ def arguments(name, rng, dtype, O, I, N, B):
     of = np.arange(O) % A
     some = np.resize([True, False, True, True, False], I)
     used = np.packbits(np.pad(some, (0, ld - I)), bitorder="little").view("u2")
+    steps, U, acts = 3, O, (("tanh", "sigmoid"), ("relu", "hard_sigmoid"))[O % 2]
+    counts = (rng.random((steps, N)) < 0.7).astype(dtype) if O % 3 else None
+    drop, r = (abs(a(U, N)).round() * 2 if I % 2 else None), a(4 * U, U) * 0.3
+    ids = rng.integers(0, I, (steps, N)).astype("i4")
+
+    def states(gates, *more):
+        """mask, drop, what is seen, the gates, more, h."""
+        return (counts, drop, a(steps * U, N), a(steps * gates * U, N), *more, a((steps + 1) * U, N), acts)
+
+    def back(gates, *more):
+        """mask, drop, gates between 0 and 1, more, dy, dz, work: as the padding is 0."""
+        return (counts, drop, rng.random((steps * gates * U, N)).astype(dtype), *more, a(steps * U, N),
+                a(steps * gates * U, N))
+
     made = {
+        "simple_rnn_forward": lambda: (r[:U], *states(1)),
+        "simple_rnn_backward": lambda: (r[:U], *back(1, a((steps + 1) * U, N)), a(2 * U, N), acts),
+        "lstm_forward": lambda: (r, a(3 * U) if O % 2 else None, *states(4, a((steps + 1) * U, N), a(steps * U, N))),
+        "lstm_backward": lambda: (r, a(3 * U) if O % 2 else None, *back(4, a((steps + 1) * U, N), rng.random(
+            (steps * U, N)).astype(dtype)), a(5 * U, N), acts),
+        "peephole_gradient": lambda: (padded(rng, dtype, steps * 4 * U, N, B), a((steps + 1) * U, N), a(3 * U)),
+        "gru_forward": lambda: (r[:3 * U], a(3 * U) if N > 64 else None, *states(3, a(steps * 3 * U, N))),
+        "gru_backward": lambda: (r[:3 * U], N <= 64, *back(3, a(steps * 3 * U, N), a((steps + 1) * U, N), a(steps * U, N)),
+                                 a(steps * 3 * U, N), a(3 * U, N), acts),
+        "ids_forward": lambda: (a(O, I), a(O), ids, a(steps * O, N)),
+        "ids_gradient": lambda: (padded(rng, dtype, steps * O, N, B), ids, B, O // 3, a(O - O // 3, I)),
         "used_features": lambda: (a(I, N) * some[:, None], used[::-1].copy()),
         "used_forward": lambda: (a(O, I), a(O), a(I, N), used, a(O, N), bool(O % 2)),
         "pack_used": lambda: (a(N, ld), used, I, a(N, ld)),

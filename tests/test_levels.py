@@ -13,10 +13,13 @@ from mrdl.config import snake
 from mrdl.constraints import MinMaxNorm
 from mrdl.layers import (
     ELU,
+    GRU,
+    LSTM,
     Activation,
     AlphaDropout,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Conv2D,
     Conv2DTranspose,
     Dense,
@@ -25,6 +28,7 @@ from mrdl.layers import (
     Flatten,
     GaussianDropout,
     GaussianNoise,
+    GravesLSTM,
     Input,
     LayerNormalization,
     LeakyReLU,
@@ -35,6 +39,7 @@ from mrdl.layers import (
     Rescaling,
     Reshape,
     SeparableConv2D,
+    SimpleRNN,
     SpatialDropout1D,
     SpatialDropout2D,
     UpSampling2D,
@@ -71,7 +76,9 @@ LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
     [Reshape((7, 3, 1)), Conv2D(6, 3, padding="same", activation="relu"), MaxPooling2D((2, 1)), BatchNormalization(),
      DepthwiseConv2D(2, depth_multiplier=2), SeparableConv2D(5, 2, padding="same", activation="tanh"),
      Conv2DTranspose(4, 2, activation="relu"), AveragePooling2D(2, 1, "same"), LayerNormalization(),
-     UpSampling2D((1, 2)), Conv2D(4, 2, 2, groups=2), Flatten()]]
+     UpSampling2D((1, 2)), Conv2D(4, 2, 2, groups=2), Flatten()],
+    [Reshape((7, 3)), GRU(5, return_sequences=True, recurrent_dropout=0.2), SimpleRNN(6, return_sequences=True),
+     Bidirectional(LSTM(4, return_sequences=True)), GRU(5, reset_after=False, return_sequences=True), GravesLSTM(7)]]
 
 
 def trained() -> str:

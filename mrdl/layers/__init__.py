@@ -37,6 +37,7 @@ from mrdl.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from mrdl.layers.recurrent import GRU, LSTM, Bidirectional, GravesLSTM, SimpleRNN
 from mrdl.layers.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -56,6 +57,7 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
           BatchNormalization, LayerNormalization, Normalization,
+          SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D

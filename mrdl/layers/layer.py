@@ -56,7 +56,11 @@ class Weight:
 
 
 class Tensor:
-    """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked."""
+    """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked.
+
+    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot code."""
+    mask: np.ndarray | None = None
+    ids: np.ndarray | None = None
 
     def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype, training: bool):
         self.k = k
@@ -94,7 +98,7 @@ class Branch(Tensor):
     """A tensor for one of several that take it: its gradient is its own, the rest is shared."""
 
     def __init__(self, source: Tensor):
-        self.source, self.value = source, source.value
+        self.source, self.value, self.mask, self.ids = source, source.value, source.mask, source.ids
         self.grad = None if source.grad is None else np.zeros_like(source.grad)
         self.relu = self.masked = False         # each would leave out what the others add
 

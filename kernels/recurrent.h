@@ -1,0 +1,224 @@
+/* Recurrent layers over sequences [T][F][N]: what the input gives to the gates of all steps stands in z[T][G U][N];
+   here the steps follow each other. h and c hold T + 1 states, the first before the sequence. Where mask[T][N] is 0
+   a step changes nothing. Matrices r[G U][U] are the recurrent kernel; what it multiplies is h, or with drop[U][N]
+   h drop, which is kept in seen[T][U][N]. */
+#pragma once
+#include "activations.h"
+#include "dense.h"
+
+template <class T> struct Added {                       /* times `by`, where there is one */
+    T *out; long ld; const T *by;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long) const
+    { long i = r * ld + c; store(out + i, by ? fma(v, load(by + i), load(out + i)) : load(out + i) + v); }
+};
+/* the two activations: of the state, and of the gates */
+struct Acts { int state, gate; };
+template <class T> INLINE void activate(int a, T *x, T *y, long n) { activation_forward<T>(a, x, y, n, activations<T>[a].parameters); }
+/* dx = dx times the slope where the activation gave y */
+template <class T> INLINE void slope(int a, const T *y, T *dx, long n) { activation_backward<T>(a, y, dx, dx, n, activations<T>[a].parameters); }
+/* f(i, n) for each vector of [U][N]: its place and its column */
+template <class T, class F> INLINE void each(long U, long N, const F &f)
+{
+    for (long u = 0; u < U; u++)
+        for (long n = 0; n < N; n += W<T>) f(u * N + n, n, u);
+}
+/* what was, where the mask is 0 */
+template <class T> static void keep_masked(const T *mask, const T *before, T *now, long U, long N)
+{
+    if (mask) each<T>(U, N, [=](long i, long n, long) { store(now + i, load(mask + n) != vec<T>{} ? load(now + i) : load(before + i)); });
+}
+/* d += dy; then d goes on to `kept` where the mask is 0, and is 0 there itself */
+template <class T> static void part_masked(const T *mask, const T *dy, T *d, T *kept, long U, long N)
+{
+    each<T>(U, N, [=](long i, long n, long) {
+        vec<T> sum = load(d + i) + load(dy + i), zero = {};
+        vint<T> counts = mask ? load(mask + n) != zero : zero == zero;
+        store(d + i, counts ? sum : zero);
+        store(kept + i, counts ? zero : sum);
+    });
+}
+
+/* what the recurrent kernel multiplies in this step */
+template <class T> static const T *dropped(const T *h, const T *drop, T *seen, long n)
+{
+    if (!drop) return h;
+    for (long i = 0; i < n; i += W<T>) store(seen + i, load(h + i) * load(drop + i));
+    return seen;
+}
+
+/* h = act(z + r h) */
+template <class T> static void simple_rnn_forward(const T *r, const T *mask, const T *drop, T *seen, T *z, T *h, long steps, long U, long N, Acts a)
+{
+    for (long s = 0; s < steps; s++, z += U * N, h += U * N, seen += U * N) {
+        product<T>(U, N, Matrices<T>{U, r, U, 1, dropped(h, drop, seen, U * N), N}, Added<T>{z, N, nullptr});
+        activate(a.state, z, z, U * N);
+        memcpy(h + U * N, z, U * N * sizeof(T));
+        keep_masked(mask ? mask + s * N : mask, h, h + U * N, U, N);
+    }
+}
+template <class T> static void simple_rnn_backward(const T *r, const T *mask, const T *drop, const T *z, const T *dy, T *dz, T *work, long steps, long U, long N, Acts a)
+{
+    long size = U * N;
+    T *dh = work, *kept = work + size;
+    memset(dh, 0, size * sizeof(T));
+    for (long s = steps - 1; s >= 0; s--) {
+        part_masked(mask ? mask + s * N : mask, dy + s * size, dh, kept, U, N);
+        memcpy(dz + s * size, dh, size * sizeof(T));
+        slope(a.state, z + s * size, dz + s * size, size);
+        memcpy(dh, kept, size * sizeof(T));
+        if (s) product<T>(U, N, Matrices<T>{U, r, 1, U, dz + s * size, N}, Added<T>{dh, N, drop});
+    }
+    memset(work, 0, 2 * size * sizeof(T));
+}
+
+/* gates i f g o: c = f c + i g, h = o act(c); with peepholes p[3][U] i and f see the c before, o that after */
+template <class T> static void lstm_forward(const T *r, const T *p, const T *mask, const T *drop, T *seen, T *z, T *c, T *tanhs, T *h, long steps, long U, long N, Acts a)
+{
+    long size = U * N;
+    for (long s = 0; s < steps; s++, z += 4 * size, c += size, h += size, tanhs += size, seen += size) {
+        T *next = c + size, *out = h + size, *t = tanhs;
+        product<T>(4 * U, N, Matrices<T>{U, r, U, 1, dropped(h, drop, seen, size), N}, Added<T>{z, N, nullptr});
+        if (p) each<T>(U, N, [=](long i, long, long u) {
+            store(z + i, fma(splat(p[u]), load(c + i), load(z + i)));
+            store(z + size + i, fma(splat(p[U + u]), load(c + i), load(z + size + i)));
+        });
+        activate(a.gate, z, z, 2 * size);
+        activate(a.state, z + 2 * size, z + 2 * size, size);
+        each<T>(U, N, [=](long i, long, long u) {
+            vec<T> now = fma(load(z + size + i), load(c + i), load(z + i) * load(z + 2 * size + i));
+            store(next + i, now);
+            if (p) store(z + 3 * size + i, fma(splat(p[2 * U + u]), now, load(z + 3 * size + i)));
+        });
+        activate(a.gate, z + 3 * size, z + 3 * size, size);
+        activate(a.state, next, t, size);
+        each<T>(U, N, [=](long i, long, long) { store(out + i, load(z + 3 * size + i) * load(t + i)); });
+        keep_masked(mask ? mask + s * N : mask, h, out, U, N);
+        keep_masked(mask ? mask + s * N : mask, c, next, U, N);
+    }
+}
+template <class T> static void lstm_backward(const T *r, const T *p, const T *mask, const T *drop, const T *z, const T *c, const T *tanhs, const T *dy, T *dz, T *work, long steps, long U, long N, Acts a)
+{
+    long size = U * N;
+    T *dh = work, *dc = work + size, *kept_h = work + 2 * size, *kept_c = work + 3 * size, *zero = work + 4 * size;
+    memset(work, 0, 5 * size * sizeof(T));
+    for (long s = steps - 1; s >= 0; s--) {
+        const T *gate = z + s * 4 * size, *before = c + s * size, *t = tanhs + s * size, *m = mask ? mask + s * N : mask;
+        T *d = dz + s * 4 * size, *dg = d + 2 * size, *dout = d + 3 * size;
+        part_masked(m, dy + s * size, dh, kept_h, U, N);
+        part_masked(m, zero, dc, kept_c, U, N);
+        each<T>(U, N, [=](long i, long, long) {
+            store(dout + i, load(dh + i) * load(t + i));
+            store(dg + i, load(dh + i) * load(gate + 3 * size + i));
+        });
+        slope(a.gate, gate + 3 * size, dout, size);
+        slope(a.state, t, dg, size);
+        each<T>(U, N, [=](long i, long, long u) {
+            vec<T> sum = load(dc + i) + load(dg + i);
+            if (p) sum = fma(splat(p[2 * U + u]), load(dout + i), sum);
+            store(d + i, sum * load(gate + 2 * size + i));
+            store(d + size + i, sum * load(before + i));
+            store(dg + i, sum * load(gate + i));
+            store(dc + i, fma(sum, load(gate + size + i), load(kept_c + i)));
+        });
+        slope(a.gate, gate, d, 2 * size);
+        slope(a.state, gate + 2 * size, dg, size);
+        if (p) each<T>(U, N, [=](long i, long, long u) {
+            store(dc + i, fma(splat(p[u]), load(d + i), fma(splat(p[U + u]), load(d + size + i), load(dc + i))));
+        });
+        memcpy(dh, kept_h, size * sizeof(T));
+        if (s) product<T>(U, N, Matrices<T>{4 * U, r, 1, U, d, N}, Added<T>{dh, N, drop});
+    }
+    memset(work, 0, 5 * size * sizeof(T));
+}
+/* dp[3][U] = sums over steps and batch of dz_i c, dz_f c (before) and dz_o c (after, as the step made it) */
+template <class T> static void peephole_gradient(const T *dz, const T *c, T *dp, long steps, long U, long N)
+{
+    static constexpr int gate[] = {0, 1, 3};
+    for (int k = 0; k < 3; k++)
+        for (long u = 0; u < U; u++) {
+            lanesum<T> sum;
+            for (long s = 0; s < steps; s++)
+                for (long n = 0; n < N; n += LANES)
+                    sum.add_product(dz + ((s * 4 + gate[k]) * U + u) * N + n, c + ((s + k / 2) * U + u) * N + n);
+            dp[k * U + u] = sum.fold();
+        }
+}
+
+/* gates z r h: h = z h + (1 - z) act(z_h + r (r_h h + b)), or with `early` act(z_h + r_h (r h)); q[T][3 U][N] keeps
+   r h + b of all gates, or r h */
+template <class T> static void gru_forward(const T *r, const T *bias, const T *mask, const T *drop, T *seen, T *z, T *q, T *h, long steps, long U, long N, bool early, Acts a)
+{
+    long size = U * N;
+    for (long s = 0; s < steps; s++, z += 3 * size, q += 3 * size, h += size, seen += size) {
+        T *out = h + size, *candidate = z + 2 * size;
+        const T *in = dropped(h, drop, seen, size);
+        if (early) product<T>(2 * U, N, Matrices<T>{U, r, U, 1, in, N}, Added<T>{z, N, nullptr});
+        else {
+            product<T>(3 * U, N, Matrices<T>{U, r, U, 1, in, N}, Bias<T>{q, N, bias});
+            each<T>(2 * U, N, [=](long i, long, long) { store(z + i, load(z + i) + load(q + i)); });
+        }
+        activate(a.gate, z, z, 2 * size);
+        if (early) {
+            each<T>(U, N, [=](long i, long, long) { store(q + i, load(z + size + i) * load(in + i)); });
+            product<T>(U, N, Matrices<T>{U, r + 2 * U * U, U, 1, q, N}, Added<T>{candidate, N, nullptr});
+        } else each<T>(U, N, [=](long i, long, long) {
+            store(candidate + i, fma(load(z + size + i), load(q + 2 * size + i), load(candidate + i)));
+        });
+        activate(a.state, candidate, candidate, size);
+        each<T>(U, N, [=](long i, long, long) {
+            store(out + i, fma(load(z + i), load(h + i) - load(candidate + i), load(candidate + i)));
+        });
+        keep_masked(mask ? mask + s * N : mask, h, out, U, N);
+    }
+}
+/* dz: what goes to the input; dq: to r h + b (unless early) */
+template <class T> static void gru_backward(const T *r, const T *mask, const T *drop, const T *z, const T *q, const T *h, const T *seen, const T *dy, T *dz, T *dq, T *work, long steps, long U, long N, bool early, Acts a)
+{
+    long size = U * N;
+    T *dh = work, *kept = work + size, *drh = work + 2 * size;
+    memset(dh, 0, size * sizeof(T));
+    for (long s = steps - 1; s >= 0; s--) {
+        const T *gate = z + s * 3 * size, *candidate = gate + 2 * size, *before = h + s * size, *made = q + s * 3 * size, *in = drop ? seen + s * size : before;
+        T *d = dz + s * 3 * size, *dr = d + size, *dn = d + 2 * size, *e = dq + s * 3 * size;
+        part_masked(mask ? mask + s * N : mask, dy + s * size, dh, kept, U, N);
+        each<T>(U, N, [=](long i, long, long) {
+            vec<T> g = load(dh + i), update = load(gate + i);
+            store(d + i, g * (load(before + i) - load(candidate + i)));
+            store(dn + i, g - g * update);
+            store(kept + i, fma(g, update, load(kept + i)));
+        });
+        slope(a.state, candidate, dn, size);
+        if (early) {
+            product<T>(U, N, Matrices<T>{U, r + 2 * U * U, 1, U, dn, N}, Write<T>{drh, N});
+            each<T>(U, N, [=](long i, long, long) {
+                vec<T> back = load(drh + i) * load(gate + size + i);
+                store(dr + i, load(drh + i) * load(in + i));
+                store(kept + i, drop ? fma(back, load(drop + i), load(kept + i)) : load(kept + i) + back);
+            });
+        } else each<T>(U, N, [=](long i, long, long) {
+            store(dr + i, load(dn + i) * load(made + 2 * size + i));
+            store(e + 2 * size + i, load(dn + i) * load(gate + size + i));
+        });
+        slope(a.gate, gate, d, 2 * size);
+        memcpy(dh, kept, size * sizeof(T));
+        if (!early) memcpy(e, d, 2 * size * sizeof(T));
+        if (s) product<T>(U, N, Matrices<T>{(early ? 2 : 3) * U, r, 1, U, early ? d : e, N}, Added<T>{dh, N, drop});
+    }
+    memset(work, 0, 3 * size * sizeof(T));
+}
+
+/* the product of w[O][F] with one-hot columns: z[t][o][n] = w[o][ids[t][n]] + bias[o] */
+template <class T> static void ids_forward(const T *w, const T *bias, const int32_t *ids, T *z, long steps, long O, long F, long N)
+{
+    for (long s = 0; s < steps; s++)
+        for (long o = 0; o < O; o++)
+            for (long n = 0; n < N; n++) z[(s * O + o) * N + n] = w[o * F + ids[s * N + n]] + bias[o];
+}
+/* dw[o][id] = the sum of dz[t][first + o][n] over the steps and the first B columns where ids is that */
+template <class T> static void ids_gradient(const T *dz, const int32_t *ids, T *dw, long steps, long O, long F, long N, long B, long first, long count)
+{
+    memset(dw, 0, count * F * sizeof(T));
+    for (long o = 0; o < count; o++)
+        for (long s = 0; s < steps; s++)
+            for (long n = 0; n < B; n++) dw[o * F + ids[s * N + n]] += dz[(s * O + first + o) * N + n];
+}

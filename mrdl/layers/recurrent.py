@@ -1,0 +1,446 @@
+"""Recurrent layers over sequences (steps, features), as in Keras, and DL4J's GravesLSTM."""
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl import kernels, seeds
+from mrdl.config import lookup, need, shown
+from mrdl.kernels import zeros
+from mrdl.layers.activations import activation
+from mrdl.layers.core import BLOCK
+from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Tensor, Weight
+
+BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
+
+
+def over_time(a: np.ndarray, steps: int) -> np.ndarray:
+    """[T F, N] as [T, F, N]."""
+    return a.reshape(steps, -1, a.shape[1])
+
+
+class RecurrentOperation(Operation):
+    """What x gives to all gates is one convolution of width 1; then the steps follow in one call.
+
+    `h` begins with the state before the first step, which is 0 unless `carry`."""
+
+    def __init__(self, layer: "Recurrent", b: Binding):
+        super().__init__(layer, b)
+        (self.T, F), U, rows = b.shape, layer.units, layer.gates * layer.units
+        self.w, self.r = b.w["kernel"], b.w["recurrent_kernel"]
+        self.bias = zeros(rows, self.w.dtype)
+        self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
+        self.through_time = (self.T, 1, U, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
+        self.acts, self.carry = layer.acts(), False
+        self.z, self.h, self.seen = self.new(self.T * rows), self.new((self.T + 1) * U), self.new(self.T * U)
+        self.x = self.new(self.T * F) if layer.go_backwards or (b.training and layer.dropout) else b.x.value
+        self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
+        self.drop = self.new(U) if b.training and layer.recurrent_dropout else None
+        if b.training:
+            self.dz, self.work = self.new(self.T * rows), self.new(5 * U)
+            self.dy = b.y.grad if layer.return_sequences and not layer.zero_output_for_mask else self.new(self.T * U)
+            self.turned = zeros(self.w.shape[::-1], self.w.dtype)
+
+    def new(self, rows: int) -> np.ndarray:
+        return zeros((rows, self.b.x.value.shape[1]), self.b.x.value.dtype)
+
+    @property
+    def states(self) -> list[np.ndarray]:
+        """The states before the first step, [U, N] each."""
+        return [self.h[:self.layer.units]]
+
+    @property
+    def finals(self) -> list[np.ndarray]:
+        """Those after the last one."""
+        return [self.h[-self.layer.units:]]
+
+    def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
+        """[T ...] in the order of the steps."""
+        return np.ascontiguousarray(a[::-1]) if a is not None and self.layer.go_backwards else a
+
+    def forward(self):
+        b, k, layer = self.b, self.b.k, self.layer
+        if not self.carry:
+            for state in self.states:
+                state[:] = 0
+        if layer.go_backwards:
+            over_time(self.x, self.T)[:] = over_time(b.x.value, self.T)[::-1]
+        self.ids, self.mask = self.in_order(b.x.ids), self.in_order(b.x.mask)
+        self.draw()
+        if self.kept is not None:
+            k.multiply(self.x if layer.go_backwards else b.x.value, self.kept, self.x)
+        if self.ids is None:
+            k.conv_forward(self.w, self.bias, self.x, self.z, self.geometry, False)
+        else:
+            k.ids_forward(self.w, self.bias, self.ids, self.z)
+        self.steps()
+        b.y.value[:] = self.h[layer.units:] if layer.return_sequences else self.finals[0]
+        if self.zeroed:
+            over_time(b.y.value, self.T)[:] *= self.mask[:, None]
+
+    @property
+    def zeroed(self) -> bool:
+        """Are masked outputs 0, not those of the step before?"""
+        return self.layer.return_sequences and self.layer.zero_output_for_mask and self.mask is not None
+
+    def draw(self) -> None:
+        """The minibatch's dropout, of the input and of the state."""
+        draws, layer = self.b.draws, self.layer
+        for mask, rate, name in ((self.kept, layer.dropout, "dropout"), (self.drop, layer.recurrent_dropout, "recurrent")):
+            if mask is not None:
+                key = seeds.key(draws.key, name, *(() if layer.seed is None else (layer.seed,)))
+                self.b.k.dropout_mask(mask, key, self.b.index, draws.minibatch, rate)
+
+    def backward(self, batch):
+        b, k, layer = self.b, self.b.k, self.layer
+        if not layer.return_sequences:
+            self.dy[-layer.units:] = b.y.grad
+        elif layer.zero_output_for_mask:
+            self.dy[:] = b.y.grad
+            if self.zeroed:
+                over_time(self.dy, self.T)[:] *= self.mask[:, None]
+        self.steps_back()
+        if b.first or self.ids is not None:
+            return
+        k.transpose(self.w, self.turned)
+        k.conv_backward(self.turned, self.dz, None, b.x.grad, self.geometry)
+        if self.kept is not None:
+            k.multiply(b.x.grad, self.kept, b.x.grad)
+        if layer.go_backwards:
+            over_time(b.x.grad, self.T)[:] = over_time(b.x.grad, self.T)[::-1].copy()
+
+    def steps(self) -> None:
+        raise NotImplementedError
+
+    def steps_back(self) -> None:
+        raise NotImplementedError
+
+    def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+        if self.ids is None:
+            self.b.k.conv_gradient(self.dz, self.x, first, g, self.geometry)
+        else:
+            self.b.k.ids_gradient(self.dz, self.ids, batch, first, g)
+
+    def recurrent_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+        seen = self.h[:-self.layer.units] if self.drop is None else self.seen
+        self.b.k.conv_gradient(self.dz, seen, first, g, self.through_time)
+
+    def gradients(self, place):
+        b = self.b
+        for name, fill in (("kernel", self.input_gradient), ("recurrent_kernel", self.recurrent_gradient)):
+            rows, columns = b.w[name].shape
+            step = max(1, BLOCK // (columns * self.w.itemsize))
+            for o in range(0, rows, step):
+                n, start = min(step, rows - o), b.offsets[name] + o * columns
+                g = place(start, start + n * columns).reshape(n, columns)
+                yield start, start + g.size, lambda batch, fill=fill, o=o, g=g: fill(batch, o, g)
+        for name, row, fill in self.vectors():
+            size = b.w[name].shape[-1]
+            start = b.offsets[name] + row * size
+            g = place(start, start + size)
+            yield start, start + size, lambda batch, fill=fill, g=g: fill(g)
+
+    def vectors(self) -> list[tuple[str, int, Callable[[np.ndarray], None]]]:
+        """The other weights: name, row, what fills its gradient."""
+        return [("bias", 0, lambda g: self.b.k.channel_sums(self.dz, g))] if "bias" in self.b.w else []
+
+
+@dataclass(frozen=True)
+class Recurrent(Layer):
+    """What all have in common: `gates` rows of kernels for each unit.
+
+    Dropout has one mask for all steps of a minibatch and for all gates, of x (`dropout`) and of the state that the
+    recurrent kernel multiplies (`recurrent_dropout`; Gal & Ghahramani 2016). Where x is masked a step changes nothing."""
+    gates: ClassVar[int] = 1
+    units: int
+    activation: str | None = "tanh"
+    use_bias: bool = field(default=True, kw_only=True)
+    kernel_initializer: object = field(default="glorot_uniform", kw_only=True)
+    recurrent_initializer: object = field(default="orthogonal", kw_only=True)
+    bias_initializer: object = field(default="zeros", kw_only=True)
+    kernel_regularizer: object = field(default=None, kw_only=True)
+    recurrent_regularizer: object = field(default=None, kw_only=True)
+    bias_regularizer: object = field(default=None, kw_only=True)
+    kernel_constraint: object = field(default=None, kw_only=True)
+    recurrent_constraint: object = field(default=None, kw_only=True)
+    bias_constraint: object = field(default=None, kw_only=True)
+    dropout: float = field(default=0.0, kw_only=True)
+    recurrent_dropout: float = field(default=0.0, kw_only=True)
+    seed: int | None = field(default=None, kw_only=True)
+    return_sequences: bool = field(default=False, kw_only=True)
+    go_backwards: bool = field(default=False, kw_only=True)
+    zero_output_for_mask: bool = field(default=False, kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        kind = type(self).__name__
+        for key in ("activation", "recurrent_activation"):
+            if hasattr(self, key):
+                object.__setattr__(self, key, activation(getattr(self, key)))
+        super().__post_init__()
+        need(self.units > 0, f"{kind}: units={shown(self.units)} must be above 0")
+        for name in self.acts():
+            need(kernels.ACTIVATIONS.get(name) == "y", f"{kind}: its activation cannot be {name!r}; "
+                 f"{', '.join(n for n, of in kernels.ACTIVATIONS.items() if of == 'y')} can")
+        for key in ("dropout", "recurrent_dropout"):
+            need(0 <= getattr(self, key) < 1, f"{kind}: {key}={getattr(self, key)} must be at least 0 and below 1")
+
+    def acts(self) -> tuple[str, str]:
+        """The activations of the state and of the gates."""
+        return self.activation, getattr(self, "recurrent_activation", self.activation)
+
+    def output(self, shape):
+        need(len(shape) == 2, f"{type(self).__name__}: its input has the shape {shown(shape)}, not (steps, features)")
+        return (shape[0], self.units) if self.return_sequences else (self.units,)
+
+    def weights(self, shape):
+        self.output(shape)
+        rows = self.gates * self.units
+        made = [replace(self.weight(part, (rows, n), (n, rows), transposed=True), name=name) for part, name, n in (
+            ("kernel", "kernel", shape[1]), ("recurrent", "recurrent_kernel", self.units))]
+        return [*made, self.bias(rows)] if self.use_bias else made
+
+    def bias(self, rows: int) -> Weight:
+        return self.weight("bias", (rows,))
+
+
+class SimpleRNNOperation(RecurrentOperation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.bias = b.w.get("bias", self.bias)
+        if b.training:
+            self.work = self.new(2 * layer.units)
+
+    def steps(self):
+        self.b.k.simple_rnn_forward(self.r, self.mask, self.drop, self.seen, self.z, self.h, self.acts)
+
+    def steps_back(self):
+        self.b.k.simple_rnn_backward(self.r, self.mask, self.drop, self.z, self.h, self.dy, self.dz, self.work, self.acts)
+
+
+@dataclass(frozen=True)
+class SimpleRNN(Recurrent):
+    """h_t = activation(x_t . kernel + h_(t-1) . recurrent_kernel + bias) (Elman 1990)."""
+    operation: ClassVar[type[Operation]] = SimpleRNNOperation
+
+
+class LSTMOperation(RecurrentOperation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.bias, self.peephole = b.w.get("bias", self.bias), b.w.get("peephole")
+        self.c, self.made = self.new((self.T + 1) * layer.units), self.new(self.T * layer.units)
+
+    @property
+    def states(self):
+        return [*super().states, self.c[:self.layer.units]]
+
+    @property
+    def finals(self):
+        return [*super().finals, self.c[-self.layer.units:]]
+
+    def steps(self):
+        self.b.k.lstm_forward(self.r, self.peephole, self.mask, self.drop, self.seen, self.z, self.c, self.made, self.h,
+                              self.acts)
+
+    def steps_back(self):
+        self.b.k.lstm_backward(self.r, self.peephole, self.mask, self.drop, self.z, self.c, self.made, self.dy, self.dz,
+                               self.work, self.acts)
+
+    def vectors(self):
+        peephole = [("peephole", 0, lambda g: self.b.k.peephole_gradient(self.dz, self.c, g))]
+        return [*super().vectors(), *(peephole if self.peephole is not None else [])]
+
+
+@dataclass(frozen=True)
+class ForgetBias:
+    """1 for the forget gate, as `initializer` has it for the others (Jozefowicz et al. 2015)."""
+    initializer: Callable
+    units: int
+
+    @property
+    def seed(self) -> int | None:
+        return getattr(self.initializer, "seed", None)
+
+    def __call__(self, shape, rng):
+        bias = np.array(self.initializer(shape, rng))
+        bias[self.units:2 * self.units] = 1
+        return bias
+
+
+@dataclass(frozen=True)
+class Memory(Recurrent):
+    """What both kinds of LSTM have in common."""
+    operation: ClassVar[type[Operation]] = LSTMOperation
+    gates: ClassVar[int] = 4
+    recurrent_activation: str = "sigmoid"
+    unit_forget_bias: bool = field(default=True, kw_only=True)
+
+    def bias(self, rows):
+        made = super().bias(rows)
+        return replace(made, initializer=ForgetBias(made.initializer, self.units)) if self.unit_forget_bias else made
+
+
+@dataclass(frozen=True)
+class LSTM(Memory):
+    """Gates i f g o of x_t . kernel + h_(t-1) . recurrent_kernel + bias; c_t = f c_(t-1) + i g, h_t = o activation(c_t)
+    (Hochreiter & Schmidhuber 1997, Gers et al. 2000)."""
+
+
+@dataclass(frozen=True)
+class GravesLSTM(Memory):
+    """LSTM whose gates see the memory: i and f add peephole * c_(t-1), o adds peephole * c_t (Graves 2013; DL4J)."""
+    keras_module: ClassVar[str] = "mrdl.layers"
+    peephole_initializer: object = field(default="glorot_uniform", kw_only=True)
+    peephole_regularizer: object = field(default=None, kw_only=True)
+    peephole_constraint: object = field(default=None, kw_only=True)
+
+    def weights(self, shape):
+        return [*super().weights(shape), self.weight("peephole", (3 * self.units,))]
+
+
+class GRUOperation(RecurrentOperation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        rows = 3 * layer.units
+        bias = b.w["bias"].reshape(-1, rows) if "bias" in b.w else zeros((2, rows), self.w.dtype)
+        self.bias, self.after = bias[0], bias[1] if layer.reset_after else None
+        self.q = self.new(self.T * rows)
+        if b.training:
+            self.dq, self.work = self.new(self.T * rows), self.new(rows)
+
+    def steps(self):
+        self.b.k.gru_forward(self.r, self.after, self.mask, self.drop, self.seen, self.z, self.q, self.h, self.acts)
+
+    def steps_back(self):
+        self.b.k.gru_backward(self.r, self.after is None, self.mask, self.drop, self.z, self.q, self.h, self.seen, self.dy,
+                              self.dz, self.dq, self.work, self.acts)
+
+    def recurrent_gradient(self, batch, first, g):
+        k, U = self.b.k, self.layer.units
+        seen = self.h[:-U] if self.drop is None else self.seen
+        if self.after is not None:
+            k.conv_gradient(self.dq, seen, first, g, self.through_time)
+            return
+        gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
+        if gated:
+            k.conv_gradient(self.dz, seen, first, g[:gated], self.through_time)
+        if gated < len(g):
+            reset = np.ascontiguousarray(over_time(self.q, self.T)[:, :U]).reshape(-1, self.q.shape[1])
+            k.conv_gradient(self.dz, reset, first + gated, g[gated:], self.through_time)
+
+    def vectors(self):
+        sums = [("bias", row, lambda g, d=d: self.b.k.channel_sums(getattr(self, d), g)) for row, d in ((0, "dz"), (1, "dq"))]
+        return sums[:2 if self.after is not None else 1] if "bias" in self.b.w else []
+
+
+@dataclass(frozen=True)
+class GRU(Recurrent):
+    """Gates z r; h_t = z h_(t-1) + (1 - z) candidate, with the reset gate after the product with recurrent_kernel, or
+    before it (Cho et al. 2014)."""
+    operation: ClassVar[type[Operation]] = GRUOperation
+    gates: ClassVar[int] = 3
+    recurrent_activation: str = "sigmoid"
+    reset_after: bool = field(default=True, kw_only=True)
+
+    def bias(self, rows):
+        return self.weight("bias", (2, rows) if self.reset_after else (rows,))
+
+
+RECURRENT = [SimpleRNN, LSTM, GRU, GravesLSTM]
+MERGES = ("concat", "sum", "mul", "ave")
+
+
+class BidirectionalOperation(Operation):
+    """Each direction has a branch of x and an output of its own."""
+
+    def __init__(self, layer: "Bidirectional", b: Binding):
+        super().__init__(layer, b)
+        self.ways, N, dtype = [], b.x.value.shape[1], b.x.value.dtype
+        for number, (way, one) in enumerate(layer.ways()):
+            y = Tensor(b.k, math.prod(one.output(b.shape)), N, dtype, b.training)
+            own = {name.removeprefix(way): name for name in b.w if name.startswith(way)}
+            self.ways.append(one.operation(one, replace(
+                b, x=Branch(b.x), y=y, w={k: b.w[v] for k, v in own.items()}, index=b.index + number * BACKWARD,
+                offsets={k: b.offsets[v] for k, v in own.items()})))
+
+    def results(self, part: str) -> list[np.ndarray]:
+        """Values or gradients of both ways as [T, U, N], in the order of x."""
+        steps = self.b.shape[0] if self.layer.layer.return_sequences else 1
+        first, second = (over_time(getattr(way.b.y, part), steps) for way in self.ways)
+        return [first, second[::-1]]
+
+    def forward(self):
+        for way in self.ways:
+            way.forward()
+        first, second = self.results("value")
+        y, mode = over_time(self.b.y.value, len(first)), self.layer.merge_mode
+        if mode == "concat":
+            y[:, :first.shape[1]], y[:, first.shape[1]:] = first, second
+        elif mode == "mul":
+            np.multiply(first, second, out=y)
+        else:
+            np.add(first, second, out=y)
+            if mode == "ave":
+                y *= y.dtype.type(0.5)
+
+    def backward(self, batch):
+        (first, second), (dfirst, dsecond) = self.results("value"), self.results("grad")
+        dy, mode = over_time(self.b.y.grad, len(first)), self.layer.merge_mode
+        if mode == "concat":
+            dfirst[:], dsecond[:] = dy[:, :first.shape[1]], dy[:, first.shape[1]:]
+        elif mode == "mul":
+            np.multiply(dy, second, out=dfirst)
+            np.multiply(dy, first, out=dsecond)
+        else:
+            dfirst[:] = dsecond[:] = dy * dy.dtype.type(0.5 if mode == "ave" else 1)
+        for way in self.ways:
+            way.backward(batch)
+        if not self.b.first:
+            np.add(*(way.b.x.grad for way in self.ways), out=self.b.x.grad)
+
+    def gradients(self, place):
+        for way in self.ways:
+            yield from way.gradients(place)
+
+
+@dataclass(frozen=True)
+class Bidirectional(Layer):
+    """A recurrent layer over x, and one over x backwards; their outputs are put one after the other ("concat"), added
+    ("sum"), multiplied ("mul") or averaged ("ave") (Schuster & Paliwal 1997)."""
+    operation: ClassVar[type[Operation]] = BidirectionalOperation
+    layer: object
+    merge_mode: str | None = "concat"
+    backward_layer: object = None
+    name: str | None = None
+
+    def __post_init__(self):
+        for key in ("layer", "backward_layer"):
+            object.__setattr__(self, key, lookup(getattr(self, key), RECURRENT, "recurrent layer"))
+        super().__post_init__()
+        need(self.layer is not None, "Bidirectional: layer is missing")
+        for key in ("layer", "backward_layer"):                 # as in Keras, which gives names of its own too
+            if (one := getattr(self, key)) is not None:
+                object.__setattr__(self, key, replace(
+                    one, name=None, zero_output_for_mask=one.zero_output_for_mask or one.return_sequences))
+        if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
+            object.__setattr__(self, "backward_layer", None)    # Keras writes it always
+        need(self.merge_mode in MERGES, f"Bidirectional: merge_mode={shown(self.merge_mode)} is none of "
+             f"{', '.join(MERGES)}")
+        back = self.backward_layer
+        need(back is None or (back.units, back.return_sequences, back.go_backwards) == (
+            self.layer.units, self.layer.return_sequences, not self.layer.go_backwards),
+            "Bidirectional: backward_layer must have the units and return_sequences of layer, and the other go_backwards")
+
+    def ways(self) -> list[tuple[str, Recurrent]]:
+        """The prefixes of the weights' names, and the layers."""
+        back = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)
+        return [("forward_", self.layer), ("backward_", back)]
+
+    def output(self, shape):
+        *steps, units = self.layer.output(shape)
+        return (*steps, 2 * units if self.merge_mode == "concat" else units)
+
+    def weights(self, shape: Shape):
+        return [replace(w, name=way + w.name) for way, one in self.ways() for w in one.weights(shape)]
