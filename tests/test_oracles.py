@@ -6,12 +6,16 @@ from conftest import rows
 import mrdl
 from mrdl import ParameterAveraging, plan, seeds, trainer
 from mrdl.layers import (
+    GRU,
+    LSTM,
     Add,
+    Bidirectional,
     Concatenate,
     Conv1D,
     Dense,
     Dropout,
     Flatten,
+    GravesLSTM,
     Input,
     MaxPooling1D,
     Reshape,
@@ -50,6 +54,15 @@ def two_inputs(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     return model
 
 
+def recurrent(optimizer, dtype="float64", dropout=0.0, l2=0.0):
+    """From a sequence to one label."""
+    model = mrdl.Sequential([
+        Input((5,)), Reshape((5, 1)), Bidirectional(LSTM(3, return_sequences=True, recurrent_regularizer=L2(l2))),
+        GravesLSTM(4, return_sequences=True), GRU(4), Dropout(dropout), Dense(3, "softmax")], dtype=dtype)
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
 def states(url):
     run = Run(url)
     return [run.state(r) for r in run.rounds()]
@@ -59,7 +72,7 @@ def states(url):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9),
                                        SGD(0.1, momentum=0.9, nesterov=True)], ids=repr)
-@pytest.mark.parametrize("kind", [network, convolutional, two_inputs])
+@pytest.mark.parametrize("kind", [network, convolutional, two_inputs, recurrent])
 def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made, kind, optimizer, workers,
                                                                   dtype):
     """With class and sample weights, L2, uneven shards and an uneven last batch, to the epoch's end."""
