@@ -111,7 +111,7 @@ def test_a_kernel_in_pieces_is_the_whole_kernel(monkeypatch):
     """Large gradients are made, and applied, a few filters at a time."""
     layers = [Input(IMAGE), *ON_IMAGES["groups"], Conv2DTranspose(5, 2), Flatten(), Dense(3, "softmax")]
     whole = Probe(layers, SparseCategoricalCrossentropy()).gradient()
-    monkeypatch.setattr("mrdl.layers.convolving.BLOCK", 1)
+    monkeypatch.setattr("mrdl.layers.core.BLOCK", 1)
     pieces = Probe(layers, SparseCategoricalCrossentropy())
     assert len([p for _, p in pieces.learner.pieces for _ in p]) > 12
     assert pieces.gradient().tobytes() == whole.tobytes()
@@ -131,7 +131,7 @@ def test_fewer_products_give_the_gradient_that_all_products_give(name, pieces, m
     layer, shape = FEWER[name]
     below = (Conv2D if len(shape) == 3 else Conv1D)(shape[-1], 1, activation="relu")
     layers = [Input(shape), below, layer, Flatten(), Dense(3, "softmax")]
-    monkeypatch.setattr(convolving, "BLOCK", pieces)
+    monkeypatch.setattr("mrdl.layers.core.BLOCK", pieces)
     fewer = Probe(layers, SparseCategoricalCrossentropy())
     assert [type(o) for o in fewer.learner.net.operations].count(convolving.WinogradOperation) == 1
     monkeypatch.setattr(convolving, "COST", np.inf)

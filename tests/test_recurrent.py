@@ -63,7 +63,7 @@ def test_the_gradient_holds_for_every_batch_also_after_a_larger_one(kind, n):
 def test_kernels_in_pieces_are_the_whole_kernels(kind, monkeypatch):
     layers = [Input(STEPS), *STACKS[f"{kind}, sequences"], Flatten(), Dense(3, "softmax")]
     whole = Probe(layers, SparseCategoricalCrossentropy()).gradient()
-    monkeypatch.setattr("mrdl.layers.recurrent.BLOCK", 1)
+    monkeypatch.setattr("mrdl.layers.core.BLOCK", 1)
     assert Probe(layers, SparseCategoricalCrossentropy()).gradient().tobytes() == whole.tobytes()
 
 

@@ -1,12 +1,13 @@
 """How images are convolved: directly, or by fewer products.
 
-These are Winograd's minimal filtering (Lavin & Gray 2016) along the rows of images. Rows are cut into tiles of m outputs; of a tile's m + r - 1 pixels, for a kernel row of r, as many combinations
-("points") are made, and one convolution of each point takes the place of r: m + r - 1 products instead of m r.
+Fewer are Winograd's minimal filtering (Lavin & Gray 2016) along the rows of images. Rows are cut into tiles of m
+outputs; of a tile's m + r - 1 pixels, for a kernel row of r, as many combinations ("points") are made, and one
+convolution of each point takes the place of r: m + r - 1 products instead of m r.
 """
 import numpy as np
 
 from mrdl.kernels import zeros
-from mrdl.layers.core import BLOCK, Activated
+from mrdl.layers.core import Activated, by_rows
 from mrdl.layers.layer import Binding, Layer, Operation
 
 AT = (0, 1, -1, 2, -2)          # where polynomials are evaluated; the sixth point is infinity
@@ -36,12 +37,9 @@ class ConvOperation(Activated):
                               self.geometry)
 
     def gradients(self, place):
-        b, (rows, K) = self.b, self.w.shape
-        step = max(1, BLOCK // (K * self.w.itemsize))
-        for o in range(0, rows, step):
-            n, start = min(step, rows - o), b.offsets["kernel"] + o * K
-            g = place(start, start + n * K).reshape(n, K)
-            yield start, start + g.size, lambda batch, o=o, g=g: self.gradient(o, g)
+        b = self.b
+        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize,
+                           lambda batch, first, g: self.gradient(first, g))
         if "bias" in b.w:
             start = b.offsets["bias"]
             g = place(start, start + len(self.bias))

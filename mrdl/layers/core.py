@@ -1,5 +1,6 @@
 """Input, Dense, Rescaling, Flatten and Reshape, as in Keras."""
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -9,7 +10,7 @@ import numpy as np
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import LANES, zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Symbol, pad
+from mrdl.layers.layer import Binding, Layer, Operation, Piece, Place, Shape, Symbol, pad
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19
@@ -34,6 +35,17 @@ class Input(Layer):
     def symbol(self) -> Symbol:
         """What layers are called with."""
         return Symbol(self, (), self.shape)
+
+
+def by_rows(place: Place, start: int, shape: Shape, itemsize: int,
+            fill: Callable[[int, int, np.ndarray], None]) -> Iterator[Piece]:
+    """The gradient of a matrix, as many rows at a time as stay in the cache: fill(batch, first row, g[rows, columns])."""
+    rows, columns = shape
+    step = max(1, BLOCK // (columns * itemsize))
+    for o in range(0, rows, step):
+        n, begin = min(step, rows - o), start + o * columns
+        g = place(begin, begin + n * columns).reshape(n, columns)
+        yield begin, begin + g.size, lambda batch, o=o, g=g: fill(batch, o, g)
 
 
 class Activated(Operation):
@@ -93,25 +105,21 @@ class DenseOperation(Activated):
         if not b.first:
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
 
-    def gradient(self, dy: np.ndarray, batch: int, g: np.ndarray) -> None:
-        """The rows of the kernel's gradient that belong to dy."""
+    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+        """Rows of the kernel's gradient, from `first` on."""
+        dy = self.b.y.grad[first:first + len(g)]
         if self.some:
             self.b.k.used_gradient(dy, self.packed, batch, self.used, g)
         else:
             self.b.k.dense_gradient(dy, self.b.x.storage, batch, g)
 
     def gradients(self, place):
-        b, (units, inputs) = self.b, self.w.shape
-        grad = b.y.grad
-        step = max(1, BLOCK // (inputs * self.w.itemsize))
-        for o in range(0, units, step):
-            dy, start = grad[o:o + step], b.offsets["kernel"] + o * inputs
-            g = place(start, start + len(dy) * inputs).reshape(len(dy), inputs)
-            yield start, start + g.size, lambda batch, dy=dy, g=g: self.gradient(dy, batch, g)
+        b = self.b
+        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
         if "bias" in b.w:
             start = b.offsets["bias"]
-            g = place(start, start + units)
-            yield start, start + units, lambda batch: b.k.bias_gradient(grad, g)
+            g = place(start, start + len(self.bias))
+            yield start, start + g.size, lambda batch: b.k.bias_gradient(b.y.grad, g)
 
 
 @dataclass(frozen=True)

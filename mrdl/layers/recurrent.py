@@ -10,7 +10,7 @@ from mrdl import kernels, seeds
 from mrdl.config import lookup, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.activations import activation
-from mrdl.layers.core import BLOCK
+from mrdl.layers.core import by_rows
 from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Tensor, Weight
 
 BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
@@ -25,12 +25,13 @@ class RecurrentOperation(Operation):
     """What x gives to all gates is one convolution of width 1; then the steps follow in one call.
 
     `h` begins with the state before the first step, which is 0 unless `carry`."""
+    scratch: ClassVar[int]              # rows for each unit that the kernel's way back needs
 
     def __init__(self, layer: "Recurrent", b: Binding):
         super().__init__(layer, b)
         (self.T, F), U, rows = b.shape, layer.units, layer.gates * layer.units
         self.w, self.r = b.w["kernel"], b.w["recurrent_kernel"]
-        self.bias = zeros(rows, self.w.dtype)
+        self.bias = b.w["bias"] if "bias" in b.w else zeros(rows, self.w.dtype)
         self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.through_time = (self.T, 1, U, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.acts, self.carry = layer.acts(), False
@@ -39,7 +40,7 @@ class RecurrentOperation(Operation):
         self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
         self.drop = self.new(U) if b.training and layer.recurrent_dropout else None
         if b.training:
-            self.dz, self.work = self.new(self.T * rows), self.new(5 * U)
+            self.dz, self.work = self.new(self.T * rows), self.new(self.scratch * U)
             self.dy = b.y.grad if layer.return_sequences and not layer.zero_output_for_mask else self.new(self.T * U)
             self.turned = zeros(self.w.shape[::-1], self.w.dtype)
 
@@ -124,18 +125,17 @@ class RecurrentOperation(Operation):
             self.b.k.ids_gradient(self.dz, self.ids, batch, first, g)
 
     def recurrent_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        seen = self.h[:-self.layer.units] if self.drop is None else self.seen
-        self.b.k.conv_gradient(self.dz, seen, first, g, self.through_time)
+        self.b.k.conv_gradient(self.dz, self.multiplied, first, g, self.through_time)
+
+    @property
+    def multiplied(self) -> np.ndarray:
+        """What the recurrent kernel multiplied in each step."""
+        return self.h[:-self.layer.units] if self.drop is None else self.seen
 
     def gradients(self, place):
         b = self.b
         for name, fill in (("kernel", self.input_gradient), ("recurrent_kernel", self.recurrent_gradient)):
-            rows, columns = b.w[name].shape
-            step = max(1, BLOCK // (columns * self.w.itemsize))
-            for o in range(0, rows, step):
-                n, start = min(step, rows - o), b.offsets[name] + o * columns
-                g = place(start, start + n * columns).reshape(n, columns)
-                yield start, start + g.size, lambda batch, fill=fill, o=o, g=g: fill(batch, o, g)
+            yield from by_rows(place, b.offsets[name], b.w[name].shape, self.w.itemsize, fill)
         for name, row, fill in self.vectors():
             size = b.w[name].shape[-1]
             start = b.offsets[name] + row * size
@@ -207,11 +207,7 @@ class Recurrent(Layer):
 
 
 class SimpleRNNOperation(RecurrentOperation):
-    def __init__(self, layer, b):
-        super().__init__(layer, b)
-        self.bias = b.w.get("bias", self.bias)
-        if b.training:
-            self.work = self.new(2 * layer.units)
+    scratch = 2
 
     def steps(self):
         self.b.k.simple_rnn_forward(self.r, self.mask, self.drop, self.seen, self.z, self.h, self.acts)
@@ -227,9 +223,11 @@ class SimpleRNN(Recurrent):
 
 
 class LSTMOperation(RecurrentOperation):
+    scratch = 5
+
     def __init__(self, layer, b):
         super().__init__(layer, b)
-        self.bias, self.peephole = b.w.get("bias", self.bias), b.w.get("peephole")
+        self.peephole = b.w.get("peephole")
         self.c, self.made = self.new((self.T + 1) * layer.units), self.new(self.T * layer.units)
 
     @property
@@ -301,14 +299,17 @@ class GravesLSTM(Memory):
 
 
 class GRUOperation(RecurrentOperation):
+    scratch = 3
+
     def __init__(self, layer, b):
         super().__init__(layer, b)
         rows = 3 * layer.units
-        bias = b.w["bias"].reshape(-1, rows) if "bias" in b.w else zeros((2, rows), self.w.dtype)
-        self.bias, self.after = bias[0], bias[1] if layer.reset_after else None
+        self.after = None
+        if layer.reset_after:
+            self.bias, self.after = b.w["bias"] if "bias" in b.w else zeros((2, rows), self.w.dtype)
         self.q = self.new(self.T * rows)
         if b.training:
-            self.dq, self.work = self.new(self.T * rows), self.new(rows)
+            self.dq = self.new(self.T * rows)
 
     def steps(self):
         self.b.k.gru_forward(self.r, self.after, self.mask, self.drop, self.seen, self.z, self.q, self.h, self.acts)
@@ -319,20 +320,19 @@ class GRUOperation(RecurrentOperation):
 
     def recurrent_gradient(self, batch, first, g):
         k, U = self.b.k, self.layer.units
-        seen = self.h[:-U] if self.drop is None else self.seen
         if self.after is not None:
-            k.conv_gradient(self.dq, seen, first, g, self.through_time)
+            k.conv_gradient(self.dq, self.multiplied, first, g, self.through_time)
             return
         gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
         if gated:
-            k.conv_gradient(self.dz, seen, first, g[:gated], self.through_time)
+            k.conv_gradient(self.dz, self.multiplied, first, g[:gated], self.through_time)
         if gated < len(g):
             reset = np.ascontiguousarray(over_time(self.q, self.T)[:, :U]).reshape(-1, self.q.shape[1])
             k.conv_gradient(self.dz, reset, first + gated, g[gated:], self.through_time)
 
     def vectors(self):
-        sums = [("bias", row, lambda g, d=d: self.b.k.channel_sums(getattr(self, d), g)) for row, d in ((0, "dz"), (1, "dq"))]
-        return sums[:2 if self.after is not None else 1] if "bias" in self.b.w else []
+        own = super().vectors()
+        return [*own, ("bias", 1, lambda g: self.b.k.channel_sums(self.dq, g))] if own and self.after is not None else own
 
 
 @dataclass(frozen=True)
