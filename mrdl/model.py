@@ -125,7 +125,7 @@ class Model:
         for symbol in self.graph.outputs:
             while symbol.layer.operation is None and symbol.inputs:
                 symbol = symbol.inputs[0]
-            found.append(getattr(symbol.layer, "activation", "linear"))
+            found.append(symbol.layer.last_activation)
         return found
 
     def output_names(self) -> list[str]:

@@ -77,7 +77,7 @@ class Sequential(Model):
 
     def output_activations(self) -> list[str]:
         """That of the last layer that computes something."""
-        return [next((getattr(layer, "activation", "linear") for layer in reversed(self.layers)
+        return [next((layer.last_activation for layer in reversed(self.layers)
                       if layer.operation is not None), "linear")]
 
     def output_names(self) -> list[str]:

@@ -240,6 +240,14 @@ def test_what_cannot_be_is_refused_in_one_line(make, reason):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_loss_takes_over_the_activation_of_a_recurrent_layer(kind):
+    model = mrdl.Sequential([Input(STEPS), KINDS[kind](1, "sigmoid")])
+    with pytest.raises(ConfigError, match="needs an output with activation 'sigmoid'"):
+        model.compile("sgd", "binary_crossentropy")
+    Probe([Input(STEPS), KINDS[kind](2, "sigmoid")], MeanSquaredError()).check()
+
+
 def test_graves_lstm_comes_back_from_its_json():
     model = mrdl.Sequential([Input(STEPS), GravesLSTM(3, "relu", peephole_regularizer="l2", name="own")])
     again = mrdl.model_from_json(model.to_json())

@@ -209,6 +209,11 @@ class Layer(Configured):
     def weights(self, shape: Shape) -> list[Weight]:
         return []
 
+    @property
+    def last_activation(self) -> str:
+        """What comes last, and may be left to a loss that contains it."""
+        return getattr(self, "activation", "linear")
+
     def scratch(self, shape: Shape) -> int:
         """How many values an example its operation keeps beside y, where that is much."""
         return 0

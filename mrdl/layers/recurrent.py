@@ -187,6 +187,10 @@ class Recurrent(Layer):
         for key in ("dropout", "recurrent_dropout"):
             need(0 <= getattr(self, key) < 1, f"{kind}: {key}={getattr(self, key)} must be at least 0 and below 1")
 
+    @property
+    def last_activation(self) -> str:
+        return "linear"                 # the next step needs it: no loss can take it over
+
     def acts(self) -> tuple[str, str]:
         """The activations of the state and of the gates."""
         return self.activation, getattr(self, "recurrent_activation", self.activation)
