@@ -38,6 +38,7 @@ TABLE = {
                       "layer_norm_forward", "layer_norm_backward"],
     "recurrent": ["simple_rnn_forward", "simple_rnn_backward", "lstm_forward", "lstm_backward", "peephole_gradient",
                   "gru_forward", "gru_backward", "ids_forward", "ids_gradient"],
+    "embedding": ["embedding_forward", "embedding_gradient"],
     "merge": ["accumulate", "mean"],
 }
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU

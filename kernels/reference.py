@@ -677,3 +677,11 @@ def ids_gradient(dz, ids, batch, first, dw):
     d = dz.reshape(len(ids), -1, dz.shape[1])[:, first:first + len(dw), :batch].transpose(1, 0, 2).reshape(len(dw), -1)
     for f in range(dw.shape[1]):
         dw[:, f] = d[:, ids[:, :batch].reshape(-1) == f].sum(1)
+
+
+def embedding_forward(table, ids, y):
+    y.reshape(*ids.shape[:1], -1, ids.shape[1])[:] = table[ids].transpose(0, 2, 1)
+
+
+def embedding_gradient(dy, ids, batch, dtable):
+    np.add.at(dtable, ids[:, :batch], dy.reshape(len(ids), -1, dy.shape[1])[:, :, :batch].transpose(0, 2, 1))

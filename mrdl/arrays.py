@@ -26,7 +26,7 @@ def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
     except ValueError as error:                 # rows of different lengths
         raise ConfigError(f"{name}: {error}") from None
     need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers")
-    if array.dtype.name in ("uint8", "int32", "float32", "float64"):
+    if array.dtype.name in ("uint8", "uint16", "int32", "float32", "float64"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     fits = array.dtype.kind in "bui" and (array.size == 0 or (
         array.min() >= -2 ** 31 and array.max() < 2 ** 31))
@@ -65,11 +65,12 @@ def checked(model, x, y, w=None) -> Arrays:
     model.compiled().check_target(y.shape[1:])
     heads, at = model.heads(), 0
     for head in heads:
-        labels = y if len(heads) == 1 else y.reshape(len(y), -1)[:, at]
+        width = head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
+        labels = y.reshape(len(y), -1)[:, at:at + width]
         if head.loss.sparse and y.dtype.kind == "f":
             need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),
                  f"{type(head.loss).__name__}: y must hold class numbers")
-        at += 1 if head.loss.sparse else math.prod(head.shape)
+        at += width
     return arrays
 
 

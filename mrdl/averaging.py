@@ -162,7 +162,7 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
     model.check_target(data.target.shape)
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
-        if data.target.classes is None or data.target.classes > units:
+        if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
             raise ConfigError(f"the model tells {units} classes apart, the labels of {data.url} "
                               f"go from {data.target.low:g} to {data.target.high:g}"
                               + ("" if data.target.classes else " and are not class numbers"))

@@ -272,11 +272,11 @@ class Driver:
                                  f"{record['n']} of {record['present']} examples, not {due} of "
                                  f"{shard.n}: examples were lost")
             metrics.add(sums, record["sums"])
-            n += due
+            n += record["terms"]
         if sorted(r["shard"] for r in trained) != sorted(asked.train) or \
                 (merged.workers, merged.n) != (len(asked.train), n):
             raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
-                             f"reported, {merged.workers} were averaged over {merged.n} examples")
+                             f"reported, {merged.workers} were averaged over {merged.n} examples or steps")
         held = self.validation if asked.score else []
         score = added([r for r in merged.records if "scored" in r], held, self.metrics)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
@@ -306,9 +306,10 @@ class Driver:
         with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
             moved = squares(new.weights - state.weights)
         change = (moved / max(squares(state.weights), 1e-300)) ** 0.5
-        examples = self.history[-1].get("examples", 0) + merged.n
+        trained = sum(r["n"] for r in merged.records if "shard" in r)
+        examples = self.history[-1].get("examples", 0) + trained
         return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums, self.metrics),
-                     "change": change, "examples": examples, "trained": merged.n,
+                     "change": change, "examples": examples, "trained": trained,
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}

@@ -105,7 +105,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             output.move(number, place.path(f"part-{number:05d}"))
     targets = int(np.prod(found.target.shape)) if found.target else 0
     columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
-    columns += ["class"] if model.output_activations() == ["softmax"] else []
+    columns += ["class"] if model.classifies else []
     columns += [f"output{i}" for i in range(sum(map(math.prod, model.output_shapes())))]
     place.write("columns.csv", (",".join(columns) + "\n").encode())
     return sum(s.n for s in shards)

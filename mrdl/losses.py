@@ -31,10 +31,9 @@ class Loss(Configured):
     def check(self, outputs: Shape, target: Shape) -> None:
         """Do targets of this shape (without the batch) fit the model's output? ConfigError if not."""
         units, given, name = math.prod(outputs), math.prod(target), type(self).__name__
-        need(self.activation != "softmax" or len(outputs) == 1,
-             f"{name} takes one row of outputs, not the shape {shown(outputs)}")
         if self.sparse:
-            need(target in ((), (1,)), f"{name} takes one class number an example, not targets of "
+            each = "an example" if len(outputs) == 1 else f"for each of {shown(outputs[:-1])}"
+            need(target in (outputs[:-1], (*outputs[:-1], 1)), f"{name} takes one class number {each}, not targets of "
                  f"shape {shown(target)}; for one-hot targets use categorical_crossentropy")
         else:
             hint = ("; for class numbers use sparse_categorical_crossentropy"
@@ -42,8 +41,13 @@ class Loss(Configured):
             need(given == units,
                  f"the model gives {units} values an example, the targets have {given}{hint}")
 
-    def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None, units: int):
-        """-> (y[C, N], compute(t, weight, scale) -> the sum of weight * loss; fills grad).
+    def steps(self, outputs: Shape) -> int:
+        """How many terms an example of these outputs has, each with a loss of its own: rows of classes."""
+        return math.prod(outputs[:-1]) if self.activation == "softmax" else 1
+
+    def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None, units: int, y: np.ndarray | None = None):
+        """-> compute(t, weight, scale) -> the sum of weight * loss; fills grad[C, N], and where the loss contains
+        an activation y[C, N] with what it gives.
 
         `units` is the last axis of the outputs' shape, whose product is C."""
         raise NotImplementedError
@@ -53,11 +57,11 @@ class Loss(Configured):
 class Crossentropy(Loss):
     """A loss that contains its output activation, unless `from_logits`."""
 
-    def bind(self, k, z, grad, units):
-        grad, y = np.empty_like(z) if grad is None else grad, np.empty_like(z)
+    def bind(self, k, z, grad, units, y=None):
+        grad, y = (np.empty_like(z) if given is None else given for given in (grad, y))
         function = getattr(k, snake(type(self).__name__))
         more = () if self.sparse else (self.label_smoothing,)
-        return y, lambda t, weight, scale: function(z, t, weight, scale, *more, y, grad)
+        return lambda t, weight, scale: function(z, t, weight, scale, *more, y, grad)
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,10 @@ class BinaryCrossentropy(SmoothedCrossentropy):
 class MeanLoss(Loss):
     """Mean over all outputs of a function of output and target."""
 
-    def bind(self, k, z, grad, units):
+    def bind(self, k, z, grad, units, y=None):
         grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
         parameter, count = getattr(self, "delta", 0.0), self.count(len(z), units)
-        return z, lambda t, weight, scale: k.mean_loss(name, z, t, weight, scale, parameter, count, grad)
+        return lambda t, weight, scale: k.mean_loss(name, z, t, weight, scale, parameter, count, grad)
 
     def count(self, outputs: int, units: int) -> int:
         return outputs
@@ -110,9 +114,9 @@ class MeanLoss(Loss):
 class RowLoss(Loss):
     """Mean over the rows of outputs (all but the last axis) of a function of the row."""
 
-    def bind(self, k, z, grad, units):
+    def bind(self, k, z, grad, units, y=None):
         grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
-        return z, lambda t, weight, scale: k.row_loss(name, z, t, weight, scale, units, grad)
+        return lambda t, weight, scale: k.row_loss(name, z, t, weight, scale, units, grad)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class LossMetric(Mean):
             return np.zeros(2)
         outputs, targets = np.zeros((2, y.size // B, pad(B)), y.dtype)
         outputs[:, :B], targets[:, :B] = y.reshape(-1, B), t.reshape(-1, B)
-        _, compute = self.loss.bind(kernels.typed(y.dtype), outputs, None, units)
+        compute = self.loss.bind(kernels.typed(y.dtype), outputs, None, units)
         return np.array([compute(targets, np.ones(B, y.dtype), 1.0), B])
 
 
@@ -250,7 +250,7 @@ def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> 
         need(name not in found, f"two metrics have the name {shown(name)}; give one another name=")
         need(name not in FACTS | {"loss"}, f"a metric cannot have the name {shown(name)}")
         if outputs is not None:
-            need(not metric.one_row or len(outputs) == 1,
+            need(not metric.one_row or len(outputs) == 1 or loss.steps(outputs) > 1,
                  f"{kind} takes one row of outputs, not the shape {shown(outputs)}")
             metric.check(units)
         found[name] = metric

@@ -46,6 +46,11 @@ class Head(NamedTuple):
         return self.name and f"{self.name}_"
 
 
+def over(activation: str, made: Shape, shape: Shape) -> str:
+    """The activation of an output made in one shape and seen in another: a softmax runs over its own last axis."""
+    return f"{activation} over {made[-1]}" if activation == "softmax" and made[-1] != shape[-1] else activation
+
+
 class Model:
     """Layers over one flat vector: what lies between `inputs`, which Input gave, and `outputs`.
 
@@ -122,11 +127,17 @@ class Model:
     def output_activations(self) -> list[str]:
         """The activations of the layers that compute the outputs."""
         found = []
-        for symbol in self.graph.outputs:
+        for output in self.graph.outputs:
+            symbol = output
             while symbol.layer.operation is None and symbol.inputs:
                 symbol = symbol.inputs[0]
-            found.append(symbol.layer.last_activation)
+            found.append(over(symbol.layer.last_activation, symbol.shape, output.shape))
         return found
+
+    @property
+    def classifies(self) -> bool:
+        """Does it give one row of the probabilities of classes?"""
+        return self.output_activations() == ["softmax"] and len(self.output_shape) == 1
 
     def output_names(self) -> list[str]:
         """Those of the layers that give them."""
@@ -285,11 +296,11 @@ class Model:
         heads = self.heads()
         if len(heads) == 1:
             return heads[0].loss.check(heads[0].shape, shape)
-        wanted = sum(1 if head.loss.sparse else math.prod(head.shape) for head in heads)
+        wanted = sum(head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape) for head in heads)
         need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
              f"have {math.prod(shape)}")
         for head in heads:
-            head.loss.check(head.shape, () if head.loss.sparse else head.shape)
+            head.loss.check(head.shape, head.shape[:-1] if head.loss.sparse else head.shape)
         return None
 
     def compiled(self) -> "Model":

@@ -10,7 +10,7 @@ import numpy as np
 from mrdl import kernels
 from mrdl.config import need
 from mrdl.kernels import LANES
-from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, pad
+from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Shape, Tensor, mask_of, pad
 
 MEMORY = 128 << 20             # bytes of activations that inference holds at most
 
@@ -37,6 +37,76 @@ class Join:
 
     def gradients(self, place) -> Iterator:
         return iter(())
+
+
+class Masks:
+    """Of several inputs of a layer: a step of y counts where it does in all of them."""
+
+    def __init__(self, y: Tensor, masks: list[np.ndarray]):
+        self.y, self.masks = y, masks
+        y.mask = np.zeros_like(masks[0])
+
+    def forward(self) -> None:
+        self.y.mask[:] = reduce(np.multiply, self.masks)
+
+    def backward(self, batch: int) -> None:
+        pass
+
+    def gradients(self, place) -> Iterator:
+        return iter(())
+
+
+class Output:
+    """An output and its loss, step by step where each step has a loss of its own or some do not count."""
+
+    def __init__(self, k, head, tensor: Tensor, fused: bool):
+        self.head, z, self.mask = head, tensor.value, mask_of(tensor, head.shape)
+        self.steps = head.loss.steps(head.shape)
+        if self.mask is not None:
+            self.steps = math.lcm(self.steps, len(self.mask))
+        self.units = len(z) // self.steps
+        self.values = np.empty_like(z) if fused else z
+        spare = np.empty((self.units, z.shape[1]), z.dtype)     # where nobody wants gradients
+        last = (head.shape or (1,))[-1]
+        if self.steps == 1:
+            self.each = [head.loss.bind(k, z, tensor.grad, last, self.values if fused else None)]
+        else:
+            cuts = [slice(s * self.units, (s + 1) * self.units) for s in range(self.steps)]
+            self.each = [head.loss.bind(k, z[cut], spare if tensor.grad is None else tensor.grad[cut], last,
+                                        self.values[cut] if fused else spare) for cut in cuts]
+
+    def counts(self, B: int) -> np.ndarray | None:
+        """Which steps of B examples count, [steps, B]; None: all do."""
+        if self.mask is None:
+            return None
+        return np.repeat(self.mask[:, :B] != 0, self.steps // len(self.mask), 0)
+
+    def compute(self, t: np.ndarray, weight: np.ndarray, one: float | None) -> tuple[float, int]:
+        """-> the sum of weight * loss over the terms, and their number; fills the gradient of the mean over them,
+        or of `one` times the sum."""
+        B = len(weight)
+        counts = self.counts(B)
+        n = B * self.steps if counts is None else int(np.count_nonzero(counts))
+        scale = (1.0 / max(n, 1) if one is None else one) * self.head.weight
+        if self.steps == 1:
+            return self.each[0](t, weight, scale), n
+        t = t if self.head.loss.sparse else t.reshape(self.steps, self.units, -1)
+        return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
+                   for s, compute in enumerate(self.each)), n
+
+    def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs and targets of the terms that count, as a metric takes them: y[..., K, n]."""
+        if self.steps == 1:
+            y = self.values[:, :B].reshape(*self.head.shape or (1,), B)
+            return y, t if t.ndim == 1 else t[:, :B].reshape(y.shape)
+        counts = self.counts(B)
+        counts = np.ones((self.steps, B), bool) if counts is None else counts
+
+        def kept(a):
+            return a.reshape(self.steps, self.units, -1)[:, :, :B].transpose(1, 0, 2)[:, counts]
+        shape = (-1, (self.head.shape or (1,))[-1], np.count_nonzero(counts))
+        y = kept(self.values).reshape(shape if self.units > shape[1] else shape[1:])
+        return y, t[counts] if self.head.loss.sparse else kept(t).reshape(y.shape)
 
 
 class Network:
@@ -92,25 +162,30 @@ class Network:
                 {w.name: o for w, o in zip(step.weights, step.offsets)}, step.index,
                 step.shapes if step.layer.merges else step.shapes[0], training,
                 linear=number in linear, first=all(id(x) in given for x in xs), draws=self.draws, xs=xs)))
+            if step.layer.supports_masking and y.mask is None:
+                self._masked(y, xs, step.shapes)
             self.tensors.append(y)
             tensors.append(y)
             if takers[number] > 1:
                 self.operations.append(Join(y, branches.setdefault(id(y), [])))
         found = list(map(taken, ends))
-        self.outputs, self.heads = [tensor.value for tensor in found], list(heads)
-        self.computed, self.penalty = [], 0.0
-        for i, (head, tensor) in enumerate(zip(heads, found)):
-            values, compute = head.loss.bind(self.k, tensor.value, tensor.grad, (head.shape or (1,))[-1])
-            if not getattr(head.loss, "from_logits", False):
-                self.outputs[i] = values
-            self.computed.append(compute)
+        self.outputs, self.penalty = [tensor.value for tensor in found], 0.0
+        self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
         if heads:
             if not training:            # a learner adds the penalties with their gradients
                 self.penalty = self._penalty(model, weights)
-            widths = [1 if head.loss.sparse else len(t.value) for head, t in zip(heads, found)]
+            widths = [h.steps if h.head.loss.sparse else len(h.values) for h in self.heads]
             self.cuts = list(itertools.pairwise(itertools.accumulate(widths, initial=0)))
             self.target_rows = np.zeros((self.N, pad(sum(widths))), model.dtype)
             self.targets = np.zeros((sum(widths), self.N), model.dtype)
+
+    def _masked(self, y: Tensor, xs: list[Tensor], shapes: list[Shape]) -> None:
+        """Hands the masks of what a layer took on to what it gives."""
+        masks = [mask for mask in map(mask_of, xs, shapes) if mask is not None]
+        if len(masks) == 1:
+            y.mask, = masks
+        elif masks:
+            self.operations.append(Masks(y, masks))
 
     @staticmethod
     def _made_by(stack, inputs: int, number: int) -> int | None:
@@ -133,16 +208,21 @@ class Network:
                 penalty += self.k.regularize(w, np.zeros_like(w), *weight.regularizer.factors)
         return penalty
 
-    def compute(self, targets: list[np.ndarray], weight: np.ndarray, scale: float) -> tuple[float, list[float]]:
-        """-> the sum of weight * loss, with the penalty for each example as Keras counts it, and each
-        output's share; fills the gradients of scale times their sum."""
-        losses = [compute(t, weight, scale * head.weight)
-                  for compute, head, t in zip(self.computed, self.heads, targets)]
-        whole = sum(head.weight * loss for head, loss in zip(self.heads, losses))
-        return whole + self.penalty * len(weight), losses
+    def compute(self, targets: list[np.ndarray], weight: np.ndarray, one: float | None = None):
+        """-> (whole, n, [(loss, n) of each output]): the sum of weight * loss over n terms, which are the examples, or
+        the steps that count where the outputs are sequences; in `whole` the outputs' weighted losses, and the penalty
+        for each term as Keras counts it. n is the first output's.
+
+        Fills the gradients of the means over each output's terms, or of `one` times the sums."""
+        losses = [output.compute(t, weight, one) for output, t in zip(self.heads, targets)]
+        n = losses[0][1]
+        whole = sum(output.head.weight * loss * (n / max(terms, 1)) for output, (loss, terms) in zip(self.heads, losses))
+        return whole + self.penalty * n, n, losses
 
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
         """Takes rows `index` of x[n, ...] as the minibatch."""
+        if x.dtype.name == "uint16":            # ids
+            x, index = x[index].astype(np.int32), np.arange(len(index))
         self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage)
         self.x.fresh = True
         self.draws.batch = len(index)
@@ -151,13 +231,17 @@ class Network:
             tensor.fresh = False
 
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
-        """Rows `index` of the targets as each loss takes them: t[B], or t[C, N]."""
+        """Rows `index` of the targets as each loss takes them: t[B], t[steps, B] or t[C, N]."""
         y = y.reshape(len(y), -1)
-        if not all(head.loss.sparse for head in self.heads):
+        if not all(output.head.loss.sparse for output in self.heads):
             self.k.gather(y, index, 1.0, 0.0, self.target_rows)
             self.k.transpose_columns(self.target_rows, self.targets)
-        return [y[index, start].astype(np.int32) if head.loss.sparse else self.targets[start:stop]
-                for head, (start, stop) in zip(self.heads, self.cuts)]
+
+        def classes(output: Output, start: int, stop: int) -> np.ndarray:
+            found = np.ascontiguousarray(y[index, start:stop].T, np.int32)
+            return found[0] if output.steps == 1 else found
+        return [classes(output, start, stop) if output.head.loss.sparse else self.targets[start:stop]
+                for output, (start, stop) in zip(self.heads, self.cuts)]
 
     def forward(self) -> None:
         for operation in self.operations:

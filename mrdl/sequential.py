@@ -2,7 +2,7 @@
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Shape
-from mrdl.model import Model, Step
+from mrdl.model import Model, Step, over
 
 
 class Sequential(Model):
@@ -77,8 +77,12 @@ class Sequential(Model):
 
     def output_activations(self) -> list[str]:
         """That of the last layer that computes something."""
-        return [next((layer.last_activation for layer in reversed(self.layers)
-                      if layer.operation is not None), "linear")]
+        for i, layer in reversed(list(enumerate(self.layers))):
+            if layer.operation is not None:
+                steps = self.stack() if self.input_shape is not None else []
+                return [over(layer.last_activation, *(steps[at].output for at in (i, -1))) if steps
+                        else layer.last_activation]
+        return ["linear"]
 
     def output_names(self) -> list[str]:
         return self.names()[-1:] or ["output"]

@@ -8,6 +8,7 @@ import numpy as np
 from mrdl import metrics, seeds
 from mrdl.config import need, shown
 from mrdl.kernels import zeros
+from mrdl.losses import Loss
 from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
 
@@ -24,7 +25,7 @@ class Learner:
         self.rate_scale = rate_scale
         self.net = Network(model, batch_size, weights, model.heads(), training=True)
         self.sums: metrics.Sums = {}
-        self.updates = 0
+        self.updates = self.terms = 0           # terms: examples, or steps that count (Network.compute)
         self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
         flat = zeros(len(weights), model.dtype)
         # the weights of layers that are called more than once: their gradients are summed
@@ -54,6 +55,15 @@ class Learner:
             pieces = []
             for start, stop, fill in operation.gradients(place):
                 g, w = place(start, stop), weights[start:stop]
+                if getattr(operation, "sparse", False):
+                    if self.optimizer.clips or start in shared or tensor(start) in penalties:
+                        fill = all_rows(g, fill)
+                    else:
+                        table = operation.table.shape
+                        pieces.append((start, fill, None, w, g, Rows(
+                            self.optimizer, self.net.k, w.reshape(table), g.reshape(table),
+                            slots[:, start:stop].reshape(len(slots), *table))))
+                        continue
                 if start in begun:
                     fill = added_to(g, fill)
                 begun.add(start)
@@ -79,14 +89,17 @@ class Learner:
         net.draws.key, net.draws.minibatch = key, number
         net.forward()
         t = net.target(y, index)
-        loss, losses = net.compute(t, weight, 1.0 / B)
+        loss, n, losses = net.compute(t, weight)
         now = self.optimizer.at(self.iterations, self.rate_scale)
         penalty = squares = 0.0
         k = net.k
         for operation, pieces in self.pieces:
             operation.backward(B)
             for _, fill, factors, w, g, step in pieces:
-                fill(B)
+                rows = fill(B)
+                if isinstance(step, Rows):
+                    squares += step(rows, now)
+                    continue
                 if not step:                    # the layer's earlier calls add to it first
                     continue
                 if factors:
@@ -99,7 +112,8 @@ class Learner:
             constraint.apply(w)
         self.iterations += 1
         self.updates += 1
-        metrics.add(self.sums, {"loss": [loss + penalty * B, B],
+        self.terms += n
+        metrics.add(self.sums, {"loss": [loss + penalty * n, n],
                                 "gradient_norm": [squares ** 0.5, 1]})
         score(net, losses, t, B, self.sums)
 
@@ -126,6 +140,27 @@ class Learner:
         return whole
 
 
+class Rows:
+    """The update of some rows of a table[V, D]: they are taken out, and put back."""
+
+    def __init__(self, optimizer, k, w: np.ndarray, g: np.ndarray, slots: np.ndarray):
+        self.optimizer, self.k, self.w, self.g, self.slots = optimizer, k, w, g, slots
+
+    def __call__(self, rows: np.ndarray, now: Now) -> float:
+        w, g, slots = self.w[rows], self.g[rows], self.slots.take(rows, 1)
+        squares = self.optimizer.block(self.k, w.reshape(-1), g.reshape(-1), slots.reshape(len(slots), w.size))(now, 1.0)
+        self.w[rows], self.slots[:, rows] = w, slots
+        return squares
+
+
+def all_rows(g: np.ndarray, fill):
+    """A `fill` of the rows that it has, 0 in the others."""
+    def whole(batch):
+        g[:] = 0
+        fill(batch)
+    return whole
+
+
 def added_to(g: np.ndarray, fill):
     """A `fill` that adds to what g holds."""
     before = np.empty_like(g)
@@ -150,6 +185,8 @@ def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
 def check_class_weight(class_weight: dict | None, model=None) -> None:
     """ConfigError where it does not give class numbers their weights."""
     need(not class_weight or model is None or len(model.output_names()) == 1, "class_weight is for models of one output")
+    need(not class_weight or model is None or not isinstance(model.loss, Loss) or model.input_shape is None
+         or model.loss.steps(model.output_shape) == 1, "class_weight is for one class an example, not for sequences")
     try:
         ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
     except (TypeError, ValueError, AttributeError):
@@ -157,15 +194,16 @@ def check_class_weight(class_weight: dict | None, model=None) -> None:
     need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
 
 
-def score(net: Network, losses: list[float], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:
+def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:
     """Adds each output's loss, where there are several, and its metrics over the first B columns to `sums`."""
-    for head, outputs, t, loss in zip(net.heads, net.outputs, targets, losses):
+    for output, t, loss in zip(net.heads, targets, losses):
+        head = output.head
         if head.name:
-            metrics.add(sums, {f"{head.name}_loss": [loss, B]})
+            metrics.add(sums, {f"{head.name}_loss": loss})
         if head.metrics:
-            y = outputs[:, :B].reshape(*head.shape or (1,), B)
-            t = t if t.ndim == 1 else t[:, :B].reshape(y.shape)
-            metrics.add(sums, {head.prefix + name: metric.state(y, t) for name, metric in head.metrics.items()})
+            y, t = output.rows(t, B)
+            if y.shape[-1]:
+                metrics.add(sums, {head.prefix + name: metric.state(y, t) for name, metric in head.metrics.items()})
 
 
 class Scorer:
@@ -185,8 +223,8 @@ class Scorer:
             net.read(x, index)
             net.forward()
             t = net.target(y, index)
-            loss, losses = net.compute(t, weight, 1.0)
-            metrics.add(self.sums, {"loss": [loss, len(index)]})
+            loss, n, losses = net.compute(t, weight, 1.0)
+            metrics.add(self.sums, {"loss": [loss, n]})
             score(net, losses, t, len(index), self.sums)
 
 

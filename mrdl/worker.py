@@ -14,6 +14,7 @@ import numpy as np
 
 from mrdl import metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
+from mrdl.config import need
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
 from mrdl.saving import model_from_json
@@ -172,13 +173,14 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     worker = asked.train[shard]
     if not n:
         return
+    need(learner.terms > 0, f"shard {shard}: every step of its sequences is masked, so there is nothing to learn from")
     partial.shift_variances(vector, before, asked.moments, 1)
     values = vector if asked.save_updater else given.weights
     for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
-        yield chunk, Partial(worker, n, values[start:end])
+        yield chunk, Partial(worker, learner.terms, values[start:end])
     read = sum(waits)
-    yield RECORD, Partial(worker, n, {
-        "shard": shard, "n": n, "present": present, "updates": learner.updates,
+    yield RECORD, Partial(worker, learner.terms, {
+        "shard": shard, "n": n, "terms": learner.terms, "present": present, "updates": learner.updates,
         "sums": metrics.plain(learner.sums), "profile": profile(), "memory": _peak(), "seconds": {
             "start": started - began, "read": read, "compute": trained - started - read,
             "emit": time.perf_counter() - trained}})
@@ -228,7 +230,7 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
         found = model.predict(arrays["x"])
         outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)
         columns = [arrays["y"].reshape(block.n, -1)] if "y" in arrays else []
-        if model.output_activations() == ["softmax"]:
+        if model.classifies:
             columns.append(outputs.argmax(1)[:, None])
         for row in zip(*(c.tolist() for c in columns), outputs.tolist()):
             values = [value for part in row for value in part]

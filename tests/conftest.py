@@ -29,11 +29,15 @@ def local():
 
 @pytest.fixture
 def made(tmp_path, inline):
-    """made(n, shards, ...) -> a Dataset of n rows of 5 numbers, a class of 3, and a weight."""
-    def make(n=200, shards=2, hold_out=0.0, name="data", seed=0, dtype="float64"):
+    """made(n, shards, ...) -> a Dataset of n rows of 5 numbers, a class of 3, and a weight; with `steps` the numbers
+    are steps, some of them 0, each with a class."""
+    def make(n=200, shards=2, hold_out=0.0, name="data", seed=0, dtype="float64", steps=False):
         rng = np.random.default_rng(seed)
         y = rng.integers(0, 3, n)
         x = rng.standard_normal((n, 5)) + np.eye(3, 5)[y] * 1.5
+        if steps:
+            x[rng.random(x.shape) < np.linspace(0, 0.9, n)[:, None]] = 0
+            x, y = x[:, :, None], rng.integers(0, 3, x.shape)
         raw = tmp_path / f"{name}.npz"
         np.savez(raw, x=x, y=y.astype("i4"), w=rng.uniform(0.5, 2, n))
         return dataset.prepare([str(raw)], str(tmp_path / name), inline, weight="w",

@@ -157,8 +157,8 @@ def test_a_model_without_input_takes_the_shape_of_its_first_rows():
     x, y = arrays()
     model = mrdl.Sequential([Dense(3, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ConfigError, match="put Flatten"):
-        model.fit(x[:, :, None], y)
+    with pytest.raises(ConfigError, match="without an axis"):
+        model.fit(x[:, 0], y)
     assert model.input_shape is None
     model.fit(x, y)
     assert model.input_shape == (6,) and model.get_weights()[0].shape == (6, 3)
@@ -261,10 +261,15 @@ def test_a_model_that_is_not_compiled_or_not_built_says_so():
         model.build(7)
 
 
-def test_losses_of_class_numbers_and_accuracies_want_one_row_of_outputs():
-    model = mrdl.Sequential([Input(6), Dense(6, "softmax"), Reshape((2, 3))])
+def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outputs():
+    layers = [Dense(6, "softmax"), Reshape((2, 3))]
+    x = Input(6)
+    for model in (mrdl.Sequential([Input(6), *layers]), mrdl.Model(x, layers[1](layers[0](x)))):
+        with pytest.raises(ConfigError, match="with activation 'softmax', not 'softmax over 6'"):
+            model.compile("sgd", CategoricalCrossentropy())
+    model = mrdl.Sequential(layers)
     model.compile("sgd", CategoricalCrossentropy())
-    with pytest.raises(ConfigError, match="one row of outputs"):
+    with pytest.raises(ConfigError, match="not 'softmax over 6'"):
         model.fit(X, np.zeros((8, 2, 3)))
     with pytest.raises(ConfigError, match="one row of outputs"):
         model.compile("sgd", "mse", ["accuracy"])

@@ -133,6 +133,8 @@ def arguments(name, rng, dtype, O, I, N, B):
         "batch_norm_backward": lambda: (a(3 * O, N), a(3 * O, N), B, a(O), abs(a(O)), a(O), a(O), a(O), a(3 * O, N)),
         "layer_norm_forward": lambda: (a(3 * O, N), a(O), a(O), 1e-3, a(3 * O, N), a(3, N), a(3 * O, N)),
         "layer_norm_backward": lambda: (a(3 * O, N), abs(a(3, N)), a(O), a(3 * O, N), a(3 * O, N)),
+        "embedding_forward": lambda: (a(I, O), ids, a(steps * O, N)),
+        "embedding_gradient": lambda: (padded(rng, dtype, steps * O, N, B), ids, B, a(I, O)),
         "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
         "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
         "softmax_forward": lambda: (a(O, N) * 5, a(O, N)),

@@ -17,8 +17,10 @@ from mrdl.layers import (
     Flatten,
     GravesLSTM,
     Input,
+    Masking,
     MaxPooling1D,
     Reshape,
+    TimeDistributed,
 )
 from mrdl.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from mrdl.regularizers import L2
@@ -63,6 +65,15 @@ def recurrent(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     return model
 
 
+def masked(optimizer, dtype="float64", dropout=0.0, l2=0.0):
+    """From a sequence to a sequence; the steps where x is 0 do not count, and shards have unequal numbers of the others."""
+    model = mrdl.Sequential([
+        Input((5, 1)), Masking(), LSTM(3, return_sequences=True, recurrent_regularizer=L2(l2)),
+        GravesLSTM(4, return_sequences=True), Dropout(dropout), TimeDistributed(Dense(3, "softmax"))], dtype=dtype)
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
 def states(url):
     run = Run(url)
     return [run.state(r) for r in run.rounds()]
@@ -72,14 +83,15 @@ def states(url):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9),
                                        SGD(0.1, momentum=0.9, nesterov=True)], ids=repr)
-@pytest.mark.parametrize("kind", [network, convolutional, two_inputs, recurrent])
+@pytest.mark.parametrize("kind", [network, convolutional, two_inputs, recurrent, masked])
 def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made, kind, optimizer, workers,
                                                                   dtype):
     """With class and sample weights, L2, uneven shards and an uneven last batch, to the epoch's end."""
-    data, b = made(101, shards=workers), 9
+    data, b = made(101, shards=workers, steps=kind is masked), 9
     model = kind(optimizer, dtype, l2=0.01)
+    class_weight = None if kind is masked else CLASS_WEIGHT
     ParameterAveraging(workers=workers, batch_size=b, averaging_frequency=1, runner="inline",
-                       class_weight=CLASS_WEIGHT, epochs=1, keep_rounds=1000, seed=5).fit(
+                       class_weight=class_weight, epochs=1, keep_rounds=1000, seed=5).fit(
         model, data.url, run=str(tmp_path / "run"))
     averaged = states(tmp_path / "run")
     assert len(averaged) - 1 == -(-max(s.n for s in data.train()) // b) >= 3
@@ -87,7 +99,7 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made,
     vector = averaged[0].vector.copy()
     alone = trainer.Learner(model, vector[:averaged[0].parameters],
                             vector[averaged[0].parameters:].reshape(-1, averaged[0].parameters),
-                            batch_size=b * workers, class_weight=CLASS_WEIGHT)
+                            batch_size=b * workers, class_weight=class_weight)
     shards = {s.index: rows(s) for s in data.train()}
     orders = {i: seeds.permutation(len(a["x"]), 5, "rows", 0, i, 0) for i, a in shards.items()}
     for r, state in enumerate(averaged[1:]):

@@ -5,6 +5,7 @@ import test_keras_layers
 import test_layers
 import test_normalization
 import test_recurrent
+import test_sequences
 
 import mrdl
 from mrdl.layers import LAYERS, GravesLSTM, Input
@@ -18,9 +19,12 @@ def kinds(stacks):
 def test_every_layer_has_its_gradient_checked():
     assert kinds([*test_layers.WAYS_IN.values(), *test_layers.MIDDLES.values(),
                   *(layers for _, layers in test_convolution.STACKS.values()),
-                  *test_normalization.STACKS.values(), *test_recurrent.STACKS.values()]) == set(LAYERS)
+                  *test_normalization.STACKS.values(), *test_recurrent.STACKS.values(),
+                  *(layers for table in (test_sequences.STACKS, test_sequences.OF_IDS) for layers, _ in table.values())
+                  ]) == set(LAYERS)
 
 
 def test_every_layer_is_compared_with_that_of_keras():
     # Keras has no GravesLSTM: tests/test_recurrent.py has its equations
-    assert kinds(layers for _, layers, _ in test_keras_layers.TABLE) == set(LAYERS) - {GravesLSTM}
+    assert kinds([*(layers for _, layers, _ in test_keras_layers.TABLE),
+                  *(layers for layers, _ in test_sequences.KERAS.values())]) == set(LAYERS) - {GravesLSTM}

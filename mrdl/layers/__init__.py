@@ -48,6 +48,7 @@ from mrdl.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
+from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking, TimeDistributed
 
 LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           ReLU, LeakyReLU, ELU, Softmax, PReLU,
@@ -58,6 +59,7 @@ LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
           BatchNormalization, LayerNormalization, Normalization,
           SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
+          Embedding, CategoryEncoding, Masking, TimeDistributed,
           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D

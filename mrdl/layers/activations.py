@@ -1,4 +1,5 @@
 """Activations by Keras's names, and the layers made of them."""
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
@@ -6,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl import kernels
-from mrdl.config import ConfigError, need, shown, typed
+from mrdl.config import need, shown, typed
 from mrdl.layers.layer import Layer, Operation, Shape
 
 ACTIVATIONS = (*kernels.ACTIVATIONS, "softmax")
@@ -25,10 +26,15 @@ def activation(name: str | dict | None) -> str:
     return name
 
 
-def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = None):
-    """-> forward(x, y), backward(s, dy, dx), and whether s is "x" or "y"."""
+def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = None, steps: int = 1):
+    """-> forward(x, y), backward(s, dy, dx), and whether s is "x" or "y"; softmax is taken in each of the steps."""
     if name == "softmax":
-        return k.softmax_forward, k.softmax_backward, "y"
+        def by_step(kernel):
+            def each(*arrays):
+                for step in zip(*(a.reshape(steps, -1, a.shape[1]) for a in arrays)):
+                    kernel(*step)
+            return kernel if steps == 1 else each
+        return by_step(k.softmax_forward), by_step(k.softmax_backward), "y"
     return (lambda x, y: k.activation_forward(name, x, y, parameters),
             lambda s, dy, dx: k.activation_backward(name, s, dy, dx, parameters),
             kernels.ACTIVATIONS[name])
@@ -38,7 +44,7 @@ class ActivationOperation(Operation):
     def __init__(self, layer, b):
         super().__init__(layer, b)
         self.act, self.slope, source = bound(b.k, "linear" if b.linear else layer.activation,
-                                             layer.parameters)
+                                             layer.parameters, math.prod(b.shape[:-1]))
         self.s = b.x.value if source == "x" else b.y.value
 
     def forward(self):
@@ -52,13 +58,8 @@ class ActivationOperation(Operation):
 class Elementwise(Layer):
     """y = activation(x), with `parameters` where they are not those of the name."""
     operation: ClassVar[type[Operation]] = ActivationOperation
+    supports_masking: ClassVar[bool] = True
     parameters: ClassVar[tuple[float, ...] | None] = None
-
-    def output(self, shape):
-        if self.activation == "softmax" and len(shape) != 1:
-            raise ConfigError(f"softmax: its input has the shape {shown(shape)}; put Flatten() "
-                              "before it")
-        return shape
 
     def not_negative(self, *fields: str) -> None:
         for field in fields:
@@ -68,7 +69,7 @@ class Elementwise(Layer):
 
 @dataclass(frozen=True)
 class Activation(Elementwise):
-    """y = activation(x); softmax runs over the features."""
+    """y = activation(x); softmax runs over the last axis."""
     activation: str
     name: str | None = None
 
@@ -135,7 +136,7 @@ class ELU(Elementwise):
 
 @dataclass(frozen=True)
 class Softmax(Elementwise):
-    """y = e^x / sum of e^x over the features."""
+    """y = e^x / sum of e^x over the last axis."""
     activation: ClassVar[str] = "softmax"
     axis: int = -1
     name: str | None = None
@@ -170,6 +171,7 @@ class PReLUOperation(Operation):
 class PReLU(Layer):
     """y = x where x > 0, else alpha x; alpha has x's shape, 1 in the shared axes (He et al. 2015)."""
     operation: ClassVar[type[Operation]] = PReLUOperation
+    supports_masking: ClassVar[bool] = True
     alpha_initializer: object = "Zeros"
     alpha_regularizer: object = None
     alpha_constraint: object = None

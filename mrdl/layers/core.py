@@ -59,7 +59,7 @@ class Activated(Operation):
         self.bias = b.w["bias"] if "bias" in b.w else zeros(len(self.w), self.w.dtype)
         b.y.relu = self.relu
         b.x.masked = b.x.relu and not b.first       # our product with the weights does it
-        self.act, self.derivative, source = bound(b.k, kind)
+        self.act, self.derivative, source = bound(b.k, kind, steps=len(b.y.value) // len(self.w))
         self.act = None if kind in ("linear", "relu") else self.act
         self.derivative = None if kind == "linear" else self.derivative
         # before the activation, where its slope is taken from there
@@ -122,10 +122,50 @@ class DenseOperation(Activated):
             yield start, start + g.size, lambda batch: b.k.bias_gradient(b.y.grad, g)
 
 
+class StepsOperation(Activated):
+    """Dense over the last axis of [..., I]: a convolution of width 1 forward and back."""
+
+    def __init__(self, layer: Layer, b: Binding):
+        super().__init__(layer, b)
+        self.steps = math.prod(b.shape[:-1])
+        O, I = self.w.shape
+        self.geometry = (self.steps, 1, I, self.steps, 1, O, *(1,) * 6, 0, 0, 1)
+        if b.training:
+            self.rows, self.turned = b.x.new_rows(self.steps), zeros((I, O), self.w.dtype)
+
+    def forward(self):
+        b = self.b
+        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
+        self.activate()
+
+    def backward(self, batch):
+        b = self.b
+        self.slope()
+        if not b.first:
+            b.k.transpose(self.w, self.turned)
+            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad, self.geometry)
+
+    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+        self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
+
+    def gradients(self, place):
+        b = self.b
+        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
+        if "bias" in b.w:
+            start = b.offsets["bias"]
+            g = place(start, start + len(self.bias))
+            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
+
+
+def dense_operation(layer: Layer, b: Binding) -> Operation:
+    return (DenseOperation if len(b.shape) == 1 else StepsOperation)(layer, b)
+
+
 @dataclass(frozen=True)
 class Dense(Layer):
-    """y[O] = activation(x[I] . kernel[I, O] + bias[O])."""
-    operation: ClassVar[type[Operation]] = DenseOperation
+    """y[..., O] = activation(x[..., I] . kernel[I, O] + bias[O])."""
+    operation: ClassVar[Callable[[Layer, Binding], Operation]] = staticmethod(dense_operation)
+    supports_masking: ClassVar[bool] = True
     units: int
     activation: str | None = None
     use_bias: bool = True
@@ -143,13 +183,12 @@ class Dense(Layer):
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
 
     def output(self, shape):
-        if len(shape) != 1:
-            raise ConfigError(f"Dense: its input has the shape {shown(shape)}; put Flatten() "
-                              "before it")
-        return (self.units,)
+        need(shape != (), "Dense: an example of its input is one number, without an axis: Reshape((1,)) gives it one")
+        return (*shape[:-1], self.units)
 
     def weights(self, shape):
-        kernel = self.weight("kernel", (self.units, *shape), (*shape, self.units), transposed=True)
+        self.output(shape)
+        kernel = self.weight("kernel", (self.units, shape[-1]), (shape[-1], self.units), transposed=True)
         return [kernel, self.weight("bias", (self.units,))] if self.use_bias else [kernel]
 
 
@@ -167,6 +206,7 @@ class RescalingOperation(Operation):
 class Rescaling(Layer):
     """y = x * scale + offset."""
     operation: ClassVar[type[Operation]] = RescalingOperation
+    supports_masking: ClassVar[bool] = True
     scale: float
     offset: float = 0.0
     name: str | None = None

@@ -58,9 +58,11 @@ class Weight:
 class Tensor:
     """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked.
 
-    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot code."""
+    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot code,
+    which is not filled in for those who say ids_only."""
     mask: np.ndarray | None = None
     ids: np.ndarray | None = None
+    ids_only = False
 
     def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype, training: bool):
         self.k = k
@@ -73,10 +75,14 @@ class Tensor:
 
     @property
     def storage(self) -> np.ndarray:
+        """What `rows` fills."""
         if self._rows is None:
-            features, N = self.value.shape
-            self._rows = zeros((N, pad(features)), self.value.dtype)
+            self._rows = self.new_rows(1)
         return self._rows
+
+    def new_rows(self, steps: int) -> np.ndarray:
+        features, N = self.value.shape
+        return zeros((steps * N, pad(features // steps)), self.value.dtype)
 
     def rows(self) -> np.ndarray:
         """value batch-major, [N, F padded]; turned once a minibatch."""
@@ -134,6 +140,12 @@ class Binding:
     xs: "list[Tensor] | None" = None    # all of them, where a layer merges several; x is the first
 
 
+def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
+    """The tensor's mask where it has a row for each step of that shape; as a view of another shape it has none."""
+    mask = tensor.mask
+    return mask if mask is not None and len(shape) > 1 and len(mask) == shape[0] else None
+
+
 # place(start, stop) -> where the gradient of that range of the flat vector goes
 Place = Callable[[int, int], np.ndarray]
 # start, stop, fill(batch): writes that range's gradient to its place
@@ -145,6 +157,11 @@ class Operation:
 
     def __init__(self, layer: "Layer", b: Binding):
         self.layer, self.b = layer, b
+
+    @property
+    def x_mask(self) -> np.ndarray | None:
+        """That of x, where its steps are those of x still."""
+        return mask_of(self.b.x, self.b.shape)
 
     def forward(self) -> None:
         raise NotImplementedError
@@ -172,6 +189,7 @@ class Layer(Configured):
     """A description without arrays; `operation` is the class that does its work."""
     keras_module: ClassVar[str] = "keras.layers"
     merges: ClassVar[bool] = False      # it takes several inputs
+    supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
     operation: ClassVar[type[Operation] | None] = None      # None: y is x under another shape
 
     def __post_init__(self):

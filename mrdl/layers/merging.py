@@ -26,6 +26,7 @@ class Merge(Layer):
     """y[F] of inputs x_i[F]."""
     operation: ClassVar[type[Operation]] = MergeOperation
     merges: ClassVar[bool] = True
+    supports_masking: ClassVar[bool] = True
     name: str | None = None
 
     def output(self, shapes):
@@ -133,6 +134,10 @@ class Concatenate(Layer):
     merges: ClassVar[bool] = True
     axis: int = -1
     name: str | None = None
+
+    @property
+    def supports_masking(self) -> bool:
+        return self.axis == -1          # else the steps are others
 
     def places(self, shape) -> int:
         """The axis of an example."""

@@ -45,6 +45,7 @@ class NoiseOperation(Operation):
 class Noise(Layer):
     """`distribution` is the kernel that draws, and its last arguments."""
     operation: ClassVar[type[Operation]] = NoiseOperation
+    supports_masking: ClassVar[bool] = True
     rank: ClassVar[int | None] = None           # of x, where a whole channel has one draw
 
     def output(self, shape):

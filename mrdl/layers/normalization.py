@@ -31,6 +31,7 @@ class Normalized(Operation):
 class BatchNormOperation(Normalized):
     def __init__(self, layer: "BatchNormalization", b: Binding):
         super().__init__(layer, b, b.shape[-1])
+        need(self.x_mask is None, "BatchNormalization does not take masked steps: LayerNormalization does")
         self.mean, self.variance = np.zeros_like(self.gamma), np.zeros_like(self.gamma)
         self.inverse = np.zeros_like(self.gamma)
         self.by_batch = b.training              # also while the moving moments are found again (mrdl.moments)
@@ -143,6 +144,7 @@ class LayerNormOperation(Normalized):
 class LayerNormalization(Layer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axes (Ba, Kiros & Hinton 2016)."""
     operation: ClassVar[type[Operation]] = LayerNormOperation
+    supports_masking: ClassVar[bool] = True
     axis: object = -1
     epsilon: float = 1e-3
     center: bool = True

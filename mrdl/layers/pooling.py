@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from mrdl.config import need, shown
 from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, sizes
 from mrdl.layers.convolving import Geometry
@@ -116,6 +118,25 @@ class GlobalAveragePooling2D(GlobalPooling):
     largest = False
 
 
+class StepsPoolOperation(PoolOperation):
+    """The mean over the steps that count; 0 where none does."""
+
+    def forward(self):
+        mask, x = self.x_mask, self.b.x.value
+        if mask is None:
+            return super().forward()
+        self.share = mask / np.maximum(mask.sum(0), 1)
+        np.einsum("tcn,tn->cn", x.reshape(len(mask), -1, x.shape[1]), self.share, out=self.b.y.value)
+
+    def backward(self, batch):
+        if self.x_mask is None:
+            return super().backward(batch)
+        dx, dy = self.b.x.grad, self.b.y.grad
+        if not self.b.first:
+            np.multiply(dy, self.share[:, None], out=dx.reshape(len(self.share), *dy.shape))
+
+
 class GlobalAveragePooling1D(GlobalPooling):
-    """y[c] = the mean of x[t, c]."""
+    """y[c] = the mean of x[t, c] over the steps t that count."""
+    operation: ClassVar[type[Operation]] = StepsPoolOperation
     rank, largest = 1, False

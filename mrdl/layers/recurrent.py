@@ -35,6 +35,8 @@ class RecurrentOperation(Operation):
         self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.through_time = (self.T, 1, U, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.acts, self.carry = layer.acts(), False
+        # a dropped id is no id
+        self.takes_ids = b.x.ids_only = b.x.ids is not None and not (b.training and layer.dropout)
         self.z, self.h, self.seen = self.new(self.T * rows), self.new((self.T + 1) * U), self.new(self.T * U)
         self.x = self.new(self.T * F) if layer.go_backwards or (b.training and layer.dropout) else b.x.value
         self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
@@ -68,7 +70,7 @@ class RecurrentOperation(Operation):
                 state[:] = 0
         if layer.go_backwards:
             over_time(self.x, self.T)[:] = over_time(b.x.value, self.T)[::-1]
-        self.ids, self.mask = self.in_order(b.x.ids), self.in_order(b.x.mask)
+        self.ids, self.mask = self.in_order(b.x.ids if self.takes_ids else None), self.in_order(self.x_mask)
         self.draw()
         if self.kept is not None:
             k.multiply(self.x if layer.go_backwards else b.x.value, self.kept, self.x)
@@ -186,6 +188,10 @@ class Recurrent(Layer):
                  f"{', '.join(n for n, of in kernels.ACTIVATIONS.items() if of == 'y')} can")
         for key in ("dropout", "recurrent_dropout"):
             need(0 <= getattr(self, key) < 1, f"{kind}: {key}={getattr(self, key)} must be at least 0 and below 1")
+
+    @property
+    def supports_masking(self) -> bool:
+        return self.return_sequences
 
     @property
     def last_activation(self) -> str:
@@ -369,6 +375,8 @@ class BidirectionalOperation(Operation):
                 b, x=Branch(b.x), y=y, w={k: b.w[v] for k, v in own.items()}, index=b.index + number * BACKWARD,
                 offsets={k: b.offsets[v] for k, v in own.items()})))
 
+        b.x.ids_only = all(way.takes_ids for way in self.ways)
+
     def results(self, part: str) -> list[np.ndarray]:
         """Values or gradients of both ways as [T, U, N], in the order of x."""
         steps = self.b.shape[0] if self.layer.layer.return_sequences else 1
@@ -436,6 +444,10 @@ class Bidirectional(Layer):
         need(back is None or (back.units, back.return_sequences, back.go_backwards) == (
             self.layer.units, self.layer.return_sequences, not self.layer.go_backwards),
             "Bidirectional: backward_layer must have the units and return_sequences of layer, and the other go_backwards")
+
+    @property
+    def supports_masking(self) -> bool:
+        return self.layer.return_sequences
 
     def ways(self) -> list[tuple[str, Recurrent]]:
         """The prefixes of the weights' names, and the layers."""

@@ -1,0 +1,243 @@
+"""Layers for sequences and ids, as in Keras: Embedding, CategoryEncoding, Masking, TimeDistributed."""
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import lookup, need, shown
+from mrdl.kernels import zeros
+from mrdl.layers.core import Dense
+from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor
+
+
+class IdsOperation(Operation):
+    """x[T, N] as whole numbers, `ids`."""
+
+    def __init__(self, layer: Layer, b: Binding):
+        super().__init__(layer, b)
+        need(b.first, f"{type(layer).__name__} takes ids: it must be the first layer of its input")
+        self.ids = np.zeros(b.x.value.shape, np.int32)
+
+    def read(self, count: int) -> None:
+        """ValueError for an id that is not one of 0..count - 1."""
+        x = self.b.x.value
+        low, high = float(x.min()), float(x.max())
+        if not (0 <= low and high < count):             # NaN too
+            raise ValueError(f"{type(self.layer).__name__}: id {high if low >= 0 else low:g} is none of 0..{count - 1}")
+        self.ids[:] = x
+        if not np.array_equal(self.ids, x):
+            raise ValueError(f"{type(self.layer).__name__}: {x[self.ids != x][0]:g} is no id: ids are whole numbers")
+
+
+class EmbeddingOperation(IdsOperation):
+    """Its gradient and its update are of the rows that the minibatch has."""
+    sparse = True
+
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.table = b.w["embeddings"]
+        if layer.mask_zero and len(b.shape) == 1:
+            b.y.mask = np.zeros(b.x.value.shape, b.x.value.dtype)
+
+    def forward(self):
+        b = self.b
+        self.read(len(self.table))
+        b.k.embedding_forward(self.table, self.ids, b.y.value)
+        if b.y.mask is not None:
+            np.not_equal(self.ids, 0, out=b.y.mask)
+
+    def backward(self, batch):
+        pass
+
+    def gradients(self, place):
+        start = self.b.offsets["embeddings"]
+        g = place(start, start + self.table.size).reshape(self.table.shape)
+
+        def fill(batch: int) -> np.ndarray:
+            """Fills the rows of g that it returns, and leaves the others."""
+            rows = np.unique(self.ids[:, :batch])
+            g[rows] = 0
+            self.b.k.embedding_gradient(self.b.y.grad, self.ids, batch, g)
+            return rows
+        yield start, start + g.size, fill
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """y[..., D] = embeddings[V, D] at the ids x[...]; with mask_zero the steps whose id is 0 do not count.
+
+    An update changes the rows that the minibatch has, and their state of the updater, alone (as lazily as PyTorch's
+    SparseAdam); all rows where the gradient is clipped by a norm, or the embeddings have a penalty."""
+    operation: ClassVar[type[Operation]] = EmbeddingOperation
+    supports_masking: ClassVar[bool] = True
+    input_dim: int
+    output_dim: int
+    embeddings_initializer: object = "uniform"
+    embeddings_regularizer: object = None
+    embeddings_constraint: object = None
+    mask_zero: bool = False
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.input_dim > 0 and self.output_dim > 0,
+             f"Embedding: input_dim={self.input_dim} and output_dim={self.output_dim} must be above 0")
+
+    def output(self, shape):
+        return (*shape, self.output_dim)
+
+    def weights(self, shape):
+        return [self.weight("embeddings", (self.input_dim, self.output_dim))]
+
+
+class EncodingOperation(IdsOperation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        if layer.output_mode == "one_hot":
+            b.y.ids = self.ids
+
+    def forward(self):
+        b, K = self.b, self.layer.num_tokens
+        self.read(K)
+        if b.y.ids_only:
+            return
+        y = b.y.value.reshape(-1, K, b.x.value.shape[1])
+        y[:] = 0
+        steps, columns = np.indices(self.ids.shape, sparse=True)
+        if self.layer.output_mode == "count":
+            np.add.at(y[0], (self.ids, columns), 1)
+        else:
+            y[steps if b.y.ids is not None else 0, self.ids, columns] = 1
+
+    def backward(self, batch):
+        pass
+
+
+@dataclass(frozen=True)
+class CategoryEncoding(Layer):
+    """Ids x[T] below num_tokens as 0 and 1: "one_hot" y[T, K] of each, "multi_hot" y[K] of which there are, "count" of
+    how many. A recurrent layer takes the ids of one_hot themselves: it gathers where it would multiply."""
+    operation: ClassVar[type[Operation]] = EncodingOperation
+    num_tokens: int
+    output_mode: str = "multi_hot"
+    name: str | None = None
+
+    @property
+    def supports_masking(self) -> bool:
+        return self.output_mode == "one_hot"
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.num_tokens > 0, f"CategoryEncoding: num_tokens={self.num_tokens} must be above 0")
+        need(self.output_mode in ("one_hot", "multi_hot", "count"),
+             f"CategoryEncoding: output_mode={shown(self.output_mode)} is none of one_hot, multi_hot, count")
+
+    def output(self, shape):
+        need(len(shape) == 1, f"CategoryEncoding: its input has the shape {shown(shape)}, not (steps,)")
+        steps = shape if self.output_mode == "one_hot" and shape != (1,) else ()
+        return (*steps, self.num_tokens)
+
+
+class MaskingOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.steps = b.x.value.reshape(b.shape[0], -1, b.x.value.shape[1])
+        b.y.mask = zeros((b.shape[0], b.x.value.shape[1]), b.x.value.dtype)
+
+    def forward(self):
+        b = self.b
+        np.any(self.steps != b.y.value.dtype.type(self.layer.mask_value), 1, out=b.y.mask)
+        np.multiply(self.steps, b.y.mask[:, None], out=b.y.value.reshape(self.steps.shape))
+
+    def backward(self, batch):
+        if not self.b.first:
+            np.multiply(self.b.y.grad.reshape(self.steps.shape), self.b.y.mask[:, None],
+                        out=self.b.x.grad.reshape(self.steps.shape))
+
+
+@dataclass(frozen=True)
+class Masking(Layer):
+    """Steps of x[T, F] whose features are all mask_value do not count, and become 0."""
+    operation: ClassVar[type[Operation]] = MaskingOperation
+    supports_masking: ClassVar[bool] = True
+    mask_value: float = 0.0
+    name: str | None = None
+
+    def output(self, shape):
+        need(len(shape) > 1, f"Masking: its input has the shape {shown(shape)}, not (steps, features)")
+        return shape
+
+
+class EachStepOperation(Operation):
+    """The layer on T N columns: the steps of an example are examples of its own."""
+
+    def __init__(self, layer: "TimeDistributed", b: Binding):
+        super().__init__(layer, b)
+        T, one, N = b.shape[0], layer.layer, b.x.value.shape[1]
+        self.x, self.y = (Tensor(b.k, math.prod(shape), T * N, b.x.value.dtype, b.training)
+                          for shape in (b.shape[1:], one.output(b.shape[1:])))
+        self.inner = one.operation(one, replace(b, x=self.x, y=self.y, xs=[self.x], shape=b.shape[1:]))
+
+    @staticmethod
+    def by_step(a: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Views of a[T F, N] and of columns[F, T N] that have one shape."""
+        N = a.shape[1]
+        T = columns.shape[1] // N
+        return a.reshape(T, -1, N), columns.reshape(-1, T, N).transpose(1, 0, 2)
+
+    def forward(self):
+        given, x = self.by_step(self.b.x.value, self.x.value)
+        x[:] = given
+        self.x.fresh = self.y.fresh = False
+        self.inner.forward()
+        y, made = self.by_step(self.b.y.value, self.y.value)
+        y[:] = made
+
+    def backward(self, batch):
+        dy, back = self.by_step(self.b.y.grad, self.y.grad)
+        back[:] = dy
+        self.inner.backward(self.x.value.shape[1])
+        if not self.b.first:
+            dx, found = self.by_step(self.b.x.grad, self.x.grad)
+            dx[:] = found
+
+    def gradients(self, place):
+        for start, stop, fill in self.inner.gradients(place):
+            yield start, stop, lambda batch, fill=fill: fill(self.x.value.shape[1])
+
+
+@dataclass(frozen=True)
+class TimeDistributed(Layer):
+    """The layer at each step of x[T, ...]."""
+    supports_masking: ClassVar[bool] = True
+    layer: object
+    name: str | None = None
+
+    def __post_init__(self):
+        from mrdl.layers import LAYERS, BatchNormalization
+        object.__setattr__(self, "layer", lookup(self.layer, LAYERS, "layer"))
+        super().__post_init__()
+        need(self.layer is not None, "TimeDistributed: layer is missing")
+        need(not (self.layer.merges or isinstance(self.layer, (BatchNormalization, Embedding, CategoryEncoding))),
+             f"TimeDistributed: it does not take {type(self.layer).__name__}")
+        object.__setattr__(self, "layer", replace(self.layer, name=None))
+
+    @property
+    def operation(self) -> Callable[[Layer, Binding], Operation] | None:
+        if isinstance(self.layer, Dense):       # which takes steps as they are
+            return lambda layer, b: layer.layer.operation(layer.layer, b)
+        return self.layer.operation and EachStepOperation
+
+    @property
+    def last_activation(self) -> str:
+        return self.layer.last_activation
+
+    def output(self, shape):
+        need(len(shape) > 1, f"TimeDistributed: its input has the shape {shown(shape)}, not (steps, ...)")
+        return (shape[0], *self.layer.output(shape[1:]))
+
+    def weights(self, shape: Shape):
+        self.output(shape)
+        return self.layer.weights(shape[1:])
