@@ -9,7 +9,8 @@ from mrdl import metrics, moments, seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.network import Network, at_once
 from mrdl.report import told
-from mrdl.trainer import Arrays, Learner, Scorer, check_class_weight, minibatches
+from mrdl.trainer import Arrays, Scorer, check_class_weight, minibatches
+from mrdl.truncated import learner_for
 
 
 @dataclass
@@ -83,10 +84,13 @@ def fitting(model, x: np.ndarray) -> None:
 
 def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
         class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-        initial_epoch: int = 0, verbose: bool = False) -> History:
+        initial_epoch: int = 0, verbose: bool = False, tbptt: int | None = None, tbptt_backward: int | None = None,
+        buckets: tuple | None = None) -> History:
     """Trains on arrays in this process, rows permuted by (seed, epoch); returns a History.
 
-    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras.
+    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras. `tbptt`: steps of a
+    window of truncated back-propagation; `buckets`: lengths to cut minibatches of masked sequences to, of like length
+    (mrdl.truncated). Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     model.compiled()
@@ -99,13 +103,15 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
-    learner = Learner(model, model.weights, model.slots, batch_size=min(batch_size, n),
-                      iterations=model.iterations, class_weight=class_weight)
+    learner = learner_for(model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
+                          class_weight=class_weight, tbptt=tbptt, tbptt_backward=tbptt_backward, buckets=buckets)
     history = History()
     for epoch in range(initial_epoch, epochs):
         began, learner.sums = time.perf_counter(), {}
+        learner.reset()
         key = seeds.key(seed, "dropout", epoch, 0)
-        for number, rows, index in minibatches([(n, arrays)], batch_size, seed, epoch, 0):
+        for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, epoch, 0,
+                                               of_length=learner.length_of):
             learner.step(rows, index, key, number)
         model.iterations = learner.iterations
         logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"},

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mrdl import dataset, moments, plan, report
+from mrdl import dataset, moments, plan, report, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -36,6 +36,8 @@ class ParameterAveraging(Options):
 
     `epochs` and `rounds` are short for the rules of `until`; see mrdl.stopping.GRAMMAR. `resident`:
     whether one job serves many rounds ("auto" | "always" | "never"); the bits are the same.
+    `tbptt`, `tbptt_backward`: sequences are trained in windows of so many steps (mrdl.truncated), `buckets`: minibatches
+    are cut to the length of their longest sequence.
     `recalibrate`: at the end one pass over all examples sets BatchNormalization's moving moments exactly."""
     epochs: int | None = None
     rounds: int | None = None
@@ -65,6 +67,9 @@ class ParameterAveraging(Options):
         train = dataset.load(data)
         held = _held_out(train, validation)
         fitted(model, train)
+        truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
+        need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
+             "as stateful=True says; make the sequences longer and train them with tbptt")
         for other, _ in held:
             if other.shape != train.shape:
                 raise ConfigError(f"{other.url} has examples of shape {other.shape}, "

@@ -92,7 +92,8 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
             epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=runner,
             validation_freq=a.validation_freq, save_updater=not a.reset_updater,
-            keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate)
+            keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
+            tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
         return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation,
                                                        run=a.run, told=report))
 
@@ -217,6 +218,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--keep-rounds", type=int, default=3, help="states kept, beside the best (3)")
     p.add_argument("--reset-updater", action="store_true",
                    help="start each round with a fresh updater (it is averaged)")
+    p.add_argument("--tbptt", type=int, metavar="STEPS",
+                   help="train sequences in windows of so many steps: truncated back-propagation (whole sequences)")
+    p.add_argument("--tbptt-backward", type=int, metavar="STEPS", help="steps that gradients go back (all of a window)")
+    p.add_argument("--buckets", type=int, nargs="+", metavar="STEPS",
+                   help="lengths that minibatches of masked sequences are cut to (none: all of a sequence)")
     p.add_argument("--recalibrate", action="store_true",
                    help="at the end: BatchNormalization's moments over all examples, in one more pass")
 

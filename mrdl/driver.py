@@ -42,6 +42,9 @@ class Options:
     retries: int = 3
     until: str | None = None
     recalibrate: bool = False
+    tbptt: int | None = None
+    tbptt_backward: int | None = None
+    buckets: list[int] | None = None
 
     def check(self) -> "Options":
         for key in ("workers", "batch_size", "keep_rounds"):
@@ -254,7 +257,8 @@ class Driver:
             o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight,
-            self.model.moments() if len(active) > 1 else [])
+            self.model.moments() if len(active) > 1 else [],
+            {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
         mappers = [[s.path] for _, s in active]
         mappers += [[s.path for s in hand] for hand in plan.pack([s for _, s in held], o.workers)]
         return asked, group, mappers

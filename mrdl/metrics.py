@@ -250,7 +250,7 @@ def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> 
         need(name not in found, f"two metrics have the name {shown(name)}; give one another name=")
         need(name not in FACTS | {"loss"}, f"a metric cannot have the name {shown(name)}")
         if outputs is not None:
-            need(not metric.one_row or len(outputs) == 1 or loss.steps(outputs) > 1,
+            need(not metric.one_row or len(outputs) == 1 or loss.activation == "softmax",
                  f"{kind} takes one row of outputs, not the shape {shown(outputs)}")
             metric.check(units)
         found[name] = metric

@@ -135,6 +135,11 @@ class Model:
         return found
 
     @property
+    def stateful(self) -> bool:
+        """Does a layer go on with its state from minibatch to minibatch?"""
+        return any(getattr(layer, "stateful", False) for layer in self.layers)
+
+    @property
     def classifies(self) -> bool:
         """Does it give one row of the probabilities of classes?"""
         return self.output_activations() == ["softmax"] and len(self.output_shape) == 1

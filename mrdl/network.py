@@ -17,6 +17,8 @@ MEMORY = 128 << 20             # bytes of activations that inference holds at mo
 
 def at_once(model, batch: int) -> int:
     """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
+    if model.stateful:
+        return batch                # row i of a minibatch goes on with row i of the one before
     features = math.prod(model.input_shape) + sum(
         math.prod(step.output) + step.layer.scratch(step.shapes[0]) for step in model.stack() if step.layer.operation)
     fits = MEMORY // (features * model.dtype.itemsize) // LANES * LANES
@@ -97,7 +99,8 @@ class Output:
     def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
         """Outputs and targets of the terms that count, as a metric takes them: y[..., K, n]."""
         if self.steps == 1:
-            y = self.values[:, :B].reshape(*self.head.shape or (1,), B)
+            shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" else self.head.shape or (1,)
+            y = self.values[:, :B].reshape(*shape, B)
             return y, t if t.ndim == 1 else t[:, :B].reshape(y.shape)
         counts = self.counts(B)
         counts = np.ones((self.steps, B), bool) if counts is None else counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mrdl import seeds
 
@@ -58,6 +58,7 @@ class Plan:
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
     moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are merged (partial.shift_variances)
+    sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.truncated)
     describe: list[tuple[int, int, int]] = field(default_factory=list)  # whose inputs' moments are wanted, not scores
 
     def dump(self) -> bytes:

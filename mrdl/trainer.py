@@ -1,6 +1,6 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ Arrays = dict[str, np.ndarray]
 
 class Learner:
     """One worker's model, updater and sums; `step` trains on one minibatch in place."""
+    length_of = None                    # x[n, ...] -> a length of each row, where like ones go together
 
     def __init__(self, model, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
                  iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
@@ -71,6 +72,12 @@ class Learner:
                 step = None if left[start] else self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
                 pieces.append((start, fill, penalties.get(tensor(start)), w, g, step))
             self.pieces.append((operation, pieces))
+
+    def reset(self) -> None:
+        """The next sequences begin at state 0, in stateful layers too."""
+        for operation in self.net.operations:
+            if hasattr(operation, "reset"):
+                operation.reset()
 
     def weights_of(self, y: np.ndarray, w: np.ndarray | None, index: np.ndarray) -> np.ndarray:
         """The weight of each example: its sample weight times its class's."""
@@ -236,20 +243,33 @@ class Minibatch(NamedTuple):
     index: np.ndarray
 
 
+def like(lengths: np.ndarray, order: np.ndarray, batch: int, which: np.ndarray) -> np.ndarray:
+    """The order in which rows of like length make up the minibatches, and these come as `which` says; what is less
+    than one stays last."""
+    order = order[np.argsort(lengths, kind="stable")]
+    whole = len(which) * batch
+    return np.concatenate([order[:whole].reshape(-1, batch)[which].reshape(-1), order[whole:]])
+
+
 def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int | None, epoch: int,
-                shard: int, first: int = 0, count: int | None = None) -> Iterator[Minibatch]:
+                shard: int, first: int = 0, count: int | None = None,
+                of_length: Callable[[np.ndarray], np.ndarray] | None = None) -> Iterator[Minibatch]:
     """Minibatches [first, first + count) of a shard's rows in their order of this epoch.
 
     A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window), or stay as they are
-    where the seed is None. The arrays of a window without a wanted row are not looked at."""
+    where the seed is None; by `of_length`(x) rows of like length then come together. The arrays of a window without a
+    wanted row are not looked at."""
     skip, number, left = first * batch, first, None
     stop = None if count is None else first + count
     for position, (n, arrays) in enumerate(windows):
         if skip >= n or number == stop:
             skip -= min(skip, n)
             continue
-        order = (np.arange(n) if seed is None else
-                 seeds.permutation(n, seed, "rows", epoch, shard, position))[skip:]
+        order = np.arange(n) if seed is None else seeds.permutation(n, seed, "rows", epoch, shard, position)
+        if of_length:
+            order = like(of_length(arrays["x"])[order], order, batch, seeds.permutation(
+                n // batch, seed or 0, "lengths", epoch, shard, position))
+        order = order[skip:]
         skip = 0
         if left is not None:                    # a minibatch that straddles two windows
             take, order = order[:batch - len(left["x"])], order[batch - len(left["x"]):]

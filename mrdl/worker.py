@@ -19,7 +19,8 @@ from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
 from mrdl.saving import model_from_json
 from mrdl.state import State, profile
-from mrdl.trainer import WINDOW, Arrays, Learner, Scorer, minibatches
+from mrdl.trainer import WINDOW, Arrays, Scorer, minibatches
+from mrdl.truncated import learner_for
 
 Emitted = Iterator[tuple[str, Partial]]
 
@@ -148,9 +149,9 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     model = model_from_json(asked.spec)
     vector = given.vector                       # ours alone: the file was read for this task
     before = partial.means_of(vector, asked.moments)
-    learner = Learner(model, given.weights, given.slots, batch_size=asked.batch_size,
-                      iterations=given.iterations, rate_scale=given.rate_scale,
-                      class_weight=asked.class_weight)
+    learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
+                          iterations=given.iterations, rate_scale=given.rate_scale,
+                          class_weight=asked.class_weight, **asked.sequences)
     started, waits = time.perf_counter(), []
     key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
@@ -166,7 +167,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     with closing(ahead(windows(blocks, wanted), waits.append)) as ready:
         for number, arrays, index in minibatches(counted(ready), asked.batch_size, asked.seed,
                                                  asked.epoch, shard_number(shard), asked.first,
-                                                 asked.count):
+                                                 asked.count, learner.length_of):
             learner.step(arrays, index, key, number)
             n += len(index)
     trained = time.perf_counter()

@@ -175,6 +175,8 @@ KERAS = {
     "Embedding, its arguments": ([Embedding(V, 4, "normal", "l2", "non_neg", True, name="own"),
                                   GRU(3, return_sequences=True), Dense(2)], (T,)),
     "CategoryEncoding": ([CategoryEncoding(V, "one_hot"), LSTM(3, return_sequences=True)], (T,)),
+    "CategoryEncoding, a column": ([CategoryEncoding(V, "one_hot"), LSTM(3)], (T, 1)),
+    "CategoryEncoding, one id": ([CategoryEncoding(V, "one_hot"), Dense(3)], (1,)),
     "CategoryEncoding, multi-hot": ([CategoryEncoding(V), Dense(3)], (T,)),
     "CategoryEncoding, counted": ([CategoryEncoding(V, "count"), Dense(3)], (T,)),
     "Masking": ([Masking(), LSTM(3, return_sequences=True), Dense(2, "softmax")], (T, F)),
@@ -198,9 +200,9 @@ def made(name, seed=1):
     model.set_weights([w + rng.uniform(-0.5, 0.5, w.shape).astype("f4") for w in model.get_weights()])
     theirs = keras.models.model_from_json(model.to_json())
     theirs.set_weights(model.get_weights())
-    x = ids(20) if len(shape) == 1 else rng.standard_normal((20, *shape)) if shape != (T, F) else \
+    x = ids(20)[:, :shape[0]].reshape(20, *shape) if len(shape) == 1 or shape[1] == 1 else rng.standard_normal((20, *shape)) if shape != (T, F) else \
         sequences(20, masked_value(layers))
-    return model, theirs, np.asarray(x, "i4" if len(shape) == 1 else "f4")
+    return model, theirs, np.asarray(x, "i4" if x.dtype == "u1" else "f4")
 
 
 @pytest.mark.filterwarnings("ignore:jax.nn.one_hot input should be integer")       # Keras gives it floats

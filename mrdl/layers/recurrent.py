@@ -59,6 +59,11 @@ class RecurrentOperation(Operation):
         """Those after the last one."""
         return [self.h[-self.layer.units:]]
 
+    def reset(self) -> None:
+        """The next sequence begins at state 0 also where the layer is stateful."""
+        for final in self.finals:
+            final[:] = 0
+
     def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
         """[T ...] in the order of the steps."""
         return np.ascontiguousarray(a[::-1]) if a is not None and self.layer.go_backwards else a
@@ -66,8 +71,8 @@ class RecurrentOperation(Operation):
     def forward(self):
         b, k, layer = self.b, self.b.k, self.layer
         if not self.carry:
-            for state in self.states:
-                state[:] = 0
+            for state, final in zip(self.states, self.finals):
+                state[:] = final if layer.stateful else 0
         if layer.go_backwards:
             over_time(self.x, self.T)[:] = over_time(b.x.value, self.T)[::-1]
         self.ids, self.mask = self.in_order(b.x.ids if self.takes_ids else None), self.in_order(self.x_mask)
@@ -154,7 +159,8 @@ class Recurrent(Layer):
     """What all have in common: `gates` rows of kernels for each unit.
 
     Dropout has one mask for all steps of a minibatch and for all gates, of x (`dropout`) and of the state that the
-    recurrent kernel multiplies (`recurrent_dropout`; Gal & Ghahramani 2016). Where x is masked a step changes nothing."""
+    recurrent kernel multiplies (`recurrent_dropout`; Gal & Ghahramani 2016). Where x is masked a step changes nothing.
+    stateful: row i of a minibatch goes on with the state of row i of the one before."""
     gates: ClassVar[int] = 1
     units: int
     activation: str | None = "tanh"
@@ -174,6 +180,7 @@ class Recurrent(Layer):
     return_sequences: bool = field(default=False, kw_only=True)
     go_backwards: bool = field(default=False, kw_only=True)
     zero_output_for_mask: bool = field(default=False, kw_only=True)
+    stateful: bool = field(default=False, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
@@ -438,6 +445,8 @@ class Bidirectional(Layer):
                     one, name=None, zero_output_for_mask=one.zero_output_for_mask or one.return_sequences))
         if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
             object.__setattr__(self, "backward_layer", None)    # Keras writes it always
+        need(not any(one and one.stateful for one in (self.layer, self.backward_layer)),
+             "Bidirectional: stateful=True is not supported: the way back has no state to go on with")
         need(self.merge_mode in MERGES, f"Bidirectional: merge_mode={shown(self.merge_mode)} is none of "
              f"{', '.join(MERGES)}")
         back = self.backward_layer

@@ -117,7 +117,7 @@ class EncodingOperation(IdsOperation):
 
 @dataclass(frozen=True)
 class CategoryEncoding(Layer):
-    """Ids x[T] below num_tokens as 0 and 1: "one_hot" y[T, K] of each, "multi_hot" y[K] of which there are, "count" of
+    """Ids x[T] or x[T, 1] below num_tokens as 0 and 1: "one_hot" y[T, K] of each, "multi_hot" y[K] of which there are, "count" of
     how many. A recurrent layer takes the ids of one_hot themselves: it gathers where it would multiply."""
     operation: ClassVar[type[Operation]] = EncodingOperation
     num_tokens: int
@@ -135,8 +135,9 @@ class CategoryEncoding(Layer):
              f"CategoryEncoding: output_mode={shown(self.output_mode)} is none of one_hot, multi_hot, count")
 
     def output(self, shape):
-        need(len(shape) == 1, f"CategoryEncoding: its input has the shape {shown(shape)}, not (steps,)")
-        steps = shape if self.output_mode == "one_hot" and shape != (1,) else ()
+        need(len(shape) == 1 or (len(shape) == 2 and shape[1] == 1),
+             f"CategoryEncoding: its input has the shape {shown(shape)}, not (steps,)")
+        steps = shape[:1] if self.output_mode == "one_hot" and shape != (1,) else ()
         return (*steps, self.num_tokens)
 
 
