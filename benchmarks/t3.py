@@ -67,8 +67,8 @@ def run_mrdl(data):
     return rate, model.evaluate(x_test, y_test)["accuracy"]
 
 
-def child(words, a, **more):
-    """(rate, accuracy) of a command, with one thread on one core."""
+def child(words, a, quality="accuracy", **more):
+    """(rate, quality) of a command, with one thread on one core."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS")} | more
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     done = subprocess.run(["taskset", "-c", str(a.core), *words], env=environment, text=True,
@@ -77,7 +77,7 @@ def child(words, a, **more):
     if done.returncode or not lines:
         return None, (done.stderr.strip().splitlines() or ["it printed no JSON"])[-1]
     facts = json.loads(lines[-1])
-    return facts["rate"], facts["accuracy"]
+    return facts["rate"], facts[quality]
 
 
 def digits(a):

@@ -22,7 +22,7 @@ import numpy as np
 # file -> its kernels; each has a NumPy twin of the same name and arguments in reference.py
 TABLE = {
     "dense": ["dense_forward", "dense_backward", "dense_gradient", "bias_gradient", "transpose",
-              "transpose_columns", "gather"],
+              "transpose_steps", "transpose_columns", "gather"],
     "sparse": ["used_features", "used_forward", "pack_used", "used_gradient"],
     "activations": ["activation_forward", "activation_backward", "softmax_forward",
                     "softmax_backward", "prelu_forward", "prelu_backward", "prelu_gradient"],

@@ -33,10 +33,26 @@ template <class T> static void dense_backward(const T *w, const T *dy, const T *
     if (below) product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, ReluMask<T>{dx, N, below});
     else product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, Write<T>{dx, N});
 }
-/* dw[O][I] over the first B columns of dy; rows[B][ld] is x batch-major, its rows padded to LANES */
-template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld)
+template <class T> struct Add {
+    T *out; long ld;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
+    { T *o = out + r * ld + c; if (n == W<T>) store(o, load(o) + v); else store(o, load(o, n) + v, n); }
+};
+/* the product of the steps' matrices, one after the other */
+template <class T> struct Steps {
+    long steps, K; const T *a; long rs, as; const T *b; long ldb, bs;
+    template <int R, int C> INLINE_ME void operator()(vec<T> (&acc)[R][C], long row, long col) const
+    { for (long s = 0; s < steps; s++) multiply_add<T, R, C>(acc, K, a + s * as + row * rs, rs, 1, b + s * bs + col, ldb); }
+};
+enum { STEPS = 16 };                                    /* whose rows stay in the second cache */
+/* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to LANES */
+template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld, long steps, long whole)
 {
-    product<T>(O, I, Matrices<T>{B, dy, N, 1, rows, ld}, Write<T>{dw, I});
+    for (long s = 0; s < steps; s += STEPS) {
+        Steps<T> part{steps - s < STEPS ? steps - s : (long)STEPS, B, dy + s * whole * N, N, whole * N, rows + s * N * ld, ld, N * ld};
+        if (s) product<T>(O, I, part, Add<T>{dw, I});
+        else product<T>(O, I, part, Write<T>{dw, I});
+    }
 }
 template <class T> static void bias_gradient(const T *dy, T *db, long O, long N)
 {

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, uint8_t
 cdef extern from "dense.h" nogil:
     void c_forward "dense_forward"[T](const T *, const T *, const T *, T *, long, long, long, bint)
     void c_backward "dense_backward"[T](const T *, const T *, const T *, T *, long, long, long)
-    void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long)
+    void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long, long, long)
     void c_bias "bias_gradient"[T](const T *, T *, long, long)
     void c_gather "gather"[S, T](const S *, const long long *, double, double, T *, long, long, long, long)
     void c_transpose "transpose"[T](const T *, long, T *, long, long, long)
@@ -48,14 +48,17 @@ def dense_backward(const real[:, ::1] w, const real[:, ::1] dy, below, real[:, :
 
 
 def dense_gradient(const real[:, ::1] dy, const real[:, ::1] rows, Py_ssize_t batch,
-                   real[:, ::1] dw):
-    """dw[O, I] = dy[O, :batch] . rows[:batch, :I]: k runs over the examples, in order."""
-    need(dy.shape[0] == dw.shape[0] and 0 < batch <= dy.shape[1] and batch <= rows.shape[0]
+                   real[:, ::1] dw, Py_ssize_t steps=1, Py_ssize_t first=0):
+    """dw[O, I] = the sum over steps of dy[s][first:first + O, :batch] . rows[s][:batch, :I], in order; dy is
+    [steps whole, N], rows [steps N, I padded to 16]."""
+    need(steps > 0 and dy.shape[0] % steps == 0 and 0 <= first and first + dw.shape[0] <= dy.shape[0] // steps
+         and 0 < batch <= dy.shape[1] and (steps - 1) * dy.shape[1] + batch <= rows.shape[0]
          and rows.shape[1] >= dw.shape[1] and rows.shape[1] % 16 == 0 and filled(dw),
-         "dense_gradient: dy[O, N], rows[N, I padded to 16], batch and dw[O, I] do not fit")
+         "dense_gradient: dy[steps O, N], rows[steps N, I padded to 16], batch and dw[O, I] do not fit")
+    cdef Py_ssize_t whole = dy.shape[0] // steps
     with nogil:
-        c_gradient(&dy[0, 0], &rows[0, 0], &dw[0, 0], dw.shape[0], dw.shape[1],
-                         dy.shape[1], batch, rows.shape[1])
+        c_gradient(&dy[first, 0], &rows[0, 0], &dw[0, 0], dw.shape[0], dw.shape[1],
+                         dy.shape[1], batch, rows.shape[1], steps, whole)
 
 
 def bias_gradient(const real[:, ::1] dy, real[::1] db):
@@ -72,6 +75,17 @@ def transpose(const real[:, ::1] x, real[:, ::1] out):
          "transpose: out must hold the columns of x as rows")
     with nogil:
         c_transpose(&x[0, 0], x.shape[1], &out[0, 0], out.shape[1], x.shape[0], x.shape[1])
+
+
+def transpose_steps(const real[:, ::1] x, Py_ssize_t steps, real[:, ::1] rows):
+    """rows[s N + n, f] = x[s F + f, n] for each step s; the rows' padding stays."""
+    need(steps > 0 and x.shape[0] % steps == 0 and rows.shape[0] == steps * x.shape[1]
+         and rows.shape[1] >= x.shape[0] // steps and filled(x),
+         "transpose_steps: x[steps F, N] and rows[steps N, F padded] do not fit")
+    cdef Py_ssize_t s, F = x.shape[0] // steps, N = x.shape[1], ld = rows.shape[1]
+    with nogil:
+        for s in range(steps):
+            c_transpose(&x[s * F, 0], N, &rows[s * N, 0], ld, F, N)
 
 
 def transpose_columns(const real[:, ::1] rows, real[:, ::1] out):

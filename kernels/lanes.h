@@ -36,7 +36,21 @@ template <class T> constexpr int W = WIDTH / sizeof(T);
 
 template <class T> INLINE vec<T> load(const T *p) { vec<T> v; memcpy(&v, p, WIDTH); return v; }
 template <class T> INLINE void store(T *p, vec<T> v) { memcpy(p, &v, WIDTH); }
+template <class T> INLINE vec<T> splat(T a) { return a - vec<T>{}; }
 /* the first n lanes only; the others are read as 0 and left alone */
+#if defined(__AVX512F__)
+INLINE vfloat load(const float *p, long n) { return (vfloat)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE vdouble load(const double *p, long n) { return (vdouble)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+INLINE void store(float *p, vfloat v, long n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+INLINE void store(double *p, vdouble v, long n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#elif defined(__AVX2__)
+INLINE __m256i below(int n) { return (__m256i)((vint32){0, 1, 2, 3, 4, 5, 6, 7} < n); }
+INLINE __m256i below(long n) { return (__m256i)((vint64){0, 1, 2, 3} < n); }
+INLINE vfloat load(const float *p, long n) { return (vfloat)_mm256_maskload_ps(p, below((int)n)); }
+INLINE vdouble load(const double *p, long n) { return (vdouble)_mm256_maskload_pd(p, below(n)); }
+INLINE void store(float *p, vfloat v, long n) { _mm256_maskstore_ps(p, below((int)n), (__m256)v); }
+INLINE void store(double *p, vdouble v, long n) { _mm256_maskstore_pd(p, below(n), (__m256d)v); }
+#else
 template <class T> INLINE vec<T> load(const T *p, long n)
 {
     vec<T> v = {};
@@ -47,7 +61,7 @@ template <class T> INLINE void store(T *p, vec<T> v, long n)
 {
     for (int i = 0; i < W<T>; i++) if (i < n) p[i] = v[i];
 }
-template <class T> INLINE vec<T> splat(T a) { return a - vec<T>{}; }
+#endif
 
 /* one value at a time, as the vectors do it */
 #if defined(__FMA__) || (defined(__FP_FAST_FMAF) && defined(__FP_FAST_FMA))

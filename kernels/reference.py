@@ -17,8 +17,9 @@ def dense_backward(w, dy, below, dx):
         dx[below <= 0] = 0
 
 
-def dense_gradient(dy, rows, batch, dw):
-    dw[:] = dy[:, :batch] @ rows[:batch, :dw.shape[1]]
+def dense_gradient(dy, rows, batch, dw, steps=1, first=0):
+    (O, I), N = dw.shape, dy.shape[1]
+    dw[:] = sum(d[first:first + O, :batch] @ rows[s * N:s * N + batch, :I] for s, d in enumerate(dy.reshape(steps, -1, N)))
 
 
 def _bits(used, features):
@@ -56,6 +57,11 @@ def bias_gradient(dy, db):
 
 def transpose(x, out):
     out[:x.shape[1], :x.shape[0]] = x.T
+
+
+def transpose_steps(x, steps, rows):
+    for part, out in zip(np.split(x, steps), np.split(rows, steps)):
+        out[:, :len(part)] = part.T
 
 
 def transpose_columns(rows, out):

@@ -92,6 +92,8 @@ def arguments(name, rng, dtype, O, I, N, B):
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
         "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
+        "dense_gradient of steps": lambda: (a(20 * (O + 3), N), a(20 * N, ld), B, a(O, I), 20, 2),
+        "transpose_steps": lambda: (a(steps * I, N), steps, a(steps * N, ld)),
         "bias_gradient": lambda: (padded(rng, dtype, O, N, B), a(O)),
         "transpose": lambda: (a(I, N), a(N, ld)),
         "transpose_columns": lambda: (a(N, ld), a(I, N)),
@@ -323,6 +325,9 @@ def test_normal_noise_has_the_moments_of_a_normal_and_reaches_its_tails():
                                np.ones((2, 10), "f4"), False), "multiple of 16"),
     ("dense_gradient", lambda: (np.ones((2, 16), "f4"), np.ones((16, 16), "f4"), 17,
                                 np.ones((2, 3), "f4")), "do not fit"),
+    ("dense_gradient", lambda: (np.ones((6, 16), "f4"), np.ones((48, 16), "f4"), 16, np.ones((2, 3), "f4"), 3, 1), "do not fit"),
+    ("dense_gradient", lambda: (np.ones((6, 16), "f4"), np.ones((47, 16), "f4"), 16, np.ones((2, 3), "f4"), 3), "do not fit"),
+    ("transpose_steps", lambda: (np.ones((6, 16), "f4"), 4, np.ones((64, 16), "f4")), "do not fit"),
     ("gather", lambda: (np.ones((4, 3), "f4"), np.array([4]), 1.0, 0.0, np.ones((16, 16), "f4")),
      "outside"),
     ("sparse_categorical_crossentropy", lambda: (

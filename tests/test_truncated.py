@@ -113,6 +113,41 @@ def test_each_window_is_an_update_that_begins_with_the_states_of_the_one_before(
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("make", [LSTM, GRU, SimpleRNN, lambda units, **more: GRU(units, reset_after=False, **more)])
+def test_gradients_go_through_the_last_steps_of_a_window_alone(make):
+    """DL4J's tBPTT with a shorter way back: recurrent layers learn from the last steps, those above from all."""
+    model = network(SGD(0.5), make(5, return_sequences=True), Dense(6, "tanh"), make(4, return_sequences=True), steps=9,
+                    dtype="float32")
+    theirs = Twin(model)
+    first, second = (layer for layer in theirs.model.layers if hasattr(layer, "units") and hasattr(layer, "return_state"))
+
+    def cut(weights, x):
+        """What the network gives where all of a recurrent layer before its last 2 steps counts as constant."""
+        w = list(weights)
+
+        def layer(one, own, y, states):
+            def run(own, y, states):
+                out, _ = one.stateless_call(own, [v.value for v in one.non_trainable_variables], y, initial_state=states)
+                return out[0], out[1:]
+            early, states = jax.lax.stop_gradient(run(own, y[:, :-2], states))
+            late, states = run(own, y[:, -2:], states)
+            return jax.numpy.concatenate([early, late], 1), states
+        n = len(first.trainable_variables)
+        half = len(theirs.given) // 2
+        y, a = layer(first, w[:n], x, theirs.states[:half])
+        y = jax.numpy.tanh(y @ w[n] + w[n + 1])
+        y, b = layer(second, w[n + 2:2 * n + 2], y, theirs.states[half:])
+        return jax.nn.softmax(y @ w[-2] + w[-1]), [*a, *b]
+    theirs.call, x, y = cut, X[:8, :9].astype("f4"), Y[:8, :9]
+    learner = learner_for(model, model.weights, model.optimizer.start(model.weights), batch_size=8, tbptt=3, tbptt_backward=2)
+    learner.step({"x": x, "y": y}, np.arange(8), 0, 0)
+    theirs.states = theirs.zeros(8)
+    for t in range(0, 9, 3):
+        theirs.train(x[:, t:t + 3], y[:, t:t + 3], 0.5)
+    for a, b in zip(model.get_weights(), theirs.weights):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+
 def test_stateful_layers_go_on_from_minibatch_to_minibatch():
     """Row i of one with the state of row i of the one before; epochs, and calls of predict and evaluate, begin at 0."""
     model = network(SGD(0.5), LSTM(5, return_sequences=True, stateful=True), GRU(4, return_sequences=True, stateful=True),

@@ -141,12 +141,13 @@ class StepsOperation(Activated):
     def backward(self, batch):
         b = self.b
         self.slope()
+        b.k.transpose_steps(b.x.value, self.steps, self.rows)
         if not b.first:
             b.k.transpose(self.w, self.turned)
             b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad, self.geometry)
 
     def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
+        self.b.k.dense_gradient(self.b.y.grad, self.rows, batch, g, self.steps, first)
 
     def gradients(self, place):
         b = self.b

@@ -11,7 +11,7 @@ from mrdl.config import lookup, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.activations import activation
 from mrdl.layers.core import by_rows
-from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Tensor, Weight
+from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Tensor, Weight, pad
 
 BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
 
@@ -33,8 +33,8 @@ class RecurrentOperation(Operation):
         self.w, self.r = b.w["kernel"], b.w["recurrent_kernel"]
         self.bias = b.w["bias"] if "bias" in b.w else zeros(rows, self.w.dtype)
         self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
-        self.through_time = (self.T, 1, U, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.acts, self.carry = layer.acts(), False
+        self.back = None                # how many of the last steps gradients go through; None: all
         # a dropped id is no id
         self.takes_ids = b.x.ids_only = b.x.ids is not None and not (b.training and layer.dropout)
         self.z, self.h, self.seen = self.new(self.T * rows), self.new((self.T + 1) * U), self.new(self.T * U)
@@ -45,6 +45,8 @@ class RecurrentOperation(Operation):
             self.dz, self.work = self.new(self.T * rows), self.new(self.scratch * U)
             self.dy = b.y.grad if layer.return_sequences and not layer.zero_output_for_mask else self.new(self.T * U)
             self.turned = zeros(self.w.shape[::-1], self.w.dtype)
+            # batch-major, step by step: what the kernels multiplied
+            self.x_rows, self.h_rows = (zeros((self.T * b.x.value.shape[1], pad(n)), self.w.dtype) for n in (F, U))
 
     def new(self, rows: int) -> np.ndarray:
         return zeros((rows, self.b.x.value.shape[1]), self.b.x.value.dtype)
@@ -63,6 +65,10 @@ class RecurrentOperation(Operation):
         """The next sequence begins at state 0 also where the layer is stateful."""
         for final in self.finals:
             final[:] = 0
+
+    def last(self, a: np.ndarray | None, each: int) -> np.ndarray | None:
+        """Of the steps in a, with `each` rows a step, those that gradients go through; of states with the one before."""
+        return a if a is None or self.back is None else a[max(0, self.T - self.back) * each:]
 
     def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
         """[T ...] in the order of the steps."""
@@ -110,7 +116,13 @@ class RecurrentOperation(Operation):
             if self.zeroed:
                 over_time(self.dy, self.T)[:] *= self.mask[:, None]
         self.steps_back()
-        if b.first or self.ids is not None:
+        if self.back is not None:
+            self.dz[:max(0, self.T - self.back) * layer.gates * layer.units] = 0
+        k.transpose_steps(self.multiplied, self.T, self.h_rows)
+        if self.ids is not None:
+            return
+        k.transpose_steps(self.x, self.T, self.x_rows)
+        if b.first:
             return
         k.transpose(self.w, self.turned)
         k.conv_backward(self.turned, self.dz, None, b.x.grad, self.geometry)
@@ -127,12 +139,12 @@ class RecurrentOperation(Operation):
 
     def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
         if self.ids is None:
-            self.b.k.conv_gradient(self.dz, self.x, first, g, self.geometry)
+            self.b.k.dense_gradient(self.dz, self.x_rows, batch, g, self.T, first)
         else:
             self.b.k.ids_gradient(self.dz, self.ids, batch, first, g)
 
     def recurrent_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        self.b.k.conv_gradient(self.dz, self.multiplied, first, g, self.through_time)
+        self.b.k.dense_gradient(self.dz, self.h_rows, batch, g, self.T, first)
 
     @property
     def multiplied(self) -> np.ndarray:
@@ -230,7 +242,9 @@ class SimpleRNNOperation(RecurrentOperation):
         self.b.k.simple_rnn_forward(self.r, self.mask, self.drop, self.seen, self.z, self.h, self.acts)
 
     def steps_back(self):
-        self.b.k.simple_rnn_backward(self.r, self.mask, self.drop, self.z, self.h, self.dy, self.dz, self.work, self.acts)
+        U, last = self.layer.units, self.last
+        self.b.k.simple_rnn_backward(self.r, last(self.mask, 1), self.drop, last(self.z, U), last(self.h, U),
+                                     last(self.dy, U), last(self.dz, U), self.work, self.acts)
 
 
 @dataclass(frozen=True)
@@ -260,8 +274,9 @@ class LSTMOperation(RecurrentOperation):
                               self.acts)
 
     def steps_back(self):
-        self.b.k.lstm_backward(self.r, self.peephole, self.mask, self.drop, self.z, self.c, self.made, self.dy, self.dz,
-                               self.work, self.acts)
+        U, last = self.layer.units, self.last
+        self.b.k.lstm_backward(self.r, self.peephole, last(self.mask, 1), self.drop, last(self.z, 4 * U), last(self.c, U),
+                               last(self.made, U), last(self.dy, U), last(self.dz, 4 * U), self.work, self.acts)
 
     def vectors(self):
         peephole = [("peephole", 0, lambda g: self.b.k.peephole_gradient(self.dz, self.c, g))]
@@ -332,20 +347,25 @@ class GRUOperation(RecurrentOperation):
         self.b.k.gru_forward(self.r, self.after, self.mask, self.drop, self.seen, self.z, self.q, self.h, self.acts)
 
     def steps_back(self):
-        self.b.k.gru_backward(self.r, self.after is None, self.mask, self.drop, self.z, self.q, self.h, self.seen, self.dy,
-                              self.dz, self.dq, self.work, self.acts)
+        U, last = self.layer.units, self.last
+        self.b.k.gru_backward(self.r, self.after is None, last(self.mask, 1), self.drop, last(self.z, 3 * U),
+                              last(self.q, 3 * U), last(self.h, U), last(self.seen, U), last(self.dy, U), last(self.dz, 3 * U),
+                              last(self.dq, 3 * U), self.work, self.acts)
+        if self.back is not None:
+            self.dq[:max(0, self.T - self.back) * 3 * U] = 0
 
     def recurrent_gradient(self, batch, first, g):
         k, U = self.b.k, self.layer.units
         if self.after is not None:
-            k.conv_gradient(self.dq, self.multiplied, first, g, self.through_time)
+            k.dense_gradient(self.dq, self.h_rows, batch, g, self.T, first)
             return
         gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
         if gated:
-            k.conv_gradient(self.dz, self.multiplied, first, g[:gated], self.through_time)
+            k.dense_gradient(self.dz, self.h_rows, batch, g[:gated], self.T, first)
         if gated < len(g):
             reset = np.ascontiguousarray(over_time(self.q, self.T)[:, :U]).reshape(-1, self.q.shape[1])
-            k.conv_gradient(self.dz, reset, first + gated, g[gated:], self.through_time)
+            k.transpose_steps(reset, self.T, self.h_rows)       # the gates' rows came before
+            k.dense_gradient(self.dz, self.h_rows, batch, g[gated:], self.T, first + gated)
 
     def vectors(self):
         own = super().vectors()
