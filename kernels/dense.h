@@ -80,17 +80,40 @@ template <class S, class T> static void gather(const S *x, const long long *inde
     memset(rows + B * ld, 0, (N - B) * ld * sizeof(T));
 }
 
-/* to[c][r] = from[r][c] for R x C; blocks of 16 x 16 stay in the first cache */
+/* Rows r and r + S of a square block change the lanes that a transposed one has from the other: W rows of W lanes are
+   turned by S = 1, 2, 4... (Eklundh 1972). */
+template <class T, int S> INLINE void turn(vec<T> (&v)[W<T>])
+{
+    if constexpr (S < W<T>) {
+        vint<T> low, high;
+        for (int i = 0; i < W<T>; i++) { low[i] = i & S ? W<T> + i - S : i; high[i] = i & S ? W<T> + i : i + S; }
+#pragma GCC unroll 16
+        for (int r = 0; r < W<T>; r++)
+            if (!(r & S)) {
+                vec<T> a = v[r], b = v[r + S];
+                v[r] = __builtin_shuffle(a, b, low);
+                v[r + S] = __builtin_shuffle(a, b, high);
+            }
+        turn<T, 2 * S>(v);
+    }
+}
+/* to[c][r] = from[r][c] for R x C */
 template <class T> static void transpose(const T *from, long ldf, T *to, long ldt, long R, long C)
 {
-    for (long r = 0; r < R; r += LANES)
-        for (long c = 0; c < C; c += LANES) {
-            long rows = R - r < LANES ? R - r : (long)LANES, columns = C - c < LANES ? C - c : (long)LANES;
-            if (rows == LANES && columns == LANES)
-                for (int j = 0; j < LANES; j++)
-                    for (int i = 0; i < LANES; i++) to[(c + j) * ldt + r + i] = from[(r + i) * ldf + c + j];
-            else
-                for (long j = 0; j < columns; j++)
-                    for (long i = 0; i < rows; i++) to[(c + j) * ldt + r + i] = from[(r + i) * ldf + c + j];
+    for (long r = 0; r < R; r += W<T>)
+        for (long c = 0; c < C; c += W<T>) {
+            long rows = R - r < W<T> ? R - r : (long)W<T>, columns = C - c < W<T> ? C - c : (long)W<T>;
+            vec<T> v[W<T>] = {};
+            if (rows == W<T> && columns == W<T>) {
+#pragma GCC unroll 16
+                for (int i = 0; i < W<T>; i++) v[i] = load(from + (r + i) * ldf + c);
+                turn<T, 1>(v);
+#pragma GCC unroll 16
+                for (int j = 0; j < W<T>; j++) store(to + (c + j) * ldt + r, v[j]);
+                continue;
+            }
+            for (long i = 0; i < rows; i++) v[i] = load(from + (r + i) * ldf + c, columns);
+            turn<T, 1>(v);
+            for (long j = 0; j < columns; j++) store(to + (c + j) * ldt + r, v[j], rows);
         }
 }

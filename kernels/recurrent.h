@@ -207,18 +207,38 @@ template <class T> static void gru_backward(const T *r, const T *mask, const T *
     memset(work, 0, 3 * size * sizeof(T));
 }
 
-/* the product of w[O][F] with one-hot columns: z[t][o][n] = w[o][ids[t][n]] + bias[o] */
-template <class T> static void ids_forward(const T *w, const T *bias, const int32_t *ids, T *z, long steps, long O, long F, long N)
+/* the product of w[O][F] with one-hot columns: z[t][o][n] = w[o][ids[t][n]] + bias[o]; turned[F][O padded] is scratch */
+template <class T> static void ids_forward(const T *w, const T *bias, const int32_t *ids, T *z, T *turned, long steps, long O, long F, long N, long ld)
 {
-    for (long s = 0; s < steps; s++)
-        for (long o = 0; o < O; o++)
-            for (long n = 0; n < N; n++) z[(s * O + o) * N + n] = w[o * F + ids[s * N + n]] + bias[o];
+    transpose(w, F, turned, ld, O, F);
+    for (long s = 0; s < steps; s++, ids += N, z += O * N)
+        for (long n = 0; n < N; n += W<T>)
+            for (long o = 0; o < O; o += W<T>) {
+                vec<T> v[W<T>];
+#pragma GCC unroll 16
+                for (int i = 0; i < W<T>; i++) v[i] = load(turned + ids[n + i] * ld + o);
+                turn<T, 1>(v);
+                long rows = O - o < W<T> ? O - o : (long)W<T>;
+                for (long i = 0; i < rows; i++) store(z + (o + i) * N + n, v[i] + splat(bias[o + i]));
+            }
 }
-/* dw[o][id] = the sum of dz[t][first + o][n] over the steps and the first B columns where ids is that */
-template <class T> static void ids_gradient(const T *dz, const int32_t *ids, T *dw, long steps, long O, long F, long N, long B, long first, long count)
+/* dw[o][id] = the sum of dz[t][first + o][n] over the steps and the first B columns where ids is that, in that order */
+template <class T> static void ids_gradient(const T *dz, const int32_t *ids, T *dw, T *turned, long steps, long O, long F, long N, long B, long first, long count, long ld)
 {
-    memset(dw, 0, count * F * sizeof(T));
-    for (long o = 0; o < count; o++)
-        for (long s = 0; s < steps; s++)
-            for (long n = 0; n < B; n++) dw[o * F + ids[s * N + n]] += dz[(s * O + first + o) * N + n];
+    memset(turned, 0, F * ld * sizeof(T));
+    for (long s = 0; s < steps; s++, ids += N, dz += O * N)
+        for (long o = 0; o < count; o += W<T>) {
+            long rows = count - o < W<T> ? count - o : (long)W<T>;
+            for (long n = 0; n < B; n += W<T>) {
+                vec<T> v[W<T>] = {};
+                for (long i = 0; i < rows; i++) v[i] = load(dz + (first + o + i) * N + n);
+                turn<T, 1>(v);
+                long columns = B - n < W<T> ? B - n : (long)W<T>;
+                for (long j = 0; j < columns; j++) {
+                    T *sum = turned + ids[n + j] * ld + o;
+                    store(sum, load(sum) + v[j]);
+                }
+            }
+        }
+    transpose(turned, ld, dw, F, F, count);
 }

@@ -7,6 +7,7 @@ of the gates, whose slope must come from y. `work` is scratch, and left 0.
 """
 include "common.pxi"
 from libc.stdint cimport int32_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport strcmp
 
 cdef extern from "activations.h" nogil:
@@ -25,8 +26,8 @@ cdef extern from "recurrent.h" nogil:
     void c_peephole "peephole_gradient"[T](const T *, const T *, T *, long, long, long)
     void c_gru "gru_forward"[T](const T *, const T *, const T *, const T *, T *, T *, T *, T *, long, long, long, bint, Acts)
     void c_gru_back "gru_backward"[T](const T *, const T *, const T *, const T *, const T *, const T *, const T *, const T *, T *, T *, T *, long, long, long, bint, Acts)
-    void c_ids "ids_forward"[T](const T *, const T *, const int32_t *, T *, long, long, long, long)
-    void c_ids_gradient "ids_gradient"[T](const T *, const int32_t *, T *, long, long, long, long, long, long, long)
+    void c_ids "ids_forward"[T](const T *, const T *, const int32_t *, T *, T *, long, long, long, long, long)
+    void c_ids_gradient "ids_gradient"[T](const T *, const int32_t *, T *, T *, long, long, long, long, long, long, long, long)
 
 
 cdef int row(str name) except -1:
@@ -176,11 +177,20 @@ def gru_backward(const real[:, ::1] r, bint early, mask, drop, const real[:, ::1
         c_gru_back(&r[0, 0], m, d, &z[0, 0], &q[0, 0], &h[0, 0], &seen[0, 0], &dy[0, 0], &dz[0, 0], &dq[0, 0], &work[0, 0], T, U, N, early, a)
 
 
+cdef real *scratch(const real *like, Py_ssize_t n) except NULL:
+    """Memory for n values of like's type; whoever asks frees it."""
+    cdef real *found = <real *>malloc(n * sizeof(real))
+    if found == NULL:
+        raise MemoryError
+    return found
+
+
 cdef int known(const int32_t[:, ::1] ids, Py_ssize_t F) except -1:
     cdef Py_ssize_t i, j
     for i in range(ids.shape[0]):
         for j in range(ids.shape[1]):
-            need(0 <= ids[i, j] < F, f"the id {ids[i, j]} is outside 0..{F - 1}")
+            if not 0 <= ids[i, j] < F:          # the text is made for this one alone
+                raise ValueError(f"the id {ids[i, j]} is outside 0..{F - 1}")
     return 0
 
 
@@ -189,8 +199,11 @@ def ids_forward(const real[:, ::1] w, const real[::1] bias, const int32_t[:, ::1
     need(filled(w) and padded(z) and bias.shape[0] == w.shape[0] and z.shape[0] == ids.shape[0] * w.shape[0]
          and z.shape[1] == ids.shape[1], "ids_forward: w[O, F], bias[O], ids[T, N] and z[T O, N] do not fit")
     known(ids, w.shape[1])
+    cdef Py_ssize_t ld = (w.shape[0] + 15) // 16 * 16
+    cdef real *turned = scratch[real](&w[0, 0], w.shape[1] * ld)
     with nogil:
-        c_ids(&w[0, 0], &bias[0], &ids[0, 0], &z[0, 0], ids.shape[0], w.shape[0], w.shape[1], z.shape[1])
+        c_ids(&w[0, 0], &bias[0], &ids[0, 0], &z[0, 0], turned, ids.shape[0], w.shape[0], w.shape[1], z.shape[1], ld)
+        free(turned)
 
 
 def ids_gradient(const real[:, ::1] dz, const int32_t[:, ::1] ids, Py_ssize_t batch, Py_ssize_t first, real[:, ::1] dw):
@@ -199,5 +212,9 @@ def ids_gradient(const real[:, ::1] dz, const int32_t[:, ::1] ids, Py_ssize_t ba
     need(filled(dw) and padded(dz) and dz.shape[0] == T * O and dz.shape[1] == ids.shape[1] and 0 < batch <= dz.shape[1]
          and 0 <= first and first + dw.shape[0] <= O, "ids_gradient: dz[T O, N], ids[T, N] and dw[rows, F] do not fit")
     known(ids, dw.shape[1])
+    cdef Py_ssize_t ld = (dw.shape[0] + 15) // 16 * 16
+    cdef real *turned = scratch[real](&dw[0, 0], dw.shape[1] * ld)
     with nogil:
-        c_ids_gradient(&dz[0, 0], &ids[0, 0], &dw[0, 0], T, O, dw.shape[1], dz.shape[1], batch, first, dw.shape[0])
+        c_ids_gradient(&dz[0, 0], &ids[0, 0], &dw[0, 0], turned, T, O, dw.shape[1], dz.shape[1], batch, first, dw.shape[0],
+                       ld)
+        free(turned)
