@@ -8,11 +8,11 @@ __path__.append(str(Path(__file__).parent.parent))
 
 _HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
           "Model": "model", "Sequential": "sequential", "adapt": "inference", "describe": "inference",
-          "evaluate": "inference",
+          "evaluate": "inference", "generate": "generation",
           "load_model": "saving",
           "model_from_json": "saving", "predict": "inference", "prepare": "averaging",
           "resume": "averaging"}
-__all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "load_model",
+__all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "generate", "load_model",
            "model_from_json", "predict", "prepare", "resume"]
 
 

@@ -80,7 +80,7 @@ class ParameterAveraging(Options):
         facts = {"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
                  "validation": None if validation is None else
                  {"url": held[0][0].url, "uid": held[0][0].uid},
-                 "spec": model.to_json(),
+                 "text": train.text, "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         return drive(place, facts, options, model, train, held, self.runner, self.cores, told,
@@ -168,9 +168,10 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
-            raise ConfigError(f"the model tells {units} classes apart, the labels of {data.url} "
-                              f"go from {data.target.low:g} to {data.target.high:g}"
-                              + ("" if data.target.classes else " and are not class numbers"))
+            raise ConfigError(f"the model tells {units} classes apart, " + (
+                f"the text of {data.url} has {data.target.classes} tokens" if data.text else
+                f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
+                + ("" if data.target.classes else " and are not class numbers")))
 
 
 def prepare(inputs: str | list[str], data: str, *, runner: str | Cluster = "local",

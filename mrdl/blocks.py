@@ -23,7 +23,7 @@ from mrdl.kernels import text as kernel
 MAGIC, VERSION = b"mrdb", 1
 PREFIX = struct.Struct("<4sHxxI")       # then the CRC-32, "<I"
 GRAIN = 48                              # bytes: a multiple of 3 (base64) and of 16 (alignment)
-DTYPES = ("u1", "i4", "f4", "f8")
+DTYPES = ("u1", "u2", "i4", "f4", "f8")
 ROLES = ("train", "validation")
 HEADER_LIMIT = 1 << 16
 
@@ -68,7 +68,7 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
          role: str) -> bytes:
     """The block line of arrays that share their first axis, n: "x", and where there are "y", "w".
 
-    dtypes: uint8, int32, float32, float64 (`narrow` picks one); others raise ValueError."""
+    dtypes: uint8, uint16, int32, float32, float64 (`narrow` picks one); others raise ValueError."""
     if role not in ROLES:
         raise ValueError(f"role {role!r} of a block: must be one of {', '.join(ROLES)}")
     layout, parts = {}, []
@@ -77,7 +77,7 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
         dtype = array.dtype.str[1:]
         if dtype not in DTYPES or array.ndim < 1:
             raise ValueError(f"array {name!r} of a block: {array.ndim} axes of {array.dtype}; "
-                             "must be 1 or more of uint8, int32, float32 or float64")
+                             "must be 1 or more of uint8, uint16, int32, float32 or float64")
         layout[name] = (dtype, array.shape)
         raw = array.astype("<" + dtype, order="C", copy=False).tobytes()
         parts.append(raw + bytes(_filled(len(raw)) - len(raw)))

@@ -1,4 +1,4 @@
-"""The command line: prepare, describe, train, resume, evaluate, predict, show."""
+"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show."""
 import argparse
 import json
 import runpy
@@ -15,6 +15,7 @@ from mrdl.report import measured
 from mrdl.run import Run
 from mrdl.saving import load_model, model_from_json
 from mrdl.storage import place
+from mrdl.tokenizer import UNITS
 
 EXAMPLES = {
     "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
@@ -23,6 +24,7 @@ EXAMPLES = {
     "resume": "mrdl resume runs/digits",
     "evaluate": "mrdl evaluate runs/digits data/test --json",
     "predict": "mrdl predict runs/digits data/test predictions",
+    "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
     "show": "mrdl show runs/digits",
 }
 
@@ -58,7 +60,8 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
     with cluster(a) as runner:
         made = averaging.prepare(a.inputs, a.data, runner=runner, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
-                                 seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes)
+                                 seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
+                                 unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like)
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     classes = made.target and made.target.classes
     say(f"{made.url}: {train:,} rows in {len(made.train())} shards"
@@ -138,6 +141,14 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     return {"out": a.out, "examples": n}
 
 
+def generate(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl.generation import generate as written
+    text = written(a.run, a.prompt, a.length, a.temperature, a.seed)
+    if not a.json:
+        print(text)
+    return {"run": a.run, "text": text}
+
+
 def show(a: argparse.Namespace) -> dict[str, Any]:
     place = Run(a.run)
     options, history, done = place.options(), place.history(), place.finished()
@@ -197,6 +208,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--max-bad", type=float, default=0.001, help="share of bad records (0.001)")
     p.add_argument("--dtype", default="float32", help="of fractions: float32 or float64 (float32)")
     p.add_argument("--classes", type=int, help="labels outside 0..CLASSES-1 are bad records")
+    p.add_argument("--format", choices=("text",), help="text: sequences of characters or words (rows of numbers)")
+    p.add_argument("--unit", choices=UNITS, help="of a text: char or word (char)")
+    p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens of a sequence (100)")
+    p.add_argument("--vocabulary", type=int, metavar="N", help="of a text: how many tokens it keeps at most (65536)")
+    p.add_argument("--like", metavar="DATA", help="of a text: take the vocabulary and all of that dataset")
 
     command(describe, "Mean, deviation, least and largest value of each feature, over the rows to train on.",
             ("data", None, "what prepare made"))
@@ -235,6 +251,12 @@ def parser() -> argparse.ArgumentParser:
                    help="which of its shards (all)")
     command(predict, "Outputs for every example, as CSV.", ("run", None, "run or saved model"),
             ("data", None, "what prepare made"), ("out", None, "folder to make"))
+    p = command(generate, "Text that a model of characters or words goes on with.", ("run", None, "the run"))
+    p.add_argument("--prompt", default="", help="what it goes on from (a new line)")
+    p.add_argument("--length", type=int, default=200, metavar="N", help="tokens to write (200)")
+    p.add_argument("--temperature", type=float, default=1.0, metavar="T",
+                   help="below 1 likely tokens come more often, 0: always the likeliest (1)")
+    p.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     command(show, "What a run is, has done, and how it ended.", ("run", None, "the run"))
     return root
 

@@ -3,15 +3,18 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 
+from mrdl import corpus
 from mrdl.cluster import Cluster, spread
 from mrdl.jobs.prepare import Prepare
+from mrdl.jobs.vocabulary import Vocabulary
 from mrdl.records import Plan
 from mrdl.schema import Schema, sniff
 from mrdl.sources import DataError, expand, is_folder, place, size
 from mrdl.storage import Storage
+from mrdl.tokenizer import MOST, UNITS, Tokenizer
 
 __all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
 
@@ -53,6 +56,10 @@ class Dataset:
     dtype: str
     seed: int
     bad: dict = field(default_factory=dict)     # count, of, reasons, samples
+    text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
+
+    def tokenizer(self) -> Tokenizer | None:
+        return self.text and Tokenizer(**self.text)
 
     def train(self) -> list[Shard]:
         return [shard for shard in self.shards if shard.role == "train"]
@@ -64,12 +71,16 @@ class Dataset:
 def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None = None,
             weight: str | None = None, shards: int | None = None, hold_out: float = 0.0,
             seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
-            classes: int | None = None,
+            classes: int | None = None, format: str | None = None, unit: str | None = None,
+            sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Dataset:
     """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
 
     Equal rows fall into one shard; about `hold_out` of the rows make validation shards. Up to
-    `max_bad` of the records may be bad; else DataError shows some, and `data` is not made."""
+    `max_bad` of the records may be bad; else DataError shows some, and `data` is not made.
+    format="text": rows are sequences of `sequence_length` tokens (100), each with the one that follows as its target; a
+    job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
+    (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
     store = Storage(data)
     _check(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
     _check(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
@@ -78,8 +89,18 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
     _check(0 <= seed < 2**64, f"seed {seed}: must be at least 0 and below 2**64")
     _check(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
     _vacant(data, store)
-    schema = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs),
-                   label, weight)
+    inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    _check(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
+    if format == "text":
+        _check(label is None and weight is None and classes is None, "text has no columns: leave out label, weight, classes")
+        schema = _text(inputs, unit, sequence_length, vocabulary, like)
+        if not schema.vocabulary:
+            schema = _counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+    else:
+        odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary),
+                                        ("like", like)) if value is not None]
+        _check(not odd, f"{', '.join(odd)}: for format text alone")
+        schema = sniff(inputs, label, weight)
     _check(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
     plan = _planned(schema, shards, hold_out, seed, dtype, classes)
@@ -91,9 +112,44 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
                          split=schema.kind == "text", name=f"mrdl prepare {data}",
                          settings=_one_block(schema, plan), on_task=on_task) as output:
             facts = json.loads(next(iter(output.lines(plan.shards))))
+            _check(schema.kind != "corpus" or any(facts["rows"]), f"the text has {facts['tokens']} tokens, a sequence takes "
+                   f"{schema.shape[0] + 1 if schema.shape else 0}: give a smaller sequence length")
             bad = _tolerated(facts, max_bad)
             _commit(store, output, _description(plan, facts, bad, classes))
     return load(data)
+
+
+def _text(paths: list[str], unit: str | None, steps: int | None, vocabulary: int | None, like: str | None) -> Schema:
+    """The schema of a corpus; its vocabulary is still to be counted where it is not another dataset's."""
+    words: list[str] = []
+    if like is not None:
+        other = load(like)
+        _check(other.text is not None, f"{like}: is no text: its vocabulary cannot be taken")
+        _check(unit is None and steps is None and vocabulary is None,
+               "like: the unit, the sequence length and the vocabulary are those of that dataset: leave them out")
+        unit, (steps,), words = other.text["unit"], other.shape, other.text["vocabulary"]
+    unit, steps = unit or UNITS[0], 100 if steps is None else steps
+    _check(unit in UNITS, f"unit {unit}: must be {' or '.join(UNITS)}")
+    _check(1 <= steps <= corpus.LONGEST, f"sequence_length {steps}: must be from 1 to {corpus.LONGEST}")
+    _check(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
+    sizes = corpus.check(paths)
+    _check(sum(sizes) > 0, f"{paths[0]}: no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
+    return Schema("corpus", paths, [], [steps], [steps], counts=sizes, unit=unit, vocabulary=words)
+
+
+def _counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> Schema:
+    """The schema with the vocabulary of its files, by a job of its own."""
+    plan = Plan(schema, "", 0, [], 0, 0.0, "float32", None)
+    with tempfile.TemporaryDirectory(prefix="mrdl-vocabulary-") as folder:
+        path = os.path.join(folder, "plan.json")
+        plan.dump(path)
+        tasks = _manifests(plan, folder)
+        with cluster.run(Vocabulary, tasks, ["--plan", path], reducers=cluster.reducers(len(tasks), len(tasks)), name=name,
+                         on_task=on_task) as output:
+            lines = (line.split(b"\t") for part in range(len(output.parts)) for line in output.lines(part))
+            found = corpus.vocabulary(((bytes.fromhex(token.decode()).decode("utf-8", "surrogatepass"), int(count))
+                                       for token, count in lines), most)
+    return replace(schema, vocabulary=found)
 
 
 def load(url: str) -> Dataset:
@@ -150,6 +206,7 @@ def _planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dty
     train = shards or max(2, round(sum(sizes.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
     options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, schema.x,
+               *([schema.unit, schema.shape, schema.vocabulary] if schema.kind == "corpus" else []),
                sorted((place(path)[1], count) for path, count in sizes.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
@@ -158,8 +215,15 @@ def _planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dty
 
 
 def _manifests(plan: Plan, folder: str) -> list[str]:
-    """Files of one line, a range of rows of some input each: file TAB start TAB stop."""
+    """Files of one line, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes,
+    of all its files together."""
     found = []
+    if plan.schema.kind == "corpus":
+        for start, stop in corpus.ranges(sum(plan.schema.counts)):
+            found.append(os.path.join(folder, f"rows-{len(found):06d}"))
+            with open(found[-1], "w", encoding="ascii") as file:
+                file.write(f"0\t{start}\t{stop}\n")
+        return found
     for index, count in enumerate(plan.schema.counts):
         with plan.schema.arrays(index) as arrays:
             step = max(1, RANGE // sum(array.stride for array in arrays.values()))
@@ -185,7 +249,7 @@ def _one_block(schema: Schema, plan: Plan) -> dict[str, str]:
 def _tolerated(facts: dict, max_bad: float) -> dict:
     """What data.json says of bad records, unless they are too many."""
     count = sum(facts["bad"].values())
-    total = count + sum(facts["rows"])
+    total = facts["tokens"] or count + sum(facts["rows"])
     _check(total > 0, "no rows in the inputs")
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
     if count > max_bad * total or count == total:
@@ -208,10 +272,13 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dic
             classes = max(2, int(high) + 1)
         target = asdict(Target(tuple(schema.target), classes, low, high))
     train = plan.shards - plan.validation
+    if schema.kind == "corpus":
+        target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
     return {"format": FORMAT, "uid": plan.dataset, "seed": plan.seed, "dtype": plan.dtype,
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
             "columns": [c for c in schema.columns if c not in (schema.label, schema.weight)]
             if schema.kind == "text" else [], "bad": bad,
+            "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}

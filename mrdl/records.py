@@ -1,7 +1,7 @@
 """Raw input in, shuffled rows out (the mapper), packed into blocks (the reducer).
 
 A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
-dataset's dtype), then x, y and w, the last two as float64. A seeded hash of them decides the shard
+dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them decides the shard
 and the place in it, so that neither depends on files, splits or mappers, and a row that occurs
 twice cannot be both trained on and held out.
 """
@@ -16,10 +16,11 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from mrdl import blocks
+from mrdl import blocks, corpus
 from mrdl.kernels import text as kernel
 from mrdl.schema import Schema
 from mrdl.sources import opened
+from mrdl.tokenizer import SMALL, Tokenizer
 
 BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once
 BATCH_ROWS = 4096
@@ -67,6 +68,7 @@ class Rows:
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
         self.labels: list[float] | None = None      # lowest, highest, whether all are whole
+        self.tokens = 0                             # of a corpus
 
     def pairs(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """(key of the shard, hash TAB base64 row) of each good row; at the end the facts."""
@@ -74,7 +76,8 @@ class Rows:
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
         cut = int(plan.hold_out * 2**64) if plan.validation else 0
-        for row in self._text(lines) if plan.schema.kind == "text" else self._arrays(lines):
+        read = {"text": self._text, "corpus": self._sequences}.get(plan.schema.kind, self._arrays)
+        for row in read(lines):
             digest = blake2b(row, digest_size=HASH // 2, salt=salt).digest()
             code = int.from_bytes(digest, "big")
             shard = code % train if code >= cut else train + code % plan.validation
@@ -82,7 +85,7 @@ class Rows:
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         yield keys[-1], b"\t" + json.dumps({
             "rows": self.count, "bad": self.bad, "samples": self.samples,
-            "labels": self.labels}).encode()
+            "labels": self.labels, "tokens": self.tokens}).encode()
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         schema = self.plan.schema
@@ -129,6 +132,21 @@ class Rows:
                     starts = range(x.start + begin * x.stride, x.start + end * x.stride, x.stride)
                     names = [b"row %d" % row for row in range(begin, end)]
                     yield from self._encoded(x.rows(begin, end), rest, starts, names)
+
+    def _sequences(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Each line is a range of a corpus; a row is the ids of a sequence's steps and the one after them."""
+        schema = self.plan.schema
+        tokenizer = Tokenizer(schema.unit, schema.vocabulary)
+        for line in lines:
+            _, start, stop = map(int, line.split(b"\t"))
+            part = corpus.Range(schema.stream(), start, stop, schema.unit)
+            ids, own = part.ids(tokenizer)
+            self.tokens += own
+            if part.bad:
+                self.bad["not UTF-8"] += part.bad
+                self.samples = sorted([*self.samples, *part.samples], key=lambda s: (s["file"], s["offset"]))[:SAMPLES]
+            for sequence in corpus.cut(ids, schema.shape[0]):
+                yield b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
 
     def _encoded(self, x: np.ndarray, rest: np.ndarray, starts, lines) -> Iterator[bytes]:
         """The canonical bytes of the good rows of x[n, d] and rest[n, y and w].
@@ -194,7 +212,8 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
     return json.dumps({
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
-        "labels": _span([fact["labels"] for fact in facts])}).encode()
+        "labels": _span([fact["labels"] for fact in facts]),
+        "tokens": sum(fact["tokens"] for fact in facts)}).encode()
 
 
 def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[bytes]:
@@ -225,6 +244,10 @@ def _runs(values: Iterable[bytes]) -> Iterator[list[bytes]]:
 def _unpacked(plan: Plan, rows: list[bytes]) -> dict[str, np.ndarray]:
     """The arrays of canonical rows."""
     schema, wide = plan.schema, np.dtype(plan.dtype).newbyteorder("<")
+    if schema.kind == "corpus":
+        ids = np.frombuffer(b"".join(row[1:] for row in rows), "u1" if len(schema.vocabulary) <= SMALL else "<u2")
+        ids = ids.reshape(len(rows), -1)
+        return {"x": ids[:, :-1], "y": ids[:, 1:]}
     small = all(row[0] == ord("u") for row in rows)
     x = np.empty((len(rows), math.prod(schema.shape)), np.uint8 if small else wide)
     rest = []

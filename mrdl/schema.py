@@ -2,8 +2,9 @@
 import re
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from mrdl.corpus import Stream
 from mrdl.sources import ArrayFile, DataError, exists, members, opened, read
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
@@ -14,7 +15,7 @@ BOM = "\ufeff"
 @dataclass(frozen=True)
 class Schema:
     """What a task must know to read the inputs."""
-    kind: str                   # text | npz | idx
+    kind: str                   # text | npz | idx | corpus
     files: list                 # idx: [images, labels or None]; else paths
     columns: list               # of a text; arrays of an .npz
     shape: list                 # of x, for one row
@@ -25,7 +26,13 @@ class Schema:
     delimiter: str = ","
     header: str = ""            # as it stands in the files
     newline: int = 1            # bytes that end a line
-    counts: list | None = None  # rows of each file (npz, idx)
+    counts: list | None = None  # rows of each file (npz, idx); bytes (corpus)
+    unit: str = ""              # of a corpus: char | word
+    vocabulary: list = field(default_factory=list)      # of a corpus
+
+    def stream(self) -> Stream:
+        """The files of a corpus."""
+        return Stream(self.files, self.counts)
 
     @contextmanager
     def arrays(self, index: int):
