@@ -6,7 +6,7 @@ or step by step, with this file as the model of the command line:
 
     python examples/char_lstm.py FOLDER 0               writes FOLDER/topics.txt alone
     mrdl prepare FOLDER/topics.txt FOLDER/data --format text --sequence-length 1000 --hold-out 0.05
-    mrdl train examples/char_lstm.py FOLDER/data FOLDER/run --workers 2 --batch-size 16 --averaging-frequency 2 \\
+    mrdl train examples/char_lstm.py FOLDER/data FOLDER/run --workers 2 --batch-size 16 --averaging-frequency 5 \\
         --tbptt 50 --seed 12345 --until 'epochs 12'
     mrdl generate FOLDER/run --prompt 'The ' --temperature 0.7
 """
@@ -51,7 +51,7 @@ def main(folder, epochs):
     if not epochs:
         return
     mrdl.prepare(str(raw), f"{folder}/data", format="text", sequence_length=1000, hold_out=0.05)
-    training = mrdl.ParameterAveraging(workers=2, batch_size=16, averaging_frequency=2, tbptt=WINDOW, seed=12345, epochs=epochs)
+    training = mrdl.ParameterAveraging(workers=2, batch_size=16, averaging_frequency=5, tbptt=WINDOW, seed=12345, epochs=epochs)
     result = training.fit(model, f"{folder}/data", run=f"{folder}/run", told=told)
     print(f"{result.metrics['val_loss'] / log(2):.3f} bits a character after {result.rounds} rounds\n")
     print(mrdl.generate(f"{folder}/run", "The ", length=400, temperature=0.7))

@@ -12,10 +12,10 @@ import pytest
 from test_faults import MODEL, result
 
 import mrdl
-from mrdl import dataset
+from mrdl import corpus, dataset
 from mrdl.cluster import Cluster, JobFailed
 from mrdl.driver import WorkerFailed
-from mrdl.layers import Dense, Dropout
+from mrdl.layers import Dense, Dropout, Embedding, GravesLSTM
 from mrdl.storage import Storage
 
 pytestmark = pytest.mark.hadoop
@@ -85,6 +85,30 @@ def test_prepare_train_evaluate_predict_give_the_same_bits_as_on_one_machine(tmp
     out, place = Storage(home.path("out")), Storage(str(tmp_path / "out"))
     assert out.list() == place.list()
     assert [out.read(n) for n in out.list()] == [place.read(n) for n in place.list()]
+
+
+def test_text_is_prepared_trained_and_written_as_on_one_machine(tmp_path, home, hadoop, monkeypatch):
+    """Two ranges, two jobs; masks, windows and buckets in plain and in resident rounds."""
+    monkeypatch.setattr(corpus, "RANGE", 3000)
+    (tmp_path / "raw.txt").write_text("".join(f"{i} naïve café 日本 ends\n" for i in range(200)), encoding="utf-8")
+    home.put("in/raw.txt", str(tmp_path / "raw.txt"))
+    options = {"format": "text", "sequence_length": 20, "shards": 2, "hold_out": 0.2}
+    here, there = str(tmp_path / "data"), home.path("data")
+    near = mrdl.prepare(str(tmp_path / "raw.txt"), here, runner="inline", **options)
+    far = mrdl.prepare(home.path("in/raw.txt"), there, runner=hadoop, **options)
+    assert far.text == near.text and shards(there) == shards(here)
+
+    def trained(data, run, runner, resident):
+        network = mrdl.Sequential([Embedding(64, 8, mask_zero=True), GravesLSTM(12, return_sequences=True, dropout=0.1),
+                                   Dense(64, "softmax")])
+        network.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        mrdl.ParameterAveraging(workers=2, batch_size=16, averaging_frequency=4, rounds=3, tbptt=8, buckets=[12, 20],
+                                runner=runner, resident=resident).fit(network, data, run=run)
+    trained(here, str(tmp_path / "inline"), "inline", "never")
+    trained(there, home.path("plain"), hadoop, "never")
+    trained(there, home.path("resident"), hadoop, "always")
+    assert result(home.path("plain")) == result(home.path("resident")) == result(str(tmp_path / "inline"))
+    assert mrdl.generate(home.path("plain"), "7 na", 30) == mrdl.generate(str(tmp_path / "inline"), "7 na", 30)
 
 
 def test_a_local_dataset_and_run_work_too(tmp_path, made, hadoop):
