@@ -34,7 +34,7 @@ def forged(change=None, text=None, body=b""):
 def arrays_of_one_length(draw):
     n = draw(st.integers(0, 9))
     shapes = st.lists(st.integers(0, 4), max_size=3).map(lambda tail: (n, *tail))
-    array = st.sampled_from(["u1", "<i4", "<f4", "<f8"]).flatmap(
+    array = st.sampled_from(["u1", "<u2", "<i4", "<f4", "<f8"]).flatmap(
         lambda dtype: hnp.arrays(dtype, shapes))
     return draw(st.dictionaries(st.text(max_size=5), array, min_size=1, max_size=3))
 
@@ -61,6 +61,14 @@ def test_arrays_that_are_not_contiguous_or_big_endian_come_out_equal():
     x = np.arange(12, dtype=">f4").reshape(3, 4)
     line = blocks.pack({"x": x.T}, **PLACE)
     np.testing.assert_array_equal(blocks.unpack(line).arrays()["x"], x.T)
+
+
+def test_every_dtype_of_a_block_keeps_its_extremes():
+    for dtype in blocks.DTYPES:
+        info = np.iinfo(dtype) if dtype[0] in "ui" else np.finfo(dtype)
+        values = np.array([info.min, info.max], dtype)
+        found = blocks.unpack(blocks.pack({"x": values}, **PLACE)).arrays()["x"]
+        assert found.dtype == values.dtype and found.tolist() == values.tolist()
 
 
 def test_the_arrays_are_views_of_one_decoded_buffer():
@@ -147,7 +155,7 @@ def test_the_error_of_a_damaged_array_says_which_block_it_was():
 
 
 @pytest.mark.parametrize("arrays, reason", [
-    ({"x": np.zeros(3, "i8")}, "int64"), ({"x": np.array(["a"])}, "U1"),
+    ({"x": np.zeros(3, "i8")}, "int64"), ({"x": np.zeros(3, "i2")}, "int16"), ({"x": np.array(["a"])}, "U1"),
     ({"x": np.float32(0)}, "0 axes"), ({"x": np.zeros(3, "f4"), "y": np.zeros(2, "f4")}, "first"),
     ({}, "first"),
 ])

@@ -174,3 +174,12 @@ def test_the_description_can_be_read_by_anything_that_reads_json(tmp_path, inlin
     found = json.loads((tmp_path / "d" / "data.json").read_text())
     assert found["shards"] == [{"name": s.name, "n": s.n, "role": s.role} for s in data.shards]
     assert found["target"] == {"shape": [], "classes": 2, "low": 0, "high": 1}
+
+
+def test_a_dataset_of_a_version_that_knew_no_text_is_read(tmp_path, inline):
+    data = dataset.prepare(text(tmp_path, "a,y\n1,0\n2,1\n"), str(tmp_path / "d"), inline, label="y")
+    path = tmp_path / "d" / "data.json"
+    found = json.loads(path.read_text())
+    assert found.pop("text") is None
+    path.write_text(json.dumps(found))
+    assert load(data.url) == data and data.text is data.tokenizer() is None
