@@ -4,6 +4,7 @@ A range belongs to one mapper. It begins at the first character (of words: after
 first byte, and ends where the next one begins."""
 import codecs
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,9 +15,11 @@ from mrdl.tokenizer import MOST, UNKNOWN, WORD, Tokenizer
 
 RANGE = 16 << 20                # bytes of text that make a mapper
 PIECE = 1 << 20                 # bytes of it that are decoded at once
-LOOK = 1 << 12                  # bytes behind a range in which the token that follows is looked for
+LOOK = 1 << 12                  # bytes behind a range in which the token that follows is looked for first
 LONGEST = 1 << 15               # steps of a sequence at most
 SPACE = b" \n\t\r\f\v"
+INSTEAD = "\ufffd"              # of what is not UTF-8
+NOT_UTF_8 = "not UTF-8"
 
 
 class Stream:
@@ -76,24 +79,24 @@ def ranges(total: int) -> list[tuple[int, int]]:
 
 
 class Range:
-    """One range's text, a piece at a time; counts what is not UTF-8."""
+    """One range's text, a piece at a time; counts its characters, and the bad ones among them: what is not UTF-8."""
 
     def __init__(self, stream: Stream, start: int, stop: int, unit: str):
         self.stream, self.unit = stream, unit
         self.start, self.stop = stream.begin(start, unit), stream.begin(stop, unit)
-        self.bad, self.samples = 0, []
+        self.characters, self.bad, self.samples = 0, 0, []
 
     def texts(self) -> Iterator[str]:
         """Pieces that no token straddles."""
         decoder, left = codecs.getincrementaldecoder("utf-8")("replace"), ""
         for place in range(self.start, self.stop, PIECE):
             end = min(place + PIECE, self.stop)
-            text = decoder.decode(self.stream.read(place, end), end == self.stop)
-            if wrong := text.count("\ufffd"):
-                self.bad += wrong
-                at, (file, offset) = text.index("\ufffd"), self.stream.where(place)
-                self.samples.append({"file": file, "offset": offset, "reason": "not UTF-8 (near here)",
-                                     "text": text[max(0, at - 20):at + 20]})
+            held = decoder.getstate()[0]                # the begin of a character
+            data = held + self.stream.read(place, end)
+            text = decoder.decode(data[len(held):], end == self.stop)
+            self.characters += len(text)
+            if wrong := text.count(INSTEAD) - data.count(INSTEAD.encode()):     # a text may have that character itself
+                self._reject(wrong, data, place - len(held))
             if self.unit == "word":
                 text, left = left + text, ""
                 if end < self.stop:
@@ -101,12 +104,32 @@ class Range:
                     text, left = text[:cut], text[cut:]
             yield text
 
+    def _reject(self, count: int, data: bytes, place: int) -> None:
+        """Counts what is wrong in a piece that begins at `place`; shows the first."""
+        self.bad += count
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            file, offset = self.stream.where(place + error.start)
+            around = data[max(0, error.start - 20):error.start + 20]
+            self.samples.append({"file": file, "offset": offset, "reason": NOT_UTF_8,
+                                 "text": around.decode("utf-8", "replace")})
+
     def ids(self, tokenizer: Tokenizer) -> tuple[np.ndarray, int]:
         """The tokens of the range and the one that follows it, if any; and how many are the range's own."""
         own = [tokenizer.encode(text) for text in self.texts()]
-        after = self.stream.read(self.stop, self.stop + LOOK).decode("utf-8", "replace")
-        follower = tokenizer.encode(after[:1] if self.unit == "char" else after)[:1]
-        return np.concatenate([*own, follower]), sum(map(len, own))
+        return np.concatenate([*own, tokenizer.encode(self.follower())]), sum(map(len, own))
+
+    def follower(self) -> str:
+        """The token after the range; "" where the stream ends before."""
+        look, token = LOOK, re.compile(r"(?s:.)") if self.unit == "char" else WORD
+        while True:
+            data = self.stream.read(self.stop, self.stop + look)
+            text = codecs.getincrementaldecoder("utf-8")("replace").decode(data, final := len(data) < look)
+            found = token.search(text)
+            if final or found and found.end() < len(text):
+                return found.group() if found else ""
+            look *= 2                                   # much white space, or a long word
 
 
 def counted(stream: Stream, start: int, stop: int, unit: str) -> Counter:

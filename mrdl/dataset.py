@@ -112,8 +112,8 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
                          split=schema.kind == "text", name=f"mrdl prepare {data}",
                          settings=_one_block(schema, plan), on_task=on_task) as output:
             facts = json.loads(next(iter(output.lines(plan.shards))))
-            _check(schema.kind != "corpus" or any(facts["rows"]), f"the text has {facts['tokens']} tokens, a sequence takes "
-                   f"{schema.shape[0] + 1 if schema.shape else 0}: give a smaller sequence length")
+            if schema.kind == "corpus":
+                _long_enough(schema, facts)
             bad = _tolerated(facts, max_bad)
             _commit(store, output, _description(plan, facts, bad, classes))
     return load(data)
@@ -150,6 +150,17 @@ def _counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) ->
             found = corpus.vocabulary(((bytes.fromhex(token.decode()).decode("utf-8", "surrogatepass"), int(count))
                                        for token, count in lines), most)
     return replace(schema, vocabulary=found)
+
+
+def _long_enough(schema: Schema, facts: dict) -> None:
+    """Each range has a sequence: else its tokens would be the target of no step."""
+    least = schema.shape[0] + 1
+    hint = f"a sequence takes {least}: give a smaller sequence length"
+    _check(facts["tokens"] >= least, f"the text has {facts['tokens']} tokens, {hint}")
+    if facts["short"]:
+        tokens, start = facts["short"]
+        file, offset = schema.stream().where(start)
+        raise DataError(f"{file}, byte {offset}: the {corpus.RANGE:,} bytes or so from here have {tokens} tokens, {hint}")
 
 
 def load(url: str) -> Dataset:
@@ -249,7 +260,7 @@ def _one_block(schema: Schema, plan: Plan) -> dict[str, str]:
 def _tolerated(facts: dict, max_bad: float) -> dict:
     """What data.json says of bad records, unless they are too many."""
     count = sum(facts["bad"].values())
-    total = facts["tokens"] or count + sum(facts["rows"])
+    total = facts["characters"] or count + sum(facts["rows"])
     _check(total > 0, "no rows in the inputs")
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
     if count > max_bad * total or count == total:

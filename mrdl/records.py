@@ -68,7 +68,8 @@ class Rows:
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
         self.labels: list[float] | None = None      # lowest, highest, whether all are whole
-        self.tokens = 0                             # of a corpus
+        self.tokens = self.characters = 0           # of a corpus
+        self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
 
     def pairs(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """(key of the shard, hash TAB base64 row) of each good row; at the end the facts."""
@@ -85,7 +86,7 @@ class Rows:
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         yield keys[-1], b"\t" + json.dumps({
             "rows": self.count, "bad": self.bad, "samples": self.samples,
-            "labels": self.labels, "tokens": self.tokens}).encode()
+            "labels": self.labels, "tokens": self.tokens, "characters": self.characters, "short": self.short}).encode()
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         schema = self.plan.schema
@@ -142,9 +143,12 @@ class Rows:
             part = corpus.Range(schema.stream(), start, stop, schema.unit)
             ids, own = part.ids(tokenizer)
             self.tokens += own
+            self.characters += part.characters
             if part.bad:
-                self.bad["not UTF-8"] += part.bad
+                self.bad[corpus.NOT_UTF_8] += part.bad
                 self.samples = sorted([*self.samples, *part.samples], key=lambda s: (s["file"], s["offset"]))[:SAMPLES]
+            if 1 < len(ids) <= schema.shape[0]:
+                self.short = _least([self.short, [own, part.start]])
             for sequence in corpus.cut(ids, schema.shape[0]):
                 yield b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
 
@@ -213,7 +217,8 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": _span([fact["labels"] for fact in facts]),
-        "tokens": sum(fact["tokens"] for fact in facts)}).encode()
+        "short": _least([fact["short"] for fact in facts]),
+        **{name: sum(fact[name] for fact in facts) for name in ("tokens", "characters")}}).encode()
 
 
 def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[bytes]:
@@ -271,6 +276,10 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
         batch += islice(lines, rows)
         yield batch
+
+
+def _least(found: list) -> list | None:
+    return min(filter(None, found), default=None)
 
 
 def _span(spans: list) -> list | None:

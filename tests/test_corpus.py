@@ -121,6 +121,56 @@ def test_another_text_takes_the_vocabulary_and_length_of_the_first(tmp_path, inl
     assert {0} < {i for row in stored(other) for i in row}          # '4' and 'v' are unknown
 
 
+@pytest.mark.parametrize("gap", [" " * 300, " " * 40 + "\u3000" * 40, " " + "w" * 100 + " ", " " + "\u65e5" * 50 + "! "],
+                         ids=["spaces", "wide spaces", "long word", "long characters"])
+def test_the_token_after_a_range_is_found_behind_white_space_and_whole(monkeypatch, gap):
+    """What follows is longer, or further away, than what is looked at first."""
+    monkeypatch.setattr(corpus, "LOOK", 16)
+    text = ("ab " * 40 + gap + "cd " * 40).encode()
+    stream = corpus.Stream(["a"], [len(text)])
+    stream.read = lambda start, stop: text[start:stop]
+    vocabulary, ids = plain(text.decode(), "word")
+    tokenizer, seen = Tokenizer("word", vocabulary), []
+    for middle in range(len(text)):
+        part = corpus.Range(stream, 0, middle, "word")
+        found, own = part.ids(tokenizer)
+        seen.append(found.tolist() == ids[:own + 1])
+    assert all(seen)
+
+
+def test_a_range_with_too_few_words_is_no_silent_loss(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(corpus, "RANGE", 100)
+    with pytest.raises(DataError, match=r"text-0.txt, byte \d+: the 100 bytes or so from here have \d tokens, a sequence "
+                                        "takes 11: give a smaller sequence length"):
+        prepared(tmp_path, inline, "to be or not " * 30 + "w" * 90 + " " * 90 + "to be or not " * 30, name="text", unit="word",
+                 sequence_length=10)
+    assert not (tmp_path / "text").exists()
+
+
+def test_empty_files_line_ends_and_tables_are_text_like_any_other(tmp_path, inline):
+    texts = ["", "a,b,label\r\n1,2,0\r\n", "", "3,4,1\r\n" * 9, ""]
+    data = prepared(tmp_path, inline, *texts, sequence_length=8)
+    vocabulary, ids = plain("".join(texts), "char")
+    assert data.text["vocabulary"] == vocabulary and "\r" in vocabulary and stored(data) == sequences(ids, 8)
+
+
+def test_a_mark_of_replacement_in_the_text_itself_is_not_bad(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(corpus, "PIECE", 7)                     # pieces end within characters
+    data = prepared(tmp_path, inline, "\ufffd? \ufffd! no\ufffd " * 30, sequence_length=8)
+    assert data.bad == {"count": 0, "of": 300, "reasons": {}, "samples": []}
+
+
+@pytest.mark.parametrize("piece", [5, 64, 1 << 20])
+def test_what_is_no_utf_8_is_shown_where_it_is(tmp_path, inline, monkeypatch, piece):
+    monkeypatch.setattr(corpus, "PIECE", piece)
+    clean = "日本語 \ufffd and more. ".encode() * 9
+    second = clean[:72] + b"\xe6\x97" + clean[72:] + b"\xe6"
+    data = prepared(tmp_path, inline, clean, second, sequence_length=8, unit="word", max_bad=0.1)
+    assert data.bad["count"] == 2 and data.bad["of"] == len((clean + second).decode("utf-8", "replace"))
+    assert data.bad["samples"][0]["offset"] == 72 and "\ufffd" in data.bad["samples"][0]["text"]
+    assert {Path(sample["file"]).name for sample in data.bad["samples"]} == {"data-1.txt"}
+
+
 def test_bytes_that_are_no_utf_8_are_counted_and_too_many_refused(tmp_path, inline):
     dirty = ENGLISH.encode()[:2000] + b"\xff\xfe" + ENGLISH.encode()[2000:]
     data = prepared(tmp_path, inline, dirty, sequence_length=20)
@@ -138,6 +188,7 @@ def test_bytes_that_are_no_utf_8_are_counted_and_too_many_refused(tmp_path, inli
     (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, a sequence takes 101: give a smaller"),
     (["abc"], {"format": "json"}, "format json: must be text"), (["1,2"], {"format": None, "unit": "char"}, "unit: for format"),
     (["abc"], {"like": "nowhere"}, "nowhere: no dataset"),
+    ([" \t "], {"unit": "word"}, "the text has 0 tokens, a sequence takes 101"),
 ])
 def test_what_cannot_be_prepared_is_said_in_one_line(tmp_path, inline, texts, more, reason):
     for i, text in enumerate(texts):
