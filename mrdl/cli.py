@@ -3,18 +3,21 @@ import argparse
 import json
 import runpy
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mrdl import __version__, report, resident_exchange, stopping
 from mrdl.cluster import Cluster, JobFailed
 from mrdl.config import ConfigError, need
+from mrdl.dataset import DESCRIPTION, Dataset, shown
+from mrdl.dataset import load as load_dataset
 from mrdl.model import Model
 from mrdl.progress import clock, reporter
 from mrdl.report import measured
 from mrdl.run import Run
 from mrdl.saving import load_model, model_from_json
-from mrdl.storage import place
+from mrdl.storage import Storage, place
 from mrdl.tokenizer import UNITS
 
 EXAMPLES = {
@@ -56,24 +59,37 @@ def cluster(a: argparse.Namespace) -> Cluster:
 
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import averaging, dataset
+    from mrdl import averaging
     with cluster(a) as runner:
         made = averaging.prepare(a.inputs, a.data, runner=runner, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
                                  seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
                                  unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like)
+    for line in described(made):
+        say(line)
+    return counts(made)
+
+
+def counts(made: Dataset) -> dict[str, Any]:
+    """What --json says of a dataset."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
-    classes = made.target and made.target.classes
-    say(f"{made.url}: {train:,} rows in {len(made.train())} shards"
-        + (f", {held:,} held out in {len(made.validation())}" if held else "")
-        + f", examples of shape {tuple(made.shape)}"
-        + (f", {classes} classes" if classes and classes <= train + held else ""))     # else they are amounts
-    if made.bad.get("count"):
-        say(f"{made.bad['count']} of {made.bad['of']} records were bad and left out:")
-        for sample in made.bad["samples"]:
-            say("  " + dataset.shown(sample))
     return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
             "bad": made.bad.get("count", 0)}
+
+
+def described(made: Dataset) -> list[str]:
+    """Lines on a dataset: its rows, and the bad ones."""
+    train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
+    classes = made.target and made.target.classes
+    lines = [f"{made.url}: {train:,} rows in {len(made.train())} shards"
+             + (f", {held:,} held out in {len(made.validation())}" if held else "")
+             + f", examples of shape {tuple(made.shape)}"
+             + (f", {classes} classes" if classes and (made.text or classes <= train + held) else "")]   # else amounts
+    if made.bad.get("count"):
+        what = "characters were bad and replaced" if made.text else "records were bad and left out"
+        lines.append(f"{made.bad['count']} of {made.bad['of']} {what}:")
+        lines += ["  " + shown(sample) for sample in made.bad["samples"]]
+    return lines
 
 
 def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
@@ -150,6 +166,33 @@ def generate(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(a: argparse.Namespace) -> dict[str, Any]:
+    return show_dataset(a) if Storage(a.run).exists(DESCRIPTION) else show_run(a)
+
+
+def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
+    made = load_dataset(a.run)
+    arrays, tokenizer = made.first(), made.tokenizer()
+    facts = {**counts(made), "shape": made.shape, "target": made.target and asdict(made.target),
+             "weighted": made.weighted, "columns": made.columns,
+             "arrays": {name: str(array.dtype) for name, array in arrays.items()}}
+    lines = [*described(made), "arrays of a block: " + ", ".join(
+        f"{name} {array.dtype} {('n', *array.shape[1:])}".replace("'", "") for name, array in arrays.items())]
+    if made.target and made.target.low is not None:
+        lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
+    if made.columns:
+        lines.append("columns: " + ", ".join(made.columns))
+    if tokenizer:
+        facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,
+                  "first": [tokenizer.decode(x) for x in arrays["x"][:3]]}
+        lines += [f"a text by {tokenizer.unit}; its vocabulary has {len(tokenizer.vocabulary):,} entries, the first are "
+                  + " ".join(map(repr, tokenizer.vocabulary[:12])), "its first sequences:",
+                  *(f"  {text[:200]!r}" for text in facts["first"])]
+    if not a.json:
+        print(*lines, sep="\n")
+    return facts
+
+
+def show_run(a: argparse.Namespace) -> dict[str, Any]:
     place = Run(a.run)
     options, history, done = place.options(), place.history(), place.finished()
     facts = {"run": place.url, "rounds": len(history), "finished": done,
@@ -257,7 +300,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--temperature", type=float, default=1.0, metavar="T",
                    help="below 1 likely tokens come more often, 0: always the likeliest (1)")
     p.add_argument("--seed", type=int, default=0, help="of the draws (0)")
-    command(show, "What a run is, has done, and how it ended.", ("run", None, "the run"))
+    command(show, "What a run is, has done, and how it ended; or what is in a dataset.",
+            ("run", None, "the run, or what prepare made"))
     return root
 
 

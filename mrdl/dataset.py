@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 
-from mrdl import corpus
+import numpy as np
+
+from mrdl import blocks, corpus
 from mrdl.cluster import Cluster, spread
 from mrdl.jobs.prepare import Prepare
 from mrdl.jobs.vocabulary import Vocabulary
 from mrdl.records import Plan
 from mrdl.schema import Schema, sniff
-from mrdl.sources import DataError, expand, is_folder, place, size
+from mrdl.sources import DataError, expand, is_folder, opened, place, size
 from mrdl.storage import Storage
 from mrdl.tokenizer import MOST, UNITS, Tokenizer
 
@@ -60,6 +62,14 @@ class Dataset:
 
     def tokenizer(self) -> Tokenizer | None:
         return self.text and Tokenizer(**self.text)
+
+    def first(self) -> dict[str, np.ndarray]:
+        """The arrays of the first block, to look at; empty where there are no rows."""
+        shard = next((shard for shard in self.shards if shard.n), None)
+        if shard is None:
+            return {}
+        with opened(shard.path) as file:
+            return blocks.unpack(file.readline().rstrip(b"\n")).arrays()
 
     def train(self) -> list[Shard]:
         return [shard for shard in self.shards if shard.role == "train"]

@@ -73,6 +73,17 @@ def test_from_a_raw_file_to_predictions(here, capsys):
     assert json.loads(out)["finished"]["rounds"] == 30
 
 
+def test_show_says_what_is_in_a_dataset(here, capsys):
+    (here / "train.csv").write_text((here / "train.csv").read_text() + "1,2,x,4,5\n")
+    mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind", "--hold-out", "0.2", "--max-bad", "0.1")
+    status, out, _ = mrdl(capsys, "show", "data")
+    assert status == 0 and "rows in 2 shards" in out and "held out in 1" in out and "3 classes" in out
+    assert "x float32 (n, 4), y int32 (n,)" in out and "targets from 0 to 2\ncolumns: a, b, c, d\n" in out
+    assert "1 of 151 records were bad and left out:" in out and "not a number" in out and "text" not in out
+    facts = json.loads(mrdl(capsys, "show", "data", "--json")[1])
+    assert facts["rows"] + facts["held_out"] == 150 and facts["shape"] == [4] and facts["target"]["classes"] == 3
+
+
 def prepared(capsys):
     assert mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind")[0] == 0
 

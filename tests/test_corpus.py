@@ -1,4 +1,5 @@
 """Text as a dataset: vocabulary, ranges and sequences, against a plain loop; and what is no text."""
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -272,6 +273,21 @@ def test_other_runs_and_models_do_not_write(tmp_path, inline, made):
     with pytest.raises(mrdl.config.ConfigError, match=r"tells 5 classes apart, the text of .* has \d+ tokens"):
         mrdl.ParameterAveraging(runner=inline, rounds=1).fit(few, data.url, run=str(tmp_path / "few"))
     assert not (tmp_path / "few").exists()
+
+
+@pytest.mark.parametrize("unit", ["char", "word"])
+def test_show_says_what_a_text_is(tmp_path, inline, capsys, unit):
+    from mrdl.cli import main
+    data = prepared(tmp_path, inline, ENGLISH, unit=unit, sequence_length=7, shards=3)
+    assert main(["show", data.url]) == 0
+    told = capsys.readouterr().out
+    assert f"rows in 3 shards, examples of shape (7,), {len(data.text['vocabulary'])} classes" in told
+    assert f"a text by {unit}; its vocabulary has {len(data.text['vocabulary'])} entries, the first are '[UNK]'" in told
+    assert "arrays of a block: x uint8 (n, 7), y uint8 (n, 7)" in told
+    assert main(["show", data.url, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["first"]) == 3 and facts["vocabulary"] == data.text["vocabulary"] and facts["bad"] == 0
+    assert all(text in ENGLISH and repr(text) in told for text in facts["first"])
 
 
 def test_the_command_line_prepares_and_writes(tmp_path, run, capsys):
