@@ -1,6 +1,7 @@
 /* Recurrent layers over sequences [T][F][N]: what the input gives to the gates of all steps stands in z[T][G U][N];
    here the steps follow each other. h and c hold T + 1 states, the first before the sequence. Where mask[T][N] is 0
-   a step changes nothing. Matrices r[G U][U] are the recurrent kernel; what it multiplies is h, or with drop[U][N]
+   a step changes nothing. On the way back `work` comes in with the gradients of the states after the last step, h and
+   then c, and goes out with those of the states before the first; the rest of it is scratch, and left 0. Matrices r[G U][U] are the recurrent kernel; what it multiplies is h, or with drop[U][N]
    h drop, which is kept in seen[T][U][N]. */
 #pragma once
 #include "activations.h"
@@ -60,15 +61,14 @@ template <class T> static void simple_rnn_backward(const T *r, const T *mask, co
 {
     long size = U * N;
     T *dh = work, *kept = work + size;
-    memset(dh, 0, size * sizeof(T));
     for (long s = steps - 1; s >= 0; s--) {
         part_masked(mask ? mask + s * N : mask, dy + s * size, dh, kept, U, N);
         memcpy(dz + s * size, dh, size * sizeof(T));
         slope(a.state, z + s * size, dz + s * size, size);
         memcpy(dh, kept, size * sizeof(T));
-        if (s) product<T>(U, N, Matrices<T>{U, r, 1, U, dz + s * size, N}, Added<T>{dh, N, drop});
+        product<T>(U, N, Matrices<T>{U, r, 1, U, dz + s * size, N}, Added<T>{dh, N, drop});
     }
-    memset(work, 0, 2 * size * sizeof(T));
+    memset(kept, 0, size * sizeof(T));
 }
 
 /* gates i f g o: c = f c + i g, h = o act(c); with peepholes p[3][U] i and f see the c before, o that after */
@@ -100,7 +100,7 @@ template <class T> static void lstm_backward(const T *r, const T *p, const T *ma
 {
     long size = U * N;
     T *dh = work, *dc = work + size, *kept_h = work + 2 * size, *kept_c = work + 3 * size, *zero = work + 4 * size;
-    memset(work, 0, 5 * size * sizeof(T));
+    memset(zero, 0, size * sizeof(T));
     for (long s = steps - 1; s >= 0; s--) {
         const T *gate = z + s * 4 * size, *before = c + s * size, *t = tanhs + s * size, *m = mask ? mask + s * N : mask;
         T *d = dz + s * 4 * size, *dg = d + 2 * size, *dout = d + 3 * size;
@@ -126,9 +126,9 @@ template <class T> static void lstm_backward(const T *r, const T *p, const T *ma
             store(dc + i, fma(splat(p[u]), load(d + i), fma(splat(p[U + u]), load(d + size + i), load(dc + i))));
         });
         memcpy(dh, kept_h, size * sizeof(T));
-        if (s) product<T>(U, N, Matrices<T>{4 * U, r, 1, U, d, N}, Added<T>{dh, N, drop});
+        product<T>(U, N, Matrices<T>{4 * U, r, 1, U, d, N}, Added<T>{dh, N, drop});
     }
-    memset(work, 0, 5 * size * sizeof(T));
+    memset(kept_h, 0, 2 * size * sizeof(T));
 }
 /* dp[3][U] = sums over steps and batch of dz_i c, dz_f c (before) and dz_o c (after, as the step made it) */
 template <class T> static void peephole_gradient(const T *dz, const T *c, T *dp, long steps, long U, long N)
@@ -176,7 +176,6 @@ template <class T> static void gru_backward(const T *r, const T *mask, const T *
 {
     long size = U * N;
     T *dh = work, *kept = work + size, *drh = work + 2 * size;
-    memset(dh, 0, size * sizeof(T));
     for (long s = steps - 1; s >= 0; s--) {
         const T *gate = z + s * 3 * size, *candidate = gate + 2 * size, *before = h + s * size, *made = q + s * 3 * size, *in = drop ? seen + s * size : before;
         T *d = dz + s * 3 * size, *dr = d + size, *dn = d + 2 * size, *e = dq + s * 3 * size;
@@ -202,9 +201,9 @@ template <class T> static void gru_backward(const T *r, const T *mask, const T *
         slope(a.gate, gate, d, 2 * size);
         memcpy(dh, kept, size * sizeof(T));
         if (!early) memcpy(e, d, 2 * size * sizeof(T));
-        if (s) product<T>(U, N, Matrices<T>{(early ? 2 : 3) * U, r, 1, U, early ? d : e, N}, Added<T>{dh, N, drop});
+        product<T>(U, N, Matrices<T>{(early ? 2 : 3) * U, r, 1, U, early ? d : e, N}, Added<T>{dh, N, drop});
     }
-    memset(work, 0, 3 * size * sizeof(T));
+    memset(kept, 0, 2 * size * sizeof(T));
 }
 
 /* the product of w[O][F] with one-hot columns: z[t][o][n] = w[o][ids[t][n]] + bias[o]; turned[F][O padded] is scratch */

@@ -3,7 +3,8 @@
 z[T G U, N] comes in as what the input gives to the G gates of each step; h[(T + 1) U, N] and c begin with the
 state before the first step. r[G U, U] is the recurrent kernel; mask[T, N] or None: a step where it is 0 changes
 nothing; drop[U, N] or None is multiplied with the h that r multiplies, which seen[T U, N] keeps; dy[T U, N] is the gradient of h after each step; `acts` are the names of the activation of the state and
-of the gates, whose slope must come from y. `work` is scratch, and left 0.
+of the gates, whose slope must come from y. `work` comes in with the
+gradients of the last states and goes out with those of the first.
 """
 include "common.pxi"
 from libc.stdint cimport int32_t
@@ -91,7 +92,7 @@ def simple_rnn_forward(const real[:, ::1] r, mask, drop, real[:, ::1] seen, real
 
 def simple_rnn_backward(const real[:, ::1] r, mask, drop, const real[:, ::1] z, const real[:, ::1] h, const real[:, ::1] dy,
                         real[:, ::1] dz, real[:, ::1] work, tuple acts):
-    """dz[T U, N], the gradient of what came in as z; work[2 U, N]."""
+    """dz[T U, N], the gradient of what came in as z; work[2 U, N] as in recurrent.h."""
     cdef Py_ssize_t T = steps[real](1, r, z, h), U = r.shape[1], N = z.shape[1]
     cdef const real *m = matrix[real](mask, T, "mask", z)
     cdef const real *d = matrix[real](drop, U, "drop", z)
@@ -121,7 +122,7 @@ def lstm_forward(const real[:, ::1] r, peephole, mask, drop, real[:, ::1] seen, 
 
 def lstm_backward(const real[:, ::1] r, peephole, mask, drop, const real[:, ::1] z, const real[:, ::1] c,
                   const real[:, ::1] made, const real[:, ::1] dy, real[:, ::1] dz, real[:, ::1] work, tuple acts):
-    """dz[T 4 U, N], the gradient of what came in as z; work[5 U, N]."""
+    """dz[T 4 U, N], the gradient of what came in as z; work[5 U, N] as in recurrent.h."""
     cdef Py_ssize_t T = steps[real](4, r, z, c), U = r.shape[1], N = z.shape[1]
     cdef const real *m = matrix[real](mask, T, "mask", z)
     cdef const real *p = vector[real](peephole, 3 * U, "peephole", z)
@@ -163,7 +164,7 @@ def gru_backward(const real[:, ::1] r, bint early, mask, drop, const real[:, ::1
                  const real[:, ::1] seen,
                  const real[:, ::1] dy, real[:, ::1] dz, real[:, ::1] dq, real[:, ::1] work, tuple acts):
     """dz[T 3 U, N], the gradient of what came in as z, and dq, that of r h + bias (not `early`: without a bias);
-    work[3 U, N]."""
+    work[3 U, N] as in recurrent.h."""
     cdef Py_ssize_t T = steps[real](3, r, z, h), U = r.shape[1], N = z.shape[1]
     cdef const real *m = matrix[real](mask, T, "mask", z)
     cdef const real *d = matrix[real](drop, U, "drop", z)

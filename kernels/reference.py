@@ -592,11 +592,12 @@ def simple_rnn_forward(r, mask, drop, seen, z, h, acts):
 
 def simple_rnn_backward(r, mask, drop, z, h, dy, dz, work, acts):
     U, z, counts, drop = _sequence(1, r, z, mask, drop)
-    dh, work[:] = 0, 0
+    dh = work[:U].copy()
     for t in reversed(range(len(z))):
         dh = dh + _steps(dy, U)[t]
         d = _steps(dz, U)[t] = np.where(counts[t], dh, 0) * _slope(acts[0], z[t, 0])
         dh = np.where(counts[t], 0, dh) + r.T @ d * drop
+    work[:U], work[U:] = dh, 0
 
 
 def _peepholes(peephole, U, z):
@@ -620,7 +621,7 @@ def lstm_forward(r, peephole, mask, drop, seen, z, c, made, h, acts):
 def lstm_backward(r, peephole, mask, drop, z, c, made, dy, dz, work, acts):
     U, z, counts, drop = _sequence(4, r, z, mask, drop)
     p, c, made, out = _peepholes(peephole, U, z), _steps(c, U), _steps(made, U), dz.reshape(z.shape)
-    dh, dc, work[:] = 0, 0, 0
+    dh, dc = work[:U].copy(), work[U:2 * U].copy()
     for t in reversed(range(len(z))):
         (i, f, g, o), (di, df, dg, do) = z[t], out[t]
         dh = dh + _steps(dy, U)[t]
@@ -630,6 +631,7 @@ def lstm_backward(r, peephole, mask, drop, z, c, made, dy, dz, work, acts):
         di[:], df[:], dg[:] = e * g * _slope(acts[1], i), e * c[t] * _slope(acts[1], f), e * i * _slope(acts[0], g)
         dc = np.where(counts[t], e * f + p[0] * di + p[1] * df, dc)
         dh = np.where(counts[t], 0, dh) + r.T @ out[t].reshape(4 * U, -1) * drop
+    work[:U], work[U:2 * U], work[2 * U:] = dh, dc, 0
 
 
 def peephole_gradient(dz, c, dp):
@@ -659,7 +661,7 @@ def gru_forward(r, bias, mask, drop, seen, z, q, h, acts):
 def gru_backward(r, early, mask, drop, z, q, h, seen, dy, dz, dq, work, acts):
     U, z, counts, by = _sequence(3, r, z, mask, drop)
     q, out, back, states = q.reshape(z.shape), dz.reshape(z.shape), dq.reshape(z.shape), _steps(h, U)
-    dh, work[:] = 0, 0
+    dh = work[:U].copy()
     for t in reversed(range(len(z))):
         (update, reset, candidate), (du, dr, dn) = z[t], out[t]
         x = states[t] if drop is None else _steps(seen, U)[t]
@@ -673,6 +675,7 @@ def gru_backward(r, early, mask, drop, z, q, h, seen, dy, dz, dq, work, acts):
             back[t] = du, dr, dn * reset
         dh = np.where(counts[t], 0, dh) + d * update + (
             drh * reset + r[:2 * U].T @ out[t, :2].reshape(2 * U, -1) if early else r.T @ back[t].reshape(3 * U, -1)) * by
+    work[:U], work[U:] = dh, 0
 
 
 def ids_forward(w, bias, ids, z):

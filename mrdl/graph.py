@@ -12,11 +12,12 @@ class Graph:
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         need(given != [] and all(isinstance(x, Input) for x in given) and len(set(map(id, given))) == len(given),
              f"a model's inputs are what Input gave, each once, not {shown(inputs)}")
-        need(outputs != [] and all(isinstance(x, Symbol) and x.inputs for x in outputs)
+        need(outputs != [] and all(isinstance(x, Symbol) and x.main.inputs for x in outputs)
              and len(set(map(id, outputs))) == len(outputs),
              f"a model's outputs are what layers gave, each once, not {shown(outputs)}")
         self.inputs, self.outputs = given, outputs
         self.calls: list[Symbol] = []           # each after what it takes
+        self.parts: list[Symbol] = []           # what calls give beside their first, where it is taken
         self.layers = self._ordered()
         unknown = [c for c in self.calls for x in c.inputs if isinstance(x.layer, Input) and
                    not any(x.layer is i for i in given)]
@@ -25,10 +26,19 @@ class Graph:
         self.numbers = {id(layer): i for i, layer in enumerate(others)}
 
     def place(self, symbol: Symbol) -> int:
-        """The number of its tensor: the model's inputs come first, then the calls."""
+        """The number of its tensor: the model's inputs come first, then the calls, then their other parts."""
         if isinstance(symbol.layer, Input):
             return next(i for i, layer in enumerate(self.inputs) if layer is symbol.layer)
-        return len(self.inputs) + next(i for i, call in enumerate(self.calls) if call is symbol)
+        return len(self.inputs) + next(i for i, call in enumerate([*self.calls, *self.parts]) if call is symbol)
+
+    def parts_of(self, call: Symbol) -> tuple:
+        """(number, shape) of all that a call gives beside its first, or nothing where nobody takes any of it."""
+        taken = {part.part: part for part in self.parts if part.main is call}
+        if not taken:
+            return ()
+        # one that nobody takes has a number that nobody asks for
+        return tuple((self.place(taken[i]) if i in taken else -i, (call.layer.units,))
+                     for i, _ in enumerate(call.layer.state_names, 1))
 
     def sources(self, call: Symbol) -> tuple[int, ...]:
         return tuple(map(self.place, call.inputs))
@@ -39,6 +49,10 @@ class Graph:
         met: dict[int, int] = {}                # id of a layer -> when it was met
 
         def visit(symbol: Symbol) -> None:
+            if symbol.part:
+                if not any(symbol is part for part in self.parts):
+                    self.parts.append(symbol)
+                symbol = symbol.main
             if any(symbol is s for s in done):
                 return
             met.setdefault(id(symbol.layer), len(met))
@@ -54,7 +68,7 @@ class Graph:
         for symbol in reversed(done):
             depth = max(far.get(id(symbol), 0), of_layer.get(id(symbol.layer), 0))
             far[id(symbol)] = of_layer[id(symbol.layer)] = depth
-            for source in symbol.inputs:
+            for source in (x.main for x in symbol.inputs):
                 far[id(source)] = max(depth + 1, far.get(id(source), 0))
         layers = {id(symbol.layer): symbol.layer for symbol in done}
         for layer in self.inputs:               # those that nothing is made of

@@ -31,6 +31,7 @@ class Step(NamedTuple):
     inputs: tuple[int, ...]     # numbers of tensors: the model's inputs, then what each step gives
     shapes: list[Shape]         # of the inputs
     again: bool = False         # the layer was called before, with these weights
+    parts: tuple = ()           # (number of the tensor, shape) of each thing that it gives beside its first, in order
 
 
 class Head(NamedTuple):
@@ -103,7 +104,7 @@ class Model:
                  f"{names[key]} is called with inputs of other shapes: its weights do not fit both")
             index = len(self.layers) + number if again else self.graph.numbers[key]
             steps.append(Step(index, names[key], call.layer, call.shape, *places[key], self.graph.sources(call),
-                              [x.shape for x in call.inputs], again))
+                              [x.shape for x in call.inputs], again, self.graph.parts_of(call)))
         return steps
 
     @staticmethod
@@ -129,7 +130,7 @@ class Model:
         found = []
         for output in self.graph.outputs:
             symbol = output
-            while symbol.layer.operation is None and symbol.inputs:
+            while symbol.layer.operation is None and symbol.inputs:     # views
                 symbol = symbol.inputs[0]
             found.append(over(symbol.layer.last_activation, symbol.shape, output.shape))
         return found
@@ -348,7 +349,8 @@ class Model:
 
     def summary(self) -> str:
         """Prints and returns the table of layers, shapes and parameters."""
-        tensors = self.input_names() + [step.name for step in self.stack()]
+        tensors = dict(enumerate(self.input_names() + [step.name for step in self.stack()]))
+        tensors |= {part: f"{s.name}[{i}]" for s in self.stack() for i, (part, _) in enumerate(s.parts, 1)}
         rows = [("layer", "output", "parameters", "takes")]
         rows += [(f"{s.name} ({type(s.layer).__name__})", str((None, *s.output)), "as above" if s.again else
                   f"{sum(w.size for w in s.weights):,}", ", ".join(tensors[i] for i in s.inputs)) for s in self.stack()]

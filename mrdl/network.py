@@ -126,9 +126,10 @@ class Network:
         self.x = Tensor(self.k, sum(inputs), self.N, model.dtype, training)
         cuts = list(itertools.accumulate(inputs, initial=0))
         # by their numbers: the inputs, then what each step gives
-        tensors = [self.x] if len(inputs) == 1 else [Part(self.x, *cut) for cut in itertools.pairwise(cuts)]
-        self.tensors = [t for t in tensors if t is not self.x]
-        given = set(map(id, tensors))
+        first = [self.x] if len(inputs) == 1 else [Part(self.x, *cut) for cut in itertools.pairwise(cuts)]
+        tensors = dict(enumerate(first))
+        self.tensors = [t for t in first if t is not self.x]
+        given = set(map(id, first))
         ends = model.output_tensors()
         takers = self._takers(stack, len(tensors), ends)
         self.operations: list[Operation] = []
@@ -150,27 +151,30 @@ class Network:
         for i, step in enumerate(stack):
             number = len(inputs) + i
             if step.layer.operation is None:
-                tensors.append(tensors[step.inputs[0]])
+                tensors[number] = tensors[step.inputs[0]]
                 continue
             if folded and not i:                # into the gather
                 self.scale, self.offset = step.layer.scale, step.layer.offset
-                tensors.append(self.x)
+                tensors[number] = self.x
                 continue
             xs = [taken(t) for t in step.inputs]
             y = Tensor(self.k, math.prod(step.output), self.N, model.dtype, training)
+            parts = {part: Tensor(self.k, math.prod(shape), self.N, model.dtype, training) for part, shape in step.parts}
             views = {w.name: weights[o:o + w.size].reshape(w.shape)
                      for w, o in zip(step.weights, step.offsets)}
             self.operations.append(step.layer.operation(step.layer, Binding(
                 self.k, xs[0], y, views,
                 {w.name: o for w, o in zip(step.weights, step.offsets)}, step.index,
                 step.shapes if step.layer.merges else step.shapes[0], training,
-                linear=number in linear, first=all(id(x) in given for x in xs), draws=self.draws, xs=xs)))
+                linear=number in linear, first=all(id(x) in given for x in xs), draws=self.draws, xs=xs,
+                parts=list(parts.values()))))
             if step.layer.supports_masking and y.mask is None:
                 self._masked(y, xs, step.shapes)
-            self.tensors.append(y)
-            tensors.append(y)
-            if takers[number] > 1:
-                self.operations.append(Join(y, branches.setdefault(id(y), [])))
+            for which, tensor in {number: y, **parts}.items():
+                self.tensors.append(tensor)
+                tensors[which] = tensor
+                if takers[which] > 1:
+                    self.operations.append(Join(tensor, branches.setdefault(id(tensor), [])))
         found = list(map(taken, ends))
         self.outputs, self.penalty = [tensor.value for tensor in found], 0.0
         self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
@@ -193,7 +197,7 @@ class Network:
     @staticmethod
     def _made_by(stack, inputs: int, number: int) -> int | None:
         """The tensor that one is another shape of; None for an input."""
-        while number >= inputs and stack[number - inputs].layer.operation is None:
+        while inputs <= number < inputs + len(stack) and stack[number - inputs].layer.operation is None:
             number, = stack[number - inputs].inputs
         return number if number >= inputs else None
 

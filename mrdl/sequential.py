@@ -52,6 +52,8 @@ class Sequential(Model):
             before = shape
             try:
                 need(not layer.merges, f"{type(layer).__name__} takes several inputs: use mrdl.Model")
+                need(not getattr(layer, "return_state", False),
+                     f"{type(layer).__name__} gives its states too (return_state): use mrdl.Model")
                 weights = layer.weights(shape)
                 shape = layer.output(shape)
             except ConfigError as error:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from mrdl.config import ConfigError, dtype_name, lookup, need, serialize, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Symbol
+from mrdl.layers.recurrent import Recurrent
 
 KINDS = {dict: "object", list: "list", str: "string"}
 
@@ -39,6 +40,7 @@ def parse(text: str | bytes) -> Spec:
     need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
     dtype = dtype_name(config.get("dtype"))
     dtype = "float32" if dtype is None else dtype
+    config = _without_masks(config)
     layers = [_layer(entry, dtype, kind == "Sequential") for entry in config["layers"]]
     shape = _part(_part(spec, "build_config", dict, {}), "input_shape", list)
     if kind == "Sequential" and shape and not isinstance(layers[0] if layers else None, Input):
@@ -67,11 +69,12 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         name, call, part = place if isinstance(place, list) and len(place) == 3 else (None, 0, 0)
         layer, nodes, made = found[name] if isinstance(name, str) and name in found else (None, [], [])
         count = 1 if isinstance(layer, Input) else len(nodes)
-        need(part == 0 and type(call) is int and 0 <= call < count,
-             f"the spec speaks of a tensor that is not there: {shown(place)}")
-        if call >= len(made):
+        there = type(call) is int and 0 <= call < count and type(part) is int
+        if there and call >= len(made):
             raise Later
-        return made[call]
+        several = made[call] if there and isinstance(made[call], list) else made[call:call + 1] if there else []
+        need(there and 0 <= part < len(several), f"the spec speaks of a tensor that is not there: {shown(place)}")
+        return several[part]
 
     def argument(value: Any) -> Any:
         if isinstance(value, list):
@@ -88,9 +91,11 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         for layer, node, made in waiting:
             need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
             given, more = _part(node, "args", list, []), _part(node, "kwargs", dict, {})
-            need(len(given) == 1 and not any(more.values()), f"the spec calls a layer with {shown(node)}")
+            states = more.get("initial_state") if isinstance(layer, Recurrent) else None
+            need(len(given) == 1 and not any(value for key, value in more.items() if value is not states),
+                 f"the spec calls a layer with {shown(node)}")
             try:
-                made.append(layer(argument(given[0])))
+                made.append(layer(argument(given[0]), argument(states)) if states else layer(argument(given[0])))
             except Later:
                 later.append((layer, node, made))
         need(len(later) < len(waiting), "the spec's calls of layers go round in a circle")
@@ -100,6 +105,51 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         places = _part(config, key, list, [])
         return [end(place) for place in (places if all(isinstance(p, list) for p in places) else [places])]
     return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
+
+
+def _came_from(argument: Any) -> tuple | None:
+    """(layer, call, part) of a tensor in the spec."""
+    config = argument.get("config") if isinstance(argument, dict) else None
+    history = config.get("keras_history") if isinstance(config, dict) else None
+    return tuple(history) if isinstance(history, list) and all(isinstance(h, (str, int)) for h in history) else None
+
+
+def _without_masks(config: dict) -> dict:
+    """Without what Keras writes of masks: operations that find them in the input of Masking or Embedding, and that
+    calls take them. Here masks go on by themselves; any other operation stays, and is refused."""
+    entries = [entry for entry in config["layers"] if isinstance(entry, dict)]
+
+    def arguments(entry: dict) -> list:
+        nodes = entry.get("inbound_nodes")
+        node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 and isinstance(nodes[0], dict) else {}
+        return node["args"] if isinstance(node.get("args"), list) else []
+
+    makers, masks = set(), set()
+    for entry in entries:
+        own = entry.get("config") if isinstance(entry.get("config"), dict) else {}
+        value = {"Masking": own.get("mask_value", 0.0), "Embedding": 0 if own.get("mask_zero") else None}.get(
+            str(entry.get("class_name")))
+        if isinstance(value, (int, float)) and arguments(entry):
+            makers.add((_came_from(arguments(entry)[0]), float(value)))
+    for entry in entries:
+        given, kind = arguments(entry), entry.get("class_name")
+        if entry.get("module") != "keras.src.ops.numpy" or not given:
+            continue
+        source = _came_from(given[0])
+        if (kind == "NotEqual" and isinstance(given[-1], (int, float)) and (source, float(given[-1])) in makers) or (
+                kind == "Any" and source and source[0] in masks):
+            masks.add(str(entry.get("name")))
+    if not masks:
+        return config
+
+    def freed(node: Any) -> Any:
+        kwargs = node.get("kwargs") if isinstance(node, dict) else None
+        source = _came_from(kwargs.get("mask")) if isinstance(kwargs, dict) else None
+        return {**node, "kwargs": {**kwargs, "mask": None}} if source and source[0] in masks else node
+    return {**config, "layers": [
+        {**entry, "inbound_nodes": list(map(freed, entry["inbound_nodes"]))}
+        if isinstance(entry.get("inbound_nodes"), list) else entry
+        for entry in entries if str(entry.get("name")) not in masks]}
 
 
 def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
@@ -147,16 +197,17 @@ def config(model) -> dict[str, Any]:
 
     def place(symbol: Symbol) -> list:
         made = calls[id(symbol.layer)]
-        return [name_of[id(symbol.layer)], next((i for i, call in enumerate(made) if call is symbol), 0), 0]
+        return [name_of[id(symbol.layer)], next((i for i, call in enumerate(made) if call is symbol.main), 0), symbol.part]
 
-    def argument(call: Symbol) -> Any:
+    def node(call: Symbol) -> dict[str, Any]:
         given = [{"class_name": "__keras_tensor__", "config": {
             "shape": [None, *x.shape], "dtype": dtype, "keras_history": place(x)}} for x in call.inputs]
-        return given if call.layer.merges else given[0]
+        if call.layer.merges:
+            return {"args": [given], "kwargs": {}}
+        return {"args": given[:1], "kwargs": {"initial_state": given[1:]} if given[1:] else {}}
 
-    layers = [entry(layer, name) | {"name": name, "inbound_nodes": [
-        {"args": [argument(call)], "kwargs": {}} for call in calls[id(layer)]]}
-        for layer, name in zip(model.layers, names)]
+    layers = [entry(layer, name) | {"name": name, "inbound_nodes": list(map(node, calls[id(layer)]))}
+              for layer, name in zip(model.layers, names)]
     return {"name": model.name, "trainable": True, "dtype": dtype, "layers": layers,
             "input_layers": [place(layer.symbol) for layer in graph.inputs],
             "output_layers": list(map(place, graph.outputs))}

@@ -43,6 +43,8 @@ def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: 
     need(tbptt is None or tbptt >= 1, f"tbptt={tbptt} must be 1 or more steps")
     need(tbptt_backward is None or (tbptt is not None and 1 <= tbptt_backward <= tbptt),
          f"tbptt_backward={tbptt_backward} must be from 1 to tbptt={tbptt}")
+    need(not any(getattr(layer, "return_state", False) for layer in model.layers),
+         "tbptt and buckets are not for models that hand states on (return_state)")
     shapes, outputs = model.input_shapes(), model.output_shapes()
     need(len(shapes) == len(outputs) == 1 and shapes[0] != (), "tbptt and buckets are for models of one input and output")
     T, what = shapes[0][0], "tbptt" if tbptt else "buckets"

@@ -229,8 +229,6 @@ def test_the_forget_gate_begins_open_and_recurrent_kernels_orthogonal():
     (lambda: Bidirectional(LSTM(3), None), "merge_mode=None is none of concat, sum, mul, ave"),
     (lambda: Bidirectional(Dense(3)), "unknown recurrent layer"),
     (lambda: Bidirectional(LSTM(3), backward_layer=LSTM(3)), "the other go_backwards"),
-    (lambda: mrdl.model_from_json(mrdl.Sequential([Input(STEPS), LSTM(3)]).to_json().replace(
-        '"go_backwards"', '"return_state": true, "go_backwards"')), "LSTM: return_state=True is not supported"),
 ])
 def test_what_cannot_be_is_refused_in_one_line(make, reason):
     with pytest.raises(ConfigError, match=reason) as error:

@@ -1,7 +1,7 @@
 """What every layer is: a frozen description, and the operation it becomes when bound to buffers."""
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -137,7 +137,8 @@ class Binding:
     linear: bool = False                # leave the output activation to the loss
     first: bool = False                 # nobody needs the gradient of x
     draws: "Draws | None" = None
-    xs: "list[Tensor] | None" = None    # all of them, where a layer merges several; x is the first
+    xs: "list[Tensor]" = field(default_factory=list)        # all that the layer was called with; x is the first
+    parts: "list[Tensor]" = field(default_factory=list)     # what it gives beside y: a recurrent layer's states
 
 
 def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
@@ -175,10 +176,12 @@ class Operation:
 
 
 class Symbol:
-    """What one call of a layer gives: an input of other calls. `shape` is that of an example."""
+    """What one call of a layer gives: an input of other calls. `shape` is that of an example.
 
-    def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape):
-        self.layer, self.inputs, self.shape = layer, inputs, shape
+    A call may give more than one: `part` 1, 2... of the call whose first is `main`."""
+
+    def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape, main: "Symbol | None" = None, part: int = 0):
+        self.layer, self.inputs, self.shape, self.main, self.part = layer, inputs, shape, main or self, part
 
     def __repr__(self):
         return f"<{type(self.layer).__name__} of shape {self.shape}>"

@@ -11,7 +11,7 @@ from mrdl.config import lookup, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.activations import activation
 from mrdl.layers.core import by_rows
-from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Tensor, Weight, pad
+from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Symbol, Tensor, Weight, pad
 
 BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
 
@@ -70,6 +70,12 @@ class RecurrentOperation(Operation):
         """Of the steps in a, with `each` rows a step, those that gradients go through; of states with the one before."""
         return a if a is None or self.back is None else a[max(0, self.T - self.back) * each:]
 
+    @property
+    def state_grads(self) -> list[np.ndarray]:
+        """The gradients of the states in the kernel's `work`: of the last ones before it, of the first ones after it."""
+        U = self.layer.units
+        return [self.work[i * U:(i + 1) * U] for i in range(len(self.states))]
+
     def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
         """[T ...] in the order of the steps."""
         return np.ascontiguousarray(a[::-1]) if a is not None and self.layer.go_backwards else a
@@ -79,6 +85,8 @@ class RecurrentOperation(Operation):
         if not self.carry:
             for state, final in zip(self.states, self.finals):
                 state[:] = final if layer.stateful else 0
+            for state, tensor in zip(self.states, b.xs[1:]):
+                state[:] = tensor.value
         if layer.go_backwards:
             over_time(self.x, self.T)[:] = over_time(b.x.value, self.T)[::-1]
         self.ids, self.mask = self.in_order(b.x.ids if self.takes_ids else None), self.in_order(self.x_mask)
@@ -91,6 +99,8 @@ class RecurrentOperation(Operation):
             k.ids_forward(self.w, self.bias, self.ids, self.z)
         self.steps()
         b.y.value[:] = self.h[layer.units:] if layer.return_sequences else self.finals[0]
+        for tensor, final in zip(b.parts, self.finals):
+            tensor.value[:] = final
         if self.zeroed:
             over_time(b.y.value, self.T)[:] *= self.mask[:, None]
 
@@ -115,14 +125,20 @@ class RecurrentOperation(Operation):
             self.dy[:] = b.y.grad
             if self.zeroed:
                 over_time(self.dy, self.T)[:] *= self.mask[:, None]
+        self.work[:] = 0
+        for tensor, given in zip(b.parts, self.state_grads):
+            given[:] = tensor.grad
         self.steps_back()
+        for tensor, found in zip(b.xs[1:], self.state_grads):
+            if tensor.grad is not None:
+                tensor.grad[:] = found
         if self.back is not None:
             self.dz[:max(0, self.T - self.back) * layer.gates * layer.units] = 0
         k.transpose_steps(self.multiplied, self.T, self.h_rows)
         if self.ids is not None:
             return
         k.transpose_steps(self.x, self.T, self.x_rows)
-        if b.first:
+        if b.first or b.x.grad is None:
             return
         k.transpose(self.w, self.turned)
         k.conv_backward(self.turned, self.dz, None, b.x.grad, self.geometry)
@@ -172,7 +188,9 @@ class Recurrent(Layer):
 
     Dropout has one mask for all steps of a minibatch and for all gates, of x (`dropout`) and of the state that the
     recurrent kernel multiplies (`recurrent_dropout`; Gal & Ghahramani 2016). Where x is masked a step changes nothing.
-    stateful: row i of a minibatch goes on with the state of row i of the one before."""
+    stateful: row i of a minibatch goes on with the state of row i of the one before. return_state: a call gives a list, y
+    and the states after the last step; `initial_state` of a call are such states, to begin with."""
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
     units: int
     activation: str | None = "tanh"
@@ -193,6 +211,7 @@ class Recurrent(Layer):
     go_backwards: bool = field(default=False, kw_only=True)
     zero_output_for_mask: bool = field(default=False, kw_only=True)
     stateful: bool = field(default=False, kw_only=True)
+    return_state: bool = field(default=False, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
@@ -215,6 +234,19 @@ class Recurrent(Layer):
     @property
     def last_activation(self) -> str:
         return "linear"                 # the next step needs it: no loss can take it over
+
+    def __call__(self, inputs, initial_state=None):
+        states = [] if initial_state is None else initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+        given = [getattr(state, "symbol", state) for state in states]
+        need(len(given) in (0, len(self.state_names)) and all(
+            isinstance(state, Symbol) and state.shape == (self.units,) for state in given),
+            f"{type(self).__name__}: initial_state={shown(initial_state)} must be {len(self.state_names)} of shape "
+            f"({self.units},)")
+        y = super().__call__(inputs)
+        y.inputs += tuple(given)
+        if not self.return_state:
+            return y
+        return [y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))]
 
     def acts(self) -> tuple[str, str]:
         """The activations of the state and of the gates."""
@@ -304,6 +336,7 @@ class Memory(Recurrent):
     """What both kinds of LSTM have in common."""
     operation: ClassVar[type[Operation]] = LSTMOperation
     gates: ClassVar[int] = 4
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
     recurrent_activation: str = "sigmoid"
     unit_forget_bias: bool = field(default=True, kw_only=True)
 
@@ -465,8 +498,8 @@ class Bidirectional(Layer):
                     one, name=None, zero_output_for_mask=one.zero_output_for_mask or one.return_sequences))
         if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
             object.__setattr__(self, "backward_layer", None)    # Keras writes it always
-        need(not any(one and one.stateful for one in (self.layer, self.backward_layer)),
-             "Bidirectional: stateful=True is not supported: the way back has no state to go on with")
+        need(not any(one and (one.stateful or one.return_state) for one in (self.layer, self.backward_layer)),
+             "Bidirectional: stateful=True is not supported: the way back has no state to go on with; nor is return_state")
         need(self.merge_mode in MERGES, f"Bidirectional: merge_mode={shown(self.merge_mode)} is none of "
              f"{', '.join(MERGES)}")
         back = self.backward_layer
