@@ -2,13 +2,17 @@
 import dataclasses
 import re
 from pathlib import Path
+from statistics import NormalDist
 
+import numpy as np
 import pytest
+from mrdl.kernels import reference
 
 import mrdl
 from mrdl import constraints, initializers, layers, losses, optimizers, regularizers, schedules
 from mrdl.config import lookup
 from mrdl.initializers import INITIALIZERS
+from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import LOSSES
 
 PAGE = (Path(__file__).parent.parent / "docs" / "dl4j.md").read_text()
@@ -27,16 +31,30 @@ def ours(title):
 
 
 @pytest.mark.parametrize("title, homes", [
-    ("Layers", [layers]), ("Updaters", [optimizers, schedules]), ("Of weights", [constraints, regularizers])])
+    ("Layers", [layers]), ("Activations", [layers]), ("Updaters", [optimizers, schedules]), ("Of weights", [constraints, regularizers])])
 def test_every_class_of_the_tables_is_there(title, homes):
     found = [name for code in ours(title) if (name := re.match(r"[A-Z]\w+", code))]
-    assert len(found) > 5
+    assert len(found) > (1 if title == "Activations" else 5)
     for name in found:
         assert any(hasattr(home, name.group()) for home in homes), name.group()
     for code in ours(title):
         if re.fullmatch(r"\w+\([\w=., \"]*\)", code) and "layer" not in code and "x" not in code and "rate)" not in code \
                 and "(n," not in code:
             eval(code, {k: v for home in homes for k, v in vars(home).items()})
+
+
+def test_the_activations_are_those_there_are_and_what_the_page_says():
+    named = {code for code in ours("Activations") if re.fullmatch(r"[a-z_0-9]+", code)}
+    assert named == set(ACTIVATIONS)
+    assert layers.Dense(1).activation == "linear" and layers.LSTM(1).activation == "tanh"
+    x = np.array([-1.5, -1.0, 0.5, 1.5])
+    def y(name, *parameters):
+        return reference.ACTIVATIONS[name][0](x, *(parameters or reference.ACTIVATIONS[name][3]))
+    np.testing.assert_allclose(y("leaky_relu"), np.where(x > 0, x, 0.2 * x))
+    np.testing.assert_allclose(y("leaky_relu", *layers.LeakyReLU(0.01).parameters), np.where(x > 0, x, 0.01 * x))
+    np.testing.assert_allclose(y("leaky_relu", *layers.ReLU(threshold=1.0).parameters), np.where(x > 1, x, 0))
+    np.testing.assert_allclose(y("hard_sigmoid"), np.clip(x / 6 + 0.5, 0, 1))
+    np.testing.assert_allclose(y("gelu"), [v * NormalDist().cdf(v) for v in x])
 
 
 def test_every_option_of_the_training_master_is_one():
