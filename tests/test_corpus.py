@@ -1,6 +1,10 @@
 """Text as a dataset: vocabulary, ranges and sequences, against a plain loop; and what is no text."""
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -288,6 +292,18 @@ def test_show_says_what_a_text_is(tmp_path, inline, capsys, unit):
     facts = json.loads(capsys.readouterr().out)
     assert len(facts["first"]) == 3 and facts["vocabulary"] == data.text["vocabulary"] and facts["bad"] == 0
     assert all(text in ENGLISH and repr(text) in told for text in facts["first"])
+
+
+def test_the_commands_of_the_page_run_as_they_stand(tmp_path):
+    root = Path(__file__).parent.parent
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    commands = re.search(r"```sh\n(.*?)```", (root / "docs" / "text.md").read_text(), re.DOTALL).group(1)
+    commands = re.sub(r"^(python|mrdl) ", lambda m: sys.executable + {"python": " ", "mrdl": " -m mrdl "}[m.group(1)], commands,
+                      flags=re.MULTILINE)
+    done = subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}, text=True,
+                          capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "a text by char; its vocabulary has" in done.stdout and "\nThe " in done.stdout
 
 
 def test_the_command_line_prepares_and_writes(tmp_path, run, capsys):
