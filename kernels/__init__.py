@@ -19,7 +19,7 @@ except ModuleNotFoundError:
         f"{os.uname().machine}), found: {', '.join(_found) or 'none'}") from None
 import numpy as np
 
-# file -> its kernels; each has a NumPy twin of the same name and arguments in reference.py
+# file -> its kernels; each has a NumPy twin of the same name and arguments in reference
 TABLE = {
     "dense": ["dense_forward", "dense_backward", "dense_gradient", "bias_gradient", "transpose",
               "transpose_steps", "transpose_columns", "gather"],

@@ -106,7 +106,7 @@ def arguments(name, rng, dtype, O, I, N, B):
         **{f"{kind}_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, 0.1 * (O % 2), a(O, N), a(O, N))
            for kind in ("categorical", "binary")},
         **{f"mean_loss {kind}": lambda kind=kind: (kind, a(O, N), a(O, N).round(1), weight, 1 / B, 0.8, float(O), a(O, N))
-           for kind in reference._MEAN_LOSSES},
+           for kind in reference.MEAN_LOSSES},
         "mean_loss poisson": lambda: ("poisson", abs(a(O, N)), abs(a(O, N)), weight, 1 / B, 0.0, 1.0, a(O, N)),
         "mean_loss kl_divergence": lambda: ("kl_divergence", a(O, N), a(O, N), weight, 1 / B, 0.0, 1.0, a(O, N)),
         "row_loss categorical_hinge": lambda: ("categorical_hinge", a(O, N), one_hot, weight, 1 / B, O, a(O, N)),
@@ -160,7 +160,7 @@ RULES = {"sgd": (0.1,), "momentum": (0.1, 0.9), "nesterov": (0.1, 0.9), "rmsprop
          "adam": (0.1, 0.9, 0.999, 1e-7), "amsgrad": (0.1, 0.9, 0.5, 1e-7),
          "nadam": (0.2, 0.3, 0.9, 0.999, 1e-7, 1.5), "adamax": (0.1, 0.9, 0.999, 1e-7)}
 # a line for each loss, rule of `update` and activation
-CASES = {"mean_loss": reference._MEAN_LOSSES, "row_loss": reference._ROW_LOSSES, "update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
+CASES = {"mean_loss": reference.MEAN_LOSSES, "row_loss": reference.ROW_LOSSES, "update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
 KERNELS = [f"{name} {case}".strip() for names in kernels.TABLE.values() for name in names
            for case in CASES.get(name, [""])]
 

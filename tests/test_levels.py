@@ -20,11 +20,13 @@ from mrdl.layers import (
     AveragePooling2D,
     BatchNormalization,
     Bidirectional,
+    CategoryEncoding,
     Conv2D,
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Flatten,
     GaussianDropout,
     GaussianNoise,
@@ -32,6 +34,7 @@ from mrdl.layers import (
     Input,
     LayerNormalization,
     LeakyReLU,
+    Masking,
     MaxPooling2D,
     Normalization,
     PReLU,
@@ -42,6 +45,7 @@ from mrdl.layers import (
     SimpleRNN,
     SpatialDropout1D,
     SpatialDropout2D,
+    TimeDistributed,
     UpSampling2D,
 )
 from mrdl.layers.activations import ACTIVATIONS
@@ -81,6 +85,11 @@ LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
      Bidirectional(LSTM(4, return_sequences=True)), GRU(5, reset_after=False, return_sequences=True), GravesLSTM(7)]]
 
 
+IDS = [[CategoryEncoding(256, "one_hot"), GravesLSTM(18, return_sequences=True), Dense(7, "tanh")],
+       [Embedding(256, 9, mask_zero=True), LSTM(11, return_sequences=True, dropout=0.2), Dropout(0.2),
+        TimeDistributed(Dense(7, "relu"))]]
+
+
 def trained() -> str:
     """The hash of the weights and losses after 20 steps of every combination."""
     found, rng = hashlib.sha256(), np.random.default_rng(0)
@@ -104,6 +113,11 @@ def trained() -> str:
             model = Sequential([Input((21,)), Rescaling(1 / 100, -1), *layers, Dense(5, "softmax")], dtype=dtype)
             model.compile("adam", "sparse_categorical_crossentropy")
             model.fit(x, labels, batch_size=11)
+            found.update(model.weights.tobytes() + model.slots.tobytes())
+        for layers in IDS:
+            model = Sequential([Input((21,)), *layers, Masking(), GRU(6, return_sequences=True), Dense(5, "softmax")], dtype=dtype)
+            model.compile("rmsprop", "sparse_categorical_crossentropy")
+            model.fit(x, x % 5, batch_size=11, tbptt=8, tbptt_backward=5)
             found.update(model.weights.tobytes() + model.slots.tobytes())
     return found.hexdigest()
 
