@@ -18,9 +18,11 @@ from mrdl.layers import (
     Input,
     Reshape,
     SimpleRNN,
+    TimeDistributed,
 )
-from mrdl.layers.layer import Binding, Draws, Tensor
+from mrdl.layers.layer import Binding, Draws, Operation, Tensor
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from mrdl.network import Network
 
 STEPS = (4, 3)
 KINDS = {
@@ -242,6 +244,33 @@ def test_no_loss_takes_over_the_activation_of_a_recurrent_layer(kind):
     with pytest.raises(ConfigError, match="needs an output with activation 'sigmoid'"):
         model.compile("sgd", "binary_crossentropy")
     Probe([Input(STEPS), KINDS[kind](2, "sigmoid")], MeanSquaredError()).check()
+
+
+@pytest.mark.parametrize("layer", [SimpleRNN(40, return_sequences=True), LSTM(40, return_sequences=True), GravesLSTM(40),
+                                   GRU(40, return_sequences=True), GRU(40, reset_after=False), Bidirectional(LSTM(40)),
+                                   TimeDistributed(Conv1D(40, 2))], ids=repr)
+def test_inference_takes_no_more_memory_than_it_is_said_to(layer):
+    """What an operation keeps beside its output, by an example: no more than twice off, and never less."""
+    model = mrdl.Sequential([Input((30, 6, 5) if isinstance(layer, TimeDistributed) else (30, 5)), layer]).build()
+    net = Network(model, 16, model.weights)
+    seen, kept = set(), 0
+
+    def count(thing):
+        nonlocal kept
+        for value in vars(thing).values():
+            if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] % 16 == 0 and value.shape[1] >= 16:
+                base = value if value.base is None else value.base
+                if id(base) not in seen and value is not net.x.value and value is not net.operations[0].b.y.value:
+                    kept += value.size / 16
+                seen.add(id(base))
+            elif isinstance(value, (Tensor, Operation)):
+                count(value)
+            elif isinstance(value, list):
+                for one in value:
+                    if isinstance(one, Operation):
+                        count(one)
+    count(net.operations[0])
+    assert kept <= layer.scratch(model.input_shape) + 64 < 2.5 * kept
 
 
 def test_graves_lstm_comes_back_from_its_json():

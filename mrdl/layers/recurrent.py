@@ -248,6 +248,9 @@ class Recurrent(Layer):
             return y
         return [y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))]
 
+    def scratch(self, shape):
+        return shape[0] * self.units * (2 * self.gates + 4)         # gates, states, what the next step sees
+
     def acts(self) -> tuple[str, str]:
         """The activations of the state and of the gates."""
         return self.activation, getattr(self, "recurrent_activation", self.activation)
@@ -515,6 +518,9 @@ class Bidirectional(Layer):
         """The prefixes of the weights' names, and the layers."""
         back = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)
         return [("forward_", self.layer), ("backward_", back)]
+
+    def scratch(self, shape):
+        return 2 * (self.layer.scratch(shape) + math.prod(self.layer.output(shape)))
 
     def output(self, shape):
         *steps, units = self.layer.output(shape)

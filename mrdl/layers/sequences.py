@@ -235,6 +235,10 @@ class TimeDistributed(Layer):
     def last_activation(self) -> str:
         return self.layer.last_activation
 
+    def scratch(self, shape):
+        one = self.layer.output(shape[1:])
+        return shape[0] * (math.prod(shape[1:]) + math.prod(one) + self.layer.scratch(shape[1:]))
+
     def output(self, shape):
         need(len(shape) > 1, f"TimeDistributed: its input has the shape {shown(shape)}, not (steps, ...)")
         return (shape[0], *self.layer.output(shape[1:]))
