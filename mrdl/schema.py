@@ -132,7 +132,7 @@ def _columns(path: str, lines: list[str], delimiter: str) -> tuple[list[str], st
     counts = Counter(len(_fields(line, delimiter)) for line in lines[1:])
     if counts and counts.most_common(1)[0][0] != len(first):
         raise DataError(f"{path}: the header has {len(first)} columns, the rows "
-                        f"{counts.most_common(1)[0][0]}")
+                        f"{counts.most_common(1)[0][0]} (of a text, give its format: text)")
     return [field.encode("latin-1").decode("utf-8", "replace") for field in first], lines[0]
 
 
@@ -143,7 +143,8 @@ def _numeric(path: str, lines: list[str], columns: list[str], delimiter: str) ->
         words = [value for value in values if value and not _is_number(value)]
         if 2 * len(words) > len(values):
             raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); "
-                            "mrdl reads numbers: replace it by numbers, or leave it out")
+                            "mrdl reads numbers: replace it by numbers, or leave it out (of a text, give its format: "
+                            "text)")
 
 
 def _is_number(field: str) -> bool:
