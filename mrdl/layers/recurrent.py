@@ -6,180 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl import kernels, seeds
+from mrdl import kernels
 from mrdl.config import lookup, need, shown
-from mrdl.kernels import zeros
 from mrdl.layers.activations import activation
-from mrdl.layers.core import by_rows
-from mrdl.layers.layer import Binding, Branch, Layer, Operation, Shape, Symbol, Tensor, Weight, pad
-
-BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
-
-
-def over_time(a: np.ndarray, steps: int) -> np.ndarray:
-    """[T F, N] as [T, F, N]."""
-    return a.reshape(steps, -1, a.shape[1])
-
-
-class RecurrentOperation(Operation):
-    """What x gives to all gates is one convolution of width 1; then the steps follow in one call.
-
-    `h` begins with the state before the first step, which is 0 unless `carry`."""
-    scratch: ClassVar[int]              # rows for each unit that the kernel's way back needs
-
-    def __init__(self, layer: "Recurrent", b: Binding):
-        super().__init__(layer, b)
-        (self.T, F), U, rows = b.shape, layer.units, layer.gates * layer.units
-        self.w, self.r = b.w["kernel"], b.w["recurrent_kernel"]
-        self.bias = b.w["bias"] if "bias" in b.w else zeros(rows, self.w.dtype)
-        self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
-        self.acts, self.carry = layer.acts(), False
-        self.back = None                # how many of the last steps gradients go through; None: all
-        # a dropped id is no id
-        self.takes_ids = b.x.ids_only = b.x.ids is not None and not (b.training and layer.dropout)
-        self.z, self.h, self.seen = self.new(self.T * rows), self.new((self.T + 1) * U), self.new(self.T * U)
-        self.x = self.new(self.T * F) if layer.go_backwards or (b.training and layer.dropout) else b.x.value
-        self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
-        self.drop = self.new(U) if b.training and layer.recurrent_dropout else None
-        if b.training:
-            self.dz, self.work = self.new(self.T * rows), self.new(self.scratch * U)
-            self.dy = b.y.grad if layer.return_sequences and not layer.zero_output_for_mask else self.new(self.T * U)
-            self.turned = zeros(self.w.shape[::-1], self.w.dtype)
-            # batch-major, step by step: what the kernels multiplied
-            self.x_rows, self.h_rows = (zeros((self.T * b.x.value.shape[1], pad(n)), self.w.dtype) for n in (F, U))
-
-    def new(self, rows: int) -> np.ndarray:
-        return zeros((rows, self.b.x.value.shape[1]), self.b.x.value.dtype)
-
-    @property
-    def states(self) -> list[np.ndarray]:
-        """The states before the first step, [U, N] each."""
-        return [self.h[:self.layer.units]]
-
-    @property
-    def finals(self) -> list[np.ndarray]:
-        """Those after the last one."""
-        return [self.h[-self.layer.units:]]
-
-    def reset(self) -> None:
-        """The next sequence begins at state 0 also where the layer is stateful."""
-        for final in self.finals:
-            final[:] = 0
-
-    def last(self, a: np.ndarray | None, each: int) -> np.ndarray | None:
-        """Of the steps in a, with `each` rows a step, those that gradients go through; of states with the one before."""
-        return a if a is None or self.back is None else a[max(0, self.T - self.back) * each:]
-
-    @property
-    def state_grads(self) -> list[np.ndarray]:
-        """The gradients of the states in the kernel's `work`: of the last ones before it, of the first ones after it."""
-        U = self.layer.units
-        return [self.work[i * U:(i + 1) * U] for i in range(len(self.states))]
-
-    def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
-        """[T ...] in the order of the steps."""
-        return np.ascontiguousarray(a[::-1]) if a is not None and self.layer.go_backwards else a
-
-    def forward(self):
-        b, k, layer = self.b, self.b.k, self.layer
-        if not self.carry:
-            for state, final in zip(self.states, self.finals):
-                state[:] = final if layer.stateful else 0
-            for state, tensor in zip(self.states, b.xs[1:]):
-                state[:] = tensor.value
-        if layer.go_backwards:
-            over_time(self.x, self.T)[:] = over_time(b.x.value, self.T)[::-1]
-        self.ids, self.mask = self.in_order(b.x.ids if self.takes_ids else None), self.in_order(self.x_mask)
-        self.draw()
-        if self.kept is not None:
-            k.multiply(self.x if layer.go_backwards else b.x.value, self.kept, self.x)
-        if self.ids is None:
-            k.conv_forward(self.w, self.bias, self.x, self.z, self.geometry, False)
-        else:
-            k.ids_forward(self.w, self.bias, self.ids, self.z)
-        self.steps()
-        b.y.value[:] = self.h[layer.units:] if layer.return_sequences else self.finals[0]
-        for tensor, final in zip(b.parts, self.finals):
-            tensor.value[:] = final
-        if self.zeroed:
-            over_time(b.y.value, self.T)[:] *= self.mask[:, None]
-
-    @property
-    def zeroed(self) -> bool:
-        """Are masked outputs 0, not those of the step before?"""
-        return self.layer.return_sequences and self.layer.zero_output_for_mask and self.mask is not None
-
-    def draw(self) -> None:
-        """The minibatch's dropout, of the input and of the state."""
-        draws, layer = self.b.draws, self.layer
-        for mask, rate, name in ((self.kept, layer.dropout, "dropout"), (self.drop, layer.recurrent_dropout, "recurrent")):
-            if mask is not None:
-                key = seeds.key(draws.key, name, *(() if layer.seed is None else (layer.seed,)))
-                self.b.k.dropout_mask(mask, key, self.b.index, draws.minibatch, rate)
-
-    def backward(self, batch):
-        b, k, layer = self.b, self.b.k, self.layer
-        if not layer.return_sequences:
-            self.dy[-layer.units:] = b.y.grad
-        elif layer.zero_output_for_mask:
-            self.dy[:] = b.y.grad
-            if self.zeroed:
-                over_time(self.dy, self.T)[:] *= self.mask[:, None]
-        self.work[:] = 0
-        for tensor, given in zip(b.parts, self.state_grads):
-            given[:] = tensor.grad
-        self.steps_back()
-        for tensor, found in zip(b.xs[1:], self.state_grads):
-            if tensor.grad is not None:
-                tensor.grad[:] = found
-        if self.back is not None:
-            self.dz[:max(0, self.T - self.back) * layer.gates * layer.units] = 0
-        k.transpose_steps(self.multiplied, self.T, self.h_rows)
-        if self.ids is not None:
-            return
-        k.transpose_steps(self.x, self.T, self.x_rows)
-        if b.first or b.x.grad is None:
-            return
-        k.transpose(self.w, self.turned)
-        k.conv_backward(self.turned, self.dz, None, b.x.grad, self.geometry)
-        if self.kept is not None:
-            k.multiply(b.x.grad, self.kept, b.x.grad)
-        if layer.go_backwards:
-            over_time(b.x.grad, self.T)[:] = over_time(b.x.grad, self.T)[::-1].copy()
-
-    def steps(self) -> None:
-        raise NotImplementedError
-
-    def steps_back(self) -> None:
-        raise NotImplementedError
-
-    def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        if self.ids is None:
-            self.b.k.dense_gradient(self.dz, self.x_rows, batch, g, self.T, first)
-        else:
-            self.b.k.ids_gradient(self.dz, self.ids, batch, first, g)
-
-    def recurrent_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        self.b.k.dense_gradient(self.dz, self.h_rows, batch, g, self.T, first)
-
-    @property
-    def multiplied(self) -> np.ndarray:
-        """What the recurrent kernel multiplied in each step."""
-        return self.h[:-self.layer.units] if self.drop is None else self.seen
-
-    def gradients(self, place):
-        b = self.b
-        for name, fill in (("kernel", self.input_gradient), ("recurrent_kernel", self.recurrent_gradient)):
-            yield from by_rows(place, b.offsets[name], b.w[name].shape, self.w.itemsize, fill)
-        for name, row, fill in self.vectors():
-            size = b.w[name].shape[-1]
-            start = b.offsets[name] + row * size
-            g = place(start, start + size)
-            yield start, start + size, lambda batch, fill=fill, g=g: fill(g)
-
-    def vectors(self) -> list[tuple[str, int, Callable[[np.ndarray], None]]]:
-        """The other weights: name, row, what fills its gradient."""
-        return [("bias", 0, lambda g: self.b.k.channel_sums(self.dz, g))] if "bias" in self.b.w else []
+from mrdl.layers.layer import Layer, Operation, Shape, Symbol, Weight
+from mrdl.layers.recurring import (
+    BidirectionalOperation,
+    GRUOperation,
+    LSTMOperation,
+    SimpleRNNOperation,
+)
 
 
 @dataclass(frozen=True)
@@ -270,52 +106,10 @@ class Recurrent(Layer):
         return self.weight("bias", (rows,))
 
 
-class SimpleRNNOperation(RecurrentOperation):
-    scratch = 2
-
-    def steps(self):
-        self.b.k.simple_rnn_forward(self.r, self.mask, self.drop, self.seen, self.z, self.h, self.acts)
-
-    def steps_back(self):
-        U, last = self.layer.units, self.last
-        self.b.k.simple_rnn_backward(self.r, last(self.mask, 1), self.drop, last(self.z, U), last(self.h, U),
-                                     last(self.dy, U), last(self.dz, U), self.work, self.acts)
-
-
 @dataclass(frozen=True)
 class SimpleRNN(Recurrent):
     """h_t = activation(x_t . kernel + h_(t-1) . recurrent_kernel + bias) (Elman 1990)."""
     operation: ClassVar[type[Operation]] = SimpleRNNOperation
-
-
-class LSTMOperation(RecurrentOperation):
-    scratch = 5
-
-    def __init__(self, layer, b):
-        super().__init__(layer, b)
-        self.peephole = b.w.get("peephole")
-        self.c, self.made = self.new((self.T + 1) * layer.units), self.new(self.T * layer.units)
-
-    @property
-    def states(self):
-        return [*super().states, self.c[:self.layer.units]]
-
-    @property
-    def finals(self):
-        return [*super().finals, self.c[-self.layer.units:]]
-
-    def steps(self):
-        self.b.k.lstm_forward(self.r, self.peephole, self.mask, self.drop, self.seen, self.z, self.c, self.made, self.h,
-                              self.acts)
-
-    def steps_back(self):
-        U, last = self.layer.units, self.last
-        self.b.k.lstm_backward(self.r, self.peephole, last(self.mask, 1), self.drop, last(self.z, 4 * U), last(self.c, U),
-                               last(self.made, U), last(self.dy, U), last(self.dz, 4 * U), self.work, self.acts)
-
-    def vectors(self):
-        peephole = [("peephole", 0, lambda g: self.b.k.peephole_gradient(self.dz, self.c, g))]
-        return [*super().vectors(), *(peephole if self.peephole is not None else [])]
 
 
 @dataclass(frozen=True)
@@ -366,48 +160,6 @@ class GravesLSTM(Memory):
         return [*super().weights(shape), self.weight("peephole", (3 * self.units,))]
 
 
-class GRUOperation(RecurrentOperation):
-    scratch = 3
-
-    def __init__(self, layer, b):
-        super().__init__(layer, b)
-        rows = 3 * layer.units
-        self.after = None
-        if layer.reset_after:
-            self.bias, self.after = b.w["bias"] if "bias" in b.w else zeros((2, rows), self.w.dtype)
-        self.q = self.new(self.T * rows)
-        if b.training:
-            self.dq = self.new(self.T * rows)
-
-    def steps(self):
-        self.b.k.gru_forward(self.r, self.after, self.mask, self.drop, self.seen, self.z, self.q, self.h, self.acts)
-
-    def steps_back(self):
-        U, last = self.layer.units, self.last
-        self.b.k.gru_backward(self.r, self.after is None, last(self.mask, 1), self.drop, last(self.z, 3 * U),
-                              last(self.q, 3 * U), last(self.h, U), last(self.seen, U), last(self.dy, U), last(self.dz, 3 * U),
-                              last(self.dq, 3 * U), self.work, self.acts)
-        if self.back is not None:
-            self.dq[:max(0, self.T - self.back) * 3 * U] = 0
-
-    def recurrent_gradient(self, batch, first, g):
-        k, U = self.b.k, self.layer.units
-        if self.after is not None:
-            k.dense_gradient(self.dq, self.h_rows, batch, g, self.T, first)
-            return
-        gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
-        if gated:
-            k.dense_gradient(self.dz, self.h_rows, batch, g[:gated], self.T, first)
-        if gated < len(g):
-            reset = np.ascontiguousarray(over_time(self.q, self.T)[:, :U]).reshape(-1, self.q.shape[1])
-            k.transpose_steps(reset, self.T, self.h_rows)       # the gates' rows came before
-            k.dense_gradient(self.dz, self.h_rows, batch, g[gated:], self.T, first + gated)
-
-    def vectors(self):
-        own = super().vectors()
-        return [*own, ("bias", 1, lambda g: self.b.k.channel_sums(self.dq, g))] if own and self.after is not None else own
-
-
 @dataclass(frozen=True)
 class GRU(Recurrent):
     """Gates z r; h_t = z h_(t-1) + (1 - z) candidate, with the reset gate after the product with recurrent_kernel, or
@@ -423,61 +175,6 @@ class GRU(Recurrent):
 
 RECURRENT = [SimpleRNN, LSTM, GRU, GravesLSTM]
 MERGES = ("concat", "sum", "mul", "ave")
-
-
-class BidirectionalOperation(Operation):
-    """Each direction has a branch of x and an output of its own."""
-
-    def __init__(self, layer: "Bidirectional", b: Binding):
-        super().__init__(layer, b)
-        self.ways, N, dtype = [], b.x.value.shape[1], b.x.value.dtype
-        for number, (way, one) in enumerate(layer.ways()):
-            y = Tensor(b.k, math.prod(one.output(b.shape)), N, dtype, b.training)
-            own = {name.removeprefix(way): name for name in b.w if name.startswith(way)}
-            self.ways.append(one.operation(one, replace(
-                b, x=Branch(b.x), y=y, w={k: b.w[v] for k, v in own.items()}, index=b.index + number * BACKWARD,
-                offsets={k: b.offsets[v] for k, v in own.items()})))
-
-        b.x.ids_only = all(way.takes_ids for way in self.ways)
-
-    def results(self, part: str) -> list[np.ndarray]:
-        """Values or gradients of both ways as [T, U, N], in the order of x."""
-        steps = self.b.shape[0] if self.layer.layer.return_sequences else 1
-        first, second = (over_time(getattr(way.b.y, part), steps) for way in self.ways)
-        return [first, second[::-1]]
-
-    def forward(self):
-        for way in self.ways:
-            way.forward()
-        first, second = self.results("value")
-        y, mode = over_time(self.b.y.value, len(first)), self.layer.merge_mode
-        if mode == "concat":
-            y[:, :first.shape[1]], y[:, first.shape[1]:] = first, second
-        elif mode == "mul":
-            np.multiply(first, second, out=y)
-        else:
-            np.add(first, second, out=y)
-            if mode == "ave":
-                y *= y.dtype.type(0.5)
-
-    def backward(self, batch):
-        (first, second), (dfirst, dsecond) = self.results("value"), self.results("grad")
-        dy, mode = over_time(self.b.y.grad, len(first)), self.layer.merge_mode
-        if mode == "concat":
-            dfirst[:], dsecond[:] = dy[:, :first.shape[1]], dy[:, first.shape[1]:]
-        elif mode == "mul":
-            np.multiply(dy, second, out=dfirst)
-            np.multiply(dy, first, out=dsecond)
-        else:
-            dfirst[:] = dsecond[:] = dy * dy.dtype.type(0.5 if mode == "ave" else 1)
-        for way in self.ways:
-            way.backward(batch)
-        if not self.b.first:
-            np.add(*(way.b.x.grad for way in self.ways), out=self.b.x.grad)
-
-    def gradients(self, place):
-        for way in self.ways:
-            yield from way.gradients(place)
 
 
 @dataclass(frozen=True)
