@@ -21,7 +21,7 @@ import numpy as np
 
 # file -> its kernels; each has a NumPy twin of the same name and arguments in reference
 TABLE = {
-    "dense": ["dense_forward", "dense_backward", "dense_gradient", "bias_gradient", "transpose",
+    "dense": ["dense_forward", "dense_backward", "dense_gradient", "transpose",
               "transpose_steps", "transpose_columns", "gather"],
     "sparse": ["used_features", "used_forward", "pack_used", "used_gradient"],
     "activations": ["activation_forward", "activation_backward", "softmax_forward",

@@ -54,15 +54,6 @@ template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw,
         else product<T>(O, I, part, Write<T>{dw, I});
     }
 }
-template <class T> static void bias_gradient(const T *dy, T *db, long O, long N)
-{
-    for (long o = 0; o < O; o++) {
-        lanesum<T> sum;
-        for (long n = 0; n < N; n += LANES) sum.add(dy + o * N + n);
-        db[o] = sum.fold();
-    }
-}
-
 /* rows[i] = x[index[i]] * scale + offset, 0 past the B rows and past their F values */
 template <class S, class T> static void gather(const S *x, const long long *index, double scale, double offset, T *rows,
                                                long F, long B, long N, long ld)

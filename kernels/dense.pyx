@@ -10,7 +10,6 @@ cdef extern from "dense.h" nogil:
     void c_forward "dense_forward"[T](const T *, const T *, const T *, T *, long, long, long, bint)
     void c_backward "dense_backward"[T](const T *, const T *, const T *, T *, long, long, long)
     void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long, long, long)
-    void c_bias "bias_gradient"[T](const T *, T *, long, long)
     void c_gather "gather"[S, T](const S *, const long long *, double, double, T *, long, long, long, long)
     void c_transpose "transpose"[T](const T *, long, T *, long, long, long)
 
@@ -59,14 +58,6 @@ def dense_gradient(const real[:, ::1] dy, const real[:, ::1] rows, Py_ssize_t ba
     with nogil:
         c_gradient(&dy[first, 0], &rows[0, 0], &dw[0, 0], dw.shape[0], dw.shape[1],
                          dy.shape[1], batch, rows.shape[1], steps, whole)
-
-
-def bias_gradient(const real[:, ::1] dy, real[::1] db):
-    """db[O] = the sum of dy[O, N] over N."""
-    need(dy.shape[0] == db.shape[0] and padded(dy),
-         "bias_gradient: dy[O, N] with N a multiple of 16 and db[O] do not fit")
-    with nogil:
-        c_bias(&dy[0, 0], &db[0], dy.shape[0], dy.shape[1])
 
 
 def transpose(const real[:, ::1] x, real[:, ::1] out):

@@ -116,7 +116,7 @@ class Network:
     """Forward and backward of one minibatch; activations are [feature][N], N = batch padded to 16.
 
     `weights` is the flat vector and stays the caller's. With heads, an output activation that a loss
-    contains is computed by the loss. `outputs`: [F, N] of each output."""
+    contains is computed by the loss. `outputs`: [F, N] of each output, without such an activation."""
 
     def __init__(self, model, batch: int, weights: np.ndarray, heads: list = (), training: bool = False):
         self.k, self.N, self.draws = kernels.typed(model.dtype), pad(batch), Draws()

@@ -125,7 +125,7 @@ class SequenceLearner:
         steps = cut["x"].shape[1]
         if self.buckets:
             longest = int(lengths(self.model, cut["x"]).max())
-            steps = min([b for b in self.buckets if b >= longest], default=steps)
+            steps = min([steps, *(b for b in self.buckets if b >= longest)])
         window, before = self.tbptt or steps, None
         whole = len(self.model.output_shape) == 1           # a label of the sequence
         for i in range(math.ceil(steps / window)):

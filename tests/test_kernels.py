@@ -94,7 +94,6 @@ def arguments(name, rng, dtype, O, I, N, B):
         "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
         "dense_gradient of steps": lambda: (a(20 * (O + 3), N), a(20 * N, ld), B, a(O, I), 20, 2),
         "transpose_steps": lambda: (a(steps * I, N), steps, a(steps * N, ld)),
-        "bias_gradient": lambda: (padded(rng, dtype, O, N, B), a(O)),
         "transpose": lambda: (a(I, N), a(N, ld)),
         "transpose_columns": lambda: (a(N, ld), a(I, N)),
         "gather": lambda: (rng.integers(0, 256, (40, I)).astype("u1"), rng.integers(0, 40, B),

@@ -214,6 +214,34 @@ def test_graves_lstm_is_that_of_the_published_equations():
     bound.check(["x", *bound.w])
 
 
+@pytest.mark.parametrize("name", ["kernel", "recurrent_kernel", "bias", "peephole"])
+def test_the_gradients_of_graves_lstm_are_those_of_the_published_equations(name):
+    """By differences of the plain loop, which knows nothing of the kernels."""
+    bound = Bound(GravesLSTM(3, return_sequences=True), (4, 2))
+    operation, factors = bound.operation(), np.random.default_rng(1).standard_normal((4, 3, 5))
+    operation.forward()
+    bound.y.grad[:] = 0
+    bound.y.grad[:, :5] = factors.reshape(12, 5)
+    operation.backward(5)
+    found = {}
+    for start, stop, fill in list(operation.gradients(lambda start, stop: found.setdefault(start, np.zeros(stop - start)))):
+        fill(5)
+        assert stop > start
+    x, w = bound.x.value.reshape(4, 2, 16), {key: value.copy() for key, value in bound.w.items()}
+    flat, wanted = w[name].reshape(-1), []
+
+    def loss():
+        return sum((graves(w, x[:, :, n], 3) * factors[:, :, n]).sum() for n in range(5))
+    for i in range(flat.size):
+        at, values = flat[i], []
+        for d in (-1e-5, 1e-5):
+            flat[i] = at + d
+            values.append(loss())
+        flat[i] = at
+        wanted.append((values[1] - values[0]) / 2e-5)
+    np.testing.assert_allclose(found[bound.offsets[name]], wanted, rtol=1e-6, atol=1e-9)
+
+
 def test_the_forget_gate_begins_open_and_recurrent_kernels_orthogonal():
     model = mrdl.Sequential([Input((4, 3)), LSTM(5)]).build(seed=3)
     _, recurrent, bias = model.get_weights()

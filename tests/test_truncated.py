@@ -190,7 +190,7 @@ def test_a_minibatch_cut_to_its_longest_sequence_gives_the_same_bits(kind):
     x[:8, 2:], x[8:16, 3:] = 0, 0
     y = ids()[:, 0] % 4 if kind != "steps" else ids() % 4
     found = []
-    for buckets in (None, [2, 3]):
+    for buckets in (None, [2, 3, 99]):
         model = network(Adam(0.05), *MASKED[kind], steps=T)
         learner = learner_for(model, model.weights, model.optimizer.start(model.weights), batch_size=8, buckets=buckets)
         for start in range(0, 64, 8):

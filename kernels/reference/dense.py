@@ -51,10 +51,6 @@ def used_gradient(dy, packed, batch, used, dw):
     dw[:, some] = dy[:, :batch] @ packed[:batch, :some.sum()]
 
 
-def bias_gradient(dy, db):
-    db[:] = dy.sum(1)
-
-
 def transpose(x, out):
     out[:x.shape[1], :x.shape[0]] = x.T
 

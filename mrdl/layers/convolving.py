@@ -7,7 +7,7 @@ convolution of each point takes the place of r: m + r - 1 products instead of m 
 import numpy as np
 
 from mrdl.kernels import zeros
-from mrdl.layers.core import Activated, by_rows
+from mrdl.layers.core import GeometricOperation
 from mrdl.layers.layer import Binding, Layer, Operation
 
 AT = (0, 1, -1, 2, -2)          # where polynomials are evaluated; the sixth point is infinity
@@ -17,36 +17,11 @@ Geometry = tuple[int, ...]
 COST = 6                        # of a multiply-add of the transforms, which wait for memory, in the products'
 
 
-class ConvOperation(Activated):
+class ConvOperation(GeometricOperation):
     def __init__(self, layer: Layer, b: Binding):
-        super().__init__(layer, b)
-        self.geometry = layer.geometry(b.shape)
-        self.turned = np.empty(self.w.shape[::-1], self.w.dtype)
+        super().__init__(layer, b, layer.geometry(b.shape))
 
-    def forward(self):
-        b = self.b
-        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
-        self.activate()
-
-    def backward(self, batch):
-        b = self.b
-        self.slope()
-        if not b.first:
-            b.k.transpose(self.w, self.turned)
-            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad,
-                              self.geometry)
-
-    def gradients(self, place):
-        b = self.b
-        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize,
-                           lambda batch, first, g: self.gradient(first, g))
-        if "bias" in b.w:
-            start = b.offsets["bias"]
-            g = place(start, start + len(self.bias))
-            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
-
-    def gradient(self, first: int, g: np.ndarray) -> None:
-        """Rows of the kernel's gradient, from `first` on."""
+    def gradient(self, batch, first, g):
         self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
 
 
@@ -137,7 +112,7 @@ class WinogradOperation(ConvOperation):
             k.conv_backward(self.turned, self.dy_tiles, None, self.dx_row, self.points(1, self.out_rows, top + h))
             k.from_tiles(self.dx_row, self.back, b.x.grad[row], tiling, None, False, b.x.value[row] if b.x.masked else None)
 
-    def gradient(self, first, g):
+    def gradient(self, batch, first, g):
         k, rows, O, C = self.b.k, len(g), self.y_tiling[3], self.x_tiling[3]
         du = self.du[:POINTS * rows]
         for p in range(POINTS):

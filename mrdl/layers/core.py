@@ -75,6 +75,39 @@ class Activated(Operation):
         if self.derivative and not self.b.y.masked:
             self.derivative(self.z, grad, grad)
 
+    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+        """Rows of the kernel's gradient, from `first` on."""
+        raise NotImplementedError
+
+    def gradients(self, place):
+        b = self.b
+        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
+        if "bias" in b.w:
+            start = b.offsets["bias"]
+            g = place(start, start + len(self.bias))
+            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
+
+
+class GeometricOperation(Activated):
+    """A product over a geometry (kernels/geometry.pxi): a convolution, or Dense over steps."""
+
+    def __init__(self, layer: Layer, b: Binding, geometry: tuple[int, ...]):
+        super().__init__(layer, b)
+        self.geometry = geometry
+        self.turned = zeros(self.w.shape[::-1], self.w.dtype)
+
+    def forward(self):
+        b = self.b
+        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
+        self.activate()
+
+    def backward(self, batch):
+        b = self.b
+        self.slope()
+        if not b.first:
+            b.k.transpose(self.w, self.turned)
+            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad, self.geometry)
+
 
 class DenseOperation(Activated):
     """Input features that are 0 in the whole minibatch, such as borders of images, are left out where that is
@@ -105,57 +138,30 @@ class DenseOperation(Activated):
         if not b.first:
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
 
-    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        """Rows of the kernel's gradient, from `first` on."""
+    def gradient(self, batch, first, g):
         dy = self.b.y.grad[first:first + len(g)]
         if self.some:
             self.b.k.used_gradient(dy, self.packed, batch, self.used, g)
         else:
             self.b.k.dense_gradient(dy, self.b.x.storage, batch, g)
 
-    def gradients(self, place):
-        b = self.b
-        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
-        if "bias" in b.w:
-            start = b.offsets["bias"]
-            g = place(start, start + len(self.bias))
-            yield start, start + g.size, lambda batch: b.k.bias_gradient(b.y.grad, g)
 
-
-class StepsOperation(Activated):
+class StepsOperation(GeometricOperation):
     """Dense over the last axis of [..., I]: a convolution of width 1 forward and back."""
 
     def __init__(self, layer: Layer, b: Binding):
-        super().__init__(layer, b)
         self.steps = math.prod(b.shape[:-1])
-        O, I = self.w.shape
-        self.geometry = (self.steps, 1, I, self.steps, 1, O, *(1,) * 6, 0, 0, 1)
+        O, I = b.w["kernel"].shape
+        super().__init__(layer, b, (self.steps, 1, I, self.steps, 1, O, *(1,) * 6, 0, 0, 1))
         if b.training:
-            self.rows, self.turned = b.x.new_rows(self.steps), zeros((I, O), self.w.dtype)
-
-    def forward(self):
-        b = self.b
-        b.k.conv_forward(self.w, self.bias, b.x.value, self.z, self.geometry, self.relu)
-        self.activate()
+            self.rows = b.x.new_rows(self.steps)
 
     def backward(self, batch):
-        b = self.b
-        self.slope()
-        b.k.transpose_steps(b.x.value, self.steps, self.rows)
-        if not b.first:
-            b.k.transpose(self.w, self.turned)
-            b.k.conv_backward(self.turned, b.y.grad, b.x.value if b.x.masked else None, b.x.grad, self.geometry)
+        self.b.k.transpose_steps(self.b.x.value, self.steps, self.rows)
+        super().backward(batch)
 
-    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+    def gradient(self, batch, first, g):
         self.b.k.dense_gradient(self.b.y.grad, self.rows, batch, g, self.steps, first)
-
-    def gradients(self, place):
-        b = self.b
-        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
-        if "bias" in b.w:
-            start = b.offsets["bias"]
-            g = place(start, start + len(self.bias))
-            yield start, start + g.size, lambda batch: b.k.channel_sums(b.y.grad, g)
 
 
 def dense_operation(layer: Layer, b: Binding) -> Operation:
