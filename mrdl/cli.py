@@ -202,7 +202,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
         o = options["options"]
         print(f"{place.url}: {len(history)} rounds on {facts['data']}, "
               f"{o['workers']} workers, batch {o['batch_size']}, averaging every "
-              f"{o['averaging_frequency'] or 'shard'}")
+              f"{o['averaging_frequency'] or 'shard'}"
+              + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else ""))
         model_from_json(options["spec"]).summary()
         for entry in history[-10:]:
             print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(report.told(measured(entry)))

@@ -314,5 +314,7 @@ def test_the_command_line_prepares_and_writes(tmp_path, run, capsys):
     assert "examples of shape (10,), 9 classes" in capsys.readouterr().err
     assert main(["generate", run, "--prompt", "xy", "--length", "3", "--temperature", "0"]) == 0
     assert capsys.readouterr().out == "xyz\na\n"
+    assert main(["show", run]) == 0
+    assert "averaging every shard, in windows of 9 steps" in capsys.readouterr().out
     assert main(["generate", run, "--prompt", "É"]) == 2
     assert "which the text that" in capsys.readouterr().err
