@@ -59,6 +59,6 @@ def generate(run: str, prompt: str = "", length: int = 200, temperature: float =
     found = []
     for _ in range(length):
         p[0] = 0                                    # what stands for unknown tokens says nothing
-        found.append(sampled(p, temperature, rng))
+        found.append(sampled(p[:len(tokenizer.vocabulary)], temperature, rng))      # a model may have more outputs
         p = step(found[-1])
     return prompt + tokenizer.decode(np.array(found))
