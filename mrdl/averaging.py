@@ -68,8 +68,6 @@ class ParameterAveraging(Options):
         held = _held_out(train, validation)
         fitted(model, train)
         truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
-        need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
-             "as stateful=True says; make the sequences longer and train them with tbptt")
         for other, _ in held:
             if other.shape != train.shape:
                 raise ConfigError(f"{other.url} has examples of shape {other.shape}, "
@@ -157,6 +155,8 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
 
 def fitted(model: Model, data: dataset.Dataset) -> None:
     """ConfigError where the spec does not fit the data; called before the first job."""
+    need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
+         "as stateful=True says; make the sequences longer and train them with tbptt")
     if data.target is None:
         raise ConfigError(f"{data.url} has no labels: prepare it with --label")
     if model.input_shape is None:

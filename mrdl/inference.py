@@ -91,6 +91,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     model, found, place = load_model(run), dataset.load(data), Storage(out)
     if place.list():
         raise RunError(f"{out} exists; give another directory, or remove it")
+    need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
                           f"{tuple(found.shape)}")

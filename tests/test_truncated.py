@@ -313,6 +313,12 @@ def test_a_run_refuses_what_does_not_fit_before_anything_is_written(tmp_path, in
         with pytest.raises(ConfigError, match=reason):
             ParameterAveraging(runner="inline", rounds=1, **options).fit(model, data.url, run=str(tmp_path / "run"))
         assert not (tmp_path / "run").exists()
+    model = network("sgd", LSTM(3, return_sequences=True, stateful=True))
+    model.save(str(tmp_path / "saved"))
+    with pytest.raises(ConfigError, match="a dataset's rows are shuffled: no row"):
+        mrdl.evaluate(str(tmp_path / "saved"), data.url, runner="inline")
+    with pytest.raises(ConfigError, match="a stateful model predicts arrays"):
+        mrdl.predict(str(tmp_path / "saved"), data.url, str(tmp_path / "out"), runner="inline")
     with pytest.raises(ConfigError, match="Bidirectional: stateful=True is not supported"):
         Bidirectional(LSTM(3, stateful=True))
 
