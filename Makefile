@@ -50,11 +50,11 @@ build/kdc/installed: hadoop-conf/pom.xml
 # the archive for the nodes is built first: inside, there is no network
 test-hadoop: install build/kdc/installed
 	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
-	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 400)
+	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 800)
 
 test-faults: install
 	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
-	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 400)
+	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 800)
 
 # a driver of another Python than the nodes', which see nothing of this checkout but the jars
 DRIVER ?= python3.12
