@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mrdl import metrics, moments, seeds
+from mrdl import metrics, moments, seeds, truncated
 from mrdl.config import ConfigError, need, shown
 from mrdl.network import Network, at_once
 from mrdl.report import told
 from mrdl.trainer import Arrays, Scorer, check_class_weight, minibatches
-from mrdl.truncated import learner_for
 
 
 @dataclass
@@ -99,12 +98,14 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
+    truncated.check(model, tbptt, tbptt_backward, buckets)
     moments.adapt(model, arrays["x"])
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
-    learner = learner_for(model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
-                          class_weight=class_weight, tbptt=tbptt, tbptt_backward=tbptt_backward, buckets=buckets)
+    learner = truncated.learner_for(
+        model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
+        class_weight=class_weight, tbptt=tbptt, tbptt_backward=tbptt_backward, buckets=buckets)
     history = History()
     for epoch in range(initial_epoch, epochs):
         began, learner.sums = time.perf_counter(), {}

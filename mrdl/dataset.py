@@ -238,20 +238,18 @@ def _planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dty
 def _manifests(plan: Plan, folder: str) -> list[str]:
     """Files of one line, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes,
     of all its files together."""
-    found = []
+    spans, found = [], []
     if plan.schema.kind == "corpus":
-        for start, stop in corpus.ranges(sum(plan.schema.counts)):
-            found.append(os.path.join(folder, f"rows-{len(found):06d}"))
-            with open(found[-1], "w", encoding="ascii") as file:
-                file.write(f"0\t{start}\t{stop}\n")
-        return found
-    for index, count in enumerate(plan.schema.counts):
-        with plan.schema.arrays(index) as arrays:
-            step = max(1, RANGE // sum(array.stride for array in arrays.values()))
-        for start in range(0, count, step):
-            found.append(os.path.join(folder, f"rows-{len(found):06d}"))
-            with open(found[-1], "w", encoding="ascii") as file:
-                file.write(f"{index}\t{start}\t{min(start + step, count)}\n")
+        spans = [(0, *span) for span in corpus.ranges(sum(plan.schema.counts))]
+    else:
+        for index, count in enumerate(plan.schema.counts):
+            with plan.schema.arrays(index) as arrays:
+                step = max(1, RANGE // sum(array.stride for array in arrays.values()))
+            spans += [(index, start, min(start + step, count)) for start in range(0, count, step)]
+    for index, start, stop in spans:
+        found.append(os.path.join(folder, f"rows-{len(found):06d}"))
+        with open(found[-1], "w", encoding="ascii") as file:
+            file.write(f"{index}\t{start}\t{stop}\n")
     return found
 
 

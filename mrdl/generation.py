@@ -19,11 +19,8 @@ class TimeStep:
 
     def __call__(self, x: int) -> np.ndarray:
         """The outputs [K] after one more step, a token."""
-        for operation in self.net.operations:
-            if hasattr(operation, "finals"):
-                for state, final in zip(operation.states, operation.finals):
-                    state[:] = final
-                operation.carry = True
+        for operation in truncated.recurrent(self.net):
+            operation.go_on(operation)
         self.net.read(np.array([[x]], np.int32), np.zeros(1, np.int64))
         self.net.forward()
         return self.net.outputs[0][:, 0].astype("f8")

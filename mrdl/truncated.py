@@ -16,7 +16,9 @@ from mrdl.layers import (
     Masking,
 )
 from mrdl.layers.recurrent import Recurrent
+from mrdl.layers.recurring import RecurrentOperation
 from mrdl.model import Model
+from mrdl.network import Network
 from mrdl.saving import model_from_json
 from mrdl.trainer import Arrays, Learner
 
@@ -98,7 +100,6 @@ class SequenceLearner:
 
     def __init__(self, model: Model, weights: np.ndarray, slots: np.ndarray, *, tbptt: int | None = None,
                  tbptt_backward: int | None = None, buckets: tuple | list | None = None, iterations: int = 0, **options):
-        check(model, tbptt, tbptt_backward, buckets)
         self.model, self.given = model, (weights, slots)
         self.tbptt, self.backward, self.buckets = tbptt, tbptt_backward, buckets
         self.options, self.iterations = options, iterations
@@ -109,7 +110,7 @@ class SequenceLearner:
     def of(self, steps: int) -> Learner:
         if steps not in self.learners:
             learner = self.learners[steps] = Learner(windowed(self.model, steps), *self.given, **self.options)
-            for operation in recurrent(learner):
+            for operation in recurrent(learner.net):
                 operation.back = self.backward
         return self.learners[steps]
 
@@ -131,11 +132,11 @@ class SequenceLearner:
         for i in range(math.ceil(steps / window)):
             part = slice(i * window, min((i + 1) * window, steps))
             learner = self.of(part.stop - part.start)
-            for j, operation in enumerate(recurrent(learner)):
-                operation.carry = before is not None
-                if before is not None:
-                    for state, final in zip(operation.states, recurrent(before)[j].finals):
-                        state[:] = final
+            for operation in recurrent(learner.net):
+                operation.carry = False
+            if before:
+                for operation, earlier in zip(recurrent(learner.net), recurrent(before.net)):
+                    operation.go_on(earlier)
             learner.iterations, learner.sums, updates, terms = self.iterations, self.sums, learner.updates, learner.terms
             window_of = {name: np.ascontiguousarray(cut[name][:, part]) for name in ("x",) + ("y",) * (not whole)}
             learner.step(cut | window_of, np.arange(len(index)),
@@ -146,15 +147,14 @@ class SequenceLearner:
             before = learner
 
 
-def recurrent(learner: Learner) -> list:
+def recurrent(net: Network) -> list[RecurrentOperation]:
     """Its operations that have states."""
-    return [operation for operation in learner.net.operations if hasattr(operation, "finals")]
+    return [operation for operation in net.operations if isinstance(operation, RecurrentOperation)]
 
 
 def learner_for(model: Model, weights: np.ndarray, slots: np.ndarray, *, tbptt=None, tbptt_backward=None, buckets=None,
                 **options) -> Learner | SequenceLearner:
-    """What trains the model under these options."""
+    """What trains the model under these options, which `check` has passed."""
     if tbptt is None and not buckets:
-        check(model, tbptt, tbptt_backward, buckets)
         return Learner(model, weights, slots, **options)
     return SequenceLearner(model, weights, slots, tbptt=tbptt, tbptt_backward=tbptt_backward, buckets=buckets, **options)

@@ -77,7 +77,7 @@ class Activated(Operation):
 
     def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
         """Rows of the kernel's gradient, from `first` on."""
-        raise NotImplementedError
+        raise NotImplementedError           # each product has its own
 
     def gradients(self, place):
         b = self.b

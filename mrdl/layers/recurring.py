@@ -59,6 +59,12 @@ class RecurrentOperation(Operation):
         """Those after the last one."""
         return [self.h[-self.layer.units:]]
 
+    def go_on(self, before: "RecurrentOperation") -> None:
+        """The next sequence begins with the states that `before` ended with, which may be this very one."""
+        self.carry = True
+        for state, final in zip(self.states, before.finals):
+            state[:] = final
+
     def reset(self) -> None:
         """The next sequence begins at state 0 also where the layer is stateful."""
         for final in self.finals:
@@ -146,9 +152,11 @@ class RecurrentOperation(Operation):
             over_time(b.x.grad, self.T)[:] = over_time(b.x.grad, self.T)[::-1].copy()
 
     def steps(self) -> None:
-        raise NotImplementedError
+        """All steps, by the kernel of the cell."""
+        raise NotImplementedError           # each cell has its own
 
     def steps_back(self) -> None:
+        """The same backwards."""
         raise NotImplementedError
 
     def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
@@ -276,7 +284,6 @@ class BidirectionalOperation(Operation):
             self.ways.append(one.operation(one, replace(
                 b, x=Branch(b.x), y=y, w={k: b.w[v] for k, v in own.items()}, index=b.index + number * BACKWARD,
                 offsets={k: b.offsets[v] for k, v in own.items()})))
-
         b.x.ids_only = all(way.takes_ids for way in self.ways)
 
     def results(self, part: str) -> list[np.ndarray]:
