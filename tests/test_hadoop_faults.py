@@ -224,22 +224,30 @@ def driver(folder, far, run):
 
 
 def kills(folder, far, run):
-    """20 SIGKILLs of workers and of the driver at random moments of one run."""
+    """20 SIGKILLs of workers and of the driver at random moments of one run; sooner where it is near its end."""
     rng, victims = random.Random(12), ["worker"] * 13 + ["driver"] * 7
     rng.shuffle(victims)
     process = train(folder / "model.py", far.path("data"), run)
-    for victim in victims:
-        time.sleep(rng.uniform(1, 5))
-        if victim == "worker":
-            kill("--mapper", script(run))
-            continue
-        assert process.poll() is None, process.communicate()
-        process.kill()
-        process.communicate()
-        process = train(folder / "model.py", far.path("data"), run)
-    assert not Storage(run).exists("finished.json"), "the run ended before all had died"
-    _, told = process.communicate(timeout=600)
-    assert process.returncode == 0, told
+    try:
+        for number, victim in enumerate(victims, 1):
+            moment, last = time.monotonic() + rng.uniform(1, 5), number * ROUNDS["many"][0] // 21
+            while time.monotonic() < moment and not Storage(run).exists(f"commit-{last:06d}.json"):
+                time.sleep(0.1)
+            if victim == "worker":
+                kill("--mapper", script(run))
+                continue
+            assert process.poll() is None, "the run ended before all had died"
+            process.kill()
+            process.communicate()
+            process = train(folder / "model.py", far.path("data"), run)
+        assert not Storage(run).exists("finished.json"), "the run ended before all had died"
+        print(len(Storage(run).list("commit-*")), "rounds stood when the last had died")
+        _, told = process.communicate(timeout=600)
+        assert process.returncode == 0, told
+    finally:
+        if process.returncode is None:          # what it said tells why
+            process.kill()
+            print(*process.communicate())
 
 
 def full(folder, far, run):
