@@ -1,6 +1,6 @@
 """A character model as DL4J's tutorials train it on Spark, by MapReduce rounds on text that every Python carries.
 
-    python examples/char_lstm.py FOLDER [EPOCHS]        prepares, trains and samples in one go
+    python examples/char_lstm.py [FOLDER [EPOCHS]]      prepares, trains and samples in one go (topics 12)
 
 or step by step, with this file as the model of the command line:
 
@@ -10,12 +10,14 @@ or step by step, with this file as the model of the command line:
         --tbptt 50 --seed 12345 --until 'epochs 12'
     mrdl generate FOLDER/run --prompt 'The ' --temperature 0.7
 """
+import argparse
 import sys
 from math import log
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import mrdl
+from mrdl.cluster import JobFailed
 from mrdl.layers import CategoryEncoding, Dense, GravesLSTM
 from mrdl.optimizers import RMSprop
 from mrdl.regularizers import L2
@@ -25,7 +27,7 @@ SYMBOLS = 128                           # more than the text has
 WINDOW = 50
 # DL4J's l2(0.001) is a penalty of 0.001 w^2 / 2 on the sum of a window's losses; here it is one on their mean
 PENALTY = L2(0.001 / 2 / WINDOW)
-WEIGHTS = {"kernel_initializer": "glorot_normal", "recurrent_initializer": "glorot_normal",      # DL4J's XAVIER
+WEIGHTS = {"kernel_initializer": "glorot_normal", "recurrent_initializer": "glorot_normal",      # nearest to XAVIER
            "kernel_regularizer": PENALTY, "recurrent_regularizer": PENALTY}
 
 model = mrdl.Sequential([
@@ -39,23 +41,37 @@ model.compile(RMSprop(ExponentialDecay(0.005, 1000, 0.5), rho=0.95, epsilon=1e-1
 
 
 def told(event, facts):
-    """A line for each scored round."""
+    """A line for each scored round: while one is trained, the state that it began with is scored."""
     if event == "round" and facts["score"]:
-        print(f"round {facts['round']}: {facts['score']['val_loss'] / log(2):.3f} bits a character", flush=True)
+        print(f"round {facts['round'] - 1}: {facts['score']['val_loss'] / log(2):.3f} bits a character", flush=True)
 
 
-def main(folder, epochs):
-    raw = Path(folder) / "topics.txt"
+def parser():
+    found = argparse.ArgumentParser(description="Trains a character model on the language reference of Python.")
+    found.add_argument("folder", nargs="?", default="topics", help="for text, dataset and runs (topics)")
+    found.add_argument("epochs", nargs="?", default=12, type=int, help="0: write the text alone (12)")
+    return found
+
+
+def main(arguments=None):
+    a = parser().parse_args(arguments)
+    if a.epochs < 0:
+        parser().error(f"EPOCHS {a.epochs}: must be 0 or more")
+    raw, data, run = Path(a.folder, "topics.txt"), f"{a.folder}/data", f"{a.folder}/run-{a.epochs}-epochs"
     raw.parent.mkdir(parents=True, exist_ok=True)
     raw.write_text("\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
-    if not epochs:
+    if not a.epochs:
         return
-    mrdl.prepare(str(raw), f"{folder}/data", format="text", sequence_length=1000, hold_out=0.05)
-    training = mrdl.ParameterAveraging(workers=2, batch_size=16, averaging_frequency=5, tbptt=WINDOW, seed=12345, epochs=epochs)
-    result = training.fit(model, f"{folder}/data", run=f"{folder}/run", told=told)
+    if not Path(data, "data.json").exists():
+        mrdl.prepare(str(raw), data, format="text", sequence_length=1000, hold_out=0.05)
+    training = mrdl.ParameterAveraging(workers=2, batch_size=16, averaging_frequency=5, tbptt=WINDOW, seed=12345, epochs=a.epochs)
+    result = training.fit(model, data, run=run, told=told)
     print(f"{result.metrics['val_loss'] / log(2):.3f} bits a character after {result.rounds} rounds\n")
-    print(mrdl.generate(f"{folder}/run", "The ", length=400, temperature=0.7))
+    print(mrdl.generate(run, "The ", length=400, temperature=0.7))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 12)
+    try:
+        main()
+    except (OSError, ValueError, RuntimeError, JobFailed) as error:         # what mrdl's own errors are
+        sys.exit(f"char_lstm: {error}")
