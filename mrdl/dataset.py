@@ -10,13 +10,14 @@ import numpy as np
 
 from mrdl import blocks, corpus
 from mrdl.cluster import Cluster, spread
+from mrdl.config import typed
 from mrdl.jobs.prepare import Prepare
 from mrdl.jobs.vocabulary import Vocabulary
 from mrdl.records import Plan
 from mrdl.schema import Schema, sniff
 from mrdl.sources import DataError, expand, is_folder, opened, place, size
 from mrdl.storage import Storage
-from mrdl.tokenizer import MOST, UNITS, Tokenizer
+from mrdl.tokenizer import MOST, UNITS, UNKNOWN, Tokenizer
 
 __all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
 
@@ -24,6 +25,7 @@ DESCRIPTION, BEGUN = "data.json", "_preparing"
 SHARD = 64 << 20                # bytes of input that make a shard
 RANGE = 16 << 20                # bytes of arrays that make a mapper
 FORMAT = 1
+MANY = 0.1                      # share of a text's tokens that its vocabulary lacks, above which something is wrong
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,18 @@ class Dataset:
     seed: int
     bad: dict = field(default_factory=dict)     # count, of, reasons, samples
     text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
+    unknown: dict = field(default_factory=dict)         # of a text: count of its tokens that are [UNK], of
 
     def tokenizer(self) -> Tokenizer | None:
         return self.text and Tokenizer(**self.text)
+
+    def lacking(self) -> str:
+        """For the user: what share of a text's tokens the vocabulary lacks; "" where it has them all."""
+        if not self.unknown.get("count"):
+            return ""
+        share = self.unknown["count"] / self.unknown["of"]
+        return (f"{100 * share:.3g} % of the tokens are not in the vocabulary ({UNKNOWN})"
+                + (": is it another language's, or too small?" if share > MANY else ""))
 
     def first(self) -> dict[str, np.ndarray]:
         """The arrays of the first block, to look at; empty where there are no rows."""
@@ -92,11 +103,15 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
     job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
     (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
     store = Storage(data)
+    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
+    shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
+    sequence_length = typed(sequence_length, int | None, "sequence_length")
+    vocabulary = typed(vocabulary, int | None, "vocabulary")
     _check(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
     _check(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     _check(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
     _check(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
-    _check(0 <= seed < 2**64, f"seed {seed}: must be at least 0 and below 2**64")
+    _check(isinstance(seed, int) and 0 <= seed < 2**64, f"seed {seed}: must be a whole number, at least 0 and below 2**64")
     _check(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
     _vacant(data, store)
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
@@ -125,6 +140,9 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
             if schema.kind == "corpus":
                 _long_enough(schema, facts)
             bad = _tolerated(facts, max_bad)
+            _check(sum(facts["rows"][:plan.shards - plan.validation]) > 0,
+                   f"hold_out {hold_out:g}: all {sum(facts['rows'])} rows are held out (equal ones "
+                   "together), none is left to train on")
             _commit(store, output, _description(plan, facts, bad, classes))
     return load(data)
 
@@ -142,9 +160,9 @@ def _text(paths: list[str], unit: str | None, steps: int | None, vocabulary: int
     _check(unit in UNITS, f"unit {unit}: must be {' or '.join(UNITS)}")
     _check(1 <= steps <= corpus.LONGEST, f"sequence_length {steps}: must be from 1 to {corpus.LONGEST}")
     _check(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
-    sizes = corpus.check(paths)
+    sizes, heads = corpus.check(paths)
     _check(sum(sizes) > 0, f"{paths[0]}: no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
-    return Schema("corpus", paths, [], [steps], [steps], counts=sizes, unit=unit, vocabulary=words)
+    return Schema("corpus", paths, [], [steps], [steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
 
 
 def _counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> Schema:
@@ -272,8 +290,11 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
     _check(total > 0, "no rows in the inputs")
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
     if count > max_bad * total or count == total:
-        head = (f"{count} of {total} records are bad ({100 * count / total:.3g} %; allowed: "
+        what = "characters" if facts["characters"] else "records"
+        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; allowed: "
                 f"{100 * max_bad:.3g} %): {reasons}")
+        if facts["characters"]:
+            head += "; where the text has another encoding, convert it, as with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"], "samples": facts["samples"]}
 
@@ -293,11 +314,12 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dic
     train = plan.shards - plan.validation
     if schema.kind == "corpus":
         target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
-    return {"format": FORMAT, "uid": plan.dataset, "seed": plan.seed, "dtype": plan.dtype,
+    return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
             "columns": [c for c in schema.columns if c not in (schema.label, schema.weight)]
             if schema.kind == "text" else [], "bad": bad,
             "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
+            "unknown": {"count": facts["unknown"], "of": facts["tokens"]} if schema.kind == "corpus" else {},
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}

@@ -17,6 +17,7 @@ from itertools import groupby, islice
 import numpy as np
 
 from mrdl import blocks, corpus
+from mrdl.corpus import SAMPLES
 from mrdl.kernels import text as kernel
 from mrdl.schema import Schema
 from mrdl.sources import opened
@@ -25,9 +26,10 @@ from mrdl.tokenizer import SMALL, Tokenizer
 BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once
 BATCH_ROWS = 4096
 BLOCK = 1 << 20                 # bytes of rows in a block
-SAMPLES, SAMPLE = 20, 100       # bad records shown, and characters of each
+SAMPLE = 100                    # characters of a bad record that are shown
 HASH = 16                       # characters
 BOM = b"\xef\xbb\xbf"
+SUMS = ("tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
          kernel.FINITE: "not finite"}
 
@@ -36,7 +38,7 @@ WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
 class Plan:
     """What every task of a prepare job is told."""
     schema: Schema
-    dataset: str
+    dataset: str                # its uid; of a corpus what else goes into it than the content
     seed: int
     keys: list                  # of the reducers: train shards, validation shards, facts
     validation: int             # how many of the shards
@@ -47,6 +49,12 @@ class Plan:
     @property
     def shards(self) -> int:
         return len(self.keys) - 1
+
+    def uid(self, content: int) -> str:
+        """The dataset's. `content`: of a corpus the sum over its ranges of their digests, which hold their places."""
+        if self.schema.kind != "corpus":
+            return self.dataset
+        return blake2b(f"{self.dataset} {content % 2**64}".encode(), digest_size=8).hexdigest()
 
     def dump(self, path: str) -> None:
         with open(path, "w", encoding="ascii") as file:
@@ -68,7 +76,7 @@ class Rows:
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
         self.labels: list[float] | None = None      # lowest, highest, whether all are whole
-        self.tokens = self.characters = 0           # of a corpus
+        self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
 
     def pairs(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -84,9 +92,11 @@ class Rows:
             shard = code % train if code >= cut else train + code % plan.validation
             self.count[shard] += 1
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
+        if plan.schema.kind == "corpus":            # every block tells the uid: each shard must know all of the content
+            yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps({
-            "rows": self.count, "bad": self.bad, "samples": self.samples,
-            "labels": self.labels, "tokens": self.tokens, "characters": self.characters, "short": self.short}).encode()
+            "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels, "short": self.short,
+            **{name: getattr(self, name) for name in SUMS}}).encode()
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         schema = self.plan.schema
@@ -143,10 +153,12 @@ class Rows:
             part = corpus.Range(schema.stream(), start, stop, schema.unit)
             ids, own = part.ids(tokenizer)
             self.tokens += own
+            self.unknown += own - int(np.count_nonzero(ids[:own]))
+            self.content += int.from_bytes(part.content.digest(), "big")
             self.characters += part.characters
             if part.bad:
                 self.bad[corpus.NOT_UTF_8] += part.bad
-                self.samples = sorted([*self.samples, *part.samples], key=lambda s: (s["file"], s["offset"]))[:SAMPLES]
+                self.samples = sorted([*self.samples, *part.samples], key=_order)[:SAMPLES]
             if 1 < len(ids) <= schema.shape[0]:
                 self.short = _least([self.short, [own, part.start]])
             for sequence in corpus.cut(ids, schema.shape[0]):
@@ -211,22 +223,25 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
     """The facts of all mappers as one."""
     facts = [json.loads(value[1:]) for value in values]
     bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
-    samples = sorted((sample for fact in facts for sample in fact["samples"]),
-                     key=lambda sample: (sample["file"], sample["offset"]))
+    samples = sorted((sample for fact in facts for sample in fact["samples"]), key=_order)
     return json.dumps({
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": _span([fact["labels"] for fact in facts]),
         "short": _least([fact["short"] for fact in facts]),
-        **{name: sum(fact[name] for fact in facts) for name in ("tokens", "characters")}}).encode()
+        **{name: sum(fact[name] for fact in facts) for name in SUMS}}).encode()
 
 
 def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[bytes]:
-    """The block lines of a shard, from its rows in the order of their hashes."""
+    """The block lines of a shard, from its rows in the order of their hashes; of a corpus behind the mappers' contents."""
     role = "train" if shard < plan.shards - plan.validation else "validation"
-    for index, rows in enumerate(_runs(values)):
-        yield blocks.pack(_unpacked(plan, rows), dataset=plan.dataset, shard=shard, index=index,
-                          role=role)
+    content = 0
+    for is_content, some in groupby(values, key=lambda value: value.startswith(b"\t")):
+        if is_content:
+            content = sum(map(int, some))
+            continue
+        for index, rows in enumerate(_runs(some)):
+            yield blocks.pack(_unpacked(plan, rows), dataset=plan.uid(content), shard=shard, index=index, role=role)
 
 
 def _runs(values: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -276,6 +291,11 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
         batch += islice(lines, rows)
         yield batch
+
+
+def _order(sample: dict) -> tuple:
+    """What samples are sorted by: of a corpus the place in the stream."""
+    return sample.get("place", 0), sample["file"], sample["offset"]
 
 
 def _least(found: list) -> list | None:

@@ -26,13 +26,14 @@ class Schema:
     delimiter: str = ","
     header: str = ""            # as it stands in the files
     newline: int = 1            # bytes that end a line
-    counts: list | None = None  # rows of each file (npz, idx); bytes (corpus)
+    counts: list | None = None  # rows of each file (npz, idx); bytes of text (corpus)
+    heads: list | None = None   # bytes before the text of each file (corpus)
     unit: str = ""              # of a corpus: char | word
     vocabulary: list = field(default_factory=list)      # of a corpus
 
     def stream(self) -> Stream:
         """The files of a corpus."""
-        return Stream(self.files, self.counts)
+        return Stream(self.files, self.counts, self.heads)
 
     @contextmanager
     def arrays(self, index: int):

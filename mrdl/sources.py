@@ -70,6 +70,13 @@ def size(path: str) -> int:
     return folder.size(name)
 
 
+def head(path: str, count: int) -> bytes:
+    """The first bytes of the file as it lies there."""
+    folder, name = place(path)
+    with folder.open(name) as file:
+        return file.read(count)
+
+
 def read(file, path: str, count: int) -> bytes:
     with readable(path):
         return file.read(count)

@@ -1,10 +1,18 @@
 """Text as a dataset: vocabulary, ranges and sequences, against a plain loop; and what is no text."""
+import bz2
+import gzip
+import io
+import itertools
 import json
+import lzma
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +20,7 @@ import numpy as np
 import pytest
 from conftest import rows
 
-import mrdl
-from mrdl import corpus, dataset
+from mrdl import blocks, corpus, dataset
 from mrdl.cluster import Cluster
 from mrdl.sources import DataError
 from mrdl.tokenizer import Tokenizer
@@ -65,7 +72,8 @@ def test_a_text_becomes_the_sequences_of_a_plain_loop(tmp_path, inline, text, un
         with pytest.raises(DataError, match=f"the text has {len(ids)} tokens, a sequence takes {steps + 1}: give a smaller"):
             prepared(tmp_path, inline, TEXTS[text], unit=unit, sequence_length=steps)
         return
-    data = prepared(tmp_path, inline, TEXTS[text], unit=unit, sequence_length=steps, hold_out=0.3)
+    data = prepared(tmp_path, inline, TEXTS[text], unit=unit, sequence_length=steps,
+                    hold_out=0 if text == "one symbol" else 0.3)        # equal rows: all of them would be held out
     assert data.text == {"unit": unit, "vocabulary": vocabulary}
     assert data.shape == (steps,) == data.target.shape and data.target.classes == len(vocabulary)
     assert stored(data) == sequences(ids, steps)
@@ -85,16 +93,88 @@ def test_ranges_pieces_and_files_lose_no_token(tmp_path, inline, monkeypatch, un
     assert data.text["vocabulary"] == vocabulary
     whole = [tuple(ids[i:i + 6]) for i in range(len(ids) - 5)]
     assert set(map(tuple, stored(data))) <= set(whole)              # each is a run of the text
-    stream = corpus.Stream(["a"], [0])
-    stream.read = lambda start, stop: data_bytes[start:stop]
-    stream.starts = [0, len(data_bytes)]
-    tokenizer, seen, own = Tokenizer(unit, vocabulary), [], 0
-    for start, stop in corpus.ranges(len(data_bytes)):
-        found, n = corpus.Range(stream, start, stop, unit).ids(tokenizer)
-        assert len(found) == n + (stop < len(data_bytes))           # and the one that follows
-        seen += found[:n].tolist()
-        own += n
-    assert seen == ids
+    parts = tokens(data_bytes, unit, vocabulary)
+    assert joined(own for own, _ in parts) == ids and all(following for _, following in parts[:-1])
+
+
+def joined(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+def streamed(data):
+    """Bytes as a stream."""
+    stream = corpus.Stream(["a"], [len(data)], [0])
+    stream.read = lambda start, stop: data[start:stop]
+    return stream
+
+
+def tokens(data, unit, vocabulary):
+    """Of each range its own ids, and the one that follows, in a list."""
+    parts = [corpus.Range(streamed(data), start, stop, unit).ids(Tokenizer(unit, vocabulary))
+             for start, stop in corpus.ranges(len(data))]
+    return [(found[:own].tolist(), found[own:].tolist()) for found, own in parts]
+
+
+@pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.parametrize("unit", ["char", "word"])
+def test_ranges_of_any_text_with_marks_are_its_tokens(monkeypatch, unit, bad):
+    """Random text, of few and many cut points, in tiny ranges and pieces; no word is too long to be kept whole."""
+    draw = random.Random(5)
+    for name, value in (("LOOK", 4), ("LONG", 64), ("PIECE", 16)):
+        monkeypatch.setattr(corpus, name, value)
+    for case in range(150):
+        signs = draw.choice(["ab_1é日,", "日本語。、", "a\u0301b\u00a0\u3000", "x,", "ab \n", "é😀—", "\x00\x1c\u2028z"])
+        text = b""
+        while len(text) < 600:
+            text += (draw.choice(signs) * draw.randint(1, 3)).encode()
+            if len(re.split(r"\W", text.decode("utf-8", "replace"))[-1]) > 12:
+                text += draw.choice([",", "。", "\u2028", "😀"]).encode()
+            if bad and draw.random() < 0.1:
+                text += draw.choice([b"\xe6\x97", b"\x80" * 5, b"\xf0\x9f", b"\xff", b"\xed\xa0\x80"])
+        monkeypatch.setattr(corpus, "RANGE", draw.choice([40, 97, 211]))
+        vocabulary, ids = plain(text.decode("utf-8", "replace"), unit)
+        parts = tokens(text, unit, vocabulary)
+        assert joined(own for own, _ in parts) == ids, (case, text)
+        rest = len(ids)
+        for own, following in reversed(parts):
+            assert following == ids[rest:rest + 1]
+            rest -= len(own)
+
+
+@pytest.mark.parametrize("sign", ["a", "é", "日"])
+def test_a_word_that_is_too_long_is_cut_at_a_character_and_nothing_is_lost(monkeypatch, sign):
+    for name, value in (("RANGE", 1000), ("LOOK", 16), ("LONG", 200), ("PIECE", 64)):
+        monkeypatch.setattr(corpus, name, value)
+    text = "so, " * 50 + sign * 4000 + " it. " + "is " * 50
+    data, found = text.encode(), []
+    for start, stop in corpus.ranges(len(data)):
+        part = corpus.Range(streamed(data), start, stop, "word")
+        found.append((re.findall(r"\w+|[^\w\s]|\n", "".join(text + "\n" for text in part.texts())), part.follower()))
+        assert not part.bad
+    words = [[word for word in own if word != "\n"] for own, _ in found]
+    assert [after for _, after in found] == [*(own[0] for own in words[1:]), ""]
+    assert "".join(joined(words)) == text.replace(" ", "") and max(map(len, joined(words))) < 2 * 200 + 64
+
+
+@pytest.mark.parametrize("text", [b"alpha,beta,", "日本語。".encode(), b"a", b" ", b"\x80"],
+                         ids=["commas", "no ASCII", "one word", "blanks", "no character"])
+@pytest.mark.parametrize("unit", ["char", "word"])
+def test_memory_of_a_range_does_not_depend_on_the_text(tmp_path, monkeypatch, unit, text):
+    for name, value in (("RANGE", 1 << 20), ("PIECE", 1 << 16), ("LONG", 1 << 16)):
+        monkeypatch.setattr(corpus, name, value)
+    path = tmp_path / "a.txt"
+    path.write_bytes(text * ((8 << 20) // len(text)))
+    stream = corpus.Stream([str(path)], *corpus.check([str(path)]))
+    ranges = corpus.ranges(stream.starts[-1])
+    assert all(0 <= stream.begin(start, unit) - start < 1 << 16 for start, _ in ranges)
+    tracemalloc.start()
+    try:
+        part = corpus.Range(stream, *ranges[1], unit)
+        characters = sum(map(len, part.texts()))
+        part.follower()
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20 and characters == part.characters
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_runner_and_any_number_of_cores_gives_the_same_shards(tmp_path, inline, monkeypatch):
@@ -129,15 +209,14 @@ def test_another_text_takes_the_vocabulary_and_length_of_the_first(tmp_path, inl
 @pytest.mark.parametrize("gap", [" " * 300, " " * 40 + "\u3000" * 40, " " + "w" * 100 + " ", " " + "\u65e5" * 50 + "! "],
                          ids=["spaces", "wide spaces", "long word", "long characters"])
 def test_the_token_after_a_range_is_found_behind_white_space_and_whole(monkeypatch, gap):
-    """What follows is longer, or further away, than what is looked at first."""
+    """What follows is longer, or further away, than a piece."""
     monkeypatch.setattr(corpus, "LOOK", 16)
+    monkeypatch.setattr(corpus, "PIECE", 16)
     text = ("ab " * 40 + gap + "cd " * 40).encode()
-    stream = corpus.Stream(["a"], [len(text)])
-    stream.read = lambda start, stop: text[start:stop]
     vocabulary, ids = plain(text.decode(), "word")
     tokenizer, seen = Tokenizer("word", vocabulary), []
     for middle in range(len(text)):
-        part = corpus.Range(stream, 0, middle, "word")
+        part = corpus.Range(streamed(text), 0, middle, "word")
         found, own = part.ids(tokenizer)
         seen.append(found.tolist() == ids[:own + 1])
     assert all(seen)
@@ -180,9 +259,89 @@ def test_bytes_that_are_no_utf_8_are_counted_and_too_many_refused(tmp_path, inli
     dirty = ENGLISH.encode()[:2000] + b"\xff\xfe" + ENGLISH.encode()[2000:]
     data = prepared(tmp_path, inline, dirty, sequence_length=20)
     assert data.bad["count"] == 2 and data.bad["reasons"] == {"not UTF-8": 2} and "\ufffd" in data.text["vocabulary"]
-    with pytest.raises(DataError, match=r"8 of \d+ records are bad .*8 not UTF-8(.|\n)*cut.txt|8 not UTF-8"):
+    with pytest.raises(DataError, match=r"8 of \d+ characters are bad .*: 8 not UTF-8; where the text has another encoding, "
+                                        r"convert it, as with: iconv -f LATIN1 -t UTF-8\n") as error:
         prepared(tmp_path, inline, dirty + b"\xff" * 6, name="worse", sequence_length=20)
+    places = [2000, 2001, *range(len(dirty), len(dirty) + 6)]
+    assert [re.search(r"0.txt, byte (\d+): not UTF-8: ", line)[1] for line in str(error.value).splitlines()[1:]] \
+        == list(map(str, places))
     assert not (tmp_path / "worse").exists() or not list((tmp_path / "worse").iterdir())
+
+
+@pytest.mark.parametrize("piece", [7, 1 << 20])
+def test_the_first_bad_characters_are_shown_in_the_order_of_the_text(tmp_path, inline, monkeypatch, piece):
+    monkeypatch.setattr(corpus, "PIECE", piece)
+    monkeypatch.setattr(corpus, "RANGE", 100)
+    texts = [(b"ab\xff\xe6\x97" * 40, "z.txt"), (b"cd\xff" * 40, "a.txt")]
+    for text, name in texts:
+        (tmp_path / name).write_bytes(text)
+    data = dataset.prepare([str(tmp_path / name) for _, name in texts], str(tmp_path / "data"), inline, format="text",
+                           max_bad=1, sequence_length=5)
+    assert data.bad["count"] == 120
+    assert [(Path(s["file"]).name, s["offset"]) for s in data.bad["samples"]] == \
+        [("z.txt", 5 * (i // 2) + 2 + i % 2) for i in range(corpus.SAMPLES)]
+
+
+def test_a_byte_order_mark_is_no_token(tmp_path, inline):
+    mark = b"\xef\xbb\xbf"
+    data = prepared(tmp_path, inline, mark + b"abc, ", mark, mark + ENGLISH.encode(), sequence_length=8)
+    vocabulary, ids = plain("abc, " + ENGLISH, "char")
+    assert data.text["vocabulary"] == vocabulary and stored(data) == sequences(ids, 8)
+    bad = prepared(tmp_path, inline, mark + ENGLISH.encode() + b"\xff", name="bad", sequence_length=8)
+    assert bad.bad["samples"][0]["offset"] == 3 + len(ENGLISH)         # of the file
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_another_encoding_is_refused_by_its_mark_before_any_job(tmp_path, encoding):
+    name = encoding[:6].upper()
+    with pytest.raises(DataError) as error:
+        prepared(tmp_path, None, "fine", ("\ufeff" if encoding[6:] else "").encode(encoding) + ENGLISH.encode(encoding))
+    path = tmp_path / "data-1.txt"
+    assert str(error.value) == f"{path}: is {name}, and text must be UTF-8; convert it with: iconv -f {name} -t UTF-8 {path}"
+
+
+def test_the_uid_knows_the_content_and_the_order_of_the_files(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(corpus, "RANGE", len(ENGLISH))                  # a file each
+    paths = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+
+    def uid(name, *texts, turn=1, **more):
+        for path, text in zip(paths, texts):
+            Path(path).write_text(text)
+        data = dataset.prepare(paths[::turn], str(tmp_path / name), inline, format="text", shards=3, **more)
+        for shard in data.shards:
+            with open(shard.path, "rb") as file:
+                assert {blocks.unpack(line.rstrip(b"\n")).dataset for line in file} <= {data.uid}
+        return data.uid
+
+    first = uid("0", ENGLISH, ENGLISH.upper())
+    assert first == uid("1", ENGLISH, ENGLISH.upper())
+    assert first != uid("2", ENGLISH, ENGLISH.upper(), turn=-1)
+    other = uid("3", ENGLISH.replace("w", "v"), ENGLISH.upper())
+    assert first != other
+    liked = [uid(f"like-{i}", text, ENGLISH, like=str(tmp_path / "0")) for i, text in enumerate([ENGLISH, ENGLISH[::-1]])]
+    assert len({first, other, *liked}) == 4
+
+
+def test_the_share_of_unknown_tokens_is_kept_and_told(tmp_path, inline):
+    first = prepared(tmp_path, inline, "abcd" * 100, sequence_length=12)
+    assert first.unknown == {"count": 0, "of": 400} and first.lacking() == ""
+    few = prepared(tmp_path, inline, "abcd" * 95 + "xyz" * 4, name="few", like=first.url)
+    assert few.unknown == {"count": 12, "of": 392} and dataset.load(few.url) == few
+    assert few.lacking() == "3.06 % of the tokens are not in the vocabulary ([UNK])"
+    many = prepared(tmp_path, inline, "абвг" * 100 + "a" * 100, name="many", like=first.url)
+    assert many.lacking() == ("80 % of the tokens are not in the vocabulary ([UNK]): is it another language's, or too "
+                              "small?")
+    path = Path(few.url) / "data.json"
+    old = json.loads(path.read_text())
+    del old["unknown"]                                                  # as versions before have it
+    path.write_text(json.dumps(old))
+    assert dataset.load(few.url).lacking() == ""
+
+
+def test_ranges_count_their_own_unknown_tokens_alone(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(corpus, "RANGE", 100)
+    data = prepared(tmp_path, inline, "babc" * 100, sequence_length=5, vocabulary=2)
+    assert data.unknown == {"count": 200, "of": 400}
 
 
 @pytest.mark.parametrize("texts, more, reason", [
@@ -205,9 +364,19 @@ def test_what_cannot_be_prepared_is_said_in_one_line(tmp_path, inline, texts, mo
 
 
 def test_a_packed_file_and_another_kind_of_dataset_are_refused(tmp_path, inline, made):
-    (tmp_path / "a.txt.gz").write_bytes(b"")
-    with pytest.raises(DataError, match="which a compressed file has not: unpack it first"):
-        dataset.prepare([str(tmp_path / "a.txt.gz")], str(tmp_path / "data"), inline, format="text")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", ENGLISH)
+    for name, packed, tool in [("a.txt.gz", b"", ""), ("a.txt.gz", gzip.compress(b"a"), "gunzip"),
+                               ("gz", gzip.compress(b"a"), "gunzip"), ("xz", lzma.compress(b"a"), "unxz"),
+                               ("bz2", bz2.compress(b"a"), "bunzip2"), ("zip", buffer.getvalue(), "unzip")]:
+        path = tmp_path / name
+        path.write_bytes(packed)
+        with pytest.raises(DataError) as error:
+            dataset.prepare([str(path)], str(tmp_path / "data"), None, format="text", max_bad=1)
+        assert str(error.value) == (f"{path}: text is read by ranges of bytes, which a compressed file has not: unpack it "
+                                    "first" + (f", with: {tool} {path}" if tool else ""))
+    prepared(tmp_path, inline, "BZh is no archive", name="text", sequence_length=3)
     with pytest.raises(DataError, match="is no text: its vocabulary cannot be taken"):
         prepared(tmp_path, inline, ENGLISH, name="test", like=made(30).url)
     first = prepared(tmp_path, inline, ENGLISH, name="first", sequence_length=12)
@@ -229,55 +398,6 @@ def test_ids_of_words_are_a_text_to_read():
 
 
 # models of text
-
-def model(symbols, *layers):
-    made = mrdl.Sequential([mrdl.layers.CategoryEncoding(symbols, "one_hot"), *layers, mrdl.layers.Dense(symbols, "softmax")])
-    made.compile(mrdl.optimizers.RMSprop(0.02), "sparse_categorical_crossentropy", ["accuracy"])
-    return made
-
-
-@pytest.fixture
-def run(tmp_path, local):
-    """A run whose model knows the alphabet."""
-    data = prepared(tmp_path, local, "abcdefghijklmnopqrstuvwxyz\n" * 200, sequence_length=27)
-    url = str(tmp_path / "run")
-    result = mrdl.ParameterAveraging(workers=2, batch_size=8, tbptt=9, epochs=8, runner=local).fit(
-        model(40, mrdl.layers.LSTM(24, return_sequences=True)), data.url, run=url)     # more than the 28 tokens
-    assert result.metrics["accuracy"] > 0.95
-    return url
-
-
-def test_a_model_of_text_goes_on_with_it(run):
-    assert mrdl.generate(run, "abc", length=10, temperature=0) == "abcdefghijklm"
-    assert mrdl.generate(run, length=4, temperature=0) == "abcd"
-    hot, again, other = (mrdl.generate(run, "a", 60, 30.0, seed) for seed in (1, 1, 2))
-    assert hot == again != other and len(hot) == 61 and "[UNK]" not in hot
-    cold = [mrdl.generate(run, "a", 25, 0.1, seed) for seed in range(5)]
-    assert len(set(cold)) == 1
-
-
-@pytest.mark.parametrize("more, reason", [
-    ({"prompt": "aÉ1"}, "the prompt has '1', 'É', which the text"), ({"length": 0}, "length=0 must be 1 or more"),
-    ({"temperature": -1.0}, "temperature=-1 must be 0 or more"),
-])
-def test_a_prompt_that_does_not_fit_is_refused(run, more, reason):
-    with pytest.raises(mrdl.config.ConfigError, match=reason):
-        mrdl.generate(run, **more)
-
-
-def test_other_runs_and_models_do_not_write(tmp_path, inline, made):
-    numbers = mrdl.Sequential([mrdl.layers.Dense(3, "softmax")])
-    numbers.compile("sgd", "sparse_categorical_crossentropy")
-    mrdl.ParameterAveraging(runner=inline, rounds=1).fit(numbers, made(30).url, run=str(tmp_path / "numbers"))
-    with pytest.raises(mrdl.config.ConfigError, match="was not trained on text: prepare its data with --format text"):
-        mrdl.generate(str(tmp_path / "numbers"))
-    data = prepared(tmp_path, inline, ENGLISH, name="text", sequence_length=8)
-    few = mrdl.Sequential([mrdl.layers.Embedding(40, 3), mrdl.layers.Dense(5, "softmax")])
-    few.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(mrdl.config.ConfigError, match=r"tells 5 classes apart, the text of .* has \d+ tokens"):
-        mrdl.ParameterAveraging(runner=inline, rounds=1).fit(few, data.url, run=str(tmp_path / "few"))
-    assert not (tmp_path / "few").exists()
-
 
 @pytest.mark.parametrize("unit", ["char", "word"])
 def test_show_says_what_a_text_is(tmp_path, inline, capsys, unit):
@@ -304,17 +424,3 @@ def test_the_commands_of_the_page_run_as_they_stand(tmp_path):
                           capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "a text by char; its vocabulary has" in done.stdout and "\nThe " in done.stdout
-
-
-def test_the_command_line_prepares_and_writes(tmp_path, run, capsys):
-    from mrdl.cli import main
-    (tmp_path / "a.txt").write_text(ENGLISH)
-    assert main(["prepare", str(tmp_path / "a.txt"), str(tmp_path / "words"), "--format", "text", "--unit", "word",
-                 "--sequence-length", "10", "--vocabulary", "9"]) == 0
-    assert "examples of shape (10,), 9 classes" in capsys.readouterr().err
-    assert main(["generate", run, "--prompt", "xy", "--length", "3", "--temperature", "0"]) == 0
-    assert capsys.readouterr().out == "xyz\na\n"
-    assert main(["show", run]) == 0
-    assert "averaging every shard, in windows of 9 steps" in capsys.readouterr().out
-    assert main(["generate", run, "--prompt", "É"]) == 2
-    assert "which the text that" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from raw_data import shard_bytes, table, text
 
 from mrdl import dataset
 from mrdl.cluster import Output
+from mrdl.config import ConfigError
 from mrdl.dataset import DataError, load
 from mrdl.storage import Local
 
@@ -61,7 +62,7 @@ def test_all_bad_is_an_error_even_where_all_may_be_bad(tmp_path, inline):
 @pytest.mark.parametrize("options, reason", [
     ({"hold_out": 1.0}, "hold_out 1.0"), ({"hold_out": -0.1}, "hold_out -0.1"),
     ({"shards": 0}, "shards 0"), ({"max_bad": 2}, "max_bad 2"), ({"classes": 1}, "classes 1"),
-    ({"seed": -1}, "seed -1"), ({"dtype": "float16"}, "dtype float16"),
+    ({"seed": -1}, "seed -1"), ({"seed": 1.5}, "seed 1.5: must be a whole number"), ({"dtype": "float16"}, "dtype float16"),
     ({"label": "nope"}, "no column 'nope'"), ({"classes": 3}, "no column of labels"),
     ({"weight": "7"}, "no column '7'"),
 ])
@@ -69,6 +70,26 @@ def test_an_option_that_makes_no_sense_is_refused_before_any_work(tmp_path, opti
     path = text(tmp_path, "1,2\n")
     with pytest.raises(DataError, match=reason):
         dataset.prepare(path, str(tmp_path / "d"), None, **options)     # no cluster: no job
+    assert nothing_at(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name, value", [
+    *((name, value) for name in ("sequence_length", "vocabulary", "shards", "classes") for value in ("x", 10.5, [1])),
+    ("hold_out", "x"), ("hold_out", None), ("max_bad", float("nan"))])
+def test_an_option_of_a_wrong_type_is_refused_in_one_line(tmp_path, name, value):
+    path = text(tmp_path, "1,2\n")
+    with pytest.raises(ConfigError, match=rf"^{name}=.* must be (a whole number or none|a finite number)$"):
+        dataset.prepare(path, str(tmp_path / "d"), None, **{"format": "text", name: value})
+    assert nothing_at(tmp_path / "d")
+
+
+@pytest.mark.parametrize("format", [None, "text"])
+def test_to_hold_out_all_rows_is_an_error(tmp_path, inline, format):
+    path = text(tmp_path, b"\n".join(table(5)))
+    with pytest.raises(DataError, match=r"^hold_out 0.99: all \d+ rows are held out \(equal ones together\), none is left to "
+                                        "train on$"):
+        dataset.prepare(path, str(tmp_path / "d"), inline, hold_out=0.99, shards=1, format=format,
+                        **({"sequence_length": 20} if format else {}))
     assert nothing_at(tmp_path / "d")
 
 

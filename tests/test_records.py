@@ -221,7 +221,8 @@ def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
     plan = plan_of(sniff([text(tmp_path, "1,2\n")]))
     shards, facts = mapped(plan, [])
     assert shards == [[], []]
-    assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": None, "tokens": 0, "characters": 0, "short": None}
+    assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": None, "tokens": 0, "characters": 0, "short": None,
+                     "unknown": 0, "content": 0}
     assert list(shard_lines(plan, 0, [])) == []
 
 
