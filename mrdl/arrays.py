@@ -58,8 +58,8 @@ def checked(model, x, y, w=None) -> Arrays:
         need(arrays["w"].ndim == 1, "sample_weight must hold one number an example, not the shape "
              + shown(arrays["w"].shape))
     lengths = {len(a) for a in arrays.values()}
-    need(len(lengths) == 1 and 0 not in lengths,
-         "x, y and the sample weights must have one length, not 0")
+    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have one length, not 0: they have "
+         + ", ".join(str(len(array)) for array in arrays.values()))
     fitting(model, arrays["x"])
     y = arrays["y"]
     model.compiled().check_target(y.shape[1:])
@@ -93,19 +93,20 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     model.compiled()
-    check_class_weight(class_weight, model)
+    options = truncated.plain(tbptt, tbptt_backward, buckets)
     if model.input_shape is None:
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
-    truncated.check(model, tbptt, tbptt_backward, buckets)
+    check_class_weight(class_weight, model)
+    truncated.check(model, **options)
     moments.adapt(model, arrays["x"])
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
     learner = truncated.learner_for(
         model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
-        class_weight=class_weight, tbptt=tbptt, tbptt_backward=tbptt_backward, buckets=buckets)
+        class_weight=class_weight, **options)
     history = History()
     for epoch in range(initial_epoch, epochs):
         began, learner.sums = time.perf_counter(), {}

@@ -47,11 +47,15 @@ class ParameterAveraging(Options):
 
     def options(self) -> Options:
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
+        for name in ("epochs", "rounds"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise RunError(f"{name} must be 1 or more, not {getattr(self, name)}")
         rules = [values["until"]] if values["until"] else []
         rules += [f"{name} {getattr(self, name)}" for name in ("epochs", "rounds")
                   if getattr(self, name) is not None]
         values["until"] = ", ".join(rules) or None
         check_class_weight(values["class_weight"])
+        values |= truncated.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}
         return Options(**values).check()
@@ -63,15 +67,16 @@ class ParameterAveraging(Options):
         `validation`: another dataset, scored whole; default: the shards held out by prepare.
         The model's weights are the best state's afterwards."""
         options, place, model = self.options(), Run(run), model.compiled()
-        check_class_weight(options.class_weight, model)
         train = dataset.load(data)
         held = _held_out(train, validation)
         fitted(model, train)
+        check_class_weight(options.class_weight, model)
         truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
         for other, _ in held:
             if other.shape != train.shape:
                 raise ConfigError(f"{other.url} has examples of shape {other.shape}, "
                                   f"{train.url} of {train.shape}")
+            same_vocabulary(train.text, train.url, other)
         given = model.weights is not None
         model.build(seed=options.seed)
         moments.unadapted(model)                # said before anything is written
@@ -153,6 +158,12 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
     return [(other, shard) for shard in other.shards if shard.n]
 
 
+def same_vocabulary(text: dict[str, Any] | None, of: str, data: dataset.Dataset) -> None:
+    """ConfigError where a model of the text of `of` would take the ids of `data` for other tokens."""
+    need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
+         f"{data.url} has not the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
+
+
 def fitted(model: Model, data: dataset.Dataset) -> None:
     """ConfigError where the spec does not fit the data; called before the first job."""
     need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
@@ -165,6 +176,10 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
                           f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
     model.check_target(data.target.shape)
+    for step in model.stack() if data.text else ():
+        ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
+        need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "
+             f"{data.target.classes} tokens")
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:

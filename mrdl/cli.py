@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mrdl import __version__, report, resident_exchange, stopping
-from mrdl.cluster import Cluster, JobFailed
+from mrdl.cluster import RUNNERS, Cluster, JobFailed
 from mrdl.config import ConfigError, need
 from mrdl.dataset import DESCRIPTION, Dataset, shown
 from mrdl.dataset import load as load_dataset
@@ -51,6 +51,7 @@ def load(path: str) -> Model:
 
 def cluster(a: argparse.Namespace) -> Cluster:
     """Where the command's jobs run."""
+    need(a.cores is None or a.cores >= 1, f"--cores {a.cores}: must be 1 or more")
     jobconf = dict(pair.partition("=")[::2] for pair in a.jobconf)
     for name, value in jobconf.items():
         need(name and value, f"-D {name}={value}: must be NAME=VALUE")
@@ -74,7 +75,7 @@ def counts(made: Dataset) -> dict[str, Any]:
     """What --json says of a dataset."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
-            "bad": made.bad.get("count", 0)}
+            "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0)}
 
 
 def described(made: Dataset) -> list[str]:
@@ -85,6 +86,8 @@ def described(made: Dataset) -> list[str]:
              + (f", {held:,} held out in {len(made.validation())}" if held else "")
              + f", examples of shape {tuple(made.shape)}"
              + (f", {classes} classes" if classes and (made.text or classes <= train + held) else "")]   # else amounts
+    if lacking := made.lacking():
+        lines.append(lacking)
     if made.bad.get("count"):
         what = "characters were bad and replaced" if made.text else "records were bad and left out"
         lines.append(f"{made.bad['count']} of {made.bad['of']} {what}:")
@@ -105,7 +108,10 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def train(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.averaging import ParameterAveraging
+    from mrdl.averaging import ParameterAveraging, same_vocabulary
+    text = None if a.model.endswith((".py", ".json")) else Run(a.model).text()
+    if text:
+        same_vocabulary(text, a.model, load_dataset(a.data))
     with cluster(a) as runner:
         training = ParameterAveraging(
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
@@ -145,7 +151,8 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
     with cluster(a) as runner:
         found = inference.evaluate(a.run, a.data, part=a.part, runner=runner)
-    say("  ".join(report.told(found)))
+    if not a.json:
+        print("  ".join(report.told(found)))
     return found
 
 
@@ -203,7 +210,9 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
         print(f"{place.url}: {len(history)} rounds on {facts['data']}, "
               f"{o['workers']} workers, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"
-              + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else ""))
+              + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
+              + (f", gradients through {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
+              + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))
         model_from_json(options["spec"]).summary()
         for entry in history[-10:]:
             print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(report.told(measured(entry)))
@@ -229,21 +238,23 @@ def parser() -> argparse.ArgumentParser:
                                 epilog=f"example: {EXAMPLES[function.__name__]}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
         p.set_defaults(function=function)
+        p.add_argument("--json", action="store_true", help="one JSON object on stdout")
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
+        if function in (generate, show):        # which need no job
+            return p
         p.add_argument("-r", "--runner", default=None if function is resume else "local",
-                       help="inline, local or hadoop" + ("" if function is resume else " (local)"))
+                       help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + ("" if function is resume else " (local)"))
         p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
                        help="a Hadoop setting of every job, as mapreduce.job.queuename=night")
         p.add_argument("--node-python", default="python3", metavar="COMMAND",
                        help="-r hadoop: the nodes' Python (python3)")
         p.add_argument("--wheels", metavar="DIR", help="-r hadoop: wheels of mrdl for that Python")
         p.add_argument("--cores", type=int, help="tasks at once on this machine (all cores)")
-        p.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return p
 
     p = command(prepare, "Raw files to shuffled shards, by a MapReduce job.",
-                ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX"), ("data", None, "folder to make"))
+                ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX, or text"), ("data", None, "folder to make"))
     p.add_argument("--label", help="column of the labels (npz: array; default y)")
     p.add_argument("--sample-weight", help="column of the examples' weights")
     p.add_argument("--shards", type=int, help="of training data (one per 64 MB, at least 2)")
@@ -320,6 +331,9 @@ def main(arguments: list[str] | None = None) -> int:
         say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
                                    if a.function in (train, resume) else ""))
         return 130
+    except BrokenPipeError:                     # who reads has enough, as `head` has
+        sys.stdout = None
+        return 141
     except OSError as error:
         say(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}")
         return 2

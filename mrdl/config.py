@@ -30,7 +30,7 @@ _short.maxstring = _short.maxother = 80
 
 def shown(value: Any) -> str:
     """The value on one short line, whatever it is: for messages."""
-    text = _short.repr(value)
+    text = " ".join(_short.repr(value).split())
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -254,7 +254,7 @@ class Driver:
         size = len(state.vector) if o.save_updater else state.parameters
         asked = plan.Plan(
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, o.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
+            o.averaging_frequency, min(o.batch_size, max(s.n for s in self.shards)), o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
@@ -281,6 +281,9 @@ class Driver:
                 (merged.workers, merged.n) != (len(asked.train), n):
             raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
                              f"reported, {merged.workers} were averaged over {merged.n} examples or steps")
+        if not n and not state.round:
+            raise RunError(f"round {asked.round}: no step of its sequences counts, so there is nothing to learn from: "
+                           "take a larger averaging frequency, or prepare the data without such examples")
         held = self.validation if asked.score else []
         score = added([r for r in merged.records if "scored" in r], held, self.metrics)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
@@ -312,7 +315,10 @@ class Driver:
         change = (moved / max(squares(state.weights), 1e-300)) ** 0.5
         trained = sum(r["n"] for r in merged.records if "shard" in r)
         examples = self.history[-1].get("examples", 0) + trained
-        return new, {"round": new.round, "epoch": state.epoch + 1, **metrics.values(sums, self.metrics),
+        seen = metrics.values(sums, self.metrics)
+        if "loss" not in seen:                  # no step counted: what is known stays
+            seen = {name: self.history[-1][name] for name in ("loss", *self.metrics)}
+        return new, {"round": new.round, "epoch": state.epoch + 1, **seen,
                      "change": change, "examples": examples, "trained": trained,
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import dataset, moments, plan
-from mrdl.averaging import fitted
+from mrdl.averaging import fitted, same_vocabulary
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
@@ -17,7 +17,7 @@ from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
 from mrdl.model import Model
 from mrdl.network import at_once
-from mrdl.run import RunError
+from mrdl.run import Run, RunError
 from mrdl.saving import load_model
 from mrdl.scoring import described, score
 from mrdl.sequential import Sequential
@@ -74,6 +74,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
     model, found = load_model(run), dataset.load(data)
     fitted(model.compiled(), found)
+    same_vocabulary(Run(run).text(), run, found)
     held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
@@ -95,6 +96,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
                           f"{tuple(found.shape)}")
+    same_vocabulary(Run(run).text(), run, found)
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards])

@@ -33,11 +33,13 @@ class Loss(Configured):
         units, given, name = math.prod(outputs), math.prod(target), type(self).__name__
         if self.sparse:
             each = "an example" if len(outputs) == 1 else f"for each of {shown(outputs[:-1])}"
+            hint = ("give the last recurrent layer return_sequences=True for one of each step" if len(outputs) == 1
+                    and len(target) == 1 and target != outputs else "for one-hot targets use categorical_crossentropy")
             need(target in (outputs[:-1], (*outputs[:-1], 1)), f"{name} takes one class number {each}, not targets of "
-                 f"shape {shown(target)}; for one-hot targets use categorical_crossentropy")
+                 f"shape {shown(target)}; {hint}")
         else:
             hint = ("; for class numbers use sparse_categorical_crossentropy"
-                    if target == () and self.activation == "softmax" else "")
+                    if given * outputs[-1] == units and self.activation == "softmax" else "")
             need(given == units,
                  f"the model gives {units} values an example, the targets have {given}{hint}")
 

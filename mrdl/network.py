@@ -10,7 +10,7 @@ import numpy as np
 from mrdl import kernels
 from mrdl.config import need
 from mrdl.kernels import LANES
-from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Shape, Tensor, mask_of, pad
+from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, View, mask_of, pad
 
 MEMORY = 128 << 20             # bytes of activations that inference holds at most
 
@@ -41,23 +41,6 @@ class Join:
         return iter(())
 
 
-class Masks:
-    """Of several inputs of a layer: a step of y counts where it does in all of them."""
-
-    def __init__(self, y: Tensor, masks: list[np.ndarray]):
-        self.y, self.masks = y, masks
-        y.mask = np.zeros_like(masks[0])
-
-    def forward(self) -> None:
-        self.y.mask[:] = reduce(np.multiply, self.masks)
-
-    def backward(self, batch: int) -> None:
-        pass
-
-    def gradients(self, place) -> Iterator:
-        return iter(())
-
-
 class Output:
     """An output and its loss, step by step where each step has a loss of its own or some do not count."""
 
@@ -70,7 +53,8 @@ class Output:
         self.values = np.empty_like(z) if fused else z
         spare = np.empty((self.units, z.shape[1]), z.dtype)     # where nobody wants gradients
         last = (head.shape or (1,))[-1]
-        if self.steps == 1:
+        self.whole = self.steps == 1 and self.mask is None      # an example is one term
+        if self.whole:
             self.each = [head.loss.bind(k, z, tensor.grad, last, self.values if fused else None)]
         else:
             cuts = [slice(s * self.units, (s + 1) * self.units) for s in range(self.steps)]
@@ -90,15 +74,17 @@ class Output:
         counts = self.counts(B)
         n = B * self.steps if counts is None else int(np.count_nonzero(counts))
         scale = (1.0 / max(n, 1) if one is None else one) * self.head.weight
-        if self.steps == 1:
+        if self.whole:
             return self.each[0](t, weight, scale), n
         t = t if self.head.loss.sparse else t.reshape(self.steps, self.units, -1)
+        if counts is not None:                  # whatever stands there, -1 or NaN
+            np.moveaxis(t[..., :B], -1, 1)[~counts] = 0
         return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
                    for s, compute in enumerate(self.each)), n
 
     def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
         """Outputs and targets of the terms that count, as a metric takes them: y[..., K, n]."""
-        if self.steps == 1:
+        if self.whole:
             shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" else self.head.shape or (1,)
             y = self.values[:, :B].reshape(*shape, B)
             return y, t if t.ndim == 1 else t[:, :B].reshape(y.shape)
@@ -141,11 +127,13 @@ class Network:
         def taken(number: int) -> Tensor:
             """The tensor for one who takes it."""
             tensor = tensors[number]
-            if id(tensor) in given or takers[self._made_by(stack, len(inputs), number)] == 1:
-                return tensor
-            branches.setdefault(id(tensor), []).append(Branch(tensor))
-            return branches[id(tensor)][-1]
+            if id(tensor) not in given and takers[self._made_by(stack, len(inputs), number)] > 1:
+                branches.setdefault(id(tensor), []).append(Branch(tensor))
+                tensor = branches[id(tensor)][-1]
+            return View(tensor) if number in reshaped and (tensor.mask is not None or tensor.ids is not None) else tensor
 
+        reshaped = {number for number, step in enumerate(stack, len(inputs))
+                 if step.layer.operation is None and not step.layer.supports_masking}
         folded = (len(inputs) == 1 and stack and type(stack[0].layer).__name__ == "Rescaling"
                   and sum(step.inputs.count(0) for step in stack) == 1)
         for i, step in enumerate(stack):
@@ -168,8 +156,8 @@ class Network:
                 step.shapes if step.layer.merges else step.shapes[0], training,
                 linear=number in linear, first=all(id(x) in given for x in xs), draws=self.draws, xs=xs,
                 parts=list(parts.values()))))
-            if step.layer.supports_masking and y.mask is None:
-                self._masked(y, xs, step.shapes)
+            if step.layer.supports_masking and not step.layer.merges and y.mask is None:
+                y.mask = mask_of(xs[0], step.shapes[0])
             for which, tensor in {number: y, **parts}.items():
                 self.tensors.append(tensor)
                 tensors[which] = tensor
@@ -185,14 +173,6 @@ class Network:
             self.cuts = list(itertools.pairwise(itertools.accumulate(widths, initial=0)))
             self.target_rows = np.zeros((self.N, pad(sum(widths))), model.dtype)
             self.targets = np.zeros((sum(widths), self.N), model.dtype)
-
-    def _masked(self, y: Tensor, xs: list[Tensor], shapes: list[Shape]) -> None:
-        """Hands the masks of what a layer took on to what it gives."""
-        masks = [mask for mask in map(mask_of, xs, shapes) if mask is not None]
-        if len(masks) == 1:
-            y.mask, = masks
-        elif masks:
-            self.operations.append(Masks(y, masks))
 
     @staticmethod
     def _made_by(stack, inputs: int, number: int) -> int | None:
@@ -240,13 +220,16 @@ class Network:
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
         """Rows `index` of the targets as each loss takes them: t[B], t[steps, B] or t[C, N]."""
         y = y.reshape(len(y), -1)
+        need(y.shape[1] == self.cuts[-1][1], f"{y.shape[1]} targets an example, not {self.cuts[-1][1]}")
+        if y.dtype.name == "uint16":
+            y, index = y[index].astype(np.int32), np.arange(len(index))
         if not all(output.head.loss.sparse for output in self.heads):
             self.k.gather(y, index, 1.0, 0.0, self.target_rows)
             self.k.transpose_columns(self.target_rows, self.targets)
 
         def classes(output: Output, start: int, stop: int) -> np.ndarray:
             found = np.ascontiguousarray(y[index, start:stop].T, np.int32)
-            return found[0] if output.steps == 1 else found
+            return found[0] if output.whole else found
         return [classes(output, start, stop) if output.head.loss.sparse else self.targets[start:stop]
                 for output, (start, stop) in zip(self.heads, self.cuts)]
 

@@ -110,7 +110,8 @@ def shift_variances(values: np.ndarray, before: list[np.ndarray], moments: list,
 
 
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
-    """The n-weighted mean of a chunk, summed in float64 in worker order; a single partial as it is.
+    """The n-weighted mean of a chunk, summed in float64 in worker order; a single partial as it is, and the first
+    where all have learned from n = 0.
 
     Records pass through. Raises PartialError where a worker comes twice or lengths differ."""
     if chunk.startswith(RECORD):
@@ -133,7 +134,7 @@ def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partia
         k.accumulate(total, p.values, p.n)
         count, n, last = count + 1, n + p.n, p.worker
     values = first.values
-    if total is not None:
+    if total is not None and n:
         values = np.empty_like(values)
         kernels.typed(values.dtype).mean(total, n, values)
     yield chunk, Partial(count, n, values)

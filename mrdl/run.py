@@ -53,6 +53,10 @@ class Run:
             raise RunError(f"{self.url}: no run here (no run.json)")
         return self._json("run.json")
 
+    def text(self) -> dict[str, Any] | None:
+        """The unit and vocabulary of the text that it is trained on; None where that is none, or this no run."""
+        return self.options().get("text") if self.exists() else None
+
     def _json(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads(self.store.read(name))

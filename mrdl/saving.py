@@ -23,6 +23,8 @@ def load_model(path: str) -> Model:
     folder = Storage(path)
     for name in ("model.json", "model.safetensors"):
         if not folder.exists(name):
-            raise ConfigError(f"{path} holds no {name}: it is no saved model or finished run")
+            raise ConfigError(f"{path} is a run that has not finished: go on with mrdl resume {path}"
+                              if folder.exists("run.json") else
+                              f"{path} holds no {name}: it is no saved model or finished run")
     return model_from_json(folder.read("model.json")).load_weights(
         folder.read("model.safetensors"), f"{path}/model.safetensors")

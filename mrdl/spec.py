@@ -1,9 +1,10 @@
 """A model and its Keras JSON form: written, and read from anyone; nothing in it is executed."""
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
 from mrdl.config import ConfigError, dtype_name, lookup, need, serialize, shown
-from mrdl.layers import LAYERS, Input
+from mrdl.layers import LAYERS, Input, Masking
 from mrdl.layers.layer import Layer, Symbol
 from mrdl.layers.recurrent import Recurrent
 
@@ -39,6 +40,10 @@ def parse(text: str | bytes) -> Spec:
     need(isinstance(config.get("layers"), list), "the spec has no list of layers")
     need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
     dtype = dtype_name(config.get("dtype"))
+    own = [dtype_name(_part(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
+           if isinstance(entry, dict) and entry.get("module") == "keras.layers"]
+    if own.count("float64") == len(own) > 0:        # Keras writes its own default for the model
+        dtype = "float64"
     dtype = "float32" if dtype is None else dtype
     config = _without_masks(config)
     layers = [_layer(entry, dtype, kind == "Sequential") for entry in config["layers"]]
@@ -90,12 +95,18 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         later = []
         for layer, node, made in waiting:
             need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
-            given, more = _part(node, "args", list, []), _part(node, "kwargs", dict, {})
-            states = more.get("initial_state") if isinstance(layer, Recurrent) else None
-            need(len(given) == 1 and not any(value for key, value in more.items() if value is not states),
-                 f"the spec calls a layer with {shown(node)}")
+            given, more = _part(node, "args", list, []), dict(_part(node, "kwargs", dict, {}))
+            mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
+            states = more.pop("initial_state", None) or given[1:2] if isinstance(layer, Recurrent) else []
+            for key, value in more.items():
+                need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
+            need(len(given) == 1 or given[1:] == states != [], f"the spec calls a layer with {shown(node)}")
             try:
-                made.append(layer(argument(given[0]), argument(states)) if states else layer(argument(given[0])))
+                x = argument(given[0])
+                need(mask is None or isinstance(x, list) or _makers(x) == {(end(list(source)), value) for source, value in mask},
+                     f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
+                made.append(layer(x, argument(states[0] if states[:1] and isinstance(states[0], list) else states))
+                            if states else layer(x))
             except Later:
                 later.append((layer, node, made))
         need(len(later) < len(waiting), "the spec's calls of layers go round in a circle")
@@ -115,41 +126,67 @@ def _came_from(argument: Any) -> tuple | None:
 
 
 def _without_masks(config: dict) -> dict:
-    """Without what Keras writes of masks: operations that find them in the input of Masking or Embedding, and that
-    calls take them. Here masks go on by themselves; any other operation stays, and is refused."""
+    """Without what Keras writes of masks: operations that find them in the input of Masking or Embedding and merge them
+    as layers do. Calls that take one are given the set of where it comes from, for `_ends` to compare; here masks go on
+    by themselves. Any other operation stays, and is refused."""
     entries = [entry for entry in config["layers"] if isinstance(entry, dict)]
 
-    def arguments(entry: dict) -> list:
+    def arguments(entry: dict) -> list[list]:
+        """Those of each call."""
         nodes = entry.get("inbound_nodes")
-        node = nodes[0] if isinstance(nodes, list) and len(nodes) == 1 and isinstance(nodes[0], dict) else {}
-        return node["args"] if isinstance(node.get("args"), list) else []
+        return [node["args"] for node in (nodes if isinstance(nodes, list) else [])
+                if isinstance(node, dict) and isinstance(node.get("args"), list) and node["args"]]
 
-    makers, masks = set(), set()
+    makers: set[tuple] = set()                          # (what is masked, by which value)
+    masks: dict[str, frozenset] = {}                    # the operations, and the makers of each
     for entry in entries:
         own = entry.get("config") if isinstance(entry.get("config"), dict) else {}
         value = {"Masking": own.get("mask_value", 0.0), "Embedding": 0 if own.get("mask_zero") else None}.get(
             str(entry.get("class_name")))
-        if isinstance(value, (int, float)) and arguments(entry):
-            makers.add((_came_from(arguments(entry)[0]), float(value)))
-    for entry in entries:
-        given, kind = arguments(entry), entry.get("class_name")
-        if entry.get("module") != "keras.src.ops.numpy" or not given:
-            continue
-        source = _came_from(given[0])
-        if (kind == "NotEqual" and isinstance(given[-1], (int, float)) and (source, float(given[-1])) in makers) or (
-                kind == "Any" and source and source[0] in masks):
-            masks.add(str(entry.get("name")))
+        if isinstance(value, (int, float)):
+            makers |= {(_came_from(given[0]), float(value)) for given in arguments(entry)}
+
+    def of(entry: dict) -> frozenset | None:
+        """The makers of a mask, as far as `masks` are known."""
+        calls, kind = arguments(entry), entry.get("class_name")
+        if entry.get("module") != "keras.src.ops.numpy" or len(calls) != 1:
+            return None
+        given, = calls
+        if kind == "NotEqual" and isinstance(given[-1], (int, float)):
+            maker = _came_from(given[0]), float(given[-1])
+            return frozenset([maker]) if maker in makers else None
+        if kind in ("ZerosLike", "OnesLike"):           # of an input without a mask, where another one has some
+            return frozenset() if _part(entry, "config", dict, {}).get("dtype") == "bool" else None
+        sources = list(map(_came_from, given[0] if isinstance(given[0], list) else given))
+        known = kind in ("Any", "ExpandDims", "LogicalOr", "Concatenate") and all(s and s[0] in masks for s in sources)
+        return frozenset().union(*(masks[str(source[0])] for source in sources if source)) if known else None
+
+    while found := {str(entry.get("name")): made for entry in entries
+                    if str(entry.get("name")) not in masks and (made := of(entry)) is not None}:
+        masks |= found
     if not masks:
         return config
 
-    def freed(node: Any) -> Any:
+    def told(node: Any) -> Any:
         kwargs = node.get("kwargs") if isinstance(node, dict) else None
         source = _came_from(kwargs.get("mask")) if isinstance(kwargs, dict) else None
-        return {**node, "kwargs": {**kwargs, "mask": None}} if source and source[0] in masks else node
+        return {**node, "kwargs": {**kwargs, "mask": masks[source[0]]}} if source and source[0] in masks else node
     return {**config, "layers": [
-        {**entry, "inbound_nodes": list(map(freed, entry["inbound_nodes"]))}
+        {**entry, "inbound_nodes": list(map(told, entry["inbound_nodes"]))}
         if isinstance(entry.get("inbound_nodes"), list) else entry
         for entry in entries if str(entry.get("name")) not in masks]}
+
+
+@cache
+def _makers(symbol: Symbol) -> frozenset:
+    """Where the mask that reaches what a call gave comes from: (what Masking or Embedding was called with, its value)."""
+    layer = symbol.layer
+    value = layer.mask_value if isinstance(layer, Masking) else 0.0 if getattr(layer, "mask_zero", False) else None
+    if value is not None:
+        return frozenset([(symbol.inputs[0], value)])
+    if not layer.supports_masking:
+        return frozenset()
+    return frozenset().union(*map(_makers, symbol.inputs if layer.merges else symbol.inputs[:1]))
 
 
 def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
@@ -161,6 +198,8 @@ def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
         shape = _part(config, "batch_shape", list, [])
         need(shape != [], "InputLayer: batch_shape must be [null, ...]")
         return Input(tuple(shape[1:]), None if default_name else config.get("name"))
+    need(not str(entry.get("module")).startswith("keras.src.ops"), f"the spec has the operation "
+         f"{shown(entry.get('class_name'))}: operations outside of layers, and masks made by hand, are not supported")
     layer = lookup(entry, LAYERS, "layer")
     own = dtype_name(config.get("dtype"))
     need(own is None or own == dtype, f"{type(layer).__name__}: its dtype {shown(own)} is not the "

@@ -8,7 +8,6 @@ import numpy as np
 from mrdl import metrics, seeds
 from mrdl.config import need, shown
 from mrdl.kernels import zeros
-from mrdl.losses import Loss
 from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
 
@@ -190,10 +189,10 @@ def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
 
 
 def check_class_weight(class_weight: dict | None, model=None) -> None:
-    """ConfigError where it does not give class numbers their weights."""
+    """ConfigError where it does not give class numbers their weights, or the model, which is built, has none to weigh."""
     need(not class_weight or model is None or len(model.output_names()) == 1, "class_weight is for models of one output")
-    need(not class_weight or model is None or not isinstance(model.loss, Loss) or model.input_shape is None
-         or model.loss.steps(model.output_shape) == 1, "class_weight is for one class an example, not for sequences")
+    need(not class_weight or model is None or len(model.output_shape) < 2,
+         "class_weight is for one class an example, not for sequences")
     try:
         ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
     except (TypeError, ValueError, AttributeError):

@@ -5,19 +5,23 @@ import math
 import numpy as np
 
 from mrdl import metrics, seeds
-from mrdl.config import need
+from mrdl.config import need, typed
 from mrdl.layers import (
     BatchNormalization,
     Bidirectional,
     CategoryEncoding,
+    Concatenate,
     Embedding,
     GlobalAveragePooling1D,
     Input,
+    LayerNormalization,
     Masking,
+    Normalization,
 )
+from mrdl.layers.normalization import last_axes
 from mrdl.layers.recurrent import Recurrent
 from mrdl.layers.recurring import RecurrentOperation
-from mrdl.model import Model
+from mrdl.model import Model, Step
 from mrdl.network import Network
 from mrdl.saving import model_from_json
 from mrdl.trainer import Arrays, Learner
@@ -35,7 +39,24 @@ def windowed(model: Model, steps: int) -> Model:
     return model_from_json(json.dumps(form))
 
 
-def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: tuple | list | None) -> None:
+def plain(tbptt: int | None, tbptt_backward: int | None, buckets: tuple | list | None) -> dict:
+    """The options as numbers and a list of numbers; ConfigError for anything else."""
+    return {"tbptt": typed(tbptt, int | None, "tbptt"), "tbptt_backward": typed(tbptt_backward, int | None, "tbptt_backward"),
+            "buckets": None if buckets is None else list(typed(buckets, tuple[int, ...], "buckets"))}
+
+
+def takers(model: Model) -> tuple[dict[int, Step], set[int]]:
+    """The calls that take the steps of the input, by what they give, and all tensors that have these steps."""
+    T, found, sequences = model.input_shapes()[0][0], {}, {0}
+    for number, step in enumerate(model.stack(), 1):
+        if sequences & set(step.inputs):
+            found[number] = step
+            if step.output[:1] == (T,) and len(step.output) > 1:
+                sequences.add(number)
+    return found, sequences
+
+
+def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: list[int] | None) -> None:
     """ConfigError where the options do not fit each other or the model, whose input shape is known."""
     if tbptt is None and not buckets:
         need(tbptt_backward is None, "tbptt_backward is given without tbptt, the steps of a window")
@@ -49,45 +70,48 @@ def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: 
          "tbptt and buckets are not for models that hand states on (return_state)")
     shapes, outputs = model.input_shapes(), model.output_shapes()
     need(len(shapes) == len(outputs) == 1 and shapes[0] != (), "tbptt and buckets are for models of one input and output")
-    T, what = shapes[0][0], "tbptt" if tbptt else "buckets"
-    layers, sequences = [], {0}
-    for number, step in enumerate(model.stack(), 1):
-        if sequences & set(step.inputs):
-            need(heeds(step.layer) and (len(step.shapes[0]) > 1 or isinstance(step.layer, (Embedding, CategoryEncoding))),
-                 f"{what}: {step.name} mixes steps: a window of them would not be part of the whole")
-            layers.append(step.layer)
-            if step.output[:1] == (T,) and len(step.output) > 1:
-                sequences.add(number)
+    what, (found, sequences) = "tbptt" if tbptt else "buckets", takers(model)
+    for number, step in found.items():
+        layer = step.layer
+        need(heeds(layer, step.shapes[0]), f"{what}: {step.name} mixes steps: a window of them would not be part of the whole")
+        if tbptt:
+            need(number in sequences, f"tbptt needs an output for each step, and {step.name} gives one of them all: give "
+                 "recurrent layers return_sequences=True")
+            need(not (isinstance(layer, Bidirectional) or getattr(layer, "go_backwards", False)),
+                 f"tbptt: {type(layer).__name__} reads backwards, from steps of later windows")
     need(windowed(model, 1).count_params() == model.count_params(), f"{what}: a layer has weights for each step")
-    if tbptt:
-        need(outputs[0][:1] == (T,) and len(outputs[0]) > 1, "tbptt needs an output for each step: give the recurrent "
-             "layers return_sequences=True")
-        back = next((layer for layer in layers if isinstance(layer, Bidirectional) or getattr(layer, "go_backwards", False)),
-                    None)
-        need(back is None, f"tbptt: {type(back).__name__} reads backwards, from steps of later windows")
     if buckets:
-        need(list(buckets) == sorted(set(buckets)) and min(buckets) >= 1, f"buckets={list(buckets)} must be numbers of "
-             "steps that rise from 1 or more")
+        need(buckets == sorted(set(buckets)) and buckets[0] >= 1, f"buckets={buckets} must be numbers of steps that rise "
+             "from 1 or more")
         need(masking(model) is not None, "buckets need a mask: begin with Masking or Embedding(mask_zero=True)")
 
 
-def heeds(layer) -> bool:
-    """Does it take each step by itself, or step after step, and leave out those that do not count?"""
-    return layer.supports_masking or isinstance(layer, (
-        Recurrent, Bidirectional, GlobalAveragePooling1D, BatchNormalization))
+def heeds(layer, shape: tuple) -> bool:
+    """Does it take each step of that shape by itself, or step after step, and leave out those that do not count?"""
+    if isinstance(layer, (LayerNormalization, Normalization)):
+        return len(last_axes(layer, shape)) < len(shape)
+    if isinstance(layer, Concatenate) and layer.places(shape) == 0:
+        return False
+    return (layer.supports_masking or isinstance(layer, (Recurrent, Bidirectional, GlobalAveragePooling1D, BatchNormalization))
+            ) and (len(shape) > 1 or isinstance(layer, (Embedding, CategoryEncoding)))
 
 
 def masking(model: Model) -> Masking | Embedding | None:
     """The first layer, where it says which steps count."""
     first = next((layer for layer in model.layers if not isinstance(layer, Input)), None)
-    return first if isinstance(first, Masking) or (isinstance(first, Embedding) and first.mask_zero) else None
+    return first if isinstance(first, Masking) or (
+        isinstance(first, Embedding) and first.mask_zero and len(model.input_shapes()[0]) == 1) else None
+
+
+def counting(model: Model, x: np.ndarray) -> np.ndarray:
+    """Which steps of x[n, T, ...] count, as the first layer says: [n, T]."""
+    value = model.dtype.type(getattr(masking(model), "mask_value", 0))
+    return (x.astype(model.dtype, copy=False) != value).reshape(*x.shape[:2], -1).any(2)
 
 
 def lengths(model: Model, x: np.ndarray) -> np.ndarray:
     """Steps of each of x[n, T, ...] up to the last that counts, at least 1."""
-    layer = masking(model)
-    counts = x != 0 if isinstance(layer, Embedding) else (x != x.dtype.type(layer.mask_value)).reshape(*x.shape[:2], -1).any(2)
-    return np.maximum(1, (counts * np.arange(1, x.shape[1] + 1)).max(1))
+    return np.maximum(1, (counting(model, x) * np.arange(1, x.shape[1] + 1)).max(1))
 
 
 class SequenceLearner:
@@ -95,13 +119,16 @@ class SequenceLearner:
 
     tbptt (Williams & Peng 1990): each window of so many steps is an update of its own, which begins with the states
     that the window before ended with; gradients go back to the window's first step, or with tbptt_backward through
-    its last steps alone, as in DL4J. Every window counts as an update.
+    its last steps alone, as in DL4J. Every window counts as an update; one in which no step counts is left out.
     buckets: a minibatch is cut to the least of these lengths that holds its longest sequence."""
 
     def __init__(self, model: Model, weights: np.ndarray, slots: np.ndarray, *, tbptt: int | None = None,
                  tbptt_backward: int | None = None, buckets: tuple | list | None = None, iterations: int = 0, **options):
         self.model, self.given = model, (weights, slots)
         self.tbptt, self.backward, self.buckets = tbptt, tbptt_backward, buckets
+        self.each = model.output_tensors()[0] in takers(model)[1]       # are the targets those of steps?
+        self.flat = not model.heads()[0].loss.sparse    # may be what the targets are
+        self.skips = bool(tbptt) and masking(model) is not None
         self.options, self.iterations = options, iterations
         self.sums: metrics.Sums = {}
         self.updates = self.terms = 0
@@ -123,14 +150,18 @@ class SequenceLearner:
 
     def step(self, arrays: Arrays, index: np.ndarray, key: int, number: int) -> None:
         cut = {name: array[index] for name, array in arrays.items()}
+        if self.flat:
+            cut["y"] = cut["y"].reshape(len(index), *self.model.output_shape)
         steps = cut["x"].shape[1]
+        counts = counting(self.model, cut["x"]) if self.skips else None
         if self.buckets:
             longest = int(lengths(self.model, cut["x"]).max())
             steps = min([steps, *(b for b in self.buckets if b >= longest)])
         window, before = self.tbptt or steps, None
-        whole = len(self.model.output_shape) == 1           # a label of the sequence
         for i in range(math.ceil(steps / window)):
             part = slice(i * window, min((i + 1) * window, steps))
+            if counts is not None and not counts[:, part].any():
+                continue
             learner = self.of(part.stop - part.start)
             for operation in recurrent(learner.net):
                 operation.carry = False
@@ -138,7 +169,7 @@ class SequenceLearner:
                 for operation, earlier in zip(recurrent(learner.net), recurrent(before.net)):
                     operation.go_on(earlier)
             learner.iterations, learner.sums, updates, terms = self.iterations, self.sums, learner.updates, learner.terms
-            window_of = {name: np.ascontiguousarray(cut[name][:, part]) for name in ("x",) + ("y",) * (not whole)}
+            window_of = {name: np.ascontiguousarray(cut[name][:, part]) for name in ("x",) + ("y",) * self.each}
             learner.step(cut | window_of, np.arange(len(index)),
                          seeds.key(key, "window", i) if self.tbptt else key, number)
             self.iterations = learner.iterations

@@ -14,7 +14,6 @@ import numpy as np
 
 from mrdl import metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
-from mrdl.config import need
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
 from mrdl.saving import model_from_json
@@ -174,7 +173,6 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     worker = asked.train[shard]
     if not n:
         return
-    need(learner.terms > 0, f"shard {shard}: every step of its sequences is masked, so there is nothing to learn from")
     partial.shift_variances(vector, before, asked.moments, 1)
     values = vector if asked.save_updater else given.weights
     for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):

@@ -34,8 +34,8 @@ def here(tmp_path, monkeypatch):
 
 
 def mrdl(capsys, *words):
-    """(exit status, stdout, stderr) of `mrdl WORDS`, by default with `-r inline`."""
-    status = main([*words, *([] if "-r" in words else ["-r", "inline"])])
+    """(exit status, stdout, stderr) of `mrdl WORDS`, by default with `-r inline` where there are jobs."""
+    status = main([*words, *([] if "-r" in words or words[0] == "show" else ["-r", "inline"])])
     out = capsys.readouterr()
     return status, out.out, out.err
 

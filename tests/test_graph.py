@@ -336,7 +336,7 @@ def test_what_compile_cannot_give_to_outputs_is_refused(more, reason):
     (["config", "layers", 2, "inbound_nodes", 0, "args"], [], "calls a layer with"),
     (["config", "layers", 2, "inbound_nodes", 0, "args", 0], 7, "which is no tensor"),
     (["config", "layers", 2, "inbound_nodes", 0], 7, "a call that is no object"),
-    (["config", "layers", 2, "inbound_nodes", 0, "kwargs"], {"mask": 1}, "calls a layer with"),
+    (["config", "layers", 2, "inbound_nodes", 0, "kwargs"], {"mask": 1}, "Dense: mask=1 in its call is not supported"),
     (["config", "layers", 2, "inbound_nodes", 0, "args", 0, "config", "keras_history"], ["dense", 0, 0], "in a circle"),
     (["config", "layers", 2, "name"], "left", "one twice"), (["config", "layers", 2, "name"], None, "has no name"),
     (["config", "input_layers"], [["dense", 0, 0]], "inputs are what Input gave"),

@@ -260,7 +260,7 @@ def test_one_worker_at_any_frequency_equals_one_uninterrupted_fit_bit_for_bit(tm
     twin.fit(whole["x"], whole["y"], batch_size=8, epochs=2, seed=3, **options)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
     assert Run(tmp_path / "run").state(Run(tmp_path / "run").rounds()[-1]).iterations == twin.iterations
-    assert twin.iterations >= 14 * (2 if "tbptt" in options else 1)
+    assert twin.iterations > 14 if "tbptt" in options else twin.iterations == 14
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -290,10 +290,10 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b_in_each_window_
     (lambda: network("sgd", Bidirectional(LSTM(3, return_sequences=True))), {"tbptt": 4},
      "tbptt: Bidirectional reads backwards"),
     (lambda: network("sgd", LSTM(3, return_sequences=True, go_backwards=True)), {"tbptt": 4}, "tbptt: LSTM reads backwards"),
-    (lambda: network("sgd", LSTM(3)), {"tbptt": 4}, "tbptt needs an output for each step: give the recurrent layers return_s"),
+    (lambda: network("sgd", LSTM(3)), {"tbptt": 4}, "tbptt needs an output for each step, and lstm gives one of them all: give recurrent layers return_sequences"),
     (lambda: network("sgd", Conv1D(3, 2, padding="same")), {"tbptt": 4}, "tbptt: conv1d mixes steps"),
     (lambda: network("sgd", Flatten()), {"buckets": [3]}, "buckets: flatten mixes steps"),
-    (lambda: network("sgd", LayerNormalization((1, 2))), {"tbptt": 4}, "tbptt: a layer has weights for each step"),
+    (lambda: network("sgd", LayerNormalization((1, 2))), {"tbptt": 4}, "tbptt: layer_normalization mixes steps"),
     (lambda: network(), {"buckets": [3]}, "buckets need a mask: begin with Masking or Embedding"),
     (lambda: network("sgd", *MASKED["steps"]), {"buckets": [3, 2]}, r"buckets=\[3, 2\] must be numbers of steps that rise"),
     (lambda: network("sgd", *MASKED["steps"]), {"buckets": [0, 2]}, r"buckets=\[0, 2\] must be numbers of steps"),

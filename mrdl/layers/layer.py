@@ -116,6 +116,14 @@ class Branch(Tensor):
         return self.source.rows()
 
 
+class View(Branch):
+    """A tensor under another shape: its steps are not those that a mask and ids are of."""
+
+    def __init__(self, source: Tensor):
+        super().__init__(source)
+        self.grad, self.mask, self.ids = source.grad, None, None
+
+
 class Draws:
     """Which minibatch this is: the key of its (seed, epoch, shard), which chooses random numbers, and its number."""
     key = 0

@@ -1,4 +1,6 @@
-"""Layers of several inputs, as in Keras; all but Dot and Concatenate want inputs of one shape."""
+"""Layers of several inputs, as in Keras; all but Dot and Concatenate want inputs of one shape.
+
+Of masked inputs a step of y counts where it does in any of them, and where one has no mask all do."""
 import math
 from dataclasses import dataclass
 from functools import reduce
@@ -7,18 +9,42 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.layer import Layer, Operation
+from mrdl.layers.layer import Layer, Operation, mask_of
 
 
 class MergeOperation(Operation):
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
+        if all(mask is not None for mask in self.masks):
+            b.y.mask = np.zeros_like(self.masks[0])
+        # x, and which of it counts; None: all
+        self.xs: list[np.ndarray] = [x.value for x in b.xs]
+        self.counts: list[np.ndarray | None] = [None] * len(b.xs)
+
     def forward(self):
-        self.layer.merge([x.value for x in self.b.xs], self.b.y.value)
+        b, layer = self.b, self.layer
+        if b.y.mask is not None:
+            b.y.mask[:] = reduce(np.maximum, self.masks)
+        if layer.neutral is not None:
+            for i, (x, mask) in enumerate(zip(b.xs, self.masks)):
+                if mask is None:
+                    continue
+                if not i and b.y.mask is not None and layer.first_of_none:
+                    mask = np.where(b.y.mask, mask, 1)
+                self.counts[i] = np.repeat(mask != 0, len(x.value) // len(mask), 0)
+                self.xs[i] = np.where(self.counts[i], x.value, x.value.dtype.type(layer.neutral))
+        layer.merge(self.xs, b.y.value)
+        if layer.neutral is not None and b.y.mask is not None:
+            b.y.value[~reduce(np.logical_or, self.counts)] = 0
 
     def backward(self, batch):
-        xs, y = [x.value for x in self.b.xs], self.b.y
-        for i, x in enumerate(self.b.xs):
+        y = self.b.y
+        for i, (x, counts) in enumerate(zip(self.b.xs, self.counts)):
             if x.grad is not None:
-                self.layer.slope(xs, y.value, y.grad, i, x.grad)
+                self.layer.slope(self.xs, y.value, y.grad, i, x.grad)
+                if counts is not None:
+                    x.grad *= counts
 
 
 @dataclass(frozen=True)
@@ -27,6 +53,8 @@ class Merge(Layer):
     operation: ClassVar[type[Operation]] = MergeOperation
     merges: ClassVar[bool] = True
     supports_masking: ClassVar[bool] = True
+    neutral: ClassVar[float | None] = None      # what steps of an input that do not count stand for; None: themselves
+    first_of_none: ClassVar[bool] = False       # y is x_1 where none counts, else 0
     name: str | None = None
 
     def output(self, shapes):
@@ -67,7 +95,8 @@ class Subtract(Merge):
 
 @dataclass(frozen=True)
 class Multiply(Merge):
-    """y = x_1 x_2 ..."""
+    """y = x_1 x_2 ...; steps that do not count are left out."""
+    neutral: ClassVar[float] = 1.0
 
     def merge(self, xs, y):
         y[:] = reduce(np.multiply, xs)
@@ -89,6 +118,8 @@ class Average(Merge):
 
 @dataclass(frozen=True)
 class Extreme(Merge):
+    first_of_none: ClassVar[bool] = True
+
     def slope(self, xs, y, dy, i, dx):
         taken = reduce(np.logical_or, (x == y for x in xs[:i]), np.zeros(y.shape, bool))
         dx[:] = np.where((xs[i] == y) & ~taken, dy, 0)
@@ -96,7 +127,8 @@ class Extreme(Merge):
 
 @dataclass(frozen=True)
 class Maximum(Extreme):
-    """y = the largest of x_1, x_2, ...; of equal ones the first takes the gradient."""
+    """y = the largest of x_1, x_2, ... that count; of equal ones the first takes the gradient."""
+    neutral: ClassVar[float] = -math.inf
 
     def merge(self, xs, y):
         y[:] = reduce(np.maximum, xs)
@@ -104,7 +136,8 @@ class Maximum(Extreme):
 
 @dataclass(frozen=True)
 class Minimum(Extreme):
-    """y = the smallest of x_1, x_2, ...; of equal ones the first takes the gradient."""
+    """y = the smallest of x_1, x_2, ... that count; of equal ones the first takes the gradient."""
+    neutral: ClassVar[float] = math.inf
 
     def merge(self, xs, y):
         y[:] = reduce(np.minimum, xs)
@@ -116,10 +149,20 @@ class ConcatenateOperation(Operation):
         marks = [np.full(shape, i) for i, shape in enumerate(b.shape)]
         which = np.concatenate(marks, layer.places(b.shape[0])).ravel()
         self.rows = [np.flatnonzero(which == i) for i in range(len(marks))]     # of y, that are input i's
+        masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
+        self.along = layer.places(b.shape[0]) == 0                              # the steps of one after the other's
+        if self.along and any(mask is not None for mask in masks):
+            masks = [np.ones((shape[0], x.value.shape[1]), x.value.dtype) if mask is None else mask
+                     for mask, x, shape in zip(masks, b.xs, b.shape)]
+        self.masks = masks if all(mask is not None for mask in masks) else []
+        if self.masks:
+            b.y.mask = np.zeros((sum(map(len, masks)) if self.along else len(masks[0]), masks[0].shape[1]), masks[0].dtype)
 
     def forward(self):
         for x, rows in zip(self.b.xs, self.rows):
             self.b.y.value[rows] = x.value
+        if self.masks:
+            self.b.y.mask[:] = np.concatenate(self.masks) if self.along else reduce(np.maximum, self.masks)
 
     def backward(self, batch):
         for x, rows in zip(self.b.xs, self.rows):
@@ -132,12 +175,9 @@ class Concatenate(Layer):
     """The inputs one after the other along an axis; axis 0 is the batch."""
     operation: ClassVar[type[Operation]] = ConcatenateOperation
     merges: ClassVar[bool] = True
+    supports_masking: ClassVar[bool] = True
     axis: int = -1
     name: str | None = None
-
-    @property
-    def supports_masking(self) -> bool:
-        return self.axis == -1          # else the steps are others
 
     def places(self, shape) -> int:
         """The axis of an example."""

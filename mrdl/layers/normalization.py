@@ -204,6 +204,7 @@ class Normalization(Layer):
 
     Without `mean` and `variance` they are weights that `adapt` sets (mrdl.moments) and no training changes."""
     operation: ClassVar[type[Operation]] = NormalizationOperation
+    supports_masking: ClassVar[bool] = True
     axis: object = -1
     mean: object = None
     variance: object = None

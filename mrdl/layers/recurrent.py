@@ -92,7 +92,8 @@ class Recurrent(Layer):
         return self.activation, getattr(self, "recurrent_activation", self.activation)
 
     def output(self, shape):
-        need(len(shape) == 2, f"{type(self).__name__}: its input has the shape {shown(shape)}, not (steps, features)")
+        need(len(shape) == 2, f"{type(self).__name__}: its input has the shape {shown(shape)}, not (steps, features)"
+             + "; ids go through Embedding or CategoryEncoding first" * (len(shape) == 1))
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def weights(self, shape):
@@ -195,7 +196,7 @@ class Bidirectional(Layer):
         for key in ("layer", "backward_layer"):                 # as in Keras, which gives names of its own too
             if (one := getattr(self, key)) is not None:
                 object.__setattr__(self, key, replace(
-                    one, name=None, zero_output_for_mask=one.zero_output_for_mask or one.return_sequences))
+                    one, name=None, zero_output_for_mask=one.return_sequences))
         if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
             object.__setattr__(self, "backward_layer", None)    # Keras writes it always
         need(not any(one and (one.stateful or one.return_state) for one in (self.layer, self.backward_layer)),

@@ -106,12 +106,19 @@ class RecurrentOperation(Operation):
         for tensor, final in zip(b.parts, self.finals):
             tensor.value[:] = final
         if self.zeroed:
-            over_time(b.y.value, self.T)[:] *= self.mask[:, None]
+            self.zero(b.y.value)
 
     @property
     def zeroed(self) -> bool:
         """Are masked outputs 0, not those of the step before?"""
-        return self.layer.return_sequences and self.layer.zero_output_for_mask and self.mask is not None
+        return self.layer.zero_output_for_mask and self.mask is not None
+
+    def zero(self, a: np.ndarray) -> None:
+        """Zeros in a[T U, N], or in a[U, N] of the last step, where the step is masked."""
+        if self.layer.return_sequences:
+            over_time(a, self.T)[:] *= self.mask[:, None]
+        else:
+            a *= self.mask[-1]
 
     def draw(self) -> None:
         """The minibatch's dropout, of the input and of the state."""
@@ -123,12 +130,11 @@ class RecurrentOperation(Operation):
 
     def backward(self, batch):
         b, k, layer = self.b, self.b.k, self.layer
-        if not layer.return_sequences:
-            self.dy[-layer.units:] = b.y.grad
-        elif layer.zero_output_for_mask:
-            self.dy[:] = b.y.grad
-            if self.zeroed:
-                over_time(self.dy, self.T)[:] *= self.mask[:, None]
+        dy = self.dy if layer.return_sequences else self.dy[-layer.units:]
+        if self.dy is not b.y.grad:
+            dy[:] = b.y.grad
+        if self.zeroed:
+            self.zero(dy)
         self.work[:] = 0
         for tensor, given in zip(b.parts, self.state_grads):
             given[:] = tensor.grad

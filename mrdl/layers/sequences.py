@@ -18,11 +18,13 @@ class IdsOperation(Operation):
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         need(b.first, f"{type(layer).__name__} takes ids: it must be the first layer of its input")
+        need(b.x.value.dtype == "f8" or layer.count <= 1 << 24, f"{type(layer).__name__}: {layer.count} ids: float32, as "
+             f"which they come, has {1 << 24} whole numbers")
         self.ids = np.zeros(b.x.value.shape, np.int32)
 
-    def read(self, count: int) -> None:
+    def read(self) -> None:
         """ValueError for an id that is not one of 0..count - 1."""
-        x = self.b.x.value
+        x, count = self.b.x.value, self.layer.count
         low, high = float(x.min()), float(x.max())
         if not (0 <= low and high < count):             # NaN too
             raise ValueError(f"{type(self.layer).__name__}: id {high if low >= 0 else low:g} is none of 0..{count - 1}")
@@ -38,12 +40,12 @@ class EmbeddingOperation(IdsOperation):
     def __init__(self, layer, b):
         super().__init__(layer, b)
         self.table = b.w["embeddings"]
-        if layer.mask_zero and len(b.shape) == 1:
+        if layer.mask_zero:
             b.y.mask = np.zeros(b.x.value.shape, b.x.value.dtype)
 
     def forward(self):
         b = self.b
-        self.read(len(self.table))
+        self.read()
         b.k.embedding_forward(self.table, self.ids, b.y.value)
         if b.y.mask is not None:
             np.not_equal(self.ids, 0, out=b.y.mask)
@@ -85,7 +87,13 @@ class Embedding(Layer):
         need(self.input_dim > 0 and self.output_dim > 0,
              f"Embedding: input_dim={self.input_dim} and output_dim={self.output_dim} must be above 0")
 
+    @property
+    def count(self) -> int:
+        """Of ids."""
+        return self.input_dim
+
     def output(self, shape):
+        need(len(shape) == 1 or not self.mask_zero, f"Embedding: mask_zero=True is for ids of the shape (steps,), not {shown(shape)}")
         return (*shape, self.output_dim)
 
     def weights(self, shape):
@@ -100,7 +108,7 @@ class EncodingOperation(IdsOperation):
 
     def forward(self):
         b, K = self.b, self.layer.num_tokens
-        self.read(K)
+        self.read()
         if b.y.ids_only:
             return
         y = b.y.value.reshape(-1, K, b.x.value.shape[1])
@@ -123,6 +131,11 @@ class CategoryEncoding(Layer):
     num_tokens: int
     output_mode: str = "multi_hot"
     name: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Of ids."""
+        return self.num_tokens
 
     @property
     def supports_masking(self) -> bool:
@@ -167,7 +180,7 @@ class Masking(Layer):
     name: str | None = None
 
     def output(self, shape):
-        need(len(shape) > 1, f"Masking: its input has the shape {shown(shape)}, not (steps, features)")
+        need(len(shape) == 2, f"Masking: its input has the shape {shown(shape)}, not (steps, features)")
         return shape
 
 
@@ -217,12 +230,14 @@ class TimeDistributed(Layer):
     name: str | None = None
 
     def __post_init__(self):
-        from mrdl.layers import LAYERS, BatchNormalization
+        from mrdl.layers import LAYERS, BatchNormalization, Input
         object.__setattr__(self, "layer", lookup(self.layer, LAYERS, "layer"))
         super().__post_init__()
         need(self.layer is not None, "TimeDistributed: layer is missing")
-        need(not (self.layer.merges or isinstance(self.layer, (BatchNormalization, Embedding, CategoryEncoding))),
+        need(not (self.layer.merges or isinstance(self.layer, (BatchNormalization, Embedding, CategoryEncoding, Input))),
              f"TimeDistributed: it does not take {type(self.layer).__name__}")
+        for key in ("stateful", "return_state"):
+            need(not getattr(self.layer, key, False), f"TimeDistributed: its layer's {key}=True is not supported")
         object.__setattr__(self, "layer", replace(self.layer, name=None))
 
     @property
