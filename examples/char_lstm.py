@@ -1,6 +1,6 @@
 """A character model as DL4J's tutorials train it on Spark, by MapReduce rounds on text that every Python carries.
 
-    python examples/char_lstm.py [FOLDER [EPOCHS]]      prepares, trains and samples in one go (topics 12)
+    python examples/char_lstm.py [FOLDER [EPOCHS]]      prepares, trains and samples in one go (tutorial 12)
 
 or step by step, with this file as the model of the command line:
 
@@ -48,7 +48,7 @@ def told(event, facts):
 
 def parser():
     found = argparse.ArgumentParser(description="Trains a character model on the language reference of Python.")
-    found.add_argument("folder", nargs="?", default="topics", help="for text, dataset and runs (topics)")
+    found.add_argument("folder", nargs="?", default="tutorial", help="for text, dataset and runs (tutorial)")
     found.add_argument("epochs", nargs="?", default=12, type=int, help="0: write the text alone (12)")
     return found
 

@@ -52,6 +52,7 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
 def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> list[dict[str, Any]]:
     """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
     found = dataset.load(data)
+    need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {data} tells what it is")
     layer = Normalization(-1 if found.shape else None)
     model = Sequential([Input(found.shape), layer], dtype="float64").build()
     m, = _seen(model, moments.places_of(model), found, "describe", runner, cores)
