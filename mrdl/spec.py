@@ -95,18 +95,19 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         later = []
         for layer, node, made in waiting:
             need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
-            given, more = _part(node, "args", list, []), dict(_part(node, "kwargs", dict, {}))
+            given, more = list(_part(node, "args", list, [])), dict(_part(node, "kwargs", dict, {}))
             mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
-            states = more.pop("initial_state", None) or given[1:2] if isinstance(layer, Recurrent) else []
+            states = None
+            if isinstance(layer, Recurrent):
+                states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
             for key, value in more.items():
                 need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
-            need(len(given) == 1 or given[1:] == states != [], f"the spec calls a layer with {shown(node)}")
+            need(len(given) == 1, f"the spec calls a layer with {shown(node)}")
             try:
                 x = argument(given[0])
                 need(mask is None or isinstance(x, list) or _makers(x) == {(end(list(source)), value) for source, value in mask},
                      f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
-                made.append(layer(x, argument(states[0] if states[:1] and isinstance(states[0], list) else states))
-                            if states else layer(x))
+                made.append(layer(x, argument(states)) if states else layer(x))
             except Later:
                 later.append((layer, node, made))
         need(len(later) < len(waiting), "the spec's calls of layers go round in a circle")

@@ -184,8 +184,14 @@ def positional():
     return keras.Model([x, h, c], L.LSTM(4)(x, [h, c])), [some, some[:, 0, :1].repeat(4, 1), some[:, 1, :1].repeat(4, 1)]
 
 
+def alone():
+    x, h = KerasInput((T, F)), KerasInput((4,))
+    some = sequences().astype("f4")
+    return keras.Model([x, h], L.GRU(4)(x, h)), [some, some[:, 0, :1].repeat(4, 1)]
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
-@pytest.mark.parametrize("make", [shared, positional])
+@pytest.mark.parametrize("make", [shared, positional, alone])
 def test_more_of_keras_calls_are_read(make):
     theirs, given = make()
     np.testing.assert_allclose(read(theirs).predict(given), np.asarray(theirs(given)), rtol=1e-5, atol=1e-6)

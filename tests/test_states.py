@@ -157,6 +157,7 @@ def json_with(**kwargs):
     (lambda: compiled("mixed, GRU").fit(examples(compiled("mixed, GRU")).reshape(64, T, F), np.zeros(64), tbptt=2),
      "not for models that hand states on"),
     (lambda: mrdl.model_from_json(json_with(initial_state=[3])), "the spec calls a layer with 3"),
+    (lambda: mrdl.model_from_json(json_with(initial_state={"a": 1})), "the spec calls a layer with .* which is no tensor"),
     (lambda: mrdl.model_from_json(json_with(mask="x")), "LSTM: mask='x' in its call is not supported"),
     (lambda: mrdl.model_from_json(json.dumps(json.loads(compiled("mixed, LSTM").to_json().replace(
         '["lstm", 0, 2]', '["lstm", 0, 3]')))), "speaks of a tensor that is not there"),
