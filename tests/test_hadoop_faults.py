@@ -29,7 +29,7 @@ pytestmark = pytest.mark.hadoop
 
 CLUSTER = str(Path(__file__).parent.parent / "hadoop-conf" / "cluster")
 ROWS = 160_000
-ROUNDS = {"plain": (4, 600), "resident": (24, 600), "many": (200, 60)}      # and the averaging frequency
+ROUNDS = {"plain": (4, 600), "resident": (24, 600), "many": (300, 60)}      # and the averaging frequency
 MODEL = """
 import mrdl
 from mrdl.layers import Dense, Dropout
