@@ -71,7 +71,7 @@ test-nodes:
 	    tests/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
 
 # what enters kernels: for a build that checks bounds
-KERNEL_TESTS = kernels text layers convolution recurrent sequences truncated states normalization graph noise losses optimizers metrics partial oracles fit
+KERNEL_TESTS = kernels text layers convolution recurrent sequences masks truncated states normalization graph noise losses optimizers metrics partial oracles fit
 test-kernels: install
 	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=tests/test_%.py)
 
