@@ -93,7 +93,7 @@ class Hits(Metric):
              f"{kind}: class_id={self.class_id} must be from 0 to {units - 1}")
 
     def others(self, label: np.ndarray, above: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        raise NotImplementedError           # precision and recall differ in it
 
     def state(self, y, t):
         label, at = labels(y, t) != 0, self.thresholds

@@ -42,7 +42,7 @@ class Constraint(Configured):
 
     def wanted(self, norms: np.ndarray) -> np.ndarray:
         """What becomes of these norms."""
-        raise NotImplementedError
+        raise NotImplementedError           # each constraint has its own
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Loss(Configured):
         an activation y[C, N] with what it gives.
 
         `units` is the last axis of the outputs' shape, whose product is C."""
-        raise NotImplementedError
+        raise NotImplementedError           # each kind of loss has its own
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,10 @@ class Metric(Configured):
 
     def state(self, y: np.ndarray, t: np.ndarray) -> np.ndarray:
         """What a minibatch adds to the state, of a length that is always the same."""
-        raise NotImplementedError
+        raise NotImplementedError           # each metric has its own
 
     def result(self, state: np.ndarray) -> Value:
-        raise NotImplementedError
+        raise NotImplementedError           # each metric has its own
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Mean(Metric):
 
     def each(self, y: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Values [..., B], whose mean over the first axes is an example's."""
-        raise NotImplementedError
+        raise NotImplementedError           # each metric has its own
 
     def state(self, y, t):
         values = self.each(y, t)

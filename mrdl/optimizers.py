@@ -71,7 +71,7 @@ class Optimizer(Configured):
 
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
         """What the rule takes at update number `t`, which counts from 1; a function of t alone."""
-        raise NotImplementedError
+        raise NotImplementedError           # each updater has its own
 
     def at(self, step: int, rate_scale: float = 1.0) -> Now:
         """Update number `step`, which counts from 0."""

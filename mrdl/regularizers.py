@@ -16,7 +16,7 @@ class Regularizer(Configured):
     @property
     def factors(self) -> tuple[float, float]:
         """Of |w| and of w^2."""
-        raise NotImplementedError
+        raise NotImplementedError           # each penalty has its own
 
 
 @dataclass(frozen=True)

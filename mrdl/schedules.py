@@ -17,7 +17,7 @@ class Schedule(Configured):
             need(getattr(self, name) > 0, f"{type(self).__name__}: {name} must be above 0")
 
     def __call__(self, step: int) -> float:
-        raise NotImplementedError
+        raise NotImplementedError           # each schedule has its own
 
 
 @dataclass(frozen=True)

@@ -173,10 +173,10 @@ class Operation:
         return mask_of(self.b.x, self.b.shape)
 
     def forward(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError           # each layer's operation has its own
 
     def backward(self, batch: int) -> None:
-        raise NotImplementedError
+        raise NotImplementedError           # each layer's operation has its own
 
     def gradients(self, place: Place) -> Iterator[Piece]:
         """The pieces of this layer's gradient, each to be filled after `backward`."""

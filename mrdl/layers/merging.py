@@ -63,7 +63,7 @@ class Merge(Layer):
         return shapes[0]
 
     def merge(self, xs: list[np.ndarray], y: np.ndarray) -> None:
-        raise NotImplementedError
+        raise NotImplementedError           # each merge has its own
 
     def slope(self, xs: list[np.ndarray], y: np.ndarray, dy: np.ndarray, i: int, dx: np.ndarray) -> None:
         """Fills the gradient of input i."""

@@ -163,7 +163,7 @@ class RecurrentOperation(Operation):
 
     def steps_back(self) -> None:
         """The same backwards."""
-        raise NotImplementedError
+        raise NotImplementedError           # each cell has its own
 
     def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
         if self.ids is None:

@@ -28,7 +28,7 @@ class Rows(Layer):
 
     def moved(self, index: np.ndarray) -> np.ndarray:
         """The indices of x's features, where y has them; -1 for a 0. ConfigError where x does not fit."""
-        raise NotImplementedError
+        raise NotImplementedError           # each layer has its own
 
     def output(self, shape):
         return self.moved(np.broadcast_to(np.int64(0), shape)).shape
