@@ -47,9 +47,7 @@ class ParameterAveraging(Options):
 
     def options(self) -> Options:
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
-        for name in ("epochs", "rounds"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise RunError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        self.positive("epochs", "rounds")
         rules = [values["until"]] if values["until"] else []
         rules += [f"{name} {getattr(self, name)}" for name in ("epochs", "rounds")
                   if getattr(self, name) is not None]

@@ -50,12 +50,16 @@ class Options:
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
-        for key in ("averaging_frequency", "validation_freq"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
+        self.positive("averaging_frequency", "validation_freq")
         if not 0 <= self.seed < 1 << 63:
             raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
         return self
+
+    def positive(self, *keys: str) -> None:
+        """RunError where one of these is given, and not 1 or more."""
+        for key in keys:
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
 
 
 @dataclass
@@ -79,6 +83,7 @@ class Driver:
             raise RunError(f"{self.data.url} has no rows to train on")
         if options.recalibrate and not self.model.moments():
             raise RunError("recalibrate: the model has no BatchNormalization, whose moments it would set")
+        self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # buffers hold no more than there is
         self.metrics = self.model.named_metrics()
         self.rules = (stopping.parse(options.until, {n for n, m in self.metrics.items() if m.rising})
                       if options.until else stopping.default(bool(self.validation)))
@@ -254,7 +259,7 @@ class Driver:
         size = len(state.vector) if o.save_updater else state.parameters
         asked = plan.Plan(
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, min(o.batch_size, max(s.n for s in self.shards)), o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
+            o.averaging_frequency, self.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
@@ -379,7 +384,7 @@ class Driver:
         state's of round r; returns the score of what it is then."""
         self.exchange.close(True)               # a resident job holds what others need
         model, places = self.model, self.model.moments()
-        found = self._described("recalibrate", self.run.state_path(r), self.options.batch_size, places)
+        found = self._described("recalibrate", self.run.state_path(r), self.batch_size, places)
         moments.written(model.weights, places, found)
         self.told("note", {"text": f"recalibrated BatchNormalization over {self.total:,} examples"})
         if not self.validation:

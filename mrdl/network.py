@@ -25,6 +25,11 @@ def at_once(model, batch: int) -> int:
     return min(batch, max(fits, LANES))
 
 
+def widened(a: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that the kernels gather, and their numbers: of two-byte ids, which have no kernel, only these, as int32."""
+    return (a[index].astype(np.int32), np.arange(len(index))) if a.dtype.name == "uint16" else (a, index)
+
+
 class Join:
     """Where a tensor goes into several operations: its gradient is the sum of theirs."""
 
@@ -208,8 +213,7 @@ class Network:
 
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
         """Takes rows `index` of x[n, ...] as the minibatch."""
-        if x.dtype.name == "uint16":            # ids
-            x, index = x[index].astype(np.int32), np.arange(len(index))
+        x, index = widened(x, index)
         self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage)
         self.x.fresh = True
         self.draws.batch = len(index)
@@ -221,8 +225,7 @@ class Network:
         """Rows `index` of the targets as each loss takes them: t[B], t[steps, B] or t[C, N]."""
         y = y.reshape(len(y), -1)
         need(y.shape[1] == self.cuts[-1][1], f"{y.shape[1]} targets an example, not {self.cuts[-1][1]}")
-        if y.dtype.name == "uint16":
-            y, index = y[index].astype(np.int32), np.arange(len(index))
+        y, index = widened(y, index)
         if not all(output.head.loss.sparse for output in self.heads):
             self.k.gather(y, index, 1.0, 0.0, self.target_rows)
             self.k.transpose_columns(self.target_rows, self.targets)

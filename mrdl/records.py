@@ -17,7 +17,7 @@ from itertools import groupby, islice
 import numpy as np
 
 from mrdl import blocks, corpus
-from mrdl.corpus import SAMPLES
+from mrdl.corpus import BOM, SAMPLES
 from mrdl.kernels import text as kernel
 from mrdl.schema import Schema
 from mrdl.sources import opened
@@ -28,7 +28,6 @@ BATCH_ROWS = 4096
 BLOCK = 1 << 20                 # bytes of rows in a block
 SAMPLE = 100                    # characters of a bad record that are shown
 HASH = 16                       # characters
-BOM = b"\xef\xbb\xbf"
 SUMS = ("tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
          kernel.FINITE: "not finite"}

@@ -4,12 +4,11 @@ from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
-from mrdl.corpus import Stream
+from mrdl.corpus import BOM, Stream
 from mrdl.sources import ArrayFile, DataError, exists, members, opened, read
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
-BOM = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _head(path: str) -> list[str]:
         raise DataError(f"{path}: neither text nor .npz nor IDX")
     if b"\r" in head and b"\n" not in head:
         raise DataError(f"{path}: lines end in a lone carriage return; convert it with: mac2unix")
-    text = head.decode("latin-1").removeprefix(BOM.encode().decode("latin-1"))
+    text = head.removeprefix(BOM).decode("latin-1")
     return [line for line in text.split("\n") if line.strip(" \r")]
 
 

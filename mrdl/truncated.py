@@ -99,8 +99,7 @@ def heeds(layer, shape: tuple) -> bool:
 def masking(model: Model) -> Masking | Embedding | None:
     """The first layer, where it says which steps count."""
     first = next((layer for layer in model.layers if not isinstance(layer, Input)), None)
-    return first if isinstance(first, Masking) or (
-        isinstance(first, Embedding) and first.mask_zero and len(model.input_shapes()[0]) == 1) else None
+    return first if isinstance(first, Masking) or (isinstance(first, Embedding) and first.mask_zero) else None
 
 
 def counting(model: Model, x: np.ndarray) -> np.ndarray:
@@ -109,9 +108,9 @@ def counting(model: Model, x: np.ndarray) -> np.ndarray:
     return (x.astype(model.dtype, copy=False) != value).reshape(*x.shape[:2], -1).any(2)
 
 
-def lengths(model: Model, x: np.ndarray) -> np.ndarray:
-    """Steps of each of x[n, T, ...] up to the last that counts, at least 1."""
-    return np.maximum(1, (counting(model, x) * np.arange(1, x.shape[1] + 1)).max(1))
+def lengths(counts: np.ndarray) -> np.ndarray:
+    """Steps of each row of counts[n, T] up to the last that counts, at least 1."""
+    return np.maximum(1, (counts * np.arange(1, counts.shape[1] + 1)).max(1))
 
 
 class SequenceLearner:
@@ -128,7 +127,7 @@ class SequenceLearner:
         self.tbptt, self.backward, self.buckets = tbptt, tbptt_backward, buckets
         self.each = model.output_tensors()[0] in takers(model)[1]       # are the targets those of steps?
         self.flat = not model.heads()[0].loss.sparse    # may be what the targets are
-        self.skips = bool(tbptt) and masking(model) is not None
+        self.masked = masking(model) is not None
         self.options, self.iterations = options, iterations
         self.sums: metrics.Sums = {}
         self.updates = self.terms = 0
@@ -143,7 +142,7 @@ class SequenceLearner:
 
     @property
     def length_of(self):
-        return (lambda x: lengths(self.model, x)) if self.buckets else None
+        return (lambda x: lengths(counting(self.model, x))) if self.buckets else None
 
     def reset(self) -> None:
         """Nothing goes on from minibatch to minibatch: `check` says so."""
@@ -153,14 +152,14 @@ class SequenceLearner:
         if self.flat:
             cut["y"] = cut["y"].reshape(len(index), *self.model.output_shape)
         steps = cut["x"].shape[1]
-        counts = counting(self.model, cut["x"]) if self.skips else None
+        counts = counting(self.model, cut["x"]) if self.masked else None
         if self.buckets:
-            longest = int(lengths(self.model, cut["x"]).max())
+            longest = int(lengths(counts).max())
             steps = min([steps, *(b for b in self.buckets if b >= longest)])
         window, before = self.tbptt or steps, None
         for i in range(math.ceil(steps / window)):
             part = slice(i * window, min((i + 1) * window, steps))
-            if counts is not None and not counts[:, part].any():
+            if self.tbptt and counts is not None and not counts[:, part].any():
                 continue
             learner = self.of(part.stop - part.start)
             for operation in recurrent(learner.net):

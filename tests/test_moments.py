@@ -213,6 +213,14 @@ def over_all(weights, shards, b, epsilon=1e-3):
     return [f(np.concatenate(seen)) for seen in (one, two) for f in (lambda a: a.mean(0), lambda a: a.var(0))]
 
 
+def test_a_batch_larger_than_all_shards_recalibrates_by_whole_shards(tmp_path, made):
+    data = made(60, shards=2, dtype="float64")
+    found = [averaging(recalibrate=True, batch_size=size).fit(
+        network("float64"), data.url, run=str(tmp_path / str(size))).model.weights.tobytes()
+        for size in (max(s.n for s in data.train()), 1 << 40)]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("workers, shards", [(1, 1), (1, 3), (2, 2), (2, 7), (3, 4), (4, 4), (4, 9)])
 def test_recalibrated_moments_are_those_of_one_machine_over_all_examples(tmp_path, made, workers, shards, dtype):

@@ -29,7 +29,7 @@ from mrdl.layers import (
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.run import Run
 from mrdl.schedules import ExponentialDecay
-from mrdl.truncated import SequenceLearner, learner_for, lengths
+from mrdl.truncated import SequenceLearner, counting, learner_for, lengths
 
 X, Y = np.random.default_rng(1).standard_normal((24, 11, F)), np.random.default_rng(2).integers(0, 4, (24, 11))
 
@@ -216,9 +216,9 @@ def test_like_lengths_come_together_and_no_example_is_lost(monkeypatch):
     model.fit(x, x, batch_size=8, buckets=(5, 10, 15), seed=4)
     assert [len(batch) for batch in seen] == [8] * 6 + [2]
     np.testing.assert_array_equal(np.sort(np.concatenate(seen).view("V20"), 0), np.sort(x.view("V20"), 0))
-    spans = [np.ptp(lengths(model, batch)) for batch in seen]
+    spans = [np.ptp(lengths(counting(model, batch))) for batch in seen]
     assert max(spans) <= 4
-    order = [lengths(model, batch).max() for batch in seen[:6]]
+    order = [lengths(counting(model, batch)).max() for batch in seen[:6]]
     assert order != sorted(order)                               # the minibatches come in an order of their own
 
 
@@ -227,7 +227,7 @@ def test_like_lengths_come_together_and_no_example_is_lost(monkeypatch):
     (Embedding(9, 2, mask_zero=True), np.array([[1, 0, 2], [0, 0, 0], [3, 0, 0]]), [3, 1, 1]),
 ])
 def test_a_length_is_that_up_to_the_last_step_that_counts(layer, x, wanted):
-    assert lengths(mrdl.Sequential([Input(x.shape[1:]), layer]), x).tolist() == wanted
+    assert lengths(counting(mrdl.Sequential([Input(x.shape[1:]), layer]), x)).tolist() == wanted
 
 
 # across rounds
