@@ -84,14 +84,15 @@ def cluster(*command):
     return subprocess.run([CLUSTER, *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def processes(*words):
-    """The ids of this cluster's processes whose command lines hold all the words."""
-    home, found = os.environ["MRDL_HADOOP"], []
+def processes(run, *words):
+    """{id: job} of the processes of the run's jobs whose command lines hold all the words."""
+    ids, found = {job["id"] for job in jobs(run)}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if all(word in line for word in words) and home in str((folder / "cwd").readlink()):
-                found.append(int(folder.name))
+            job = ids.intersection((folder / "cwd").readlink().parts)       # a container's folder
+            if job and all(word in line for word in words):
+                found[int(folder.name)] = job.pop()
     return found
 
 
@@ -103,10 +104,10 @@ def wait_for(condition, what, seconds=90):
     return found
 
 
-def kill(*words):
-    """SIGKILLs the first process with these words, once there is one."""
+def kill(run, *words):
+    """SIGKILLs the run's first process with these words, once there is one."""
     def hit():
-        for pid in processes(*words):
+        for pid in processes(run, *words):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 return pid
@@ -122,12 +123,7 @@ def asked(path):
 
 def jobs(run):
     """The run's applications."""
-    return [app for app in asked("apps")["apps"]["app"] if f"mrdl {run} " in app["name"]]
-
-
-def script(run):
-    """What the run's tasks run."""
-    return "train.py" if "plain" in os.path.basename(run) else "resident.py"
+    return [app for app in (asked("apps")["apps"] or {"app": []})["app"] if f"mrdl {run} " in app["name"]]
 
 
 def lived_through(run, moment):
@@ -139,18 +135,18 @@ def lived_through(run, moment):
 # -- what is hit while the second round works; each gives what proves it, asked when the run is over
 
 def mapper(run):
-    kill("--mapper", script(run))
-    return lambda told: re.search(r"attempt_\w+_m_\d+_0 .*failed", told)
+    kill(run, "--mapper")
+    return lambda told: re.search(r"attempt_\w+_m_\d+_\d .*failed", told)
 
 
 def reducer(run):
-    kill("--reducer", script(run))
-    return lambda told: re.search(r"attempt_\w+_r_\d+_0 failed", told)
+    kill(run, "--reducer")
+    return lambda told: re.search(r"attempt_\w+_r_\d+_\d failed", told)
 
 
 def master(run):
-    wait_for(lambda: processes("--mapper", script(run)), "a mapper")
-    kill("MRAppMaster")
+    job, *_ = wait_for(lambda: processes(run, "--mapper"), "a mapper").values()     # that of a job before lives on
+    kill(run, "MRAppMaster", job)
     return lambda told: 2 in [len(asked(f"apps/{job['id']}/appattempts")["appAttempts"]["appAttempt"])
                               for job in jobs(run)]
 
@@ -158,7 +154,7 @@ def master(run):
 def machine(run):
     moment = lose("node1", run)
     def proof(told):
-        lost = asked("nodes?states=LOST")["nodes"]["node"]
+        lost = wait_for(lambda: asked("nodes?states=LOST")["nodes"], "the loss of a node")
         cluster("start", "node1")
         return lost and lived_through(run, moment)
     return proof
@@ -166,7 +162,7 @@ def machine(run):
 
 def lose(name, run):
     """Kills it while mappers work; gives the moment."""
-    wait_for(lambda: processes("--mapper", script(run)), "a mapper")
+    wait_for(lambda: processes(run, "--mapper"), "a mapper")
     cluster("kill", name)
     return time.time()
 
@@ -234,7 +230,7 @@ def kills(folder, far, run):
             while time.monotonic() < moment and not Storage(run).exists(f"commit-{last:06d}.json"):
                 time.sleep(0.1)
             if victim == "worker":
-                kill("--mapper", script(run))
+                kill(run, "--mapper")
                 continue
             assert process.poll() is None, "the run ended before all had died"
             process.kill()
