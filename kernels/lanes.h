@@ -92,7 +92,16 @@ INLINE vfloat root(vfloat a) { for (int i = 0; i < W<float>; i++) a[i] = __built
 INLINE vdouble root(vdouble a) { for (int i = 0; i < W<double>; i++) a[i] = __builtin_sqrt(a[i]); return a; }
 #endif
 
+/* the larger and the smaller one; b where either is NaN */
+#if defined(__AVX512F__)
+INLINE vfloat larger(vfloat a, vfloat b) { return (vfloat)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vdouble larger(vdouble a, vdouble b) { return (vdouble)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE vfloat smaller(vfloat a, vfloat b) { return (vfloat)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vdouble smaller(vdouble a, vdouble b) { return (vdouble)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#else
 template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }
+template <class V> INLINE V smaller(V a, V b) { return a < b ? a : b; }
+#endif
 
 /* the lanes of a vector, the upper half added to the lower until one is left */
 #if defined(__SSE2__)

@@ -1,8 +1,9 @@
 /* Recurrent layers over sequences [T][F][N]: what the input gives to the gates of all steps stands in z[T][G U][N];
    here the steps follow each other. h and c hold T + 1 states, the first before the sequence. Where mask[T][N] is 0
    a step changes nothing. On the way back `work` comes in with the gradients of the states after the last step, h and
-   then c, and goes out with those of the states before the first; the rest of it is scratch, and left 0. Matrices r[G U][U] are the recurrent kernel; what it multiplies is h, or with drop[U][N]
-   h drop, which is kept in seen[T][U][N]. */
+   then c, and goes out with those of the states before the first; the rest of it is scratch, 0 before and after.
+   Matrices r[G U][U] are the recurrent kernel; what it multiplies is h, or with drop[U][N] h drop, which is kept in
+   seen[T][U][N]. */
 #pragma once
 #include "activations.h"
 #include "dense.h"
@@ -17,12 +18,17 @@ struct Acts { int state, gate; };
 template <class T> INLINE void activate(int a, T *x, T *y, long n) { activation_forward<T>(a, x, y, n, activations<T>[a].parameters); }
 /* dx = dx times the slope where the activation gave y */
 template <class T> INLINE void slope(int a, const T *y, T *dx, long n) { activation_backward<T>(a, y, dx, dx, n, activations<T>[a].parameters); }
-/* f(i, n) for each vector of [U][N]: its place and its column */
-template <class T, class F> INLINE void each(long U, long N, const F &f)
+/* f(i, n, u) for each vector of [U][N] from place `at` to `end`: its place, its column and its row */
+template <class T, class F> INLINE void each(long at, long end, long N, const F &f)
 {
-    for (long u = 0; u < U; u++)
-        for (long n = 0; n < N; n += W<T>) f(u * N + n, n, u);
+    for (long u = at / N, n = at % N; at < end; u++, n = 0)
+        for (; n < N && at < end; n += W<T>, at += W<T>) f(at, n, u);
 }
+template <class T, class F> INLINE void each(long U, long N, const F &f) { each<T>(0, U * N, N, f); }
+/* f(at, n) for the n values from `at` on, a few at a time: what all gates have of them stays in the first cache */
+enum { STRIP = 8 * LANES };
+template <class F> INLINE void strips(long size, const F &f)
+{ for (long at = 0; at < size; at += STRIP) f(at, size - at < STRIP ? size - at : (long)STRIP); }
 /* what was, where the mask is 0 */
 template <class T> static void keep_masked(const T *mask, const T *before, T *now, long U, long N)
 {
@@ -76,57 +82,72 @@ template <class T> static void lstm_forward(const T *r, const T *p, const T *mas
 {
     long size = U * N;
     for (long s = 0; s < steps; s++, z += 4 * size, c += size, h += size, tanhs += size, seen += size) {
-        T *next = c + size, *out = h + size, *t = tanhs;
+        T *f = z + size, *g = f + size, *o = g + size, *next = c + size, *out = h + size;
         product<T>(4 * U, N, Matrices<T>{U, r, U, 1, dropped(h, drop, seen, size), N}, Added<T>{z, N, nullptr});
-        if (p) each<T>(U, N, [=](long i, long, long u) {
-            store(z + i, fma(splat(p[u]), load(c + i), load(z + i)));
-            store(z + size + i, fma(splat(p[U + u]), load(c + i), load(z + size + i)));
+        strips(size, [=](long at, long n) {
+            if (p) each<T>(at, at + n, N, [=](long i, long, long u) {
+                store(z + i, fma(splat(p[u]), load(c + i), load(z + i)));
+                store(f + i, fma(splat(p[U + u]), load(c + i), load(f + i)));
+            });
+            activate(a.gate, z + at, z + at, n);
+            activate(a.gate, f + at, f + at, n);
+            activate(a.state, g + at, g + at, n);
+            each<T>(at, at + n, N, [=](long i, long, long u) {
+                vec<T> now = fma(load(f + i), load(c + i), load(z + i) * load(g + i));
+                store(next + i, now);
+                if (p) store(o + i, fma(splat(p[2 * U + u]), now, load(o + i)));
+            });
+            activate(a.gate, o + at, o + at, n);
+            activate(a.state, next + at, tanhs + at, n);
+            each<T>(at, at + n, N, [=](long i, long, long) { store(out + i, load(o + i) * load(tanhs + i)); });
         });
-        activate(a.gate, z, z, 2 * size);
-        activate(a.state, z + 2 * size, z + 2 * size, size);
-        each<T>(U, N, [=](long i, long, long u) {
-            vec<T> now = fma(load(z + size + i), load(c + i), load(z + i) * load(z + 2 * size + i));
-            store(next + i, now);
-            if (p) store(z + 3 * size + i, fma(splat(p[2 * U + u]), now, load(z + 3 * size + i)));
-        });
-        activate(a.gate, z + 3 * size, z + 3 * size, size);
-        activate(a.state, next, t, size);
-        each<T>(U, N, [=](long i, long, long) { store(out + i, load(z + 3 * size + i) * load(t + i)); });
         keep_masked(mask ? mask + s * N : mask, h, out, U, N);
         keep_masked(mask ? mask + s * N : mask, c, next, U, N);
     }
 }
+/* dz may be z */
 template <class T> static void lstm_backward(const T *r, const T *p, const T *mask, const T *drop, const T *z, const T *c, const T *tanhs, const T *dy, T *dz, T *work, long steps, long U, long N, Acts a)
 {
     long size = U * N;
-    T *dh = work, *dc = work + size, *kept_h = work + 2 * size, *kept_c = work + 3 * size, *zero = work + 4 * size;
-    memset(zero, 0, size * sizeof(T));
+    T *dh = work, *dc = work + size, *kept_h = work + 2 * size, *kept_c = work + 3 * size;
     for (long s = steps - 1; s >= 0; s--) {
-        const T *gate = z + s * 4 * size, *before = c + s * size, *t = tanhs + s * size, *m = mask ? mask + s * N : mask;
-        T *d = dz + s * 4 * size, *dg = d + 2 * size, *dout = d + 3 * size;
-        part_masked(m, dy + s * size, dh, kept_h, U, N);
-        part_masked(m, zero, dc, kept_c, U, N);
-        each<T>(U, N, [=](long i, long, long) {
-            store(dout + i, load(dh + i) * load(t + i));
-            store(dg + i, load(dh + i) * load(gate + 3 * size + i));
-        });
-        slope(a.gate, gate + 3 * size, dout, size);
-        slope(a.state, t, dg, size);
-        each<T>(U, N, [=](long i, long, long u) {
-            vec<T> sum = load(dc + i) + load(dg + i);
-            if (p) sum = fma(splat(p[2 * U + u]), load(dout + i), sum);
-            store(d + i, sum * load(gate + 2 * size + i));
-            store(d + size + i, sum * load(before + i));
-            store(dg + i, sum * load(gate + i));
-            store(dc + i, fma(sum, load(gate + size + i), load(kept_c + i)));
-        });
-        slope(a.gate, gate, d, 2 * size);
-        slope(a.state, gate + 2 * size, dg, size);
-        if (p) each<T>(U, N, [=](long i, long, long u) {
-            store(dc + i, fma(splat(p[u]), load(d + i), fma(splat(p[U + u]), load(d + size + i), load(dc + i))));
+        const T *gates = z + s * 4 * size, *before = c + s * size, *t = tanhs + s * size, *given = dy + s * size, *m = mask ? mask + s * N : mask;
+        T *di = dz + s * 4 * size, *df = di + size, *dg = df + size, *dout = dg + size;
+        strips(size, [=](long at, long n) {
+            T gate[4][STRIP];
+            const T *input = gate[0], *forget = gate[1], *made = gate[2], *output = gate[3];
+            for (int k = 0; k < 4; k++) memcpy(gate[k], gates + k * size + at, n * sizeof(T));
+            each<T>(at, at + n, N, [=](long i, long column, long) {
+                vec<T> sum = load(dh + i) + load(given + i), zero = {};
+                if (m) {                        /* where it is 0, both gradients go on to the step before */
+                    vint<T> counts = load(m + column) != zero;
+                    store(kept_h + i, counts ? zero : sum);
+                    store(kept_c + i, counts ? zero : load(dc + i));
+                    store(dc + i, counts ? load(dc + i) : zero);
+                    sum = counts ? sum : zero;
+                }
+                store(dout + i, sum * load(t + i));
+                store(dg + i, sum * load(output + (i - at)));
+            });
+            slope(a.gate, output, dout + at, n);
+            slope(a.state, t + at, dg + at, n);
+            each<T>(at, at + n, N, [=](long i, long, long u) {
+                vec<T> sum = load(dc + i) + load(dg + i);
+                if (p) sum = fma(splat(p[2 * U + u]), load(dout + i), sum);
+                store(di + i, sum * load(made + (i - at)));
+                store(df + i, sum * load(before + i));
+                store(dg + i, sum * load(input + (i - at)));
+                store(dc + i, fma(sum, load(forget + (i - at)), load(kept_c + i)));
+            });
+            slope(a.gate, input, di + at, n);
+            slope(a.gate, forget, df + at, n);
+            slope(a.state, made, dg + at, n);
+            if (p) each<T>(at, at + n, N, [=](long i, long, long u) {
+                store(dc + i, fma(splat(p[u]), load(di + i), fma(splat(p[U + u]), load(df + i), load(dc + i))));
+            });
         });
         memcpy(dh, kept_h, size * sizeof(T));
-        product<T>(U, N, Matrices<T>{4 * U, r, 1, U, d, N}, Added<T>{dh, N, drop});
+        product<T>(U, N, Matrices<T>{4 * U, r, 1, U, di, N}, Added<T>{dh, N, drop});
     }
     memset(kept_h, 0, 2 * size * sizeof(T));
 }

@@ -122,7 +122,7 @@ def lstm_forward(const real[:, ::1] r, peephole, mask, drop, real[:, ::1] seen, 
 
 def lstm_backward(const real[:, ::1] r, peephole, mask, drop, const real[:, ::1] z, const real[:, ::1] c,
                   const real[:, ::1] made, const real[:, ::1] dy, real[:, ::1] dz, real[:, ::1] work, tuple acts):
-    """dz[T 4 U, N], the gradient of what came in as z; work[5 U, N] as in recurrent.h."""
+    """dz[T 4 U, N], the gradient of what came in as z, which it may be itself; work[4 U, N] as in recurrent.h."""
     cdef Py_ssize_t T = steps[real](4, r, z, c), U = r.shape[1], N = z.shape[1]
     cdef const real *m = matrix[real](mask, T, "mask", z)
     cdef const real *p = vector[real](peephole, 3 * U, "peephole", z)
@@ -131,7 +131,7 @@ def lstm_backward(const real[:, ::1] r, peephole, mask, drop, const real[:, ::1]
     sized[real](made, T * U, N, "made")
     sized[real](dy, T * U, N, "dy")
     sized[real](dz, T * 4 * U, N, "dz")
-    sized[real](work, 5 * U, N, "work")
+    sized[real](work, 4 * U, N, "work")
     with nogil:
         c_lstm_back(&r[0, 0], p, m, d, &z[0, 0], &c[0, 0], &made[0, 0], &dy[0, 0], &dz[0, 0], &work[0, 0], T, U, N, a)
 

@@ -72,8 +72,8 @@ static void product(long M, long N, const Factors &factors, const Epilogue &out)
     for (long col = 0; col < N; ) {
         long left = (N - col + W<T> - 1) / W<T>;
         if constexpr (TILE_COLUMNS == 4) {
+            if (left == 3 || left == 5) { panel<T, tile_rows(3), 3>(factors, out, 0, M, col, N); col += 3 * W<T>; continue; }
             if (left >= 4) { panel<T, tile_rows(4), 4>(factors, out, 0, M, col, N); col += 4 * W<T>; continue; }
-            if (left == 3) { panel<T, tile_rows(3), 3>(factors, out, 0, M, col, N); return; }
         }
         if (left >= 2) { panel<T, tile_rows(2), 2>(factors, out, 0, M, col, N); col += 2 * W<T>; continue; }
         panel<T, tile_rows(2), 1>(factors, out, 0, M, col, N);

@@ -36,15 +36,12 @@ template <class T> INLINE void exp_parts(vec<T> x, vec<T> &q, vec<T> &s)
     s = (vec<T>)(((vint<T>)shifted + (integer)C::bias) << C::bits);
 }
 template <class T> INLINE vec<T> clamp(vec<T> x, T low, T high)         /* NaN stays */
-{
-    x = x < low ? splat(low) : x;
-    return x > high ? splat(high) : x;
-}
+{ return smaller(splat(high), larger(splat(low), x)); }
 template <class T> INLINE vec<T> vexp(vec<T> x)
 {
     vec<T> q, s;
     exp_parts<T>(clamp<T>(x, exp_constants<T>::low, exp_constants<T>::high), q, s);
-    return x != x ? x : fma(s, q, s);
+    return fma(s, q, s);
 }
 template <class T> INLINE vec<T> vsigmoid(vec<T> x) { return (T)1 / ((T)1 + vexp<T>(-x)); }
 template <class T> INLINE vec<T> vtanh(vec<T> x)        /* t / (t + 2) with t = e^2x - 1 */
@@ -53,7 +50,7 @@ template <class T> INLINE vec<T> vtanh(vec<T> x)        /* t / (t + 2) with t = 
     vec<T> q, s;
     exp_parts<T>((T)2 * clamp<T>(x, -limit, limit), q, s);
     vec<T> t = fma(s, q, s - (T)1);
-    return x != x ? x : t / (t + (T)2);
+    return t / (t + (T)2);
 }
 
 template <class T> INLINE vec<T> magnitude(vec<T> x) { return x < vec<T>{} ? -x : x; }
@@ -64,7 +61,7 @@ template <class T> INLINE vec<T> vexpm1(vec<T> x)
 {
     vec<T> q, s;
     exp_parts<T>(clamp<T>(x, exp_constants<T>::low, 0), q, s);
-    return x != x ? x : fma(s, q, s - (T)1);
+    return fma(s, q, s - (T)1);
 }
 /* log(1 + x) for 0 <= x <= 1: 2 atanh(x / (x + 2)) */
 template <class T> INLINE vec<T> vlog1p(vec<T> x)

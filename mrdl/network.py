@@ -214,12 +214,12 @@ class Network:
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
         """Takes rows `index` of x[n, ...] as the minibatch."""
         x, index = widened(x, index)
-        self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage)
-        self.x.fresh = True
+        self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage())
+        self.x.fresh = {1}
         self.draws.batch = len(index)
-        self.k.transpose_columns(self.x.storage, self.x.value)
+        self.k.transpose_columns(self.x.storage(), self.x.value)
         for tensor in self.tensors:
-            tensor.fresh = False
+            tensor.fresh = set()
 
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
         """Rows `index` of the targets as each loss takes them: t[B], t[steps, B] or t[C, N]."""

@@ -226,7 +226,7 @@ def kills(folder, far, run):
     process = train(folder / "model.py", far.path("data"), run)
     try:
         for number, victim in enumerate(victims, 1):
-            moment, last = time.monotonic() + rng.uniform(1, 5), number * ROUNDS["many"][0] // 21
+            moment, last = time.monotonic() + rng.uniform(1, 5), number * ROUNDS["many"][0] // 25
             while time.monotonic() < moment and not Storage(run).exists(f"commit-{last:06d}.json"):
                 time.sleep(0.1)
             if victim == "worker":

@@ -77,7 +77,7 @@ def lstm_backward(r, peephole, mask, drop, z, c, made, dy, dz, work, acts):
     p, c, made, out = _peepholes(peephole, U, z), _steps(c, U), _steps(made, U), dz.reshape(z.shape)
     dh, dc = work[:U].copy(), work[U:2 * U].copy()
     for t in reversed(range(len(z))):
-        (i, f, g, o), (di, df, dg, do) = z[t], out[t]
+        (i, f, g, o), (di, df, dg, do) = z[t].copy(), out[t]     # dz may be z
         dh = dh + _steps(dy, U)[t]
         d, e = np.where(counts[t], dh, 0), np.where(counts[t], dc, 0)
         do[:] = d * made[t] * _slope(acts[1], o)

@@ -143,7 +143,7 @@ class DenseOperation(Activated):
         if self.some:
             self.b.k.used_gradient(dy, self.packed, batch, self.used, g)
         else:
-            self.b.k.dense_gradient(dy, self.b.x.storage, batch, g)
+            self.b.k.dense_gradient(dy, self.b.x.storage(), batch, g)
 
 
 class StepsOperation(GeometricOperation):
@@ -153,15 +153,9 @@ class StepsOperation(GeometricOperation):
         self.steps = math.prod(b.shape[:-1])
         O, I = b.w["kernel"].shape
         super().__init__(layer, b, (self.steps, 1, I, self.steps, 1, O, *(1,) * 6, 0, 0, 1))
-        if b.training:
-            self.rows = b.x.new_rows(self.steps)
-
-    def backward(self, batch):
-        self.b.k.transpose_steps(self.b.x.value, self.steps, self.rows)
-        super().backward(batch)
 
     def gradient(self, batch, first, g):
-        self.b.k.dense_gradient(self.b.y.grad, self.rows, batch, g, self.steps, first)
+        self.b.k.dense_gradient(self.b.y.grad, self.b.x.rows(self.steps), batch, g, self.steps, first)
 
 
 def dense_operation(layer: Layer, b: Binding) -> Operation:

@@ -68,28 +68,29 @@ class Tensor:
         self.k = k
         self.value = zeros((features, N), dtype)
         self.grad = zeros((features, N), dtype) if training else None
-        self._rows: np.ndarray | None = None
-        self.fresh = False              # are the rows those of this minibatch?
+        self._rows: dict[int, np.ndarray] = {}          # by steps
+        self.fresh: set[int] = set()    # whose rows are those of this minibatch
         self.relu = False               # value is some layer's max(0, .)
         self.masked = False             # whoever fills grad has put its zeros in already
 
-    @property
-    def storage(self) -> np.ndarray:
+    def storage(self, steps: int = 1) -> np.ndarray:
         """What `rows` fills."""
-        if self._rows is None:
-            self._rows = self.new_rows(1)
-        return self._rows
+        if steps not in self._rows:
+            features, N = self.value.shape
+            self._rows[steps] = zeros((steps * N, pad(features // steps)), self.value.dtype)
+        return self._rows[steps]
 
-    def new_rows(self, steps: int) -> np.ndarray:
-        features, N = self.value.shape
-        return zeros((steps * N, pad(features // steps)), self.value.dtype)
+    def give_storage(self, steps: int, rows: np.ndarray) -> None:
+        """What `rows` is to fill."""
+        self._rows[steps] = rows
 
-    def rows(self) -> np.ndarray:
-        """value batch-major, [N, F padded]; turned once a minibatch."""
-        if not self.fresh:
-            self.k.transpose(self.value, self.storage)
-            self.fresh = True
-        return self._rows
+    def rows(self, steps: int = 1) -> np.ndarray:
+        """value batch-major step by step, [steps N, F padded]; turned once a minibatch."""
+        rows = self.storage(steps)
+        if steps not in self.fresh:
+            self.k.transpose_steps(self.value, steps, rows)
+            self.fresh.add(steps)
+        return rows
 
 
 class Part(Tensor):
@@ -108,12 +109,11 @@ class Branch(Tensor):
         self.grad = None if source.grad is None else np.zeros_like(source.grad)
         self.relu = self.masked = False         # each would leave out what the others add
 
-    @property
-    def storage(self) -> np.ndarray:
-        return self.source.storage
+    def storage(self, steps: int = 1) -> np.ndarray:
+        return self.source.storage(steps)
 
-    def rows(self) -> np.ndarray:
-        return self.source.rows()
+    def rows(self, steps: int = 1) -> np.ndarray:
+        return self.source.rows(steps)
 
 
 class View(Branch):

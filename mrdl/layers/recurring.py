@@ -39,15 +39,28 @@ class RecurrentOperation(Operation):
         self.x = self.new(self.T * F) if layer.go_backwards or (b.training and layer.dropout) else b.x.value
         self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
         self.drop = self.new(U) if b.training and layer.recurrent_dropout else None
+        if not layer.zero_output_for_mask:
+            b.y.value = self.output
         if b.training:
             self.dz, self.work = self.new(self.T * rows), self.new(self.scratch * U)
-            self.dy = b.y.grad if layer.return_sequences and not layer.zero_output_for_mask else self.new(self.T * U)
+            whole = layer.return_sequences and not layer.zero_output_for_mask
+            self.dy = b.y.grad if whole else self.new(self.T * U)
             self.turned = zeros(self.w.shape[::-1], self.w.dtype)
-            # batch-major, step by step: what the kernels multiplied
-            self.x_rows, self.h_rows = (zeros((self.T * b.x.value.shape[1], pad(n)), self.w.dtype) for n in (F, U))
+            # batch-major, step by step: what r multiplies, which but for dropout is the output of the step before
+            N = b.x.value.shape[1]
+            states = zeros(((self.T + 1) * N, pad(U)), self.w.dtype)
+            self.h_rows, self.shares = states[:-N], whole and self.drop is None
+            if self.shares:
+                b.y.give_storage(self.T, states[N:])
+            self.x_rows = b.x.storage(self.T) if self.x is b.x.value else zeros((self.T * N, pad(F)), self.w.dtype)
 
     def new(self, rows: int) -> np.ndarray:
         return zeros((rows, self.b.x.value.shape[1]), self.b.x.value.dtype)
+
+    @property
+    def output(self) -> np.ndarray:
+        """What the layer gives of h."""
+        return self.h[self.layer.units if self.layer.return_sequences else -self.layer.units:]
 
     @property
     def states(self) -> list[np.ndarray]:
@@ -102,11 +115,12 @@ class RecurrentOperation(Operation):
         else:
             k.ids_forward(self.w, self.bias, self.ids, self.z)
         self.steps()
-        b.y.value[:] = self.h[layer.units:] if layer.return_sequences else self.finals[0]
         for tensor, final in zip(b.parts, self.finals):
             tensor.value[:] = final
-        if self.zeroed:
-            self.zero(b.y.value)
+        if layer.zero_output_for_mask:
+            b.y.value[:] = self.output
+            if self.zeroed:
+                self.zero(b.y.value)
 
     @property
     def zeroed(self) -> bool:
@@ -144,10 +158,17 @@ class RecurrentOperation(Operation):
                 tensor.grad[:] = found
         if self.back is not None:
             self.dz[:max(0, self.T - self.back) * layer.gates * layer.units] = 0
-        k.transpose_steps(self.multiplied, self.T, self.h_rows)
+        if self.shares:
+            b.y.rows(self.T)
+            k.transpose(self.states[0], self.h_rows[:len(self.h_rows) // self.T])
+        else:
+            k.transpose_steps(self.multiplied, self.T, self.h_rows)
         if self.ids is not None:
             return
-        k.transpose_steps(self.x, self.T, self.x_rows)
+        if self.x is b.x.value:
+            b.x.rows(self.T)
+        else:
+            k.transpose_steps(self.x, self.T, self.x_rows)
         if b.first or b.x.grad is None:
             return
         k.transpose(self.w, self.turned)
@@ -207,10 +228,11 @@ class SimpleRNNOperation(RecurrentOperation):
 
 
 class LSTMOperation(RecurrentOperation):
-    scratch = 5
+    scratch = 4
 
     def __init__(self, layer, b):
         super().__init__(layer, b)
+        self.dz = self.z                # memory that is gone through costs time
         self.peephole = b.w.get("peephole")
         self.c, self.made = self.new((self.T + 1) * layer.units), self.new(self.T * layer.units)
 

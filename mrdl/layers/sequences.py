@@ -204,7 +204,7 @@ class EachStepOperation(Operation):
     def forward(self):
         given, x = self.by_step(self.b.x.value, self.x.value)
         x[:] = given
-        self.x.fresh = self.y.fresh = False
+        self.x.fresh, self.y.fresh = set(), set()
         self.inner.forward()
         y, made = self.by_step(self.b.y.value, self.y.value)
         y[:] = made
