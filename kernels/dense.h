@@ -42,9 +42,17 @@ template <class T> struct Add {
 template <class T> struct Steps {
     long steps, K; const T *a; long rs, as; const T *b; long ldb, bs;
     template <int R, int C> INLINE_ME void operator()(vec<T> (&acc)[R][C], long row, long col) const
-    { for (long s = 0; s < steps; s++) multiply_add<T, R, C>(acc, K, a + s * as + row * rs, rs, 1, b + s * bs + col, ldb); }
+    {
+        for (long s = 0; s < steps; s++) {
+            const T *now = a + s * as + row * rs;
+            if (s + 1 < steps)                  /* the next step's rows lie far away: ask for them in time */
+                for (long i = 0; i < R; i++)
+                    for (long k = 0; k < K; k += 64 / sizeof(T)) __builtin_prefetch(now + as + i * rs + k);
+            multiply_add<T, R, C>(acc, K, now, rs, 1, b + s * bs + col, ldb);
+        }
+    }
 };
-enum { STEPS = 8 };                                     /* whose rows stay in the second cache */
+enum { STEPS = 16 };                                    /* whose rows stay in the second cache */
 /* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to LANES */
 template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld, long steps, long whole)
 {
