@@ -78,7 +78,7 @@ def arguments(name, rng, dtype, O, I, N, B):
         "simple_rnn_backward": lambda: (r[:U], *back(1, a((steps + 1) * U, N)), a(2 * U, N), acts),
         "lstm_forward": lambda: (r, a(3 * U) if O % 2 else None, *states(4, a((steps + 1) * U, N), a(steps * U, N))),
         "lstm_backward": lambda: (r, a(3 * U) if O % 2 else None, *back(4, a((steps + 1) * U, N), rng.random(
-            (steps * U, N)).astype(dtype)), a(5 * U, N), acts),
+            (steps * U, N)).astype(dtype)), np.vstack([a(2 * U, N), np.zeros((2 * U, N), dtype)]), acts),
         "peephole_gradient": lambda: (padded(rng, dtype, steps * 4 * U, N, B), a((steps + 1) * U, N), a(3 * U)),
         "gru_forward": lambda: (r[:3 * U], a(3 * U) if N > 64 else None, *states(3, a(steps * 3 * U, N))),
         "gru_backward": lambda: (r[:3 * U], N <= 64, *back(3, a(steps * 3 * U, N), a((steps + 1) * U, N), a(steps * U, N)),
@@ -186,6 +186,18 @@ def test_a_kernel_equals_its_numpy_twin(name, sizes, dtype):
     for a, b in zip(got, wanted, strict=True):
         scale = max(1.0, float(abs(b).max(initial=0)))
         np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("home", [kernels, reference])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_gradients_of_an_lstm_may_go_where_its_gates_are(sizes, home):
+    backward = kernel(kernels.typed("f8") if home is kernels else reference, "lstm_backward")
+    given = arguments("lstm_backward", np.random.default_rng(0), "float64", *sizes)
+    apart = called(backward, given)[1:]
+    z, dz, work = 4, 8, 9
+    backward(*given[:dz], given[z], *given[work:])
+    arrays = [g for g in given if isinstance(g, np.ndarray)]
+    assert arrays[-1].tobytes() == apart[-1].tobytes() and given[z].tobytes() == apart[-2].tobytes()
 
 
 def test_the_table_holds_every_kernel_and_every_kernel_has_a_twin():
