@@ -73,7 +73,7 @@ def compiled():
     return wanted
 
 
-setup(packages=["mrdl", "mrdl.layers", "mrdl.kernels", "mrdl.kernels.reference", "mrdl.jobs"],
+setup(packages=["mrdl", "mrdl.cli", "mrdl.layers", "mrdl.kernels", "mrdl.kernels.reference", "mrdl.jobs"],
       package_dir={"mrdl.kernels": "kernels", "mrdl.jobs": "jobs"},
       package_data={"mrdl.kernels": ["*.h", "*.pxi", "*.pyx"]},
       ext_modules=compiled(), cmdclass={"build_ext": BuildLevels})

@@ -213,7 +213,7 @@ def test_the_command_line_prepares_and_writes(tmp_path, run, capsys):
     (["train", "m", "d", "r", "--epochs", "-1"], 2, "epochs must be 1 or more, not -1"),
     (["train", "m", "d", "r", "--cores", "0"], 2, "--cores 0: must be 1 or more")])
 def test_numbers_of_nothing_are_refused(words, status, reason, capsys, monkeypatch):
-    monkeypatch.setattr("mrdl.cli.load", lambda path: None)
+    monkeypatch.setattr("mrdl.cli.commands.load", lambda path: None)
     assert main(words) == status and reason in capsys.readouterr().err
 
 

@@ -1,0 +1,113 @@
+"""The parser of the command line: each command's arguments, with its help and an example."""
+import argparse
+
+from mrdl import __version__, resident_exchange, stopping
+from mrdl.cli.commands import describe, evaluate, generate, predict, prepare, resume, train
+from mrdl.cli.show import show
+from mrdl.cluster import RUNNERS
+from mrdl.tokenizer import UNITS
+
+EXAMPLES = {
+    "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
+    "describe": "mrdl describe data/train",
+    "train": "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
+    "resume": "mrdl resume runs/digits",
+    "evaluate": "mrdl evaluate runs/digits data/test --json",
+    "predict": "mrdl predict runs/digits data/test predictions",
+    "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
+    "show": "mrdl show runs/digits",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
+    root.add_argument("--version", action="version", version=f"mrdl {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function, text, *positional):
+        p = commands.add_parser(function.__name__, help=text, description=text,
+                                epilog=f"example: {EXAMPLES[function.__name__]}",
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+        p.set_defaults(function=function)
+        p.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        for name, many, about in positional:
+            p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
+        if function in (generate, show):        # which need no job
+            return p
+        p.add_argument("-r", "--runner", default=None if function is resume else "local",
+                       help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + ("" if function is resume else " (local)"))
+        p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
+                       help="a Hadoop setting of every job, as mapreduce.job.queuename=night")
+        p.add_argument("--node-python", default="python3", metavar="COMMAND",
+                       help="-r hadoop: the nodes' Python (python3)")
+        p.add_argument("--wheels", metavar="DIR", help="-r hadoop: wheels of mrdl for that Python")
+        p.add_argument("--cores", type=int, help="tasks at once on this machine (all cores)")
+        return p
+
+    p = command(prepare, "Raw files to shuffled shards, by a MapReduce job.",
+                ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX, or text"), ("data", None, "folder to make"))
+    p.add_argument("--label", help="column of the labels (npz: array; default y)")
+    p.add_argument("--sample-weight", help="column of the examples' weights")
+    p.add_argument("--shards", type=int, help="of training data (one per 64 MB, at least 2)")
+    p.add_argument("--hold-out", type=float, default=0.0, help="share of rows for validation (0)")
+    p.add_argument("--seed", type=int, default=0, help="of the shuffle (0)")
+    p.add_argument("--max-bad", type=float, default=0.001, help="share of bad records (0.001)")
+    p.add_argument("--dtype", default="float32", help="of fractions: float32 or float64 (float32)")
+    p.add_argument("--classes", type=int, help="labels outside 0..CLASSES-1 are bad records")
+    p.add_argument("--format", choices=("text",), help="text: sequences of characters or words (rows of numbers)")
+    p.add_argument("--unit", choices=UNITS, help="of a text: char or word (char)")
+    p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens of a sequence (100)")
+    p.add_argument("--vocabulary", type=int, metavar="N", help="of a text: how many tokens it keeps at most (65536)")
+    p.add_argument("--like", metavar="DATA", help="of a text: take the vocabulary and all of that dataset")
+
+    command(describe, "Mean, deviation, least and largest value of each feature, over the rows to train on.",
+            ("data", None, "what prepare made"))
+    p = command(train, "Trains a model by averaged rounds; goes on where it was stopped.",
+                ("model", None, "file.py, spec.json, or a saved model's folder"),
+                ("data", None, "what prepare made"), ("run", None, "the run's directory"))
+    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
+    p.add_argument("--workers", type=int, default=2, help="shards trained at a time (2)")
+    p.add_argument("--batch-size", type=int, default=32, help="examples of a minibatch (32)")
+    p.add_argument("--averaging-frequency", type=int,
+                   help="minibatches between two averagings (a whole shard)")
+    p.add_argument("--epochs", type=int, help="as --until 'epochs N'")
+    p.add_argument("--rounds", type=int, help="as --until 'rounds N'")
+    p.add_argument("--until", help="when to stop (see below)")
+    p.add_argument("--validation", help="dataset to score (the rows that prepare held out)")
+    p.add_argument("--validation-freq", type=int,
+                   help="rounds between scorings (so that they cost a fifth)")
+    p.add_argument("--seed", type=int, default=0, help="of weights, orders, dropout (0)")
+    p.add_argument("--keep-rounds", type=int, default=3, help="states kept, beside the best (3)")
+    p.add_argument("--reset-updater", action="store_true",
+                   help="start each round with a fresh updater (it is averaged)")
+    p.add_argument("--tbptt", type=int, metavar="STEPS",
+                   help="train sequences in windows of so many steps: truncated back-propagation (whole sequences)")
+    p.add_argument("--tbptt-backward", type=int, metavar="STEPS", help="steps that gradients go back (all of a window)")
+    p.add_argument("--buckets", type=int, nargs="+", metavar="STEPS",
+                   help="lengths that minibatches of masked sequences are cut to (none: all of a sequence)")
+    p.add_argument("--recalibrate", action="store_true",
+                   help="at the end: BatchNormalization's moments over all examples, in one more pass")
+
+    residence(p)
+    p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
+    residence(p)
+    p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
+                ("data", None, "what prepare made"))
+    p.add_argument("--part", choices=("all", "train", "validation"), default="all",
+                   help="which of its shards (all)")
+    command(predict, "Outputs for every example, as CSV.", ("run", None, "run or saved model"),
+            ("data", None, "what prepare made"), ("out", None, "folder to make"))
+    p = command(generate, "Text that a model of characters or words goes on with.", ("run", None, "the run"))
+    p.add_argument("--prompt", default="", help="what it goes on from (a new line)")
+    p.add_argument("--length", type=int, default=200, metavar="N", help="tokens to write (200)")
+    p.add_argument("--temperature", type=float, default=1.0, metavar="T",
+                   help="below 1 likely tokens come more often, 0: always the likeliest (1)")
+    p.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    command(show, "What a run is, has done, and how it ended; or what is in a dataset.",
+            ("run", None, "the run, or what prepare made"))
+    return root
+
+
+def residence(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident_exchange.WHEN,
+                   help="one job for many rounds (auto: where rounds of a job each cost much)")

@@ -1,0 +1,94 @@
+"""What a dataset or a run is, printed: `mrdl show`, and the lines that prepare ends with."""
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from mrdl import report
+from mrdl.dataset import DESCRIPTION, Dataset, shown
+from mrdl.dataset import load as load_dataset
+from mrdl.progress import clock
+from mrdl.report import measured
+from mrdl.run import Run
+from mrdl.saving import model_from_json
+from mrdl.storage import Storage
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def counts(made: Dataset) -> dict[str, Any]:
+    """What --json says of a dataset."""
+    train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
+    return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
+            "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0)}
+
+
+def described(made: Dataset) -> list[str]:
+    """Lines on a dataset: its rows, and the bad ones."""
+    train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
+    classes = made.target and made.target.classes
+    lines = [f"{made.url}: {train:,} rows in {len(made.train())} shards"
+             + (f", {held:,} held out in {len(made.validation())}" if held else "")
+             + f", examples of shape {tuple(made.shape)}"
+             + (f", {classes} classes" if classes and (made.text or classes <= train + held) else "")]   # else amounts
+    if lacking := made.lacking():
+        lines.append(lacking)
+    if made.bad.get("count"):
+        what = "characters were bad and replaced" if made.text else "records were bad and left out"
+        lines.append(f"{made.bad['count']} of {made.bad['of']} {what}:")
+        lines += ["  " + shown(sample) for sample in made.bad["samples"]]
+    return lines
+
+
+def show(a: argparse.Namespace) -> dict[str, Any]:
+    return show_dataset(a) if Storage(a.run).exists(DESCRIPTION) else show_run(a)
+
+
+def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
+    made = load_dataset(a.run)
+    arrays, tokenizer = made.first(), made.tokenizer()
+    facts = {**counts(made), "shape": made.shape, "target": made.target and asdict(made.target),
+             "weighted": made.weighted, "columns": made.columns,
+             "arrays": {name: str(array.dtype) for name, array in arrays.items()}}
+    lines = [*described(made), "arrays of a block: " + ", ".join(
+        f"{name} {array.dtype} {('n', *array.shape[1:])}".replace("'", "") for name, array in arrays.items())]
+    if made.target and made.target.low is not None:
+        lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
+    if made.columns:
+        lines.append("columns: " + ", ".join(made.columns))
+    if tokenizer:
+        facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,
+                  "first": [tokenizer.decode(x) for x in arrays["x"][:3]]}
+        lines += [f"a text by {tokenizer.unit}; its vocabulary has {len(tokenizer.vocabulary):,} entries, the first are "
+                  + " ".join(map(repr, tokenizer.vocabulary[:12])), "its first sequences:",
+                  *(f"  {text[:200]!r}" for text in facts["first"])]
+    if not a.json:
+        print(*lines, sep="\n")
+    return facts
+
+
+def show_run(a: argparse.Namespace) -> dict[str, Any]:
+    place = Run(a.run)
+    options, history, done = place.options(), place.history(), place.finished()
+    facts = {"run": place.url, "rounds": len(history), "finished": done,
+             "options": options["options"], "data": options["data"]["url"],
+             "last": history[-1] if history else None}
+    if not a.json:
+        o = options["options"]
+        print(f"{place.url}: {len(history)} rounds on {facts['data']}, "
+              f"{o['workers']} workers, batch {o['batch_size']}, averaging every "
+              f"{o['averaging_frequency'] or 'shard'}"
+              + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
+              + (f", gradients through {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
+              + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))
+        model_from_json(options["spec"]).summary()
+        for entry in history[-10:]:
+            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(report.told(measured(entry)))
+                  + f"  {clock(entry['elapsed'])}")
+        if table := report.by_worker(place.records(20)):
+            print("milliseconds of a round, medians of the last 20:", *table, sep="\n")
+        print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done
+              else f"not finished; go on with: mrdl resume {a.run}")
+    return facts
