@@ -163,6 +163,25 @@ def test_the_error_of_a_worker_is_its_own_traceback_and_status_1(here, capsys):
         assert "shard" in err and "BlockError" in err
 
 
+@pytest.mark.parametrize("error, status, line", [
+    (KeyError("what"), 1, "mrdl: internal error: KeyError: 'what'; run again with --debug to see where"),
+    (RecursionError("too\ndeep"), 1, "mrdl: internal error: RecursionError: too deep; run again with --debug to see where"),
+    (MemoryError(), 1, "mrdl: out of memory"), (ValueError("so"), 2, "mrdl: so"), (RuntimeError("so"), 1, "mrdl: so")])
+def test_an_error_is_one_line_and_its_traceback_is_shown_on_demand(monkeypatch, capsys, error, status, line):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("mrdl.cli.show.Storage", fail)
+    for words in (["show", "x"], ["--debug", "show", "x"], ["show", "x", "--debug"]):
+        monkeypatch.setattr("sys.argv", ["mrdl", *words])
+        assert main() == status
+        *traced, last = capsys.readouterr().err.rstrip("\n").split("\n")
+        assert last == line and bool(traced) == ("--debug" in words) == ("Traceback" in "".join(traced))
+    if "internal" in line:                      # from Python, as in tests, it is raised
+        with pytest.raises(type(error)):
+            main(["show", "x"])
+
+
 def test_help_has_examples_and_the_grammar_of_until(capsys):
     for command in ("prepare", "train", "resume", "evaluate", "predict", "show"):
         with pytest.raises(SystemExit) as left:

@@ -1,6 +1,7 @@
 """The command line: prepare, describe, train, resume, evaluate, predict, generate, show."""
 import json
 import sys
+import traceback
 
 from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
@@ -9,10 +10,13 @@ from mrdl.cluster import JobFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input."""
+    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input.
+
+    An error of a kind that nobody foresaw is one line too, with status 1; where `arguments` are given,
+    as from Python, it is raised."""
     a = parser().parse_args(arguments)
     try:
-        facts = a.function(a)
+        facts = _traced(a)
     except KeyboardInterrupt:
         say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
                                    if a.function in (train, resume) else ""))
@@ -26,9 +30,27 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         say(f"mrdl: {error}")
         return 2
-    except (RuntimeError, JobFailed) as error:
-        say(f"mrdl: {error}")
+    except MemoryError as error:
+        say(f"mrdl: out of memory: {error}".removesuffix(": "))
+        return 1
+    except Exception as error:
+        told = isinstance(error, (RuntimeError, JobFailed)) and not isinstance(
+            error, (RecursionError, NotImplementedError))       # RuntimeErrors to Python
+        if not told and arguments is not None:
+            raise
+        say(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}; run again with --debug to see where")
         return 1
     if a.json:
         print(json.dumps(facts))
     return 0
+
+
+def _traced(a):
+    """What the command gives; with --debug an error's traceback is shown before its one line."""
+    try:
+        return a.function(a)
+    except Exception:
+        if a.debug:
+            traceback.print_exc()
+        raise

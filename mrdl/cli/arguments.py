@@ -22,6 +22,8 @@ EXAMPLES = {
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
     root.add_argument("--version", action="version", version=f"mrdl {__version__}")
+    debug = {"action": "store_true", "help": "show where in the code an error came up"}
+    root.add_argument("--debug", **debug)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(function, text, *positional):
@@ -30,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
         p.set_defaults(function=function)
         p.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        p.add_argument("--debug", default=argparse.SUPPRESS, **debug)      # after the command too
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
         if function in (generate, show):        # which need no job
