@@ -35,9 +35,10 @@ demo: install
 
 test: test-fast test-hadoop
 
-test-fast: install
+# the tests of kernels (below) have a process a core; the others start processes of their own
+test-fast: install test-kernels
 	$(VENV)/bin/python -m ruff check .
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=--ignore=tests/test_%.py)
 
 # what a Kerberos server has beside Hadoop's jars; a folder of its own, as no cluster may find it
 KDC = hadoop-minikdc,kerb-admin,kerb-client,kerb-common,kerb-identity,kerb-server,kerb-simplekdc,kerby-xdr,token-provider
@@ -70,13 +71,14 @@ test-nodes:
 	MRDL_WHEELS=build/wheels hadoop-conf/cluster exec .venv-driver/bin/python -m pytest -q -m hadoop \
 	    tests/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
 
-# what enters kernels: for a build that checks bounds
+# what enters kernels, for a build that checks bounds too
+JOBS ?= $(shell nproc)
 KERNEL_TESTS = kernels text layers convolution recurrent sequences masks truncated states normalization graph noise losses optimizers metrics partial oracles fit
 test-kernels: install
-	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=tests/test_%.py)
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS:%=tests/test_%.py)
 
 test-oracles: install
-	$(VENV)/bin/python -m pytest -q tests/test_oracles.py tests/test_kernels.py
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) tests/test_oracles.py tests/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain

@@ -1,6 +1,7 @@
 """The layer kernels, in the best build this CPU can run: `typed(dtype)` holds them all by name.
 
-Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another than the best.
+Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another than the best. (A build with
+MRDL_LEVELS=native has one: that of the CPU it was made on.)
 """
 import importlib
 import math
@@ -8,6 +9,7 @@ import os
 import sys
 from functools import cache
 from glob import glob
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import SimpleNamespace
 
 try:                    # before NumPy, which says less about what is wrong
@@ -44,9 +46,18 @@ TABLE = {
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU
 
 
-def _pick() -> str:
-    asked = os.environ.get("MRDL_CPU_LEVEL")
+def built() -> list[str]:
+    """The levels that are built and that this CPU can run, best first."""
     here = levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]
+    return [level for level in here
+            if any(os.path.exists(os.path.join(__path__[0], level, "merge" + suffix)) for suffix in EXTENSION_SUFFIXES)]
+
+
+def _pick() -> str:
+    asked, here = os.environ.get("MRDL_CPU_LEVEL"), built()
+    if not here:
+        raise ImportError(f"mrdl's kernels were built with MRDL_LEVELS=native for another CPU; this one runs "
+                          f"{', '.join(levels())}: build them without it")
     if asked and asked not in here:
         raise ImportError(f"MRDL_CPU_LEVEL={asked}: this CPU runs {', '.join(here)}")
     return asked or here[0]
