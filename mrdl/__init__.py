@@ -1,10 +1,11 @@
 """mrdl: deep learning as Hadoop streaming jobs."""
-from importlib import import_module
-from pathlib import Path
+from mrdl import safe_path
+
+safe_path.leave()           # before modules are imported that are not loaded yet
 
 __version__ = "0.1.0"
 # in a checkout kernels/ and jobs/ stand beside mrdl/
-__path__.append(str(Path(__file__).parent.parent))
+__path__.append(safe_path.HOME)
 
 _HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
           "Model": "model", "Sequential": "sequential", "adapt": "inference", "describe": "inference",
@@ -20,6 +21,7 @@ def __getattr__(name: str):
     """Imported when first asked for: a task on a node needs few of them, and starts for each round."""
     if name not in _HOMES:
         raise AttributeError(f"module 'mrdl' has no attribute {name!r}")
+    from importlib import import_module
     value = globals()[name] = getattr(import_module("mrdl." + _HOMES[name]), name)
     return value
 

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
-from mrdl import __version__, probe
+from mrdl import __version__, probe, safe_path
 from mrdl.config import ConfigError, need
 
 OLDEST = (3, 10)
 PACKAGES = ("numpy", "mrjob", "safetensors", "fsspec")
 HDFS = ("hdfs-native", "typing-extensions")     # the first imports the second
 SOURCES = (".pyx", ".pxi", ".h")                # what kernels are built from
+PIP = "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 # Compiles what a task imports: a node may not write beside the files, so each task would do it
 # anew. "Unchecked", so that it holds whatever times the files get when they are unpacked.
 COMPILE = """
@@ -190,10 +191,10 @@ def _install(target: Target, pins: list[str], links: list[str], site: Path,
 def _pip(target: Target, folder: Path, *arguments: str) -> str:
     """Installs into the folder. Gives what went wrong, or nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        safe_path.command(PIP, "install", "--quiet", "--disable-pip-version-check",
          "--no-input", "--no-deps", "--no-compile", f"--target={folder}", *target.tags(),
-         *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+         *arguments),
+        stdin=subprocess.DEVNULL, env=safe_path.environment(), capture_output=True, text=True, check=False)
     return (done.stderr.strip() or "pip failed").splitlines()[-1] if done.returncode else ""
 
 
@@ -235,5 +236,6 @@ def _pack(files: dict[str, Path], path: Path) -> None:
 
 if __name__ == "__main__":      # for a driver without a network: python -m mrdl.archive [PYTHON [WHEELS]]
     python, wheels = (sys.argv[1:] + [sys.executable, None][len(sys.argv) - 1:])[:2]
-    said = subprocess.run([python, probe.__file__], input="", check=True, capture_output=True, text=True)
+    said = subprocess.run([python, probe.__file__], input="", check=True, capture_output=True, text=True,
+                          env=safe_path.environment())
     print(build(parse_probe(said.stdout), wheels))

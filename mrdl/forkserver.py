@@ -23,6 +23,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import asdict
 
+from mrdl import safe_path
 from mrdl.streaming import Job
 from mrdl.task import Task, perform
 
@@ -30,8 +31,7 @@ from mrdl.task import Task, perform
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # vectors of megabytes come and go in each task: in pages of 4 KB, a fifth of a round is page faults
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-START = ("import json, sys; sys.path[:] = json.loads(sys.argv[4]); "
-         "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))")
+START = "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 MOST_KEPT = 1024        # MB a child has ever held, beyond which it does no other task
 LOST = "lost"       # the status of a task whose server died
 _LIBC = ctypes.CDLL(None)
@@ -51,10 +51,9 @@ class ForkServer:
         self.socket, theirs = socket.socketpair()
         with theirs, open(self._log(), "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, str(theirs.fileno()), self.tmp,
-                 str(os.getpid()), json.dumps(_import_path())],
+                safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid())),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
-                env={**HUGE_PAGES, **os.environ, **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
+                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
         self.replies = self.socket.makefile("rb")
         self.ready = False
 
@@ -67,7 +66,7 @@ class ForkServer:
             self._launch()
         self.started += 1
         self.running.add(self.started)
-        message = {"ticket": self.started, "path": _import_path(), **asdict(task)}
+        message = {"ticket": self.started, "path": safe_path.folders(), **asdict(task)}
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
@@ -119,11 +118,6 @@ class ForkServer:
         finally:        # a server that is stopped, or a second Ctrl-C
             process.kill()
             process.wait()
-
-
-def _import_path() -> list[str]:
-    """sys.path for other working directories than ours."""
-    return [os.path.abspath(folder) for folder in sys.path]
 
 
 def die_with_parent() -> None:

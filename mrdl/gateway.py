@@ -7,13 +7,14 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from typing import Any
 
-START = ("import sys; sys.path[:] = {path!r}; from mrdl.gateway import serve; serve({descriptor})")
+from mrdl import safe_path
+
+START = "from mrdl.gateway import serve; serve(int(sys.argv[1]))"
 LOG_WAIT = 15.0                 # seconds until a finished job's logs lie where `yarn logs` finds them
 TAIL = 8192                     # bytes of a log
 
@@ -32,11 +33,10 @@ class Gateway:
 
     def _launch(self) -> None:
         self.socket, theirs = socket.socketpair()
-        code = START.format(path=[os.path.abspath(p) for p in sys.path], descriptor=theirs.fileno())
         with theirs, open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, pass_fds=[theirs.fileno()], start_new_session=True)
+                safe_path.command(START, str(theirs.fileno())), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, pass_fds=[theirs.fileno()], env=safe_path.environment(), start_new_session=True)
         self.replies = self.socket.makefile("rb")
 
     def _ask(self, what: str, **facts) -> Any:
@@ -130,7 +130,7 @@ def class_path() -> list[str]:
     except (OSError, subprocess.CalledProcessError) as error:
         raise GatewayError(f"no Hadoop client ({error}): set HADOOP_HOME, or put its bin/hadoop on "
                            "the PATH") from None
-    return found.stdout.strip().split(":")
+    return [entry for entry in found.stdout.strip().split(":") if entry]    # to Java, "" is the current folder
 
 
 # -- the JVM's side

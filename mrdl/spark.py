@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 
-from mrdl import archive, probe
+from mrdl import archive, probe, safe_path
 from mrdl.config import need
 from mrdl.embedded import JobFailed, cut
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
@@ -113,7 +113,7 @@ class SparkRunner(SparkMRJobRunner):
     def _site(self) -> str:
         """mrdl and all it needs, for the nodes: PySpark wants the driver's Python there."""
         said = subprocess.run([sys.executable, probe.__file__], input="", check=True,
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, env=safe_path.environment())
         return archive.build(archive.parse_probe(said.stdout), self.wheels)
 
     def _spark_script_path(self, step_num: int) -> str:
@@ -156,8 +156,10 @@ class SparkRunner(SparkMRJobRunner):
     def _run_step_on_spark(self, step: dict, step_num: int, last_step_num=None) -> None:
         arguments = self._args_for_spark_step(step_num)
         address = {"SPARK_LOCAL_IP": "127.0.0.1"} if self._here() else {}
-        status, _ = self._run_spark_submit(
-            arguments, {**address, **os.environ, **self._spark_cmdenv(step_num)}, self._heard)
+        if self._here():        # Spark starts tasks by python -m, which imports from the folder it stands in
+            arguments = ["sh", "-c", 'cd "$0" && exec "$@"', self._get_local_tmp_dir(), *arguments]
+        environment = {**address, **safe_path.environment(), **self._spark_cmdenv(step_num)}
+        status, _ = self._run_spark_submit(arguments, environment, self._heard)
         if status:
             raise JobFailed(self._why())
 

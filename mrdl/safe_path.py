@@ -1,0 +1,61 @@
+"""Keeps the modules of the current folder out of mrdl and of every Python that it starts.
+
+Whoever changes into a stranger's folder must not run the json.py that lies in it. Python puts the current
+folder first in sys.path for -m and -c, and wherever PYTHONPATH has an empty entry; `mrdl` imports this
+module before any that is not yet loaded."""
+import os
+import sys
+
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))     # where mrdl itself was found
+
+
+def leave() -> None:
+    """Takes the current folder out of this process's sys.path where mrdl is the program that runs.
+
+    It stays where mrdl is imported from it, as in a checkout that is not installed."""
+    try:
+        here = os.getcwd()
+    except OSError:                 # the folder is gone, so nothing can be imported from it
+        return
+    if here == HOME:
+        return
+    module = _module()
+    if module and not getattr(sys.flags, "safe_path", sys.flags.isolated):
+        del sys.path[0]
+    given, kept = _python_path()
+    if (module or os.path.basename(sys.argv[0]) == "mrdl") and given != kept and here not in kept \
+            and here in sys.path:
+        sys.path.remove(here)
+
+
+def _module() -> bool:
+    """Is this `python -m mrdl`, or a module of it? While Python looks for one, its name is not in sys.argv."""
+    if getattr(sys, "argv", [])[:1] != ["-m"]:
+        return False
+    name = sys.orig_argv[-len(sys.argv)]
+    return (name.partition("m")[2] if name[0] == "-" else name).split(".")[0] == "mrdl"
+
+
+def _python_path() -> tuple[list[str], list[str]]:
+    """The entries of PYTHONPATH, and those that do not stand for the current folder, as "" and "." do."""
+    set_to = os.environ.get("PYTHONPATH")
+    given = set_to.split(os.pathsep) if set_to else []
+    return given, [folder for folder in given
+                   if os.path.isabs(folder) or os.path.abspath(folder) != os.getcwd()]
+
+
+def folders() -> list[str]:
+    """sys.path for a Python in any working directory, without what stands for the current one ("")."""
+    return [os.path.abspath(folder) for folder in sys.path if folder or os.getcwd() == HOME]
+
+
+def environment() -> dict[str, str]:
+    """The environment for a Python that is started: PYTHONPATH without the current folder."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(_python_path()[1])}
+
+
+def command(code: str, *arguments: str) -> list[str]:
+    """Starts a Python that imports what this one can, but nothing of the current folder.
+
+    -c puts that first, so the code may import no more than sys, which is built in, before the path is set."""
+    return [sys.executable, "-c", f"import sys; sys.path[:] = {folders()!r}; {code}", *arguments]
