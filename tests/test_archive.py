@@ -226,7 +226,8 @@ def test_versions_that_a_node_lacks_give_way_to_the_newest(monkeypatch, tmp_path
 
 def test_an_archive_of_another_python_says_so_in_a_line(tmp_path):
     (tmp_path / "site/mrdl/kernels").mkdir(parents=True)
-    shutil.copy(TREE / "mrdl/__init__.py", tmp_path / "site/mrdl")
+    for name in "__init__.py", "safe_path.py":
+        shutil.copy(TREE / "mrdl" / name, tmp_path / "site/mrdl")
     shutil.copy(TREE / "kernels/__init__.py", tmp_path / "site/mrdl/kernels")
     (tmp_path / "site/mrdl/kernels/cpu.cpython-39-x86_64-linux-gnu.so").touch()
     done = node(tmp_path / "site", "-c", "import mrdl.kernels")
