@@ -17,7 +17,8 @@ class ResidentRounds(TrainRound):
         from mrdl import meeting, resident_worker, shelf  # not for reducers
         place = meeting.Meeting(self.options.meeting)
         with shelf.Shelf() as kept:
-            worker = resident_worker.Resident(place, kept, self.set_status, self.options.patience)
+            worker = resident_worker.Resident(place, kept, self.set_status, self.options.patience,
+                                              self.increment_counter)
             yield from worker.serve(line for _, line in pairs)
 
 

@@ -20,9 +20,9 @@ class TrainRound(Job):
     output_protocol = internal_protocol
 
     def map_pairs(self, pairs, step_num=0):
-        from mrdl import worker  # not for reducers, which need nothing of a model
+        from mrdl import counters, worker  # not for reducers, which need nothing of a model
         lines = (line for _, line in pairs)
-        yield from worker.work(lines, self.options.state, self.options.plan)
+        yield from counters.counted(worker.work(lines, self.options.state, self.options.plan), self.increment_counter)
 
     def reducer(self, chunk, partials):
         yield from partial.merge(chunk, partials)

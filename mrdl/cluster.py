@@ -116,7 +116,7 @@ class Cluster:
     def own(self, url: str, spared: str | None = None) -> None:
         """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended,
         but for one job."""
-        self.tag = _tag(url)
+        self.tag = tag_of(url)
         if self.hadoop:
             self.hadoop.kill_tagged(self.tag, spared)
 
@@ -125,7 +125,7 @@ class Cluster:
         if not self.hadoop:
             return os.path.join(self.tmp, "meeting")
         return f"{url}/resident" if url.startswith("hdfs:") else \
-            self.hadoop.home.path(f"resident/{_tag(url)}")
+            self.hadoop.home.path(f"resident/{tag_of(url)}")
 
     def upload(self, path: str) -> str:
         """The URL of a copy of this machine's file, where tasks are on others."""
@@ -240,7 +240,7 @@ def _output(runner) -> Output:
     return Output(runner.parts(), runner.cleanup, getattr(runner, "report", {}))
 
 
-def _tag(url: str) -> str:
+def tag_of(url: str) -> str:
     """What marks the jobs of the run at `url`."""
     return "mrdl-" + blake2b(url.encode(), digest_size=12).hexdigest()
 

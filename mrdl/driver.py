@@ -13,6 +13,7 @@ from mrdl import kernels, metrics, moments, plan, stopping
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
+from mrdl.gauges import Gauges
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
 from mrdl.network import at_once
@@ -21,6 +22,7 @@ from mrdl.report import measured
 from mrdl.run import Run, RunError
 from mrdl.scoring import WorkerFailed, added, described, failed, score
 from mrdl.state import State, profile
+from mrdl.stop_request import RunStopped, asked
 
 SCORING = 0.2                   # at most this share of the training's cost goes into scoring
 FORWARD = 1 / 3                 # of a training step's cost
@@ -109,7 +111,7 @@ class Driver:
 
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
-        with Lease(self.run.store) as self.lease, ThreadPoolExecutor(1) as self.writer:
+        with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
             records = self.run.records()
             state = self._resume(records) if records else None
             if done := self.run.finished():
@@ -136,7 +138,23 @@ class Driver:
                                           f"train {record['trained']:,}: make the shards smaller, or "
                                           "the averaging frequency larger"})
                 state = new
+                if by := asked(self.run.store, self.lease.token):
+                    self._settle()
+                    self.run.write_history(self.history[1:])
+                    raise RunStopped(f"{self.run.url}: stopped after round {state.round}, as {by} asked")
             return self._finish(state, reason)
+
+    @contextmanager
+    def _gauged(self) -> Iterator[None]:
+        """metrics.prom says at last how the run stands, unless it is another driver's now."""
+        self.gauges = Gauges(self.run.store)
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, LeaseLost):
+                self.gauges.write(self.history, "stopped")
+            raise
+        self.gauges.write(self.history, "finished")
 
     def _first(self) -> State:
         """The state before the first round, with Normalization adapted."""
@@ -347,6 +365,7 @@ class Driver:
         if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
             self.run.write_history(history[1:])
             self.write_next = time.monotonic() + 1
+        self.gauges.write(history)
         best = self.patience.best(history, state.round) if self.patience else None
         self.run.prune(state.round - self.options.keep_rounds, best)
 

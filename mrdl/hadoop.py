@@ -28,7 +28,11 @@ with stand_ins():
 POLL = 0.1                      # seconds between two questions for a job's state
 # what a job's seconds go into: until its master runs, until the first container does, ...
 PHASES = ("submit", "master", "map", "reduce", "end")
-COUNTED = {"maps": "TOTAL_LAUNCHED_MAPS", "data_local": "DATA_LOCAL_MAPS",
+# maps and reduces: attempts that were launched; follow() adds how many were needed
+COUNTED = {"maps": "TOTAL_LAUNCHED_MAPS", "reduces": "TOTAL_LAUNCHED_REDUCES",
+           "maps_failed": "NUM_FAILED_MAPS", "reduces_failed": "NUM_FAILED_REDUCES",
+           "maps_killed": "NUM_KILLED_MAPS", "reduces_killed": "NUM_KILLED_REDUCES",     # speculation's losers
+           "data_local": "DATA_LOCAL_MAPS",
            "map_memory": "MAP_PHYSICAL_MEMORY_BYTES_MAX",      # of the task's JVM and all below it
            "reduce_memory": "REDUCE_PHYSICAL_MEMORY_BYTES_MAX"}
 SETTINGS = {
@@ -47,14 +51,23 @@ def whole_lines(side: str) -> dict[str, str]:
             f"mapreduce.{kind}.value.class": "org.apache.hadoop.io.NullWritable"}
 
 
+def user() -> str:
+    """Who we are to HDFS."""
+    return os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+
+
+def home() -> Storage:
+    """The user's folder for what jobs need."""
+    return Storage(f"hdfs:///user/{user()}/.mrdl")
+
+
 class Hadoop:
     """One driver's connection: its gateway, its folder on HDFS, and what lies in it for all jobs."""
 
     def __init__(self, tmp: str, python: str = "python3", wheels: str | None = None,
                  warned: Callable[[str], None] = lambda text: None):
         self.python, self.wheels, self.warned = python, wheels, warned
-        self.user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        self.home = Storage(f"hdfs:///user/{self.user}/.mrdl")
+        self.user, self.home = user(), home()
         self.gateway = Gateway(tmp)
         self.gateway.start()
         self.uploaded: dict[str, str] = {}
@@ -136,6 +149,7 @@ class Hadoop:
         report = self.gateway.report(job)
         marks = [began, report["started"], *_marks(report["times"]), time.time()]
         job = {name: report["counters"].get(counter, 0) for name, counter in COUNTED.items()}
+        job |= {f"{kind}s_needed": len(times) for kind, times in report["times"].items()}
         return {"job": job, "inputs": inputs, "seconds": {
             phase: round(max(0.0, after - before), 3)
             for phase, (before, after) in zip(PHASES, itertools.pairwise(marks))}}
@@ -182,7 +196,8 @@ class HadoopRunner(HadoopJobRunner):
         return "3.3"            # the names of the settings; asking would start a JVM
 
     def _make_unique_job_key(self, label=None, owner=None) -> str:
-        return f"mrdl-{os.getpid()}-{secrets.token_hex(4)}"
+        tag = self._opts["jobconf"].get("mapreduce.job.tags") or "mrdl"     # by which `mrdl clean` finds a run's
+        return f"{tag}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def _run(self) -> None:
         own, self.hadoop = self.hadoop is None, self.hadoop or Hadoop(

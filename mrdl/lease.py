@@ -27,6 +27,27 @@ def started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def holder(store: Storage) -> dict:
+    """What the lease says of the driver that holds it; nothing where there is none, or a damaged one."""
+    try:
+        return dict(json.loads(store.read(Lease.name)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
+
+
+def seen(store: Storage, now: float | None = None) -> tuple[dict, float | None]:
+    """What the lease says of its holder, and the seconds since that driver's last sign of life; None where it is dead.
+
+    `now`: the storage's clock, where it was asked already (asking writes a file)."""
+    found, beat = holder(store), store.modified(Lease.name)
+    here = found.get("host") == socket.gethostname()
+    dead = here and started(int(found.get("pid", 0))) != found.get("started")
+    if beat is None or dead:
+        return found, None
+    age = (store.now() if now is None else now) - beat
+    return found, age if age < EXPIRES else None
+
+
 class Lease:
     """Held from `acquire` to `release`; `check` before every commit."""
 
@@ -42,24 +63,15 @@ class Lease:
         return json.dumps({"host": socket.gethostname(), "pid": os.getpid(),
                            "started": started(os.getpid()), "token": self.token}).encode()
 
-    def _holder(self) -> dict:
-        try:
-            return dict(json.loads(self.store.read(self.name)))
-        except (FileNotFoundError, ValueError, TypeError):
-            return {}
-
     def acquire(self) -> "Lease":
         """RunError where a living driver has the run."""
         while not self.store.create(self.name, self._mine()):
-            holder, beat = self._holder(), self.store.modified(self.name)
-            here = holder.get("host") == socket.gethostname()
-            dead = here and started(int(holder.get("pid", 0))) != holder.get("started")
-            age = 0.0 if beat is None else self.store.now() - beat
-            if beat is not None and not dead and age < EXPIRES:
+            found, age = seen(self.store)
+            if age is not None:
                 raise RunError(
-                    f"{self.store.url}: another driver works on it (pid {holder.get('pid')} on "
-                    f"{holder.get('host')}, last seen {age:.0f} s ago); wait for it, or end it")
-            self._clear(holder.get("token"))
+                    f"{self.store.url}: another driver works on it (pid {found.get('pid')} on "
+                    f"{found.get('host')}, last seen {age:.0f} s ago); wait for it, or end it")
+            self._clear(found.get("token"))
         self.thread = threading.Thread(target=self._beat, daemon=True)
         self.thread.start()
         return self
@@ -76,7 +88,7 @@ class Lease:
     def _beat(self) -> None:
         while not self.stop.wait(BEAT):
             with suppress(OSError):             # a storage that is away for a moment; `check` will say so
-                if self._holder().get("token") != self.token:
+                if holder(self.store).get("token") != self.token:
                     return                      # lost: `check` will say so
                 self.store.touch(self.name)
 
@@ -85,7 +97,7 @@ class Lease:
         written = self.store.modified(self.name)
         if written is not None and written == self.beat:    # a rival's would be of another time
             return
-        if self._holder().get("token") != self.token:
+        if holder(self.store).get("token") != self.token:
             raise LeaseLost(f"{self.store.url}: another driver has taken this run over; "
                             "this one stops")
         self.beat = written
@@ -95,7 +107,7 @@ class Lease:
         if self.thread:
             self.thread.join()
         with suppress(OSError):                 # it expires
-            if self._holder().get("token") == self.token:
+            if holder(self.store).get("token") == self.token:
                 self.store.remove(self.name)
 
     def __enter__(self):

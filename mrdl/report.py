@@ -45,6 +45,15 @@ def by_worker(records: list[dict[str, Any]]) -> list[str]:
         for worker, times in sorted(found.items())] if found else []
 
 
+def attempts(history: list[dict[str, Any]]) -> str:
+    """Hadoop's task attempts over all rounds against the tasks that were needed; "" without rounds of a job each."""
+    jobs = [line["job"] for line in history if "maps_needed" in line.get("job", {})]
+    return "; ".join(
+        f"{kind}: {total(f'{kind}_needed'):,} needed, {total(kind):,} attempts launched "
+        f"({total(f'{kind}_failed')} failed, {total(f'{kind}_killed')} killed, as the slower of two copies is)"
+        for kind in ("maps", "reduces") for total in [lambda name: sum(job[name] for job in jobs)]) if jobs else ""
+
+
 def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
     """metric -> (rounds, values), for the loss and each metric that was seen."""
     found: dict[str, tuple[list[int], list[float]]] = {}

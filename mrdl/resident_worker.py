@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import partial, worker
+from mrdl import counters, partial, worker
 from mrdl.blocks import BlockError
 from mrdl.meeting import OWN, Meeting, Pauses, Result, checksum, means
 from mrdl.partial import RECORD, Partial
@@ -59,10 +59,13 @@ def _lines(path: str) -> Iterator[bytes]:
 
 
 class Resident:
-    """One mapper. `told` shows a text as the task's status; `patience`: seconds without a driver."""
+    """One mapper. `told` shows a text as the task's status; `patience`: seconds without a driver;
+    `increment` adds to the job's counters."""
 
-    def __init__(self, meeting: Meeting, shelf: Shelf, told: Callable[[str], None], patience: float):
+    def __init__(self, meeting: Meeting, shelf: Shelf, told: Callable[[str], None], patience: float,
+                 increment: counters.Increment):
         self.meeting, self.shelf, self.told, self.patience = meeting, shelf, told, patience
+        self.increment = increment
         self.workers, self.homes = meeting.setup()
         self.pauses = {what: Pauses(self.workers) for what in ("question", "state", "results")}
         self.place = 0                  # this worker's among them
@@ -155,6 +158,7 @@ class Resident:
                     result.worker, result.n = part.worker, part.n
                     values.append(part.values)
         for _, _, facts in result.records:
+            counters.count(facts, self.increment)
             if "shard" in facts:
                 facts["seconds"] |= {"wait": waited, "write": self.written}
         began = time.perf_counter()

@@ -4,7 +4,8 @@
     state-000007.safetensors, commit-000007.json    what round 7 made, and what makes it count
     history.jsonl           a line per round: its commit's record, and its state's validation score
     model.json, model.safetensors, finished.json, history.png    a finished run
-    lease.json              the driver that works on it now
+    metrics.prom            how it stands, for Prometheus (mrdl.gauges)
+    lease.json, stop.json   the driver that works on it now; that somebody asks it to end
 Readers see only what a commit names.
 """
 import hashlib

@@ -181,7 +181,7 @@ def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypat
 
 def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
     """As with speculative execution: each place has two who answer."""
-    data, begin, twins = made(400, shards=2, dtype="float32"), Cluster.begin, []
+    data, begin, twins, counters = made(400, shards=2, dtype="float32"), Cluster.begin, [], []
 
     def serve(twin, path):
         with open(path, "rb") as lines, suppress(OSError):      # its meeting ends before it does
@@ -189,7 +189,7 @@ def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
 
     def with_twins(self, job, inputs, arguments, **more):
         for path in inputs:
-            twins.append(resident_worker.Resident(Meeting(arguments[1]), shelf.Shelf(), str, 60))
+            twins.append(resident_worker.Resident(Meeting(arguments[1]), shelf.Shelf(), str, 60, lambda *c: counters.append(c)))
             threading.Thread(target=serve, args=[twins[-1], path], daemon=True).start()
         return begin(self, job, inputs, arguments, **more)
     monkeypatch.setattr(Cluster, "begin", with_twins)
@@ -197,6 +197,7 @@ def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
     fit(data, tmp_path / "plain", "inline", rounds=20)
     assert result(tmp_path / "run") == result(tmp_path / "plain")
     assert len(twins) == 2 and all(twin.number > 5 for twin in twins)
+    assert {name for group, name, amount in counters if group == "mrdl" and amount > 0} >= {"examples", "loss_millionths"}
 
 
 def test_a_job_that_ends_before_its_workers_came_leaves_plain_rounds(tmp_path, made, monkeypatch):
@@ -271,7 +272,7 @@ def serving(meeting, lines, patience=60.0, told=lambda text: None):
     """A worker in a thread; `.emitted` is what it gives at its end."""
     def run():
         thread.emitted = list(resident_worker.Resident(
-            Meeting(meeting.store.url), shelf.Shelf(), told, patience).serve(lines))
+            Meeting(meeting.store.url), shelf.Shelf(), told, patience, print).serve(lines))
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
@@ -294,10 +295,10 @@ def test_a_split_that_is_nobodys_home_is_refused(meeting, made):
     data = made(20, shards=1)
     meeting.begin(1, [("other/00000", "x")])
     with open(data.train()[0].path, "rb") as file, pytest.raises(ValueError, match="no worker's home"):
-        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1).serve(
+        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1, print).serve(
             line.rstrip(b"\n") for line in file))
     with pytest.raises(ValueError, match="no block is no worker's home"):
-        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1).serve([]))
+        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1, print).serve([]))
 
 
 # -- what lies in the folder

@@ -1,4 +1,4 @@
-"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show."""
+"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show, runs, stop, clean."""
 import json
 import sys
 import traceback
@@ -7,10 +7,12 @@ from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
 from mrdl.cli.show import say
 from mrdl.cluster import JobFailed
+from mrdl.stop_request import RunStopped
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input.
+    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input; 3 where
+    `mrdl stop` ended the driver; 130 after Ctrl-C.
 
     An error of a kind that nobody foresaw is one line too, with status 1; where `arguments` are given,
     as from Python, it is raised."""
@@ -21,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
                                    if a.function in (train, resume) else ""))
         return 130
+    except RunStopped as stopped:
+        say(f"mrdl: {stopped}; go on with: mrdl resume {a.run}")
+        return 3
     except BrokenPipeError:                     # who reads has enough, as `head` has
         sys.stdout = None
         return 141

@@ -3,6 +3,7 @@ import argparse
 
 from mrdl import __version__, resident_exchange, stopping
 from mrdl.cli.commands import describe, evaluate, generate, predict, prepare, resume, train
+from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
 from mrdl.cluster import RUNNERS
 from mrdl.tokenizer import UNITS
@@ -16,6 +17,9 @@ EXAMPLES = {
     "predict": "mrdl predict runs/digits data/test predictions",
     "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
     "show": "mrdl show runs/digits",
+    "runs": "mrdl runs hdfs:///models",
+    "stop": "mrdl stop hdfs:///models/m1 --wait 600",
+    "clean": "mrdl clean hdfs:///models/m1",
 }
 
 
@@ -35,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--debug", default=argparse.SUPPRESS, **debug)      # after the command too
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
-        if function in (generate, show):        # which need no job
+        if function in (generate, show, runs, stop, clean):        # which need no job
             return p
         p.add_argument("-r", "--runner", default=None if function is resume else "local",
                        help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + ("" if function is resume else " (local)"))
@@ -91,9 +95,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recalibrate", action="store_true",
                    help="at the end: BatchNormalization's moments over all examples, in one more pass")
 
-    residence(p)
+    driven(p)
     p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
-    residence(p)
+    driven(p)
     p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
                 ("data", None, "what prepare made"))
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
@@ -108,9 +112,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     command(show, "What a run is, has done, and how it ended; or what is in a dataset.",
             ("run", None, "the run, or what prepare made"))
+    command(runs, "The runs in a folder: how each one stands.", ("folder", None, "a folder with runs in it, or a run"))
+    p = command(stop, "Asks the driver of a run, on whatever host, to end after the round at hand; the run can be resumed.",
+                ("run", None, "the run"))
+    p.add_argument("--wait", type=float, default=0.0, metavar="SECONDS",
+                   help="until the driver has ended; exit status 1 if it has not by then (0: does not wait)")
+    p = command(clean, "Removes what drivers that died left behind; never touches a run at work.", ("run", None, "the run"))
+    p.add_argument("--cache", action="store_true",
+                   help="-r hadoop: all of .mrdl/cache in your home on HDFS too; while no job of yours runs")
     return root
 
 
-def residence(p: argparse.ArgumentParser) -> None:
+def driven(p: argparse.ArgumentParser) -> None:
+    """The arguments of what drives rounds."""
+    p.add_argument("--on-finish", metavar="COMMAND",
+                   help="run by the shell at the end, however it comes; MRDL_RUN, MRDL_STATUS (finished, failed, stopped, "
+                   "interrupted) and MRDL_REASON are in its environment")
     p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident_exchange.WHEN,
                    help="one job for many rounds (auto: where rounds of a job each cost much)")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mrdl import report
+from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
 from mrdl.cluster import Cluster
 from mrdl.config import ConfigError, need
@@ -67,6 +68,7 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+@hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.averaging import ParameterAveraging, same_vocabulary
     text = None if a.model.endswith((".py", ".json")) else Run(a.model).text()
@@ -83,6 +85,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
                                                        run=a.run, told=report))
 
 
+@hooked
 def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
     with cluster(a) as runner:

@@ -89,6 +89,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
                   + f"  {clock(entry['elapsed'])}")
         if table := report.by_worker(place.records(20)):
             print("milliseconds of a round, medians of the last 20:", *table, sep="\n")
+        if attempts := report.attempts(history):
+            print(attempts)
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done
               else f"not finished; go on with: mrdl resume {a.run}")
     return facts

@@ -1,0 +1,87 @@
+"""The commands of who looks after runs: `mrdl runs, stop, clean`, and what --on-finish does."""
+import argparse
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mrdl import oversight
+from mrdl.cli.show import say
+from mrdl.config import need
+from mrdl.progress import clock
+from mrdl.stop_request import RunStopped
+
+
+def runs(a: argparse.Namespace) -> list[dict[str, Any]]:
+    found = oversight.runs(a.folder)
+    if not a.json:
+        rows = [("RUN", "STATE", "ROUNDS", "BEST", "LAST COMMIT", "DRIVER"), *map(_row, found)]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    return found
+
+
+def _row(run: dict[str, Any]) -> tuple[str, ...]:
+    value = run["value"]
+    best = "" if not isinstance(value, (int, float)) else f"{run['metric']} {value:.4f} (round {run['best']})"
+    return (run["run"], run["state"], str(run["rounds"]), best,
+            "" if run["age"] is None else f"{clock(run['age'])} ago",
+            f"pid {run['pid']} on {run['host']}" if run["pid"] else (run["reason"] or ""))
+
+
+def stop(a: argparse.Namespace) -> dict[str, Any]:
+    """RuntimeError (status 1) where the driver had not ended after --wait seconds."""
+    need(a.wait >= 0, f"--wait {a.wait:g}: must be 0 or more")
+    found = oversight.stop(a.run, a.wait)
+    driver = f"the driver (pid {found['pid']} on {found['host']})"
+    done = (f"the run has {'finished' if found['finished'] else 'stopped'} after round {found['rounds']}"
+            + ("" if found["finished"] else f"; go on with: mrdl resume {a.run}"))
+    if not found["asked"]:
+        say(f"no driver works on {found['run']}: {done}")
+    elif found["ended"]:
+        say(f"{driver} has ended: {done}")
+    elif a.wait:
+        raise RuntimeError(f"{driver} was asked to end, and has not after {clock(a.wait)}: it ends after the round at hand")
+    else:
+        say(f"{driver} was asked to end; it will when round {found['rounds'] + 1} is committed")
+    return found
+
+
+def clean(a: argparse.Namespace) -> dict[str, Any]:
+    found = oversight.clean(a.run, a.cache)
+    for path in found["removed"]:
+        say(f"removed {path}")
+    for path in found["kept"]:
+        say(f"kept {path}: workers of the driver that died may still wait there; try again in some minutes")
+    say(f"{len(found['removed'])} leftovers removed" if found["removed"] else f"{found['run']} holds no leftovers")
+    return found
+
+
+def hooked(command: Callable) -> Callable:
+    """The command with --on-finish: the shell's command is run however it ends."""
+    @functools.wraps(command)
+    def run(a: argparse.Namespace) -> dict[str, Any]:
+        try:
+            done = command(a)
+        except BaseException as error:
+            status = ("stopped" if isinstance(error, RunStopped) else
+                      "failed" if isinstance(error, Exception) else "interrupted")
+            _tell(a, status, str(error) or type(error).__name__)
+            raise
+        _tell(a, "finished", done["reason"])
+        return done
+    return run
+
+
+def _tell(a: argparse.Namespace, status: str, reason: str) -> None:
+    """Runs the hook, with its output on stderr. What becomes of it changes nothing of the run's result."""
+    if not a.on_finish:
+        return
+    sys.stderr.flush()
+    ended = subprocess.run(a.on_finish, shell=True, stdin=subprocess.DEVNULL, stdout=2, check=False, env={
+        **os.environ, "MRDL_RUN": a.run, "MRDL_STATUS": status, "MRDL_REASON": reason.replace("\0", "")[:10_000]}).returncode
+    if ended:
+        say(f"warning: --on-finish {a.on_finish!r} ended with status {ended}")
