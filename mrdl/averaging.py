@@ -178,6 +178,11 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
         ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
         need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "
              f"{data.target.classes} tokens")
+    try:
+        model_from_json(model.to_json())
+    except ConfigError as error:
+        raise ConfigError("workers build the model from its JSON, so it can have no classes of your own: "
+                          f"{error}") from None
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:

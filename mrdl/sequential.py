@@ -33,7 +33,8 @@ class Sequential(Model):
         self.slots, self.iterations = None, 0
 
     def _put(self, layer: Layer) -> None:
-        need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers")
+        need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers; "
+             "there are no others, of Keras or your own")
         if isinstance(layer, Input):
             need(not self.layers and self.input_shape is None,
                  "Input must be the first layer, once")

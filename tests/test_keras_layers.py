@@ -8,6 +8,8 @@ import pytest
 
 import mrdl
 from mrdl import layers
+from mrdl.cli.model_file import load
+from mrdl.config import ConfigError
 from mrdl.layers import (
     ELU,
     GRU,
@@ -181,3 +183,15 @@ def test_every_form_in_which_keras_names_an_activation_is_read(name):
         assert Activation(form) == wanted
     assert mrdl.model_from_json(keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, function)]).to_json()).layers[0].activation == wanted.activation
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")      # Keras's own
+def test_a_model_of_keras_in_a_file_is_told_what_makes_it_ours(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("import keras, numpy\nkeras_model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])\n"
+                    "keras_model.set_weights([numpy.array([[1, 2]] * 3), numpy.array([0, 1])])\nmodel = keras_model\n")
+    with pytest.raises(ConfigError, match="`model` is a model of Keras") as told:
+        load(str(file))
+    advice = re.findall("`(model.*?)`", str(told.value))[1:]
+    file.write_text(file.read_text() + "\n".join(["import mrdl", *advice]))
+    assert load(str(file)).predict(np.ones((1, 3), "f4")).tolist() == [[3, 7]]

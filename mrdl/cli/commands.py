@@ -1,14 +1,13 @@
 """The commands, one function each: `a` are its arguments, what it gives is what --json prints."""
 import argparse
-import runpy
-from pathlib import Path
 from typing import Any
 
 from mrdl import report
+from mrdl.cli import model_file
 from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
 from mrdl.cluster import Cluster
-from mrdl.config import ConfigError, need
+from mrdl.config import need
 from mrdl.dataset import load as load_dataset
 from mrdl.model import Model
 from mrdl.progress import reporter
@@ -20,14 +19,7 @@ from mrdl.storage import place
 def load(path: str) -> Model:
     """MODEL: file.py with a variable or function `model`, a spec .json, or a saved model's folder."""
     if path.endswith(".py"):
-        if not Path(path).is_file():
-            raise ConfigError(f"{path}: no such file")
-        model = runpy.run_path(path).get("model")
-        model = model() if callable(model) and not isinstance(model, Model) else model
-        if not isinstance(model, Model):
-            raise ConfigError(f"{path} must define `model`: a mrdl.Sequential or mrdl.Model, or a function that "
-                              "returns one")
-        return model
+        return model_file.load(path)
     if path.endswith(".json"):
         folder, name = place(path)
         return model_from_json(folder.read(name))
@@ -81,8 +73,8 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             validation_freq=a.validation_freq, save_updater=not a.reset_updater,
             keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
             tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
-        return told(a.run, lambda report: training.fit(load(a.model), a.data, a.validation,
-                                                       run=a.run, told=report))
+        model = load(a.model)       # before the report begins: what a model.py prints comes first
+        return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report))
 
 
 @hooked
