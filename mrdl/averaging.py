@@ -12,8 +12,9 @@ from mrdl.lease import LeaseLost
 from mrdl.losses import Loss
 from mrdl.model import Model
 from mrdl.resident_exchange import WHEN, ResidentExchange
-from mrdl.run import Run, RunError, digest
+from mrdl.run import Run, RunError
 from mrdl.saving import model_from_json
+from mrdl.sealed import digest
 from mrdl.trainer import check_class_weight
 
 
@@ -78,9 +79,8 @@ class ParameterAveraging(Options):
         given = model.weights is not None
         model.build(seed=options.seed)
         moments.unadapted(model)                # said before anything is written
-        facts = {"options": asdict(options), "data": {"url": train.url, "uid": train.uid},
-                 "validation": None if validation is None else
-                 {"url": held[0][0].url, "uid": held[0][0].uid},
+        facts = {"options": asdict(options), "data": _source(train),
+                 "validation": None if validation is None else _source(held[0][0]),
                  "text": train.text, "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
@@ -94,12 +94,12 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
-    options = Options(**found["options"])
+    options = Options.read(found["options"])
     train = dataset.load(found["data"]["url"])
     held = _held_out(train, found["validation"] and found["validation"]["url"])
     for name, then, now in (("data", found["data"], train),
                             ("validation", found["validation"], held[0][0] if held else None)):
-        if then and then["uid"] != now.uid:
+        if then and {**then, "url": now.url} != _source(now):
             raise RunError(f"{then['url']} is not the {name} that {run} was begun with")
     if found["weights"] and not place.rounds():
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
@@ -140,13 +140,18 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
         picture = report.plot(place.history(), place.url)
         if picture:
             place.store.write("history.png", picture)
-    model.load_weights(place.store.read("model.safetensors"))
+    model.load_weights(place.checked("model.safetensors", place.store.read("model.safetensors")))
     history: dict[str, list] = {}
     for line in place.history():
         for key, value in line.items():
             if isinstance(value, float) and key not in ("elapsed", "progress"):
                 history.setdefault(key, []).append(value)
     return Result(model, done["reason"], done["rounds"], done["best"], done["metrics"], history)
+
+
+def _source(data: dataset.Dataset) -> dict[str, str]:
+    """What a run says of a dataset."""
+    return {"url": data.url, "uid": data.uid, "digest": data.digest()}
 
 
 def _held_out(train: dataset.Dataset, validation: str | None) -> list:

@@ -3,11 +3,13 @@
 A block is base64(header + arrays), in one run of ASCII without padding characters:
 
     prefix   16 bytes: magic, version, length of the JSON, CRC-32 of prefix and JSON
-    JSON     dataset, shard, index, role, n, arrays {name: [dtype, shape]}, crc (of the array bytes)
+    JSON     dataset, shard, index, role, n, arrays {name: [dtype, shape]}, crc (of the array bytes),
+             before: the seal of the block before it in the shard, "" in the first
     arrays   little-endian, in the order of their names
 
 The header and each array are filled with zeros to a multiple of 48 bytes: base64 then never splits a
 group between them, so that a header is read alone, and arrays come out aligned and without a copy.
+A block's seal is a hash of its header: that of a shard's last block stands for the whole shard.
 """
 import binascii
 import json
@@ -15,12 +17,13 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 
 from mrdl.kernels import text as kernel
 
-MAGIC, VERSION = b"mrdb", 1
+MAGIC, VERSION = b"mrdb", 2
 PREFIX = struct.Struct("<4sHxxI")       # then the CRC-32, "<I"
 GRAIN = 48                              # bytes: a multiple of 3 (base64) and of 16 (alignment)
 DTYPES = ("u1", "u2", "i4", "f4", "f8")
@@ -42,6 +45,8 @@ class Block:
     n: int
     layout: dict            # name -> (dtype, shape)
     crc: int
+    before: str             # the seal of the block before it
+    seal: str
     line: bytes = field(repr=False)
     start: int = field(repr=False)      # of the arrays, in characters of the line
 
@@ -65,8 +70,10 @@ class Block:
 
 
 def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
-         role: str) -> bytes:
+         role: str, before: str = "") -> bytes:
     """The block line of arrays that share their first axis, n: "x", and where there are "y", "w".
+
+    before: the seal of the block before it in its shard.
 
     dtypes: uint8, uint16, int32, float32, float64 (`narrow` picks one); others raise ValueError."""
     if role not in ROLES:
@@ -86,7 +93,7 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
         raise ValueError(f"arrays of a block must share their first axis, not {layout}")
     body = b"".join(parts)
     text = json.dumps({"dataset": dataset, "shard": shard, "index": index, "role": role,
-                       "n": lengths.pop(), "arrays": layout, "crc": zlib.crc32(body)},
+                       "n": lengths.pop(), "arrays": layout, "crc": zlib.crc32(body), "before": before},
                       separators=(",", ":")).encode()
     if len(text) > HEADER_LIMIT:
         raise ValueError(f"header of a block: {len(text)} bytes, more than {HEADER_LIMIT}")
@@ -139,15 +146,15 @@ def _described(text: bytes, line: bytes, start: int) -> Block:
         layout = {str(name): (str(dtype), tuple(shape))
                   for name, (dtype, shape) in head["arrays"].items()}
         block = Block(head["dataset"], head["shard"], head["index"], head["role"], head["n"],
-                      layout, head["crc"], line, start)
+                      layout, head["crc"], head["before"], blake2b(text, digest_size=16).hexdigest(), line, start)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BlockError(f"damaged block: its header cannot be read ({error!r})") from None
     numbers = [block.shard, block.index, block.n, block.crc]
     numbers += [size for _, shape in layout.values() for size in shape]
     if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
         raise BlockError("damaged block: a number in its header is out of range")
-    if not isinstance(block.dataset, str) or block.role not in ROLES:
-        raise BlockError(f"damaged block: dataset {block.dataset!r}, role {block.role!r}")
+    if not (isinstance(block.dataset, str) and isinstance(block.before, str)) or block.role not in ROLES:
+        raise BlockError(f"damaged block: dataset {block.dataset!r}, role {block.role!r}, before {block.before!r}")
     for name, (dtype, shape) in layout.items():
         if dtype not in DTYPES or not 1 <= len(shape) <= 32 or shape[0] != block.n:
             raise BlockError(f"damaged block: array {name!r} of {dtype}, shape {shape}")

@@ -1,10 +1,12 @@
 """Raw inputs in, a dataset out: a folder of shards, and data.json that makes it one."""
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
@@ -13,8 +15,9 @@ from mrdl.cluster import Cluster, spread
 from mrdl.config import typed
 from mrdl.jobs.prepare import Prepare
 from mrdl.jobs.vocabulary import Vocabulary
-from mrdl.records import Plan
+from mrdl.records import BLOCK, Plan
 from mrdl.schema import Schema, sniff
+from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
 from mrdl.sources import DataError, expand, is_folder, opened, place, size
 from mrdl.storage import Storage
 from mrdl.tokenizer import MOST, UNITS, UNKNOWN, Tokenizer
@@ -24,7 +27,7 @@ __all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
 DESCRIPTION, BEGUN = "data.json", "_preparing"
 SHARD = 64 << 20                # bytes of input that make a shard
 RANGE = 16 << 20                # bytes of arrays that make a mapper
-FORMAT = 1
+FORMAT = 2
 MANY = 0.1                      # share of a text's tokens that its vocabulary lacks, above which something is wrong
 
 
@@ -36,13 +39,15 @@ class Shard:
     path: str
     n: int
     role: str                   # train | validation
+    blocks: int
+    seal: str                   # of the last block; "" where there is none
 
 
 @dataclass(frozen=True)
 class Target:
     """What y is like."""
-    shape: tuple                # of one row's
-    classes: int | None         # K where every y is one of 0..K-1
+    shape: tuple[Count, ...]    # of one row's
+    classes: Count | None       # K where every y is one of 0..K-1
     low: float | None = None    # of a y with one number
     high: float | None = None
 
@@ -63,6 +68,10 @@ class Dataset:
     text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
     unknown: dict = field(default_factory=dict)         # of a text: count of its tokens that are [UNK], of
 
+    def digest(self) -> str:
+        """A hash of all that its shards hold: the same wherever the dataset lies."""
+        return digest(canonical([self.uid, [[s.n, s.role, s.seal] for s in self.shards]]))
+
     def tokenizer(self) -> Tokenizer | None:
         return self.text and Tokenizer(**self.text)
 
@@ -79,14 +88,65 @@ class Dataset:
         shard = next((shard for shard in self.shards if shard.n), None)
         if shard is None:
             return {}
-        with opened(shard.path) as file:
-            return blocks.unpack(file.readline().rstrip(b"\n")).arrays()
+        try:
+            with opened(shard.path) as file:
+                return blocks.unpack(file.readline().rstrip(b"\n")).arrays()
+        except blocks.BlockError as error:
+            raise DataError(f"{shard.path}, line 1: {error}; prepare the dataset again") from None
 
     def train(self) -> list[Shard]:
         return [shard for shard in self.shards if shard.role == "train"]
 
     def validation(self) -> list[Shard]:
         return [shard for shard in self.shards if shard.role == "validation"]
+
+
+class Sample(TypedDict):
+    """A bad record."""
+    file: str
+    offset: Count
+    reason: str
+    text: str
+
+
+class Bad(TypedDict):
+    """The bad records among all."""
+    count: Count
+    of: Count
+    reasons: dict[str, Count]
+    samples: list[Sample]
+
+
+class Text(TypedDict):
+    """The vocabulary of a text's ids."""
+    unit: Literal[UNITS]
+    vocabulary: list[str]
+
+
+class Part(TypedDict):
+    """A shard."""
+    name: Annotated[str, re.compile(r"part-\d{5,}")]
+    n: Count
+    role: Literal["train", "validation"]
+    blocks: Count
+    seal: str
+
+
+class Description(TypedDict):
+    """What data.json holds."""
+    format: int
+    uid: str
+    seed: Annotated[int, range(2 ** 64)]
+    dtype: Literal["float32", "float64"]
+    shape: list[Count]
+    target: Target | None
+    weighted: bool
+    columns: list[str]
+    bad: Bad
+    text: Text | None
+    unknown: dict[str, Count]
+    shards: list[Part]
+    seal: Hash
 
 
 def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None = None,
@@ -198,18 +258,18 @@ def load(url: str) -> Dataset:
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
                         f"mrdl prepare INPUT.. {url}")
     try:
-        found = json.loads(store.read(DESCRIPTION))
-        if found.pop("format") != FORMAT:
+        found = parsed(data := store.read(DESCRIPTION))
+        if found.get("format") != FORMAT:
             raise DataError(f"{url}: a dataset of another version of mrdl; prepare it again")
-        target = found.pop("target")
-        target = target and Target(**{**target, "shape": tuple(target["shape"])})
-        shards = [Shard(index, shard["name"], store.path(shard["name"]), shard["n"],
-                        shard["role"]) for index, shard in enumerate(found.pop("shards"))]
-        made = Dataset(url=store.url, target=target, shards=shards,
-                       **{**found, "shape": tuple(found["shape"])})
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError,
-            json.JSONDecodeError) as error:
-        raise DataError(f"{url}: {DESCRIPTION} is damaged ({error!r}); prepare it again") from None
+        check(unsealed(data), Description, DESCRIPTION)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{url}: {DESCRIPTION} is damaged ({error}); prepare it again") from None
+    target = found["target"] and Target(**{**found["target"], "shape": tuple(found["target"]["shape"])})
+    shards = [Shard(index, path=store.path(shard["name"]), **shard) for index, shard in enumerate(found["shards"])]
+    made = Dataset(store.url, shape=tuple(found["shape"]), target=target, shards=shards, **{
+        name: value for name, value in found.items() if name not in ("format", "seal", "shape", "target", "shards")})
     there = set(store.list())           # one question, not one a shard
     for shard in shards:
         if shard.name not in there:
@@ -325,13 +385,31 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dic
                        for index, n in enumerate(facts["rows"])]}
 
 
+def _last_block(path: str) -> dict:
+    """How many blocks a shard has and the seal of the last one, read from its end."""
+    with opened(path) as file:
+        size, back = file.seek(0, os.SEEK_END), 2 * BLOCK
+        while True:
+            start = max(0, size - back)
+            file.seek(start)
+            *others, last = file.read().removesuffix(b"\n").split(b"\n")
+            if others or not start:
+                break
+            back *= 4                   # a row longer than that is a block of its own
+    if not last:
+        return {"blocks": 0, "seal": ""}
+    block = blocks.unpack(last)
+    return {"blocks": block.index + 1, "seal": block.seal}
+
+
 def _commit(store: Storage, output, description: dict) -> None:
     """Puts the shards in their place, and the description last: it makes them a dataset."""
     _check(store.create(BEGUN, b""), f"{store.url}: another prepare writes there just now")
     try:
         for index, shard in enumerate(description["shards"]):
+            shard |= _last_block(output.parts[index])
             output.move(index, store.path(shard["name"]))
-        made = store.create(DESCRIPTION, json.dumps(description, indent=1).encode() + b"\n")
+        made = store.create(DESCRIPTION, json.dumps(seal(description), indent=1).encode() + b"\n")
     except BaseException:
         _clear(store)
         raise

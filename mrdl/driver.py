@@ -19,8 +19,9 @@ from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.partial import chunk_keys, means_of, shift_variances
 from mrdl.report import measured
-from mrdl.run import Run, RunError
-from mrdl.scoring import WorkerFailed, added, described, failed, score
+from mrdl.run import COMPACT, Run, RunError, entries
+from mrdl.scoring import WorkerFailed, added, described, failed, score, seals
+from mrdl.sealed import check
 from mrdl.state import State, profile
 from mrdl.stop_request import RunStopped, asked
 
@@ -47,6 +48,15 @@ class Options:
     tbptt: int | None = None
     tbptt_backward: int | None = None
     buckets: list[int] | None = None
+
+    @classmethod
+    def read(cls, facts: dict[str, Any]) -> "Options":
+        """Those of a run; RunError for what this version does not know."""
+        try:
+            check(facts, cls, "options")
+        except ValueError as error:
+            raise RunError(f"run.json: {error}") from None
+        return cls(**facts)
 
     def check(self) -> "Options":
         for key in ("workers", "batch_size", "keep_rounds"):
@@ -112,6 +122,7 @@ class Driver:
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
+            self.run.moved(self.data.url, self.validation[0][0].url if self.validation else None)
             records = self.run.records()
             state = self._resume(records) if records else None
             if done := self.run.finished():
@@ -181,11 +192,7 @@ class Driver:
                          [(self.data, s) for s in self.shards if s.n], self.options.workers, batch, places)
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
-        self.history = []
-        for record in records:
-            self.history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
-            if record.get("score"):
-                self._scored(record["round"] - 1, record["score"])
+        self.history = entries(records)
         state = self.run.state(len(records) - 1)
         if state.profile != profile():
             raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
@@ -279,7 +286,8 @@ class Driver:
             self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
             o.averaging_frequency, self.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
-            [plan.name(d.uid, s.index) for d, s in held], o.save_updater, o.class_weight,
+            [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
+            o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
         mappers = [[s.path] for _, s in active]
@@ -368,6 +376,8 @@ class Driver:
         self.gauges.write(history)
         best = self.patience.best(history, state.round) if self.patience else None
         self.run.prune(state.round - self.options.keep_rounds, best)
+        if state.round and state.round % COMPACT == 0:
+            self.run.compact(state.round - 1)
 
     def _settle(self) -> None:
         """Waits until what was to be committed is; raises what kept it from that."""
@@ -388,13 +398,13 @@ class Driver:
         if self.options.recalibrate:
             values |= self._recalibrated(best)
         self.lease.check()
-        self.run.write_history(self.history[1:])
-        self.run.store.write("model.json", self.model.to_json(indent=2).encode())
-        self.run.store.write("model.safetensors", self.model.to_safetensors())
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "finite": not reason.startswith("not finite"),
                 "metrics": values}
-        self.run.finish(done)
+        self.run.finish(done, self.history[1:], {"model.json": self.model.to_json(indent=2).encode(),
+                                                 "model.safetensors": self.model.to_safetensors()})
+        if r:
+            self.run.compact(r - 1)
         self.told("finished", done)
         return done
 

@@ -19,7 +19,7 @@ from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.run import Run, RunError
 from mrdl.saving import load_model
-from mrdl.scoring import described, score
+from mrdl.scoring import described, score, seals
 from mrdl.sequential import Sequential
 from mrdl.state import State
 from mrdl.storage import Storage
@@ -100,7 +100,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     same_vocabulary(Run(run).text(), run, found)
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
-                      score=[plan.name(found.uid, s.index) for s in shards])
+                      score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, \
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],

@@ -53,11 +53,6 @@ class Pauses:
             yield min(self.most, max(LEAST, self.last / 10))
 
 
-def checksum(vector: np.ndarray) -> int:
-    """The sum of a vector's words: tells states apart that came about in other ways."""
-    return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
-
-
 @dataclass
 class Result:
     """What a worker made of a question. `records` are (worker, n, facts), as in the shuffle."""

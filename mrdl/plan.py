@@ -55,6 +55,7 @@ class Plan:
     keys: list[str]                     # of the chunks, then of the records
     train: dict[str, int] = field(default_factory=dict)         # shard -> worker
     score: list[str] = field(default_factory=list)
+    seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
     moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are merged (partial.shift_variances)

@@ -239,8 +239,12 @@ def shard_lines(plan: Plan, shard: int, values: Iterable[bytes]) -> Iterator[byt
         if is_content:
             content = sum(map(int, some))
             continue
+        before = ""
         for index, rows in enumerate(_runs(some)):
-            yield blocks.pack(_unpacked(plan, rows), dataset=plan.uid(content), shard=shard, index=index, role=role)
+            line = blocks.pack(_unpacked(plan, rows), dataset=plan.uid(content), shard=shard, index=index, role=role,
+                               before=before)
+            before = blocks.unpack(line).seal
+            yield line
 
 
 def _runs(values: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -15,9 +15,9 @@ from mrdl import partial, plan
 from mrdl.cluster import Background, Cluster, JobFailed
 from mrdl.exchange import Merged, PlainExchange, RoundError, gathered
 from mrdl.jobs.resident import ResidentRounds
-from mrdl.meeting import OWN, Meeting, Pauses, checksum, means
+from mrdl.meeting import OWN, Meeting, Pauses, means
 from mrdl.partial import RECORD, Partial
-from mrdl.state import State
+from mrdl.state import State, checksum
 
 WHEN = ("auto", "always", "never")
 SHARE = 0.1                     # of a round's compute: what a plain round may cost beyond it, with auto

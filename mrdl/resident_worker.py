@@ -16,12 +16,12 @@ import numpy as np
 
 from mrdl import counters, partial, worker
 from mrdl.blocks import BlockError
-from mrdl.meeting import OWN, Meeting, Pauses, Result, checksum, means
+from mrdl.meeting import OWN, Meeting, Pauses, Result, means
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, name
 from mrdl.shelf import Rows, Shelf
 from mrdl.sources import opened
-from mrdl.state import State
+from mrdl.state import State, checksum
 from mrdl.storage import place as placed
 
 REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's

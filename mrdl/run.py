@@ -1,35 +1,76 @@
 """A run's directory: its options, the committed rounds, the history and the finished model.
 
-    run.json                options; written once
+    run.json                options, data and model; written again only where what decides nothing changes
     state-000007.safetensors, commit-000007.json    what round 7 made, and what makes it count
+    commits-000099.jsonl    the commits up to that of round 99, a line each, whose own files are gone
     history.jsonl           a line per round: its commit's record, and its state's validation score
     model.json, model.safetensors, finished.json, history.png    a finished run
     metrics.prom            how it stands, for Prometheus (mrdl.gauges)
     lease.json, stop.json   the driver that works on it now; that somebody asks it to end
-Readers see only what a commit names.
+Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by
+their own, a commit also by its successor's, a state by its commit, the others by finished.json.
 """
-import hashlib
 import json
-from typing import Any
+import re
+from typing import Annotated, Any, TypedDict
 
+from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
 from mrdl.state import State, StateError
 from mrdl.storage import Storage
+
+FORMAT = 2
+COMPACT = 100                   # rounds after which the commits' files become one
+AGAIN = 5                       # times that commits are read again which become one meanwhile
+ENDS = ("until", "keep_rounds")                 # of the options: what decides when a run ends, and no bit
+COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
+
+
+class Source(TypedDict):
+    """The dataset of a run: where it lies, and what tells it from others."""
+    url: str
+    uid: str
+    digest: Hash
+
+
+# what the files hold
+RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "spec": str,
+       "weights": Hash | None, "runner": str, "seal": Hash}
+RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
+COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
+             "before": Hash, "record": dict[str, Any], "seal": Hash}
+FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None, "finite": bool,
+            "metrics": dict[str, Any], "files": dict[str, Hash], "seal": Hash}
 
 
 class RunError(ValueError):
     """A run that cannot go on; the message says what to do."""
 
 
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def same(facts: dict[str, Any]) -> dict[str, Any]:
+    """What must not differ where a run is gone on with: not where its data lies, nor the runner."""
+    def named(source: dict | None) -> dict | None:
+        return source and {name: value for name, value in source.items() if name != "url"}
+    kept = {name: value for name, value in facts.items() if name not in ("format", "runner", "seal")}
+    return {**kept, "data": named(facts["data"]), "validation": named(facts["validation"])}
+
+
+def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The history that records make: the score in record r is of the state of round r - 1."""
+    history = []
+    for record in records:
+        history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
+        if record.get("score"):
+            history[record["round"] - 1].update(record["score"])
+    return history
 
 
 class Run:
-    """What is on disk; `commits[r]` is the record of round r, `commits[0]` of the first weights."""
+    """What is on disk; record r is of round r, record 0 of the first weights."""
 
     def __init__(self, url: str):
         self.store = Storage(url)
         self.url = self.store.url
+        self.head: str | None = None            # the seal of the newest commit that we know
 
     def exists(self) -> bool:
         return self.store.exists("run.json")
@@ -41,56 +82,137 @@ class Run:
             if odd:
                 raise RunError(f"{self.url} exists and is no run (it holds {odd[0]}); "
                                "give another directory")
-            self.store.create("run.json", json.dumps(options, indent=2).encode())
-        old = self.options()
-        differing = [k for k in sorted(set(old) | set(options))
-                     if old.get(k) != options.get(k) and k != "runner"]     # all give the same bits
+            self.store.create("run.json", _text({"format": FORMAT, **options}))
+        old, new = same(self.options()), same(options)
+        differing = [k for k in sorted(set(old) | set(new)) if old.get(k) != new.get(k)]
         if differing:
             raise RunError(f"{self.url} was begun with other options ({', '.join(differing)}); "
                            "resume it as it is, or give another directory")
 
+    def moved(self, data: str, validation: str | None) -> None:
+        """Writes down where the data lies now; to be called by the driver that holds the lease."""
+        options = self.options()
+        old = json.dumps(options)
+        options["data"]["url"] = data
+        if options["validation"]:
+            options["validation"]["url"] = validation
+        if json.dumps(options) != old:
+            self.store.write("run.json", _text({"format": FORMAT, **options}))
+
     def options(self) -> dict[str, Any]:
         if not self.exists():
             raise RunError(f"{self.url}: no run here (no run.json)")
-        return self._json("run.json")
+        options = self._sealed("run.json", RUN, "begin the run anew in another directory")
+        return {name: value for name, value in options.items() if name not in ("format", "seal")}
 
     def text(self) -> dict[str, Any] | None:
         """The unit and vocabulary of the text that it is trained on; None where that is none, or this no run."""
         return self.options().get("text") if self.exists() else None
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
+        """What a file of ours holds, checked; RunError says what to do."""
+        data = self.store.read(name)
         try:
-            found = json.loads(self.store.read(name))
+            found = parsed(data)
+            if found.get("format") != FORMAT:
+                raise RunError(f"{self.url}/{name} was written by another version of mrdl; {hint}")
+            check(unsealed(data), kind, name)
+        except RunError:
+            raise
         except ValueError as error:
-            raise RunError(f"{self.url}/{name} is damaged: {error}") from None
-        if not isinstance(found, dict):
-            raise RunError(f"{self.url}/{name} is damaged: it holds no object")
+            raise RunError(f"{self.url}/{name} is damaged: {error}; {hint}") from None
         return found
 
     # -- rounds
 
     def rounds(self) -> list[int]:
-        return [int(n[7:13]) for n in self.store.list("commit-[0-9]*.json")]
+        """The rounds that are committed."""
+        compacted, single = self._files()
+        return [*range(compacted + 1), *single]
+
+    def _files(self) -> tuple[int, list[int]]:
+        """The last round of the compacted commits (-1: there are none), and the rounds of the files beyond them."""
+        names = self.store.list("commit*")
+        last = max((int(found[1]) for found in map(COMPACTED.fullmatch, names) if found), default=-1)
+        return last, sorted(r for found in map(COMMIT.fullmatch, names) if found and (r := int(found[1])) > last)
+
+    def commits(self) -> list[dict[str, Any]]:
+        """All commits, each checked against its hash and the one before it."""
+        for _ in range(AGAIN):
+            compacted, single = self._files()
+            lines = []
+            try:
+                if compacted >= 0:
+                    name = f"commits-{compacted:06d}.jsonl"
+                    lines = [(name, line) for line in self.store.read(name).splitlines()]
+                lines += [(name, self.store.read(name)) for name in (f"commit-{r:06d}.json" for r in single)]
+            except FileNotFoundError:           # they became one meanwhile
+                continue
+            if [*range(len(lines))] != [*range(compacted + 1), *single]:
+                raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
+                               f"{max([compacted, *single])}")
+            return self._chained(lines)
+        raise RunError(f"{self.url}: its commits come and go while they are read; try again")
+
+    def _chained(self, lines: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
+        found, before = [], self._root() if lines else None
+        for r, (name, line) in enumerate(lines):
+            try:
+                commit = unsealed(line)
+                check(commit, COMMITTED, "it")
+                check({key: commit["record"].get(key) for key in RECORD}, RECORD, "its record")
+                if commit["round"] != r or commit["record"]["round"] != r:
+                    raise ValueError(f"it is of round {commit['round']}, not {r}")
+                if commit["before"] != before:
+                    raise ValueError("it does not follow on " + (f"the commit of round {r - 1}" if r else "run.json"))
+            except ValueError as error:
+                raise RunError(f"{self.url}/{name} is damaged: round {r}: {error}; restore the file, or begin the run anew "
+                               "in another directory") from None
+            found.append(commit)
+            before = commit["seal"]
+        self.head = before
+        return found
+
+    def _root(self) -> str:
+        """What the first commit follows on: a hash of all in run.json that decides bits."""
+        options = same(self.options())
+        options["options"] = {name: value for name, value in options["options"].items() if name not in ENDS}
+        return digest(canonical(options))
 
     def records(self, last: int = 0) -> list[dict[str, Any]]:
         """The record of every commit, or of the last ones; record r is what round r saw."""
-        numbers = self.rounds()
-        if numbers != list(range(len(numbers))):
-            raise RunError(f"{self.url}: a commit is missing; there are {len(numbers)} up to "
-                           f"{max(numbers, default=0)}")
-        return [self._json(f"commit-{r:06d}.json")["record"] for r in numbers[-last:]]
+        return [commit["record"] for commit in self.commits()[-last:]]
 
     def commit(self, state: State, record: dict[str, Any]) -> bool:
         """Makes `state` the result of its round; False where another driver was first."""
+        if self.head is None:
+            self.commits()
         r, data = state.round, state.dump()
         name = f"state-{r:06d}.safetensors"
         self.store.write(name, data)
-        made = {"round": r, "state": name, "sha256": digest(data), "record": record}
-        return self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
+        made = seal({"round": r, "state": name, "sha256": digest(data), "before": self.head or self._root(),
+                     "record": record})
+        created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
+        if created:
+            self.head = made["seal"]
+        return created
+
+    def compact(self, last: int) -> None:
+        """Makes one file of the commits up to that of round `last`, which must not be the newest: of two drivers
+        that commit the next round one is to find it taken.
+
+        The file is written before others are removed, and holds the same whoever writes it."""
+        lines = [json.dumps(commit).encode() + b"\n" for commit in self.commits()[:last + 1]]
+        name = f"commits-{last:06d}.jsonl"
+        self.store.write(name, b"".join(lines))
+        for old in self.store.list("commit*"):
+            alone, several = COMMIT.fullmatch(old), COMPACTED.fullmatch(old)
+            if (alone and int(alone[1]) <= last) or (several and int(several[1]) < last):
+                self.store.remove(old)
 
     def state(self, r: int) -> State:
         """The state of a committed round, checked against its hash."""
-        commit = self._json(f"commit-{r:06d}.json")
+        commit = self.commits()[r]
         try:
             data = self.store.read(commit["state"])
         except FileNotFoundError:
@@ -114,18 +236,46 @@ class Run:
 
     # -- what users read
 
-    def write_history(self, history: list[dict[str, Any]]) -> None:
+    def write_history(self, history: list[dict[str, Any]]) -> bytes:
         """A line a round, without metrics of more than one number: it would hold a matrix a round."""
         lines = ({k: v for k, v in line.items() if not isinstance(v, list)} for line in history)
-        self.store.write("history.jsonl", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        self.store.write("history.jsonl", data)
+        return data
 
     def history(self) -> list[dict[str, Any]]:
-        if not self.store.exists("history.jsonl"):
-            return []
-        return [json.loads(line) for line in self.store.read("history.jsonl").splitlines()]
+        """The lines of history.jsonl; of a run that goes on what its commits say."""
+        if not self.store.exists("finished.json"):
+            return entries(self.records())[1:] if self.exists() else []
+        data = self.store.read("history.jsonl")
+        self.checked("history.jsonl", data)
+        return [json.loads(line) for line in data.splitlines()]
 
     def finished(self) -> dict[str, Any] | None:
-        return self._json("finished.json") if self.store.exists("finished.json") else None
+        """How the run ended; None where it has not."""
+        if not self.store.exists("finished.json"):
+            return None
+        found = self._finished()
+        return {name: value for name, value in found.items() if name not in ("format", "files", "seal")}
 
-    def finish(self, facts: dict[str, Any]) -> None:
-        self.store.write("finished.json", json.dumps(facts, indent=2).encode())
+    def _finished(self) -> dict[str, Any]:
+        return self._sealed("finished.json", FINISHED, f"remove it, and make it anew with: mrdl resume {self.url}")
+
+    def checked(self, name: str, data: bytes) -> bytes:
+        """The bytes of a file of a finished run; RunError where finished.json says others."""
+        if self.store.exists("finished.json") and self._finished()["files"].get(name) != digest(data):
+            raise RunError(f"{self.url}/{name} is damaged: its hash is not that in finished.json; remove finished.json, "
+                           f"and make both anew with: mrdl resume {self.url}")
+        return data
+
+    def finish(self, facts: dict[str, Any], history: list[dict[str, Any]], model: dict[str, bytes]) -> None:
+        """Writes the model's files, the history, and last how the run ended."""
+        for name, data in model.items():
+            self.store.write(name, data)
+        files = {**model, "history.jsonl": self.write_history(history)}
+        self.store.write("finished.json", _text({
+            "format": FORMAT, **facts, "files": {name: digest(data) for name, data in files.items()}}))
+
+
+def _text(facts: dict[str, Any]) -> bytes:
+    return json.dumps(seal(facts), indent=2).encode() + b"\n"

@@ -4,6 +4,8 @@ from mrdl.config import ConfigError
 from mrdl.model import Model
 from mrdl.sequential import Sequential
 
+FILES = ("model.json", "model.safetensors")
+
 
 def model_from_json(text: str | bytes) -> Model:
     """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
@@ -19,12 +21,13 @@ def model_from_json(text: str | bytes) -> Model:
 
 def load_model(path: str) -> Model:
     """The model of a folder that `save` or a finished run wrote."""
-    from mrdl.storage import Storage
-    folder = Storage(path)
-    for name in ("model.json", "model.safetensors"):
+    from mrdl.run import Run  # workers need none
+    run = Run(path)
+    folder = run.store
+    for name in FILES:
         if not folder.exists(name):
             raise ConfigError(f"{path} is a run that has not finished: go on with mrdl resume {path}"
                               if folder.exists("run.json") else
                               f"{path} holds no {name}: it is no saved model or finished run")
-    return model_from_json(folder.read("model.json")).load_weights(
-        folder.read("model.safetensors"), f"{path}/model.safetensors")
+    spec, weights = (run.checked(name, folder.read(name)) for name in FILES)
+    return model_from_json(spec).load_weights(weights, f"{path}/model.safetensors")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mrdl import metrics, moments, plan
+from mrdl.blocks import BlockError
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, RoundError
 from mrdl.model import Model
@@ -35,9 +36,14 @@ def described(exchange: Exchange, name: str, state: str, model: Model, data: Sha
 
 def _records(exchange, name, state, model, shards, workers, batch, places) -> list[dict]:
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
-                      score=[plan.name(d.uid, s.index) for d, s in shards], describe=places)
+                      score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
     mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in shards], workers)]
     return exchange.score(name, state, asked, mappers)
+
+
+def seals(shards: Shards) -> dict[str, str]:
+    """What the last block of each shard must be."""
+    return {plan.name(d.uid, s.index): s.seal for d, s in shards}
 
 
 def added(records: list[dict], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
@@ -65,6 +71,8 @@ def whole(records: list[dict], shards: Shards) -> Iterator[dict]:
 def failed(records: list[dict]) -> None:
     """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
     for record in records:
+        if record.get("kind") == BlockError.__name__:           # no fault of the code: where it came up says nothing
+            raise WorkerFailed(f"{record['where']}: {record['message']}; prepare the dataset again")
         if "error" in record:
             raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
                                f"{record['error']}")

@@ -29,6 +29,7 @@ class Rows:
     shard: int
     index: int                          # of the window's first block
     n: int
+    seal: str                           # of the window's last block
     kept: Arrays | None                 # None: they are on disk
     layout: dict = field(default_factory=dict)      # name -> (dtype, shape)
     file: BinaryIO | None = None
@@ -67,7 +68,7 @@ def joined(blocks: Iterable[Block]) -> Iterator[Rows]:
         arrays = parts[0] if len(parts) == 1 else {
             name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         first = group[0]
-        yield Rows(first.dataset, first.shard, first.index, sum(block.n for block in group), arrays,
+        yield Rows(first.dataset, first.shard, first.index, sum(block.n for block in group), group[-1].seal, arrays,
                    {name: (array.dtype.str, array.shape) for name, array in arrays.items()})
 
 

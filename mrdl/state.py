@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from mrdl import __version__, kernels
+from mrdl.sealed import Hash, check, fields, seal, unsealed
 from mrdl.storage import place
 
 DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
@@ -18,6 +19,11 @@ DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
 
 class StateError(ValueError):
     """A state that is damaged or belongs to something else."""
+
+
+def checksum(vector: np.ndarray) -> int:
+    """The sum of a vector's words: tells states apart that came about in other ways."""
+    return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
 
 
 def profile() -> str:
@@ -52,7 +58,8 @@ class State:
         return {k: v for k, v in vars(self).items() if k != "vector"}
 
     def dump(self) -> bytes:
-        return save({"vector": self.vector}, {"mrdl": json.dumps(self.facts)})
+        return save({"vector": self.vector}, {"mrdl": json.dumps(seal(
+            {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}))})
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
@@ -80,14 +87,17 @@ class State:
                 raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
             vector = np.empty(stop // DTYPES[kind]().itemsize, DTYPES[kind])
             file.readinto(vector.view(np.uint8))
-            return cls._checked(json.loads(header["__metadata__"]["mrdl"]), vector)
+            return cls._checked(unsealed(header["__metadata__"]["mrdl"]), vector)
 
     @classmethod
     def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
-        state = cls(vector, **facts)
-        if state.parameters < 1 or len(vector) % state.parameters:
+        kinds = {name: kind for name, kind in fields(cls).items() if name != "vector"}
+        check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
+        if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, checksum(vector)):
+            raise ValueError("its vector is damaged: its checksum does not fit")
+        if facts["parameters"] < 1 or len(vector) % facts["parameters"]:
             raise ValueError("its vector does not fit its parameters")
-        return state
+        return cls(vector, **{name: facts[name] for name in kinds})
 
 
 @contextmanager

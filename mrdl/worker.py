@@ -42,7 +42,7 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
     try:
         given, wanted = asked()
         trained = None
-        for shard, own in groupby(reading, lambda b: name(b.dataset, b.shard)):
+        for shard, own in groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard)):
             if shard in wanted.train:
                 if trained:
                     raise BlockError(f"one mapper got shards {trained} and {shard}; "
@@ -66,6 +66,7 @@ class Reading:
     def __init__(self, lines: Iterator[bytes]):
         self.lines, self.last = lines, None
         self.file, self.line = "", 0            # where in the input
+        self.seen = "", 0                       # and where `last` was
 
     def __iter__(self) -> "Reading":
         return self
@@ -74,25 +75,39 @@ class Reading:
         line, last = next(self.lines), self.last
         file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
         self.file, self.line = file, self.line + 1 if file == self.file else 1
-        try:
-            block = unpack(line)
-        except BlockError as error:
-            raise BlockError(f"{self._line()}: {error}") from None
+        block = unpack(line)
         follows = last and (last.dataset, last.shard) == (block.dataset, block.shard)
         if block.index != (last.index + 1 if follows else 0):
             raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} comes "
                              f"{f'after block {last.index}' if follows else 'first'}; a mapper "
                              "must see its shard whole and in order")
-        self.last = block
+        if block.before != (last.seal if follows else ""):
+            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} does not follow on the one "
+                             "before it: the file was put together from several")
+        self.last, self.seen = block, (self.file, self.line)
         return block
 
-    def _line(self) -> str:
-        return f"{self.file or 'the input'}, line {self.line}"
-
     def where(self) -> str:
-        last = self.last
-        return (f"shard {name(last.dataset, last.shard)}, block {last.index} ({self._line()})"
-                if last else "no block")
+        last, line = self.last, (self.file, self.line)
+        at = f"{self.file or 'the input'}, line {self.line}" if self.line else "no block"
+        return f"shard {name(last.dataset, last.shard)}, block {last.index} ({at})" if last and self.seen == line else at
+
+
+def whole(reading: Iterable[Block], seals: dict[str, str]) -> Iterator[Block]:
+    """The same blocks, or rows of them; BlockError where a shard ends otherwise than data.json says."""
+    last = None
+
+    def ended() -> None:
+        shard = last and name(last.dataset, last.shard)
+        if last and seals.get(shard, last.seal) != last.seal:
+            raise BlockError(f"shard {shard} is not as data.json says: blocks at its end are missing, or it is another's")
+
+    for block in reading:
+        if last and (last.dataset, last.shard) != (block.dataset, block.shard):
+            ended()
+        yield block
+        last = block
+    ended()
 
 
 def windows(blocks: Iterator[Block], wanted: range) -> Iterator[tuple[int, Arrays | None]]:
@@ -224,7 +239,7 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
     asked = Plan.parse(Path(plan).read_bytes())
     model = model_from_json(asked.spec)
     model.weights = State.load(state).weights
-    for block in Reading(iter(lines)):
+    for block in whole(Reading(iter(lines)), asked.seals):
         arrays = block.arrays()
         found = model.predict(arrays["x"])
         outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)

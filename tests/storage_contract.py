@@ -306,18 +306,24 @@ class StorageContract:
             dataset.load(storage.url)
 
     def test_a_run_is_kept_on_it(self, storage):
+        def record(r):
+            return {"round": r, "epochs": 0, "progress": 0.0, "elapsed": 0.0}
         run = Run(storage.url)
         with Lease(run.store) as lease, pytest.raises(RunError, match="another driver works on it"):
             Lease(run.store).acquire()
-        run.begin({"seed": 1})
+        run.begin({"options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "validation": None, "text": None,
+                   "spec": "{}", "weights": None, "runner": "inline"})
         with Lease(run.store) as lease:
             for r in range(3):
-                assert run.commit(State(np.full(1000, r, "f4"), 1000, round=r), {"round": r})
-            assert not run.commit(State(np.zeros(1000, "f4"), 1000, round=2), {"round": 2})
+                assert run.commit(State(np.full(1000, r, "f4"), 1000, round=r), record(r))
+            assert not run.commit(State(np.zeros(1000, "f4"), 1000, round=2), record(2))
             lease.check()
         again = Run(storage.url)
-        assert again.rounds() == [0, 1, 2] and [r["round"] for r in again.records()] == [0, 1, 2]
-        assert again.state(1).vector.tolist() == [1] * 1000
+        for _ in range(2):
+            assert again.rounds() == [0, 1, 2] and [r["round"] for r in again.records()] == [0, 1, 2]
+            assert again.state(1).vector.tolist() == [1] * 1000
+            again.compact(1)
+            assert storage.list("commit*") == ["commit-000002.json", "commits-000001.jsonl"]
         again.prune(last=1, keep=0)
         assert storage.list("state-*") == [f"state-{r:06d}.safetensors" for r in (0, 2)]
         with pytest.raises(RunError, match="round 1 is gone"):

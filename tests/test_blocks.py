@@ -23,10 +23,10 @@ def example(n=5):
 
 def forged(change=None, text=None, body=b""):
     """A block line whose checksums are right and whose header lies."""
-    head = {**PLACE, "n": 0, "arrays": {}, "crc": zlib.crc32(body), **(change or {})}
+    head = {**PLACE, "n": 0, "arrays": {}, "crc": zlib.crc32(body), "before": "", **(change or {})}
     text = json.dumps(head).encode() if text is None else text
     text = text.ljust((-16 - len(text)) % 48 + len(text))
-    prefix = blocks.PREFIX.pack(b"mrdb", 1, len(text))
+    prefix = blocks.PREFIX.pack(b"mrdb", blocks.VERSION, len(text))
     return base64.b64encode(prefix + struct.pack("<I", zlib.crc32(prefix + text)) + text + body)
 
 
@@ -114,7 +114,7 @@ def test_any_other_line_is_a_block_error(line):
 
 @pytest.mark.parametrize("change", [
     {"n": -1}, {"n": 2**60}, {"n": 1.0}, {"n": True}, {"n": None}, {"shard": "0"}, {"index": -1},
-    {"role": "test"}, {"role": []}, {"dataset": 5}, {"crc": -1}, {"arrays": None}, {"arrays": []},
+    {"role": "test"}, {"role": []}, {"dataset": 5}, {"crc": -1}, {"before": None}, {"arrays": None}, {"arrays": []},
     {"arrays": {"x": ["O", [0]]}}, {"arrays": {"x": ["<f4", [0]]}}, {"arrays": {"x": ["f4", []]}},
     {"arrays": {"x": ["f4", [0, -3]]}}, {"arrays": {"x": ["f4", ["0"]]}}, {"arrays": {"x": "f4"}},
     {"arrays": {"x": ["f4", [3]]}}, {"arrays": {"x": ["f4", [0] * 33]}}, {"arrays": {"x": ["f4"]}},

@@ -16,6 +16,7 @@ from mrdl.driver import Driver, failed
 from mrdl.exchange import PlainExchange, RoundError
 from mrdl.layers import Dense, Input
 from mrdl.run import Run, RunError
+from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
 
 
@@ -148,8 +149,14 @@ def test_a_run_begun_with_other_options_or_data_is_refused(tmp_path, made):
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
 
 
+def cut(path):
+    """The file without its last line."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
 @pytest.mark.parametrize("damage, reason", [
-    (lambda run: (run / "commit-000002.json").unlink(), "a commit is missing"),
+    (lambda run: cut(run / "commits-000002.jsonl"), "a commit is missing; there are 3 up to 3"),
+    (lambda run: (run / "commits-000002.jsonl").unlink(), "a commit is missing; there are 1 up to 3"),
     (lambda run: (run / "commit-000003.json").write_text("{"), "damaged"),
     (lambda run: (run / "state-000003.safetensors").write_bytes(b"x"), "hash is not the commit's"),
     (lambda run: (run / "state-000003.safetensors").unlink(), "state of round 3 is gone"),
@@ -204,9 +211,10 @@ def test_a_job_that_fails_for_what_passes_is_tried_again(tmp_path, made):
     model = network()
     model.input_shape = data.shape
     model.build()
+    run = Run(str(tmp_path / "run"))
+    run.begin(Run(tmp_path / "calm").options())
     with Cluster("inline") as cluster:
-        Driver(Run(str(tmp_path / "run")), averaging(rounds=2).options(), model, data, [],
-               PlainExchange(cluster), told).train()
+        Driver(run, averaging(rounds=2).options(), model, data, [], PlainExchange(cluster), told).train()
     assert next(text for event, text in events if event == "warning").startswith("round 1 failed")
     assert model.weights.tobytes() == calm.model.weights.tobytes()
 
@@ -217,11 +225,17 @@ def test_examples_that_are_lost_from_a_shard_stop_the_run(tmp_path, made):
     block = blocks.unpack(lines[-1].rstrip())
     arrays = {k: a[:-1] for k, a in block.arrays().items()}
     last = blocks.pack(arrays, dataset=block.dataset, shard=block.shard, index=block.index,
-                       role=block.role)
+                       role=block.role, before=block.before)
     Path(data.shards[0].path).write_bytes(b"".join([*lines[:-1], last, b"\n"]))
-    with pytest.raises(RoundError, match="examples were lost"):
+    with pytest.raises(RoundError, match=r"data/part-00000, line 1\): .* is not as data.json says: .*; prepare the dataset again$"):
         averaging(rounds=2).fit(network(), data.url, run=str(tmp_path / "run"))
-    assert Run(str(tmp_path / "run")).rounds() == [0]
+    facts = unsealed(Path(data.url, "data.json").read_bytes())
+    facts["shards"][0]["seal"] = blocks.unpack(last).seal
+    del facts["seal"]
+    Path(data.url, "data.json").write_text(json.dumps(seal(facts)))
+    with pytest.raises(RoundError, match="examples were lost"):
+        averaging(rounds=2).fit(network(), data.url, run=str(tmp_path / "forged"))
+    assert Run(tmp_path / "run").rounds() == Run(tmp_path / "forged").rounds() == [0]
 
 
 def test_workers_of_another_numeric_profile_are_refused():

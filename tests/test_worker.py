@@ -38,12 +38,13 @@ def given_round(tmp_path):
 
 def shard(number=0, sizes=(10, 10, 5), role="train", seed=0):
     """The lines of a shard whose x[:, 0] are its row numbers."""
-    rng, lines, row = np.random.default_rng(seed), [], 0
+    rng, lines, row, before = np.random.default_rng(seed), [], 0, ""
     for index, n in enumerate(sizes):
         x = rng.standard_normal((n, 4)).astype("f4")
         x[:, 0] = np.arange(row, row + n)
         lines.append(blocks.pack({"x": x, "y": rng.integers(0, 3, n).astype("i4")}, dataset="d",
-                                 shard=number, index=index, role=role))
+                                 shard=number, index=index, role=role, before=before))
+        before = blocks.unpack(lines[-1]).seal
         row += n
     return lines
 
@@ -115,9 +116,10 @@ def damaged(lines, at):
 
 @pytest.mark.parametrize("lines, kind, message, where", [
     (damaged(shard(), 1), "BlockError", "checksum", "block"),
-    (shard()[1:], "BlockError", "block 1 comes first", "no block"),
-    ([shard()[0], shard()[2]], "BlockError", "block 2 comes after block 0", "block 0"),
-    ([b"not a block"], "BlockError", "damaged block", "no block"),
+    (shard()[1:], "BlockError", "block 1 comes first", "the input, line 1"),
+    ([shard()[0], shard()[2]], "BlockError", "block 2 comes after block 0", "the input, line 2"),
+    ([b"not a block"], "BlockError", "damaged block", "the input, line 1"),
+    ([shard()[0], shard(seed=1)[1]], "BlockError", "does not follow on the one before it", "the input, line 2"),
     (shard() + shard(3), "BlockError", "no part in this round", "shard d/00003"),
     (shard(1) + shard(9), "BlockError", "no part in this round", "shard d/00009")])
 def test_what_a_worker_cannot_read_comes_as_a_record_and_the_input_is_drained(
@@ -137,9 +139,9 @@ def test_two_shards_to_train_in_one_mapper_are_refused(given_round):
 
 def test_a_label_outside_the_outputs_is_said_with_shard_and_block(given_round):
     lines = shard()
-    bad = blocks.unpack(lines[2]).arrays()
+    bad, before = blocks.unpack(lines[2]).arrays(), blocks.unpack(lines[1]).seal
     lines[2] = blocks.pack({"x": bad["x"], "y": np.full(5, 7, "i4")}, dataset="d", shard=0, index=2,
-                           role="train")
+                           role="train", before=before)
     error = worked(given_round(), lines)["record"][-1].values
     assert "label 7 is outside 0..2" in error["message"] and "shard d/00000" in error["where"]
 
@@ -212,7 +214,7 @@ def test_a_state_gives_back_every_bit(tmp_path, load):
 
 def test_held_out_shards_are_packed_evenly_into_few_mappers():
     from mrdl.dataset import Shard
-    shards = [Shard(i, f"p{i}", f"p{i}", n, "validation") for i, n in enumerate([9, 1, 5, 5, 2])]
+    shards = [Shard(i, f"p{i}", f"p{i}", n, "validation", 1, "") for i, n in enumerate([9, 1, 5, 5, 2])]
     hands = plan.pack(shards, 2)
     assert sorted(s.index for hand in hands for s in hand) == list(range(5))
     assert sorted(sum(s.n for s in hand) for hand in hands) == [11, 11]

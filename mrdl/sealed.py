@@ -1,0 +1,101 @@
+"""JSON files that carry a hash of themselves, and a check of what they hold: nothing is read from a disk on trust.
+
+A sealed object has the key "seal": the SHA-256 of the others in canonical JSON (keys sorted, no spaces)."""
+import dataclasses
+import hashlib
+import json
+import re
+import types
+import typing
+from typing import Annotated, Any
+
+from mrdl.config import shown
+
+Count = Annotated[int, range(2 ** 63)]
+Hash = Annotated[str, re.compile("[0-9a-f]{64}")]
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical(facts: Any) -> bytes:
+    """The same bytes for the same JSON value."""
+    return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+
+
+def seal(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as JSON gives them back, with their hash."""
+    facts = json.loads(json.dumps(facts))
+    return {**facts, "seal": digest(canonical(facts))}
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The object in sealed JSON, still with its "seal"; ValueError where a bit of what it says is wrong."""
+    facts = parsed(data)
+    if facts.get("seal") != digest(canonical({name: value for name, value in facts.items() if name != "seal"})):
+        raise ValueError("its hash is not that of what it says")
+    return facts
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """The object in JSON; ValueError where there is none."""
+    try:
+        facts = json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if type(facts) is not dict:
+        raise ValueError("it holds no object")
+    return facts
+
+
+def check(value: Any, kind: Any, where: str) -> None:
+    """ValueError where a value out of JSON is not what an annotation says.
+
+    kind: a type; a union; Literal; Annotated with a range or a pattern; list[...], tuple[..., ...] or dict[str, ...];
+    a dataclass, a TypedDict or {name: kind}: an object with just these names."""
+    kinds = fields(kind) if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) else kind
+    if isinstance(kinds, dict):
+        check(value, dict, where)
+        odd = sorted(set(value) ^ set(kinds))
+        if odd:
+            raise ValueError(f"{where} has no {odd[0]}" if odd[0] in kinds else
+                             f"{where} has {shown(odd[0])}, which this version does not know")
+        for name, own in kinds.items():
+            check(value[name], own, f"{where}.{name}")
+        return
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (list, tuple, dict):
+        check(value, dict if origin is dict else list, where)
+        for name, item in value.items() if origin is dict else enumerate(value):
+            check(item, of[1] if origin is dict else of[0], f"{where}.{name}")
+    elif not _fits(value, kind, origin, of):
+        raise ValueError(f"{where} is {shown(value)}")
+
+
+def fields(kind: type) -> dict[str, Any]:
+    """The annotations of a class's fields by their names."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def _fits(value: Any, kind: Any, origin: Any, of: tuple) -> bool:
+    if origin in (types.UnionType, typing.Union):
+        return any(_checked(value, own) for own in of)
+    if origin is typing.Literal:
+        return any(type(value) is type(own) and value == own for own in of)
+    if origin is Annotated:
+        own, within = of
+        return _checked(value, own) and bool(
+            within.fullmatch(value) if isinstance(within, re.Pattern) else value in within)
+    if kind is float:
+        return type(value) in (int, float)
+    return kind is Any or type(value) is kind
+
+
+def _checked(value: Any, kind: Any) -> bool:
+    try:
+        check(value, kind, "")
+    except ValueError:
+        return False
+    return True
