@@ -40,7 +40,7 @@ class Kept:
             found = shelf.rows(path, self.reading)
             self.reading = None
             for rows in found:
-                self.at = f"shard {name(rows.dataset, rows.shard)}, block {rows.index}"
+                self.at = f"shard {name(rows.dataset, rows.shard)}, block {rows.index} ({path})"
                 self.lives()
                 yield rows
 
