@@ -67,9 +67,12 @@ class Background:
         if not self.thread.is_alive():
             raise self.error or JobFailed("the job has ended, and nobody had asked it to")
 
-    def output(self) -> Output:
-        """What it wrote, once it has ended well; raises what ended it otherwise."""
-        self.thread.join()
+    def output(self, meanwhile: Callable[[], None]) -> Output:
+        """What it wrote, once it has ended well; raises what ended it otherwise. `meanwhile` is called every
+        second until then."""
+        while self.thread.is_alive():
+            meanwhile()
+            self.thread.join(1)
         if self.error:
             self.runner.cleanup()
             raise self.error
@@ -102,11 +105,15 @@ class Cluster:
             SparkRunner().get_spark_submit_bin()    # ConfigError, before anything is made
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
         self.server, self.hadoop = None, None
-        if runner == "local":       # started early: it warms up while the driver prepares its first job
-            self.server = ForkServer(self.tmp)
-        elif runner == "hadoop":
-            from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
-            self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text))
+        try:
+            if runner == "local":   # started early: it warms up while the driver prepares its first job
+                self.server = ForkServer(self.tmp)
+            elif runner == "hadoop":
+                from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
+                self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text))
+        except BaseException:
+            self.close()
+            raise
 
     def ready(self) -> None:
         """OSError, in one line, where jobs cannot run."""
@@ -213,11 +220,13 @@ class Cluster:
 
     def close(self) -> None:
         """Ends every process and removes every file of this cluster's."""
-        if self.server:
-            self.server.kill()
-        if self.hadoop:
-            self.hadoop.close()
-        shutil.rmtree(self.tmp, ignore_errors=True)
+        try:
+            if self.server:
+                self.server.kill()
+            if self.hadoop:
+                self.hadoop.close()
+        finally:                        # Ctrl-C while they end
+            shutil.rmtree(self.tmp, ignore_errors=True)
 
     def __enter__(self):
         return self

@@ -379,9 +379,10 @@ class Driver:
         if state.round and state.round % COMPACT == 0:
             self.run.compact(state.round - 1)
 
-    def _settle(self) -> None:
-        """Waits until what was to be committed is; raises what kept it from that."""
-        if self.committing:
+    def _settle(self, wait: bool = True) -> None:
+        """Waits until what was to be committed is; raises what kept it from that. Without `wait` raises only
+        what is known already."""
+        if self.committing and (wait or self.committing.done()):
             self.committing.result()
 
     def _finish(self, state: State, reason: str) -> dict[str, Any]:

@@ -48,13 +48,14 @@ class Exchange(Protocol):
     """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score.
 
     A round begins from `state`, which lies at `path` once `ready` returns; that is called before a
-    round is given back, at the latest, and raises what kept the state from being committed."""
+    round is given back, at the latest, and raises what kept the state from being committed;
+    `ready(wait=False)` raises it where it is known already."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
     def reducers(self, workers: int, size: int) -> int: ...
 
-    def round(self, name: str, state: State, path: str, ready: Callable[[], None], plan: Plan,
+    def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
 

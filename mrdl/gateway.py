@@ -5,6 +5,7 @@ states, diagnostics and logs without another. It dies with the driver, and kills
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import threading
@@ -137,6 +138,8 @@ def class_path() -> list[str]:
 
 def serve(descriptor: int) -> None:
     """Answers questions until the driver is gone; then kills the jobs it left."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):      # sent to all of a service, say: the driver's
+        signal.signal(number, signal.SIG_IGN)                          # end is ours, and a JVM obeys them else
     with socket.socket(fileno=descriptor) as link, link.makefile("rb") as questions:
         jobs = None
         for line in questions:

@@ -174,8 +174,10 @@ class Meeting:
         workers, homes = json.loads(self.store.read("setup"))
         return workers, [tuple(home) for home in homes]
 
-    def arrive(self, worker: int, facts: dict[str, Any]) -> None:
+    def arrive(self, worker: int, facts: dict[str, Any]) -> float | None:
+        """Says that the worker has come; gives when, by the storage's clock."""
         self.store.write(f"worker-{worker:04d}", json.dumps(facts).encode())
+        return self.store.modified(f"worker-{worker:04d}")
 
     def asked(self, number: int) -> dict[str, Any] | None:
         """A question, what is common and what is its own together; None while it is not there."""
@@ -188,7 +190,7 @@ class Meeting:
         return None
 
     def seen(self) -> float | None:
-        """When the driver last said that it lives."""
+        """When the driver last said that it lives; None where it has closed the meeting."""
         return self.store.modified("driver")
 
     def has(self, number: int, worker: int, kind: str = "done") -> bool:

@@ -5,6 +5,7 @@ through the job's shuffle and reducers, so the job's output is the last state. S
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -51,6 +52,7 @@ class ResidentExchange(PlainExchange):
         self.shards = shards if len(shards) <= workers else []
         self.resident = when == "always"
         self.job: Background | None = None
+        self.ready: Callable[..., None] = lambda wait=True: None       # see Exchange; the newest round's
         self.pauses = {kind: Pauses(self.workers) for kind in ("done", "part")}
         self.readers = ThreadPoolExecutor(2)
         self.rounds = 0                 # of this job
@@ -119,7 +121,7 @@ class ResidentExchange(PlainExchange):
             self._cancel()
 
     def _resident(self, state, path, ready, plan, mappers, size, reducers, on_task) -> Merged:
-        dtype = state.vector.dtype
+        dtype, self.ready = state.vector.dtype, ready
         if self.job and self.rounds == BUDGET:
             self._end()
         try:
@@ -165,7 +167,7 @@ class ResidentExchange(PlainExchange):
         self._ask({"last": number, "keys": asked.keys})
         job, self.job = self.job, None
         try:
-            with job.output() as output:
+            with job.output(self._sign) as output:
                 written = self._gather(output, asked, len(merged.vector), merged.vector.dtype)
         except (JobFailed, OSError) as error:   # the state is committed already
             self.warned(f"the job did not write its last state: {error}")
@@ -182,15 +184,22 @@ class ResidentExchange(PlainExchange):
             self.meeting.close()
 
     def _wait(self, found: Callable[[], bool], pauses: Iterable[float]) -> None:
-        """Until `found` says so; raises what ended the job meanwhile."""
+        """Until `found` says so; raises what ended the job meanwhile, or kept the state from being committed:
+        the workers would wait for it in vain, and we for them."""
         for pause in pauses:
             if found():
                 return
             self.job.check()
-            if time.monotonic() >= self.sign_next:
-                self.meeting.alive()
-                self.sign_next = time.monotonic() + ALIVE
+            self.ready(wait=False)
+            self._sign()
             time.sleep(pause)
+
+    def _sign(self) -> None:
+        """Tells the workers, once in a while, that their driver lives."""
+        if time.monotonic() >= self.sign_next:
+            with suppress(OSError):             # they wait for the next one
+                self.meeting.alive()
+            self.sign_next = time.monotonic() + ALIVE
 
     # -- a question and its answers
 

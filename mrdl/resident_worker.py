@@ -27,6 +27,10 @@ from mrdl.storage import place as placed
 REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's
 
 
+class NoDriver(Exception):
+    """Nobody asks any more: the worker is to leave, and no other attempt of it can do better."""
+
+
 class Kept:
     """The rows of shards, read through the storage door where the shelf has not got them."""
 
@@ -66,12 +70,11 @@ class Resident:
                  increment: counters.Increment):
         self.meeting, self.shelf, self.told, self.patience = meeting, shelf, told, patience
         self.increment = increment
-        self.workers, self.homes = meeting.setup()
-        self.pauses = {what: Pauses(self.workers) for what in ("question", "state", "results")}
+        self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if they hold one
         self.place = 0                  # this worker's among them
         self.number = 0                 # of the question at hand
-        self.reported = self.heard = time.monotonic()   # when we gave a sign of life, and heard the driver's
-        self.sign: float | None = None  # the driver's last one
+        self.reported = self.heard = time.monotonic()   # when we gave a sign of life, and when the driver did
+        self.sign: float | None = None  # the driver's last one, by the storage's clock
         self.written = 0.0              # seconds that the last answer took to write
         self.mine: tuple[Result, np.ndarray] | None = None      # that answer
         self.next: np.ndarray | None = None     # what the next state should be, as far as it was averaged
@@ -79,17 +82,21 @@ class Resident:
         self.vector = np.empty(0, "f4")         # the state at hand, trained in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
-        """From the first question to the last; gives the partials of the last round."""
-        self.place = self._arrive(iter(lines))
-        self.meeting.arrive(self.place, {
-            "host": socket.gethostname(), "pid": os.getpid(),
-            "attempt": os.environ.get("mapreduce_task_attempt_id", "")})
-        self.number = max(self.meeting.questions(), default=1)
+        """From the first question to the last; gives the partials of the last round, or nothing where the
+        driver is gone."""
+        lines = iter(lines)
+        try:
+            self._arrive(lines)
+            yield from self._served()
+        except NoDriver as gone:
+            print(f"{gone}: the worker leaves", file=sys.stderr)
+        for _ in lines:                 # Hadoop breaks the pipe of a mapper that leaves
+            pass
+
+    def _served(self) -> Iterator[tuple[str, Partial]]:
         while True:
             began = time.perf_counter()
             asked = self._wait(lambda: self.meeting.asked(self.number), "question")
-            if asked is None:
-                return
             if "last" in asked:
                 yield from self._emitted(asked)
                 return
@@ -99,10 +106,15 @@ class Resident:
             self.next = self._foreseen(asked) if asked["foresee"] else None
             self.number += 1
 
-    def _arrive(self, lines: Iterator[bytes]) -> int:
-        """The worker's place: that of the shard in its split, or the one that its line names."""
+    def _arrive(self, lines: Iterator[bytes]) -> None:
+        """Takes its place: that of the shard in its split, or the one that its line names."""
+        try:
+            workers, self.homes = self.meeting.setup()
+        except FileNotFoundError:
+            raise NoDriver(f"the driver's folder {self.meeting.store.url} is gone") from None
+        self.pauses = {what: Pauses(workers) for what in ("question", "state", "results")}
         if not self.homes:
-            place = int(next(lines))
+            self.place = int(next(lines))
         else:
             reading = worker.Reading(lines)
             first = next(reading, None)
@@ -110,27 +122,34 @@ class Resident:
                           if first and shard == name(first.dataset, first.shard)), None)
             if place is None:
                 raise BlockError(f"{reading.where()} is no worker's home")
+            self.place = place
             with suppress(BlockError):          # it is read again when it is asked for, and reported
                 self.shelf.rows(self.homes[place][1], chain([first], reading))
-        for _ in lines:
-            pass
-        return place
+        came = self.meeting.arrive(self.place, {
+            "host": socket.gethostname(), "pid": os.getpid(),
+            "attempt": os.environ.get("mapreduce_task_attempt_id", "")})
+        self._look(came)                # an attempt that comes after the driver's death need not wait for it
+        self.number = max(self.meeting.questions(), default=1)
 
     def _wait(self, found: Callable[[], Any], for_what: str) -> Any:
-        """What `found` gives, once it gives something; None where the driver is gone for good."""
+        """What `found` gives, once it gives something; NoDriver where the driver is gone for good."""
         for pause in self.pauses[for_what]:
             if got := found():
                 return got
             if self._lives(f"waits in round {self.number}"):
-                sign, now = self.meeting.seen(), time.monotonic()
-                if sign != self.sign:
-                    self.sign, self.heard = sign, now
-                if now - self.heard > self.patience:
-                    print(f"no sign of the driver for {now - self.heard:.0f} s: the worker leaves",
-                          file=sys.stderr)
-                    return None
+                self._look()
             time.sleep(pause)
-        return None
+
+    def _look(self, by: float | None = None) -> None:
+        """NoDriver where the driver has given up, or no sign of it came for too long. `by`: what the storage's
+        clock says now; without it, a sign is as old as the time since we saw it first."""
+        sign, now = self.meeting.seen(), time.monotonic()
+        if sign is None:
+            raise NoDriver("the driver has given up")
+        if sign != self.sign:
+            self.sign, self.heard = sign, now - max(0.0, (by or sign) - sign)
+        if now - self.heard > self.patience:
+            raise NoDriver(f"no sign of the driver for {now - self.heard:.0f} s")
 
     def _lives(self, text: str) -> bool:
         """Says so to Hadoop, once in a while; is it time again?"""
@@ -207,9 +226,9 @@ class Resident:
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
         """The means of chunks first..stop, out of everybody's results: what a reducer does."""
         trained, meeting = asked["trained"], self.meeting
-        if meeting.has(self.number, self.place, "part") or not self._wait(
-                lambda: set(meeting.results(self.number)) >= set(trained), "results"):
+        if meeting.has(self.number, self.place, "part"):
             return
+        self._wait(lambda: set(meeting.results(self.number)) >= set(trained), "results")
         heads = sorted(((meeting.head(self.number, place), place) for place in trained),
                        key=lambda pair: pair[0].worker)
         if any(not head.size for head, _ in heads):     # one has failed, and the driver will say so

@@ -1,5 +1,6 @@
 """Kills, pauses and rivals: whatever happens to drivers and workers, the same bits come out."""
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -152,20 +153,111 @@ def test_a_dead_drivers_lease_on_this_host_is_taken_over_at_once(tmp_path):
         lease.check()
 
 
+def command_line(pid):
+    with suppress(OSError), open(f"/proc/{pid}/cmdline") as file:
+        return file.read()
+    return ""
+
+
+def gone(pids):
+    """Waits until none of the processes is left."""
+    until = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def background(monkeypatch, tmp_path, inline):
+    """Commands begin as a script's `&` begins them, with SIGINT ignored, and make temporary files in a folder."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield tmp_path / "tmp"
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("resident", ["never", "always"])
 def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_running(tmp_path, made, resident):
+    stopped_while_training(tmp_path, made, resident, signal.SIGINT)
+
+
+@pytest.mark.parametrize("resident, number", [("never", signal.SIGTERM), ("always", signal.SIGTERM),
+                                              ("always", signal.SIGHUP)])
+def test_so_do_the_signals_of_kill_of_a_scheduler_and_of_a_closed_terminal(tmp_path, made, background, resident, number):
+    stopped_while_training(tmp_path, made, resident, number)
+    assert not list(background.iterdir())
+
+
+def stopped_while_training(tmp_path, made, resident, number):
     data = made(160, shards=3)
     process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--until", "epochs 9999")
     wait_for_round(tmp_path / "run", 3)
     below = children(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == 130 and "mrdl resume" in told and "Traceback" not in told
-    until = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in below):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    assert process.returncode == 128 + number and "mrdl resume" in told and "Traceback" not in told
+    gone(below)
     assert not (tmp_path / "run" / "lease.json").exists()
+
+
+def test_sigterm_ends_the_other_commands_too(tmp_path, made, background):
+    """Each is hit while it waits for a task: its fork server has been stopped."""
+    data = made(60, shards=2, dtype="float32")
+    model = Sequential([Dense(3)]).build((5,))
+    model.compile("sgd", "mse")
+    model.save(str(tmp_path / "model"))
+    (tmp_path / "raw.csv").write_text("a,b\n" + "1,2\n" * 9)
+    commands = [["prepare", "raw.csv", "made", "--label", "b"], ["evaluate", "model", data.url],
+                ["predict", "model", data.url, "out"]]
+    processes = [subprocess.Popen([sys.executable, "-m", "mrdl", *command], cwd=tmp_path, text=True,
+                                  stderr=subprocess.PIPE) for command in commands]
+    below = []
+    for process in processes:
+        while not (server := [pid for pid in children(process.pid) if "forkserver" in command_line(pid)]):
+            time.sleep(0.01)
+        os.kill(*server, signal.SIGSTOP)
+        below += server
+    time.sleep(0.5)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        assert process.communicate(timeout=60)[1] == "mrdl: ended by SIGTERM\n"
+        assert process.returncode == 143
+    gone(below)
+    assert not list(background.iterdir()) and not (tmp_path / "made").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_closed_terminal_ends_it_and_is_no_error(tmp_path, made):
+    data = made(160, shards=3)
+    (tmp_path / "model.py").write_text(MODEL)
+    terminal, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+         "os.execv(sys.executable, [sys.executable, '-m', 'mrdl', *sys.argv[1:]])", "train",
+         str(tmp_path / "model.py"), data.url, str(tmp_path / "run"), "--epochs", "9999"],
+        stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    while 3 not in Run(tmp_path / "run").rounds():
+        os.read(terminal, 1 << 16)              # its live line
+    below = children(process.pid)
+    os.close(terminal)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    gone(below)
+
+
+def test_a_command_that_began_with_its_signals_ignored_goes_on(tmp_path, made):
+    """As nohup begins it."""
+    data = made(160, shards=3)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = driver(tmp_path, data, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for_round(tmp_path / "run", 3)
+    process.send_signal(signal.SIGHUP)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
 
 
 def test_training_that_diverges_rolls_back_halves_the_rate_and_ends_with_the_reason(tmp_path, made):

@@ -1,6 +1,7 @@
 """Resident rounds: the bits of plain ones, whatever dies; what workers keep; when they are used."""
 import os
 import random
+import resource
 import signal
 import threading
 import time
@@ -22,8 +23,8 @@ from mrdl.partial import PartialError
 from mrdl.run import Run
 
 
-def fit(data, run, runner="local", told=None, **options):
-    model = mrdl.Sequential([Dense(16, "relu"), Dropout(0.2), Dense(3, "softmax")])
+def fit(data, run, runner="local", told=None, width=16, **options):
+    model = mrdl.Sequential([Dense(width, "relu"), Dropout(0.2), Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     training = mrdl.ParameterAveraging(**{
         "workers": 2, "batch_size": 8, "averaging_frequency": 2, "epochs": 2, "runner": runner,
@@ -79,7 +80,7 @@ def test_a_job_serves_so_many_rounds_and_another_one_goes_on(tmp_path, made, mon
 def test_a_job_that_cannot_write_its_last_state_is_warned_of(tmp_path, made, monkeypatch):
     data, told = made(90, shards=2, dtype="float32"), []
 
-    def full(self):
+    def full(self, meanwhile):
         self.cancel()
         raise JobFailed("no room")
     monkeypatch.setattr(Background, "output", full)
@@ -227,6 +228,32 @@ def test_the_last_state_is_scored_by_a_job_where_the_workers_are_gone(tmp_path, 
     assert result(tmp_path / "run") == result(tmp_path / "plain")
 
 
+@pytest.fixture
+def small_files():
+    """small_files() -> from then on this process writes no file beyond 64 KB; those that it has started do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("r, apart", [(0, resident_exchange.APART), (2, 0)])
+def test_a_commit_that_fails_ends_the_run_and_says_why(tmp_path, made, monkeypatch, small_files, r, apart):
+    """The workers wait for a state that is never written, and the driver for their answers."""
+    monkeypatch.setattr(resident_exchange, "APART", apart)
+    data, run = made(90, shards=2, dtype="float32"), tmp_path / "run"
+    options = {"rounds": 3, "epochs": None, "keep_rounds": 4, "width": 4000}
+    fit(data, run, "inline", **options)
+    kept = {f"{kind}-{i:06d}.{end}" for i in range(r) for kind, end in (("state", "safetensors"), ("commit", "json"))}
+    for path in run.iterdir():                  # as if it had been killed before it committed round r
+        if path.name not in {"run.json", *kept}:
+            path.unlink()
+    with Cluster("local", cores=2) as cluster:
+        small_files()
+        with pytest.raises(OSError, match=f"File too large.*state-{r:06d}.safetensors"):
+            fit(data, run, cluster, resident="always", **options)
+    assert not (run / "lease.json").exists()
+
+
 # -- when
 
 @pytest.fixture
@@ -289,6 +316,39 @@ def test_a_worker_without_a_driver_leaves(meeting, monkeypatch, capfd):
     assert alone.is_alive() and told[-1] == "waits in round 1"
     alone.join(10)
     assert alone.emitted == [] and "no sign of the driver" in capfd.readouterr().err
+
+
+def test_a_worker_whose_driver_died_before_it_came_leaves_at_once(meeting, capfd):
+    meeting.begin(1, [])
+    os.utime(meeting.store.path("driver"), (time.time() - 400,) * 2)
+    alone = serving(meeting, [b"0"], patience=300)
+    alone.join(20)
+    assert alone.emitted == [] and "no sign of the driver for 400 s" in capfd.readouterr().err
+
+
+def test_a_worker_that_waits_for_a_state_leaves_with_its_driver(meeting, monkeypatch, capfd):
+    """It ends well: another attempt would wait as long, and so would a third and a fourth."""
+    monkeypatch.setattr(resident_worker, "REPORT", 0.05)
+    meeting.begin(1, [])
+    meeting.ask(1, {"path": meeting.store.path("state-%06d"), "state": None, "plan": {}, "work": {"0": [[]]},
+                    "dtype": "<f4", "size": 0, "trained": [], "merge": {}, "foresee": False}, round=1)
+    alone = serving(meeting, [b"0"], patience=0.3)
+    alone.join(20)
+    assert alone.emitted == [] and "no sign of the driver" in capfd.readouterr().err
+
+
+def test_a_worker_leaves_where_the_driver_has_given_up(meeting, monkeypatch, capfd):
+    monkeypatch.setattr(resident_worker, "REPORT", 0.05)
+    meeting.begin(1, [])
+    alone = serving(meeting, [b"0"], patience=300)
+    while not meeting.come():
+        time.sleep(0.01)
+    meeting.close()
+    alone.join(20)
+    assert alone.emitted == [] and "the driver has given up" in capfd.readouterr().err
+    late = serving(meeting, [b"0"], patience=300)
+    late.join(20)
+    assert late.emitted == [] and f"{meeting.store.url} is gone" in capfd.readouterr().err
 
 
 def test_a_split_that_is_nobodys_home_is_refused(meeting, made):

@@ -1,5 +1,7 @@
 """The command line: prepare, describe, train, resume, evaluate, predict, generate, show, runs, stop, clean."""
 import json
+import os
+import signal
 import sys
 import traceback
 
@@ -10,22 +12,29 @@ from mrdl.cluster import JobFailed
 from mrdl.stop_request import RunStopped
 
 
+class Ended(KeyboardInterrupt):
+    """A signal has asked us to end: all that runs is ended and tidied up as by Ctrl-C."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input; 3 where
-    `mrdl stop` ended the driver; 130 after Ctrl-C.
+    `mrdl stop` ended the driver; 128 and the signal's number after one: 130 after Ctrl-C.
 
     An error of a kind that nobody foresaw is one line too, with status 1; where `arguments` are given,
     as from Python, it is raised."""
     a = parser().parse_args(arguments)
+    if arguments is None:
+        _obey()
     try:
         facts = _traced(a)
-    except KeyboardInterrupt:
-        say("mrdl: interrupted" + (f"; go on with: mrdl resume {a.run}"
-                                   if a.function in (train, resume) else ""))
-        return 130
     except RunStopped as stopped:
         say(f"mrdl: {stopped}; go on with: mrdl resume {a.run}")
         return 3
+    except KeyboardInterrupt as error:
+        number = error.args[0] if isinstance(error, Ended) else signal.SIGINT
+        say(f"mrdl: {f'ended by {number.name}' if isinstance(error, Ended) else 'interrupted'}" + (
+            f"; go on with: mrdl resume {a.run}" if a.function in (train, resume) else ""))
+        return 128 + number
     except BrokenPipeError:                     # who reads has enough, as `head` has
         sys.stdout = None
         return 141
@@ -49,6 +58,23 @@ def main(arguments: list[str] | None = None) -> int:
     if a.json:
         print(json.dumps(facts))
     return 0
+
+
+def _obey() -> None:
+    """SIGTERM and SIGHUP end the command, unless who began it (nohup) has them ignored; another one changes
+    nothing: a scheduler sends several."""
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def end(number, frame):
+        for other in wanted:
+            signal.signal(other, signal.SIG_IGN)
+        for stream in terminals:
+            if not os.isatty(stream):           # it was closed: what is said from here on must not fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        raise Ended(signal.Signals(number))
+    for number in wanted:
+        signal.signal(number, end)
 
 
 def _traced(a):
