@@ -132,7 +132,7 @@ class Driver:
             while not (reason := self._reason(state.round, scored=False)):
                 try:
                     new, record, score = self._round(state)
-                except (OSError, RuntimeError, ValueError):
+                except Exception:
                     self.lease.check()          # a rival's clean-up is no fault of this round's
                     raise
                 if score:

@@ -93,11 +93,13 @@ class Lease:
                 self.store.touch(self.name)
 
     def check(self) -> None:
-        """LeaseLost where another driver has taken over while this one slept."""
+        """LeaseLost where another driver has taken over while this one slept; RunError where the run is gone."""
         written = self.store.modified(self.name)
         if written is not None and written == self.beat:    # a rival's would be of another time
             return
         if holder(self.store).get("token") != self.token:
+            if written is None and not self.store.exists("run.json"):
+                raise RunError(f"{self.store.url} was removed while it was being trained")
             raise LeaseLost(f"{self.store.url}: another driver has taken this run over; "
                             "this one stops")
         self.beat = written

@@ -233,8 +233,8 @@ def test_a_closed_terminal_ends_it_and_is_no_error(tmp_path, made):
     (tmp_path / "model.py").write_text(MODEL)
     terminal, its = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-         "os.execv(sys.executable, [sys.executable, '-m', 'mrdl', *sys.argv[1:]])", "train",
+        [sys.executable, "-c", ("import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+                                "os.execv(sys.executable, [sys.executable, '-m', 'mrdl', *sys.argv[1:]])"), "train",
          str(tmp_path / "model.py"), data.url, str(tmp_path / "run"), "--epochs", "9999"],
         stdin=its, stdout=its, stderr=its, start_new_session=True)
     os.close(its)
@@ -258,6 +258,17 @@ def test_a_command_that_began_with_its_signals_ignored_goes_on(tmp_path, made):
     process.send_signal(signal.SIGHUP)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
+
+
+@pytest.mark.parametrize("resident", ["never", "always"])
+def test_a_run_that_is_removed_while_it_trains_is_told_as_such(tmp_path, made, resident):
+    data = made(160, shards=3)
+    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--until", "epochs 9999")
+    wait_for_round(tmp_path / "run", 3)
+    (tmp_path / "run").rename(tmp_path / "away")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 2, told
+    assert told.splitlines()[-1] == f"mrdl: {tmp_path}/run was removed while it was being trained"
 
 
 def test_training_that_diverges_rolls_back_halves_the_rate_and_ends_with_the_reason(tmp_path, made):
