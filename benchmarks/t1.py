@@ -56,7 +56,7 @@ def run_mrdl(x, y, epochs):
     losses = []
 
     def epoch(e):
-        history = model.fit(x, y, batch_size=BATCH, initial_epoch=e, epochs=e + 1)
+        history = model.fit(x, y, batch_size=BATCH, initial_epoch=e, epochs=e + 1, verbose=0)
         losses.append(history.history["loss"][-1])
         return len(x)
 

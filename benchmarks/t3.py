@@ -61,7 +61,7 @@ def run_mrdl(data):
     model = network().build((28, 28, 1), seed=1)
 
     def epoch(e):
-        model.fit(x, y, batch_size=64, initial_epoch=e, epochs=e + 1)
+        model.fit(x, y, batch_size=64, initial_epoch=e, epochs=e + 1, verbose=0)
         return len(x)
     rate = timed(epoch, 3)
     return rate, model.evaluate(x_test, y_test)["accuracy"]

@@ -1,14 +1,13 @@
 """A model on arrays in this process: fit, evaluate and predict as Keras has them."""
 import math
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mrdl import metrics, moments, seeds, truncated
 from mrdl.config import ConfigError, need, shown
+from mrdl.epochs import Epochs
 from mrdl.network import Network, at_once
-from mrdl.report import told
 from mrdl.trainer import Arrays, Scorer, check_class_weight, minibatches
 
 
@@ -83,13 +82,14 @@ def fitting(model, x: np.ndarray) -> None:
 
 def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
         class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-        initial_epoch: int = 0, verbose: bool = False, tbptt: int | None = None, tbptt_backward: int | None = None,
+        initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None, tbptt_backward: int | None = None,
         buckets: tuple | None = None) -> History:
     """Trains on arrays in this process, rows permuted by (seed, epoch); returns a History.
 
     x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras. `tbptt`: steps of a
     window of truncated back-propagation; `buckets`: lengths to cut minibatches of masked sequences to, of like length
     (mrdl.truncated). Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
+    `verbose`: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     model.compiled()
@@ -107,27 +107,28 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     learner = truncated.learner_for(
         model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
         class_weight=class_weight, **options)
-    history = History()
+    history, printed = History(), Epochs(verbose, epochs, -(-n // batch_size))
+
+    def seen() -> dict[str, metrics.Value]:
+        return metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"}, model.named_metrics())
     for epoch in range(initial_epoch, epochs):
-        began, learner.sums = time.perf_counter(), {}
+        learner.sums = {}
         learner.reset()
+        printed.begin(epoch)
         key = seeds.key(seed, "dropout", epoch, 0)
         for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, epoch, 0,
                                                of_length=learner.length_of):
             learner.step(rows, index, key, number)
+            printed.step(number + 1, seen)
         model.iterations = learner.iterations
-        logs = metrics.values({k: v for k, v in learner.sums.items() if k != "gradient_norm"},
-                              model.named_metrics())
+        logs = seen()
         if validation_data:
             logs |= {"val_" + name: value
                      for name, value in evaluate(model, *validation_data).items()}
         history.epoch.append(epoch)
         for name, value in logs.items():
             history.history.setdefault(name, []).append(value)
-        if verbose:
-            rate = n / (time.perf_counter() - began)
-            print(f"epoch {epoch + 1}: " + ", ".join(told(logs))
-                  + f", {rate:,.0f} examples/s")
+        printed.end(logs)
     return history
 
 

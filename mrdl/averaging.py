@@ -1,5 +1,7 @@
 """ParameterAveraging: train a model on a prepared dataset by averaged rounds, from Python."""
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -11,6 +13,7 @@ from mrdl.layers import Input
 from mrdl.lease import LeaseLost
 from mrdl.losses import Loss
 from mrdl.model import Model
+from mrdl.progress import reporter
 from mrdl.resident_exchange import WHEN, ResidentExchange
 from mrdl.run import Run, RunError
 from mrdl.saving import model_from_json
@@ -60,10 +63,11 @@ class ParameterAveraging(Options):
         return Options(**values).check()
 
     def fit(self, model: Model, data: str, validation: str | None = None, *, run: str,
-            told: Callable[[str, dict[str, Any]], None] | None = None) -> Result:
+            told: Callable[[str, dict[str, Any]], None] | None = None, verbose: int | str = "auto") -> Result:
         """Trains `model` on the dataset `data` into the run directory `run`, resuming what is there.
 
         `validation`: another dataset, scored whole; default: the shards held out by prepare.
+        `told` hears of every event; without it the progress is printed, but for `verbose` 0.
         The model's weights are the best state's afterwards."""
         options, place, model = self.options(), Run(run), model.compiled()
         train = dataset.load(data)
@@ -84,13 +88,17 @@ class ParameterAveraging(Options):
                  "text": train.text, "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
-        return drive(place, facts, options, model, train, held, self.runner, self.cores, told,
-                     self.resident)
+        with heard(told, verbose) as hears:
+            return drive(place, facts, options, model, train, held, self.runner, self.cores, hears,
+                         self.resident)
 
 
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
-           told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto") -> Result:
-    """Goes on with a run from its last commit; RunError where there is nothing to go on with."""
+           told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
+           verbose: int | str = "auto") -> Result:
+    """Goes on with a run from its last commit; RunError where there is nothing to go on with.
+
+    `told`, `verbose`: as for ParameterAveraging.fit."""
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
@@ -105,16 +113,25 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
                        "command that began it")
     model.build(seed=options.seed)
-    return drive(place, found, options, model, train, held, runner or found["runner"], cores, told,
-                 resident)
+    with heard(told, verbose) as hears:
+        return drive(place, found, options, model, train, held, runner or found["runner"], cores, hears,
+                     resident)
+
+
+@contextmanager
+def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
+    """Who hears of a run's events: the caller, or for a while its stdout, or nobody."""
+    if told or not verbose:
+        yield told or (lambda event, facts: None)
+        return
+    with closing(reporter(sys.stdout)) as progress:
+        yield progress
 
 
 def drive(place: Run, facts: dict, options: Options, model: Model, train: dataset.Dataset,
-          held: list, runner: str | Cluster, cores: int | None, told: Callable | None,
+          held: list, runner: str | Cluster, cores: int | None, told: Callable,
           resident: str) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
-    told = told or (lambda event, facts: None)
-
     def warned(text: str) -> None:
         told("warning", {"text": text})
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")

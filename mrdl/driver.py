@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,6 +136,7 @@ class Driver:
                     raise
                 if score:
                     self._scored(state.round, score)
+                    self.told("scored", {"round": state.round, "score": score})
                     reason = self._reason(state.round, scored=True)
                     if reason:                  # decided by the score of the state before this round
                         break
@@ -189,7 +189,12 @@ class Driver:
 
     def _described(self, what: str, path: str, batch: int, places: list) -> list[moments.Moments]:
         return described(self.exchange, f"mrdl {self.run.url} {what}", path, self.model,
-                         [(self.data, s) for s in self.shards if s.n], self.options.workers, batch, places)
+                         [(self.data, s) for s in self.shards if s.n], self.options.workers, batch, places,
+                         self._task(f"{what}s"))
+
+    def _score(self, path: str, doing: str) -> dict[str, metrics.Value]:
+        return score(self.exchange, f"mrdl {self.run.url} score", path, self.model, self.validation,
+                     self.options.workers, self._task(doing))
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
         self.history = entries(records)
@@ -263,7 +268,7 @@ class Driver:
                 return self.exchange.round(
                     f"mrdl {self.run.url} round {asked.round}", state, path, self._settle, asked,
                     mappers, size, self.exchange.reducers(self.options.workers, size),
-                    on_task=partial(self._task, asked.round))
+                    on_task=self._task(f"round {asked.round}"))
             except (JobFailed, OSError) as error:
                 self.lease.check()
                 self._settle()                  # where it was the commit that failed, that is said
@@ -271,8 +276,10 @@ class Driver:
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
 
-    def _task(self, r: int, *task) -> None:
-        self.told("task", {"round": r, "task": task})
+    def _task(self, doing: str) -> Callable[[str, int, int], None]:
+        """Tells of the tasks of a job; that it begins, first."""
+        self.told("task", {"doing": doing})
+        return lambda *task: self.told("task", {"doing": doing, "task": task})
 
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
@@ -362,8 +369,11 @@ class Driver:
         self.history.append({k: v for k, v in record.items() if k != "by_worker"})
         self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
                                              list(self.history))
-        left = min(rule.rounds_left(self.history, state.round) for rule in self.rules)
-        self.told("round", {**record, "score": score, "left": left, "total": self.total})
+        r, every = state.round, self.frequency if self.validation else 0
+        left = min(rule.rounds_left(self.history, r) for rule in self.rules)
+        self.told("round", {**record, "left": left, "total": self.total, "every": every, "scoring": bool(score),
+                            "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
+                            "due": bool(every) and (r % every == 0 or left <= 0)})
 
     def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
         self.lease.check()
@@ -390,8 +400,8 @@ class Driver:
         self._settle()
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
-            self._scored(r, score(self.exchange, f"mrdl {self.run.url} score", self.run.state_path(r),
-                                  self.model, self.validation, self.options.workers))
+            self._scored(r, found := self._score(self.run.state_path(r), f"scores round {r}"))
+            self.told("scored", {"round": r, "score": found})
         best = self.patience.best(self.history, r) if self.patience else r
         chosen = state if best == r else self.run.state(best)
         self.model.weights[:] = chosen.weights
@@ -420,5 +430,4 @@ class Driver:
         if not self.validation:
             return {}
         with self._aside("recalibrated", model.weights) as path:
-            return score(self.exchange, f"mrdl {self.run.url} score", path, model, self.validation,
-                         self.options.workers)
+            return self._score(path, "scores the model")

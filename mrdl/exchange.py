@@ -59,7 +59,8 @@ class Exchange(Protocol):
               mappers: list[list[str]], size: int, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
 
-    def score(self, name: str, path: str, plan: Plan, mappers: list[list[str]]) -> list[dict]: ...
+    def score(self, name: str, path: str, plan: Plan, mappers: list[list[str]],
+              on_task: Callable[[str, int, int], None] | None = None) -> list[dict]: ...
 
     def close(self, done: bool) -> None: ...
 
@@ -92,10 +93,11 @@ class PlainExchange:
             merged.job = output.report.get("job", {})
             return merged
 
-    def score(self, name, path, plan, mappers) -> list[dict]:
+    def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
         """The records of a job that scores or describes the state at `path` over the plan's shards."""
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
-                Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name) as output:
+                Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,
+                on_task=on_task) as output:
             protocol = partial.PartialProtocol()
             records = [protocol.read(line)[1].values for part in range(len(output.parts))
                        for line in output.lines(part)]

@@ -19,7 +19,7 @@ from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.run import Run, RunError
 from mrdl.saving import load_model
-from mrdl.scoring import described, score, seals
+from mrdl.scoring import OnTask, described, score, seals
 from mrdl.sequential import Sequential
 from mrdl.state import State
 from mrdl.storage import Storage
@@ -49,29 +49,31 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
     moments.written(model.weights, places, _seen(model, places, found, "adapt", runner, cores), counted=True)
 
 
-def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> list[dict[str, Any]]:
+def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None,
+             on_task: OnTask = None) -> list[dict[str, Any]]:
     """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
     found = dataset.load(data)
     need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {data} tells what it is")
     layer = Normalization(-1 if found.shape else None)
     model = Sequential([Input(found.shape), layer], dtype="float64").build()
-    m, = _seen(model, moments.places_of(model), found, "describe", runner, cores)
+    m, = _seen(model, moments.places_of(model), found, "describe", runner, cores, on_task)
     names = found.columns if len(found.columns) == len(m.mean) else range(len(m.mean))
     return [{"feature": name, "n": m.n, "mean": mean, "std": std, "min": low, "max": high}
             for name, mean, std, low, high in zip(names, m.mean.tolist(), np.sqrt(m.m2 / m.n).tolist(),
                                                   m.low.tolist(), m.high.tolist())]
 
 
-def _seen(model, places, data: dataset.Dataset, what: str, runner, cores) -> list[moments.Moments]:
+def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
+          on_task: OnTask = None) -> list[moments.Moments]:
     shards = [(data, s) for s in data.train() if s.n]
     need(shards != [], f"{data.url} has no rows to train on")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
         return described(PlainExchange(cluster), f"mrdl {what} {data.url}", state, model, shards, cluster.cores,
-                         at_once(model, moments.ADAPTING), places)
+                         at_once(model, moments.ADAPTING), places, on_task)
 
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
-             cores: int | None = None) -> dict[str, Value]:
+             cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
     model, found = load_model(run), dataset.load(data)
     fitted(model.compiled(), found)
@@ -81,12 +83,12 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
         raise ConfigError(f"{data} has no rows in its part {part!r}")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
         scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
-                       cluster.cores)
+                       cluster.cores, on_task)
     return {name.removeprefix("val_"): value for name, value in scores.items()}
 
 
 def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
-            cores: int | None = None) -> int:
+            cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
     Part r holds shard r's examples in their order; RunError where OUT exists."""
@@ -104,7 +106,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, \
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
-                        name=f"mrdl predict {run}") as output:
+                        name=f"mrdl predict {run}", on_task=on_task) as output:
         for number in range(len(output.parts)):
             output.move(number, place.path(f"part-{number:05d}"))
     targets = int(np.prod(found.target.shape)) if found.target else 0

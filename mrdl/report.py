@@ -1,7 +1,8 @@
 """A run's history in; a picture of its loss and metrics out (PNG)."""
 import io
+import math
 from statistics import median
-from typing import Any
+from typing import Any, TextIO
 
 # what a round's record holds beside its loss and metrics
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
@@ -19,15 +20,27 @@ def measured(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def told(values: dict[str, Any]) -> list[str]:
-    """"loss 0.1234" for each value: of a list its numbers where they are few, of a matrix its shape."""
-    def short(value) -> str:
-        if not isinstance(value, list):
-            return f"{value:.4f}"
-        if value and isinstance(value[0], list):
-            return f"({len(value)} x {len(value[0])})"
-        return f"[{' '.join(map(short, value))}]" if len(value) <= 10 else f"({len(value)})"
+    """"loss 0.1234" for each value."""
+    return ["".join(c if c.isprintable() else "?" for c in f"{name} {written(value)}") for name, value in values.items()]
 
-    return [f"{name} {short(value)}" for name, value in values.items()]
+
+def written(value: float | list) -> str:
+    """A number with four places, or by powers of ten where these say little; a list's where they are few; a matrix's shape."""
+    if not isinstance(value, list):
+        return f"{value:.4f}" if not value or not 1e-3 > abs(value) and not 1e5 <= abs(value) < math.inf else f"{value:.4e}"
+    if value and isinstance(value[0], list):
+        return f"({len(value)} x {len(value[0])})"
+    return f"[{' '.join(map(written, value))}]" if len(value) <= 10 else f"({len(value)})"
+
+
+def terminal(stream: TextIO | None) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
+def bar(share: float, width: int, stream: TextIO | None) -> str:
+    """A bar of that many columns, filled by a share of it, in what the stream can show."""
+    full, rest = "━─" if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else "=-"
+    return (full * int(width * share)).ljust(width, rest)
 
 
 def by_worker(records: list[dict[str, Any]]) -> list[str]:

@@ -97,16 +97,16 @@ class ResidentExchange(PlainExchange):
             self.resident = beyond > SHARE * compute and self.cluster.holds(self.workers)
         return merged
 
-    def score(self, name, path, plan, mappers) -> list[dict]:
+    def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
         if self.job:
             try:
-                found = self._answered(None, path, lambda: None, plan, mappers, 0, np.dtype("f4"))
+                found = self._answered(None, path, lambda: None, plan, mappers, 0, np.dtype("f4"), on_task)
                 return sorted(found.records, key=lambda r: str(r.get("scored", "")))
             except (JobFailed, OSError) as error:
                 self.check()
                 self.warned(f"the workers are gone ({error}); a job of its own scores the state")
                 self._cancel()
-        return super().score(name, path, plan, mappers)
+        return super().score(name, path, plan, mappers, on_task)
 
     def leave(self) -> None:
         self.readers.shutdown()

@@ -1,5 +1,5 @@
 """Jobs over whole shards that train nothing: a state in; its scores, or the moments of what reaches layers, out."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mrdl.partial import RECORD
 from mrdl.state import profile
 
 Shards = list[tuple[Dataset, Shard]]
+OnTask = Callable[[str, int, int], None] | None         # as Cluster.run takes it
 
 
 class WorkerFailed(RoundError):
@@ -19,26 +20,26 @@ class WorkerFailed(RoundError):
 
 
 def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
-          workers: int) -> dict[str, metrics.Value]:
+          workers: int, on_task: OnTask = None) -> dict[str, metrics.Value]:
     """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
-    return added(_records(exchange, name, state, model, held, workers, 1, []), held, model.named_metrics())
+    return added(_records(exchange, name, state, model, held, workers, 1, [], on_task), held, model.named_metrics())
 
 
 def described(exchange: Exchange, name: str, state: str, model: Model, data: Shards, workers: int,
-              batch: int, places: list[moments.Place]) -> list[moments.Moments]:
+              batch: int, places: list[moments.Place], on_task: OnTask = None) -> list[moments.Moments]:
     """The moments of what reaches each place under a state, merged in the shards' order."""
     found = [moments.Moments()] * len(places)
-    for record in whole(_records(exchange, name, state, model, data, workers, batch, places), data):
+    for record in whole(_records(exchange, name, state, model, data, workers, batch, places, on_task), data):
         found = [moments.merged(a, moments.Moments(n, *map(np.array, arrays)))
                  for a, (n, *arrays) in zip(found, record["moments"], strict=True)]
     return found
 
 
-def _records(exchange, name, state, model, shards, workers, batch, places) -> list[dict]:
+def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[dict]:
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
                       score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
     mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in shards], workers)]
-    return exchange.score(name, state, asked, mappers)
+    return exchange.score(name, state, asked, mappers, on_task)
 
 
 def seals(shards: Shards) -> dict[str, str]:

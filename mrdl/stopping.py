@@ -40,7 +40,11 @@ class Rule:
         raise RuleError(f"{type(self).__name__} stops nothing")
 
     def rounds_left(self, history: History, r: int) -> float:
-        """A bound on the rounds to come, for the ETA."""
+        """A bound on the rounds to come, for the time left."""
+        return math.inf
+
+    def seconds_left(self, history: History, r: int) -> float:
+        """A bound on the seconds to come."""
         return math.inf
 
 
@@ -49,7 +53,7 @@ class Rounds(Rule):
     n: int
 
     def reason(self, history, r):
-        return f"{self.n} rounds done" if r >= self.n else None
+        return f"{self.n} round{'s' * (self.n > 1)} done" if r >= self.n else None
 
     def rounds_left(self, history, r):
         return self.n - r
@@ -60,11 +64,14 @@ class Epochs(Rule):
     n: int
 
     def reason(self, history, r):
-        return f"{self.n} epochs done" if history[r]["epochs"] >= self.n else None
+        return f"{self.n} epoch{'s' * (self.n > 1)} done" if history[r]["epochs"] >= self.n else None
 
     def rounds_left(self, history, r):
-        done = history[r]["progress"]
-        return (self.n - done) * r / done if done else math.inf
+        done, part = history[r]["epochs"], history[r]["progress"]
+        if not done:
+            return math.ceil((self.n - part) * r / part) if part else math.inf
+        last = next(i for i in range(r, 0, -1) if history[i - 1]["epochs"] < done)
+        return max(0, math.ceil((self.n - done) * last / done) - (r - last))
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,9 @@ class Time(Rule):
     def reason(self, history, r):
         spent = history[r]["elapsed"]
         return f"{spent:.0f} s spent" if spent >= self.seconds else None
+
+    def seconds_left(self, history, r):
+        return max(0.0, self.seconds - history[r]["elapsed"])
 
 
 @dataclass(frozen=True)

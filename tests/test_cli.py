@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mrdl import progress, report
+from mrdl import report
 from mrdl.cli import main
 
 MODEL = """
@@ -54,8 +54,9 @@ def test_from_a_raw_file_to_predictions(here, capsys):
     status, out, err = mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "30",
                             "--batch-size", "8", "--until", "epochs 50", "--json")
     assert status == 0 and json.loads(out)["reason"] == "30 rounds done"
-    assert len(re.findall(r"^round \d+ .*loss .*left", err, re.MULTILINE)) == 30
-    assert "model: " in err and "history.png" in err
+    assert [int(r) for r in re.findall(r"^round +(\d+)  .*loss \d.*  val_loss \d", err, re.MULTILINE)] == [
+        *range(1, 11), 20, 30]
+    assert "30 rounds done; the model is that of round 30 of 30" in err and "model: " in err and "history.png" in err
     status, out, _ = mrdl(capsys, "evaluate", "run", "data", "--part", "validation", "--json")
     assert status == 0 and set(json.loads(out)) == {"loss", "accuracy"}
     assert json.loads(out)["accuracy"] > 0.7
@@ -144,7 +145,7 @@ def test_a_spec_and_a_saved_model_train_too_and_python_m_mrdl_is_the_same(here, 
     status, _, _ = mrdl(capsys, "train", "first/model.json", "data", "second", "--rounds", "1")
     assert status == 0
     status, _, err = mrdl(capsys, "train", "first", "data", "third", "--rounds", "1")
-    assert status == 0 and "1 rounds done" in err
+    assert status == 0 and "1 round done" in err
     done = subprocess.run([sys.executable, "-m", "mrdl", "evaluate", "third", "data", "-r", "inline",
                            "--json"], capture_output=True, text=True, check=True)
     assert 0 <= json.loads(done.stdout)["accuracy"] <= 1
@@ -190,43 +191,6 @@ def test_help_has_examples_and_the_grammar_of_until(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "METRIC patience N" in capsys.readouterr().out
-
-
-ROUND = {"round": 3, "epoch": 2, "loss": 0.5, "accuracy": 0.75, "examples": 150, "total": 100,
-         "elapsed": 6.0, "left": 7, "score": {"val_loss": 0.6},
-         "seconds": {"round": 2.0, "compute": 1.5}}
-
-
-def test_a_rounds_line_says_where_it_is_what_it_saw_and_what_is_left():
-    assert progress.line(ROUND) == ("round 3  epoch 2  50 of 100 examples  loss 0.5000  accuracy "
-                                    "0.7500  [round 2: val_loss 0.6000]  2.00 s (1.50 computing)  "
-                                    "left 14 s")
-
-
-@pytest.mark.parametrize("seconds, text", [(5, "5 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"),
-                                           (float("inf"), "?")])
-def test_times_are_written_for_people(seconds, text):
-    assert progress.clock(seconds) == text
-
-
-def test_a_terminal_gets_a_live_bar():
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    stream = Terminal()
-    bar = progress.reporter(stream)
-    assert isinstance(bar, progress.Bar)
-    bar("resumed", {"round": 2})
-    bar("task", {"round": 3, "task": ("mapper", 1, 2)})
-    bar("round", ROUND)
-    bar("rollback", {"round": 4, "rate_scale": 0.5, "left": 2})
-    bar.close()
-    told = stream.getvalue()
-    assert "resumed after round 2" in told and "round 4 is not finite" in told
-    assert type(progress.reporter(io.StringIO())) is progress.Lines
 
 
 def test_the_picture_has_a_panel_for_each_metric():

@@ -287,7 +287,7 @@ def test_fit_on_arrays_keeps_vectors_in_its_history_as_keras_does(capsys):
     model = network()
     history = model.fit(x, x[:, :3].argmax(1), epochs=2, verbose=True).history
     assert np.sum(history["confusion_matrix"], axis=(1, 2)).tolist() == [40, 40]
-    assert "confusion_matrix (3 x 3)" in capsys.readouterr().out
+    assert "confusion_matrix: (3 x 3)" in capsys.readouterr().out
 
 
 def test_a_model_without_its_input_shape_checks_its_metrics_once_it_has_one():

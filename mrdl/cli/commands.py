@@ -1,5 +1,6 @@
 """The commands, one function each: `a` are its arguments, what it gives is what --json prints."""
 import argparse
+from contextlib import closing
 from typing import Any
 
 from mrdl import report
@@ -10,7 +11,7 @@ from mrdl.cluster import Cluster
 from mrdl.config import need
 from mrdl.dataset import load as load_dataset
 from mrdl.model import Model
-from mrdl.progress import reporter
+from mrdl.progress import reporter, tasks
 from mrdl.run import Run
 from mrdl.saving import load_model, model_from_json
 from mrdl.storage import place
@@ -38,8 +39,8 @@ def cluster(a: argparse.Namespace) -> Cluster:
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
-    with cluster(a) as runner:
-        made = averaging.prepare(a.inputs, a.data, runner=runner, label=a.label,
+    with cluster(a) as runner, tasks("prepares") as on_task:
+        made = averaging.prepare(a.inputs, a.data, runner=runner, on_task=on_task, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
                                  seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
                                  unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like)
@@ -50,13 +51,13 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
 
 def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
     from mrdl import inference
-    with cluster(a) as runner:
-        found = inference.describe(a.data, runner=runner)
+    with cluster(a) as runner, tasks("describes" + rows(a.data, "train")) as on_task:
+        found = inference.describe(a.data, runner=runner, on_task=on_task)
     if not a.json:
-        print(f"{'feature':<20}" + "".join(f"{name:>14}" for name in list(found[0])[1:]))
+        print(f"{'feature':<16}" + "".join(f"{name:>12}" for name in list(found[0])[1:]))
         for row in found:
-            feature, *values = row.values()
-            print(f"{feature!s:<20}" + "".join(f"{value:>14.6g}" for value in values))
+            feature, n, *values = row.values()
+            print(f"{feature!s:<16}{n:>12,}" + "".join(f"{value:>12.5g}" for value in values))
     return found
 
 
@@ -86,26 +87,30 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
 
 def told(run: str, work) -> dict[str, Any]:
     """Runs `work` under a progress report; says how it ended."""
-    progress = reporter()
-    try:
+    with closing(reporter()) as progress:
         result = work(progress)
-    finally:
-        progress.close()
-    values = ", ".join(report.told(result.metrics))
-    say(f"{result.reason}; round {result.best} of {result.rounds}: {values}")
     place = Run(run)
-    say(f"model: {place.url}/model.safetensors" + (
-        f", picture: {place.url}/history.png" if place.store.exists("history.png") else ""))
     done = place.finished()
+    say(f"{done['reason']}; the model is that of round {done['best']} of {done['rounds']}"
+        + (f", the best by {done['monitor']}" if done["monitor"] else ""))
+    say("  " + "  ".join(report.told(result.metrics)))
+    say(f"model: {place.url}/model.safetensors")
+    if place.store.exists("history.png"):
+        say(f"picture: {place.url}/history.png")
     if not done["finite"]:
         raise RuntimeError(f"{run}: {done['reason']}")
     return done
 
 
+def rows(data: str, part: str = "all") -> str:
+    """How many a part of the dataset has, for the user."""
+    return f" {sum(s.n for s in load_dataset(data).shards if part in ('all', s.role)):,} rows"
+
+
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
-    with cluster(a) as runner:
-        found = inference.evaluate(a.run, a.data, part=a.part, runner=runner)
+    with cluster(a) as runner, tasks("evaluates" + rows(a.data, a.part)) as on_task:
+        found = inference.evaluate(a.run, a.data, part=a.part, runner=runner, on_task=on_task)
     if not a.json:
         print("  ".join(report.told(found)))
     return found
@@ -113,8 +118,8 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
-    with cluster(a) as runner:
-        n = inference.predict(a.run, a.data, a.out, runner=runner)
+    with cluster(a) as runner, tasks("predicts" + rows(a.data)) as on_task:
+        n = inference.predict(a.run, a.data, a.out, runner=runner, on_task=on_task)
     say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
     return {"out": a.out, "examples": n}
 

@@ -1,0 +1,48 @@
+"""What `fit` prints on stdout while it trains, as Keras does."""
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mrdl.config import need, shown
+from mrdl.report import bar, terminal, written
+
+BAR, OFTEN = 20, 0.1            # columns; seconds between two looks of the bar
+
+
+class Epochs:
+    """`verbose`: 1 or "auto" a bar an epoch, 2 a line, 0 nothing. A bar moves on a terminal alone."""
+
+    def __init__(self, verbose: int | str, epochs: int, steps: int):
+        need(verbose in ("auto", 0, 1, 2), f"verbose={shown(verbose)} must be one of 'auto', 0, 1, 2")
+        self.verbose, self.epochs, self.steps = 1 if verbose == "auto" else int(verbose), epochs, steps
+        self.moves = self.verbose == 1 and terminal(sys.stdout)
+        self.began = self.next = 0.0
+
+    def begin(self, epoch: int) -> None:
+        if self.verbose and self.epochs > 1:
+            print(f"Epoch {epoch + 1}/{self.epochs}", flush=True)
+        self.began, self.next = time.monotonic(), 0.0
+
+    def step(self, done: int, logs: Callable[[], dict[str, Any]]) -> None:
+        """After each minibatch; `logs` are called for where they are shown."""
+        if self.moves and (now := time.monotonic()) >= self.next:
+            self.next = now + OFTEN
+            text = self._line(done, (now - self.began) / done * (self.steps - done), logs())
+            print("\r" + text[:shutil.get_terminal_size().columns - 3], end="\x1b[K", flush=True)
+
+    def end(self, logs: dict[str, Any]) -> None:
+        if self.verbose:
+            print("\r" * self.moves + self._line(self.steps, time.monotonic() - self.began, logs)
+                  + "\x1b[K" * self.moves, flush=True)
+
+    def _line(self, done: int, seconds: float, logs: dict[str, Any]) -> str:
+        """Steps, seconds left (of a whole epoch: taken), those of a step, and values in Keras's order."""
+        step = (time.monotonic() - self.began) / done
+        each = f"{step:.0f}s" if step >= 1 else f"{step * 1e3:.0f}ms" if step >= 1e-3 else f"{step * 1e6:.0f}us"
+        count = f"{done:>{len(str(self.steps))}}/{self.steps}"
+        values = [f"{name}: {written(logs[name])}" for name in sorted(logs, key=lambda n: (n.startswith("val_"), n))]
+        if self.verbose == 2:
+            return " - ".join([count, f"{seconds:.0f}s", f"{each}/step", *values])
+        return " - ".join([f"{count} {bar(done / self.steps, BAR, sys.stdout)} {seconds:.0f}s {each}/step", *values])

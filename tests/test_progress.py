@@ -1,0 +1,229 @@
+"""What a user sees while jobs run: which rounds make a line, what stands in it, and how long it says that it takes."""
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+import mrdl
+from mrdl import progress
+from mrdl.config import ConfigError
+from mrdl.layers import Dense
+from mrdl.report import written
+from mrdl.rounds import Rounds
+
+
+def rounds(n, epoch=1, every=0, seconds=1.0, compute=0.1, left=None, limit=np.inf, resident=(), each=None):
+    """The events of n rounds, `epoch` of them an epoch; each `every`th is scored, in the job of the next."""
+    elapsed, score = 0.0, False
+    for r in range(1, n + 1):
+        spent = each(r) if each else seconds
+        elapsed += spent
+        yield "round", {
+            "round": r, "epoch": (r - 1) // epoch + 1, "epochs": r // epoch, "progress": r / epoch, "loss": 1.0 * r,
+            "accuracy": 0.5, "examples": 100 * r, "total": 100 * epoch, "elapsed": elapsed, "every": every,
+            "seconds": {"round": spent, "compute": compute} | ({"answer": 1.0} if r in resident else {}),
+            "scoring": score, "left": n - r if left is None else left, "limit": limit,
+            "due": bool(every) and (r % every == 0 or r == n)}
+        score = bool(every) and r % every == 0
+        if score or (every and r == n):
+            yield "scored", {"round": r, "score": {"val_loss": 1000.0 + r}}
+
+
+def lines(events) -> list[str]:
+    stream = io.StringIO()
+    with closing(progress.Lines(stream)) as told:
+        for event in events:
+            told(*event)
+    return stream.getvalue().splitlines()
+
+
+def numbers(events) -> list[int]:
+    return [int(re.match(r"round +(\d+)", line)[1]) for line in lines(events)]
+
+
+def test_the_lines_of_a_run_are_few_and_the_last_round_has_one():
+    assert numbers(rounds(7)) == [1, 2, 3, 4, 5, 6, 7]
+    assert numbers(rounds(47)) == [*range(1, 11), 20, 30, 40, 47]
+    assert numbers(rounds(90, epoch=45)) == [*range(1, 11), 20, 30, 40, 45, 90]
+    assert numbers(rounds(60, epoch=3)) == [*range(1, 11), 20, 30, 40, 50, 60]
+    assert len(numbers(rounds(4321, seconds=0.1))) == 32
+    assert numbers(rounds(30, every=4)) == [1, 4, 8, 12, 20, 30]
+    assert numbers(rounds(30, seconds=100.0)) == [*range(1, 11), 16, 20, 26, 30]     # ten minutes without one
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_rounds_own_score_stands_beside_its_loss(every):
+    told = lines(rounds(9, every=every))
+    for line in told[every > 1:]:
+        r, loss, score = re.match(r"round (\d)  .*loss (\d)\.0000  val_loss 100(\d)\.0000", line).groups()
+        assert r == loss == score and "[" not in line
+    assert len(told) == 9 if every == 1 else 4
+
+
+def test_a_round_that_was_stopped_in_has_its_line_without_a_score():
+    *before, last = lines(list(rounds(12, every=1))[:5])
+    assert len(before) == 2 and "round  3  loss 3.0000  accuracy" in last
+
+
+def left(events) -> list[float]:
+    told = Rounds()
+    return [told.newest["seconds_left"] for event, facts in events
+            if event == "round" and (told.round(facts), True)[1]]
+
+
+def test_the_time_left_is_that_of_rounds_like_those_to_come():
+    # the first round starts all up; where little of it was computed, nothing is said
+    assert left(rounds(4, each=lambda r: 60.0 if r == 1 else 2.0)) == [np.inf, 4.0, 2.0, 0.0]
+    assert left(rounds(3, compute=6.0, each=lambda r: 9.0 if r == 1 else 7.0)) == [12.0, 7.0, 0.0]
+    # a resident job starts up again, and is not compared with plain rounds
+    took = {1: 60.0, 2: 20.0, 3: 30.0, 4: 0.5, 5: 0.7}
+    assert left(rounds(5, each=took.get, resident=(3, 4, 5))) == pytest.approx([np.inf, 60.0, np.inf, 0.5, 0.0])
+    # each fourth round scores besides
+    assert left(rounds(12, left=100, every=4, each=lambda r: 5.0 if r % 4 == 1 else 1.0))[-1] == pytest.approx(200)
+    # a rule of the clock knows it
+    assert left(rounds(3, left=np.inf, limit=30.0)) == [30.0] * 3
+    assert left(rounds(3, left=np.inf)) == [np.inf] * 3
+
+
+@pytest.mark.parametrize("value, text", [(0.0, "0.0000"), (0.25, "0.2500"), (-12.5, "-12.5000"), (0.00012, "1.2000e-04"),
+                                         (2.5e9, "2.5000e+09"), (float("nan"), "nan"), (float("inf"), "inf"),
+                                         ([0.5, 1.0], "[0.5000 1.0000]"), ([0.5] * 11, "(11)")])
+def test_numbers_are_written_so_that_they_say_something(value, text):
+    assert written(value) == text
+
+
+@pytest.mark.parametrize("seconds, text", [(5, "5 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"),
+                                           (float("inf"), "?")])
+def test_times_are_written_for_people(seconds, text):
+    assert progress.clock(seconds) == text
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns, wanted", [
+    (40, ["round 5/12", "loss 5.0000", "7 s left"]),
+    (80, ["round 5/12", "loss 5.0000", "val_loss 1005.0000", "━━", "──", "7 s left"]),
+    (200, ["round  5/12", "loss 5.0000", "val_loss 1005.0000", "accuracy 0.5000", "━━", "7 s left", "round 6 mapper 1/2"]),
+])
+def test_the_live_line_fits_and_its_numbers_are_of_one_round(monkeypatch, columns, wanted):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with closing(progress.reporter(Terminal())) as bar:
+        assert isinstance(bar, progress.Bar) and "starting" in str(bar.line())
+        for event in list(rounds(12, every=1))[:10]:
+            bar(*event)
+        bar("task", {"doing": "round 6", "task": ("mapper", 1, 2)})
+        line = str(bar.line())
+        assert len(line) < columns and all(text.replace("  ", " ") in line.replace("  ", " ") for text in wanted)
+        bar("task", {"doing": "waits for containers"})          # what is not as ever comes first
+        assert columns == 40 or "waits for containers" in str(bar.line())
+        assert len(str(bar.line())) < columns
+        for event in list(rounds(12, every=1))[10:11]:          # its score is to come: the numbers stay those of round 5
+            bar(*event)
+        assert "round  5/12" in str(bar.line())
+    stream = bar.stream.getvalue()
+    assert "round  6  loss 6.0000" in stream and type(progress.reporter(io.StringIO())) is progress.Lines
+
+
+def test_nothing_that_is_said_is_taken_for_markup(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with closing(progress.reporter(Terminal())) as bar:
+        bar("warning", {"text": "[red]/a/b[/red]:smile:" + "x" * 80})
+        bar("resumed", {"round": 2})
+        bar("rollback", {"round": 4, "rate_scale": 0.5, "left": 2})
+        (event, facts), *_ = rounds(2)
+        bar(event, facts | {"a[bold]c\n": 0.5})
+        assert "a[bold]c? 0.5000" in str(bar.line())
+    told = bar.stream.getvalue()
+    assert "warning: [red]/a/b[/red]:smile:" + "x" * 80 in told and "a[bold]c? 0.5000" in told
+    assert "resumed after round 2" in told and "round 4 is not finite" in told
+
+
+def test_a_terminal_of_80_columns_shows_a_run_whole(made, tmp_path):
+    made(120, hold_out=0.2)
+    (tmp_path / "model.py").write_text("""
+import mrdl, warnings
+from mrdl.layers import Dense
+def model():
+    warnings.warn("beware [red] of it")
+    m = mrdl.Sequential([Dense(3, "softmax")])
+    m.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return m
+""")
+    shell, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    done = subprocess.Popen([sys.executable, "-m", "mrdl", "train", "model.py", "data", "run", "-r", "inline", "--rounds", "5"],
+                            cwd=tmp_path, stdout=terminal, stderr=terminal,
+                            env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"TERM": "xterm"})
+    os.close(terminal)
+    shown = b""
+    while more := read(shell):
+        shown += more
+    os.close(shell)
+    assert done.wait(60) == 0
+    texts = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", part) for part in re.split(r"[\r\n]+", shown.decode())]
+    kept = [text for text in texts if re.match(r"round +\d+  loss", text)]
+    assert len(kept) == 5 and all(" val_loss " in text and len(text) < 80 for text in kept)
+    live = [text for text in texts if re.match(r"round +\d/5  ", text)]
+    assert live and all(len(text) < 80 for text in live)
+    assert any("beware [red] of it" in text for text in texts)
+
+
+def read(shell: int) -> bytes:
+    """What a terminal shows next; nothing once nobody has it any more."""
+    try:
+        return os.read(shell, 1 << 16)
+    except OSError:
+        return b""
+
+
+def fitted(capsys, **options) -> str:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 4)).astype("f4")
+    model = mrdl.Sequential([Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, x[:, :3].argmax(1), batch_size=16, **options)
+    return capsys.readouterr().out
+
+
+def test_fit_prints_as_keras_does(capsys, monkeypatch):
+    values = r"accuracy: 0\.\d{4} - loss: \d\.\d{4}"
+    each = r"\d+s \d+[mu]?s/step - "
+    assert re.fullmatch(rf"Epoch 1/2\n4/4 ━{{20}} {each}{values}\nEpoch 2/2\n4/4 ━{{20}} {each}{values}\n",
+                        fitted(capsys, epochs=2))
+    held = (np.ones((2, 4), "f4"), np.ones(2, "i4"))
+    assert re.fullmatch(rf"4/4 - \d+s - \d+[mu]?s/step - {values} - val_accuracy: [01]\.0000 - val_loss: \d\.\d{{4}}\n",
+                        fitted(capsys, verbose=2, validation_data=held))
+    assert fitted(capsys, verbose=0) == ""
+    with pytest.raises(ConfigError, match="verbose=3 must be one of 'auto', 0, 1, 2"):
+        fitted(capsys, verbose=3)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)     # there the bar moves
+    assert re.match(rf"\r1/4 ━{{5}}─{{15}} {each}{values}", fitted(capsys))
+
+
+def test_a_run_from_python_prints_its_progress_unless_it_is_told(made, tmp_path, capsys):
+    data = made(60, hold_out=0.2)
+
+    def run(name, **options):
+        model = mrdl.Sequential([Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        mrdl.ParameterAveraging(rounds=2, runner="inline").fit(model, data.url, run=str(tmp_path / name), **options)
+        return capsys.readouterr()
+    out, err = run("a")
+    assert re.search(r"^round 2  .*loss \d.*val_loss", out, re.MULTILINE) and not err
+    events = []
+    assert not any(run("b", verbose=0)) and not any(run("c", told=lambda event, facts: events.append(event)))
+    assert events.count("scored") == 2
