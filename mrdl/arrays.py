@@ -7,6 +7,7 @@ import numpy as np
 from mrdl import metrics, moments, seeds, truncated
 from mrdl.config import ConfigError, need, shown
 from mrdl.epochs import Epochs
+from mrdl.layers import Masking
 from mrdl.network import Network, at_once
 from mrdl.trainer import Arrays, Scorer, check_class_weight, minibatches
 
@@ -56,19 +57,24 @@ def checked(model, x, y, w=None) -> Arrays:
             arrays["w"] = arrays["w"][:, 0].copy()
         need(arrays["w"].ndim == 1, "sample_weight must hold one number an example, not the shape "
              + shown(arrays["w"].shape))
+        need(bool((arrays["w"] >= 0).all() and np.isfinite(arrays["w"]).all()),
+             "sample_weight must hold finite numbers of 0 and more")
     lengths = {len(a) for a in arrays.values()}
     need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have one length, not 0: they have "
          + ", ".join(str(len(array)) for array in arrays.values()))
     fitting(model, arrays["x"])
     y = arrays["y"]
     model.compiled().check_target(y.shape[1:])
-    heads, at = model.heads(), 0
+    heads, at, masked = model.heads(), 0, any(
+        isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in model.layers)
     for head in heads:
         width = head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
         labels = y.reshape(len(y), -1)[:, at:at + width]
         if head.loss.sparse and y.dtype.kind == "f":
             need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),
                  f"{type(head.loss).__name__}: y must hold class numbers")
+        if not masked:                          # of masked steps targets may be anything
+            head.loss.check_range(labels)
         at += width
     return arrays
 
@@ -86,19 +92,25 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         buckets: tuple | None = None) -> History:
     """Trains on arrays in this process, rows permuted by (seed, epoch); returns a History.
 
-    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras. `tbptt`: steps of a
+    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras. A further call goes
+    on: with the updater's state, and with orders and dropout of epochs that the model has not seen. `tbptt`: steps of a
     window of truncated back-propagation; `buckets`: lengths to cut minibatches of masked sequences to, of like length
     (mrdl.truncated). Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
     `verbose`: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
     ConfigError where they do not fit the model."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
+    need(initial_epoch >= 0, "initial_epoch must be 0 or more")
     model.compiled()
     options = truncated.plain(tbptt, tbptt_backward, buckets)
     if model.input_shape is None:
         model.build(np.shape(x)[1:], seed)
     model.build(seed=seed)
     arrays = checked(model, x, y, sample_weight)
-    check_class_weight(class_weight, model)
+    check_class_weight(class_weight, model, arrays["y"].max(initial=0))
+    if validation_data is not None:
+        need(isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3),
+             "validation_data must be (x, y) or (x, y, sample_weight)")
+        held = checked(model, *validation_data)
     truncated.check(model, **options)
     moments.adapt(model, arrays["x"])
     if model.slots is None:
@@ -115,16 +127,16 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         learner.sums = {}
         learner.reset()
         printed.begin(epoch)
-        key = seeds.key(seed, "dropout", epoch, 0)
-        for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, epoch, 0,
+        own = max(epoch, model.epochs)          # what is drawn is keyed by: another `fit` goes on where this one ends
+        key = seeds.key(seed, "dropout", own, 0)
+        for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, own, 0,
                                                of_length=learner.length_of):
             learner.step(rows, index, key, number)
             printed.step(number + 1, seen)
-        model.iterations = learner.iterations
+        model.iterations, model.epochs = learner.iterations, own + 1
         logs = seen()
-        if validation_data:
-            logs |= {"val_" + name: value
-                     for name, value in evaluate(model, *validation_data).items()}
+        if validation_data is not None:
+            logs |= {"val_" + name: value for name, value in scored(model, held).items()}
         history.epoch.append(epoch)
         for name, value in logs.items():
             history.history.setdefault(name, []).append(value)
@@ -142,7 +154,11 @@ def adapt(model, x) -> None:
 
 def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, metrics.Value]:
     need(batch_size >= 1, "batch_size must be 1 or more")
-    arrays = checked(model, x, y, sample_weight)
+    return scored(model, checked(model, x, y, sample_weight), batch_size)
+
+
+def scored(model, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Value]:
+    """The loss and metrics on arrays that were `checked`."""
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
     scorer.add(arrays)
     return metrics.values(scorer.sums, model.named_metrics())

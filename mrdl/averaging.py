@@ -5,6 +5,8 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from mrdl import dataset, moments, plan, report, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
@@ -73,12 +75,10 @@ class ParameterAveraging(Options):
         train = dataset.load(data)
         held = _held_out(train, validation)
         fitted(model, train)
-        check_class_weight(options.class_weight, model)
+        check_class_weight(options.class_weight, model, train.target.high)
         truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
         for other, _ in held:
-            if other.shape != train.shape:
-                raise ConfigError(f"{other.url} has examples of shape {other.shape}, "
-                                  f"{train.url} of {train.shape}")
+            fitted(model, other)
             same_vocabulary(train.text, train.url, other)
         given = model.weights is not None
         model.build(seed=options.seed)
@@ -205,6 +205,8 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
     except ConfigError as error:
         raise ConfigError("workers build the model from its JSON, so it can have no classes of your own: "
                           f"{error}") from None
+    if isinstance(model.loss, Loss) and data.target.low is not None:
+        model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:

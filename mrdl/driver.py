@@ -111,6 +111,7 @@ class Driver:
                 raise RunError(f"--until: {rule.watched} needs held-out data: prepare with "
                                "--hold-out 0.1, or give --validation DATA")
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
+        self.untrained = [slice(start, start + w.size) for _, w, start in self.model.places() if not w.trainable]
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.frequency = self._validation_freq()
         self.write_next = 0.0
@@ -347,10 +348,8 @@ class Driver:
                 new.group, new.epoch = 0, new.epoch + 1
         if not o.save_updater:
             new.iterations = 0
-        squares = kernels.typed(vector.dtype).sum_squares
         with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
-            moved = squares(new.weights - state.weights)
-        change = (moved / max(squares(state.weights), 1e-300)) ** 0.5
+            change = (self._squares(new.weights - state.weights) / max(self._squares(state.weights), 1e-300)) ** 0.5
         trained = sum(r["n"] for r in merged.records if "shard" in r)
         examples = self.history[-1].get("examples", 0) + trained
         seen = metrics.values(sums, self.metrics)
@@ -361,6 +360,14 @@ class Driver:
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
+
+    def _squares(self, weights: np.ndarray) -> float:
+        """The sum of squares of the weights that are trained: moments of inputs, which may be large, are not."""
+        if self.untrained:
+            weights = weights.copy()
+        for place in self.untrained:
+            weights[place] = 0
+        return kernels.typed(weights.dtype).sum_squares(weights)
 
     def _commit(self, state: State, record: dict[str, Any],
                 score: dict[str, metrics.Value] | None) -> None:

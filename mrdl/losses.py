@@ -9,6 +9,7 @@ import numpy as np
 from mrdl.config import Configured, need, shown, snake
 
 Shape = tuple[int, ...]
+ROUNDING = 1e-6                 # by which targets that were computed, as probabilities, may be beyond their range
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Loss(Configured):
     keras_module: ClassVar[str] = "keras.losses"
     activation: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False              # targets are class numbers, not vectors
+    low: ClassVar[float] = -math.inf            # what targets are at least and at most: what is beyond is a mistake
+    high: ClassVar[float] = math.inf
     fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
 
     def fuses(self, output: str) -> bool:
@@ -42,6 +45,17 @@ class Loss(Configured):
                     if given * outputs[-1] == units and self.activation == "softmax" else "")
             need(given == units,
                  f"the model gives {units} values an example, the targets have {given}{hint}")
+
+    def check_range(self, targets: np.ndarray, where: str = "") -> None:
+        """ConfigError where some of the targets, which are at least one, are beyond what the loss is for."""
+        if self.low == -math.inf:
+            return
+        low, high = targets.min(), targets.max()        # NaN, where one is
+        least, most = self.low - ROUNDING, self.high + ROUNDING
+        beyond = high if least <= low else low
+        need(least <= beyond <= most, f"{where}{type(self).__name__} takes targets " + (
+            f"from {self.low:g} to {self.high:g}" if self.high < math.inf else f"of {self.low:g} and more")
+            + f", not {beyond:g}")
 
     def steps(self, outputs: Shape) -> int:
         """How many terms an example of these outputs has, each with a loss of its own: rows of classes."""
@@ -89,12 +103,15 @@ class SparseCategoricalCrossentropy(Crossentropy):
 @dataclass(frozen=True)
 class CategoricalCrossentropy(SmoothedCrossentropy):
     """-sum of t log y; targets are one-hot or other distributions."""
+    low: ClassVar[float] = 0.0
     activation: ClassVar[str] = "softmax"
 
 
 @dataclass(frozen=True)
 class BinaryCrossentropy(SmoothedCrossentropy):
     """Mean over outputs of -t log y - (1 - t) log(1 - y)."""
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 1.0
     activation: ClassVar[str] = "sigmoid"
     aliases: ClassVar[tuple[str, ...]] = ("bce",)
 
@@ -168,21 +185,29 @@ class Hinge(MeanLoss):
 
     Keras converts 0 to -1 in a batch whose targets are all 0 or 1: the same but for targets that
     mix 0 with others. By the target alone a score does not depend on the batch."""
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
 class SquaredHinge(MeanLoss):
     """Mean over outputs of max(0, 1 - t y)^2; targets as Hinge takes them."""
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
 class CategoricalHinge(RowLoss):
     """max(0, 1 + max((1 - t) y) - sum of t y) over the last axis; targets are one-hot."""
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
 class KLDivergence(MeanLoss):
     """Sum over the last axis of t log(t / y), y and t clipped to 1e-7..1."""
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = 1.0
     aliases: ClassVar[tuple[str, ...]] = ("kld",)
 
     def count(self, outputs, units):
@@ -192,6 +217,7 @@ class KLDivergence(MeanLoss):
 @dataclass(frozen=True)
 class Poisson(MeanLoss):
     """Mean over outputs of y - t log(y + 1e-7)."""
+    low: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ class Head(NamedTuple):
         return self.name and f"{self.name}_"
 
 
+ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
+              "slots", "iterations", "epochs"}
+
+
 def over(activation: str, made: Shape, shape: Shape) -> str:
     """The activation of an output made in one shape and seen in another: a softmax runs over its own last axis."""
     return f"{activation} over {made[-1]}" if activation == "softmax" and made[-1] != shape[-1] else activation
@@ -78,7 +82,14 @@ class Model:
         self.loss_weights: list[float] = [1.0]
         self.metrics: list = []                         # of one output; of several a list of lists
         self.slots: np.ndarray | None = None            # the updater's state
-        self.iterations = 0
+        self.iterations = 0                             # updates done: what schedules and Adam's t count
+        self.epochs = 0                                 # trained: the next one's order and dropout are of this number
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """ConfigError for what has no effect, such as Keras's trainable=False."""
+        need(name in ATTRIBUTES, f"model.{name} = {shown(value)} is not supported" + (
+            ": all weights of a model are trained" if name == "trainable" else ""))
+        object.__setattr__(self, name, value)
 
     # -- shapes and weights
 

@@ -79,11 +79,13 @@ class Output:
         counts = self.counts(B)
         n = B * self.steps if counts is None else int(np.count_nonzero(counts))
         scale = (1.0 / max(n, 1) if one is None else one) * self.head.weight
-        if self.whole:
-            return self.each[0](t, weight, scale), n
-        t = t if self.head.loss.sparse else t.reshape(self.steps, self.units, -1)
+        if not self.whole and not self.head.loss.sparse:
+            t = t.reshape(self.steps, self.units, -1)
         if counts is not None:                  # whatever stands there, -1 or NaN
             np.moveaxis(t[..., :B], -1, 1)[~counts] = 0
+        self.head.loss.check_range(t[..., :B])
+        if self.whole:
+            return self.each[0](t, weight, scale), n
         return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
                    for s, compute in enumerate(self.each)), n
 

@@ -1,4 +1,5 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -188,16 +189,26 @@ def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
     return weights
 
 
-def check_class_weight(class_weight: dict | None, model=None) -> None:
-    """ConfigError where it does not give class numbers their weights, or the model, which is built, has none to weigh."""
-    need(not class_weight or model is None or len(model.output_names()) == 1, "class_weight is for models of one output")
-    need(not class_weight or model is None or len(model.output_shape) < 2,
-         "class_weight is for one class an example, not for sequences")
+def check_class_weight(class_weight: dict | None, model=None, largest: float | None = None) -> None:
+    """ConfigError where it does not give class numbers their weights, or the model, which is built, has none to weigh.
+
+    `largest`: of the labels, where they are numbers."""
+    if not class_weight:
+        return
     try:
-        ok = all(int(k) >= 0 and float(v) >= 0 for k, v in (class_weight or {}).items())
-    except (TypeError, ValueError, AttributeError):
+        ok = all(int(k) == float(k) >= 0 and 0 <= float(v) < math.inf for k, v in class_weight.items())
+    except (TypeError, ValueError, AttributeError, OverflowError):
         ok = False
     need(ok, f"class_weight={shown(class_weight)} must give class numbers their weights")
+    if model is None:
+        return
+    need(len(model.output_names()) == 1, "class_weight is for models of one output")
+    need(len(model.output_shape) < 2, "class_weight is for one class an example, not for sequences")
+    classes = model.output_shape[0] if model.output_shape else 1
+    if classes == 1:                        # its labels are the classes, 0 and 1 where the loss knows no others
+        classes = 2 if model.loss.high == 1 else None if largest is None else int(np.rint(largest)) + 1
+    for label in map(int, class_weight):
+        need(classes is None or label < classes, f"class_weight: there is no class {label}; there are 0 to {classes and classes - 1}")
 
 
 def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:

@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 from conftest import rows
 
-from mrdl import ParameterAveraging, Sequential, blocks, evaluate, metrics, resume, stopping
+from mrdl import (
+    ParameterAveraging,
+    Sequential,
+    blocks,
+    dataset,
+    evaluate,
+    metrics,
+    resume,
+    stopping,
+)
 from mrdl.averaging import Options
 from mrdl.cluster import Cluster
 from mrdl.config import ConfigError
-from mrdl.driver import Driver, failed
+from mrdl.driver import Driver, WorkerFailed, failed
 from mrdl.exchange import PlainExchange, RoundError
-from mrdl.layers import Dense, Input
+from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
 from mrdl.run import Run, RunError
 from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
@@ -23,6 +32,12 @@ from mrdl.trainer import Scorer
 def network(units=3, **options):
     model = Sequential([Dense(8, "relu"), Dense(units, "softmax")], **options)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def binary(units):
+    model = Sequential([Dense(units, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
     return model
 
 
@@ -173,7 +188,8 @@ def test_a_damaged_run_is_not_resumed_and_the_reason_is_said(tmp_path, made, dam
 @pytest.mark.parametrize("model, reason", [
     (lambda: network(2), "tells 2 classes apart, the labels .* go from 0 to 2"),
     (lambda: Sequential([Input((7,)), Dense(3)]), "takes examples of shape \\(7,\\)"),
-    (lambda: Sequential([Dense(3, "softmax")]), "not compiled")])
+    (lambda: Sequential([Dense(3, "softmax")]), "not compiled"),
+    (lambda: binary(1), "BinaryCrossentropy takes targets from 0 to 1, not 2")])
 def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_path, made, model,
                                                                            reason):
     model = model()
@@ -189,11 +205,38 @@ def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_p
     ({"averaging_frequency": 0}, "averaging_frequency must be 1"), ({"seed": -1}, "seed must be"),
     ({"until": "precision >= 1"}, "no metric precision"),
     ({"until": "val_loss patience 2"}, "needs held-out data"),
-    ({"class_weight": {"cat": 1}}, "class_weight"), ({"class_weight": {0: -1}}, "class_weight"),
+    ({"class_weight": {3: 1}}, "no class 3; there are 0 to 2"), ({"class_weight": {"cat": 1}}, "class_weight"), ({"class_weight": {0: -1}}, "class_weight"),
     ({"runner": "mesos"}, "no runner 'mesos'")])
 def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason):
     with pytest.raises(ValueError, match=reason):
         averaging(**options).fit(network(), made(100).url, run=str(tmp_path / "run"))
+
+
+def test_a_validation_set_that_does_not_fit_is_refused_before_the_first_job(tmp_path, made, inline):
+    np.savez(tmp_path / "raw.npz", x=np.ones((20, 5)), y=np.arange(20))
+    other = dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "other"), inline)
+    with pytest.raises(ConfigError, match="tells 3 classes apart, the labels of .*other go from 0 to 19"):
+        averaging(rounds=1).fit(network(), made(100).url, other.url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_of_targets_beyond_what_the_loss_is_for_are_refused_by_the_worker_that_meets_them(tmp_path, inline):
+    np.savez(tmp_path / "raw.npz", x=np.ones((20, 5)), y=np.arange(40.0).reshape(20, 2))
+    data = dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline)
+    with pytest.raises(WorkerFailed, match="BinaryCrossentropy takes targets from 0 to 1, not "):
+        averaging(rounds=1).fit(binary(2), data.url, run=str(tmp_path / "run"))
+
+
+def test_the_change_of_a_round_is_that_of_what_is_trained(tmp_path, made):
+    model, run = Sequential([Rescaling(1e3), Normalization(), Dense(4), BatchNormalization(), Dense(3, "softmax")]), Run(
+        tmp_path / "run")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    averaging(until="change < 0.001, rounds 3").fit(model, made(100).url, run=run.url)
+    fixed = np.concatenate([np.full(w.size, w.trainable) for _, w, _ in model.places()])
+    before, after = (run.state(r).weights[fixed].astype("f8") for r in (2, 3))
+    assert run.history()[2]["change"] == pytest.approx(np.linalg.norm(after - before) / np.linalg.norm(before), rel=1e-5)
+    whole = [np.linalg.norm(run.state(r).weights.astype("f8")) for r in (2, 3)]
+    assert whole[0] > 1e3 * np.linalg.norm(before)      # of which it was a share before
 
 
 def test_a_job_that_fails_for_what_passes_is_tried_again(tmp_path, made):

@@ -6,7 +6,7 @@ from models import arrays, classifier
 import mrdl
 from mrdl import metrics as m
 from mrdl.config import ConfigError
-from mrdl.layers import Dense, Flatten, Input, Rescaling, Reshape
+from mrdl.layers import Dense, Flatten, Input, Masking, Rescaling, Reshape
 from mrdl.losses import CategoricalCrossentropy
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam
 
@@ -273,3 +273,75 @@ def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outp
         model.fit(X, np.zeros((8, 2, 3)))
     with pytest.raises(ConfigError, match="one row of outputs"):
         model.compile("sgd", "mse", ["accuracy"])
+
+
+@pytest.mark.parametrize("name", ["trainable", "stop_training"])
+def test_an_attribute_without_effect_is_refused(name):
+    model = classifier()
+    with pytest.raises(ConfigError, match=f"model.{name} = False is not supported"):
+        setattr(model, name, False)
+    with pytest.raises(AttributeError):
+        model.layers[0].trainable = False
+
+
+@pytest.mark.parametrize("loss, activation, y, reason", [
+    ("binary_crossentropy", "sigmoid", Y * 1.0, "BinaryCrossentropy takes targets from 0 to 1, not 2"),
+    ("binary_crossentropy", "sigmoid", -(Y % 2), "from 0 to 1, not -1"),
+    ("binary_crossentropy", "sigmoid", Y * np.nan, "from 0 to 1, not nan"),
+    ("poisson", "softplus", Y - 1, "Poisson takes targets of 0 and more, not -1"),
+    ("kl_divergence", "sigmoid", Y, "KLDivergence takes targets from 0 to 1, not 2"),
+    ("hinge", "tanh", Y, "Hinge takes targets from -1 to 1, not 2")])
+def test_targets_beyond_what_the_loss_is_for_are_refused(loss, activation, y, reason):
+    model = mrdl.Sequential([Input(6), Dense(1, activation)])
+    model.compile("sgd", loss)
+    before = model.build().weights.tobytes()
+    for call in (lambda: model.fit(X, y), lambda: model.evaluate(X, y),
+                 lambda: model.fit(X, Y * 0, validation_data=(X, y))):
+        with pytest.raises(ConfigError, match=reason):
+            call()
+    assert model.weights.tobytes() == before
+    model.fit(X, Y % 2)
+
+
+def test_targets_of_steps_that_count_are_looked_at_and_others_may_be_anything():
+    x, y = np.ones((4, 3, 2), "f4"), np.ones((4, 3, 1), "f4")
+    x[1, 2], y[1, 2] = 0, np.nan
+    model = mrdl.Sequential([Input((3, 2)), Masking(), Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    model.fit(x, y)
+    y[1, 1] = 2
+    with pytest.raises(ConfigError, match="from 0 to 1, not 2"):
+        model.fit(x, y)
+
+
+def test_probabilities_that_were_rounded_are_no_mistake():
+    model = mrdl.Sequential([Input(6), Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    model.fit(X, np.nextafter(np.ones(8, "f4"), np.float32(2)))
+
+
+@pytest.mark.parametrize("given, reason", [
+    ({"class_weight": {3: 1.0}}, "there is no class 3; there are 0 to 2"),
+    ({"class_weight": {0: 1.0, 0.5: 1.0}}, "must give class numbers"),
+    ({"class_weight": {0: np.inf}}, "must give class numbers"), ({"class_weight": {0: np.nan}}, "must give class numbers"),
+    ({"sample_weight": -np.ones(8)}, "finite numbers of 0 and more"),
+    ({"sample_weight": np.full(8, np.nan)}, "finite numbers of 0 and more"),
+    ({"validation_data": X}, "must be .x, y. or"), ({"validation_data": (X,)}, "must be .x, y. or"),
+    ({"validation_data": (X[:, :2], Y)}, "examples of shape"), ({"validation_data": (X, Y + 0.5)}, "class numbers"),
+    ({"initial_epoch": -1}, "initial_epoch")])
+def test_what_fit_cannot_use_is_refused_before_it_trains(given, reason):
+    model = classifier().build()
+    before = model.weights.tobytes()
+    with pytest.raises(ConfigError, match=reason):
+        model.fit(X, Y, **given)
+    assert model.weights.tobytes() == before and model.epochs == 0
+
+
+@pytest.mark.parametrize("loss, activation, classes", [("binary_crossentropy", "sigmoid", 2), ("mse", "linear", 3)])
+def test_the_classes_of_one_number_are_its_labels(loss, activation, classes):
+    model = mrdl.Sequential([Input(6), Dense(1, activation)])
+    model.compile("sgd", loss)
+    y = np.arange(8) % classes
+    model.fit(X, y, class_weight={classes - 1: 2.0})
+    with pytest.raises(ConfigError, match=f"there is no class {classes}; there are 0 to {classes - 1}"):
+        model.fit(X, y, class_weight={classes: 2.0})

@@ -137,6 +137,8 @@ def targets(rng, loss, shape):
          None: rng.standard_normal((64, *shape))}[loss.activation]
     if type(loss) in POSITIVE:
         y = abs(y) + 0.1
+    if type(loss) is KLDivergence:
+        y = np.minimum(y, 1)
     if type(loss) in ONES:
         y = (y > 0) * 1.0
     return y.argmax(-1) if loss.sparse else y
