@@ -129,14 +129,16 @@ def unpack(line: bytes) -> Block:
 def narrow(values: np.ndarray, dtype: str = "float32", labels: bool = False) -> np.ndarray:
     """The same numbers in the smallest dtype of a block.
 
-    uint8 where all are whole and in 0..255, else `dtype`; labels: int32 where all are whole."""
+    uint8 where all are whole and in 0..255, else `dtype`; labels: int32 where all are whole, and float64 where
+    `dtype` would change a whole number (an id)."""
     small, top = ("<i4", 2**31 - 1) if labels else ("u1", 255)
     low = -2**31 if labels else 0
     values = np.asarray(values)
     whole = values.dtype.kind in "biu" or np.array_equal(values, np.floor(values))
     if values.size == 0 or (whole and values.min() >= low and values.max() <= top):
         return values.astype(small)
-    return values.astype(np.dtype(dtype).newbyteorder("<"))
+    found = values.astype(np.dtype(dtype).newbyteorder("<"))
+    return values.astype("<f8") if labels and ((found != values) & (values == np.floor(values))).any() else found
 
 
 def _described(text: bytes, line: bytes, start: int) -> Block:

@@ -93,13 +93,18 @@ def check(paths: list[str]) -> tuple[list[int], list[int]]:
         if packed or path.endswith((".gz", ".bz2", ".npz")):
             raise DataError(f"{path}: text is read by ranges of bytes, which a compressed file has not: unpack it first"
                             + (f", with: {packed} {path}" if packed else ""))
-        encoding = next((name for magic, name in ENCODINGS.items() if found.startswith(magic)), None)
-        if encoding:
-            raise DataError(f"{path}: is {encoding}, and text must be UTF-8; convert it with: "
-                            f"iconv -f {encoding} -t UTF-8 {path}")
+        check_encoding(path, found)
         heads.append(len(BOM) if found.startswith(BOM) else 0)
         sizes.append(size(path) - heads[-1])
     return sizes, heads
+
+
+def check_encoding(path: str, first: bytes) -> None:
+    """DataError where the first bytes of a file say that it is UTF-16 or UTF-32."""
+    encoding = next((name for magic, name in ENCODINGS.items() if first.startswith(magic)), None)
+    if encoding:
+        raise DataError(f"{path}: is {encoding}, and text must be UTF-8; convert it with: "
+                        f"iconv -f {encoding} -t UTF-8 {path}")
 
 
 def ranges(total: int) -> list[tuple[int, int]]:

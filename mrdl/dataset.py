@@ -3,30 +3,27 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import blake2b
 from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
-from mrdl import blocks, corpus
-from mrdl.cluster import Cluster, spread
+from mrdl import blocks, holdout, preparation, text_inputs
+from mrdl.cluster import Cluster
 from mrdl.config import typed
 from mrdl.jobs.prepare import Prepare
-from mrdl.jobs.vocabulary import Vocabulary
 from mrdl.records import BLOCK, Plan
-from mrdl.schema import Schema, sniff
+from mrdl.schema import sniff
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
-from mrdl.sources import DataError, expand, is_folder, opened, place, size
+from mrdl.sources import DataError, demand, expand, is_folder, opened, place
 from mrdl.storage import Storage
 from mrdl.tokenizer import MOST, UNITS, UNKNOWN, Tokenizer
 
 __all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
 
 DESCRIPTION, BEGUN = "data.json", "_preparing"
-SHARD = 64 << 20                # bytes of input that make a shard
-RANGE = 16 << 20                # bytes of arrays that make a mapper
+EXACT = 2**53                   # whole numbers from here on are rounded as float64
 FORMAT = 2
 MANY = 0.1                      # share of a text's tokens that its vocabulary lacks, above which something is wrong
 
@@ -67,6 +64,8 @@ class Dataset:
     bad: dict = field(default_factory=dict)     # count, of, reasons, samples
     text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
     unknown: dict = field(default_factory=dict)         # of a text: count of its tokens that are [UNK], of
+    named: bool = False         # whether `columns` are names, by which other data must match
+    notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
 
     def digest(self) -> str:
         """A hash of all that its shards hold: the same wherever the dataset lies."""
@@ -142,6 +141,8 @@ class Description(TypedDict):
     target: Target | None
     weighted: bool
     columns: list[str]
+    named: bool
+    notes: list[str]
     bad: Bad
     text: Text | None
     unknown: dict[str, Count]
@@ -154,11 +155,13 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
             seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
+            header: bool | None = None, drop: Sequence[str] = (),
             on_task: Callable[[str, int, int], None] | None = None) -> Dataset:
     """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
 
-    Equal rows fall into one shard; about `hold_out` of the rows make validation shards. Up to
-    `max_bad` of the records may be bad; else DataError shows some, and `data` is not made.
+    About `hold_out` of the rows make validation shards, equal ones together. Up to `max_bad` of the records may be bad;
+    else DataError shows some, and `data` is not made. `header`: whether text inputs have one (None: as their lines
+    look); `drop`: columns to leave out. `like`: a dataset whose columns are taken, by name and in its order.
     format="text": rows are sequences of `sequence_length` tokens (100), each with the one that follows as its target; a
     job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
     (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
@@ -167,88 +170,61 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
     vocabulary = typed(vocabulary, int | None, "vocabulary")
-    _check(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
-    _check(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
-    _check(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
-    _check(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
-    _check(isinstance(seed, int) and 0 <= seed < 2**64, f"seed {seed}: must be a whole number, at least 0 and below 2**64")
-    _check(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
+    demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
+    demand(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+    demand(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
+    demand(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
+    demand(isinstance(seed, int) and 0 <= seed < 2**64, f"seed {seed}: must be a whole number, at least 0 and below 2**64")
+    demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
     _vacant(data, store)
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    _check(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
+    demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        _check(label is None and weight is None and classes is None, "text has no columns: leave out label, weight, classes")
-        schema = _text(inputs, unit, sequence_length, vocabulary, like)
+        demand(label is None and weight is None and classes is None and header is None and not drop,
+               "text has no columns: leave out label, weight, classes, header, drop")
+        schema = text_inputs.schema_of(inputs, unit, sequence_length, vocabulary, like and load(like))
         if not schema.vocabulary:
-            schema = _counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+            schema = text_inputs.counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
     else:
-        odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary),
-                                        ("like", like)) if value is not None]
-        _check(not odd, f"{', '.join(odd)}: for format text alone")
-        schema = sniff(inputs, label, weight)
-    _check(classes is None or schema.target == [], "classes: there is no column of labels for "
+        odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary))
+               if value is not None]
+        demand(not odd, f"{', '.join(odd)}: for format text alone")
+        schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
+    demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
-    plan = _planned(schema, shards, hold_out, seed, dtype, classes)
+    plan = preparation.planned(schema, shards, hold_out, seed, dtype, classes)
+    distinct = None
     with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         path = os.path.join(folder, "plan.json")
-        plan.dump(path)
-        tasks = schema.files if schema.kind == "text" else _manifests(plan, folder)
-        with cluster.run(Prepare, tasks, ["--plan", path], reducers=len(plan.keys),
-                         split=schema.kind == "text", name=f"mrdl prepare {data}",
-                         settings=_one_block(schema, plan), on_task=on_task) as output:
-            facts = json.loads(next(iter(output.lines(plan.shards))))
-            if schema.kind == "corpus":
-                _long_enough(schema, facts)
-            bad = _tolerated(facts, max_bad)
-            _check(sum(facts["rows"][:plan.shards - plan.validation]) > 0,
-                   f"hold_out {hold_out:g}: all {sum(facts['rows'])} rows are held out (equal ones "
-                   "together), none is left to train on")
-            _commit(store, output, _description(plan, facts, bad, classes))
+        tasks = schema.files if schema.kind == "text" else preparation.manifests(plan, folder)
+        while True:                     # once more where better rows to hold out are known then
+            plan.dump(path)
+            with cluster.run(Prepare, tasks, ["--plan", path], reducers=len(plan.keys),
+                             split=schema.kind == "text", name=f"mrdl prepare {data}",
+                             settings=preparation.settings(schema, plan), on_task=on_task) as output:
+                facts = json.loads(next(iter(output.lines(plan.shards))))
+                if schema.kind == "corpus":
+                    text_inputs.long_enough(schema, facts)
+                bad = _tolerated(facts, max_bad)
+                total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
+                distinct = facts["distinct"] or distinct
+                chosen = holdout.better(hold_out, held, total, facts["distinct"])
+                if chosen is None:
+                    demand(held < total, f"hold_out {hold_out:g}: all {total} rows are held out (equal ones "
+                           "together), none is left to train on")
+                    notes = holdout.told(hold_out, held, total, distinct and len(distinct))
+                    _commit(store, output, _description(plan, facts, bad, classes, notes))
+                    break
+            plan = replace(plan, held=chosen)
     return load(data)
 
 
-def _text(paths: list[str], unit: str | None, steps: int | None, vocabulary: int | None, like: str | None) -> Schema:
-    """The schema of a corpus; its vocabulary is still to be counted where it is not another dataset's."""
-    words: list[str] = []
-    if like is not None:
-        other = load(like)
-        _check(other.text is not None, f"{like}: is no text: its vocabulary cannot be taken")
-        _check(unit is None and steps is None and vocabulary is None,
-               "like: the unit, the sequence length and the vocabulary are those of that dataset: leave them out")
-        unit, (steps,), words = other.text["unit"], other.shape, other.text["vocabulary"]
-    unit, steps = unit or UNITS[0], 100 if steps is None else steps
-    _check(unit in UNITS, f"unit {unit}: must be {' or '.join(UNITS)}")
-    _check(1 <= steps <= corpus.LONGEST, f"sequence_length {steps}: must be from 1 to {corpus.LONGEST}")
-    _check(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
-    sizes, heads = corpus.check(paths)
-    _check(sum(sizes) > 0, f"{paths[0]}: no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
-    return Schema("corpus", paths, [], [steps], [steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
-
-
-def _counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> Schema:
-    """The schema with the vocabulary of its files, by a job of its own."""
-    plan = Plan(schema, "", 0, [], 0, 0.0, "float32", None)
-    with tempfile.TemporaryDirectory(prefix="mrdl-vocabulary-") as folder:
-        path = os.path.join(folder, "plan.json")
-        plan.dump(path)
-        tasks = _manifests(plan, folder)
-        with cluster.run(Vocabulary, tasks, ["--plan", path], reducers=cluster.reducers(len(tasks), len(tasks)), name=name,
-                         on_task=on_task) as output:
-            lines = (line.split(b"\t") for part in range(len(output.parts)) for line in output.lines(part))
-            found = corpus.vocabulary(((bytes.fromhex(token.decode()).decode("utf-8", "surrogatepass"), int(count))
-                                       for token, count in lines), most)
-    return replace(schema, vocabulary=found)
-
-
-def _long_enough(schema: Schema, facts: dict) -> None:
-    """Each range has a sequence: else its tokens would be the target of no step."""
-    least = schema.shape[0] + 1
-    hint = f"a sequence takes {least}: give a smaller sequence length"
-    _check(facts["tokens"] >= least, f"the text has {facts['tokens']} tokens, {hint}")
-    if facts["short"]:
-        tokens, start = facts["short"]
-        file, offset = schema.stream().where(start)
-        raise DataError(f"{file}, byte {offset}: the {corpus.RANGE:,} bytes or so from here have {tokens} tokens, {hint}")
+def _columns(like: str) -> list[str]:
+    """The columns of a dataset that another is to be like."""
+    other = load(like)
+    demand(other.text is None, f"{like}: is text: prepare what is to be like it with --format text")
+    demand(other.named, f"{like}: its columns have no names, as its input had no header: nothing can be matched with them")
+    return other.columns
 
 
 def load(url: str) -> Dataset:
@@ -277,19 +253,14 @@ def load(url: str) -> Dataset:
     return made
 
 
-def _check(fine: bool, message: str) -> None:
-    if not fine:
-        raise DataError(message)
-
-
 def _vacant(data: str, store: Storage) -> None:
     """Only the leftovers of a prepare that died are cleared away."""
     folder, name = place(store.url)
-    _check(not folder.exists(name) or is_folder(data), f"{data}: exists and is a file")
+    demand(not folder.exists(name) or is_folder(data), f"{data}: exists and is a file")
     names = store.list()
-    _check(DESCRIPTION not in names, f"{data}: there is a dataset already; remove it, or "
+    demand(DESCRIPTION not in names, f"{data}: there is a dataset already; remove it, or "
            "choose another folder")
-    _check(not names or BEGUN in names, f"{data}: exists and is not empty")
+    demand(not names or BEGUN in names, f"{data}: exists and is not empty")
     if names:
         _clear(store)
 
@@ -299,55 +270,11 @@ def _clear(store: Storage) -> None:
         store.remove(name)
 
 
-def _planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
-             classes: int | None) -> Plan:
-    sizes = _sizes(schema)
-    train = shards or max(2, round(sum(sizes.values()) / SHARD))
-    validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
-    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, schema.x,
-               *([schema.unit, schema.shape, schema.vocabulary] if schema.kind == "corpus" else []),
-               sorted((place(path)[1], count) for path, count in sizes.items())]
-    uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
-    total = train + validation + 1
-    keys = spread([f"{index:05d}" for index in range(total)], total, sort_values=True)
-    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes)
-
-
-def _manifests(plan: Plan, folder: str) -> list[str]:
-    """Files of one line, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes,
-    of all its files together."""
-    spans, found = [], []
-    if plan.schema.kind == "corpus":
-        spans = [(0, *span) for span in corpus.ranges(sum(plan.schema.counts))]
-    else:
-        for index, count in enumerate(plan.schema.counts):
-            with plan.schema.arrays(index) as arrays:
-                step = max(1, RANGE // sum(array.stride for array in arrays.values()))
-            spans += [(index, start, min(start + step, count)) for start in range(0, count, step)]
-    for index, start, stop in spans:
-        found.append(os.path.join(folder, f"rows-{len(found):06d}"))
-        with open(found[-1], "w", encoding="ascii") as file:
-            file.write(f"{index}\t{start}\t{stop}\n")
-    return found
-
-
-def _sizes(schema: Schema) -> dict[str, int]:
-    """The bytes of each input file."""
-    return {path: size(path) for file in schema.files
-            for path in (file if isinstance(file, list) else [file]) if path}
-
-
-def _one_block(schema: Schema, plan: Plan) -> dict[str, str]:
-    """A block of HDFS that holds a shard whole, so that one node has all of it: base64 takes a third more."""
-    megabytes = int(sum(_sizes(schema).values()) / plan.shards * 1.6) >> 20
-    return {"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}
-
-
 def _tolerated(facts: dict, max_bad: float) -> dict:
     """What data.json says of bad records, unless they are too many."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])
-    _check(total > 0, "no rows in the inputs")
+    demand(total > 0, "no rows in the inputs")
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
     if count > max_bad * total or count == total:
         what = "characters" if facts["characters"] else "records"
@@ -364,8 +291,12 @@ def shown(sample: dict) -> str:
     return "{file}, byte {offset}: {reason}: {text!r}".format(**sample)
 
 
-def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dict:
-    schema, target = plan.schema, None
+def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes: list[str]) -> dict:
+    schema, target, notes = plan.schema, None, [*plan.schema.notes, *notes]
+    if facts["comments"]:
+        notes.append(f"{facts['comments']} lines that begin with # were left out as comments")
+    if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
+        notes.append("warning: labels of more than 15 digits are rounded: ids as long as these are not told apart")
     if schema.target is not None:
         low, high, whole = facts["labels"] or (None, None, False)
         if classes is None and not schema.target and whole and low >= 0:
@@ -376,8 +307,7 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None) -> dic
         target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
     return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
-            "columns": [c for c in schema.columns if c not in (schema.label, schema.weight)]
-            if schema.kind == "text" else [], "bad": bad,
+            "columns": [schema.columns[i] for i in schema.order], "named": schema.named, "notes": notes, "bad": bad,
             "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
             "unknown": {"count": facts["unknown"], "of": facts["tokens"]} if schema.kind == "corpus" else {},
             "shards": [{"name": f"part-{index:05d}", "n": n,
@@ -404,7 +334,7 @@ def _last_block(path: str) -> dict:
 
 def _commit(store: Storage, output, description: dict) -> None:
     """Puts the shards in their place, and the description last: it makes them a dataset."""
-    _check(store.create(BEGUN, b""), f"{store.url}: another prepare writes there just now")
+    demand(store.create(BEGUN, b""), f"{store.url}: another prepare writes there just now")
     try:
         for index, shard in enumerate(description["shards"]):
             shard |= _last_block(output.parts[index])
@@ -414,4 +344,4 @@ def _commit(store: Storage, output, description: dict) -> None:
         _clear(store)
         raise
     store.remove(BEGUN)
-    _check(made, f"{store.url}: another prepare was first")
+    demand(made, f"{store.url}: another prepare was first")

@@ -1,9 +1,10 @@
 """Raw input in, shuffled rows out (the mapper), packed into blocks (the reducer).
 
 A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
-dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them decides the shard
-and the place in it, so that neither depends on files, splits or mappers, and a row that occurs
-twice cannot be both trained on and held out.
+dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them decides
+whether it is held out: a row that occurs twice cannot be both trained on and held out. A hash of them and of where the
+row stands (the file's name, the byte in it) decides the shard and the place in the shard: equal rows spread over all
+shards, and nothing depends on folders, splits or mappers.
 """
 import json
 import math
@@ -12,12 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from itertools import groupby, islice
+from itertools import compress, groupby, islice
 
 import numpy as np
 
 from mrdl import blocks, corpus
 from mrdl.corpus import BOM, SAMPLES
+from mrdl.holdout import HoldOut, together
 from mrdl.kernels import text as kernel
 from mrdl.schema import Schema
 from mrdl.sources import opened
@@ -27,8 +29,9 @@ BATCH = 1 << 18                 # bytes of text or arrays that are parsed at onc
 BATCH_ROWS = 4096
 BLOCK = 1 << 20                 # bytes of rows in a block
 SAMPLE = 100                    # characters of a bad record that are shown
+PLACE = 8                       # bytes that say where in its file a row stands
 HASH = 16                       # characters
-SUMS = ("tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
+SUMS = ("comments", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
          kernel.FINITE: "not finite"}
 
@@ -44,6 +47,7 @@ class Plan:
     hold_out: float
     dtype: str
     classes: int | None
+    held: list | None = None    # the hashes of the rows to hold out, where they were chosen; None: those below a bound
 
     @property
     def shards(self) -> int:
@@ -72,9 +76,11 @@ class Rows:
     def __init__(self, plan: Plan, file: str = "", start: int = 0):
         self.plan, self.file, self.start = plan, file, start
         self.count = [0] * plan.shards
+        self.comments = 0
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
         self.labels: list[float] | None = None      # lowest, highest, whether all are whole
+        self.held = HoldOut(plan.hold_out, plan.seed, plan.held)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
 
@@ -83,48 +89,70 @@ class Rows:
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
-        cut = int(plan.hold_out * 2**64) if plan.validation else 0
         read = {"text": self._text, "corpus": self._sequences}.get(plan.schema.kind, self._arrays)
-        for row in read(lines):
-            digest = blake2b(row, digest_size=HASH // 2, salt=salt).digest()
+        for placed in read(lines):
+            row = placed[:-PLACE]
+            digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
-            shard = code % train if code >= cut else train + code % plan.validation
+            shard = train + code % plan.validation if plan.validation and row in self.held else code % train
             self.count[shard] += 1
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         if plan.schema.kind == "corpus":            # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps({
             "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels, "short": self.short,
-            **{name: getattr(self, name) for name in SUMS}}).encode()
+            "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}).encode()
+
+    @property
+    def file(self) -> str:
+        return self._file
+
+    @file.setter
+    def file(self, path: str) -> None:
+        """Of its path the name counts alone: a dataset may move."""
+        self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
+                                                digest_size=16).digest()
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         schema = self.plan.schema
-        header = schema.header.encode("latin-1")
+        headers = {header.encode("latin-1") for header in schema.header}
         delimiter, width = ord(schema.delimiter), len(schema.columns)
         named = [schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None]
-        x = [column for column in range(width) if column not in named]
-        if x == list(range(x[0], x[-1] + 1)):
+        x = schema.order
+        if x == list(range(x[0], x[0] + len(x))):
             x = slice(x[0], x[-1] + 1)              # a view will do
-        offset = 0
-        for batch in _batches(lines):
-            ends = offset + np.cumsum([len(line) + schema.newline for line in batch])
-            starts, offset = [offset, *ends[:-1]], int(ends[-1])
-            batch[0] = batch[0].removeprefix(BOM)
+        offset, mark = self._begin() if self.start else (0, 0)
+        top = not self.start                        # nothing but comments has been read of the file
+        for raw in _batches(lines):
+            if top and raw[0].startswith(BOM):
+                raw[0], mark = raw[0][len(BOM):], len(BOM)
+            ends = offset + np.cumsum([len(line) + 1 for line in raw])
+            starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
+            batch = [line.rstrip(b"\r") for line in raw]
             table = np.empty((len(batch), width))
-            codes, fields = np.empty((2, len(batch)), np.intc)
-            kernel.parse(b"\n".join(batch) + b"\n", delimiter, table, codes, fields)
-            for i in np.flatnonzero(codes > kernel.EMPTY):
-                if batch[i] != header:
-                    at = f"{fields[i]} for {width}" if codes[i] == kernel.FIELDS else (
-                        f"column {schema.columns[fields[i]]!r}")
+            codes, wrong = np.empty((2, len(batch)), np.intc)
+            kernel.parse(b"\n".join(batch) + b"\n", delimiter, table, codes, wrong)
+            for i in np.flatnonzero(codes != kernel.EMPTY if top else codes > kernel.EMPTY):
+                header = batch[i].removeprefix(BOM) in headers
+                if header and (top or codes[i] != kernel.GOOD):     # one of numbers stands on top alone
+                    codes[i] = kernel.EMPTY
+                elif batch[i].lstrip(b" ").startswith(b"#"):
+                    self.comments += 1
+                    continue
+                elif codes[i] != kernel.GOOD:
+                    at = f"{wrong[i]} for {width}" if codes[i] == kernel.FIELDS else (
+                        f"column {schema.columns[wrong[i]]!r}")
                     self._reject(WRONG[codes[i]], at, starts[i], batch[i])
-            good = np.flatnonzero(codes == kernel.GOOD)
-            if len(good) < len(batch):
-                table, starts = table[good], [starts[i] for i in good]
-                batch = [batch[i] for i in good]
+                top = False
+            good = codes == kernel.GOOD
+            if not good.all():
+                table, starts = table[good], starts[good]
+                batch = list(compress(batch, good))
             yield from self._encoded(table[:, x], table[:, named], starts, batch)
-        if self.start and self.samples:
-            self._shift()
+        if self.samples and not mark and "://" in self.file and not self.start:
+            mark = self._begin()[1]                 # Hadoop gives no line with it
+        for sample in self.samples:
+            sample["offset"] += mark
 
     def _arrays(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Each line names rows: file TAB start TAB stop."""
@@ -139,7 +167,7 @@ class Rows:
                     end = min(begin + step, stop)
                     rest = [array.rows(begin, end).astype("f8") for array in arrays.values()]
                     rest = np.concatenate([np.empty((end - begin, 0)), *rest], axis=1)
-                    starts = range(x.start + begin * x.stride, x.start + end * x.stride, x.stride)
+                    starts = x.start + np.arange(begin, end) * x.stride
                     names = [b"row %d" % row for row in range(begin, end)]
                     yield from self._encoded(x.rows(begin, end), rest, starts, names)
 
@@ -160,29 +188,30 @@ class Rows:
                 self.samples = sorted([*self.samples, *part.samples], key=_order)[:SAMPLES]
             if 1 < len(ids) <= schema.shape[0]:
                 self.short = _least([self.short, [own, part.start]])
-            for sequence in corpus.cut(ids, schema.shape[0]):
-                yield b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
+            for number, sequence in enumerate(corpus.cut(ids, schema.shape[0])):
+                yield (b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
+                       + (part.start + number).to_bytes(PLACE, "little"))
 
-    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts, lines) -> Iterator[bytes]:
-        """The canonical bytes of the good rows of x[n, d] and rest[n, y and w].
+    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: list[bytes]) -> Iterator[bytes]:
+        """The canonical bytes of the good rows of x[n, d] and rest[n, y and w], each with its place behind it.
 
-        Row i began at starts[i] and reads lines[i], for the samples of the bad ones."""
+        Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones."""
         schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
-        rest = rest + 0.0                           # -0.0 and 0.0 are one number
+        rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
         with np.errstate(invalid="ignore", over="ignore"):
-            small = x.astype("u1")
+            small = x.astype("u1", order="C")
             whole = (small == x).all(axis=1)
-            wide = x[~whole].astype(dtype) + dtype.type(0)
-        good = np.ones(len(x), bool)
-        for reason, wrong, value in self._checks(wide, rest, whole):
-            for i in np.flatnonzero(good & wrong):
-                self._reject(reason, value.format(*rest[i]), starts[i], lines[i])
-            good &= ~wrong
+            wide = np.add(x[~whole], 0.0, dtype=dtype, order="C", casting="unsafe")
+            good = np.ones(len(x), bool)
+            for reason, wrong, value in self._checks(x, wide, rest, whole):
+                for i in np.flatnonzero(good & wrong):
+                    self._reject(reason, value(i), starts[i], lines[i])
+                good &= ~wrong
         y = rest[good, :rest.shape[1] - (schema.weight is not None)]
         if y.shape[1] == 1 and len(y):
             span = [y.min(), y.max(), bool((y == np.floor(y)).all())]
             self.labels = _span([self.labels, span])
-        tail = rest.astype("<f8").view("u1")
+        tail = np.concatenate([rest.astype("<f8").view("u1"), starts.astype("<u8")[:, None].view("u1")], axis=1)
         for letter, these, values in ((b"u", good & whole, small[good & whole]),
                                       (b"x", good & ~whole, wide[good[~whole]])):
             head = np.full((len(values), 1), ord(letter), "u1")
@@ -190,18 +219,21 @@ class Rows:
             data, step = table.tobytes(), table.shape[1]
             yield from (data[i:i + step] for i in range(0, len(data), step))
 
-    def _checks(self, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:
-        """(reason, which rows are wrong by it, detail) of each rule."""
-        schema, classes = self.plan.schema, self.plan.classes
-        finite = np.isfinite(rest).all(axis=1)
-        finite[~whole] &= np.isfinite(wide).all(axis=1)
-        yield "not finite", ~finite, f"as {self.plan.dtype}"
+    def _checks(self, x: np.ndarray, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:
+        """(reason, which rows are wrong by it, what to say of row i) of each rule."""
+        schema, dtype, classes = self.plan.schema, self.plan.dtype, self.plan.classes
+        finite, fits = np.isfinite(rest).all(axis=1), np.isfinite(rest.astype(dtype)).all(axis=1)
+        finite[~whole] &= np.isfinite(x[~whole]).all(axis=1)
+        fits[~whole] &= np.isfinite(wide).all(axis=1)
+        yield "not finite", ~finite, lambda i: "nan or inf"
+        yield f"beyond {dtype}", ~fits, lambda i: (
+            f"{max([*x[i], *rest[i]], key=abs):g}; --dtype float64 has room for it")
         if classes is not None and schema.target == []:
             y = rest[:, 0]
             fits = (y >= 0) & (y < classes) & (y == np.floor(y))
-            yield "label out of range", ~fits, f"{{0:g}} is none of 0..{classes - 1}"
+            yield "label out of range", ~fits, lambda i: f"{rest[i, 0]:g} is none of 0..{classes - 1}"
         if schema.weight is not None:
-            yield "negative weight", rest[:, -1] < 0, f"{{{rest.shape[1] - 1}:g}}"
+            yield "negative weight", rest[:, -1] < 0, lambda i: f"{rest[i, -1]:g}"
 
     def _reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1
@@ -209,13 +241,14 @@ class Rows:
                   "text": line[:SAMPLE].decode("utf-8", "replace")}
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]
 
-    def _shift(self) -> None:
-        """Offsets in the split -> in the file; its first line belongs to the split before."""
+    def _begin(self) -> tuple[int, int]:
+        """Where the first line of the split begins, not counting a byte order mark, and the bytes of that mark.
+
+        As in Hadoop a split does not have the line that its first byte is in or that begins there."""
         with opened(self.file) as file:
-            file.seek(self.start - 1)
-            begin = self.start - 1 + len(file.readline())
-        for sample in self.samples:
-            sample["offset"] += begin
+            mark = len(BOM) if file.read(len(BOM)) == BOM else 0
+            file.seek(self.start)
+            return self.start + len(file.readline()) - mark, mark
 
 
 def merged_facts(values: Iterable[bytes]) -> bytes:
@@ -224,6 +257,7 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
     bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
     samples = sorted((sample for fact in facts for sample in fact["samples"]), key=_order)
     return json.dumps({
+        "distinct": together(fact["distinct"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": _span([fact["labels"] for fact in facts]),
@@ -251,15 +285,13 @@ def _runs(values: Iterable[bytes]) -> Iterator[list[bytes]]:
     """A block's rows at a time; rows whose hashes are equal in the order of their bytes."""
     rows, size = [], 0
     for _, same in groupby(values, key=lambda value: value[:HASH]):
-        # nearly always one row, which may occur millions of times: it is counted, not kept
-        for value, count in sorted(Counter(same).items()):
+        for value in sorted(same):                  # nearly always one
             row = a2b_base64(value[HASH + 1:])
-            for _ in range(count):
-                if rows and size + len(row) > BLOCK:
-                    yield rows
-                    rows, size = [], 0
-                rows.append(row)
-                size += len(row)
+            if rows and size + len(row) > BLOCK:
+                yield rows
+                rows, size = [], 0
+            rows.append(row)
+            size += len(row)
     if rows:
         yield rows
 

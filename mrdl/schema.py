@@ -1,11 +1,12 @@
 """Inputs in; out comes what their rows look like, the same for every input, or a DataError."""
 import re
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
-from mrdl.corpus import BOM, Stream
-from mrdl.sources import ArrayFile, DataError, exists, members, opened, read
+from mrdl.corpus import BOM, PACKED, Stream, check_encoding
+from mrdl.header import ROWS, Top, fields, is_comment, is_number, top
+from mrdl.sources import OPENERS, ArrayFile, DataError, exists, members, opened, read, readable
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
@@ -23,8 +24,10 @@ class Schema:
     label: str | None = None    # the column or array
     weight: str | None = None
     delimiter: str = ","
-    header: str = ""            # as it stands in the files
-    newline: int = 1            # bytes that end a line
+    header: list = field(default_factory=list)  # of a text: how it stands in the files
+    order: list = field(default_factory=list)   # of a text: the places of x's columns
+    named: bool = False         # whether the columns have names of their own
+    notes: list = field(default_factory=list)   # what was decided about the input, for the user
     counts: list | None = None  # rows of each file (npz, idx); bytes of text (corpus)
     heads: list | None = None   # bytes before the text of each file (corpus)
     unit: str = ""              # of a corpus: char | word
@@ -48,13 +51,19 @@ class Schema:
                    if self.kind == "idx" or member is not None}
 
 
-def sniff(paths: list[str], label: str | None = None, weight: str | None = None) -> Schema:
-    """The one schema of all inputs."""
+def sniff(paths: list[str], label: str | None = None, weight: str | None = None, header: bool | None = None,
+          drop: Sequence[str] = (), like: Sequence[str] | None = None) -> Schema:
+    """The one schema of all inputs. `header`, `drop`, `like`: of a text (Wanted)."""
     kinds = {path: _kind(path) for path in paths}
     if len(set(kinds.values())) > 1:
         few = [f"{path} ({kind})" for path, kind in list(kinds.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(few)}; prepare them one by one")
-    return {"text": _text, "npz": _npz, "idx": _idx}[kinds[paths[0]]](paths, label, weight)
+    kind = kinds[paths[0]]
+    if kind == "text":
+        return _text(paths, Wanted(label, weight, header, drop, like))
+    if header is not None or drop or like is not None:
+        raise DataError(f"{paths[0]}: has no columns: leave out header, drop and like")
+    return {"npz": _npz, "idx": _idx}[kind](paths, label, weight)
 
 
 def _kind(path: str) -> str:
@@ -67,92 +76,121 @@ def _kind(path: str) -> str:
 
 # text
 
-def _text(paths: list[str], label: str | None, weight: str | None) -> Schema:
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says of the columns of a text."""
+    label: str | None = None
+    weight: str | None = None
+    header: bool | None = None  # whether there is one; None: as the lines look
+    drop: Sequence[str] = ()    # columns to leave out
+    like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
+
+
+def _text(paths: list[str], wanted: Wanted) -> Schema:
     heads = {path: _head(path) for path in paths}
-    filled = {path: lines for path, lines in heads.items() if lines}
+    filled = {path: lines for path, lines in heads.items() if not all(map(is_comment, lines))}
     if not filled:
         raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"
                                                   if len(paths) > 1 else ""))
     first = next(iter(filled))
-    delimiter = _delimiter(filled[first])
-    columns, header = _columns(first, filled[first], delimiter)
+    delimiter = _delimiter([line for line in filled[first] if not is_comment(line)])
+    tops = {first: top(first, filled[first], delimiter, wanted.header)}
     for path, lines in filled.items():
-        others, its_header = _columns(path, lines, delimiter)
-        if others != columns:
-            raise DataError(f"{path}: columns {_few(others)}, but {first} has {_few(columns)}; "
-                            "all inputs must agree")
-        _numeric(path, lines[bool(its_header):], columns, delimiter)
-    if header and all(len(lines) == 1 for lines in filled.values()):
+        if path != first:
+            tops[path] = top(path, lines, delimiter, wanted.header, tops[first].line)
+        if tops[path].names != tops[first].names:
+            what = [f"columns {_few(found.names)}" if found.line else f"{len(found.names)} columns and no header"
+                    for found in (tops[path], tops[first])]
+            raise DataError(f"{path}: {what[0]}, but {first} has {what[1]}; all inputs must agree")
+        _numeric(path, tops[path].rows, tops[path].names)
+    if not any(found.rows for found in tops.values()):
         raise DataError(f"{first}: a header and no rows")
-    names = list(columns)
-    label, weight = _column(label, names, "label"), _column(weight, names, "weight")
+    names, named = tops[first].names, bool(tops[first].line)
+    label, weight = _column(wanted.label, names, "label"), _column(wanted.weight, names, "weight")
+    if label is not None and label == weight:
+        raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
     taken = {name for name in (label, weight) if name is not None}
-    if len(taken) == len(names):
+    notes = [found.note for found in tops.values() if found.note]
+    order, more = _order(first, names, named, taken, wanted)
+    if not order:
         raise DataError(f"{first}: no column is left for x beside {_few(sorted(taken))}")
-    crlf = filled[first][0].endswith("\r")
-    return Schema("text", paths, names, [len(names) - len(taken)], None if label is None else [],
-                  label=label, weight=weight, delimiter=delimiter, header=header.rstrip("\r"),
-                  newline=1 + crlf)
+    if wanted.like is None:
+        notes += _indices(tops[first], order)
+    return Schema("text", paths, names, [len(order)], None if label is None else [],
+                  label=label, weight=weight, delimiter=delimiter, order=order, named=named,
+                  header=sorted({found.line for found in tops.values() if found.line}), notes=[*notes, *more])
 
 
 def _head(path: str) -> list[str]:
     """The first lines that are not blank; latin-1, so that any bytes will do."""
-    with opened(path) as file:
-        head = read(file, path, HEAD)
-        head += file.readline() if len(head) == HEAD else b""
-    if b"\0" in head:
-        raise DataError(f"{path}: neither text nor .npz nor IDX")
-    if b"\r" in head and b"\n" not in head:
+    lines: list[bytes] = []
+    size = 0
+    with opened(path) as file, readable(path):
+        while (size < HEAD or len(lines) < ROWS) and (line := file.readline()):
+            if not size:
+                check_encoding(path, line)
+            size, line = size + len(line), line if size else line.removeprefix(BOM)
+            lines += [line] if line.strip() else []
+    if not lines:
+        return []
+    if not path.endswith(tuple(OPENERS)) and lines[0].startswith(tuple(PACKED)):
+        raise DataError(f"{path}: is compressed: unpack it first, or, of gzip, let its name end in .gz")
+    odd = [b"\0" in line for line in lines]
+    if odd[0] or 2 * sum(odd) > len(odd):
+        raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if it is text but for "
+                        f"them: tr -d '\\000' < {path} > clean.csv; if it is UTF-16: iconv -f UTF-16 -t UTF-8)")
+    if b"\r" in lines[0] and not lines[0].endswith(b"\n"):
         raise DataError(f"{path}: lines end in a lone carriage return; convert it with: mac2unix")
-    text = head.removeprefix(BOM).decode("latin-1")
-    return [line for line in text.split("\n") if line.strip(" \r")]
+    return [line.decode("latin-1").rstrip("\r\n") for line in lines]
 
 
 def _delimiter(lines: list[str]) -> str:
     """The one that cuts most lines into as many fields as the first one."""
     def fit(delimiter: str) -> tuple[int, int]:
-        counts = [len(_fields(line, delimiter)) for line in lines[:50]]
+        counts = [len(fields(line, delimiter)) for line in lines[:50]]
         return (counts.count(counts[0]) if counts[0] > 1 else 0, counts[0])
     return max(DELIMITERS, key=fit)
 
 
-def _fields(line: str, delimiter: str) -> list[str]:
-    """Cut at delimiters that are not in double quotes."""
-    pieces = line.split('"')
-    pieces[::2] = [piece.replace(delimiter, "\n") for piece in pieces[::2]]
-    return [field.strip(" \r") for field in "".join(pieces).split("\n")]
-
-
-def _columns(path: str, lines: list[str], delimiter: str) -> tuple[list[str], str]:
-    """Names of the columns ("0", "1".. without a header) and the header line."""
-    first = _fields(lines[0], delimiter)
-    if all(_is_number(field) or not field for field in first):
-        counts = Counter(len(_fields(line, delimiter)) for line in lines)
-        return [str(i) for i in range(counts.most_common(1)[0][0])], ""
-    counts = Counter(len(_fields(line, delimiter)) for line in lines[1:])
-    if counts and counts.most_common(1)[0][0] != len(first):
-        raise DataError(f"{path}: the header has {len(first)} columns, the rows "
-                        f"{counts.most_common(1)[0][0]} (of a text, give its format: text)")
-    return [field.encode("latin-1").decode("utf-8", "replace") for field in first], lines[0]
-
-
-def _numeric(path: str, lines: list[str], columns: list[str], delimiter: str) -> None:
+def _numeric(path: str, rows: list[list[str]], columns: list[str]) -> None:
     """A column of words is refused here, by name; a stray word is a bad record, later."""
-    rows = [fields for line in lines if len(fields := _fields(line, delimiter)) == len(columns)]
+    rows = [row for row in rows if len(row) == len(columns)]
     for name, values in zip(columns, zip(*rows)):
-        words = [value for value in values if value and not _is_number(value)]
+        words = [value for value in values if value and not is_number(value)]
         if 2 * len(words) > len(values):
             raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); "
                             "mrdl reads numbers: replace it by numbers, or leave it out (of a text, give its format: "
                             "text)")
 
 
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return "_" not in field
+def _order(path: str, names: list[str], named: bool, taken: set[str], wanted: Wanted) -> tuple[list[int], list[str]]:
+    """The columns that make x, and what the user should know of those that do not."""
+    dropped = {_column(name, names, "drop") for name in wanted.drop} | taken
+    if wanted.like is None:
+        return [i for i, name in enumerate(names) if name not in dropped], []
+    if not named:
+        raise DataError(f"{path}: has no header, so its columns cannot be matched by name with those of --like; "
+                        "if its first line has their names: --header yes")
+    missing = [name for name in wanted.like if names.count(name) != 1 or name in dropped]
+    if missing:
+        raise DataError(f"{path}: the dataset of --like has the columns {_few(missing)}, which are missing here, not "
+                        f"unique, or named for something else; there are {_few(names)}")
+    extra = [name for name in names if name not in dropped and name not in wanted.like]
+    return list(map(names.index, wanted.like)), [
+        f"left out, as the dataset of --like does not have them: {_few(extra)}"] if extra else []
+
+
+def _indices(found: Top, order: list[int]) -> list[str]:
+    """What the user should know of columns that only number the rows."""
+    notes, rows = [], [row for row in found.rows if len(row) == len(found.names)]
+    for i in order:
+        values = [row[i] for row in rows]
+        counted = len(values) >= ROWS and all(re.fullmatch(r"\d{1,15}", value) for value in values) and all(
+            int(value) == int(values[0]) + k for k, value in enumerate(values))
+        if counted or re.fullmatch(r"(Unnamed: \d+)?", found.names[i]):
+            notes.append(f"column {found.names[i]!r} looks like a number of the row, and is a feature now; leave it out "
+                         f"with: --drop {found.names[i] or repr('')}")
+    return notes
 
 
 def _column(wanted: str | None, columns: list[str], what: str) -> str | None:
@@ -185,6 +223,8 @@ def _npz(paths: list[str], label: str | None, weight: str | None) -> Schema:
         others = [name for name in names if name not in (y, weight)]
         if x not in names and len(others) == 1:
             x = others[0]
+        if y is not None and y == weight:
+            raise DataError(f"{path}: array {y!r} is named both for the label and for the weight: they must be two arrays")
         for name, what in ((x, "x"), (y, "label"), (weight, "weight")):
             if name is not None and name not in names:
                 raise DataError(f"{path}: {what}: no array {name!r}; there are {_few(names)} "
@@ -226,6 +266,8 @@ def _agreed(schemas: list[Schema]) -> Schema:
     shaped = []
     for schema in schemas:
         with schema.arrays(0) as arrays:
+            for array in arrays.values():
+                array.verify()
             shapes = {name: list(array.shape) for name, array in arrays.items()}
         path = schema.files[0] if schema.kind == "npz" else schema.files[0][0]
         lengths = {shape[0] for shape in shapes.values()}

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 
-from mrdl.storage import Storage, place
+from mrdl.storage import CHUNK, Storage, place
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
@@ -23,6 +23,11 @@ UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, Runt
 
 class DataError(ValueError):
     """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
+
+
+def demand(fine: bool, message: str) -> None:
+    if not fine:
+        raise DataError(message)
 
 
 def expand(inputs: list[str]) -> list[str]:
@@ -114,6 +119,7 @@ class ArrayFile:
                 self.file = stack.enter_context(archive.open(member + ".npy"))
             elif path.rpartition(".")[2] not in ("gz", "bz2"):
                 length = size(path)
+            self.packed = length is None or member is not None
             self.dtype, self.shape = (self._idx if member is None else self._npy)()
             if self.dtype.kind not in "biuf" or not self.shape:
                 raise DataError(f"{self.path}: {len(self.shape)} axes of {self.dtype}; "
@@ -139,6 +145,16 @@ class ArrayFile:
         if fortran and len(shape) > 1:
             raise DataError(f"{self.path}: in Fortran order; save np.ascontiguousarray of it")
         return dtype, shape
+
+    def verify(self) -> None:
+        """Reads a packed array to its end: DataError where it is damaged or holds not what its header promises."""
+        promised, found = self.shape[0] * self.stride, 0
+        with readable(self.path):
+            while self.packed and found <= promised and (data := self.file.read(CHUNK)):
+                found += len(data)
+        if self.packed and found != promised:
+            raise DataError(f"{self.path}: holds {f'{found:,}' if found < promised else 'more'} bytes, but its header "
+                            f"promises {promised:,}")
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows start..stop, each one flat."""

@@ -139,7 +139,7 @@ class SparkRunner(SparkMRJobRunner):
         if "://" in path or "://" not in self._spark_tmp_dir:
             return path
         store = Storage(self._spark_tmp_dir)
-        name = f"input/{len(store.list('input/*')):06d}-{os.path.basename(path)}"
+        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # the name decides where rows go
         store.put(name, path)
         return store.path(name)
 

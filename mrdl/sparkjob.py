@@ -58,7 +58,7 @@ class SparkJob:
         module, _, name = self.job.rpartition(".")
         job = getattr(import_module(module), name)(["--step-num=0", f"--{kind}", *self.args])
         read, write = job.pick_protocols(0, kind)
-        pairs = (read(line.rstrip(b"\r\n")) for line in lines)
+        pairs = (read(job.bare(line)) for line in lines)
         made = job.map_pairs(pairs) if kind == "mapper" else job.reduce_pairs(pairs)
         yield from (write(*pair) for pair in made)
 
@@ -88,15 +88,15 @@ def _tell(path: str, start: int) -> None:
 
 
 def _read(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. A range owns the lines that begin in it, as in Hadoop."""
+    """A mapper's lines. A range owns those that begin behind its first byte, up to the one at its end, as in Hadoop."""
     for path, start, stop in split:
         _tell(path, start)
         with opened(path) as file:
             if start:
-                file.seek(start - 1)
+                file.seek(start)
                 file.readline()
             place = file.tell()
-            while (stop is NO_END or place < stop) and (line := file.readline()):
+            while (stop is NO_END or place <= stop) and (line := file.readline()):
                 place += len(line)
                 yield line
 

@@ -97,6 +97,16 @@ class Job(MRJob):
         """Passes on what it gets. Defined, so that a job with only a map_pairs() has a step."""
         yield key, value
 
+    @staticmethod
+    def bare(line: bytes) -> bytes:
+        """An input line without its end, as mrjob has it."""
+        return line.rstrip(b"\r\n")
+
+    def _wrap_protocols(self, step_num, step_type):
+        read, _ = self.pick_protocols(step_num, step_type)
+        _, write_line = super()._wrap_protocols(step_num, step_type)
+        return lambda: (read(self.bare(line)) for line in self._read_input()), write_line
+
     def _runner_class(self):
         from mrdl.embedded import RUNNERS  # embedded needs this module first
         return RUNNERS.get(self.options.runner or "inline") or super()._runner_class()

@@ -68,13 +68,13 @@ def perform(task: Task, job: type) -> None:
 
 
 def read_splits(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. A range owns the lines that begin in it, as in Hadoop."""
+    """A mapper's lines. A range owns those that begin behind its first byte, up to the one at its end, as in Hadoop."""
     for path, start, stop in split:
         os.environ["mapreduce_map_input_file"] = "file://" + path
         opener = OPENERS.get(os.path.splitext(path)[1])
         with opener(path) if opener else open(path, "rb", buffering=1 << 20) as file:
             if start:
-                file.seek(start - 1)
+                file.seek(start)
                 file.readline()
             if stop is NO_END:
                 if opener or start or not _is_long(file):
@@ -85,7 +85,7 @@ def read_splits(split: Split) -> Iterator[bytes]:
                         yield whole[begin:end]
                 continue
             position = file.tell()
-            while position < stop and (line := file.readline()):
+            while position <= stop and (line := file.readline()):
                 position += len(line)
                 yield line
 

@@ -247,6 +247,10 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
         if model.classifies:
             columns.append(outputs.argmax(1)[:, None])
         for row in zip(*(c.tolist() for c in columns), outputs.tolist()):
-            values = [value for part in row for value in part]
-            yield ",".join(format(v, ".8g") if isinstance(v, float) else str(v)
-                           for v in values).encode()
+            yield ",".join(_shown(value) for part in row for value in part).encode()
+
+
+def _shown(value: float) -> str:
+    """A number in a line of CSV: a whole one with all its digits, as it may be an id."""
+    whole = isinstance(value, int) or value.is_integer() and abs(value) < 2**53
+    return str(int(value)) if whole else format(value, ".8g")

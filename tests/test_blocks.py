@@ -179,5 +179,13 @@ def test_narrow_takes_the_smallest_dtype_that_holds_all_values(values, labels, d
     np.testing.assert_array_equal(found, values)
 
 
+def test_whole_labels_beyond_float32_keep_all_their_digits():
+    for values, dtype in (([9_000_000_001, 2], "f8"), ([2**31 - 1, -5], "i4"), ([2.0**40], "f4"), ([0.1, 2**40 + 1], "f8"),
+                          ([0.1, 2**24], "f4")):
+        found = blocks.narrow(np.array(values, "f8"), labels=True)
+        assert found.dtype.str[1:] == dtype
+        assert dtype == "f4" or found.tolist() == values
+
+
 def test_narrow_keeps_float64_where_asked():
     assert blocks.narrow(np.array([0.1]), "float64").dtype == np.float64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from raw_data import idx, shard_bytes, table, text
 
-from mrdl import blocks, dataset, embedded
+from mrdl import blocks, dataset, embedded, preparation
 from mrdl.cluster import Cluster
 
 
@@ -53,15 +53,14 @@ def test_shards_are_the_same_bytes_whatever_runner_mappers_and_order(tmp_path, i
     assert sum(len(rows) for rows in rows_by_role(made[0]).values()) == len(lines)
 
 
-def test_one_file_or_three_gzipped_or_not_hold_the_same_rows_in_the_same_shards(tmp_path, inline):
-    """The uid differs, and nothing else."""
+def test_one_file_or_three_gzipped_or_not_hold_the_same_rows_and_hold_out_the_same(tmp_path, inline):
     lines = table(100)
     one = [text(tmp_path, b"\n".join(lines), "all.csv")]
     three = [text(tmp_path, b"\r\n".join(lines[i::3]), f"{i}.csv.gz") for i in range(3)]
     found = [rows_by_role(dataset.prepare(inputs, str(tmp_path / name), inline, label="5",
                                           shards=3, hold_out=0.3))
              for inputs, name in ((one, "one"), (three, "three"))]
-    assert found[0] == found[1]
+    assert {role: sorted(rows) for role, rows in found[0].items()} == {role: sorted(rows) for role, rows in found[1].items()}
 
 
 def test_another_seed_gives_another_order_of_the_same_rows(tmp_path, inline):
@@ -72,21 +71,20 @@ def test_another_seed_gives_another_order_of_the_same_rows(tmp_path, inline):
     assert sorted(found[0]) == sorted(found[1])
 
 
-def test_equal_rows_fall_into_one_shard_and_never_leak_from_training_to_validation(tmp_path,
-                                                                                   inline):
+def test_equal_rows_spread_over_the_shards_and_never_leak_from_training_to_validation(tmp_path, inline):
     different = table(120)
     again = [line.replace(b",", b".0 , ") for line in different]
-    path = text(tmp_path, b"\n".join(different * 3 + again))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="0", shards=3, hold_out=0.3)
+    path = text(tmp_path, b"\n".join(different * 3 + again + different[:1] * 800))
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="0", shards=4, hold_out=0.3, seed=1)
     where = defaultdict(set)
     for shard in data.shards:
         for line in Path(shard.path).read_bytes().splitlines():
             arrays = blocks.unpack(line).arrays()
             for x, y in zip(arrays["x"], arrays["y"]):
-                where[tuple(x.tolist()), int(y)].add((shard.role, shard.index))
-    assert len(where) == 120
-    assert {len(shards) for shards in where.values()} == {1}
-    assert sum(shard.n for shard in data.shards) == 480
+                where[tuple(x.tolist()), int(y)].add(shard.role)
+    assert len(where) == 120 and {len(roles) for roles in where.values()} == {1}
+    assert sum(shard.n for shard in data.shards) == 1280
+    assert max(shard.n for shard in data.train()) < 1.3 * min(shard.n for shard in data.train())
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -117,7 +115,7 @@ def test_one_example_and_an_empty_file_beside_it_make_a_dataset(tmp_path, local)
     assert (data.shape, data.columns) == ((2,), ["a", "b"])
 
 
-def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_shards(tmp_path, local):
+def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_rows(tmp_path, local):
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (90, 4)).astype("u1"), random.integers(0, 3, 90).astype("u1")
     (tmp_path / "text").mkdir()
@@ -130,20 +128,41 @@ def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_shards(tm
         data = dataset.prepare(paths, str(tmp_path / f"d{i}"), local, shards=2, hold_out=0.2,
                                label="0" if i == 0 else None, classes=3)
         assert (data.shape, data.target) == ((4,), dataset.Target((), 3, 0, 2))
-        found.append(rows_by_role(data))
+        found.append({role: sorted(rows) for role, rows in rows_by_role(data).items()})
     assert found[0] == found[1] == found[2]
 
 
 def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, monkeypatch):
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((100, 3, 2)), w=np.ones(100))
     one = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
-    monkeypatch.setattr(dataset, "RANGE", 1000)
+    monkeypatch.setattr(preparation, "RANGE", 1000)
     tasks = []
     many = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
                            on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert ("mapper", 6) in tasks
     assert shard_bytes(one) == shard_bytes(many)
     assert one.weighted and one.target is None and one.shape == (3, 2)
+
+
+def test_no_input_makes_more_mappers_than_the_bound(tmp_path, local, monkeypatch):
+    np.savez(tmp_path / "a.npz", x=np.zeros((100, 300)))
+    monkeypatch.setattr(preparation, "RANGE", 1000)
+    monkeypatch.setattr(preparation, "MANIFESTS", 5)
+    tasks = []
+    dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d"), local, on_task=lambda kind, done, total: tasks.append((kind, total)))
+    assert ("mapper", 5) in tasks
+
+
+def test_a_label_between_fractional_features_and_a_weight_make_a_dataset(tmp_path, inline):
+    path = text(tmp_path, "a,y,b,w\n0.5,1,2.5,0.25\n1.5,0,3.5,1\n")
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="y", weight="w")
+    assert data.weighted and sorted(rows_by_role(data)["train"]) == [((0.5, 2.5), 1), ((1.5, 3.5), 0)]
+
+
+def test_labels_of_more_digits_than_a_double_has_are_told_of(tmp_path, inline):
+    path = text(tmp_path, "a,id\n1,1234567890123456789\n2,7\n")
+    (note,) = dataset.prepare(path, str(tmp_path / "d"), inline, label="id").notes
+    assert "labels of more than 15 digits are rounded" in note
 
 
 def test_the_dataset_says_what_its_labels_are(tmp_path, inline):

@@ -1,6 +1,7 @@
 """Arrays in .npz and IDX files: what is read from them, what is refused."""
 import gzip
 import io
+import struct
 import zipfile
 from contextlib import suppress
 
@@ -144,13 +145,48 @@ def test_idx_files_that_cannot_be_used_are_refused_with_the_reason(tmp_path):
     packed = text(tmp_path, idx(np.zeros((3, 4), "u1"))[:-1], "d.gz")
     odd = text(tmp_path, b"\0\0\x07\x01" + bytes(8), "e")
     for path, reason in [(labels, "labels without their images"), (odd, "no IDX file"),
-                         (short, "27|its header promises")]:
+                         (short, "27|its header promises"), (packed, "holds 11 bytes, but its header promises 12")]:
         with pytest.raises(DataError, match=reason):
             sniff([path])
     with pytest.raises(DataError, match="ends before row 3"):
         ArrayFile(packed).rows(0, 3)
     with pytest.raises(DataError, match="no columns"):
         sniff([short], label="0")
+
+
+IMAGES = idx(np.zeros((40, 4, 4), "u1"))
+
+
+@pytest.mark.parametrize("content, reason", [
+    (gzip.compress(IMAGES)[:-6], "cannot be read .*ended before"),                           # cut off in its checksum
+    (gzip.compress(IMAGES)[:-8] + b"\0" * 8, "cannot be read .CRC check failed"),
+    (gzip.compress(IMAGES[:4] + b"\0\1\x86\xa0" + IMAGES[8:]), "holds 640 bytes, but its header promises 1,600,000"),
+    (gzip.compress(IMAGES + bytes(100)), "holds more bytes, but its header promises 640"),
+    (gzip.compress(IMAGES[:300]) + gzip.compress(IMAGES[300:]), None),
+])
+def test_a_packed_idx_file_is_read_to_its_end_before_anything_is_planned(tmp_path, content, reason):
+    (tmp_path / "a.gz").write_bytes(content)
+    if reason is None:
+        assert sniff([str(tmp_path / "a.gz")]).counts == [40]
+        return
+    with pytest.raises(DataError, match=reason):
+        sniff([str(tmp_path / "a.gz")])
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_flipped_bit_or_a_false_size_in_an_npz_is_refused(tmp_path, save):
+    path = tmp_path / "a.npz"
+    save(path, x=np.random.default_rng(0).random((300, 2)))
+    whole = bytearray(path.read_bytes())
+    bent = whole.copy()
+    bent[len(bent) // 2] ^= 4
+    lies = whole.copy()
+    at = lies.rindex(b"PK\1\2") + 24                # the member's size in the directory
+    lies[at:at + 4] = struct.pack("<I", 1 << 30)
+    for data in (bent, lies):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="cannot be read|its header promises"):
+            sniff([str(path)])
 
 
 def test_a_truncated_gzip_is_a_data_error(tmp_path):

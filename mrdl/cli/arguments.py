@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--unit", choices=UNITS, help="of a text: char or word (char)")
     p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens of a sequence (100)")
     p.add_argument("--vocabulary", type=int, metavar="N", help="of a text: how many tokens it keeps at most (65536)")
-    p.add_argument("--like", metavar="DATA", help="of a text: take the vocabulary and all of that dataset")
+    p.add_argument("--header", choices=("yes", "no"), help="whether the first line has the names of the columns (as it looks)")
+    p.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave this column out; may be given again")
+    p.add_argument("--like", metavar="DATA", help="take that dataset's columns, by name; of a text its vocabulary and all")
 
     command(describe, "Mean, deviation, least and largest value of each feature, over the rows to train on.",
             ("data", None, "what prepare made"))

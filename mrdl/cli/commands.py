@@ -43,7 +43,8 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
         made = averaging.prepare(a.inputs, a.data, runner=runner, on_task=on_task, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
                                  seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
-                                 unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like)
+                                 unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like,
+                                 header=a.header and a.header == "yes", drop=a.drop)
     for line in described(made):
         say(line)
     return counts(made)

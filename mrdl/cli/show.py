@@ -33,6 +33,7 @@ def described(made: Dataset) -> list[str]:
              + (f", {held:,} held out in {len(made.validation())}" if held else "")
              + f", examples of shape {tuple(made.shape)}"
              + (f", {classes} classes" if classes and (made.text or classes <= train + held) else "")]   # else amounts
+    lines += made.notes
     if lacking := made.lacking():
         lines.append(lacking)
     if made.bad.get("count"):

@@ -1,0 +1,66 @@
+"""What a prepare job is told: its plan, its inputs, Hadoop's settings."""
+import json
+import math
+import os
+from hashlib import blake2b
+
+from mrdl import corpus
+from mrdl.cluster import spread
+from mrdl.records import Plan
+from mrdl.schema import Schema
+from mrdl.sources import place, size
+
+SHARD = 64 << 20                # bytes of input that make a shard
+RANGE = 16 << 20                # bytes of arrays that make a mapper
+MANIFESTS = 10_000              # mappers of arrays at most, or one a file
+
+
+def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
+            classes: int | None) -> Plan:
+    lengths = sizes(schema)
+    train = shards or max(2, round(sum(lengths.values()) / SHARD))
+    validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
+    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, schema.x,
+               *([schema.order, schema.header] if schema.kind == "text" else []),
+               *([schema.unit, schema.shape, schema.vocabulary] if schema.kind == "corpus" else []),
+               sorted((place(path)[1], count) for path, count in lengths.items())]
+    uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
+    total = train + validation + 1
+    keys = spread([f"{index:05d}" for index in range(total)], total, sort_values=True)
+    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes)
+
+
+def manifests(plan: Plan, folder: str) -> list[str]:
+    """Files of one line, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes,
+    of all its files together."""
+    spans, found = [], []
+    if plan.schema.kind == "corpus":
+        spans = [(0, *span) for span in corpus.ranges(sum(plan.schema.counts))]
+    else:
+        strides = []
+        for index in range(len(plan.schema.counts)):
+            with plan.schema.arrays(index) as arrays:
+                strides.append(sum(array.stride for array in arrays.values()))
+        most = max(RANGE, sum(map(math.prod, zip(plan.schema.counts, strides))) // MANIFESTS)
+        for index, (count, stride) in enumerate(zip(plan.schema.counts, strides)):
+            step = max(1, most // stride)
+            spans += [(index, start, min(start + step, count)) for start in range(0, count, step)]
+    for index, start, stop in spans:
+        found.append(os.path.join(folder, f"rows-{len(found):06d}"))
+        with open(found[-1], "w", encoding="ascii") as file:
+            file.write(f"{index}\t{start}\t{stop}\n")
+    return found
+
+
+def sizes(schema: Schema) -> dict[str, int]:
+    """The bytes of each input file."""
+    return {path: size(path) for file in schema.files
+            for path in (file if isinstance(file, list) else [file]) if path}
+
+
+def settings(schema: Schema, plan: Plan) -> dict[str, str]:
+    """Hadoop's: a block of HDFS that holds a shard whole, so that one node has all of it (base64 takes a third more), and
+    lines that keep their carriage returns, as on all runners: each byte counts in the places of rows."""
+    megabytes = int(sum(sizes(schema).values()) / plan.shards * 1.6) >> 20
+    return {**({"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}),
+            **({"textinputformat.record.delimiter": "\n"} if schema.kind == "text" else {})}

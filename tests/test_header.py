@@ -1,0 +1,126 @@
+"""The first lines of a CSV file: names of columns, an example, or comments; and what is told of it."""
+import numpy as np
+import pytest
+from raw_data import examples, plan_of, text
+
+from mrdl.schema import sniff
+from mrdl.sources import DataError
+
+
+def rows_below(header: str, *rows: str) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+FRACTIONS = [f"{0.5 * i + 0.25},{-1.5 * i},{i % 2}" for i in range(8)]
+WHOLE = [f"{(7 * i) % 5},{(3 * i) % 4},{i % 2}" for i in range(8)]
+
+
+@pytest.mark.parametrize("first, rows, names, told", [
+    ("0,1,2", FRACTIONS, ["0", "1", "2"], "--header no"),                       # pandas, columns without names
+    (",0,1", FRACTIONS, ["", "0", "1"], "--header no"),                         # with its index
+    ("2019,2020,2021", FRACTIONS, ["2019", "2020", "2021"], "--header no"),
+    ("2019,2020,2021", WHOLE, ["2019", "2020", "2021"], "--header no"),         # far from all that is below
+    ("0,1,2", ["1,2,3", "2,3,4", "3,4,5"], None, "--header yes"),               # windows of a series
+    ("1,2,3", ["4,5,6", "7,8,9", "1,5,7"], None, ""),
+    ("2019,2020,2021", ["2018,2020,2022", "2017,2018,2019"], None, ""),
+    ("1,2,3", ["1,2.5,3"], None, "--header yes"),
+    ("3,2,1", FRACTIONS, None, ""), ("1.5,2,3", FRACTIONS, None, ""), ("0,1,2", [], None, "--header yes"),
+    ("0,1", ["1,0", "0,1", "1,1", "0,0", "1,0", "1,1"], None, ""),              # bits
+])
+def test_a_first_line_of_numbers_is_a_header_where_the_lines_below_say_so(tmp_path, first, rows, names, told):
+    path = text(tmp_path, rows_below(first, *rows))
+    schema = sniff([path], label="-1")
+    assert (schema.columns if schema.named else None) == names
+    assert [told in note for note in schema.notes if "--header" in note] == ([True] if told else [])
+    n = len(examples(plan_of(schema), rows_below(first, *rows).encode().split(b"\n")))
+    assert n == len(rows) + (names is None)
+
+
+@pytest.mark.parametrize("asked, named, n", [(True, True, 3), (False, False, 4)])
+def test_the_user_says_whether_there_is_a_header(tmp_path, asked, named, n):
+    content = rows_below("1,2,3", "4,5,6", "1,2,3", "7,8,9")
+    schema = sniff([text(tmp_path, content)], header=asked)
+    assert (schema.named, schema.notes) == (named, [])
+    found = examples(plan_of(schema), content.encode().split(b"\n"))
+    assert len(found) == n and ([1, 2, 3], None, None) in found         # an example may read as the header does
+
+
+def test_comments_are_left_out_and_counted_wherever_they_stand(tmp_path):
+    content = "# made today\n#, by me\na,y\n# units: m, s\n1,0\n # note\n2,1\n"
+    schema = sniff([text(tmp_path, content)], label="y")
+    assert schema.columns == ["a", "y"]
+    assert examples(plan_of(schema), content.encode().split(b"\n")) == [([1], 0, None), ([2], 1, None)]
+    with pytest.raises(DataError, match="no rows"):
+        sniff([text(tmp_path, "# nothing\n")])
+
+
+def test_the_header_that_savetxt_writes_as_a_comment_is_one(tmp_path):
+    np.savetxt(tmp_path / "in.csv", [[1.5, 0], [2.5, 1]], delimiter=",", header="made by numpy\na, y")
+    schema = sniff([str(tmp_path / "in.csv")], label="y")
+    assert (schema.columns, schema.named) == (["a", "y"], True)
+    lines = (tmp_path / "in.csv").read_bytes().split(b"\n")
+    assert examples(plan_of(schema), lines) == [([1.5], 0, None), ([2.5], 1, None)]
+
+
+def test_inputs_whose_headers_are_written_in_different_ways_have_one_header(tmp_path):
+    contents = ["a,y\n1,0\n", '"a", "y"\n2,1\n', "\ufeffa,y\r\n3,1\r\n"]
+    schema = sniff([text(tmp_path, content, f"{i}.csv") for i, content in enumerate(contents)], label="y")
+    for content in contents:
+        assert len(examples(plan_of(schema), content.encode().split(b"\n"))) == 1
+
+
+def test_one_input_without_the_header_of_the_others_is_refused(tmp_path):
+    named, bare = text(tmp_path, "a,y\n1,0\n", "1.csv"), text(tmp_path, "1.5,0\n", "2.csv")
+    for inputs in ([named, bare], [bare, named]):
+        with pytest.raises(DataError, match="2 columns and no header.*all inputs must agree"):
+            sniff(inputs)
+    years = [text(tmp_path, rows_below("2019,2020,2021", *rows), f"{i}.csv") for i, rows in enumerate((FRACTIONS, ["1,2,3"]))]
+    assert sniff(years).columns == ["2019", "2020", "2021"]             # one line below would not have said it
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_a_header_longer_than_what_is_read_at_first_is_read_whole(tmp_path, end):
+    names = [f"a_rather_long_name_of_column_{i}" for i in range(5000)]
+    content = rows_below(",".join(names), *[",".join(["1"] * 5000)] * 2)
+    assert len(content.split("\n")[0]) > 1 << 16
+    assert sniff([text(tmp_path, content, "in.csv" + end)], label="a_rather_long_name_of_column_7").shape == [4999]
+
+
+def test_a_zero_byte_in_a_line_is_a_bad_record_and_in_the_header_an_error(tmp_path):
+    content = b"a,y\n1,0\n2\0,1\n3,1\n"
+    schema = sniff([text(tmp_path, content)], label="y")
+    assert len(examples(plan_of(schema), content.split(b"\n"))) == 2
+    with pytest.raises(DataError, match=r"zero bytes in its first lines.*tr -d"):
+        sniff([text(tmp_path, b"a\0,y\n1,0\n")])
+
+
+def test_label_and_weight_are_two_columns(tmp_path):
+    with pytest.raises(DataError, match="'y' is named both for the label and for the weight"):
+        sniff([text(tmp_path, "a,y\n1,0\n")], label="y", weight="1")
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=np.zeros(2))
+    with pytest.raises(DataError, match="'y' is named both"):
+        sniff([str(tmp_path / "a.npz")], weight="y")
+    with pytest.raises(DataError, match="has no columns: leave out"):
+        sniff([str(tmp_path / "a.npz")], header=True)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "id", "a"])
+def test_a_column_that_numbers_the_rows_is_told_of_and_can_be_dropped(tmp_path, name):
+    rows = [f"{i},{(i * 7) % 5}.5,{i % 2}" for i in range(10)] if name in ("id", "") else ["4,0.5,1", "2,1.5,0"]
+    schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y")
+    assert [f"column {name!r} looks like a number of the row" in note for note in schema.notes] == [True] * (name != "a")
+    schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y", drop=[name])
+    assert (schema.order, schema.notes) == ([1], [])
+    assert {len(x) for x, *_ in examples(plan_of(schema), rows[0].encode().split(b"\n"))} == {1}
+
+
+def test_columns_are_taken_by_name_in_the_order_of_another_dataset(tmp_path):
+    path = text(tmp_path, "c,y,a,b\n3,0,1,2\n")
+    schema = sniff([path], label="y", like=["a", "b"])
+    assert examples(plan_of(schema), [b"3,0,1,2"]) == [([1, 2], 0, None)]
+    assert schema.notes == ["left out, as the dataset of --like does not have them: c"]
+    for like, label, reason in ((["a", "d"], "y", "has the columns d, which"), (["a", "y"], "y", "has the columns y, which")):
+        with pytest.raises(DataError, match=reason):
+            sniff([path], label=label, like=like)
+    with pytest.raises(DataError, match="has no header, so its columns cannot be matched"):
+        sniff([text(tmp_path, "3,0,1.5,2\n")], like=["a"])

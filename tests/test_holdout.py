@@ -1,0 +1,52 @@
+"""What is held out: distinct rows, near the share that was asked for where that can be, and said where it cannot."""
+import numpy as np
+import pytest
+from raw_data import table, text
+
+from mrdl import dataset, holdout
+
+
+def made(tmp_path, inline, lines, hold_out=0.1, seed=0):
+    path = text(tmp_path, "\n".join(["a,b,y", *lines]))
+    data = dataset.prepare(path, str(tmp_path / f"d{seed}"), inline, label="y", hold_out=hold_out, seed=seed)
+    held = sum(shard.n for shard in data.validation())
+    assert held + sum(shard.n for shard in data.train()) == len(lines)
+    return held, data.notes
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_few_distinct_rows_those_are_held_out_that_come_near_to_the_share(tmp_path, inline, seed):
+    held, notes = made(tmp_path, inline, [f"{i % 20},{i % 7},0" for i in range(20 * 7 * 3)], seed=seed)
+    assert abs(held - 42) <= 0.25 * 42 and notes == []     # 140 distinct rows, each three times
+    held, notes = made(tmp_path, inline, [f"{i % 10},1,0" for i in range(50)], seed=seed + 10)
+    assert held == 5 and notes == []
+
+
+def test_where_equal_rows_keep_the_share_from_being_met_that_is_told(tmp_path, inline):
+    xor = ["0,0,0", "0,1,1", "1,0,1", "1,1,0"] * 50
+    held, (note,) = made(tmp_path, inline, xor)
+    assert held == 0 and "0 of 200 rows (0 %) are held out, and 10 % were asked for" in note and "only 4 of the rows" in note
+    assert made(tmp_path, inline, xor, 0.25, seed=1) == (50, [])
+    rng = np.random.default_rng(0)
+    idle = ["0,0,0"] * 18000 + [f"{a},{b},1" for a, b in rng.standard_normal((2000, 2)).round(4)]
+    held, (note,) = made(tmp_path, inline, idle, seed=2)
+    assert 100 < held < 300 and "some rows occur very often" in note
+
+
+def test_a_choice_takes_at_most_twice_the_share_of_the_distinct_rows():
+    counts = {f"{i:016x}": 1 for i in range(100)} | {"f" * 16: 9900}
+    assert len(holdout.better(0.1, 0, 10_000, counts)) == 20
+    assert holdout.better(0.1, 100, 1000, counts) is None               # near enough as it is
+    assert holdout.better(0.1, 0, 10_000, None) is None                 # too many distinct ones to count
+
+
+def test_with_many_rows_chance_is_no_reason_for_a_warning_and_nothing_is_counted(tmp_path, inline):
+    lines = [line.decode() for line in table(1500, 3)]
+    held, notes = made(tmp_path, inline, lines, 0.02)
+    assert abs(held - 30) < 4 * 30 ** 0.5 and notes == []
+    rows = holdout.HoldOut(0.5, 0, None)
+    assert sum(b"%d" % i in rows for i in range(2 * holdout.FEW)) > 0.4 * 2 * holdout.FEW
+    assert rows.counts is None
+    assert holdout.together([{"a": 1}, {"a": 2, "b": 1}]) == {"a": 3, "b": 1}
+    assert holdout.together([{"a": 1}, None]) is None
+    assert holdout.together([{str(i): 1 for i in range(holdout.FEW)}, {"x": 1}]) is None
