@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, moments, plan, report, truncated
+from mrdl import dataset, moments, plan, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -15,6 +15,7 @@ from mrdl.layers import Input
 from mrdl.lease import LeaseLost
 from mrdl.losses import Loss
 from mrdl.model import Model
+from mrdl.picture import Picture
 from mrdl.progress import reporter
 from mrdl.resident_exchange import WHEN, ResidentExchange
 from mrdl.run import Run, RunError
@@ -141,7 +142,13 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
         cluster.warned = warned
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         exchange = ResidentExchange(cluster, options.workers, shards, resident, warned)
-        driver = Driver(place, options, model, train, held, exchange, told)
+        picture = Picture(place)
+
+        def seen(event: str, facts: dict[str, Any]) -> None:
+            told(event, facts)
+            if event == "round":
+                picture.soon(driver.history, driver.best())
+        driver = Driver(place, options, model, train, held, exchange, seen)
         cluster.ready()
         place.begin(facts)
         try:
@@ -151,12 +158,11 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
             raise
         except BaseException:
             exchange.close(False)
+            if len(driver.history) > 1:
+                picture.now(driver.history, driver.best())
             raise
         exchange.close(True)
-    if not place.store.exists("history.png"):
-        picture = report.plot(place.history(), place.url)
-        if picture:
-            place.store.write("history.png", picture)
+    picture.now(place.history(), done["monitor"] and (done["best"], "restored"))
     model.load_weights(place.checked("model.safetensors", place.store.read("model.safetensors")))
     history: dict[str, list] = {}
     for line in place.history():

@@ -402,6 +402,11 @@ class Driver:
         if self.committing and (wait or self.committing.done()):
             self.committing.result()
 
+    def best(self) -> tuple[int, str] | None:
+        """The round that would be restored now, and what it is; None where no rule restores one."""
+        r = len(self.history) - 1
+        return (self.patience.best(self.history, r), "best so far") if self.patience and r > 0 else None
+
     def _finish(self, state: State, reason: str) -> dict[str, Any]:
         """Scores the last state, restores the best where a rule asked for it, writes the model."""
         self._settle()

@@ -1,5 +1,6 @@
-"""A run's history in; a picture of its loss and metrics out (PNG)."""
+"""What a run has measured, written for people: numbers, tables, and a picture of its loss and metrics (PNG)."""
 import io
+import logging
 import math
 from statistics import median
 from typing import Any, TextIO
@@ -10,6 +11,7 @@ FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "pr
          "by_worker"}
 
 
+ROW = 4                         # panels of a picture beside each other
 # what a worker's seconds go into: resident ones wait for the round, and write the last one's result
 PHASES = ("wait", "start", "read", "compute", "emit", "write")
 
@@ -72,32 +74,56 @@ def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[flo
     found: dict[str, tuple[list[int], list[float]]] = {}
     for entry in history:
         for name, value in measured(entry).items():
+            if isinstance(value, list):
+                continue
             rounds, values = found.setdefault(name, ([], []))
             rounds.append(entry["round"])
             values.append(value)
     return found
 
 
-def plot(history: list[dict[str, Any]], title: str = "") -> bytes | None:
-    """PNG: loss on the left, the other metrics on the right; None where matplotlib is missing."""
+def verbatim(text: str) -> str:
+    """A text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")
+
+
+def plot(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None) -> bytes | None:
+    """PNG of `figure`; None where matplotlib is missing."""
+    if drawn := figure(history, title, marked):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png")
+        return buffer.getvalue()
+    return None
+
+
+def figure(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None):
+    """matplotlib's, with a panel for the loss and each metric, in which a round is marked: its number, what it is."""
     try:
+        logging.getLogger("matplotlib").addHandler(logging.NullHandler())   # else it talks of its font cache
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return None
     found = curves(history)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in found))
-    figure = Figure(figsize=(4.8 * max(1, len(names)), 3.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, name in zip(figure.subplots(1, max(1, len(names)), squeeze=False)[0], names):
+    wide = min(ROW, max(1, len(names)))
+    rows = max(1, -(-len(names) // wide))
+    made = Figure(figsize=(4.8 * wide, 3.6 * rows), dpi=110, layout="constrained")
+    FigureCanvasAgg(made)
+    panels = made.subplots(rows, wide, squeeze=False).ravel()
+    for axes in panels[len(names):]:
+        axes.axis("off")
+    for axes, name in zip(panels, names):
         for key, label in ((name, "training"), ("val_" + name, "validation")):
             if key in found:
                 axes.plot(*found[key], label=label, marker="." if len(found[key][0]) < 40 else "")
-        axes.set(xlabel="round", title=name)
+        if marked:
+            axes.axvline(marked[0], color="0.4", linestyle="--", linewidth=1, label=f"{marked[1]}: round {marked[0]}")
+        axes.set(xlabel="round", title=verbatim(name))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     if title:
-        figure.suptitle(title)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+        made.suptitle(verbatim(title))
+    return made

@@ -4,7 +4,8 @@
     state-000007.safetensors, commit-000007.json    what round 7 made, and what makes it count
     commits-000099.jsonl    the commits up to that of round 99, a line each, whose own files are gone
     history.jsonl           a line per round: its commit's record, and its state's validation score
-    model.json, model.safetensors, finished.json, history.png    a finished run
+    history.png             its loss and metrics, drawn now and then, at a stop and at the end
+    model.json, model.safetensors, finished.json    a finished run
     metrics.prom            how it stands, for Prometheus (mrdl.gauges)
     lease.json, stop.json   the driver that works on it now; that somebody asks it to end
 Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by

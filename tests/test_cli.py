@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from mrdl import report
 from mrdl.cli import main
 
 MODEL = """
@@ -191,10 +190,3 @@ def test_help_has_examples_and_the_grammar_of_until(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "METRIC patience N" in capsys.readouterr().out
-
-
-def test_the_picture_has_a_panel_for_each_metric():
-    history = [{"round": r, "loss": 1 / r, "val_loss": 1.1 / r, "accuracy": 0.5} for r in (1, 2, 3)]
-    assert list(report.curves(history)) == ["loss", "val_loss", "accuracy"]
-    assert report.plot(history)[:8] == b"\x89PNG\r\n\x1a\n"
-    assert report.plot([])[:4] == b"\x89PNG"
