@@ -79,14 +79,14 @@ class ParameterAveraging(Options):
         check_class_weight(options.class_weight, model, train.target.high)
         truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
         for other, _ in held:
+            same_features(features_of(train), train.url, other)
             fitted(model, other)
-            same_vocabulary(train.text, train.url, other)
         given = model.weights is not None
         model.build(seed=options.seed)
         moments.unadapted(model)                # said before anything is written
         facts = {"options": asdict(options), "data": _source(train),
                  "validation": None if validation is None else _source(held[0][0]),
-                 "text": train.text, "spec": model.to_json(),
+                 **features_of(train), "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         with heard(told, verbose) as hears:
@@ -184,10 +184,22 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
     return [(other, shard) for shard in other.shards if shard.n]
 
 
-def same_vocabulary(text: dict[str, Any] | None, of: str, data: dataset.Dataset) -> None:
-    """ConfigError where a model of the text of `of` would take the ids of `data` for other tokens."""
+def features_of(data: dataset.Dataset) -> dict[str, Any]:
+    """What a model that is trained on it must know of other data: see Run.features."""
+    return {"text": data.text, "columns": data.columns if data.named else None}
+
+
+def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None:
+    """ConfigError where a model of the features of `of` would take those of `data` for others."""
+    text, columns = known["text"], known["columns"]
     need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
          f"{data.url} has not the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
+    if columns is None or not data.named or data.columns == columns:
+        return
+    odd = [name for name in columns if name not in data.columns]
+    raise ConfigError(f"{data.url} has " + (f"no column {odd[0]!r}, which {of} has" if odd else
+                      f"other columns than {of}, or in another order")
+                      + ": prepare it with --like the dataset that the model was trained on, which takes columns by name")
 
 
 def fitted(model: Model, data: dataset.Dataset) -> None:

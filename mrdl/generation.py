@@ -54,7 +54,7 @@ def generate(run: str, prompt: str = "", length: int = 200, temperature: float =
     need(length >= 1, f"length={length} must be 1 or more")
     need(temperature >= 0, f"temperature={temperature:g} must be 0 or more")
     need(0 <= seed < 1 << 63, f"seed must be from 0 to 2^63 - 1, not {seed}")
-    text = Run(run).options().get("text")
+    text = Run(run).options()["text"]
     need(text is not None, f"{run} was not trained on text: prepare its data with --format text")
     tokenizer, model = Tokenizer(**text), load_model(run)
     loss = model.heads()[0].loss

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import dataset, moments, plan
-from mrdl.averaging import fitted, same_vocabulary
+from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
@@ -76,8 +76,8 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
              cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
     model, found = load_model(run), dataset.load(data)
+    same_features(Run(run).features(), run, found)
     fitted(model.compiled(), found)
-    same_vocabulary(Run(run).text(), run, found)
     held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
@@ -96,10 +96,10 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     if place.list():
         raise RunError(f"{out} exists; give another directory, or remove it")
     need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
+    same_features(Run(run).features(), run, found)
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
                           f"{tuple(found.shape)}")
-    same_vocabulary(Run(run).text(), run, found)
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))

@@ -34,7 +34,7 @@ class Source(TypedDict):
 
 
 # what the files hold
-RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "spec": str,
+RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
        "weights": Hash | None, "runner": str, "seal": Hash}
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
@@ -106,9 +106,11 @@ class Run:
         options = self._sealed("run.json", RUN, "begin the run anew in another directory")
         return {name: value for name, value in options.items() if name not in ("format", "seal")}
 
-    def text(self) -> dict[str, Any] | None:
-        """The unit and vocabulary of the text that it is trained on; None where that is none, or this no run."""
-        return self.options().get("text") if self.exists() else None
+    def features(self) -> dict[str, Any]:
+        """What its model takes the features of data for: "text" (unit and vocabulary) and "columns" (names); None where there
+        are none, or this is no run."""
+        options = self.options() if self.exists() else {}
+        return {name: options.get(name) for name in ("text", "columns")}
 
     def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
         """What a file of ours holds, checked; RunError says what to do."""

@@ -138,6 +138,44 @@ def test_predictions_do_not_overwrite_what_is_there(here, capsys):
     assert status == 2 and "out exists" in err
 
 
+def test_columns_are_matched_by_name_and_never_by_place(here, capsys):
+    header, *rows = (here / "train.csv").read_text().splitlines()
+    turned = [",".join(reversed(line.split(","))) for line in (header, *rows)]
+    (here / "turned.csv").write_text("\n".join(turned) + "\n")
+    prepared(capsys)
+    assert mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "2")[0] == 0
+    assert mrdl(capsys, "prepare", "turned.csv", "turned", "--label", "kind")[0] == 0
+    for words in ("evaluate run turned", "predict run turned out", "train run turned more",
+                  "train model.py data more --validation turned"):
+        status, _, err = mrdl(capsys, *words.split())
+        assert status == 2 and re.search("turned has other columns than .*(run|data), or in another order: prepare it with --like", err)
+    status, _, err = mrdl(capsys, "prepare", "turned.csv", "same", "--label", "kind", "--like", "data")
+    assert status == 0
+    scores = [mrdl(capsys, "evaluate", "run", data, "--json")[1] for data in ("data", "same")]
+    assert json.loads(scores[0]) == pytest.approx(json.loads(scores[1]), rel=1e-6)
+    (here / "less.csv").write_text((here / "train.csv").read_text().replace("kind,a,", "kind,e,"))
+    assert mrdl(capsys, "prepare", "less.csv", "less", "--label", "kind")[0] == 0
+    assert "less has no column 'a', which run has" in mrdl(capsys, "evaluate", "run", "less")[2]
+    status, _, err = mrdl(capsys, "prepare", "less.csv", "other", "--label", "kind", "--like", "data")
+    assert status == 2 and "the dataset of --like has the columns a, which are missing here" in err
+    (here / "bare.csv").write_text("\n".join(rows) + "\n")
+    assert mrdl(capsys, "prepare", "bare.csv", "bare", "--label", "0")[0] == 0
+    assert mrdl(capsys, "evaluate", "run", "bare")[0] == 0                 # without names they go by their order
+    assert "no names" in mrdl(capsys, "prepare", "train.csv", "other", "--label", "kind", "--like", "bare")[2]
+
+
+def test_ids_come_through_predict_with_all_their_digits(here, capsys):
+    prepared(capsys)
+    mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "1")
+    header, *rows = (here / "train.csv").read_text().splitlines()
+    ids = [9_000_000_001 + 7 * i for i in range(len(rows))]
+    (here / "new.csv").write_text("\n".join([header, *(f"{i},{row.partition(',')[2]}" for i, row in zip(ids, rows))]))
+    assert mrdl(capsys, "prepare", "new.csv", "new", "--label", "kind")[0] == 0
+    assert mrdl(capsys, "predict", "run", "new", "out")[0] == 0
+    found = [line.split(",")[0] for path in (here / "out").glob("part-*") for line in path.read_text().splitlines()]
+    assert sorted(found) == [str(i) for i in ids]
+
+
 def test_a_spec_and_a_saved_model_train_too_and_python_m_mrdl_is_the_same(here, capsys):
     prepared(capsys)
     mrdl(capsys, "train", "model.py", "data", "first", "--rounds", "2")

@@ -64,10 +64,9 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.averaging import ParameterAveraging, same_vocabulary
-    text = None if a.model.endswith((".py", ".json")) else Run(a.model).text()
-    if text:
-        same_vocabulary(text, a.model, load_dataset(a.data))
+    from mrdl.averaging import ParameterAveraging, same_features
+    if not a.model.endswith((".py", ".json")):
+        same_features(Run(a.model).features(), a.model, load_dataset(a.data))
     with cluster(a) as runner:
         training = ParameterAveraging(
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
