@@ -1,6 +1,7 @@
 """Objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
 import dataclasses
 import difflib
+import functools
 import math
 import numbers
 import re
@@ -83,8 +84,8 @@ class Configured:
         for key, value in config.items():
             if key in known or key in COMMON:
                 continue
-            fits = value == cls.fixed[key] if key in cls.fixed else value in HARMLESS
-            need(fits, f"{cls.__name__}: {shown(key)[1:-1]}={shown(value)} is not supported")
+            if not (value == cls.fixed[key] if key in cls.fixed else value in HARMLESS):
+                raise ConfigError(f"{cls.__name__}: {shown(key)[1:-1]}={shown(value)} is not supported")
         need(config.get("trainable") in (None, True),
              f"{cls.__name__}: trainable={shown(config.get('trainable'))} is not supported")
         dtype = dtype_name(config.get("dtype"))
@@ -110,6 +111,7 @@ def serialize(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+@functools.cache
 def snake(name: str) -> str:
     """Keras's own rule: "HeNormal" -> "he_normal", "L1L2" -> "l1l2", "RMSprop" -> "rm_sprop"."""
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()

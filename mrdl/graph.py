@@ -1,4 +1,6 @@
 """What a functional model is made of: the calls between inputs and outputs, in Keras's order of layers."""
+from collections.abc import Iterator
+
 from mrdl.config import need, shown
 from mrdl.layers import Input
 from mrdl.layers.layer import Layer, Symbol
@@ -19,6 +21,11 @@ class Graph:
         self.calls: list[Symbol] = []           # each after what it takes
         self.parts: list[Symbol] = []           # what calls give beside their first, where it is taken
         self.layers = self._ordered()
+        made = [*(layer.symbol for layer in self.inputs), *self.calls, *self.parts]
+        self._places = {id(symbol): i for i, symbol in enumerate(made)}
+        self._parts: dict[int, dict[int, Symbol]] = {}      # of each call, by their numbers
+        for part in self.parts:
+            self._parts.setdefault(id(part.main), {})[part.part] = part
         unknown = [c for c in self.calls for x in c.inputs if isinstance(x.layer, Input) and
                    not any(x.layer is i for i in given)]
         need(not unknown, f"{shown(unknown)} takes an Input that is not among the model's inputs")
@@ -27,13 +34,11 @@ class Graph:
 
     def place(self, symbol: Symbol) -> int:
         """The number of its tensor: the model's inputs come first, then the calls, then their other parts."""
-        if isinstance(symbol.layer, Input):
-            return next(i for i, layer in enumerate(self.inputs) if layer is symbol.layer)
-        return len(self.inputs) + next(i for i, call in enumerate([*self.calls, *self.parts]) if call is symbol)
+        return self._places[id(symbol)]
 
     def parts_of(self, call: Symbol) -> tuple:
         """(number, shape) of all that a call gives beside its first, or nothing where nobody takes any of it."""
-        taken = {part.part: part for part in self.parts if part.main is call}
+        taken = self._parts.get(id(call), {})
         if not taken:
             return ()
         # one that nobody takes has a number that nobody asks for
@@ -45,23 +50,24 @@ class Graph:
 
     def _ordered(self) -> list[Layer]:
         """Those that are furthest from the outputs first; of the same distance the one that was met first."""
-        done: list[Symbol] = []
+        done: list[Symbol] = []                 # each after what it takes
         met: dict[int, int] = {}                # id of a layer -> when it was met
-
-        def visit(symbol: Symbol) -> None:
-            if symbol.part:
-                if not any(symbol is part for part in self.parts):
-                    self.parts.append(symbol)
-                symbol = symbol.main
-            if any(symbol is s for s in done):
-                return
-            met.setdefault(id(symbol.layer), len(met))
-            for source in symbol.inputs:
-                visit(source)
-            done.append(symbol)
-
-        for output in self.outputs:
-            visit(output)
+        seen: set[int] = set()                  # ids of symbols
+        way: list[tuple[Symbol | None, Iterator[Symbol]]] = [(None, iter(self.outputs))]     # from an output, and what is left
+        while way:
+            symbol, sources = way[-1]
+            source = next(sources, None)
+            if source is None:
+                way.pop()
+                done += [symbol] if symbol else []
+                continue
+            if source.part and id(source) not in seen:
+                self.parts.append(source)
+            main = source.main
+            if id(main) not in seen:
+                met.setdefault(id(main.layer), len(met))
+                way.append((main, iter(main.inputs)))
+            seen |= {id(source), id(main)}
         self.calls = [symbol for symbol in done if symbol.inputs]
         far: dict[int, int] = {}                # id of a symbol -> calls between it and an output
         of_layer: dict[int, int] = {}

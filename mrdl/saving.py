@@ -11,11 +11,14 @@ def model_from_json(text: str | bytes) -> Model:
     """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
 
     Raises ConfigError for anything mrdl does not have; nothing in the text is executed."""
-    found = spec.parse(text)
-    model = (Sequential(found.layers, found.name, found.dtype) if found.ends is None else
-             Model(*found.ends, found.name, found.dtype))
-    if found.loss is not None:
-        model.compile(found.optimizer, found.loss, found.metrics, found.loss_weights)
+    try:
+        found = spec.parse(text)
+        model = (Sequential(found.layers, found.name, found.dtype) if found.ends is None else
+                 Model(*found.ends, found.name, found.dtype))
+        if found.loss is not None:
+            model.compile(found.optimizer, found.loss, found.metrics, found.loss_weights)
+    except RecursionError:
+        raise ConfigError("the spec is nested too deeply") from None
     return model
 
 

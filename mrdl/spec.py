@@ -1,6 +1,8 @@
 """A model and its Keras JSON form: written, and read from anyone; nothing in it is executed."""
 import json
+from collections import deque
 from functools import cache
+from types import NoneType
 from typing import Any, NamedTuple
 
 from mrdl.config import ConfigError, dtype_name, lookup, need, serialize, shown
@@ -11,8 +13,12 @@ from mrdl.layers.recurrent import Recurrent
 KINDS = {dict: "object", list: "list", str: "string"}
 
 
+LAYERS_MOST = 10_000            # of a spec
+LONGEST = 16 << 20              # bytes of a spec
+
+
 class Later(Exception):
-    """A call takes what another one has yet to give."""
+    """A call takes what another one, (name, number), has yet to give."""
 
 
 class Spec(NamedTuple):
@@ -29,6 +35,7 @@ class Spec(NamedTuple):
 
 def parse(text: str | bytes) -> Spec:
     """The parts of a model in Keras's JSON form; ConfigError for what mrdl does not have."""
+    need(len(text) <= LONGEST, f"the spec has {len(text):,} bytes, more than {LONGEST:,}")
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -38,6 +45,7 @@ def parse(text: str | bytes) -> Spec:
          "the spec is no Sequential or Functional model in Keras's JSON form")
     config = _part(spec, "config", dict, {})
     need(isinstance(config.get("layers"), list), "the spec has no list of layers")
+    need(len(config["layers"]) <= LAYERS_MOST, f"the spec has {len(config['layers']):,} layers, more than {LAYERS_MOST:,}")
     need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
     dtype = dtype_name(config.get("dtype"))
     own = [dtype_name(_part(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
@@ -64,20 +72,20 @@ def parse(text: str | bytes) -> Spec:
 
 def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]:
     """Calls the layers as the spec of a functional model says."""
-    found: dict[str, tuple[Layer, list, list[Symbol]]] = {}
+    found: dict[str, tuple[Layer, list, dict[int, Symbol | list[Symbol]]]] = {}      # and what each call gave
     for entry, layer in zip(config["layers"], layers):
         name, nodes = entry.get("name"), _part(entry, "inbound_nodes", list, [])
         need(isinstance(name, str) and name not in found, f"the spec has no name, or one twice: {shown(name)}")
-        found[name] = layer, nodes, [layer.symbol] if isinstance(layer, Input) else []
+        found[name] = layer, nodes, {0: layer.symbol} if isinstance(layer, Input) else {}
 
     def end(place: Any) -> Symbol:
         name, call, part = place if isinstance(place, list) and len(place) == 3 else (None, 0, 0)
-        layer, nodes, made = found[name] if isinstance(name, str) and name in found else (None, [], [])
+        layer, nodes, made = found[name] if isinstance(name, str) and name in found else (None, [], {})
         count = 1 if isinstance(layer, Input) else len(nodes)
         there = type(call) is int and 0 <= call < count and type(part) is int
-        if there and call >= len(made):
-            raise Later
-        several = made[call] if there and isinstance(made[call], list) else made[call:call + 1] if there else []
+        if there and call not in made:
+            raise Later(name, call)
+        several = [] if not there else made[call] if isinstance(made[call], list) else [made[call]]
         need(there and 0 <= part < len(several), f"the spec speaks of a tensor that is not there: {shown(place)}")
         return several[part]
 
@@ -89,29 +97,34 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
              f"the spec calls a layer with {shown(value)}, which is no tensor")
         return end(history.get("keras_history"))
 
-    waiting = [(layer, node, made) for layer, nodes, made in found.values() if not isinstance(layer, Input)
-               for node in nodes]
-    while waiting:                              # a call may stand before what it takes
-        later = []
-        for layer, node, made in waiting:
-            need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
-            given, more = list(_part(node, "args", list, [])), dict(_part(node, "kwargs", dict, {}))
-            mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
-            states = None
-            if isinstance(layer, Recurrent):
-                states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
-            for key, value in more.items():
-                need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
-            need(len(given) == 1, f"the spec calls a layer with {shown(node)}")
-            try:
-                x = argument(given[0])
-                need(mask is None or isinstance(x, list) or _makers(x) == {(end(list(source)), value) for source, value in mask},
-                     f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
-                made.append(layer(x, argument(states)) if states else layer(x))
-            except Later:
-                later.append((layer, node, made))
-        need(len(later) < len(waiting), "the spec's calls of layers go round in a circle")
-        waiting = later
+    def called(layer: Layer, node: Any) -> Symbol | list[Symbol]:
+        need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
+        given, more = list(_part(node, "args", list, [])), dict(_part(node, "kwargs", dict, {}))
+        mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
+        states = None
+        if isinstance(layer, Recurrent):
+            states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
+        for key, value in more.items():
+            need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
+        need(len(given) == 1, f"the spec calls a layer with {shown(node)}")
+        x = argument(given[0])
+        need(mask is None or isinstance(x, list) or _makers(x) == {(end(list(source)), value) for source, value in mask},
+             f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
+        return layer(x, argument(states)) if states else layer(x)
+
+    calls = [(name, number) for name, (layer, nodes, _) in found.items() if not isinstance(layer, Input)
+             for number in range(len(nodes))]
+    ready, waiting = deque(calls), {}           # a call may stand before what it takes
+    while ready:
+        name, number = ready.popleft()
+        layer, nodes, made = found[name]
+        try:
+            made[number] = called(layer, nodes[number])
+        except Later as missing:
+            waiting.setdefault(missing.args, []).append((name, number))
+        else:
+            ready += waiting.pop((name, number), ())
+    need(not waiting, "the spec's calls of layers go round in a circle")
 
     def ends(key: str) -> list[Symbol]:
         places = _part(config, key, list, [])
@@ -211,8 +224,8 @@ def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
 def _part(parent: dict, key: str, kind: type, default: Any = None) -> Any:
     """parent[key], or the default where it is not there or null; ConfigError for another kind."""
     value = parent.get(key)
-    need(value is None or isinstance(value, kind),
-         f"the spec's {key}={shown(value)} is no {KINDS[kind]}")
+    if not isinstance(value, (kind, NoneType)):         # asked many times: its message is not made before
+        raise ConfigError(f"the spec's {key}={shown(value)} is no {KINDS[kind]}")
     return default if value is None else value
 
 
