@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mrdl import metrics, moments, seeds, truncated
+from mrdl import limits, metrics, moments, seeds, truncated
 from mrdl.config import ConfigError, need, shown
 from mrdl.epochs import Epochs
 from mrdl.layers import Masking
@@ -116,6 +116,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
+    limits.check(model if tbptt is None else truncated.windowed(model, tbptt), min(batch_size, n), training=True)
     learner = truncated.learner_for(
         model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
         class_weight=class_weight, **options)
@@ -159,6 +160,7 @@ def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str
 
 def scored(model, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Value]:
     """The loss and metrics on arrays that were `checked`."""
+    limits.check(model, at_once(model, min(batch_size, len(arrays["x"]))))
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
     scorer.add(arrays)
     return metrics.values(scorer.sums, model.named_metrics())
@@ -169,6 +171,7 @@ def predict(model, x, batch_size: int = 256) -> np.ndarray:
     x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)
     batch_size = at_once(model, min(batch_size, max(1, len(x))))
+    limits.check(model, batch_size)
     net = Network(model, batch_size, model.weights)
     found = [np.empty((len(x), *shape), model.dtype) for shape in model.output_shapes()]
     for start in range(0, len(x), batch_size):

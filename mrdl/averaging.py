@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, moments, plan, truncated
+from mrdl import dataset, limits, moments, plan, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -135,6 +135,8 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
     def warned(text: str) -> None:
         told("warning", {"text": text})
+    limits.check(model if options.tbptt is None else truncated.windowed(model, options.tbptt),
+                 min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster:
         need(resident != "always" or cluster.runner in ("local", "hadoop"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, moments, plan
+from mrdl import dataset, limits, moments, plan
 from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
@@ -23,6 +23,8 @@ from mrdl.scoring import OnTask, described, score, seals
 from mrdl.sequential import Sequential
 from mrdl.state import State
 from mrdl.storage import Storage
+
+AT_ONCE = 256                   # examples that workers take at once, at most
 
 
 @contextmanager
@@ -78,6 +80,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     model, found = load_model(run), dataset.load(data)
     same_features(Run(run).features(), run, found)
     fitted(model.compiled(), found)
+    limits.check(model, at_once(model, AT_ONCE))
     held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
@@ -100,6 +103,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
                           f"{tuple(found.shape)}")
+    limits.check(model, at_once(model, AT_ONCE))
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))

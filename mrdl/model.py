@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from mrdl import limits, seeds, spec
 from mrdl import metrics as metrics_of
-from mrdl import seeds, spec
 from mrdl.config import ConfigError, lookup, need, shown, snake, typed
 from mrdl.graph import Graph
 from mrdl.kernels import zeros
@@ -203,6 +203,7 @@ class Model:
             weights = self._empty(size)
             if drawn:
                 weights[:drawn] = self.weights
+            limits.allow(8 * max((w.size for _, w, _ in self.places()), default=0), "drawing the model's largest weight")
             for step, weight, start in self.places():
                 if start >= drawn:
                     own = getattr(weight.initializer, "seed", None)
@@ -214,6 +215,7 @@ class Model:
         return self
 
     def _empty(self, size: int) -> np.ndarray:
+        limits.allow(size * self.dtype.itemsize, f"the model's {size:,} parameters")
         try:
             return zeros(size, self.dtype)
         except (ValueError, MemoryError):

@@ -7,7 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from mrdl import kernels
+from mrdl import kernels, limits
 from mrdl.config import need
 from mrdl.kernels import LANES
 from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, View, mask_of, pad
@@ -19,9 +19,7 @@ def at_once(model, batch: int) -> int:
     """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
     if model.stateful:
         return batch                # row i of a minibatch goes on with row i of the one before
-    features = math.prod(model.input_shape) + sum(
-        math.prod(step.output) + step.layer.scratch(step.shapes[0]) for step in model.stack() if step.layer.operation)
-    fits = MEMORY // (features * model.dtype.itemsize) // LANES * LANES
+    fits = MEMORY // (limits.features(model) * model.dtype.itemsize) // LANES * LANES
     return min(batch, max(fits, LANES))
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 
+from mrdl import limits
 from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
 from mrdl.cli.show import say
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     An error of a kind that nobody foresaw is one line too, with status 1; where `arguments` are given,
     as from Python, it is raised."""
     a = parser().parse_args(arguments)
+    limits.most = getattr(a, "max_memory", None)
     if arguments is None:
         _obey()
     try:

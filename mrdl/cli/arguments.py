@@ -1,7 +1,7 @@
 """The parser of the command line: each command's arguments, with its help and an example."""
 import argparse
 
-from mrdl import __version__, resident_exchange, stopping
+from mrdl import __version__, limits, resident_exchange, stopping
 from mrdl.cli.commands import describe, evaluate, generate, predict, prepare, resume, train
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
@@ -23,6 +23,13 @@ EXAMPLES = {
 }
 
 
+def _memory(text: str) -> int:
+    try:
+        return limits.size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
     root.add_argument("--version", action="version", version=f"mrdl {__version__}")
@@ -39,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--debug", default=argparse.SUPPRESS, **debug)      # after the command too
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
+        if function in (train, resume, evaluate, predict, generate):
+            p.add_argument("--max-memory", type=_memory, metavar="SIZE", help="a model that takes more by its estimate is "
+                           f"refused, as 8G (three quarters of this machine's: {limits.shown(limits.limit())})")
         if function in (generate, show, runs, stop, clean):        # which need no job
             return p
         p.add_argument("-r", "--runner", default=None if function is resume else "local",

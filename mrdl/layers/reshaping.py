@@ -31,7 +31,7 @@ class Rows(Layer):
         raise NotImplementedError           # each layer has its own
 
     def output(self, shape):
-        return self.moved(np.broadcast_to(np.int64(0), shape)).shape
+        return self.moved(np.broadcast_to(np.int64(0), shape)).shape        # as a view, which takes no memory
 
 
 def rank(layer: Layer, shape: Shape, wanted: str) -> None:
@@ -62,6 +62,11 @@ class ZeroPadding2D(Rows):
         pairs(self, "padding", 2)
         super().__post_init__()
 
+    def output(self, shape):
+        rank(self, shape, "height, width, channels")
+        (top, bottom), (left, right) = self.padding
+        return shape[0] + top + bottom, shape[1] + left + right, shape[2]
+
     def moved(self, index):
         rank(self, index.shape, "height, width, channels")
         return np.pad(index, (*self.padding, (0, 0)), constant_values=-1)
@@ -76,6 +81,10 @@ class ZeroPadding1D(Rows):
     def __post_init__(self):
         pairs(self, "padding", 1)
         super().__post_init__()
+
+    def output(self, shape):
+        rank(self, shape, "steps, channels")
+        return shape[0] + sum(self.padding), shape[1]
 
     def moved(self, index):
         rank(self, index.shape, "steps, channels")
@@ -132,6 +141,10 @@ class UpSampling2D(Rows):
         need(len(self.size) == 2 and min(self.size) > 0,
              f"UpSampling2D: size={shown(self.size)} must be 2 numbers above 0")
 
+    def output(self, shape):
+        rank(self, shape, "height, width, channels")
+        return shape[0] * self.size[0], shape[1] * self.size[1], shape[2]
+
     def moved(self, index):
         rank(self, index.shape, "height, width, channels")
         return index.repeat(self.size[0], 0).repeat(self.size[1], 1)
@@ -149,6 +162,10 @@ class UpSampling1D(Rows):
     def __post_init__(self):
         super().__post_init__()
         need(self.size > 0, f"UpSampling1D: size={shown(self.size)} must be above 0")
+
+    def output(self, shape):
+        rank(self, shape, "steps, channels")
+        return shape[0] * self.size, shape[1]
 
     def moved(self, index):
         rank(self, index.shape, "steps, channels")
@@ -181,6 +198,10 @@ class RepeatVector(Rows):
     def __post_init__(self):
         super().__post_init__()
         need(self.n > 0, f"RepeatVector: n={shown(self.n)} must be above 0")
+
+    def output(self, shape):
+        rank(self, shape, "features")
+        return self.n, *shape
 
     def moved(self, index):
         rank(self, index.shape, "features")
