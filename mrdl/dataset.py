@@ -283,7 +283,8 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
         if facts["characters"]:
             head += "; where the text has another encoding, convert it, as with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
-    return {"count": count, "of": total, "reasons": facts["bad"], "samples": facts["samples"]}
+    return {"count": count, "of": total, "reasons": facts["bad"],
+            "samples": [{name: sample[name] for name in Sample.__annotations__} for sample in facts["samples"]]}
 
 
 def shown(sample: dict) -> str:
