@@ -142,6 +142,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
         need(resident != "always" or cluster.runner in ("local", "hadoop"),
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
         cluster.warned = warned
+        cluster.waiting = lambda text, seconds: told("waiting", {"text": text, "seconds": seconds})
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         exchange = ResidentExchange(cluster, options.workers, shards, resident, warned)
         picture = Picture(place)

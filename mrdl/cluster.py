@@ -99,6 +99,7 @@ class Cluster:
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
         self.tag: str | None = None             # of the jobs of one run
         self.warned: Callable[[str], None] = lambda text: None
+        self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # what for, and how long already
         self.node_python, self.wheels = node_python, wheels
         if runner == "spark":
             from mrdl.spark import SparkRunner
@@ -110,7 +111,8 @@ class Cluster:
                 self.server = ForkServer(self.tmp)
             elif runner == "hadoop":
                 from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
-                self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text))
+                self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text),
+                                     lambda text, seconds: self.waiting(text, seconds))
         except BaseException:
             self.close()
             raise

@@ -273,7 +273,7 @@ class Driver:
             except (JobFailed, OSError) as error:
                 self.lease.check()
                 self._settle()                  # where it was the commit that failed, that is said
-                if attempt == JOB_ATTEMPTS - 1:
+                if attempt == JOB_ATTEMPTS - 1 or getattr(error, "final", False):
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
 

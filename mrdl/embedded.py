@@ -26,7 +26,9 @@ SORT_MEMORY = 64 << 20          # more than this is sorted by GNU sort, on disk
 
 
 class JobFailed(StepFailedException):
-    """A task failed: str() says which one, on what input, and ends with its own traceback."""
+    """A task failed: str() says which one, on what input, and ends with its own traceback. `final`: another attempt
+    would fail alike, or somebody has ended the job."""
+    final = False
 
     def __str__(self) -> str:
         return self.reason

@@ -4,6 +4,7 @@
 states, diagnostics and logs without another. It dies with the driver, and kills the driver's jobs first."""
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -95,9 +96,13 @@ class Gateway:
     def diagnostics(self, job: str, attempt: str) -> str:
         return self._ask("diagnostics", job=job, attempt=attempt)
 
-    def stderr(self, job: str, attempt: str) -> str:
-        """The end of what an attempt of an ended job wrote to stderr; "" where no log is found."""
-        return self._ask("stderr", job=job, attempt=attempt)
+    def application(self, job: str) -> dict[str, Any]:
+        """What YARN says of a job: {id, state, queue, containers: how many it has, url, diagnostics}."""
+        return self._ask("application", job=job)
+
+    def stderr(self, job: str, attempt: str, patience: float = LOG_WAIT) -> str:
+        """The end of what an attempt wrote to stderr; "" where no log is found within `patience` seconds."""
+        return self._ask("stderr", job=job, attempt=attempt, patience=patience)
 
     def kill(self, job: str) -> None:
         self._ask("kill", job=job)
@@ -158,9 +163,10 @@ def serve(descriptor: int) -> None:
 
 
 def _told(error: Exception) -> str:
-    """A Java exception's message in one line: the first of its causes that has one."""
+    """A Java exception's message in one line: of the classes it went through, the innermost alone."""
     text = str(error).strip() or type(error).__name__
-    return text.split("\n")[0]
+    classes, message = re.match(r"((?:[\w.$]+(?:Exception|Error): )*)(.*)", text).groups()
+    return re.sub(r"^.*[.$](?=\w+: $)", "", classes) + message
 
 
 class _Jobs:
@@ -271,12 +277,24 @@ class _Jobs:
             self.java("org.apache.hadoop.mapred.TaskAttemptID").forName(attempt))
         return "\n".join(map(str, found or ()))
 
-    def stderr(self, job: str, attempt: str) -> str:
+    def application(self, job: str) -> dict[str, Any]:
+        client = self._yarn()
+        try:
+            found = client.getApplicationReport(self.java("org.apache.hadoop.yarn.api.records.ApplicationId").fromString(
+                job.replace("job_", "application_")))
+        finally:
+            client.stop()
+        used = found.getApplicationResourceUsageReport()
+        return {"id": str(found.getApplicationId()), "state": str(found.getYarnApplicationState()),
+                "queue": str(found.getQueue()), "containers": int(used.getNumUsedContainers()),
+                "url": str(found.getTrackingUrl()), "diagnostics": str(found.getDiagnostics() or "")}
+
+    def stderr(self, job: str, attempt: str, patience: float) -> str:
         mapreduce = "org.apache.hadoop.mapreduce."
         cluster = self.java(mapreduce + "Cluster")(self._conf())
         log = cluster.getLogParams(self.java(mapreduce + "JobID").forName(job),
                                    self.java(mapreduce + "TaskAttemptID").forName(attempt))
-        end = time.monotonic() + LOG_WAIT
+        end = time.monotonic() + patience
         while not (text := self._logs(str(log.getApplicationId()), str(log.getContainerId()),
                                       str(log.getOwner()))) and time.monotonic() < end:
             time.sleep(0.5)     # node managers hand the logs in when the application is over

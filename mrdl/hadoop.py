@@ -18,14 +18,14 @@ from mrdl import archive
 from mrdl.config import ConfigError
 from mrdl.embedded import JobFailed
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
-from mrdl.gateway import Gateway
+from mrdl.gateway import Gateway, GatewayError
 from mrdl.storage import Storage
 from mrdl.streaming import stand_ins
+from mrdl.watch import NEVER, Watch
 
 with stand_ins():
     from mrjob.hadoop import HadoopJobRunner
 
-POLL = 0.1                      # seconds between two questions for a job's state
 # what a job's seconds go into: until its master runs, until the first container does, ...
 PHASES = ("submit", "master", "map", "reduce", "end")
 # maps and reduces: attempts that were launched; follow() adds how many were needed
@@ -65,8 +65,9 @@ class Hadoop:
     """One driver's connection: its gateway, its folder on HDFS, and what lies in it for all jobs."""
 
     def __init__(self, tmp: str, python: str = "python3", wheels: str | None = None,
-                 warned: Callable[[str], None] = lambda text: None):
-        self.python, self.wheels, self.warned = python, wheels, warned
+                 warned: Callable[[str], None] = lambda text: None,
+                 waiting: Callable[[str, float], None] = lambda text, seconds: None):
+        self.python, self.wheels, self.warned, self.waiting = python, wheels, warned, waiting
         self.user, self.home = user(), home()
         self.gateway = Gateway(tmp)
         self.gateway.start()
@@ -118,6 +119,8 @@ class Hadoop:
             lines = [line for part in self.home.list(f"{folder}/output/part-*")
                      for line in self.home.read(part).splitlines() if line.strip()]
         except JobFailed as error:
+            if "Cannot run program" not in str(error):
+                raise JobFailed(f"the job that asks the nodes what their {self.python} is failed: {error}") from None
             raise ConfigError(f"the nodes do not run {self.python}: install Python 3.10 or newer on "
                               f"them, or name it with --node-python\n{error}") from None
         finally:
@@ -130,16 +133,25 @@ class Hadoop:
         """One job from its submission to its end; gives some counters, the seconds of each phase, and the
         file that each map read. Raises JobFailed. A job whose id `begun` wants to know outlives us."""
         began = time.time()
-        job, inputs = self.gateway.submit(settings, streaming, stays=begun is not None)
-        if begun:
-            begun(job)
-        return self.follow(job, inputs, maps, reducers, on_task, began)
+        try:
+            job, inputs = self.gateway.submit(settings, streaming, stays=begun is not None)
+            if begun:
+                begun(job)
+            return self.follow(job, inputs, maps, reducers, on_task, began, begun is not None)
+        except (JobFailed, GatewayError) as error:
+            text = str(error)
+            if wrong := [f"-D {name}={value}" for name, value in settings.items()
+                         if "NumberFormat" in text and f'"{value}"' in text]:
+                text = f"{', '.join(wrong)} is no number: {text}"
+            failure = type(error)(text)
+            failure.final = getattr(error, "final", bool(NEVER.search(text)))
+            raise failure from None
 
     def follow(self, job: str, inputs: list[str], maps: int = 1, reducers: int = 0,
                on_task: Callable[[str, int, int], None] | None = None,
-               began: float = 0.0) -> dict[str, Any]:
+               began: float = 0.0, all_at_once: bool = False) -> dict[str, Any]:
         """The rest of a job, as `run`."""
-        watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task)
+        watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task, all_at_once)
         try:
             watch.run()
         except BaseException:           # Ctrl-C too: nothing may run on
@@ -307,58 +319,3 @@ class Adopted:
     def cleanup(self) -> None:
         with suppress(OSError):
             Storage(self.note["folder"]).clear("")
-
-
-class Watch:
-    """Follows a job to its end: tells of tasks as they end, and of attempts that fail."""
-
-    def __init__(self, hadoop: Hadoop, job: str, inputs: list[str], total: dict[str, int],
-                 on_task: Callable[[str, int, int], None] | None):
-        self.hadoop, self.job, self.inputs = hadoop, job, inputs
-        self.total, self.on_task = total, on_task
-        self.done: dict[str, set[str]] = {"mapper": set(), "reducer": set()}
-        self.failed: list[tuple[str, str]] = []         # attempts, and why
-
-    def run(self) -> None:
-        """JobFailed where the job did not succeed."""
-        while True:
-            state = self.hadoop.gateway.poll(self.job)
-            for attempt, is_map, status in state["events"]:
-                self._told(attempt, "mapper" if is_map else "reducer", status)
-            if state["state"] == "SUCCEEDED":
-                return
-            if state["state"] in ("FAILED", "KILLED"):
-                raise JobFailed(self._why(state))
-            time.sleep(POLL)
-
-    def _told(self, attempt: str, kind: str, status: str) -> None:
-        task, done = attempt.rpartition("_")[0], self.done[kind]
-        if status == "SUCCEEDED":
-            done.add(task)
-            if self.on_task:
-                self.on_task(kind, len(done), max(self.total[kind], len(done)))
-            return
-        done.discard(task)              # its output was lost with a machine, or it never had one
-        if status in ("FAILED", "TIPFAILED"):
-            why = self.hadoop.gateway.diagnostics(self.job, attempt)
-            self.failed.append((attempt, why))
-            self.hadoop.warned(f"{self._named(attempt)} failed: {_first_line(why)}")
-
-    def _why(self, state: dict[str, Any]) -> str:
-        """What a user needs to know of a job that failed: the attempt, its exit, its last words."""
-        name = f"job {self.job} {state['state'].lower()}"
-        if not self.failed:
-            return f"{name}: {state['failure'] or 'no task of it failed; was it killed?'}"
-        attempt, why = self.failed[-1]
-        return "\n".join([f"{name}: {self._named(attempt)}: {_first_line(why)}",
-                          self.hadoop.gateway.stderr(self.job, attempt).rstrip()])
-
-    def _named(self, attempt: str) -> str:
-        """The attempt, and what it reads if it is a mapper."""
-        _, _, _, kind, number, _ = attempt.split("_")
-        known = kind == "m" and int(number) < len(self.inputs)      # not of an adopted job
-        return attempt + (f" (input {self.inputs[int(number)]})" if known else "")
-
-
-def _first_line(text: str) -> str:
-    return next((line for line in text.splitlines() if line.strip()), "no reason was given")

@@ -90,6 +90,8 @@ class Lines:
             self.say(facts["text"])
         elif event == "warning":
             self.say(f"warning: {facts['text']}")
+        elif event == "waiting":
+            self.say(f"waiting for {clock(facts['seconds'])}: {facts['text']}")
         elif event == "rollback":
             self.say(f"round {facts['round']} is not finite: again from the round before, at "
                      f"{facts['rate_scale']:g} of the rate ({facts['left']} tries left)")

@@ -104,8 +104,10 @@ class ResidentExchange(PlainExchange):
                 return sorted(found.records, key=lambda r: str(r.get("scored", "")))
             except (JobFailed, OSError) as error:
                 self.check()
-                self.warned(f"the workers are gone ({error}); a job of its own scores the state")
                 self._cancel()
+                if getattr(error, "final", False):
+                    raise
+                self.warned(f"the workers are gone ({error}); a job of its own scores the state")
         return super().score(name, path, plan, mappers, on_task)
 
     def leave(self) -> None:
@@ -157,6 +159,8 @@ class ResidentExchange(PlainExchange):
         try:
             self._wait(all_came, Pauses(self.workers))
         except JobFailed as error:
+            if error.final:
+                raise
             raise NotAllCame(f"{came} of {self.workers} workers came: {error}") from None
         if came < self.workers:
             raise NotAllCame(f"{came} of {self.workers} workers came within {COME:.0f} s")

@@ -152,8 +152,19 @@ def test_jobs_carry_the_names_and_settings_they_were_given(tmp_path, made):
 def test_a_queue_that_is_not_there_is_told_in_hadoops_words(tmp_path, made):
     data = made(40, shards=2, dtype="float32")
     with Cluster("hadoop", jobconf={"mapreduce.job.queuename": "nightly"}) as cluster, \
-            pytest.raises(OSError, match="nightly"):
+            pytest.raises(OSError, match="unknown queue: nightly") as failure:
         fit(data.url, str(tmp_path / "run"), cluster, rounds=1, epochs=None)
+    assert failure.value.final and not str(failure.value).startswith("java.")
+
+
+@pytest.mark.parametrize("name, value, why", [
+    ("mapreduce.map.java.opts", "-Xfoo", "attempt_.*_m_00000._0 .* failed: Unrecognized option: -Xfoo"),
+    ("mapreduce.map.memory.mb", "much", 'mapreduce.map.memory.mb=much is no number.*NumberFormatException: .*"much"')])
+def test_a_setting_that_cannot_work_ends_the_job_at_its_first_failure(tmp_path, made, name, value, why):
+    data = made(40, shards=2, dtype="float32")
+    with Cluster("hadoop", jobconf={name: value}) as cluster, pytest.raises(JobFailed, match=why) as failure:
+        fit(data.url, str(tmp_path / "run"), cluster, rounds=1, epochs=None)
+    assert failure.value.final and running() == []
 
 
 def train(tmp_path, data, run, *more):

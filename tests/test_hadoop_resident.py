@@ -1,5 +1,7 @@
 """Resident rounds on a real Hadoop: the bits of plain ones, and what becomes of their job. make test-hadoop."""
+import re
 import signal
+import subprocess
 
 import pytest
 from test_faults import result
@@ -54,7 +56,7 @@ def test_auto_goes_on_with_resident_rounds_after_a_plain_one(home, made, hadoop)
     assert sorted(name.split(" ", 2)[-1] for name in names) == ["resident", "round 1"], names
 
 
-def test_a_cluster_that_cannot_hold_all_workers_gets_plain_rounds(home, made, monkeypatch):
+def test_a_cluster_that_cannot_hold_all_workers_gets_plain_rounds_and_is_told_of(home, made, monkeypatch):
     """Two nodes of 4 GB: of three mappers of 3 GB, two run at once."""
     data, told = made(120, shards=3, dtype="float32"), []
     monkeypatch.setattr(resident_exchange, "COME", 20)
@@ -65,7 +67,9 @@ def test_a_cluster_that_cannot_hold_all_workers_gets_plain_rounds(home, made, mo
         model = mrdl.Sequential([mrdl.layers.Dense(3, "softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy")
         training.fit(model, far_copy(data, home), run=home.path("run"),
-                     told=lambda event, facts: event == "warning" and told.append(facts["text"]))
+                     told=lambda event, facts: event in ("warning", "waiting") and told.append(facts["text"]))
+    assert any(re.match(r"application_\w+ in queue root.default: (its master has not begun|YARN has given).*; http://", text)
+               for text in told), told
     assert any("of 3 workers came within 20 s: goes on with plain rounds" in text for text in told)
     assert len(Run(home.path("run")).rounds()) == 2 and running() == []
 
@@ -99,11 +103,45 @@ def test_a_killed_driver_that_is_started_again_finds_its_job_and_goes_on(tmp_pat
     assert result(home.path("run")) == result(str(tmp_path / "near"))
 
 
-def test_ctrl_c_ends_the_job(tmp_path, home, made):
+def test_sigterm_ends_the_job(tmp_path, home, made):
     data = made(1600, shards=2, dtype="float32")
     process = train(tmp_path, far_copy(data, home), home.path("run"), *RESIDENT, "--rounds", "5000")
     wait_for_round(home.path("run"))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130 and "go on with: mrdl resume" in told
+    assert process.returncode == 143 and "ended by SIGTERM; go on with: mrdl resume" in told
     assert running() == [] and not home.exists("run/resident")
+
+
+def test_a_job_that_an_operator_kills_ends_the_run(tmp_path, home, made):
+    data = made(1600, shards=2, dtype="float32")
+    process = train(tmp_path, far_copy(data, home), home.path("run"), *RESIDENT, "--rounds", "5000")
+    wait_for_round(home.path("run"))
+    (job,) = running()
+    subprocess.run(["yarn", "application", "-kill", job], check=True, capture_output=True)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    assert f"killed: Application {job} was killed by user" in told, told
+    assert told.endswith(f"go on with: mrdl resume {home.path('run')}\n") and "tried again" not in told
+    assert [app["id"] for app in jobs(home.path("run"))] == [job]
+
+
+def test_a_commit_that_fails_ends_the_run_while_its_workers_begin(home, made, hadoop):
+    """The run's quota holds small files, whose block counts for 32 MB twice, and no state of 43 MB."""
+    far = far_copy(made(60, shards=2, dtype="float32"), home)
+    home.write("run/.made", b"")
+    subprocess.run(["hdfs", "dfsadmin", "-setSpaceQuota", "70m", home.path("run")], check=True, capture_output=True)
+    model = mrdl.Sequential([mrdl.layers.Dense(1_200_000), mrdl.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    training = mrdl.ParameterAveraging(workers=2, batch_size=8, rounds=2, runner=hadoop, resident="always")
+    with pytest.raises(OSError, match=r"quota of .*run is exceeded.*state-000000.safetensors"):
+        training.fit(model, far, run=home.path("run"))
+    assert running() == [] and not home.exists("run/lease.json")
+
+
+def test_a_container_that_no_node_can_hold_is_told_in_yarns_words_and_asked_for_once(tmp_path, home, made):
+    far = far_copy(made(60, shards=2, dtype="float32"), home)
+    process = train(tmp_path, far, home.path("run"), *RESIDENT, "-D", "mapreduce.map.memory.mb=99999")
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1 and "MAP capability is more than the supported max container capability" in told, told
+    assert len(jobs(home.path("run"))) == 1

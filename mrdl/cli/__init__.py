@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         say(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
             f"{' '.join(str(error).split())}; run again with --debug to see where")
+        if isinstance(error, JobFailed) and a.function in (train, resume):
+            say(f"go on with: mrdl resume {a.run}")
         return 1
     if a.json:
         print(json.dumps(facts))
