@@ -1,17 +1,18 @@
 """Loss and metrics of a model over shards: blocks in, one record per shard out."""
 from mrdl import partial, worker
-from mrdl.streaming import Job, protocol
+from mrdl.streaming import WHOLE_FILES, Job, protocol
 
 
 class Evaluate(Job):
     """Map: score each shard of the split. Nothing is reduced: the driver adds the sums."""
     INPUT_PROTOCOL = protocol.BytesValueProtocol
+    JOBCONF = WHOLE_FILES
     OUTPUT_PROTOCOL = partial.PartialProtocol
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--state", help="the state to score")
-        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--state", required=True, help="the state to score")
+        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)

@@ -1,16 +1,17 @@
 """A model's outputs over shards: blocks in, one line of CSV per example out, in the shards' order."""
 from mrdl import worker
-from mrdl.streaming import Job, protocol
+from mrdl.streaming import WHOLE_FILES, Job, protocol
 
 
 class Predict(Job):
     """Map only: each part is the predictions of one shard."""
     INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+    JOBCONF = WHOLE_FILES
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--state", help="the state to predict with")
-        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--state", required=True, help="the state to predict with")
+        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)

@@ -18,7 +18,7 @@ class Prepare(Job):
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--plan", help="what mrdl.records.Plan.dump wrote")
+        self.add_file_arg("--plan", required=True, help="what mrdl.records.Plan.dump wrote")
 
     def map_pairs(self, pairs, step_num=0):
         file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")

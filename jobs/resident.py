@@ -9,7 +9,7 @@ class ResidentRounds(TrainRound):
 
     def configure_args(self):
         Job.configure_args(self)
-        self.add_passthru_arg("--meeting", help="the folder where driver and workers meet")
+        self.add_passthru_arg("--meeting", required=True, help="the folder where driver and workers meet")
         self.add_passthru_arg("--dtype", default="float32", help="of the state's vector")
         self.add_passthru_arg("--patience", type=float, default=300, help="seconds without a driver")
 

@@ -1,17 +1,18 @@
 """One round: a shard's blocks in, one partial per chunk and worker through the shuffle, means out."""
 from mrdl import partial
-from mrdl.streaming import Job, protocol
+from mrdl.streaming import WHOLE_FILES, Job, protocol
 
 
 class TrainRound(Job):
     """Map: train on the split, or score it. Reduce: the weighted mean of a chunk."""
     INPUT_PROTOCOL = protocol.BytesValueProtocol
+    JOBCONF = WHOLE_FILES
     SORT_VALUES = True                  # by chunk, then by worker
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--state", help="the state that the round begins with")
-        self.add_file_arg("--plan", help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--state", required=True, help="the state that the round begins with")
+        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
         self.add_passthru_arg("--dtype", default="float32", help="of the state's vector")
 
     def internal_protocol(self):

@@ -13,7 +13,7 @@ class Vocabulary(Job):
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--plan", help="what mrdl.records.Plan.dump wrote")
+        self.add_file_arg("--plan", required=True, help="what mrdl.records.Plan.dump wrote")
 
     def mapper(self, _, line):
         plan = Plan.load(self.options.plan)

@@ -11,6 +11,7 @@ from mrdl import dataset, limits, moments, plan, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
+from mrdl.exchange import Exchange
 from mrdl.layers import Input
 from mrdl.lease import LeaseLost
 from mrdl.losses import Loss
@@ -66,11 +67,13 @@ class ParameterAveraging(Options):
         return Options(**values).check()
 
     def fit(self, model: Model, data: str, validation: str | None = None, *, run: str,
-            told: Callable[[str, dict[str, Any]], None] | None = None, verbose: int | str = "auto") -> Result:
+            told: Callable[[str, dict[str, Any]], None] | None = None, verbose: int | str = "auto",
+            exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
         """Trains `model` on the dataset `data` into the run directory `run`, resuming what is there.
 
         `validation`: another dataset, scored whole; default: the shards held out by prepare.
-        `told` hears of every event; without it the progress is printed, but for `verbose` 0.
+        `told` hears of every event; without it the progress is printed, but for `verbose` 0. `exchange` makes
+        another form of a round's exchange than the resident one (mrdl.staging).
         The model's weights are the best state's afterwards."""
         options, place, model = self.options(), Run(run), model.compiled()
         train = dataset.load(data)
@@ -91,15 +94,15 @@ class ParameterAveraging(Options):
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         with heard(told, verbose) as hears:
             return drive(place, facts, options, model, train, held, self.runner, self.cores, hears,
-                         self.resident)
+                         self.resident, exchange)
 
 
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
            told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
-           verbose: int | str = "auto") -> Result:
+           verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with.
 
-    `told`, `verbose`: as for ParameterAveraging.fit."""
+    `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
@@ -116,7 +119,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     model.build(seed=options.seed)
     with heard(told, verbose) as hears:
         return drive(place, found, options, model, train, held, runner or found["runner"], cores, hears,
-                     resident)
+                     resident, exchange)
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
 
 def drive(place: Run, facts: dict, options: Options, model: Model, train: dataset.Dataset,
           held: list, runner: str | Cluster, cores: int | None, told: Callable,
-          resident: str) -> Result:
+          resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
     def warned(text: str) -> None:
         told("warning", {"text": text})
@@ -144,7 +147,8 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
         cluster.warned = warned
         cluster.waiting = lambda text, seconds: told("waiting", {"text": text, "seconds": seconds})
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
-        exchange = ResidentExchange(cluster, options.workers, shards, resident, warned)
+        exchange = exchange(cluster, place) if exchange else ResidentExchange(
+            cluster, options.workers, shards, resident, warned)
         picture = Picture(place)
 
         def seen(event: str, facts: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A job class and its inputs in, one part of output per reducer out, whatever the runner."""
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +10,10 @@ from hashlib import blake2b
 from typing import Any
 
 from mrdl import embedded, storage
-from mrdl.config import ConfigError
-from mrdl.embedded import LARGEST_SPLIT, JobFailed
+from mrdl.config import ConfigError, need
+from mrdl.embedded import JobFailed
 from mrdl.forkserver import ForkServer
-from mrdl.streaming import Job, partition, spread
+from mrdl.streaming import WHOLE_FILES, Job, partition, spread
 
 __all__ = ["Cluster", "JobFailed", "Output", "opened", "partition", "spread"]
 
@@ -184,6 +185,18 @@ class Cluster:
         runner = self.hadoop and self.hadoop.adopted(note)
         return runner and Background(runner)
 
+    def command(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str], reducers: int,
+                name: str, output: str) -> list[str]:
+        """The command that runs such a job without us, and writes to `output`: `hadoop jar ...` with files
+        that lie on HDFS; on this machine the job's own."""
+        need(self.runner != "spark", "a round's command is made for -r hadoop, local or inline")
+        runner = self._runner(job, inputs, args, reducers, False, name, None)
+        if self.hadoop:
+            return runner.command(output)
+        settings = runner._opts["jobconf"]
+        return [sys.executable, "-m", job.__module__, "-r", self.runner, *args, *_jobconf(settings),
+                "--no-cat-output", "--output-dir", output, *runner._get_input_paths()]
+
     def _runner(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str],
                 reducers: int, split: bool, name: str | None, settings: dict[str, str] | None,
                 cores: int = 1):
@@ -193,9 +206,8 @@ class Cluster:
         settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name,
                     "mapreduce.job.tags": self.tag, **(settings or {}), **self.jobconf}
         if not split:
-            settings["mapreduce.input.fileinputformat.split.minsize"] = LARGEST_SPLIT
-        launcher = job(["-r", self.runner, *args, *(
-            f"--jobconf={key}={value}" for key, value in settings.items() if value is not None)])
+            settings |= WHOLE_FILES
+        launcher = job(["-r", self.runner, *args, *_jobconf(settings)])
         kwargs = launcher._runner_kwargs()
         kwargs.update(input_paths=[path for group in groups for path in group],
                       num_cores=max(cores, self.cores), check_input_paths=False, local_tmp_dir=self.tmp)
@@ -245,6 +257,11 @@ def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]
     else:
         with Cluster(runner, cores) as cluster:
             yield cluster
+
+
+def _jobconf(settings: dict[str, Any]) -> list[str]:
+    """The settings as arguments of a job."""
+    return [f"--jobconf={key}={value}" for key, value in settings.items() if value is not None]
 
 
 def _output(runner) -> Output:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from os.path import getsize, join
 
 from mrdl.forkserver import LOST, ONE_THREAD, ForkServer
-from mrdl.streaming import StepFailedException, stand_ins
+from mrdl.streaming import LARGEST_SPLIT, StepFailedException, stand_ins
 from mrdl.task import NO_END, OPENERS, Split, Task, perform
 
 with stand_ins():
@@ -21,7 +21,6 @@ with stand_ins():
 
 ATTEMPTS = 4                    # as mapreduce.map.maxattempts
 SMALLEST_SPLIT = 16 << 20
-LARGEST_SPLIT = (1 << 63) - 1   # as mapreduce.input.fileinputformat.split.minsize: no splits
 SORT_MEMORY = 64 << 20          # more than this is sorted by GNU sort, on disk
 
 

@@ -127,6 +127,8 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
             continue
         if chunk in found:
             raise RoundError(f"chunk {chunk} came twice")
+        if chunk not in ranges:
+            raise RoundError(f"chunk {chunk} is none of this round's")
         start, stop = ranges[chunk]
         if len(p.values) != stop - start:
             raise RoundError(f"chunk {chunk} has {len(p.values)} values, not {stop - start}")

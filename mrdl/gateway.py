@@ -2,6 +2,7 @@
 
 `hadoop jar` starts a JVM for each job, about a second; this one starts one for all rounds, and asks for
 states, diagnostics and logs without another. It dies with the driver, and kills the driver's jobs first."""
+import glob
 import json
 import os
 import re
@@ -137,6 +138,16 @@ def class_path() -> list[str]:
         raise GatewayError(f"no Hadoop client ({error}): set HADOOP_HOME, or put its bin/hadoop on "
                            "the PATH") from None
     return [entry for entry in found.stdout.strip().split(":") if entry]    # to Java, "" is the current folder
+
+
+def streaming_jar() -> str:
+    """Where Hadoop's streaming jar lies, on the class path or among the tools beside it; else its bare name."""
+    folders = [os.path.dirname(entry) for entry in class_path()]
+    if home := os.environ.get("HADOOP_HOME"):
+        folders.append(os.path.join(home, "share", "hadoop", "tools", "lib"))
+    found = (path for folder in dict.fromkeys(folders)
+             for path in sorted(glob.glob(os.path.join(glob.escape(folder), "hadoop-streaming-[0-9]*.jar"))))
+    return next((path for path in found if "sources" not in path), "hadoop-streaming.jar")
 
 
 # -- the JVM's side

@@ -7,8 +7,9 @@ import itertools
 import os
 import re
 import secrets
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from posixpath import basename
 from typing import Any
@@ -18,8 +19,8 @@ from mrdl import archive
 from mrdl.config import ConfigError
 from mrdl.embedded import JobFailed
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
-from mrdl.gateway import Gateway, GatewayError
-from mrdl.storage import Storage
+from mrdl.gateway import Gateway, GatewayError, streaming_jar
+from mrdl.storage import Storage, place
 from mrdl.streaming import stand_ins
 from mrdl.watch import NEVER, Watch
 
@@ -213,7 +214,7 @@ class HadoopRunner(HadoopJobRunner):
 
     def _run(self) -> None:
         own, self.hadoop = self.hadoop is None, self.hadoop or Hadoop(
-            self._get_local_tmp_dir())
+            self._get_local_tmp_dir(), " ".join(self._python_bin()))
         self._create_setup_wrapper_scripts()
         key = basename(self._hadoop_tmp_dir)
         self._hadoop_tmp_dir = self.hadoop.home.path(f"jobs/{key}")
@@ -225,6 +226,9 @@ class HadoopRunner(HadoopJobRunner):
         finally:
             if own:
                 self.hadoop.close()
+
+    def _default_python_bin(self, local: bool = False) -> list[str]:
+        return shlex.split(self.hadoop.python) if self.hadoop else super()._default_python_bin(local)
 
     def _dest_in_wd_mirror(self, path: str, name: str) -> str:
         return self.hadoop.upload(path)
@@ -266,6 +270,15 @@ class HadoopRunner(HadoopJobRunner):
         return {name: value for name, value in settings.items() if value or name not in
                 ("tmpfiles", "tmparchives")}, rest
 
+    def command(self, output: str) -> list[str]:
+        """The job as a command of the hadoop client's; all that it needs lies on HDFS."""
+        self._create_setup_wrapper_scripts()
+        self._output_dir = output
+        settings, streaming = self._streaming(0)
+        generic = [("-files", settings.pop("tmpfiles", "")), ("-archives", settings.pop("tmparchives", ""))]
+        return ["hadoop", "jar", streaming_jar(), *(f"-D{name}={value}" for name, value in settings.items()),
+                *(word for option in generic if option[1] for word in option), *streaming]
+
     def _run_step(self, step: int) -> None:
         settings, streaming = self._streaming(step)
         self.report = self.hadoop.run(
@@ -285,6 +298,14 @@ class HadoopRunner(HadoopJobRunner):
         if self.job:
             with suppress(OSError):
                 self.hadoop.gateway.kill(self.job)
+
+    def cat_output(self) -> Iterator[bytes]:
+        """As mrjob's, without a JVM a file: the lines of each part, and nothing between two."""
+        for part in self.parts():
+            store, name = place(part)
+            with store.open(name) as file:
+                yield from file
+            yield b""
 
     def parts(self) -> list[str]:
         """The URLs of what the job wrote, in the order of its reducers; without any, of its inputs.

@@ -4,9 +4,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from mrdl import seeds
+from mrdl.state import State, checksum
 
 if TYPE_CHECKING:       # tasks need no more of a dataset than its blocks
     from mrdl.dataset import Shard
@@ -68,6 +70,12 @@ class Plan:
     @classmethod
     def parse(cls, data: bytes) -> Plan:
         return cls(**json.loads(data))
+
+
+def identity(plan: Plan, state: State) -> str:
+    """Tells a round from every other of any run: by its plan and the state that it begins with."""
+    facts = [state.iterations, state.rate_scale, checksum(state.vector)]
+    return blake2b(plan.dump() + json.dumps(facts).encode(), digest_size=8).hexdigest()
 
 
 def name(dataset: str, shard: int) -> str:

@@ -136,7 +136,10 @@ class SparkRunner(SparkMRJobRunner):
 
     def _there(self, path: str) -> str:
         """A path that tasks can read: that of a copy, where they are on other machines."""
-        if "://" in path or "://" not in self._spark_tmp_dir:
+        if "://" in path:
+            return path
+        path = os.path.abspath(path)            # the job stands in another folder
+        if "://" not in self._spark_tmp_dir:
             return path
         store = Storage(self._spark_tmp_dir)
         name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # the name decides where rows go

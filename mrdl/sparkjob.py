@@ -39,6 +39,7 @@ class SparkJob:
     def mapped(self, number: int, splits: Iterable[Split]) -> Iterator[bytes]:
         for split in splits:
             _tell(*split[0][:2])
+            os.environ["mapreduce_task_partition"] = str(number)
             with _failing(self.named(number, True)):
                 yield from self.performed("mapper", _read(split))
 

@@ -21,14 +21,14 @@ class StateError(ValueError):
     """A state that is damaged or belongs to something else."""
 
 
-def checksum(vector: np.ndarray) -> int:
-    """The sum of a vector's words: tells states apart that came about in other ways."""
-    return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
-
-
 def profile() -> str:
     """What decides the bits of a run: mrdl's version, and whether multiply-adds are fused."""
     return f"mrdl {__version__}, {'fused' if kernels.FMA else 'separate'} multiply-add"
+
+
+def checksum(vector: np.ndarray) -> int:
+    """The sum of a vector's words: tells states apart that came about in other ways."""
+    return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
 
 
 @dataclass

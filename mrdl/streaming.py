@@ -70,7 +70,8 @@ with stand_ins():
 # without a handler, Python would print mrjob's "No configs specified" at every job
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
 
-__all__ = ["Job", "MRStep", "StepFailedException", "partition", "protocol", "spread", "stand_ins"]
+__all__ = ["LARGEST_SPLIT", "WHOLE_FILES", "Job", "MRStep", "StepFailedException", "partition", "protocol", "spread",
+           "stand_ins"]
 
 
 @lru_cache(None)
@@ -81,8 +82,14 @@ def _mrjob_options() -> ArgumentParser:
     return parser
 
 
+LARGEST_SPLIT = (1 << 63) - 1
+# settings of jobs on shards: one file is one mapper's
+WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
+
+
 class Job(MRJob):
-    """An mrjob job whose `-r inline` and `-r local` are mrdl's own runners."""
+    """An mrjob job that runs on mrdl's own runners: `-r inline`, `local`, `hadoop` (mrdl goes along to the nodes) and
+    `spark`."""
 
     def configure_args(self) -> None:
         self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
@@ -108,7 +115,14 @@ class Job(MRJob):
         return lambda: (read(self.bare(line)) for line in self._read_input()), write_line
 
     def _runner_class(self):
-        from mrdl.embedded import RUNNERS  # embedded needs this module first
+        """mrdl's own runners, so that a job by itself runs as it does under a driver. They need this module first."""
+        if self.options.runner == "hadoop":
+            from mrdl.hadoop import HadoopRunner
+            return HadoopRunner
+        if self.options.runner == "spark":
+            from mrdl.spark import SparkRunner
+            return SparkRunner
+        from mrdl.embedded import RUNNERS
         return RUNNERS.get(self.options.runner or "inline") or super()._runner_class()
 
     def _runner_kwargs(self) -> dict:

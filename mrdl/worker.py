@@ -15,7 +15,7 @@ import numpy as np
 from mrdl import metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
 from mrdl.partial import RECORD, Partial
-from mrdl.plan import Plan, name
+from mrdl.plan import Plan, identity, name
 from mrdl.saving import model_from_json
 from mrdl.state import State, profile
 from mrdl.trainer import WINDOW, Arrays, Scorer, minibatches
@@ -162,7 +162,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
 def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
     model = model_from_json(asked.spec)
     vector = given.vector                       # ours alone: the file was read for this task
-    before = partial.means_of(vector, asked.moments)
+    before, of = partial.means_of(vector, asked.moments), identity(asked, given)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
@@ -194,7 +194,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
         yield chunk, Partial(worker, learner.terms, values[start:end])
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, {
-        "shard": shard, "n": n, "terms": learner.terms, "present": present, "updates": learner.updates,
+        "shard": shard, "round": asked.round, "of": of, "n": n, "terms": learner.terms, "present": present, "updates": learner.updates,
         "sums": metrics.plain(learner.sums), "profile": profile(), "memory": _peak(), "seconds": {
             "start": started - began, "read": read, "compute": trained - started - read,
             "emit": time.perf_counter() - trained}})

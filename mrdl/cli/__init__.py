@@ -1,4 +1,5 @@
-"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show, runs, stop, clean."""
+"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show, streaming, runs, stop,
+clean."""
 import json
 import os
 import signal

@@ -2,7 +2,16 @@
 import argparse
 
 from mrdl import __version__, limits, resident_exchange, stopping
-from mrdl.cli.commands import describe, evaluate, generate, predict, prepare, resume, train
+from mrdl.cli.commands import (
+    describe,
+    evaluate,
+    generate,
+    predict,
+    prepare,
+    resume,
+    streaming,
+    train,
+)
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
 from mrdl.cluster import RUNNERS
@@ -17,6 +26,7 @@ EXAMPLES = {
     "predict": "mrdl predict runs/digits data/test predictions",
     "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
     "show": "mrdl show runs/digits",
+    "streaming": "mrdl streaming hdfs:///models/m1 > round.sh && sh round.sh && mrdl streaming hdfs:///models/m1 --commit",
     "runs": "mrdl runs hdfs:///models",
     "stop": "mrdl stop hdfs:///models/m1 --wait 600",
     "clean": "mrdl clean hdfs:///models/m1",
@@ -46,13 +56,14 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--debug", default=argparse.SUPPRESS, **debug)      # after the command too
         for name, many, about in positional:
             p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
-        if function in (train, resume, evaluate, predict, generate):
+        if function in (train, resume, streaming, evaluate, predict, generate):
             p.add_argument("--max-memory", type=_memory, metavar="SIZE", help="a model that takes more by its estimate is "
                            f"refused, as 8G (three quarters of this machine's: {limits.shown(limits.limit())})")
         if function in (generate, show, runs, stop, clean):        # which need no job
             return p
-        p.add_argument("-r", "--runner", default=None if function is resume else "local",
-                       help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + ("" if function is resume else " (local)"))
+        begun = function in (resume, streaming)         # on the run's own runner
+        p.add_argument("-r", "--runner", default=None if begun else "local",
+                       help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + (" (the run's)" if begun else " (local)"))
         p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
                        help="a Hadoop setting of every job, as mapreduce.job.queuename=night")
         p.add_argument("--node-python", default="python3", metavar="COMMAND",
@@ -107,6 +118,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recalibrate", action="store_true",
                    help="at the end: BatchNormalization's moments over all examples, in one more pass")
 
+    p.add_argument("--streaming", action="store_true",
+                   help="begins the run without running a round: prints the first one's command, as mrdl streaming does")
     driven(p)
     p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
     driven(p)
@@ -124,6 +137,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     command(show, "What a run is, has done, and how it ended; or what is in a dataset.",
             ("run", None, "the run, or what prepare made"))
+    p = command(streaming, "Prints the command of a run's next round, a Hadoop streaming job that anybody can run, with "
+                "all its files in place; or commits what that job wrote.", ("run", None, "the run"))
+    p.add_argument("--output", metavar="OUT", help="where the job is to write (a folder of the run's)")
+    p.add_argument("--commit", nargs="?", const="", metavar="OUT",
+                   help="checks and commits the job's output into the run; finishes the run where a rule says so")
     command(runs, "The runs in a folder: how each one stands.", ("folder", None, "a folder with runs in it, or a run"))
     p = command(stop, "Asks the driver of a run, on whatever host, to end after the round at hand; the run can be resumed.",
                 ("run", None, "the run"))

@@ -7,6 +7,7 @@ from mrdl import report
 from mrdl.cli import model_file
 from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
+from mrdl.cli.streaming import exchange, paused
 from mrdl.cluster import Cluster
 from mrdl.config import need
 from mrdl.dataset import load as load_dataset
@@ -75,7 +76,11 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
             tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
         model = load(a.model)       # before the report begins: what a model.py prints comes first
-        return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report))
+
+        def fit() -> dict[str, Any]:
+            return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report,
+                                                           exchange=exchange(a) if a.streaming else None))
+        return paused(a, fit) if a.streaming else fit()
 
 
 @hooked
@@ -83,6 +88,13 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
     with cluster(a) as runner:
         return told(a.run, lambda report: averaging.resume(a.run, runner, told=report, resident=a.resident))
+
+
+def streaming(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl import averaging
+    with cluster(a) as runner:
+        return paused(a, lambda: told(a.run, lambda report: averaging.resume(a.run, runner, told=report,
+                                                                             exchange=exchange(a))))
 
 
 def told(run: str, work) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def hooked(command: Callable) -> Callable:
                       "failed" if isinstance(error, Exception) else "interrupted")
             _tell(a, status, str(error) or type(error).__name__)
             raise
-        _tell(a, "finished", done["reason"])
+        if "reason" in done:            # not where a round was staged
+            _tell(a, "finished", done["reason"])
         return done
     return run
 

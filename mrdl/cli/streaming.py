@@ -1,0 +1,42 @@
+"""`mrdl streaming`: rounds as Hadoop streaming jobs that others run; it stages them and commits what they wrote."""
+import argparse
+import shlex
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from mrdl.cli.show import say
+from mrdl.run import Run
+from mrdl.staging import Committed, Staged, StagedExchange
+
+
+def exchange(a: argparse.Namespace) -> Callable:
+    """What a driver of `a` exchanges by: the next round's command, or the output of the last one."""
+    take = getattr(a, "commit", None)
+    return partial(StagedExchange, output=take or getattr(a, "output", None), take=take is not None)
+
+
+def paused(a: argparse.Namespace, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Runs a driver with such an exchange; prints the staged round's command, alone on stdout."""
+    try:
+        return {"run": Run(a.run).url, "round": None, "finished": work()}
+    except Staged as staged:
+        say(f"{staged}: run the command, then: mrdl streaming {a.run} --commit {shlex.quote(staged.output)}")
+        if not a.json:
+            print(_shown(staged.command))
+        return {"run": Run(a.run).url, "round": staged.round, "finished": None, "command": staged.command,
+                "output": staged.output}
+    except Committed as committed:
+        say(f"{committed}; stage the next with: mrdl streaming {a.run}")
+        return {"run": Run(a.run).url, "round": committed.round, "finished": None}
+
+
+def _shown(command: list[str]) -> str:
+    """The command for a shell, an option a line."""
+    lines: list[list[str]] = [[]]
+    for word in command:
+        if word.startswith("-") and len(lines[-1]):
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    return " \\\n    ".join(map(" ".join, lines))
+
