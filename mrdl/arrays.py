@@ -119,7 +119,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     limits.check(model if tbptt is None else truncated.windowed(model, tbptt), min(batch_size, n), training=True)
     learner = truncated.learner_for(
         model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
-        class_weight=class_weight, **options)
+        rate_scale=model.rate_scale, class_weight=class_weight, **options)
     history, printed = History(), Epochs(verbose, epochs, -(-n // batch_size))
 
     def seen() -> dict[str, metrics.Value]:

@@ -2,12 +2,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, limits, moments, plan, truncated
+from mrdl import dataset, limits, moments, plan, tensors, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -20,7 +20,7 @@ from mrdl.picture import Picture
 from mrdl.progress import reporter
 from mrdl.resident_exchange import WHEN, ResidentExchange
 from mrdl.run import Run, RunError
-from mrdl.saving import model_from_json
+from mrdl.saving import model_from_json, restored
 from mrdl.sealed import digest
 from mrdl.trainer import check_class_weight
 
@@ -55,11 +55,7 @@ class ParameterAveraging(Options):
 
     def options(self) -> Options:
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
-        self.positive("epochs", "rounds")
-        rules = [values["until"]] if values["until"] else []
-        rules += [f"{name} {getattr(self, name)}" for name in ("epochs", "rounds")
-                  if getattr(self, name) is not None]
-        values["until"] = ", ".join(rules) or None
+        values["until"] = rules(self.until, self.epochs, self.rounds)
         check_class_weight(values["class_weight"])
         values |= truncated.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
@@ -91,22 +87,37 @@ class ParameterAveraging(Options):
                  "validation": None if validation is None else _source(held[0][0]),
                  **features_of(train), "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
+                 "updater": tensors.facts(model), "rate": None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         with heard(told, verbose) as hears:
             return drive(place, facts, options, model, train, held, self.runner, self.cores, hears,
                          self.resident, exchange)
 
 
+def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | None:
+    """The text of `until` with what is short for rules; None where nothing is given."""
+    short = {"epochs": epochs, "rounds": rounds}
+    for name, n in short.items():
+        need(n is None or (isinstance(n, int) and n >= 1), f"{name} must be 1 or more, not {n}")
+    return ", ".join([*([until] if until else []), *(f"{name} {n}" for name, n in short.items() if n is not None)]) or None
+
+
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
            told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
-           verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
+           verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None, *,
+           until: str | None = None, epochs: int | None = None, rounds: int | None = None, learning_rate: float | None = None) -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with.
 
+    `until`, `epochs`, `rounds` take the place of the rules that it was begun with: a run that has ended goes on where it
+    stopped (not from the best state), to the same bits as if that had been asked for at once. `learning_rate`: that of
+    the rounds to come, in place of the spec's rate or schedule and of what roll-backs made of it.
     `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
     place = Run(run)
     found = place.options()
+    found["options"]["until"] = rules(until, epochs, rounds) or found["options"]["until"]
     model = model_from_json(found["spec"])
     options = Options.read(found["options"])
+    model.epochs = (found["updater"] or {"epochs": 0})["epochs"]
     train = dataset.load(found["data"]["url"])
     held = _held_out(train, found["validation"] and found["validation"]["url"])
     for name, then, now in (("data", found["data"], train),
@@ -119,7 +130,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     model.build(seed=options.seed)
     with heard(told, verbose) as hears:
         return drive(place, found, options, model, train, held, runner or found["runner"], cores, hears,
-                     resident, exchange)
+                     resident, exchange, learning_rate)
 
 
 @contextmanager
@@ -134,8 +145,13 @@ def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
 
 def drive(place: Run, facts: dict, options: Options, model: Model, train: dataset.Dataset,
           held: list, runner: str | Cluster, cores: int | None, told: Callable,
-          resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
+          resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None,
+          learning_rate: float | None = None) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
+    rate = place.options()["rate"] if place.exists() else None
+    if learning_rate is not None or rate:
+        model.optimizer = replace(model.optimizer, learning_rate=(
+            rate["learning_rate"] if learning_rate is None else learning_rate))
     def warned(text: str) -> None:
         told("warning", {"text": text})
     limits.check(model if options.tbptt is None else truncated.windowed(model, options.tbptt),
@@ -155,7 +171,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
             told(event, facts)
             if event == "round":
                 picture.soon(driver.history, driver.best())
-        driver = Driver(place, options, model, train, held, exchange, seen)
+        driver = Driver(place, options, model, train, held, exchange, seen, learning_rate=learning_rate)
         cluster.ready()
         place.begin(facts)
         try:
@@ -170,7 +186,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
             raise
         exchange.close(True)
     picture.now(place.history(), done["monitor"] and (done["best"], "restored"))
-    model.load_weights(place.checked("model.safetensors", place.store.read("model.safetensors")))
+    restored(model, place)
     history: dict[str, list] = {}
     for line in place.history():
         for key, value in line.items():

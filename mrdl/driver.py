@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import kernels, metrics, moments, plan, stopping
+from mrdl import kernels, metrics, moments, plan, stopping, tensors
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
@@ -83,6 +83,7 @@ class Driver:
     validation: list[tuple[Dataset, Shard]]
     exchange: Exchange
     told: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
+    learning_rate: float | None = None  # from here on, where it is to be another one
     history: stopping.History = field(default_factory=list)
 
     def __post_init__(self):
@@ -113,17 +114,23 @@ class Driver:
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.untrained = [slice(start, start + w.size) for _, w, start in self.model.places() if not w.trainable]
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
+        self.epochs = self.model.epochs             # that the model has seen before this run
         self.frequency = self._validation_freq()
         self.write_next = 0.0
         self.committing: Future | None = None
+        self.gone: set[int] = set()         # rounds whose states went before this driver came
+        self.stored = 1.0                   # the scale of the rate in the newest state's file
 
     # -- the loop
 
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
-            self.run.moved(self.data.url, self.validation[0][0].url if self.validation else None)
-            records = self.run.records()
+            records, o = self.run.records(), self.options
+            rate = {"after": len(records) - 1, "learning_rate": self.learning_rate}
+            self.rate = self.run.go_on(self.data.url, self.validation[0][0].url if self.validation else None,
+                                       {"until": o.until, "keep_rounds": o.keep_rounds},
+                                       None if self.learning_rate is None else rate)["rate"]
             state = self._resume(records) if records else None
             if done := self.run.finished():
                 return done
@@ -176,7 +183,12 @@ class Driver:
                 found = self._described("adapt", path, at_once(self.model, moments.ADAPTING), places)
             moments.written(weights, places, found, counted=True)
             self.told("note", {"text": f"adapted Normalization to {self.total:,} examples"})
-        state = State(self._begun(self.model.weights), len(self.model.weights))
+        model, weights = self.model, self.model.weights
+        state = State(self._begun(weights), len(weights), rate_scale=model.rate_scale)
+        if model.iterations and self.options.save_updater:
+            state.slots[:], state.iterations = model.slots, model.iterations
+            self.told("note", {"text": f"goes on with {type(model.optimizer).__name__}'s state after {model.iterations:,} "
+                               "updates; --fresh-updater (in Python: compile) begins anew"})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 
@@ -204,6 +216,10 @@ class Driver:
             raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
                            "the same bits cannot be promised, so it is not resumed")
         self.told("resumed", {"round": state.round})
+        self.gone = set(range(len(records))) - set(self.run.states())
+        self.stored = state.rate_scale
+        if self.rate and self.rate["after"] == state.round:
+            state.rate_scale = 1.0              # what was asked for is the rate, not a share of it
         return state
 
     def _begun(self, weights: np.ndarray) -> np.ndarray:
@@ -237,13 +253,13 @@ class Driver:
             began = time.perf_counter()
             state.rate_scale = rate * 0.5 ** retry
             asked, group, mappers = self._plan(state)
-            path = self.run.state_path(state.round)
-            if retry:                           # the committed file holds the old rate
+            path, aside = self.run.state_path(state.round), state.rate_scale != self.stored
+            if aside:                           # the committed file holds the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             size = len(state.vector) if self.options.save_updater else state.parameters
             merged = self._exchanged(state, path, asked, mappers, size)
-            if retry:
+            if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             score, sums, times = self._checked(merged, asked, group, state)
             new, record = self._next(state, asked, group, merged, sums)
@@ -284,14 +300,14 @@ class Driver:
 
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
-        group = plan.groups(self.shards, o.workers, o.seed, state.epoch)[state.group]
+        group = self._groups(state.epoch)[state.group]
         active = [(slot, s) for slot, s in enumerate(group)
                   if plan.share(s, state.part, o.averaging_frequency, o.batch_size)]
         due = state.round and state.round % self.frequency == 0
         held = self.validation if due else []
         size = len(state.vector) if o.save_updater else state.parameters
         asked = plan.Plan(
-            self.spec, state.round + 1, state.epoch, state.part * (o.averaging_frequency or 0),
+            self.spec, state.round + 1, self.epochs + state.epoch, state.part * (o.averaging_frequency or 0),
             o.averaging_frequency, self.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
@@ -301,6 +317,10 @@ class Driver:
         mappers = [[s.path] for _, s in active]
         mappers += [[s.path for s in hand] for hand in plan.pack([s for _, s in held], o.workers)]
         return asked, group, mappers
+
+    def _groups(self, epoch: int) -> list[list[Shard]]:
+        """Which shards train together in an epoch of this run."""
+        return plan.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
 
     def _checked(self, merged: Merged, asked: plan.Plan, group: list[Shard], state: State):
         """-> (score of `state`, training sums, seconds); RoundError where counts do not add up."""
@@ -344,7 +364,7 @@ class Driver:
                     state.epoch, state.group, state.part + 1, state.rate_scale)
         if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):
             new.part, new.group = 0, new.group + 1
-            if new.group >= len(plan.groups(self.shards, o.workers, o.seed, state.epoch)):
+            if new.group >= len(self._groups(state.epoch)):
                 new.group, new.epoch = 0, new.epoch + 1
         if not o.save_updater:
             new.iterations = 0
@@ -359,7 +379,8 @@ class Driver:
                      "change": change, "examples": examples, "trained": trained,
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,
-                     "epochs": new.epoch, "progress": examples / self.total}
+                     "epochs": new.epoch, "progress": examples / self.total,
+                     **({"learning_rate": self.rate["learning_rate"]} if self.rate else {})}
 
     def _squares(self, weights: np.ndarray) -> float:
         """The sum of squares of the weights that are trained: moments of inputs, which may be large, are not."""
@@ -374,6 +395,7 @@ class Driver:
         """Begins to commit: the next round may begin meanwhile, and counts for nothing if this fails."""
         self._settle()
         self.history.append({k: v for k, v in record.items() if k != "by_worker"})
+        self.stored = state.rate_scale
         self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
                                              list(self.history))
         r, every = state.round, self.frequency if self.validation else 0
@@ -391,7 +413,7 @@ class Driver:
             self.run.write_history(history[1:])
             self.write_next = time.monotonic() + 1
         self.gauges.write(history)
-        best = self.patience.best(history, state.round) if self.patience else None
+        best = self.patience.best(history, state.round, self.gone) if self.patience else None
         self.run.prune(state.round - self.options.keep_rounds, best)
         if state.round and state.round % COMPACT == 0:
             self.run.compact(state.round - 1)
@@ -405,7 +427,7 @@ class Driver:
     def best(self) -> tuple[int, str] | None:
         """The round that would be restored now, and what it is; None where no rule restores one."""
         r = len(self.history) - 1
-        return (self.patience.best(self.history, r), "best so far") if self.patience and r > 0 else None
+        return (self.patience.best(self.history, r, self.gone), "best so far") if self.patience and r > 0 else None
 
     def _finish(self, state: State, reason: str) -> dict[str, Any]:
         """Scores the last state, restores the best where a rule asked for it, writes the model."""
@@ -414,9 +436,11 @@ class Driver:
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             self._scored(r, found := self._score(self.run.state_path(r), f"scores round {r}"))
             self.told("scored", {"round": r, "score": found})
-        best = self.patience.best(self.history, r) if self.patience else r
+        best = self.patience.best(self.history, r, self.gone) if self.patience else r
         chosen = state if best == r else self.run.state(best)
-        self.model.weights[:] = chosen.weights
+        model = self.model
+        model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
+        model.rate_scale, model.epochs = chosen.rate_scale, self.epochs + chosen.epoch + bool(chosen.group or chosen.part)
         values = measured(self.history[best])
         if self.options.recalibrate:
             values |= self._recalibrated(best)
@@ -424,8 +448,7 @@ class Driver:
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "finite": not reason.startswith("not finite"),
                 "metrics": values}
-        self.run.finish(done, self.history[1:], {"model.json": self.model.to_json(indent=2).encode(),
-                                                 "model.safetensors": self.model.to_safetensors()})
+        self.run.finish(done, self.history[1:], tensors.files(model))
         if r:
             self.run.compact(r - 1)
         self.told("finished", done)

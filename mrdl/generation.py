@@ -56,7 +56,7 @@ def generate(run: str, prompt: str = "", length: int = 200, temperature: float =
     need(0 <= seed < 1 << 63, f"seed must be from 0 to 2^63 - 1, not {seed}")
     text = Run(run).options()["text"]
     need(text is not None, f"{run} was not trained on text: prepare its data with --format text")
-    tokenizer, model = Tokenizer(**text), load_model(run)
+    tokenizer, model = Tokenizer(**text), load_model(run, updater=False)
     loss = model.heads()[0].loss
     need(loss.activation == "softmax", f"{run}: its model gives no probabilities of tokens")
     unknown = sorted({token for token in tokenizer.split(prompt) if not tokenizer.encode(token).all()})

@@ -77,7 +77,7 @@ def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
     """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
-    model, found = load_model(run), dataset.load(data)
+    model, found = load_model(run, updater=False), dataset.load(data)
     same_features(Run(run).features(), run, found)
     fitted(model.compiled(), found)
     limits.check(model, at_once(model, AT_ONCE))
@@ -95,7 +95,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
     Part r holds shard r's examples in their order; RunError where OUT exists."""
-    model, found, place = load_model(run), dataset.load(data), Storage(out)
+    model, found, place = load_model(run, updater=False), dataset.load(data), Storage(out)
     if place.list():
         raise RunError(f"{out} exists; give another directory, or remove it")
     need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from mrdl import limits, seeds, spec
+from mrdl import limits, seeds, spec, tensors
 from mrdl import metrics as metrics_of
 from mrdl.config import ConfigError, lookup, need, shown, snake, typed
 from mrdl.graph import Graph
@@ -48,7 +46,7 @@ class Head(NamedTuple):
 
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
-              "slots", "iterations", "epochs"}
+              "slots", "iterations", "epochs", "rate_scale"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -81,9 +79,14 @@ class Model:
         self.loss: Loss | list[Loss] | None = None      # a list where there are several outputs
         self.loss_weights: list[float] = [1.0]
         self.metrics: list = []                         # of one output; of several a list of lists
-        self.slots: np.ndarray | None = None            # the updater's state
-        self.iterations = 0                             # updates done: what schedules and Adam's t count
+        self.fresh_updater()
         self.epochs = 0                                 # trained: the next one's order and dropout are of this number
+
+    def fresh_updater(self) -> None:
+        """Training begins with an updater that has done nothing; `compile` does so too."""
+        self.slots: np.ndarray | None = None            # its state
+        self.iterations = 0                             # updates done: what schedules and Adam's t count
+        self.rate_scale = 1.0                           # of the learning rate: halved by rounds that were not finite
 
     def __setattr__(self, name: str, value: Any) -> None:
         """ConfigError for what has no effect, such as Keras's trainable=False."""
@@ -200,7 +203,7 @@ class Model:
         need(self.layers != [], "the model has no layers")
         drawn, size = 0 if self.weights is None else len(self.weights), self.count_params()
         if self.weights is None or drawn < size:        # `add` may have come after `build`
-            weights = self._empty(size)
+            weights = self.empty(size)
             if drawn:
                 weights[:drawn] = self.weights
             limits.allow(8 * max((w.size for _, w, _ in self.places()), default=0), "drawing the model's largest weight")
@@ -214,7 +217,8 @@ class Model:
             self.weights = weights
         return self
 
-    def _empty(self, size: int) -> np.ndarray:
+    def empty(self, size: int) -> np.ndarray:
+        """Zeros; ConfigError where they do not fit into memory."""
         limits.allow(size * self.dtype.itemsize, f"the model's {size:,} parameters")
         try:
             return zeros(size, self.dtype)
@@ -288,7 +292,7 @@ class Model:
         several = len(losses) > 1
         self.loss, self.metrics = (losses, measured) if several else (losses[0], measured[0])
         self.optimizer, self.loss_weights = optimizer, weights
-        self.slots, self.iterations = None, 0
+        self.fresh_updater()
 
     def _each(self, what: str, given: Any, several: bool) -> list:
         """One for each output."""
@@ -381,32 +385,19 @@ class Model:
 
     def to_safetensors(self) -> bytes:
         self.build()
-        tensors = {f"{step.name}/{weight.name}": weight.to_keras(view)
-                   for step, weight, view in self._views()}
-        return save_tensors(tensors, {"spec": self.to_json()})    # one key: their order is not fixed
+        found = {name: weight.to_keras(view) for name, weight, view in tensors.named(self, self.weights)}
+        return save_tensors(found, {"spec": self.to_json()})    # one key: their order is not fixed
 
     def save(self, path: str) -> None:
-        """Writes PATH/model.json and PATH/model.safetensors (a folder), as a finished run has them."""
+        """Writes a folder as a finished run has it: model.json and model.safetensors, and where the model was trained
+        optimizer.safetensors, the updater's state, with which training goes on."""
         from mrdl.storage import Storage
         folder = Storage(path)
-        folder.write("model.json", self.to_json(indent=2).encode())
-        folder.write("model.safetensors", self.to_safetensors())
+        folder.remove(tensors.UPDATER)          # that of the weights that were there
+        for name, data in tensors.files(self).items():
+            folder.write(name, data)
 
     def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Model":
         """Sets the weights from safetensors bytes; nothing in them is executed."""
-        try:
-            tensors = load_tensors(data)        # takes no more memory than there are bytes
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise ConfigError(f"{source} is no safetensors file: {shown(str(error))}") from None
-        wanted = {f"{step.name}/{weight.name}": weight.keras for step, weight, _ in self.places()}
-        odd = sorted(set(wanted) ^ set(tensors))
-        need(not odd, f"{source} does not belong to this model: {shown(odd)}")
-        for name, shape in wanted.items():
-            given = tensors[name]
-            need(given.shape == shape and given.dtype.kind == "f"
-                 and np.can_cast(given.dtype, self.dtype),
-                 f"{source}: {shown(name)} is {given.dtype} of the shape {shown(given.shape)}, "
-                 f"not {self.dtype} of {shown(shape)}")
-        self.weights = self._empty(self.count_params())
-        self.set_weights([tensors[name] for name in wanted])
+        tensors.load_weights(self, data, source)
         return self

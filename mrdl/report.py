@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 # what a round's record holds beside its loss and metrics
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
-         "updates", "rate_scale", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
+         "updates", "rate_scale", "learning_rate", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
          "by_worker"}
 
 

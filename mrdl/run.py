@@ -5,7 +5,7 @@
     commits-000099.jsonl    the commits up to that of round 99, a line each, whose own files are gone
     history.jsonl           a line per round: its commit's record, and its state's validation score
     history.png             its loss and metrics, drawn now and then, at a stop and at the end
-    model.json, model.safetensors, finished.json    a finished run
+    model.json, model.safetensors, optimizer.safetensors, finished.json    a finished run
     metrics.prom            how it stands, for Prometheus (mrdl.gauges)
     lease.json, stop.json   the driver that works on it now; that somebody asks it to end
 Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by
@@ -33,9 +33,24 @@ class Source(TypedDict):
     digest: Hash
 
 
+class Updater(TypedDict):
+    """What a run took over beside the weights (mrdl.tensors.facts)."""
+    optimizer: str
+    iterations: Count
+    epochs: Count
+    rate_scale: float
+    slots: Hash
+
+
+class Rate(TypedDict):
+    """A learning rate other than the spec's, in the rounds after one."""
+    after: int
+    learning_rate: float
+
+
 # what the files hold
 RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
-       "weights": Hash | None, "runner": str, "seal": Hash}
+       "weights": Hash | None, "updater": Updater | None, "rate": Rate | None, "runner": str, "seal": Hash}
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
              "before": Hash, "record": dict[str, Any], "seal": Hash}
@@ -48,11 +63,13 @@ class RunError(ValueError):
 
 
 def same(facts: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ where a run is gone on with: not where its data lies, nor the runner."""
+    """What must not differ where a run is gone on with: not where its data lies, the runner, nor when it ends. The
+    rate is written down by who goes on."""
     def named(source: dict | None) -> dict | None:
         return source and {name: value for name, value in source.items() if name != "url"}
-    kept = {name: value for name, value in facts.items() if name not in ("format", "runner", "seal")}
-    return {**kept, "data": named(facts["data"]), "validation": named(facts["validation"])}
+    kept = {name: value for name, value in facts.items() if name not in ("format", "runner", "rate", "seal")}
+    options = {name: value for name, value in facts["options"].items() if name not in ENDS}
+    return {**kept, "options": options, "data": named(facts["data"]), "validation": named(facts["validation"])}
 
 
 def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,15 +107,25 @@ class Run:
             raise RunError(f"{self.url} was begun with other options ({', '.join(differing)}); "
                            "resume it as it is, or give another directory")
 
-    def moved(self, data: str, validation: str | None) -> None:
-        """Writes down where the data lies now; to be called by the driver that holds the lease."""
+    def go_on(self, data: str, validation: str | None, ends: dict[str, Any], rate: dict[str, Any] | None) -> dict[str, Any]:
+        """Writes down where the data lies now, when the run ends, and at which rate it goes on; gives all that holds.
+
+        To be called by the driver that holds the lease. A run that had ended, and is to end at another time or goes on
+        at another rate, has not ended any more."""
         options = self.options()
         old = json.dumps(options)
         options["data"]["url"] = data
         if options["validation"]:
             options["validation"]["url"] = validation
+        again = {**options["options"], **ends} != options["options"]
+        options["options"] |= ends
+        if rate and rate["learning_rate"] != (options["rate"] or {}).get("learning_rate"):
+            options["rate"], again = rate, True
+        if again:                               # before run.json, so that a crash between leaves what can be asked again
+            self.store.remove("finished.json")
         if json.dumps(options) != old:
             self.store.write("run.json", _text({"format": FORMAT, **options}))
+        return options
 
     def options(self) -> dict[str, Any]:
         if not self.exists():
@@ -178,9 +205,7 @@ class Run:
 
     def _root(self) -> str:
         """What the first commit follows on: a hash of all in run.json that decides bits."""
-        options = same(self.options())
-        options["options"] = {name: value for name, value in options["options"].items() if name not in ENDS}
-        return digest(canonical(options))
+        return digest(canonical(same(self.options())))
 
     def records(self, last: int = 0) -> list[dict[str, Any]]:
         """The record of every commit, or of the last ones; record r is what round r saw."""
@@ -231,11 +256,15 @@ class Run:
     def state_path(self, r: int) -> str:
         return self.store.path(f"state-{r:06d}.safetensors")
 
+    def states(self) -> list[int]:
+        """The rounds whose states are there."""
+        return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
+
     def prune(self, last: int, keep: int | None) -> None:
         """Removes the states up to round `last`, but for one to keep; later ones may be a rival's."""
-        for name in self.store.list("state-[0-9]*.safetensors"):
-            if int(name[6:12]) <= last and int(name[6:12]) != keep:
-                self.store.remove(name)
+        for r in self.states():
+            if r <= last and r != keep:
+                self.store.remove(f"state-{r:06d}.safetensors")
 
     # -- what users read
 

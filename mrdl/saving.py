@@ -1,10 +1,9 @@
 """Models out of Keras's JSON, and out of the folders that `save` and finished runs write."""
-from mrdl import spec
+from mrdl import spec, tensors
 from mrdl.config import ConfigError
 from mrdl.model import Model
 from mrdl.sequential import Sequential
-
-FILES = ("model.json", "model.safetensors")
+from mrdl.tensors import FILES
 
 
 def model_from_json(text: str | bytes) -> Model:
@@ -22,15 +21,27 @@ def model_from_json(text: str | bytes) -> Model:
     return model
 
 
-def load_model(path: str) -> Model:
-    """The model of a folder that `save` or a finished run wrote."""
+def load_model(path: str, updater: bool = True) -> Model:
+    """The model of a folder that `save` or a finished run wrote, whose training goes on where it ended.
+
+    Without `updater`: its weights alone, as to score or predict."""
     from mrdl.run import Run  # workers need none
     run = Run(path)
-    folder = run.store
     for name in FILES:
-        if not folder.exists(name):
+        if not run.store.exists(name):
             raise ConfigError(f"{path} is a run that has not finished: go on with mrdl resume {path}"
-                              if folder.exists("run.json") else
+                              if run.store.exists("run.json") else
                               f"{path} holds no {name}: it is no saved model or finished run")
-    spec, weights = (run.checked(name, folder.read(name)) for name in FILES)
-    return model_from_json(spec).load_weights(weights, f"{path}/model.safetensors")
+    model = model_from_json(run.checked(FILES[0], run.store.read(FILES[0])))
+    return restored(model, run, updater)
+
+
+def restored(model: Model, run, updater: bool = True) -> Model:
+    """The model with the weights of a folder, and the updater's state where there is one."""
+    weights, name = run.checked(FILES[1], run.store.read(FILES[1])), tensors.UPDATER
+    model.load_weights(weights, run.store.path(FILES[1]))
+    model.fresh_updater()
+    model.epochs = 0
+    if updater and run.store.exists(name):
+        tensors.load_updater(model, run.checked(name, run.store.read(name)), weights, run.store.path(name))
+    return model

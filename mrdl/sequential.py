@@ -30,7 +30,7 @@ class Sequential(Model):
         except ConfigError:
             self.layers.pop()
             raise
-        self.slots, self.iterations = None, 0
+        self.fresh_updater()
 
     def _put(self, layer: Layer) -> None:
         need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers; "

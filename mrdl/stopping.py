@@ -127,10 +127,11 @@ class Patience(Rule):
             return None
         return math.inf if math.isnan(value) else -value if self.rising else value
 
-    def best(self, history: History, last: int) -> int:
-        """The state up to `last` with the best metric, the earliest of equals; `last` if none has it."""
+    def best(self, history: History, last: int, gone: Collection[int] = ()) -> int:
+        """The state up to `last` with the best metric, the earliest of equals; `last` if none has it. Not one that is
+        gone."""
         found = [(cost, r) for r, entry in enumerate(history[:last + 1])
-                 if (cost := self.cost(entry)) is not None]
+                 if (cost := self.cost(entry)) is not None and r not in gone]
         return min(found)[1] if found else last
 
 

@@ -29,9 +29,9 @@ from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
 
 
-def network(units=3, **options):
+def network(units=3, optimizer="adam", **options):
     model = Sequential([Dense(8, "relu"), Dense(units, "softmax")], **options)
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     return model
 
 

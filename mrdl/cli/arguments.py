@@ -21,7 +21,7 @@ EXAMPLES = {
     "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
     "describe": "mrdl describe data/train",
     "train": "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
-    "resume": "mrdl resume runs/digits",
+    "resume": "mrdl resume runs/digits --epochs 40",
     "evaluate": "mrdl evaluate runs/digits data/test --json",
     "predict": "mrdl predict runs/digits data/test predictions",
     "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
@@ -95,14 +95,13 @@ def parser() -> argparse.ArgumentParser:
     p = command(train, "Trains a model by averaged rounds; goes on where it was stopped.",
                 ("model", None, "file.py, spec.json, or a saved model's folder"),
                 ("data", None, "what prepare made"), ("run", None, "the run's directory"))
-    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
     p.add_argument("--workers", type=int, default=2, help="shards trained at a time (2)")
     p.add_argument("--batch-size", type=int, default=32, help="examples of a minibatch (32)")
     p.add_argument("--averaging-frequency", type=int,
                    help="minibatches between two averagings (a whole shard)")
-    p.add_argument("--epochs", type=int, help="as --until 'epochs N'")
-    p.add_argument("--rounds", type=int, help="as --until 'rounds N'")
-    p.add_argument("--until", help="when to stop (see below)")
+    ending(p, "when to stop (see below); with another rule than before a run that has ended goes on")
+    p.add_argument("--fresh-updater", action="store_true",
+                   help="MODEL is a run or a saved model: take its weights alone (with the updater's state and count)")
     p.add_argument("--validation", help="dataset to score (the rows that prepare held out)")
     p.add_argument("--validation-freq", type=int,
                    help="rounds between scorings (so that they cost a fifth)")
@@ -121,7 +120,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--streaming", action="store_true",
                    help="begins the run without running a round: prints the first one's command, as mrdl streaming does")
     driven(p)
-    p = command(resume, "Goes on with a run from its last commit.", ("run", None, "the run"))
+    p = command(resume, "Goes on with a run from its last commit; with another rule beyond its end.",
+                ("run", None, "the run"))
+    ending(p, "when to stop, in place of the rules that it has (see below)")
+    p.add_argument("--learning-rate", type=float, metavar="X",
+                   help="of the rounds to come, in place of the model's rate or schedule")
     driven(p)
     p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
                 ("data", None, "what prepare made"))
@@ -151,6 +154,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--cache", action="store_true",
                    help="-r hadoop: all of .mrdl/cache in your home on HDFS too; while no job of yours runs")
     return root
+
+
+def ending(p: argparse.ArgumentParser, until: str) -> None:
+    """When a run stops."""
+    p.add_argument("--epochs", type=int, help="as --until 'epochs N'")
+    p.add_argument("--rounds", type=int, help="as --until 'rounds N'")
+    p.add_argument("--until", help=until)
+    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
 
 
 def driven(p: argparse.ArgumentParser) -> None:

@@ -76,6 +76,10 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
             tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
         model = load(a.model)       # before the report begins: what a model.py prints comes first
+        if a.fresh_updater:
+            model.fresh_updater()
+        if not model.iterations and model.weights is not None:
+            say(f"{a.model}: the weights are taken over, the updater begins anew")
 
         def fit() -> dict[str, Any]:
             return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report,
@@ -87,7 +91,9 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
 def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import averaging
     with cluster(a) as runner:
-        return told(a.run, lambda report: averaging.resume(a.run, runner, told=report, resident=a.resident))
+        return told(a.run, lambda report: averaging.resume(
+            a.run, runner, told=report, resident=a.resident, until=a.until, epochs=a.epochs, rounds=a.rounds,
+            learning_rate=a.learning_rate))
 
 
 def streaming(a: argparse.Namespace) -> dict[str, Any]:
