@@ -114,9 +114,9 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
     place = Run(run)
     found = place.options()
-    found["options"]["until"] = rules(until, epochs, rounds) or found["options"]["until"]
     model = model_from_json(found["spec"])
     options = Options.read(found["options"])
+    options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]
     train = dataset.load(found["data"]["url"])
     held = _held_out(train, found["validation"] and found["validation"]["url"])
