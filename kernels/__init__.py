@@ -42,6 +42,7 @@ TABLE = {
                   "gru_forward", "gru_backward", "ids_forward", "ids_gradient"],
     "embedding": ["embedding_forward", "embedding_gradient"],
     "merge": ["accumulate", "mean"],
+    "flush": ["flush"],
 }
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU
 

@@ -130,13 +130,21 @@ template <class T> static const Activation<T> activations[] = {
 };
 /* for who cannot name the template; the last row has no name */
 INLINE const Activation<double> &activation_row(int i) { return activations<double>[i]; }
-template <class T> static void activation_forward(int i, const T *x, T *y, long n, const double *p) { activations<T>[i].forward(x, y, n, p); }
+template <class T> static void activation_forward(int i, const T *x, T *y, long n, const double *p)
+{
+    const flushing on;
+    activations<T>[i].forward(x, y, n, p);
+}
 template <class T> static void activation_backward(int i, const T *s, const T *dy, T *dx, long n, const double *p)
-{ activations<T>[i].backward(s, dy, dx, n, p); }
+{
+    const flushing on;
+    activations<T>[i].backward(s, dy, dx, n, p);
+}
 
 /* a = alpha[of[f]] for row f: y = x above 0, a x below */
 template <class T> static void prelu_forward(const T *x, const T *alpha, const long long *of, T *y, long F, long N)
 {
+    const flushing on;
     for (long f = 0; f < F; f++)
         for (long i = f * N; i < (f + 1) * N; i += W<T>) {
             vec<T> v = load(x + i), a = splat(alpha[of[f]]);
@@ -145,6 +153,7 @@ template <class T> static void prelu_forward(const T *x, const T *alpha, const l
 }
 template <class T> static void prelu_backward(const T *x, const T *dy, const T *alpha, const long long *of, T *dx, long F, long N)
 {
+    const flushing on;
     for (long f = 0; f < F; f++)
         for (long i = f * N; i < (f + 1) * N; i += W<T>) {
             vec<T> d = load(dy + i);
@@ -154,6 +163,7 @@ template <class T> static void prelu_backward(const T *x, const T *dy, const T *
 /* dalpha[A] = the sum of x dy where x is below 0, over the batch and over the rows of each alpha in their order */
 template <class T> static void prelu_gradient(const T *x, const T *dy, const long long *of, T *dalpha, long A, long F, long N)
 {
+    const flushing on;
     memset(dalpha, 0, A * sizeof(T));
     for (long f = 0; f < F; f++) {
         lanesum<T> sum;
@@ -184,11 +194,13 @@ template <class T> INLINE void softmax_columns(const T *x, T *y, long C, long N,
 }
 template <class T> static void softmax_forward(const T *x, T *y, long C, long N)
 {
+    const flushing on;
     vec<T> largest, sum;
     for (long n = 0; n < N; n += W<T>) softmax_columns<T>(x, y, C, N, n, largest, sum);
 }
 template <class T> static void softmax_backward(const T *y, const T *dy, T *dx, long C, long N)
 {
+    const flushing on;
     for (long n = 0; n < N; n += W<T>) {
         vec<T> dot = {};
         for (long c = 0; c < C; c++) dot = fma(load(y + c * N + n), load(dy + c * N + n), dot);

@@ -54,6 +54,7 @@ INLINE long output_runs(const Geometry &g, long h, long w, Run *runs)
 /* y[OH][OW][O][N] = x * w + bias, then max(0, y) where relu */
 template <class T> static void conv_forward(const T *w, const T *bias, const T *x, T *y, const Geometry &g, long N, bool relu)
 {
+    const flushing on;
     Run runs[g.kh * g.kw];
     long K = g.kh * g.kw * (g.C / g.groups), O = g.O / g.groups;
     for (long p = 0; p < g.OH * g.OW; p++) {
@@ -82,11 +83,13 @@ static void conv_transposed(const T *turned, const T *dy, const Geometry &g, lon
 }
 template <class T> static void conv_backward(const T *turned, const T *dy, const T *below, T *dx, const Geometry &g, long N)
 {
+    const flushing on;
     if (below) conv_transposed(turned, dy, g, N, [=](long at, long) { return ReluMask<T>{dx + at, N, below + at}; });
     else conv_transposed(turned, dy, g, N, [=](long at, long) { return Write<T>{dx + at, N}; });
 }
 template <class T> static void conv_transpose_forward(const T *turned, const T *bias, const T *x, T *y, const Geometry &g, long N, bool relu)
 {
+    const flushing on;
     if (relu) conv_transposed(turned, x, g, N, [=](long at, long c) { return BiasRelu<T>{y + at, N, bias + c}; });
     else conv_transposed(turned, x, g, N, [=](long at, long c) { return Bias<T>{y + at, N, bias + c}; });
 }
@@ -182,6 +185,7 @@ static void conv_panel(const T *dy, const T *x, T *dw, const Geometry &g, long N
 /* dw[o..stop][kh][kw][C/groups], rows o..stop of the weights' gradient; the padding of dy is 0 */
 template <class T> static void conv_gradient(const T *dy, const T *x, T *dw, const Geometry &g, long N, long o, long stop)
 {
+    const flushing on;
     long C = g.C / g.groups, O = g.O / g.groups, K = g.kh * g.kw * C;
     memset(dw, 0, (stop - o) * K * sizeof(T));
     for (long i = o / O; i * O < stop; i++)
@@ -190,6 +194,7 @@ template <class T> static void conv_gradient(const T *dy, const T *x, T *dw, con
 /* sums[C] = the sum of x[P][C][N] over P and N */
 template <class T> static void channel_sums(const T *x, T *sums, long P, long C, long N)
 {
+    const flushing on;
     for (long c = 0; c < C; c++) {
         lanesum<T> sum;
         for (long p = 0; p < P; p++)

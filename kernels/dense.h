@@ -25,11 +25,13 @@ template <class T> struct ReluMask {                    /* zero where the relu b
 
 template <class T> static void dense_forward(const T *w, const T *bias, const T *x, T *y, long O, long I, long N, bool relu)
 {
+    const flushing on;
     if (relu) product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, BiasRelu<T>{y, N, bias});
     else product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, Bias<T>{y, N, bias});
 }
 template <class T> static void dense_backward(const T *w, const T *dy, const T *below, T *dx, long O, long I, long N)
 {
+    const flushing on;
     if (below) product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, ReluMask<T>{dx, N, below});
     else product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, Write<T>{dx, N});
 }
@@ -56,6 +58,7 @@ enum { STEPS = 16 };                                    /* whose rows stay in th
 /* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to LANES */
 template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld, long steps, long whole)
 {
+    const flushing on;
     for (long s = 0; s < steps; s += STEPS) {
         Steps<T> part{steps - s < STEPS ? steps - s : (long)STEPS, B, dy + s * whole * N, N, whole * N, rows + s * N * ld, ld, N * ld};
         if (s) product<T>(O, I, part, Add<T>{dw, I});
@@ -66,6 +69,7 @@ template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw,
 template <class S, class T> static void gather(const S *x, const long long *index, double scale, double offset, T *rows,
                                                long F, long B, long N, long ld)
 {
+    const flushing on;
     enum { AHEAD = 4, LINE = 64 / sizeof(S) };      /* rows lie anywhere in memory: ask for them in time */
     T a = (T)scale, b = (T)offset;
     for (long i = 0; i < B; i++) {

@@ -12,6 +12,7 @@ template <class T> INLINE vec<T> factors(const T *weight, T scale, long n, long 
 template <class T> static double sparse_categorical_crossentropy(const T *z, const int32_t *t, const T *weight,
                                                                  T scale, T *y, T *dz, long C, long N, long B)
 {
+    const flushing on;
     double loss = 0;
     for (long n = 0; n < N; n += W<T>) {
         vec<T> largest, sum, factor = factors(weight, scale, n, B);
@@ -35,6 +36,7 @@ template <class T> struct Smooth {
 template <class T> static double categorical_crossentropy(const T *z, const T *t, const T *weight, T scale, double smoothing,
                                                           T *y, T *dz, long C, long N, long B)
 {
+    const flushing on;
     Smooth<T> smooth(smoothing, C);
     double loss = 0;
     for (long n = 0; n < N; n += W<T>) {
@@ -55,6 +57,7 @@ template <class T> static double categorical_crossentropy(const T *z, const T *t
 template <class T> static double binary_crossentropy(const T *z, const T *t, const T *weight, T scale, double smoothing,
                                                      T *y, T *dz, long C, long N, long B)
 {
+    const flushing on;
     Smooth<T> smooth(smoothing, 2);
     double loss = 0;
     for (long n = 0; n < N; n += W<T>) {

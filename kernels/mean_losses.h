@@ -178,7 +178,13 @@ static bool has_mean_loss(const char *name) { return find_mean_loss<float>(name)
 static bool has_row_loss(const char *name) { return find_row_loss<float>(name) != nullptr; }
 template <class T> static double mean_loss(const char *name, const T *y, const T *t, const T *weight, double scale, double p,
                                            double count, T *dy, long C, long N, long B)
-{ return find_mean_loss<T>(name)(y, t, weight, scale, p, count, dy, C, N, B); }
+{
+    const flushing on;
+    return find_mean_loss<T>(name)(y, t, weight, scale, p, count, dy, C, N, B);
+}
 template <class T> static double row_loss(const char *name, const T *y, const T *t, const T *weight, double scale, long K,
                                           T *dy, long C, long N, long B)
-{ return find_row_loss<T>(name)(y, t, weight, scale, K, dy, C, N, B); }
+{
+    const flushing on;
+    return find_row_loss<T>(name)(y, t, weight, scale, K, dy, C, N, B);
+}

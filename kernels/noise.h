@@ -30,12 +30,14 @@ template <class T> static void dropout_mask(T *mask, long F, long N, uint64_t ke
 }
 template <class T> static void normal_noise(T *noise, long F, long N, uint64_t key, uint32_t stream, uint32_t step, double mean, double stddev)
 {
+    const flushing on;
     draw(noise, F, N, key, stream, step,
          [=](uint32_t word) { return (T)(mean + stddev * normal1((word + 0.5) / 4294967296.0)); });
 }
 /* y[F][N] = x * mask[M][N], the mask again for every M rows */
 template <class T> static void multiply(const T *x, const T *mask, T *y, long n, long period)
 {
+    const flushing on;
     for (long from = 0; from < n; from += period)
         for (long i = 0; i < period; i += W<T>) store(y + from + i, load(x + from + i) * load(mask + i));
 }

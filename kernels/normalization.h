@@ -1,6 +1,6 @@
 /* Normalisation of x[P][C][N], P pixels (or 1) of C channels; the first B of N columns are examples. */
 #pragma once
-#include "lanes.h"
+#include "flushing.h"
 
 enum { CHAIN = 64 };            /* so many additions in single precision before a sum goes on in double */
 
@@ -28,6 +28,7 @@ static void channel_totals(long c, long P, long C, long N, long B, const Term &t
 /* mean and variance (of the whole, not a sample) of each channel, in two passes */
 template <class T> static void channel_moments(const T *x, T *mean, T *variance, long P, long C, long N, long B)
 {
+    const flushing on;
     for (long c = 0; c < C; c++) {
         double total[1];
         channel_totals<T, 1>(c, P, C, N, B, [=](long at, T (&v)[1][LANES]) {
@@ -43,6 +44,7 @@ template <class T> static void channel_moments(const T *x, T *mean, T *variance,
 /* y = (x - mean) * factor + offset, by channel */
 template <class T> static void channel_affine(const T *x, const T *mean, const T *factor, const T *offset, T *y, long P, long C, long N)
 {
+    const flushing on;
     for (long r = 0; r < P * C; r++) {
         vec<T> m = splat(mean[r % C]), a = splat(factor[r % C]), b = splat(offset[r % C]);
         for (long i = r * N; i < (r + 1) * N; i += W<T>) store(y + i, fma(load(x + i) - m, a, b));
@@ -52,6 +54,7 @@ template <class T> static void channel_affine(const T *x, const T *mean, const T
 template <class T> static void batch_norm_gradient(const T *x, const T *dy, const T *mean, const T *inverse, T *dgamma, T *dbeta,
                                                    long P, long C, long N, long B)
 {
+    const flushing on;
     for (long c = 0; c < C; c++) {
         double totals[2];
         T m = mean[c], a = inverse[c];
@@ -65,6 +68,7 @@ template <class T> static void batch_norm_gradient(const T *x, const T *dy, cons
 template <class T> static void batch_norm_backward(const T *x, const T *dy, const T *mean, const T *inverse, const T *factor,
                                                    const T *dgamma, const T *dbeta, T *dx, long P, long C, long N, long B)
 {
+    const flushing on;
     for (long r = 0; r < P * C; r++) {
         long c = r % C;
         T count = (T)(P * B);
@@ -79,6 +83,7 @@ template <class T> static void batch_norm_backward(const T *x, const T *dy, cons
 template <class T> static void layer_norm_forward(const T *x, const T *gamma, const T *beta, T epsilon, T *xhat, T *inverse, T *y,
                                                   long P, long C, long N)
 {
+    const flushing on;
     for (long p = 0; p < P; p++)
         for (long n = 0; n < N; n += W<T>) {
             const T *from = x + p * C * N + n;
@@ -98,6 +103,7 @@ template <class T> static void layer_norm_forward(const T *x, const T *gamma, co
 }
 template <class T> static void layer_norm_backward(const T *xhat, const T *inverse, const T *gamma, const T *dy, T *dx, long P, long C, long N)
 {
+    const flushing on;
     for (long p = 0; p < P; p++)
         for (long n = 0; n < N; n += W<T>) {
             const T *hat = xhat + p * C * N + n, *d = dy + p * C * N + n;

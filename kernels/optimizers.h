@@ -144,6 +144,7 @@ static double update_all(T *w, const T *g, T *const *given, long n, const Rule r
 template <class T, class Rule>
 static double update(T *w, const T *g, T *const *slots, long n, const T *numbers, T decay, T scale, T clip)
 {
+    const flushing on;
     Rule rule;
     memcpy(&rule, numbers, sizeof rule);
     bool more = decay != 0 || clip < (T)__builtin_inf();
@@ -167,6 +168,7 @@ template <class T> static const entry<T> *rules(const T *) { return RULES<T>; }
 
 template <class T> static double sum_squares(const T *g, long n)
 {
+    const flushing on;
     double total = 0;
     for (long from = 0; from < n; from += 65536) {
         long count = n - from < 65536 ? n - from : 65536, whole = count / LANES * LANES;
@@ -182,6 +184,7 @@ template <class T> static double sum_squares(const T *g, long n)
 /* g += the gradient of l1 |w| + l2 w^2; returns that penalty */
 template <class T> static double regularize(const T *w, T *g, long n, T l1, T l2)
 {
+    const flushing on;
     double penalty = 0;
     for (long i = 0; i < n; i++) {
         T sign = (T)((w[i] > 0) - (w[i] < 0));

@@ -15,6 +15,7 @@ INLINE long window(const Geometry &g, long p, long N, long *starts)
 }
 template <class T> static void max_pool_forward(const T *x, T *y, const Geometry &g, long N)
 {
+    const flushing on;
     long starts[g.kh * g.kw];
     for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N) {
         long count = window(g, p, N, starts);
@@ -48,6 +49,7 @@ static void max_pool_shares(const T *x, const T *y, const T *dy, T *dx, const Ge
 }
 template <class T> static void max_pool_backward(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
 {
+    const flushing on;
     bool alone = g.kh == g.sh && g.kw == g.sw && g.OH * g.kh == g.H && g.OW * g.kw == g.W && !g.top && !g.left;
     if (alone) return max_pool_shares<true>(x, y, dy, dx, g, N, relu);
     memset(dx, 0, g.H * g.W * g.C * N * sizeof(T));
@@ -56,6 +58,7 @@ template <class T> static void max_pool_backward(const T *x, const T *y, const T
 /* the mean of those pixels of the window that lie inside x */
 template <class T> static void average_pool_forward(const T *x, T *y, const Geometry &g, long N)
 {
+    const flushing on;
     long starts[g.kh * g.kw];
     for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N) {
         long count = window(g, p, N, starts);
@@ -68,6 +71,7 @@ template <class T> static void average_pool_forward(const T *x, T *y, const Geom
 }
 template <class T> static void average_pool_backward(const T *dy, T *dx, const Geometry &g, long N)
 {
+    const flushing on;
     long starts[g.kh * g.kw];
     memset(dx, 0, g.H * g.W * g.C * N * sizeof(T));
     for (long p = 0; p < g.OH * g.OW; p++, dy += g.C * N) {
@@ -91,6 +95,7 @@ template <class T> static void take_rows(const T *x, const long long *from, T *y
 /* dx[from[i]] += dy[i], from zero on */
 template <class T> static void add_rows(const T *dy, const long long *from, T *dx, long M, long F, long N)
 {
+    const flushing on;
     memset(dx, 0, F * N * sizeof(T));
     for (long i = 0; i < M; i++, dy += N) {
         if (from[i] < 0) continue;

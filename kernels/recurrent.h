@@ -15,9 +15,9 @@ template <class T> struct Added {                       /* times `by`, where the
 };
 /* the two activations: of the state, and of the gates */
 struct Acts { int state, gate; };
-template <class T> INLINE void activate(int a, T *x, T *y, long n) { activation_forward<T>(a, x, y, n, activations<T>[a].parameters); }
+template <class T> INLINE void activate(int a, T *x, T *y, long n) { activations<T>[a].forward(x, y, n, activations<T>[a].parameters); }
 /* dx = dx times the slope where the activation gave y */
-template <class T> INLINE void slope(int a, const T *y, T *dx, long n) { activation_backward<T>(a, y, dx, dx, n, activations<T>[a].parameters); }
+template <class T> INLINE void slope(int a, const T *y, T *dx, long n) { activations<T>[a].backward(y, dx, dx, n, activations<T>[a].parameters); }
 /* f(i, n, u) for each vector of [U][N] from place `at` to `end`: its place, its column and its row */
 template <class T, class F> INLINE void each(long at, long end, long N, const F &f)
 {
@@ -56,6 +56,7 @@ template <class T> static const T *dropped(const T *h, const T *drop, T *seen, l
 /* h = act(z + r h) */
 template <class T> static void simple_rnn_forward(const T *r, const T *mask, const T *drop, T *seen, T *z, T *h, long steps, long U, long N, Acts a)
 {
+    const flushing on;
     for (long s = 0; s < steps; s++, z += U * N, h += U * N, seen += U * N) {
         product<T>(U, N, Matrices<T>{U, r, U, 1, dropped(h, drop, seen, U * N), N}, Added<T>{z, N, nullptr});
         activate(a.state, z, z, U * N);
@@ -65,6 +66,7 @@ template <class T> static void simple_rnn_forward(const T *r, const T *mask, con
 }
 template <class T> static void simple_rnn_backward(const T *r, const T *mask, const T *drop, const T *z, const T *dy, T *dz, T *work, long steps, long U, long N, Acts a)
 {
+    const flushing on;
     long size = U * N;
     T *dh = work, *kept = work + size;
     for (long s = steps - 1; s >= 0; s--) {
@@ -80,6 +82,7 @@ template <class T> static void simple_rnn_backward(const T *r, const T *mask, co
 /* gates i f g o: c = f c + i g, h = o act(c); with peepholes p[3][U] i and f see the c before, o that after */
 template <class T> static void lstm_forward(const T *r, const T *p, const T *mask, const T *drop, T *seen, T *z, T *c, T *tanhs, T *h, long steps, long U, long N, Acts a)
 {
+    const flushing on;
     long size = U * N;
     for (long s = 0; s < steps; s++, z += 4 * size, c += size, h += size, tanhs += size, seen += size) {
         T *f = z + size, *g = f + size, *o = g + size, *next = c + size, *out = h + size;
@@ -108,6 +111,7 @@ template <class T> static void lstm_forward(const T *r, const T *p, const T *mas
 /* dz may be z */
 template <class T> static void lstm_backward(const T *r, const T *p, const T *mask, const T *drop, const T *z, const T *c, const T *tanhs, const T *dy, T *dz, T *work, long steps, long U, long N, Acts a)
 {
+    const flushing on;
     long size = U * N;
     T *dh = work, *dc = work + size, *kept_h = work + 2 * size, *kept_c = work + 3 * size;
     for (long s = steps - 1; s >= 0; s--) {
@@ -154,6 +158,7 @@ template <class T> static void lstm_backward(const T *r, const T *p, const T *ma
 /* dp[3][U] = sums over steps and batch of dz_i c, dz_f c (before) and dz_o c (after, as the step made it) */
 template <class T> static void peephole_gradient(const T *dz, const T *c, T *dp, long steps, long U, long N)
 {
+    const flushing on;
     static constexpr int gate[] = {0, 1, 3};
     for (int k = 0; k < 3; k++)
         for (long u = 0; u < U; u++) {
@@ -169,6 +174,7 @@ template <class T> static void peephole_gradient(const T *dz, const T *c, T *dp,
    r h + b of all gates, or r h */
 template <class T> static void gru_forward(const T *r, const T *bias, const T *mask, const T *drop, T *seen, T *z, T *q, T *h, long steps, long U, long N, bool early, Acts a)
 {
+    const flushing on;
     long size = U * N;
     for (long s = 0; s < steps; s++, z += 3 * size, q += 3 * size, h += size, seen += size) {
         T *out = h + size, *candidate = z + 2 * size;
@@ -195,6 +201,7 @@ template <class T> static void gru_forward(const T *r, const T *bias, const T *m
 /* dz: what goes to the input; dq: to r h + b (unless early) */
 template <class T> static void gru_backward(const T *r, const T *mask, const T *drop, const T *z, const T *q, const T *h, const T *seen, const T *dy, T *dz, T *dq, T *work, long steps, long U, long N, bool early, Acts a)
 {
+    const flushing on;
     long size = U * N;
     T *dh = work, *kept = work + size, *drh = work + 2 * size;
     for (long s = steps - 1; s >= 0; s--) {
@@ -230,6 +237,7 @@ template <class T> static void gru_backward(const T *r, const T *mask, const T *
 /* the product of w[O][F] with one-hot columns: z[t][o][n] = w[o][ids[t][n]] + bias[o]; turned[F][O padded] is scratch */
 template <class T> static void ids_forward(const T *w, const T *bias, const int32_t *ids, T *z, T *turned, long steps, long O, long F, long N, long ld)
 {
+    const flushing on;
     transpose(w, F, turned, ld, O, F);
     for (long s = 0; s < steps; s++, ids += N, z += O * N)
         for (long n = 0; n < N; n += W<T>)
@@ -245,6 +253,7 @@ template <class T> static void ids_forward(const T *w, const T *bias, const int3
 /* dw[o][id] = the sum of dz[t][first + o][n] over the steps and the first B columns where ids is that, in that order */
 template <class T> static void ids_gradient(const T *dz, const int32_t *ids, T *dw, T *turned, long steps, long O, long F, long N, long B, long first, long count, long ld)
 {
+    const flushing on;
     memset(turned, 0, F * ld * sizeof(T));
     for (long s = 0; s < steps; s++, ids += N, dz += O * N)
         for (long o = 0; o < count; o += W<T>) {

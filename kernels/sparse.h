@@ -5,6 +5,7 @@
 
 template <class T> static long used_features(const T *x, uint16_t *used, long F, long N)
 {
+    const flushing on;
     long count = 0;
     memset(used, 0, (F + LANES - 1) / LANES * sizeof *used);
     for (long f = 0; f < F; f++) {
@@ -31,6 +32,7 @@ template <class T> struct Used {
 };
 template <class T> static void used_forward(const T *w, const T *bias, const T *x, const uint16_t *used, T *y, long O, long I, long N, bool relu)
 {
+    const flushing on;
     if (relu) product<T>(O, N, Used<T>{used, I, w, I, x, N}, BiasRelu<T>{y, N, bias});
     else product<T>(O, N, Used<T>{used, I, w, I, x, N}, Bias<T>{y, N, bias});
 }
@@ -62,6 +64,7 @@ template <class T> INLINE vec<T> expanded(const T *p, unsigned bits)
 /* dw[O][I] as dense_gradient has it: `count` columns, at the end of each row, are spread over it */
 template <class T> static void used_gradient(const T *dy, const T *packed, const uint16_t *used, T *dw, long O, long I, long N, long B, long ld, long count)
 {
+    const flushing on;
     if (count) product<T>(O, count, Matrices<T>{B, dy, N, 1, packed, ld}, Write<T>{dw + I - count, I});
     for (long o = 0; o < O; o++) {
         T *to = dw + o * I, *from = to + I - count;     /* never behind `to` */

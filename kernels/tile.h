@@ -2,7 +2,7 @@
    ascending. `a` has any strides and is broadcast; `b` has rows of whole vectors (padded to LANES);
    what becomes of a finished vector is the epilogue's business. */
 #pragma once
-#include "lanes.h"
+#include "flushing.h"
 
 /* acc += the product of R rows of a with C vectors of columns of b, K long */
 template <class T, int R, int C>

@@ -1,7 +1,7 @@
 /* exp, sigmoid, tanh, log(1 + x) and erfc on vectors, log and the inverse normal on one double: our own, so that their bits are the same at
    every CPU level and with every C library. Errors: a few units in the last place (tests say how many). */
 #pragma once
-#include "lanes.h"
+#include "flushing.h"
 
 template <class T> struct exp_constants;
 template <> struct exp_constants<float> {       /* Cody and Waite's reduction, Cephes' polynomial */

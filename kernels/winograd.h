@@ -1,7 +1,7 @@
 /* Between images [H][W][F][N] and tiles of their rows, POINTS combinations of neighbouring pixels each. A tile's
    point p of row h lies at (h sh + t st + p sp) F-blocks of N; its first pixel is t step - left. */
 #pragma once
-#include "lanes.h"
+#include "flushing.h"
 
 enum { POINTS = 6 };
 struct Tiling { long H, W, T, F, step, left, sh, st, sp; };
@@ -62,6 +62,7 @@ static void from_tiles_to(const T *tiles, const T *matrix, long J, T *y, const T
 }
 template <class T> static void to_tiles(const T *x, const T *matrix, long J, T *tiles, const Tiling &g, long N)
 {
+    const flushing on;
     switch (J) {
     case 1: return to_tiles_of<T, 1>(x, matrix, tiles, g, N);
     case 2: return to_tiles_of<T, 2>(x, matrix, tiles, g, N);
@@ -74,6 +75,7 @@ template <class T> static void to_tiles(const T *x, const T *matrix, long J, T *
 /* with bias[F]: added, then max(0, y) where relu; with `below`: 0 where that is not above 0 */
 template <class T> static void from_tiles(const T *tiles, const T *matrix, long J, T *y, const Tiling &g, long N, const T *bias, const T *below, bool relu)
 {
+    const flushing on;
     if (bias && relu) from_tiles_to(tiles, matrix, J, y, g, N, [=](vec<T> v, long, long f, long) {
         v += splat(bias[f]);
         return v <= vec<T>{} ? vec<T>{} : v;                    /* NaN stays */

@@ -82,6 +82,7 @@ def written(weights: np.ndarray, places: list[Place], found: list[Moments], coun
              "what reaches a layer of moments is not finite, or nothing does: scale the inputs")
         weights[mean:mean + size] = m.mean
         weights[variance:variance + size] = m.m2 / m.n
+        kernels.typed(weights.dtype).flush(weights[None, mean:variance + size])
         if counted:
             weights[variance + size] = m.n
 

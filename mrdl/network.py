@@ -39,6 +39,7 @@ class Join:
 
     def backward(self, batch: int) -> None:
         self.tensor.grad[:] = reduce(np.add, (branch.grad for branch in self.branches))
+        self.tensor.k.flush(self.tensor.grad)
 
     def gradients(self, place) -> Iterator:
         return iter(())

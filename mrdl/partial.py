@@ -107,6 +107,7 @@ def shift_variances(values: np.ndarray, before: list[np.ndarray], moments: list,
         moved = values[mean:mean + size] - start
         kept = values[variance:variance + size]
         np.maximum(kept + sign * moved * moved, 0, out=kept)
+        kernels.typed(kept.dtype).flush(kept[None])
 
 
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:

@@ -22,8 +22,9 @@ class StateError(ValueError):
 
 
 def profile() -> str:
-    """What decides the bits of a run: mrdl's version, and whether multiply-adds are fused."""
-    return f"mrdl {__version__}, {'fused' if kernels.FMA else 'separate'} multiply-add"
+    """What decides the bits of a run: mrdl's version, whether multiply-adds are fused, what numbers too small for a
+    full significand become."""
+    return f"mrdl {__version__}, {'fused' if kernels.FMA else 'separate'} multiply-add, denormals flushed to 0"
 
 
 def checksum(vector: np.ndarray) -> int:

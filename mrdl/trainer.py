@@ -32,8 +32,8 @@ class Learner:
         # the weights of layers that are called more than once: their gradients are summed
         shared = {start for step in model.stack() if step.again for start in step.offsets}
         penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
-        self.constraints = [(w.constraint, w.view(weights[start:start + w.size]))
-                            for _, w, start in model.places() if w.constraint is not None]
+        self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
+                            if w.constraint is not None for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
 
         def tensor(start):
@@ -66,7 +66,7 @@ class Learner:
                             slots[:, start:stop].reshape(len(slots), *table))))
                         continue
                 if start in begun:
-                    fill = added_to(g, fill)
+                    fill = added_to(self.net.k, g, fill)
                 begun.add(start)
                 left[start] -= 1
                 step = None if left[start] else self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
@@ -115,8 +115,9 @@ class Learner:
                     squares += step(now, 1.0)
         if self.optimizer.clips:
             squares = self._clipped(now)
-        for constraint, w in self.constraints:
+        for constraint, w, flat in self.constraints:
             constraint.apply(w)
+            k.flush(flat)
         self.iterations += 1
         self.updates += 1
         self.terms += n
@@ -168,7 +169,7 @@ def all_rows(g: np.ndarray, fill):
     return whole
 
 
-def added_to(g: np.ndarray, fill):
+def added_to(k, g: np.ndarray, fill):
     """A `fill` that adds to what g holds."""
     before = np.empty_like(g)
 
@@ -176,6 +177,7 @@ def added_to(g: np.ndarray, fill):
         before[:] = g
         fill(batch)
         g[:] += before
+        k.flush(g[None])
     return add
 
 

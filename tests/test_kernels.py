@@ -137,6 +137,7 @@ def arguments(name, rng, dtype, O, I, N, B):
         "embedding_forward": lambda: (a(I, O), ids, a(steps * O, N)),
         "embedding_gradient": lambda: (padded(rng, dtype, steps * O, N, B), ids, B, a(I, O)),
         "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
+        "flush": lambda: (a(O, I) * np.finfo(dtype).tiny,),
         "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
         "softmax_forward": lambda: (a(O, N) * 5, a(O, N)),
         "softmax_backward": lambda: (a(O, N), a(O, N), a(O, N)),

@@ -81,7 +81,9 @@ LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
      Conv2DTranspose(4, 2, activation="relu"), AveragePooling2D(2, 1, "same"), LayerNormalization(),
      UpSampling2D((1, 2)), Conv2D(4, 2, 2, groups=2), Flatten()],
     [Reshape((7, 3)), GRU(5, return_sequences=True, recurrent_dropout=0.2), SimpleRNN(6, return_sequences=True),
-     Bidirectional(LSTM(4, return_sequences=True)), GRU(5, reset_after=False, return_sequences=True), GravesLSTM(7)]]
+     Bidirectional(LSTM(4, return_sequences=True)), GRU(5, reset_after=False, return_sequences=True), GravesLSTM(7)],
+    # denormal numbers, on the way forward and back
+    [Rescaling(1e-37), Dense(33), Dense(9, "tanh", kernel_initializer="random_normal"), Rescaling(1e35), Dense(7, "tanh")]]
 
 
 IDS = [[CategoryEncoding(256, "one_hot"), GravesLSTM(18, return_sequences=True), Dense(7, "tanh")],

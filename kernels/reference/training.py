@@ -181,3 +181,7 @@ def accumulate(total, values, n):
 
 def mean(total, n, out):
     out[:] = total / n
+
+
+def flush(x):
+    x *= abs(x) >= np.finfo(x.dtype).tiny

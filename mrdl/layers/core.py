@@ -198,9 +198,11 @@ class RescalingOperation(Operation):
         b, layer = self.b, self.layer
         np.multiply(b.x.value, b.x.value.dtype.type(layer.scale), out=b.y.value)
         b.y.value += b.x.value.dtype.type(layer.offset)
+        b.k.flush(b.y.value)
 
     def backward(self, batch):
         np.multiply(self.b.y.grad, self.b.x.grad.dtype.type(self.layer.scale), out=self.b.x.grad)
+        self.b.k.flush(self.b.x.grad)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class MergeOperation(Operation):
         layer.merge(self.xs, b.y.value)
         if layer.neutral is not None and b.y.mask is not None:
             b.y.value[~reduce(np.logical_or, self.counts)] = 0
+        b.k.flush(b.y.value)
 
     def backward(self, batch):
         y = self.b.y
@@ -45,6 +46,7 @@ class MergeOperation(Operation):
                 self.layer.slope(self.xs, y.value, y.grad, i, x.grad)
                 if counts is not None:
                     x.grad *= counts
+                self.b.k.flush(x.grad)
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ class DotOperation(Operation):
         y[:] = 0
         for a, b in self.parts([x.value for x in self.b.xs]):
             y += a * b
+        self.b.k.flush(self.b.y.value)
 
     def backward(self, batch):
         dy = self.b.y.grad.reshape(*(r * c for r, _, c in self.shapes), -1)
@@ -221,6 +224,7 @@ class DotOperation(Operation):
             for k, pair in enumerate(self.parts([x.value for x in self.b.xs])):
                 found = sum_along(dy * pair[1 - i], 1 - i)
                 dx[:, k] = found.reshape(rows, columns, -1)
+            self.b.k.flush(x.grad)
 
 
 def sum_along(a: np.ndarray, axis: int) -> np.ndarray:

@@ -114,6 +114,7 @@ class AlphaDropout(Rated):
 class GaussianNoiseOperation(NoiseOperation):
     def apply(self, x, noise, y):
         np.add(x, noise, out=y)
+        self.b.k.flush(y)
 
     def backward(self, batch):
         self.b.x.grad[:] = self.b.y.grad

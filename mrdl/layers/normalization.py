@@ -47,6 +47,7 @@ class BatchNormOperation(Normalized):
             for kept, new in zip(moving, (mean, variance)):
                 kept *= dtype(self.layer.momentum)
                 kept += new * dtype(1 - self.layer.momentum)
+                b.k.flush(kept[None])
         self.inverse[:] = 1 / np.sqrt(variance + dtype(self.layer.epsilon))
         b.k.channel_affine(b.x.value, mean, self.gamma * self.inverse, self.beta, b.y.value)
 

@@ -127,6 +127,7 @@ class StepsPoolOperation(PoolOperation):
             return super().forward()
         self.share = mask / np.maximum(mask.sum(0), 1)
         np.einsum("tcn,tn->cn", x.reshape(len(mask), -1, x.shape[1]), self.share, out=self.b.y.value)
+        self.b.k.flush(self.b.y.value)
 
     def backward(self, batch):
         if self.x_mask is None:
@@ -134,6 +135,7 @@ class StepsPoolOperation(PoolOperation):
         dx, dy = self.b.x.grad, self.b.y.grad
         if not self.b.first:
             np.multiply(dy, self.share[:, None], out=dx.reshape(len(self.share), *dy.shape))
+            self.b.k.flush(dx)
 
 
 class GlobalAveragePooling1D(GlobalPooling):

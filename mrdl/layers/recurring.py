@@ -333,6 +333,7 @@ class BidirectionalOperation(Operation):
             np.add(first, second, out=y)
             if mode == "ave":
                 y *= y.dtype.type(0.5)
+        self.b.k.flush(self.b.y.value)
 
     def backward(self, batch):
         (first, second), (dfirst, dsecond) = self.results("value"), self.results("grad")
@@ -345,9 +346,11 @@ class BidirectionalOperation(Operation):
         else:
             dfirst[:] = dsecond[:] = dy * dy.dtype.type(0.5 if mode == "ave" else 1)
         for way in self.ways:
+            self.b.k.flush(way.b.y.grad)
             way.backward(batch)
         if not self.b.first:
             np.add(*(way.b.x.grad for way in self.ways), out=self.b.x.grad)
+            self.b.k.flush(self.b.x.grad)
 
     def gradients(self, place):
         for way in self.ways:
