@@ -73,7 +73,7 @@ test-nodes:
 
 # what enters kernels, for a build that checks bounds too
 JOBS ?= $(shell nproc)
-KERNEL_TESTS = kernels text layers convolution recurrent sequences masks truncated states normalization graph noise losses optimizers metrics partial oracles fit
+KERNEL_TESTS = kernels denormals text layers convolution recurrent sequences masks truncated states normalization graph noise losses optimizers metrics partial oracles fit
 test-kernels: install
 	$(VENV)/bin/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS:%=tests/test_%.py)
 

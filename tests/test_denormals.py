@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mrdl.kernels import cpu, reference
+from mrdl.kernels import reference
 from test_kernels import KERNELS, arguments, called, kernel
 
 from mrdl import Model, Sequential, kernels
@@ -87,7 +87,7 @@ def test_a_kernel_takes_denormals_as_0_and_makes_none(name):
     for dtype in ("float32", "float64"):
         for given in feeds(name, dtype):
             shown |= caught(reference, name, given)
-            for level in cpu.levels():
+            for level in kernels.built():
                 assert not caught(kernels.typed(dtype, level), name, given), (dtype, level)
     assert shown == (name not in NEVER), "a kernel that does not flush would not be seen"
 
