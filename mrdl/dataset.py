@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from shlex import quote
 from typing import Annotated, Literal, TypedDict
 
 import numpy as np
@@ -232,7 +233,7 @@ def load(url: str) -> Dataset:
     store = Storage(url)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
-                        f"mrdl prepare INPUT.. {url}")
+                        f"mrdl prepare INPUT.. {quote(url)}")
     try:
         found = parsed(data := store.read(DESCRIPTION))
         if found.get("format") != FORMAT:

@@ -185,7 +185,7 @@ class _Jobs:
         try:
             import jpype
         except ImportError:
-            raise GatewayError("jobs are submitted by jpype: pip install 'mrdl[hadoop]'") from None
+            raise GatewayError("jobs are submitted by jpype: pip install jpype1") from None
         flags = [flag for name in ("HADOOP_OPTS", "HADOOP_CLIENT_OPTS")
                  for flag in shlex.split(os.environ.get(name, "")) if flag.startswith("-")]
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from posixpath import basename
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from mrdl import archive
 from mrdl.config import ConfigError
@@ -192,6 +192,11 @@ def _marks(times: dict[str, list]) -> list[float]:
             max((end for _, end in times["reduce"]), default=last)]
 
 
+def literal(path: str) -> str:
+    """The pattern that Hadoop finds this path by, and no other: an input is a list of patterns to it."""
+    return re.sub(r"[*?\[\]{}\\]", r"\\\g<0>", path).replace(",", r"{\,}")
+
+
 class HadoopRunner(HadoopJobRunner):
     """A job's one step, on YARN. `hadoop` is the driver's connection; without one it makes its own."""
     hadoop: Hadoop | None = None
@@ -231,11 +236,12 @@ class HadoopRunner(HadoopJobRunner):
         return shlex.split(self.hadoop.python) if self.hadoop else super()._default_python_bin(local)
 
     def _dest_in_wd_mirror(self, path: str, name: str) -> str:
-        return self.hadoop.upload(path)
+        return quote(self.hadoop.upload(path), safe="/:@")      # of a URI: # and , have a meaning beside it
 
     def _step_input_uris(self, step_num: int) -> list[str]:
-        if step_num:
-            return super()._step_input_uris(step_num)
+        return super()._step_input_uris(step_num) if step_num else [literal(url) for url in self._inputs()]
+
+    def _inputs(self) -> list[str]:
         return [self.hadoop.upload(path) for path in self._get_input_paths()]
 
     def _cleanup_hadoop_tmp(self) -> None:
@@ -315,8 +321,8 @@ class HadoopRunner(HadoopJobRunner):
         parts = [store.path(name) for name in store.list("part-*")]
         if "reducer" in self._get_step(self._num_steps() - 1):
             return parts
-        read = [urlsplit(url).path for url in self.report["inputs"]]
-        order = [urlsplit(uri).path for uri in self._step_input_uris(0)]
+        read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]     # of one host, by any of its names
+                       for urls in (self.report["inputs"], self._inputs()))
         return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
 
 

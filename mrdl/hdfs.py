@@ -235,7 +235,7 @@ def _connected(host: str, folder: str, user: str | None, pid: int) -> Native | W
             client = kind(service, settings)
             _reach(client.addresses, folder)
             return client
-    raise OSError(errno.ENOSYS, "hdfs:// needs a client: pip install 'mrdl[hadoop]'")
+    raise OSError(errno.ENOSYS, "hdfs:// needs a client: pip install hdfs-native jpype1")
 
 
 def _reach(addresses: list[str], folder: str) -> None:

@@ -13,6 +13,7 @@ their own, a commit also by its successor's, a state by its commit, the others b
 """
 import json
 import re
+from shlex import quote
 from typing import Annotated, Any, TypedDict
 
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
@@ -291,13 +292,13 @@ class Run:
         return {name: value for name, value in found.items() if name not in ("format", "files", "seal")}
 
     def _finished(self) -> dict[str, Any]:
-        return self._sealed("finished.json", FINISHED, f"remove it, and make it anew with: mrdl resume {self.url}")
+        return self._sealed("finished.json", FINISHED, f"remove it, and make it anew with: mrdl resume {quote(self.url)}")
 
     def checked(self, name: str, data: bytes) -> bytes:
         """The bytes of a file of a finished run; RunError where finished.json says others."""
         if self.store.exists("finished.json") and self._finished()["files"].get(name) != digest(data):
             raise RunError(f"{self.url}/{name} is damaged: its hash is not that in finished.json; remove finished.json, "
-                           f"and make both anew with: mrdl resume {self.url}")
+                           f"and make both anew with: mrdl resume {quote(self.url)}")
         return data
 
     def finish(self, facts: dict[str, Any], history: list[dict[str, Any]], model: dict[str, bytes]) -> None:

@@ -1,4 +1,6 @@
 """Models out of Keras's JSON, and out of the folders that `save` and finished runs write."""
+from shlex import quote
+
 from mrdl import spec, tensors
 from mrdl.config import ConfigError
 from mrdl.model import Model
@@ -29,7 +31,7 @@ def load_model(path: str, updater: bool = True) -> Model:
     run = Run(path)
     for name in FILES:
         if not run.store.exists(name):
-            raise ConfigError(f"{path} is a run that has not finished: go on with mrdl resume {path}"
+            raise ConfigError(f"{path} is a run that has not finished: go on with mrdl resume {quote(path)}"
                               if run.store.exists("run.json") else
                               f"{path} holds no {name}: it is no saved model or finished run")
     model = model_from_json(run.checked(FILES[0], run.store.read(FILES[0])))

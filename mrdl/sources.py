@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 
-from mrdl.storage import CHUNK, Storage, place
+from mrdl.storage import CHUNK, Storage, named, place
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
@@ -43,9 +43,12 @@ def expand(inputs: list[str]) -> list[str]:
         names = [n for n in folder.list(name) if n[0] not in "._"]
         if not names:
             raise DataError(f"{path}: {'an empty folder' if name == '*' else 'no such input'}")
-        found += map(folder.path, names)
+        found += map(folder.path, map(named, names))
         for inner in filter(is_folder, found[-len(names):]):
             raise DataError(f"{inner}: a folder among the inputs; name its files, or a pattern")
+        for link in filter(os.path.islink, found[-len(names):]):
+            if not os.path.exists(link):
+                raise DataError(f"{link}: a link to {os.readlink(link)}, which is not there")
     if not found:
         raise DataError("no input was given")
     return found

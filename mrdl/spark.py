@@ -4,8 +4,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -60,7 +61,7 @@ class SparkRunner(SparkMRJobRunner):
 
     def get_spark_submit_bin(self) -> list[str]:
         command = super().get_spark_submit_bin()
-        need(shutil.which(command[0]), "no Spark: pip install 'mrdl[spark]', or set SPARK_HOME")
+        need(shutil.which(command[0]), "no Spark: pip install pyspark, or set SPARK_HOME")
         java = os.environ.get("JAVA_HOME")
         need(shutil.which(os.path.join(java, "bin", "java") if java else "java"),
              "no Java: install a JDK or JRE, and set JAVA_HOME")
@@ -109,6 +110,17 @@ class SparkRunner(SparkMRJobRunner):
     def _spark_upload_args(self) -> list[str]:
         return super()._spark_upload_args() + (
             [] if self._here() else ["--archives", f"{self._site()}#site"])
+
+    def _file_arg_hash_paths(self, named_paths=None, always_use_hash: bool = True) -> Iterator[str]:
+        """As mrjob's, but files of this machine by links: in their paths # , ? and * would have a meaning."""
+        folder = tempfile.mkdtemp(dir=self._get_local_tmp_dir())
+        for name, path in sorted(self._working_dir_mgr.name_to_path("file").items()):
+            place = self._dest_in_wd_mirror(path, name) or path
+            if "://" in place:
+                yield place if os.path.basename(place) == name else f"{place}#{name}"
+            else:
+                os.symlink(os.path.abspath(place), os.path.join(folder, name))
+                yield os.path.join(folder, name)
 
     def _site(self) -> str:
         """mrdl and all it needs, for the nodes: PySpark wants the driver's Python there."""

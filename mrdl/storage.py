@@ -24,7 +24,7 @@ class Storage(ABC):
 
     def __new__(cls, url: str | os.PathLike):
         if cls is Storage:
-            text = os.fspath(url)
+            text = named(os.fspath(url))
             scheme = re.match(r"(\w[\w.+-]*)://|hdfs:|", text)[0].partition(":")[0]
             if scheme not in ("", "file", "hdfs"):
                 raise ValueError(f"{text}: only local paths and hdfs:// so far, no {scheme}://")
@@ -118,6 +118,8 @@ class Local(Storage):
 
     def __init__(self, url: str | os.PathLike):
         self.url = os.path.abspath(os.fspath(url).removeprefix("file://"))
+        if os.path.islink(self.url) and not os.path.exists(self.url):   # for reading not there, for writing in the way
+            raise FileNotFoundError(errno.ENOENT, f"a link to {os.readlink(self.url)}, which is not there", self.url)
 
     def path(self, name: str) -> str:
         return os.path.join(self.url, name)
@@ -187,6 +189,15 @@ class Local(Storage):
     def now(self) -> float:
         with _whole(self.path("clock"), io.BytesIO(), False) as made:
             return os.stat(made).st_mtime
+
+
+def named(path: str) -> str:
+    """The path; ValueError where its bytes are no UTF-8, which JSON, HDFS and hashes of names want."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path!a}: a name that is not UTF-8; rename it, or make a link to it") from None
+    return path
 
 
 def place(path: str) -> tuple[Storage, str]:

@@ -125,6 +125,16 @@ class Job(MRJob):
         from mrdl.embedded import RUNNERS
         return RUNNERS.get(self.options.runner or "inline") or super()._runner_class()
 
+    def _non_option_kwargs(self) -> dict:
+        """As mrjob's, but for a # in the path of a file argument: to mrjob, a name in tasks follows it."""
+        given, self._cl_args = self._cl_args, [arg.replace("#", "\0") for arg in self._cl_args]
+        kwargs = super()._non_option_kwargs()
+        self._cl_args = given
+
+        def restored(arg: str | dict) -> str | dict:
+            return {**arg, "path": restored(arg["path"])} if isinstance(arg, dict) else arg.replace("\0", "#")
+        return {**kwargs, "extra_args": [*map(restored, kwargs["extra_args"])]}
+
     def _runner_kwargs(self) -> dict:
         kwargs = super()._runner_kwargs()
         if self.options.runner == "local":

@@ -70,5 +70,5 @@ def test_a_relative_path_of_hdfs_is_refused():
 def test_hdfs_without_a_client_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hdfs_native", None)
     monkeypatch.setitem(sys.modules, "requests", None)
-    with pytest.raises(OSError, match=r"pip install 'mrdl\[hadoop\]'.*hdfs://localhost:1/x"):
+    with pytest.raises(OSError, match=r"pip install hdfs-native jpype1.*hdfs://localhost:1/x"):
         Storage("hdfs://localhost:1").exists("x")

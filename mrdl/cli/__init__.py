@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from shlex import quote
 
 from mrdl import limits
 from mrdl.cli.arguments import parser
@@ -31,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         facts = _traced(a)
     except RunStopped as stopped:
-        say(f"mrdl: {stopped}; go on with: mrdl resume {a.run}")
+        say(f"mrdl: {stopped}; go on with: mrdl resume {quote(a.run)}")
         return 3
     except KeyboardInterrupt as error:
         number = error.args[0] if isinstance(error, Ended) else signal.SIGINT
         say(f"mrdl: {f'ended by {number.name}' if isinstance(error, Ended) else 'interrupted'}" + (
-            f"; go on with: mrdl resume {a.run}" if a.function in (train, resume) else ""))
+            f"; go on with: mrdl resume {quote(a.run)}" if a.function in (train, resume) else ""))
         return 128 + number
     except BrokenPipeError:                     # who reads has enough, as `head` has
         sys.stdout = None

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from shlex import quote
 from typing import Any
 
 from mrdl import oversight
@@ -38,7 +39,7 @@ def stop(a: argparse.Namespace) -> dict[str, Any]:
     found = oversight.stop(a.run, a.wait)
     driver = f"the driver (pid {found['pid']} on {found['host']})"
     done = (f"the run has {'finished' if found['finished'] else 'stopped'} after round {found['rounds']}"
-            + ("" if found["finished"] else f"; go on with: mrdl resume {a.run}"))
+            + ("" if found["finished"] else f"; go on with: mrdl resume {quote(a.run)}"))
     if not found["asked"]:
         say(f"no driver works on {found['run']}: {done}")
     elif found["ended"]:

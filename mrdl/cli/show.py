@@ -2,6 +2,7 @@
 import argparse
 import sys
 from dataclasses import asdict
+from shlex import quote
 from typing import Any
 
 from mrdl import report
@@ -93,5 +94,5 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
         if attempts := report.attempts(history):
             print(attempts)
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done
-              else f"not finished; go on with: mrdl resume {a.run}")
+              else f"not finished; go on with: mrdl resume {quote(a.run)}")
     return facts
