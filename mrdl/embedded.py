@@ -2,6 +2,7 @@
 
 They differ from mrjob's own where Hadoop does: an input is read where it lies, split only at byte
 ranges; `mapreduce.job.reduces` and the partitioner are honoured; a killed task is run again."""
+import errno
 import os
 import secrets
 import shutil
@@ -160,7 +161,10 @@ class LocalRunner(InlineRunner):
         if self.cancelled:
             raise JobFailed(f"{task} of {task.job[1]} was cancelled")
         if status != LOST and status > 0:
-            raise JobFailed(f"{task} of {task.job[1]} failed:\n{_last_words(task.log)}")
+            words = _last_words(task.log)
+            if f"OSError: [Errno {errno.ENOSPC}]" in words.rpartition("\n")[2]:    # no fault of the job's
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise JobFailed(f"{task} of {task.job[1]} failed:\n{words}")
         if task.attempt + 1 == ATTEMPTS:
             by = "died with the fork server" if status == LOST else (
                 f"was killed by {signal.Signals(-status).name}")

@@ -3,6 +3,7 @@ import math
 import os
 import tempfile
 from contextlib import contextmanager
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = 
              on_task: OnTask = None) -> list[dict[str, Any]]:
     """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
     found = dataset.load(data)
-    need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {data} tells what it is")
+    need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {quote(data)} tells what it is")
     layer = Normalization(-1 if found.shape else None)
     model = Sequential([Input(found.shape), layer], dtype="float64").build()
     m, = _seen(model, moments.places_of(model), found, "describe", runner, cores, on_task)

@@ -120,7 +120,7 @@ class SparkRunner(SparkMRJobRunner):
                 yield place if os.path.basename(place) == name else f"{place}#{name}"
             else:
                 os.symlink(os.path.abspath(place), os.path.join(folder, name))
-                yield os.path.join(folder, name)
+                yield f"file://{folder}/{name}"         # of a path, Spark would follow the link
 
     def _site(self) -> str:
         """mrdl and all it needs, for the nodes: PySpark wants the driver's Python there."""

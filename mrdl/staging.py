@@ -1,5 +1,6 @@
 """Rounds as jobs that somebody else runs (Oozie, cron, a person): a round's files and its command out, what its job
 wrote in. To the driver it is an exchange like another, so a round is planned, checked and committed as always."""
+from shlex import quote
 from typing import NoReturn
 
 from mrdl.cluster import Cluster, tag_of
@@ -72,7 +73,8 @@ class StagedExchange(PlainExchange):
 
     def _stage(self, name, path, plan, mappers, reducers, state, output) -> NoReturn:
         if Storage(output).is_folder():
-            raise RunError(f"{output} exists: commit it with mrdl streaming {self.run.url} --commit {output}, or remove it")
+            raise RunError(f"{output} exists: commit it with mrdl streaming {quote(self.run.url)} "
+                           f"--commit {quote(output)}, or remove it")
         asked = f"{FOLDER}/plan-{plan.round:06d}.json"
         self.run.store.write(asked, plan.dump())
         raise Staged(plan.round, self.cluster.command(

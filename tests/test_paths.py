@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -94,3 +95,16 @@ def test_hadoop_finds_them_by_that(here):
     path = str(here / ALL / "part")
     told = subprocess.run([sys.executable, "-c", HADOOP, path], check=True, capture_output=True, text=True).stdout
     assert list(map(ast.literal_eval, told.splitlines())) == ["file:" + path, path]
+
+
+@pytest.mark.hadoop                     # as its cluster does, it takes a namespace
+@pytest.mark.parametrize("runner", ["inline", "local"])
+def test_a_full_temporary_folder_is_told_in_a_line(here, runner):
+    (here / "rows.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(20000)))
+    (here / "small").mkdir()
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs small && exec "$@"', "sh", sys.executable, "-m",
+         "mrdl", "prepare", "rows.csv", "data", "--label", "y", "-r", runner], text=True, capture_output=True, check=False,
+        env={**os.environ, "TMPDIR": str(here / "small"), "PYTHONPATH": str(Path(hadoop.__file__).parent.parent)})
+    assert (done.returncode, done.stderr) == (
+        2, f"mrdl: {here}/small: No space left on device; set TMPDIR to another folder for temporary files\n")

@@ -1,9 +1,11 @@
 """The command line: prepare, describe, train, resume, evaluate, predict, generate, show, streaming, runs, stop,
 clean."""
+import errno
 import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from shlex import quote
 
@@ -43,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return 141
     except OSError as error:
+        if error.errno == errno.ENOSPC and not error.filename:      # all that is kept is written by its name
+            error.filename = tempfile.gettempdir()
+            error.strerror += "; set TMPDIR to another folder for temporary files"
         say(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}")
         return 2
     except ValueError as error:
@@ -59,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
             f"{' '.join(str(error).split())}; run again with --debug to see where")
         if isinstance(error, JobFailed) and a.function in (train, resume):
-            say(f"go on with: mrdl resume {a.run}")
+            say(f"go on with: mrdl resume {quote(a.run)}")
         return 1
     if a.json:
         print(json.dumps(facts))

@@ -21,13 +21,13 @@ def paused(a: argparse.Namespace, work: Callable[[], dict[str, Any]]) -> dict[st
     try:
         return {"run": Run(a.run).url, "round": None, "finished": work()}
     except Staged as staged:
-        say(f"{staged}: run the command, then: mrdl streaming {a.run} --commit {shlex.quote(staged.output)}")
+        say(f"{staged}: run the command, then: mrdl streaming {shlex.quote(a.run)} --commit {shlex.quote(staged.output)}")
         if not a.json:
             print(_shown(staged.command))
         return {"run": Run(a.run).url, "round": staged.round, "finished": None, "command": staged.command,
                 "output": staged.output}
     except Committed as committed:
-        say(f"{committed}; stage the next with: mrdl streaming {a.run}")
+        say(f"{committed}; stage the next with: mrdl streaming {shlex.quote(a.run)}")
         return {"run": Run(a.run).url, "round": committed.round, "finished": None}
 
 
