@@ -19,6 +19,7 @@ import numpy as np
 
 from mrdl import blocks, corpus
 from mrdl.corpus import BOM, SAMPLES
+from mrdl.header import fields
 from mrdl.holdout import HoldOut, together
 from mrdl.kernels import text as kernel
 from mrdl.schema import Schema
@@ -116,9 +117,11 @@ class Rows:
     def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         schema = self.plan.schema
         headers = {header.encode("latin-1") for header in schema.header}
-        delimiter, width = ord(schema.delimiter), len(schema.columns)
+        delimiter, width = schema.delimiter.encode(), len(schema.columns)
         named = [schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None]
-        x = schema.order
+        kept = sorted([*schema.order, *named])
+        at = {column: i for i, column in enumerate(kept)}
+        named, x = ([at[column] for column in places] for places in (named, schema.order))
         if x == list(range(x[0], x[0] + len(x))):
             x = slice(x[0], x[-1] + 1)              # a view will do
         offset, mark = self._begin() if self.start else (0, 0)
@@ -129,9 +132,10 @@ class Rows:
             ends = offset + np.cumsum([len(line) + 1 for line in raw])
             starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
             batch = [line.rstrip(b"\r") for line in raw]
-            table = np.empty((len(batch), width))
+            table = np.empty((len(batch), len(kept)))
             codes, wrong = np.empty((2, len(batch)), np.intc)
-            kernel.parse(b"\n".join(batch) + b"\n", delimiter, table, codes, wrong)
+            cut = batch if len(kept) == width else [_without(line, delimiter, kept, width) for line in batch]
+            kernel.parse(b"\n".join(cut) + b"\n", ord(delimiter), table, codes, wrong)
             for i in np.flatnonzero(codes != kernel.EMPTY if top else codes > kernel.EMPTY):
                 header = batch[i].removeprefix(BOM) in headers
                 if header and (top or codes[i] != kernel.GOOD):     # one of numbers stands on top alone
@@ -140,9 +144,9 @@ class Rows:
                     self.comments += 1
                     continue
                 elif codes[i] != kernel.GOOD:
-                    at = f"{wrong[i]} for {width}" if codes[i] == kernel.FIELDS else (
-                        f"column {schema.columns[wrong[i]]!r}")
-                    self._reject(WRONG[codes[i]], at, starts[i], batch[i])
+                    detail = f"{wrong[i] - width * (cut is not batch)} for {width}" if codes[i] == kernel.FIELDS else (
+                        f"column {schema.columns[kept[wrong[i]]]!r}")
+                    self._reject(WRONG[codes[i]], detail, starts[i], batch[i])
                 top = False
             good = codes == kernel.GOOD
             if not good.all():
@@ -318,6 +322,16 @@ def _unpacked(plan: Plan, rows: list[bytes]) -> dict[str, np.ndarray]:
     if schema.weight is not None:
         found["w"] = rest[:, -1].astype(wide)
     return found
+
+
+def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:
+    """The kept columns of a line; where it has not `width` of them, a line with so many more than it has: it stays wrong."""
+    parts = line.split(delimiter)
+    if b'"' in line:
+        parts = [field.encode("latin-1").replace(delimiter, b"?") for field in fields(line.decode("latin-1"), chr(*delimiter))]
+    if len(parts) == width:
+        return delimiter.join([parts[i] for i in kept])
+    return delimiter.join([b"0"] * (len(parts) + width)) if line.strip(b" ") else line
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -1,5 +1,6 @@
 """Inputs in; out comes what their rows look like, the same for every input, or a DataError."""
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,7 +103,6 @@ def _text(paths: list[str], wanted: Wanted) -> Schema:
             what = [f"columns {_few(found.names)}" if found.line else f"{len(found.names)} columns and no header"
                     for found in (tops[path], tops[first])]
             raise DataError(f"{path}: {what[0]}, but {first} has {what[1]}; all inputs must agree")
-        _numeric(path, tops[path].rows, tops[path].names)
     if not any(found.rows for found in tops.values()):
         raise DataError(f"{first}: a header and no rows")
     names, named = tops[first].names, bool(tops[first].line)
@@ -114,6 +114,8 @@ def _text(paths: list[str], wanted: Wanted) -> Schema:
     order, more = _order(first, names, named, taken, wanted)
     if not order:
         raise DataError(f"{first}: no column is left for x beside {_few(sorted(taken))}")
+    for path, found in tops.items():
+        _numeric(path, found, {*order, *map(names.index, taken)})
     if wanted.like is None:
         notes += _indices(tops[first], order)
     return Schema("text", paths, names, [len(order)], None if label is None else [],
@@ -152,31 +154,36 @@ def _delimiter(lines: list[str]) -> str:
     return max(DELIMITERS, key=fit)
 
 
-def _numeric(path: str, rows: list[list[str]], columns: list[str]) -> None:
+def _numeric(path: str, found: Top, kept: set[int]) -> None:
     """A column of words is refused here, by name; a stray word is a bad record, later."""
-    rows = [row for row in rows if len(row) == len(columns)]
-    for name, values in zip(columns, zip(*rows)):
+    rows = [row for row in found.rows if len(row) == len(found.names)]
+    for i, values in enumerate(zip(*rows)):
         words = [value for value in values if value and not is_number(value)]
-        if 2 * len(words) > len(values):
-            raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); "
-                            "mrdl reads numbers: replace it by numbers, or leave it out (of a text, give its format: "
-                            "text)")
+        if i in kept and 2 * len(words) > len(values):
+            raise DataError(f"{path}: column {found.names[i]!r} is not numeric (it has {words[0][:40]!r}); mrdl reads "
+                            f"numbers: replace it by numbers, or leave it out with: --drop {found.names[i] or repr('')} (of "
+                            "a text, give its format: text)")
 
 
 def _order(path: str, names: list[str], named: bool, taken: set[str], wanted: Wanted) -> tuple[list[int], list[str]]:
     """The columns that make x, and what the user should know of those that do not."""
-    dropped = {_column(name, names, "drop") for name in wanted.drop} | taken
+    dropped = {_column(name, names, "drop") for name in wanted.drop}
+    if dropped & taken:
+        raise DataError(f"column {min(dropped & taken)!r} is named to be dropped, and for the label or the weight")
+    dropped |= taken
     if wanted.like is None:
         return [i for i, name in enumerate(names) if name not in dropped], []
     if not named:
         raise DataError(f"{path}: has no header, so its columns cannot be matched by name with those of --like; "
                         "if its first line has their names: --header yes")
-    missing = [name for name in wanted.like if names.count(name) != 1 or name in dropped]
+    count, place = Counter(names), {name: i for i, name in enumerate(names)}
+    missing = [name for name in wanted.like if count[name] != 1 or name in dropped]
     if missing:
         raise DataError(f"{path}: the dataset of --like has the columns {_few(missing)}, which are missing here, not "
                         f"unique, or named for something else; there are {_few(names)}")
-    extra = [name for name in names if name not in dropped and name not in wanted.like]
-    return list(map(names.index, wanted.like)), [
+    known = dropped.union(wanted.like)
+    extra = [name for name in names if name not in known]
+    return [place[name] for name in wanted.like], [
         f"left out, as the dataset of --like does not have them: {_few(extra)}"] if extra else []
 
 

@@ -1,7 +1,7 @@
 """The first lines of a CSV file: names of columns, an example, or comments; and what is told of it."""
 import numpy as np
 import pytest
-from raw_data import examples, plan_of, text
+from raw_data import examples, mapped, plan_of, text
 
 from mrdl.schema import sniff
 from mrdl.sources import DataError
@@ -112,6 +112,22 @@ def test_a_column_that_numbers_the_rows_is_told_of_and_can_be_dropped(tmp_path, 
     schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y", drop=[name])
     assert (schema.order, schema.notes) == ([1], [])
     assert {len(x) for x, *_ in examples(plan_of(schema), rows[0].encode().split(b"\n"))} == {1}
+
+
+def test_a_dropped_column_may_hold_anything(tmp_path):
+    content = ('id,name,a,y\n7,"Smith, John",1,0\nx9,,2,1\n8,5" pipe,3,0\n9,Ann,4\n1,Bob,x,1\n\n# end\n2,"a","5",1\n3,c,"6,5",1\n'
+               '4,d,1,1,1\n')
+    with pytest.raises(DataError, match="column 'name' is not numeric.*leave it out with: --drop name"):
+        sniff([text(tmp_path, content)], label="y", drop=["id"])
+    with pytest.raises(DataError, match="column 'y' is named to be dropped, and for the label"):
+        sniff([text(tmp_path, content)], label="y", drop=["y"])
+    schema = sniff([text(tmp_path, content)], label="y", drop=["name", "id"])
+    plan = plan_of(schema)
+    assert examples(plan, content.encode().split(b"\n")) == [([1], 0, None), ([2], 1, None), ([5], 1, None)]
+    _, facts = mapped(plan, content.encode().split(b"\n"))
+    assert [sample["reason"] for sample in facts["samples"]] == [
+        "wrong field count (2 for 4)", "wrong field count (3 for 4)", "not a number (column 'a')",
+        "not a number (column 'a')", "wrong field count (5 for 4)"]
 
 
 def test_columns_are_taken_by_name_in_the_order_of_another_dataset(tmp_path):
