@@ -133,8 +133,9 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
         for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, own, 0,
                                                of_length=learner.length_of):
             learner.step(rows, index, key, number)
+            model.iterations = learner.iterations       # which an interrupt must not leave behind the weights
             printed.step(number + 1, seen)
-        model.iterations, model.epochs = learner.iterations, own + 1
+        model.epochs = own + 1
         logs = seen()
         if validation_data is not None:
             logs |= {"val_" + name: value for name, value in scored(model, held).items()}

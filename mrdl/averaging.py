@@ -36,7 +36,7 @@ class Result:
     history: dict[str, list[float]] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(slots=True)
 class ParameterAveraging(Options):
     """DL4J's ParameterAveragingTrainingMaster for mrjob: W workers train copies of the model on a
     shard each; their weights and updater state are averaged every `averaging_frequency` minibatches

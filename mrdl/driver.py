@@ -30,7 +30,7 @@ JOB_ATTEMPTS = 2
 __all__ = ["Driver", "Options", "WorkerFailed"]
 
 
-@dataclass
+@dataclass(slots=True)                  # so that a name that is no option is refused
 class Options:
     """How a run trains. All of it decides bits but `until` and `keep_rounds`, which decide when it ends."""
     workers: int = 2

@@ -90,8 +90,9 @@ class Model:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """ConfigError for what has no effect, such as Keras's trainable=False."""
-        need(name in ATTRIBUTES, f"model.{name} = {shown(value)} is not supported" + (
-            ": all weights of a model are trained" if name == "trainable" else ""))
+        if name not in ATTRIBUTES:
+            raise ConfigError(f"model.{name} = {shown(value)} is not supported" + (
+                ": all weights of a model are trained" if name == "trainable" else ""))
         object.__setattr__(self, name, value)
 
     # -- shapes and weights

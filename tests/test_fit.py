@@ -255,7 +255,7 @@ def test_a_model_that_is_not_compiled_or_not_built_says_so():
             call()
     with pytest.raises(ConfigError, match="has no layers"):
         mrdl.Sequential([Input(3)]).build()
-    with pytest.raises(ConfigError, match="do not fit into memory"):
+    with pytest.raises(ConfigError, match="more than the limit"):
         mrdl.Sequential([Input(10 ** 9), Dense(10 ** 9)]).build()
     with pytest.raises(ConfigError, match="takes examples of shape"):
         model.build(7)
@@ -282,6 +282,8 @@ def test_an_attribute_without_effect_is_refused(name):
         setattr(model, name, False)
     with pytest.raises(AttributeError):
         model.layers[0].trainable = False
+    with pytest.raises(AttributeError):
+        mrdl.ParameterAveraging().worker = 8
 
 
 @pytest.mark.parametrize("loss, activation, y, reason", [

@@ -14,6 +14,7 @@ from mrdl import resume
 from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.layers import Dense
+from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.run import Run, RunError
 from mrdl.schedules import PiecewiseConstantDecay
@@ -30,6 +31,18 @@ def test_epochs_one_by_one_are_those_of_one_fit_and_draw_on():
         repeated.epochs = 0
         repeated.fit(x, y, batch_size=16)
     assert bits(repeated) != bits(once) and len(set(losses)) == 3
+
+
+def test_an_epoch_that_is_interrupted_leaves_a_count_that_fits_the_weights(monkeypatch):
+    model = classifier()
+
+    def interrupted(printed, done, logs):
+        if done == 2:
+            raise KeyboardInterrupt
+    monkeypatch.setattr("mrdl.epochs.Epochs.step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*arrays(), batch_size=16)
+    assert (model.iterations, model.epochs) == (2, 0) and model.slots.any()
 
 
 # -- through files
@@ -230,6 +243,14 @@ def test_another_learning_rate_holds_from_its_round_on_whatever_dies(tmp_path, m
     assert bits(mrdl.load_model(str(tmp_path / "other"))) != bits(model)
     with pytest.raises(ValueError, match="learning_rate must be 0 or more"):
         resume(str(run), "inline", rounds=7, learning_rate=-1.0)
+
+
+def test_a_run_that_diverged_goes_on_at_a_lower_rate(tmp_path, made):
+    model, run = mrdl.Sequential([Dense(3)]), str(tmp_path / "run")
+    model.compile(SGD(1e50), SparseCategoricalCrossentropy(from_logits=True))
+    assert "not finite" in averaging(rounds=2, retries=1).fit(model, made(60).url, run=run).reason
+    assert resume(run, "inline", learning_rate=0.1).reason == "2 rounds done"
+    assert Run(run).finished()["finite"]
 
 
 def test_a_learning_rate_that_is_asked_for_is_no_share_of_it(tmp_path, made):
