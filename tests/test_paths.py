@@ -64,7 +64,7 @@ def test_a_link_to_nothing_is_called_so(here, capsys):
 def test_streaming_is_told_paths_that_it_takes_for_themselves():
     job = TrainRound(["-r", "hadoop", "--state", "hdfs:///exp #2,a/state", "--plan", "/a b#/plan", "--no-conf"])
     runner = hadoop.HadoopRunner(**{**job._runner_kwargs(), "input_paths": ["hdfs:///exp #2/[x],*/part-00000"]})
-    runner.hadoop = SimpleNamespace(upload=lambda path: path)
+    runner.hadoop = SimpleNamespace(upload=lambda path: path, python="python3")
     arguments = runner._hadoop_streaming_jar_args(0)
     files = arguments[arguments.index("-files") + 1].split(",")
     assert {"hdfs:///exp%20%232%2Ca/state#state", "/a%20b%23/plan#plan"} <= set(files) and len(files) == 3
