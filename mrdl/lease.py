@@ -4,13 +4,17 @@ import os
 import secrets
 import socket
 import threading
+import time
 from contextlib import suppress
 
 from mrdl.run import RunError
+from mrdl.sealed import Hash, check, seal, unsealed
 from mrdl.storage import Storage
 
 EXPIRES = 30.0                          # seconds without a heartbeat
 BEAT = 5.0
+SETTLED = 0.5                           # seconds from a look at a dead lease to the new one in its place
+HOLDER = {"host": str, "pid": int, "started": str | None, "token": str, "seal": Hash}   # what the file holds
 
 
 class LeaseLost(RunError):
@@ -30,9 +34,11 @@ def started(pid: int) -> str | None:
 def holder(store: Storage) -> dict:
     """What the lease says of the driver that holds it; nothing where there is none, or a damaged one."""
     try:
-        return dict(json.loads(store.read(Lease.name)))
-    except (FileNotFoundError, ValueError, TypeError):
+        found = unsealed(store.read(Lease.name))
+        check(found, HOLDER, Lease.name)
+    except (FileNotFoundError, ValueError):
         return {}
+    return found
 
 
 def seen(store: Storage, now: float | None = None) -> tuple[dict, float | None]:
@@ -41,7 +47,7 @@ def seen(store: Storage, now: float | None = None) -> tuple[dict, float | None]:
     `now`: the storage's clock, where it was asked already (asking writes a file)."""
     found, beat = holder(store), store.modified(Lease.name)
     here = found.get("host") == socket.gethostname()
-    dead = here and started(int(found.get("pid", 0))) != found.get("started")
+    dead = here and started(found["pid"]) != found["started"]
     if beat is None or dead:
         return found, None
     age = (store.now() if now is None else now) - beat
@@ -60,30 +66,38 @@ class Lease:
         self.thread: threading.Thread | None = None
 
     def _mine(self) -> bytes:
-        return json.dumps({"host": socket.gethostname(), "pid": os.getpid(),
-                           "started": started(os.getpid()), "token": self.token}).encode()
+        return json.dumps(seal({"host": socket.gethostname(), "pid": os.getpid(),
+                                "started": started(os.getpid()), "token": self.token})).encode()
 
     def acquire(self) -> "Lease":
-        """RunError where a living driver has the run."""
+        """RunError where a living driver has the run.
+
+        A dead driver's lease is written over, so there is one at any time. Where several do so the last one has it; the
+        others see that here, or, where one of them was held up, at the next `check`."""
+        waited = False
         while not self.store.create(self.name, self._mine()):
             found, age = seen(self.store)
-            if age is not None:
-                raise RunError(
-                    f"{self.store.url}: another driver works on it (pid {found.get('pid')} on "
-                    f"{found.get('host')}, last seen {age:.0f} s ago); wait for it, or end it")
-            self._clear(found.get("token"))
+            if age is not None and age < -BEAT and not waited:
+                time.sleep(2 * BEAT)            # the clock was set back: a driver that lives has given a sign by then
+                waited = True
+                continue
+            if age is not None and not (waited and age < -BEAT):
+                raise RunError(self._taken(found, age))
+            if self.store.exists(self.name) and holder(self.store) == found:     # else somebody was quicker
+                self.store.write(self.name, self._mine())
+                time.sleep(SETTLED)             # until whoever saw the dead one too has written
+                if holder(self.store).get("token") == self.token:
+                    break
         self.thread = threading.Thread(target=self._beat, daemon=True)
         self.thread.start()
         return self
 
-    def _clear(self, dead: str | None) -> None:
-        """Moves the dead lease away; of several who try, one does, and nobody's living lease goes."""
-        moved = f"lease-{self.token}.dead"
-        if self.store.rename(self.name, moved):
-            data = self.store.read(moved)
-            if dead is not None and dead.encode() not in data:      # somebody was quicker than we
-                self.store.create(self.name, data)
-            self.store.remove(moved)
+    def _taken(self, found: dict, age: float) -> str:
+        if not found:
+            return (f"{self.store.path(self.name)} is damaged: wait {EXPIRES:.0f} s, in which a driver that lives would give a "
+                    "sign, and try again")
+        return (f"{self.store.url}: another driver works on it (pid {found['pid']} on {found['host']}, last seen "
+                f"{max(0, age):.0f} s ago); wait for it, or end it")
 
     def _beat(self) -> None:
         while not self.stop.wait(BEAT):

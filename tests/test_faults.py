@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from mrdl import ParameterAveraging, Sequential
+from mrdl import ParameterAveraging, Sequential, lease
 from mrdl.layers import Dense
 from mrdl.lease import Lease
 from mrdl.run import Run, RunError
@@ -175,6 +175,80 @@ def background(monkeypatch, tmp_path, inline):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield tmp_path / "tmp"
     signal.signal(signal.SIGINT, before)
+
+
+TAKE = """
+import os, sys, time
+from mrdl import lease
+from mrdl.run import RunError
+from mrdl.storage import Storage
+run = Storage(sys.argv[1])
+print(flush=True)
+sys.stdin.readline()
+try:
+    mine = lease.Lease(run).acquire()
+    time.sleep(1)
+    mine.check()
+    print("goes on", flush=True)
+    os._exit(0)
+except RunError:
+    print("stops")
+"""
+
+
+def test_of_drivers_that_find_a_dead_ones_lease_exactly_one_goes_on(tmp_path):
+    run = Storage(str(tmp_path / "run"))
+    drivers = [subprocess.Popen([sys.executable, "-c", TAKE, run.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+               for _ in range(6)]
+    for driver in drivers:
+        driver.stdout.readline()                # it is ready
+    run.write("lease.json", lease.Lease(run)._mine())
+    os.utime(tmp_path / "run" / "lease.json", (time.time() - 60,) * 2)
+    for driver in drivers:
+        driver.stdin.write("\n")
+        driver.stdin.flush()
+    assert sorted(driver.communicate(timeout=60)[0].strip() for driver in drivers) == ["goes on", *["stops"] * 5]
+    assert lease.holder(run)["pid"] in [driver.pid for driver in drivers]
+
+
+def test_a_driver_whose_lease_was_written_over_sees_it_at_its_next_check(tmp_path):
+    run = Storage(str(tmp_path / "run"))
+    with Lease(run) as slow, Lease(Storage(str(tmp_path / "other"))) as quick:
+        slow.check()
+        run.write("lease.json", quick._mine())
+        with pytest.raises(lease.LeaseLost):
+            slow.check()
+
+
+def test_a_lease_of_a_time_to_come_is_taken_over_where_nobody_gives_a_sign(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    run = Storage(str(tmp_path / "run"))
+    ahead = (time.time() + 3600,) * 2           # the clock was set back since
+    with Lease(run):
+        os.utime(tmp_path / "run" / "lease.json", ahead)
+        with pytest.raises(RunError, match="another driver works on it .*last seen 0 s ago"):
+            Lease(run).acquire()                # whose holder lives
+    run.write("lease.json", Lease(run)._mine())
+    os.utime(tmp_path / "run" / "lease.json", ahead)
+    with Lease(run) as held:
+        held.check()
+
+
+def test_a_lease_with_a_wrong_bit_is_nobodys_and_expires(tmp_path):
+    run = Storage(str(tmp_path / "run"))
+    with Lease(run):
+        path = tmp_path / "run" / "lease.json"
+        data = path.read_bytes()
+        for place in range(len(data)):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            with pytest.raises(RunError, match="another driver works on it|lease.json is damaged: wait 30 s") as error:
+                Lease(run).acquire()
+            assert "\n" not in str(error.value)
+        os.utime(path, (time.time() - 60,) * 2)
+        with Lease(run) as held:
+            held.check()
 
 
 @pytest.mark.parametrize("resident", ["never", "always"])
