@@ -1,4 +1,5 @@
 """ParameterAveraging: train a model on a prepared dataset by averaged rounds, from Python."""
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -105,12 +106,14 @@ def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | No
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
            told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
            verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None, *,
-           until: str | None = None, epochs: int | None = None, rounds: int | None = None, learning_rate: float | None = None) -> Result:
+           until: str | None = None, epochs: int | None = None, rounds: int | None = None, learning_rate: float | None = None,
+           data: str | None = None, validation: str | None = None) -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with.
 
     `until`, `epochs`, `rounds` take the place of the rules that it was begun with: a run that has ended goes on where it
     stopped (not from the best state), to the same bits as if that had been asked for at once. `learning_rate`: that of
     the rounds to come, in place of the spec's rate or schedule and of what roll-backs made of it.
+    `data`, `validation`: where these datasets lie now, if they were moved.
     `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
     place = Run(run)
     found = place.options()
@@ -118,12 +121,17 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     options = Options.read(found["options"])
     options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]
-    train = dataset.load(found["data"]["url"])
-    held = _held_out(train, found["validation"] and found["validation"]["url"])
+    need(validation is None or found["validation"], f"{run} has no validation data of its own that could have been moved")
+    try:
+        train = dataset.load(data or found["data"]["url"])
+        held = _held_out(train, found["validation"] and (validation or found["validation"]["url"]))
+    except dataset.DataError as error:
+        raise RunError(f"{error}; if it was moved: mrdl resume {shlex.quote(run)} --data (or --validation) and its new "
+                       "place") from None
     for name, then, now in (("data", found["data"], train),
                             ("validation", found["validation"], held[0][0] if held else None)):
         if then and {**then, "url": now.url} != _source(now):
-            raise RunError(f"{then['url']} is not the {name} that {run} was begun with")
+            raise RunError(f"{now.url} is not the {name} that {run} was begun with")
     if found["weights"] and not place.rounds():
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
                        "command that began it")

@@ -13,6 +13,7 @@ import numpy as np
 from mrdl import blocks, holdout, preparation, text_inputs
 from mrdl.cluster import Cluster
 from mrdl.config import typed
+from mrdl.filling import clear, filling
 from mrdl.jobs.prepare import Prepare
 from mrdl.records import BLOCK, Plan
 from mrdl.schema import sniff
@@ -23,7 +24,7 @@ from mrdl.tokenizer import MOST, UNITS, UNKNOWN, Tokenizer
 
 __all__ = ["DataError", "Dataset", "Shard", "Target", "load", "prepare"]
 
-DESCRIPTION, BEGUN = "data.json", "_preparing"
+DESCRIPTION, BEGUN, PARTS = "data.json", "_preparing", ("part-*",)
 EXACT = 2**53                   # whole numbers from here on are rounded as float64
 FORMAT = 2
 MANY = 0.1                      # share of a text's tokens that its vocabulary lacks, above which something is wrong
@@ -263,12 +264,7 @@ def _vacant(data: str, store: Storage) -> None:
            "choose another folder")
     demand(not names or BEGUN in names, f"{data}: exists and is not empty")
     if names:
-        _clear(store)
-
-
-def _clear(store: Storage) -> None:
-    for name in [*store.list("part-*"), BEGUN]:
-        store.remove(name)
+        clear(store, BEGUN, PARTS)
 
 
 def _tolerated(facts: dict, max_bad: float) -> dict:
@@ -336,14 +332,10 @@ def _last_block(path: str) -> dict:
 
 def _commit(store: Storage, output, description: dict) -> None:
     """Puts the shards in their place, and the description last: it makes them a dataset."""
-    demand(store.create(BEGUN, b""), f"{store.url}: another prepare writes there just now")
-    try:
+    with filling(store, BEGUN, PARTS) as alone:
+        demand(alone, f"{store.url}: another prepare writes there just now")
         for index, shard in enumerate(description["shards"]):
             shard |= _last_block(output.parts[index])
             output.move(index, store.path(shard["name"]))
         made = store.create(DESCRIPTION, json.dumps(seal(description), indent=1).encode() + b"\n")
-    except BaseException:
-        _clear(store)
-        raise
-    store.remove(BEGUN)
     demand(made, f"{store.url}: another prepare was first")

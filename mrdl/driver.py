@@ -126,6 +126,7 @@ class Driver:
     def train(self) -> dict[str, Any]:
         """Runs to the end, from wherever the run stands; returns what finished.json says."""
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
+            self.run.sweep()
             records, o = self.run.records(), self.options
             rate = {"after": len(records) - 1, "learning_rate": self.learning_rate}
             self.rate = self.run.go_on(self.data.url, self.validation[0][0].url if self.validation else None,
@@ -451,6 +452,7 @@ class Driver:
         self.run.finish(done, self.history[1:], tensors.files(model))
         if r:
             self.run.compact(r - 1)
+        self.run.sweep()
         self.told("finished", done)
         return done
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from mrdl import namenode
 from mrdl.hdfs_clients import Native, Refused, Status, Web
-from mrdl.storage import CHUNK, Storage
+from mrdl.storage import CHUNK, Storage, masked
 
 CONNECT = 10.0                  # seconds until a NameNode that does not answer counts as not there
 PATIENCE = 120.0                # seconds to wait for one that is in safe mode, starts or fails over
@@ -33,6 +33,9 @@ class Hdfs(Storage):
         self.host, inner = "", text.partition(":")[2]
         if inner.startswith("//"):
             self.host, _, inner = inner[2:].partition("/")
+            if masked(text) != text:
+                raise ValueError(f"{masked(text)}: a URL of HDFS takes no password: leave it out; who you are is said by "
+                                 "HADOOP_USER_NAME or by a Kerberos ticket")
         elif not inner.startswith("/"):
             raise ValueError(f"{text}: a path of HDFS is absolute, as hdfs:///data/train")
         self.root = posixpath.normpath("/" + inner.lstrip("/"))

@@ -13,6 +13,7 @@ from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
+from mrdl.filling import clear, filling
 from mrdl.jobs.predict import Predict
 from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
@@ -25,6 +26,7 @@ from mrdl.sequential import Sequential
 from mrdl.state import State
 from mrdl.storage import Storage
 
+BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # examples that workers take at once, at most
 
 
@@ -95,10 +97,14 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
-    Part r holds shard r's examples in their order; RunError where OUT exists."""
+    Part r holds shard r's examples in their order; RunError where OUT exists. What fails leaves nothing there, and what
+    one that was killed left is cleared away."""
     model, found, place = load_model(run, updater=False), dataset.load(data), Storage(out)
-    if place.list():
+    names = place.list()
+    if names and BEGUN not in names:
         raise RunError(f"{out} exists; give another directory, or remove it")
+    if names:
+        clear(place, BEGUN, PREDICTIONS)
     need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
     same_features(Run(run).features(), run, found)
     if model.input_shape != tuple(found.shape):
@@ -111,12 +117,15 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, \
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
-                        name=f"mrdl predict {run}", on_task=on_task) as output:
+                        name=f"mrdl predict {run}", on_task=on_task) as output, \
+            filling(place, BEGUN, PREDICTIONS) as alone:
+        if not alone:
+            raise RunError(f"{out}: another predict writes there just now")
         for number in range(len(output.parts)):
             output.move(number, place.path(f"part-{number:05d}"))
-    targets = int(np.prod(found.target.shape)) if found.target else 0
-    columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
-    columns += ["class"] if model.classifies else []
-    columns += [f"output{i}" for i in range(sum(map(math.prod, model.output_shapes())))]
-    place.write("columns.csv", (",".join(columns) + "\n").encode())
+        targets = int(np.prod(found.target.shape)) if found.target else 0
+        columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
+        columns += ["class"] if model.classifies else []
+        columns += [f"output{i}" for i in range(sum(map(math.prod, model.output_shapes())))]
+        place.write("columns.csv", (",".join(columns) + "\n").encode())
     return sum(s.n for s in shards)

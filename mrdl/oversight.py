@@ -1,5 +1,4 @@
 """Looking after many runs: what each one is and how it stands, asking a driver to end, and sweeping what died."""
-import re
 import time
 from typing import Any
 
@@ -12,9 +11,7 @@ from mrdl.storage import Storage
 POLL = 0.5                      # seconds between two looks at whether a driver has ended
 STAY = 330.0                    # seconds that resident workers may stay after their driver's last sign
 # what drivers write beside states and commits, and remove when it has served
-PASSING = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors", "lease-*.dead",
-           stop_request.NAME)
-HIDDEN = re.compile(r"\..+-[0-9a-f]{16}")       # a file that is not whole yet (mrdl.storage, mrdl.hdfs)
+PASSING = ("lease-*.dead", stop_request.NAME)
 
 
 def runs(url: str) -> list[dict[str, Any]]:
@@ -119,8 +116,7 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
 
 def _leftovers(place: Run) -> list[str]:
     """Files of the run that no living driver and no reader needs."""
-    names = [name for pattern in PASSING for name in place.store.list(pattern)]
-    names += [name for name in place.store.list(".*") if HIDDEN.fullmatch(name)]
+    names = place.leftovers() + [name for pattern in PASSING for name in place.store.list(pattern)]
     done = place.finished()
     last = done["rounds"] if done else max(place.rounds(), default=-1)
     # written before its commit, which never came

@@ -18,9 +18,11 @@ from typing import Annotated, Any, TypedDict
 
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
 from mrdl.state import State, StateError
-from mrdl.storage import Storage
+from mrdl.storage import UNFINISHED, Storage
 
 FORMAT = 2
+OLD = 60.0                      # seconds after which nobody writes a file any more
+ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # a driver's own
 COMPACT = 100                   # rounds after which the commits' files become one
 AGAIN = 5                       # times that commits are read again which become one meanwhile
 ENDS = ("until", "keep_rounds")                 # of the options: what decides when a run ends, and no bit
@@ -116,7 +118,7 @@ class Run:
         options = self.options()
         old = json.dumps(options)
         options["data"]["url"] = data
-        if options["validation"]:
+        if options["validation"] and validation:
             options["validation"]["url"] = validation
         again = {**options["options"], **ends} != options["options"]
         options["options"] |= ends
@@ -266,6 +268,20 @@ class Run:
         for r in self.states():
             if r <= last and r != keep:
                 self.store.remove(f"state-{r:06d}.safetensors")
+
+    def leftovers(self) -> list[str]:
+        """Files that drivers remove when they have served, and those that were never written to their end."""
+        names = [name for pattern in ASIDE for name in self.store.list(pattern)]
+        return names + [name for name in self.store.list(".*") if UNFINISHED.fullmatch(name)]
+
+    def sweep(self) -> None:
+        """Removes what writers who died left behind: not what is so young that a rival may still write it."""
+        names = self.leftovers()
+        now = self.store.now() if names else 0.0
+        for name in names:
+            written = self.store.modified(name)
+            if written is not None and now - written > OLD:
+                self.store.remove(name)
 
     # -- what users read
 

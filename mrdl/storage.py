@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+UNFINISHED = re.compile(r"\..+-[0-9a-f]{16}")     # the name of a file that is not whole yet
 CHUNK = 1 << 20                 # bytes of a file that are in memory at a time
 
 
@@ -24,7 +25,7 @@ class Storage(ABC):
 
     def __new__(cls, url: str | os.PathLike):
         if cls is Storage:
-            text = named(os.fspath(url))
+            text = masked(named(os.fspath(url)))
             scheme = re.match(r"(\w[\w.+-]*)://|hdfs:|", text)[0].partition(":")[0]
             if scheme not in ("", "file", "hdfs"):
                 raise ValueError(f"{text}: only local paths and hdfs:// so far, no {scheme}://")
@@ -200,6 +201,11 @@ def named(path: str) -> str:
     return path
 
 
+def masked(url: str) -> str:
+    """The URL to be shown: without a password."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url)
+
+
 def place(path: str) -> tuple[Storage, str]:
     """The folder of a path and its name there."""
     folder, slash, name = path.rpartition("/")
@@ -210,8 +216,12 @@ def move(source: str, target: str) -> None:
     """Moves a file, over what is there: renamed where both paths lie in one storage."""
     (here, old), (there, new) = place(source), place(target)
     if isinstance(here, Local) and isinstance(there, Local):
-        _make_folder(target)
-        shutil.move(source, target)
+        try:
+            _make_folder(target)
+            shutil.move(source, target)
+        except OSError as error:
+            error.filename = error.filename or target           # a full disk gives no name
+            raise
         return
     theirs = there.path(new).split("/", 3)
     if theirs[:3] == here.path(old).split("/", 3)[:3]:      # scheme and host

@@ -125,6 +125,8 @@ def parser() -> argparse.ArgumentParser:
     ending(p, "when to stop, in place of the rules that it has (see below)")
     p.add_argument("--learning-rate", type=float, metavar="X",
                    help="of the rounds to come, in place of the model's rate or schedule")
+    p.add_argument("--data", help="where the dataset lies now, if it was moved")
+    p.add_argument("--validation", help="where the dataset of --validation lies now, if it was moved")
     driven(p)
     p = command(evaluate, "Loss and metrics over a dataset.", ("run", None, "run or saved model"),
                 ("data", None, "what prepare made"))

@@ -93,7 +93,7 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
     with cluster(a) as runner:
         return told(a.run, lambda report: averaging.resume(
             a.run, runner, told=report, resident=a.resident, until=a.until, epochs=a.epochs, rounds=a.rounds,
-            learning_rate=a.learning_rate))
+            learning_rate=a.learning_rate, data=a.data, validation=a.validation))
 
 
 def streaming(a: argparse.Namespace) -> dict[str, Any]:
