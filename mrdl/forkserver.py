@@ -19,13 +19,12 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import asdict
 
 from mrdl import safe_path
 from mrdl.streaming import Job
-from mrdl.task import Task, perform
+from mrdl.task import Task, perform, told
 
 # one core a task is the cluster's business; a BLAS that starts threads would break the fork
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -281,8 +280,8 @@ def _child(server: int, link: socket.socket, others: list[socket.socket]) -> Non
             link.sendall(b".")
         status = 0
     finally:
-        if sys.exc_info()[0]:
-            traceback.print_exc()
+        if error := sys.exc_info()[1]:
+            sys.stderr.write(told(error))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

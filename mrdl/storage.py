@@ -220,8 +220,9 @@ def move(source: str, target: str) -> None:
             _make_folder(target)
             shutil.move(source, target)
         except OSError as error:
-            error.filename = error.filename or target           # a full disk gives no name
-            raise
+            if error.errno != errno.ENOSPC:     # which names the file that is read
+                raise
+            raise OSError(error.errno, error.strerror, target) from None
         return
     theirs = there.path(new).split("/", 3)
     if theirs[:3] == here.path(old).split("/", 3)[:3]:      # scheme and host

@@ -1,8 +1,10 @@
 """One attempt of a mapper or reducer: its lines in, sorted if need be; its output files out."""
 import bz2
+import errno
 import gzip
 import os
 import subprocess
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -65,6 +67,14 @@ def perform(task: Task, job: type) -> None:
             if end.code:
                 raise
     output.close()
+
+
+def told(error: BaseException) -> str:
+    """What a task that failed has to say: one line where its input or a full disk is to blame, else the traceback."""
+    ours = isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == "mrdl"
+    if ours or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return f"{type(error).__name__}: {error}\n"
+    return "".join(traceback.format_exception(error))
 
 
 def read_splits(split: Split) -> Iterator[bytes]:

@@ -236,10 +236,17 @@ def shard_number(shard: str) -> int:
 
 def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
     """CSV of each example: its targets where it has them, the class where there is one, the outputs."""
-    asked = Plan.parse(Path(plan).read_bytes())
+    reading = Reading(iter(lines))
+    try:
+        yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()))
+    except BlockError as error:
+        raise BlockError(f"{reading.where()}: {error}; prepare the dataset again") from None
+
+
+def _predicted(reading: Reading, given: State, asked: Plan) -> Iterator[bytes]:
     model = model_from_json(asked.spec)
-    model.weights = State.load(state).weights
-    for block in whole(Reading(iter(lines)), asked.seals):
+    model.weights = given.weights
+    for block in whole(reading, asked.seals):
         arrays = block.arrays()
         found = model.predict(arrays["x"])
         outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)
