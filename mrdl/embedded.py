@@ -164,7 +164,8 @@ class LocalRunner(InlineRunner):
             words = _last_words(task.log)
             if f"OSError: [Errno {errno.ENOSPC}]" in words.rpartition("\n")[2]:    # no fault of the job's
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise JobFailed(f"{task} of {task.job[1]} failed:{chr(10) if chr(10) in words else " "}{words}")
+            gap = "\n" if "\n" in words else " "
+            raise JobFailed(f"{task} of {task.job[1]} failed:{gap}{words}")
         if task.attempt + 1 == ATTEMPTS:
             by = "died with the fork server" if status == LOST else (
                 f"was killed by {signal.Signals(-status).name}")
