@@ -84,9 +84,10 @@ class ParameterAveraging(Options):
         given = model.weights is not None
         model.build(seed=options.seed)
         moments.unadapted(model)                # said before anything is written
+        model.features = features_of(train)
         facts = {"options": asdict(options), "data": _source(train),
                  "validation": None if validation is None else _source(held[0][0]),
-                 **features_of(train), "spec": model.to_json(),
+                 **model.features, "spec": model.to_json(),
                  "weights": digest(model.weights.tobytes()) if given else None,
                  "updater": tensors.facts(model), "rate": None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
@@ -118,6 +119,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
+    model.features = place.features()
     options = Options.read(found["options"])
     options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]

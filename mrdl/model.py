@@ -46,7 +46,7 @@ class Head(NamedTuple):
 
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
-              "slots", "iterations", "epochs", "rate_scale"}
+              "slots", "iterations", "epochs", "rate_scale", "features"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -80,6 +80,7 @@ class Model:
         self.loss_weights: list[float] = [1.0]
         self.metrics: list = []                         # of one output; of several a list of lists
         self.fresh_updater()
+        self.features: dict[str, Any] | None = None     # of the dataset it was trained on: see Run.features
         self.epochs = 0                                 # trained: the next one's order and dropout are of this number
 
     def fresh_updater(self) -> None:
@@ -391,9 +392,12 @@ class Model:
 
     def save(self, path: str) -> None:
         """Writes a folder as a finished run has it: model.json and model.safetensors, and where the model was trained
-        optimizer.safetensors, the updater's state, with which training goes on."""
-        from mrdl.storage import Storage
-        folder = Storage(path)
+        optimizer.safetensors, the updater's state, with which training goes on; where it was trained on a dataset
+        features.json, what that dataset's features are."""
+        from mrdl.run import Run
+        run = Run(path)
+        folder = run.store
+        run.keep_features(self.features)
         folder.remove(tensors.UPDATER)          # that of the weights that were there
         for name, data in tensors.files(self).items():
             folder.write(name, data)

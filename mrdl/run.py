@@ -54,6 +54,7 @@ class Rate(TypedDict):
 # what the files hold
 RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
        "weights": Hash | None, "updater": Updater | None, "rate": Rate | None, "runner": str, "seal": Hash}
+FEATURES = {"format": int, "text": dict | None, "columns": list[str] | None, "seal": Hash}
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
              "before": Hash, "record": dict[str, Any], "seal": Hash}
@@ -137,10 +138,21 @@ class Run:
         return {name: value for name, value in options.items() if name not in ("format", "seal")}
 
     def features(self) -> dict[str, Any]:
-        """What its model takes the features of data for: "text" (unit and vocabulary) and "columns" (names); None where there
-        are none, or this is no run."""
-        options = self.options() if self.exists() else {}
-        return {name: options.get(name) for name in ("text", "columns")}
+        """What its model, or a saved one, takes the features of data for: "text" (unit and vocabulary) and "columns"
+        (names); None where there are none, or nobody knows."""
+        found = {}
+        if self.exists():
+            found = self.options()
+        elif self.store.exists("features.json"):
+            found = self._sealed("features.json", FEATURES, "save the model again")
+        return {name: found.get(name) for name in ("text", "columns")}
+
+    def keep_features(self, features: dict[str, Any] | None) -> None:
+        """Writes them beside a saved model, over those of the one before."""
+        if features:
+            self.store.write("features.json", _text({"format": FORMAT, **features}))
+        else:
+            self.store.remove("features.json")
 
     def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
         """What a file of ours holds, checked; RunError says what to do."""

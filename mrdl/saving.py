@@ -35,6 +35,7 @@ def load_model(path: str, updater: bool = True) -> Model:
                               if run.store.exists("run.json") else
                               f"{path} holds no {name}: it is no saved model or finished run")
     model = model_from_json(run.checked(FILES[0], run.store.read(FILES[0])))
+    model.features = run.features()
     return restored(model, run, updater)
 
 

@@ -280,8 +280,9 @@ def _agreed(schemas: list[Schema]) -> Schema:
         lengths = {shape[0] for shape in shapes.values()}
         if len(lengths) > 1 or len(shapes.get("w", [0])) > 1:
             raise DataError(f"{path}: its arrays do not fit each other, their shapes are {shapes}")
-        if 0 in shapes["x"][1:]:
-            raise DataError(f"{path}: x has the shape {shapes['x']}")
+        for name, shape in shapes.items():
+            if 0 in shape[1:]:
+                raise DataError(f"{path}: {name} has the shape {shape}")
         target = shapes["y"][1:] if "y" in shapes else None
         target = [] if target == [1] else target
         shaped.append(replace(schema, shape=shapes["x"][1:] or [1], target=target,

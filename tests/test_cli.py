@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mrdl.cli import main
+from mrdl.saving import load_model
 
 MODEL = """
 import mrdl
@@ -145,14 +146,19 @@ def test_columns_are_matched_by_name_and_never_by_place(here, capsys):
     prepared(capsys)
     assert mrdl(capsys, "train", "model.py", "data", "run", "--rounds", "2")[0] == 0
     assert mrdl(capsys, "prepare", "turned.csv", "turned", "--label", "kind")[0] == 0
-    for words in ("evaluate run turned", "predict run turned out", "train run turned more",
+    load_model("run").save("saved")
+    for words in ("evaluate run turned", "evaluate saved turned", "predict run turned out", "train run turned more",
                   "train model.py data more --validation turned"):
         status, _, err = mrdl(capsys, *words.split())
-        assert status == 2 and re.search("turned has other columns than .*(run|data), or in another order: prepare it with --like", err)
+        assert status == 2 and re.search("turned has other columns than .*(run|data|saved), or in another order: prepare it with --like", err)
     status, _, err = mrdl(capsys, "prepare", "turned.csv", "same", "--label", "kind", "--like", "data")
     assert status == 0
     scores = [mrdl(capsys, "evaluate", "run", data, "--json")[1] for data in ("data", "same")]
     assert json.loads(scores[0]) == pytest.approx(json.loads(scores[1]), rel=1e-6)
+    model = load_model("saved")
+    model.features = None
+    model.save("saved")
+    assert mrdl(capsys, "evaluate", "saved", "turned")[0] == 0             # of a model that was trained on arrays nobody knows
     (here / "less.csv").write_text((here / "train.csv").read_text().replace("kind,a,", "kind,e,"))
     assert mrdl(capsys, "prepare", "less.csv", "less", "--label", "kind")[0] == 0
     assert "less has no column 'a', which run has" in mrdl(capsys, "evaluate", "run", "less")[2]

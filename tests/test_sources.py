@@ -92,7 +92,8 @@ def npy(array) -> bytes:
     ({"x": np.asfortranarray(np.zeros((2, 3)))}, None, "Fortran order; save np.asc"),
     ({"x": np.array(["a", "b"])}, None, "must be an array of numbers"),
     ({"x": np.float32(1)}, None, "0 axes"), ({"x": np.zeros((0, 3))}, None, "no rows"),
-    ({"x": np.zeros((3, 0))}, None, "shape"), ({"x": np.zeros(3, "c8")}, None, "complex64"),
+    ({"x": np.zeros((3, 0))}, None, "x has the shape"), ({"x": np.eye(3), "y": np.zeros((3, 0))}, None, "y has the shape"),
+    ({"x": np.zeros(3, "c8")}, None, "complex64"),
 ])
 def test_an_npz_that_cannot_be_used_is_refused_with_the_reason(tmp_path, arrays, label, reason):
     np.savez(tmp_path / "a.npz", **arrays)

@@ -23,7 +23,7 @@ def counts(made: Dataset) -> dict[str, Any]:
     """What --json says of a dataset."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
-            "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0)}
+            "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0), "notes": made.notes}
 
 
 def described(made: Dataset) -> list[str]:
