@@ -10,7 +10,7 @@ EXTRAS ?= plot,test,hadoop,spark
 FAULTS ?= 1:
 # the nodes' Python: that below the virtual environment, which has none of its packages
 NODE_PYTHON = $(shell $(VENV)/bin/python -c 'import sys; print(sys._base_executable)')
-CLUSTER = MRDL_NODE_PATH=$(dir $(NODE_PYTHON)) hadoop-conf/cluster
+CLUSTER = MRDL_PYTHON=$(abspath $(VENV))/bin/python MRDL_NODE_PATH=$(dir $(NODE_PYTHON)) hadoop-conf/cluster
 # runs $(1) inside a cluster of its own, which is stopped whatever comes of it
 inside = $(CLUSTER) start $(2) && { $(CLUSTER) exec $(1); status=$$?; $(CLUSTER) stop; exit $$status; }
 
@@ -48,13 +48,10 @@ build/kdc/installed: hadoop-conf/pom.xml
 	    -DoutputDirectory=$(CURDIR)/build/kdc
 	touch $@
 
-# the archive for the nodes is built first: inside, there is no network
 test-hadoop: install build/kdc/installed
-	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
 	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 800)
 
 test-faults: install
-	$(VENV)/bin/python -m mrdl.archive $(NODE_PYTHON)
 	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 800)
 
 # a driver of another Python than the nodes', which see nothing of this checkout but the jars

@@ -97,8 +97,12 @@ class Hadoop:
     def site(self) -> str:
         """The URL of the archive of mrdl and all it needs, for the nodes' Python."""
         if self._site is None:
-            self._site = self.upload(archive.build(self._target(), self.wheels,
-                                                    warned=self.warned))
+            target = self._target()
+            try:
+                self._site = self.upload(archive.build(target, self.wheels, warned=self.warned))
+            except ConfigError as error:
+                raise ConfigError(f"{error}; without a network here, build it where there is one: "
+                                  "python -m mrdl.archive [PYTHON], see docs/deployment.md") from None
         return self._site
 
     def _target(self) -> "archive.Target":

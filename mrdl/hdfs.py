@@ -2,6 +2,7 @@
 import errno
 import io
 import logging
+import math
 import os
 import posixpath
 import re
@@ -15,14 +16,40 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from mrdl import namenode
-from mrdl.hdfs_clients import Native, Refused, Status, Web
+from mrdl.hdfs_clients import DataNodesFailed, Native, Refused, Status, Web
 from mrdl.storage import CHUNK, Storage, masked
 
 CONNECT = 10.0                  # seconds until a NameNode that does not answer counts as not there
 PATIENCE = 120.0                # seconds to wait for one that is in safe mode, starts or fails over
 AGAIN = 30.0                    # seconds in which other DataNodes are tried for those that do not answer
+APART = 60.0                    # seconds between two refusals that are not of one wait
 PASSING = ("SafeModeException", "RetriableException", "StandbyException",
            "ConnectException", "SocketException", "EOFException")   # a DataNode's, of the NameNode
+
+
+class Wait:
+    """For a NameNode that is in safe mode, starts or fails over. All who ask it share one, so that those who tidy up
+    after somebody gave up do not wait as long once more."""
+
+    def __init__(self):
+        self.since = self.last = self.say = -math.inf   # when it began, was refused last, is to be told of
+
+    def left(self, why: OSError) -> float:
+        """Seconds that are left of it, now that the NameNode has refused; says so at first, then seldom."""
+        now = time.monotonic()
+        if now - self.last > APART:
+            self.since = self.say = now
+        self.last, left = now, PATIENCE - (now - self.since)
+        if now >= self.say and left > 0:
+            self.say = now + max(10.0, 2 * (now - self.since))
+            logging.getLogger(__name__).warning("%s; trying for %.0f s", why, left)
+        return left
+
+    def over(self) -> None:
+        self.last = -math.inf
+
+
+_waits: dict[str, Wait] = {}            # host of a URL -> the one for its NameNodes
 
 
 class Hdfs(Storage):
@@ -50,24 +77,28 @@ class Hdfs(Storage):
     def _ask(self, name: str, call: Callable[[Native | Web], Any], again: bool = False) -> Any:
         """What the client answers; its errors as OSErrors of this file. `again`: may be asked twice."""
         path, began, pause, tries = self.path(name), time.monotonic(), 0.1, 0
-        client = _client(self.host, path)
+        client, wait, refused = _client(self.host, path), _waits.setdefault(self.host, Wait()), False
         while True:
             tries += 1
             try:
-                return call(client)
+                found = call(client)
+                if refused:
+                    wait.over()
+                return found
             except Refused as error:
-                patience = PATIENCE if error.java in PASSING else 0
+                refused = error.java in PASSING
                 failure = OSError(error.code(), str(error), path)
+                left = wait.left(failure) if refused else 0
             except OSError as error:
-                patience = AGAIN if again else 0
-                said = re.sub(r" with url: \S+|: \[DatanodeInfo.*", "", str(error))
-                failure = OSError(errno.ECONNABORTED, "the connection to HDFS "
-                                  f"({', '.join(client.addresses)}) failed: {said}", path)
-            if time.monotonic() - began >= patience and not (patience and tries < 3):
-                raise failure           # one try may take two minutes, if a machine is off
-            if tries == 1:
-                logging.getLogger(__name__).warning("%s; trying for %.0f s", failure, patience)
-            time.sleep(pause)
+                failure = OSError(errno.ECONNABORTED, _broken(error, client), path)
+                left = AGAIN - (time.monotonic() - began) if again else 0
+                if again and tries < 3:
+                    left = max(left, AGAIN)     # one try may take two minutes, if a machine is off
+                if again and tries == 1:
+                    logging.getLogger(__name__).warning("%s; trying again", failure)
+            if left <= 0:
+                raise failure
+            time.sleep(min(pause, left))
             pause = min(2 * pause, 5)
 
     def open(self, name: str) -> BinaryIO:
@@ -217,6 +248,16 @@ class Reader(io.RawIOBase):
     def readall(self) -> bytes:
         """In one piece: io's own asks for 8 KB at a time."""
         return self._fetched(self.length)
+
+
+def _broken(error: OSError, client: Native | Web) -> str:
+    """What a connection that broke was to: to DataNodes, where the NameNode has answered."""
+    said = re.sub(r" with url: \S+", "", str(error))
+    if not isinstance(error, DataNodesFailed):
+        return f"the connection to HDFS ({', '.join(client.addresses)}) failed: {said}"
+    which = ", ".join(re.findall(r'host_name: \\?"([^"\\]+)', said))
+    return (f"the NameNode is there, but none of the file's DataNodes{which and f' ({which})'} can be reached: "
+            + re.sub(r": \[DatanodeInfo.*\]", "", said))
 
 
 def _client(host: str, path: str) -> Native | Web:

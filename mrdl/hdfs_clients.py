@@ -49,6 +49,10 @@ class Refused(Exception):
         return next(said, CODES.get(self.java, errno.EIO))
 
 
+class DataNodesFailed(OSError):
+    """The NameNode has answered, and the DataNodes that it named did not."""
+
+
 def replaced() -> Refused:
     return Refused("Stale", "was replaced or removed while it was read")
 
@@ -187,7 +191,7 @@ def answered() -> Iterator[None]:
         raise Refused("FileAlreadyExistsException", str(error)) from None
     except RuntimeError as error:
         if str(error).startswith(BROKEN):
-            raise OSError(str(error)) from None
+            raise DataNodesFailed(str(error)) from None
         if gss := KEYLESS.match(str(error)):
             what = "name this NameNode in -D mapreduce.job.hdfs-servers" if TOKENS in os.environ else \
                 "run kinit, or name a keytab in KRB5_CLIENT_KTNAME"
@@ -291,8 +295,11 @@ class Web:
         some = source and source.seek(0, 2)
         if some:
             source.seek(0)
-        return self._checked(self.session.request(
-            method, sent.headers["Location"], data=source if some else b"", timeout=SILENCE))
+        try:
+            return self._checked(self.session.request(
+                method, sent.headers["Location"], data=source if some else b"", timeout=SILENCE))
+        except OSError as error:
+            raise DataNodesFailed(str(error)) from None
 
     def rename(self, old: str, new: str, replace: bool) -> None:
         # without options it is another call, which answers False, and moves into a folder

@@ -23,6 +23,7 @@ from mrdl.state import State, checksum
 WHEN = ("auto", "always", "never")
 SHARE = 0.1                     # of a round's compute: what a plain round may cost beyond it, with auto
 COME = 120.0                    # seconds until all workers must have come
+SAY = 10.0                      # seconds until it is said that they are waited for
 ALIVE = 5.0                     # seconds between two signs of life to the workers
 BUDGET = 10_000                 # rounds of one job: logs and tokens do not last for ever
 FEW = 4                         # so many workers read each other's results, and so come to the next state
@@ -150,12 +151,16 @@ class ResidentExchange(PlainExchange):
             ResidentRounds, inputs, ["--meeting", self.meeting.store.url, "--dtype", dtype],
             reducers=reducers, name=f"mrdl {self.run} resident", settings=SETTINGS,
             begun=lambda note: self.meeting.note({**note, "setup": self.setup}))
-        end, came = time.monotonic() + COME, 0
+        began, came, say = time.monotonic(), 0, SAY
 
         def all_came() -> bool:
-            nonlocal came
-            came = len(self.meeting.come())
-            return came == self.workers or time.monotonic() > end
+            nonlocal came, say
+            came, waited = len(self.meeting.come()), time.monotonic() - began
+            if came < self.workers and waited >= say:
+                self.cluster.waiting(f"{came} of {self.workers} resident workers have come; plain rounds go on without "
+                                     f"them after {COME:.0f} s", waited)
+                say = 3 * waited
+            return came == self.workers or waited > COME
         try:
             self._wait(all_came, Pauses(self.workers))
         except JobFailed as error:

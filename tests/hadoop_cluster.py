@@ -15,7 +15,7 @@ LIB = os.environ.get("MRDL_HADOOP_LIB") or ROOT / "build" / "hadoop" / "lib"    
 class HadoopCluster:
     def __init__(self, home: Path):
         self.home = home
-        self.env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB),
+        self.env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB), "MRDL_PYTHON": sys.executable,
                     "MRDL_NODE_PATH": os.path.dirname(os.path.realpath(sys.executable))}
 
     def run(self, *arguments, status=0, **more) -> subprocess.CompletedProcess:

@@ -73,6 +73,13 @@ def test_start_again_changes_nothing(hadoop):
     assert "stop it first" in told
 
 
+def test_start_builds_the_archive_for_the_nodes_or_says_where_to(hadoop, tmp_path):
+    told = hadoop.run("start", XDG_CACHE_HOME=str(tmp_path), PIP_INDEX_URL="http://127.0.0.1:1/", PIP_RETRIES="0").stderr
+    assert "no numpy for the nodes' Python" in told, told
+    assert told.endswith(f"run: {sys.executable} -m mrdl.archive {shutil.which('python3', path=hadoop.env['MRDL_NODE_PATH'])}\n")
+    assert hadoop.run("start").stderr == ""     # the cache has it
+
+
 def test_a_killed_daemon_is_down_until_it_is_started(hadoop):
     assert hadoop.run("status").stdout.count(" up ") == len(DAEMONS)
     before = hadoop.pid("datanode3")

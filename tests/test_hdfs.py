@@ -148,14 +148,19 @@ class TestHdfs(StorageContract):
             leaver.join()
         assert ["safe mode" in record.message for record in caplog.records] == [True]
 
-    def test_safe_mode_that_stays_is_reported(self, storage, monkeypatch):
+    def test_safe_mode_that_stays_is_waited_for_once_and_reported(self, storage, monkeypatch, caplog):
+        """Also by the write's own tidying up, and by whoever comes next."""
         monkeypatch.setattr(hdfs_module, "PATIENCE", 1.5)
+        monkeypatch.setattr(hdfs_module, "_waits", {})
         run("hdfs", "dfsadmin", "-safemode", "enter")
         try:
             with pytest.raises(OSError, match="safe mode") as error:
                 storage.write("x", b"")
+            with pytest.raises(OSError, match="safe mode"):
+                storage.remove("x")
         finally:
             run("hdfs", "dfsadmin", "-safemode", "leave")
+        assert [record.message.rpartition("; ")[2] for record in caplog.records] == ["trying for 2 s"]
         assert error.value.filename == storage.path("x") and "\n" not in str(error.value)
 
     def test_a_namenode_that_is_not_there_is_one_clear_line(self, storage, client, monkeypatch):

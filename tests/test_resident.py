@@ -172,9 +172,11 @@ def test_a_worker_that_fails_tells_what_a_plain_one_tells(tmp_path, made):
 def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypatch):
     data, events = made(90, shards=2, dtype="float32"), []
     monkeypatch.setattr(resident_exchange, "COME", 0.5)
+    monkeypatch.setattr(resident_exchange, "SAY", 0.1)
     monkeypatch.setattr(Meeting, "come", lambda self: [1])
     fit(data, tmp_path / "run", told=lambda event, facts: events.append((event, facts.get("text"))))
     assert ("warning", "1 of 2 workers came within 0 s: goes on with plain rounds") in events
+    assert ("waiting", "1 of 2 resident workers have come; plain rounds go on without them after 0 s") in events
     monkeypatch.undo()
     fit(data, tmp_path / "plain", "inline")
     assert result(tmp_path / "run") == result(tmp_path / "plain")

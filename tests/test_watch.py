@@ -1,6 +1,10 @@
-"""What is told of a job on YARN that failed, by what YARN and the task itself said."""
+"""What is told of a job on YARN, and of a file of HDFS, that failed, by what these and the task itself said."""
+from types import SimpleNamespace
+
 import pytest
 
+from mrdl.hdfs import _broken
+from mrdl.hdfs_clients import DataNodesFailed
 from mrdl.watch import NEVER, headline, reason
 
 PIPE = """Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): subprocess failed with code 1
@@ -56,3 +60,13 @@ def test_yarns_reason_is_told_without_stack_traces_and_twice_the_same():
                   "The required MAP capability is too much.\n") == "The required MAP capability is too much."
     assert reason("Job init failed : X: y\n\tat a.b(C.java:1)\n\t... 3 more\n") == "Job init failed : X: y"
     assert reason("Task failed task_1\nJob failed as tasks failed. failedMaps:1\n\n") == "YARN gives no reason"
+
+
+def test_a_lost_datanode_is_not_told_as_a_lost_namenode():
+    nodes = ", ".join(f'DatanodeInfoProto {{ id: DatanodeIdProto {{ ip_addr: \\"10.0.0.{i}\\", host_name: \\"node{i}\\", '
+                      'xfer_port: 9866 }, capacity: Some(8) }' for i in (1, 2))
+    client = SimpleNamespace(addresses=["master:8020"])
+    assert _broken(DataNodesFailed(f'DataTransferError("All DataNodes failed: [{nodes}]")'), client) == (
+        "the NameNode is there, but none of the file's DataNodes (node1, node2) can be reached: "
+        'DataTransferError("All DataNodes failed")')
+    assert _broken(ConnectionResetError("reset"), client) == "the connection to HDFS (master:8020) failed: reset"

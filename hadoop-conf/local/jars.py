@@ -14,6 +14,7 @@ from local.namespaces import need
 from local.places import APACHE, COMMAND, CONF, DATA, ETC, HOME, LIB, LOGS, Failed
 
 ARCHIVE, ALL = LIB / "hadoop.jsa", LIB / "classpath-of-all.jar"
+NONE = LIB / "no-hadoop.jsa"        # an archive could not be made: that is not tried at every start
 LISTS = os.environ.get("MRDL_CLASS_LISTS")      # set while install finds out what is loaded
 # Folders come last: before the jars they would make the archive useless, without a word.
 CLASS_PATH = f"{ALL}:{ETC}/hadoop:{ETC}/classes"
@@ -66,13 +67,20 @@ def fetched() -> bool:
     return done.exists() and done.read_text() == stamp()
 
 
-def install() -> None:
-    if fetched() and (ARCHIVE.exists() or LISTS):
+def made() -> bool:
+    return ARCHIVE.exists() and ARCHIVE.stat().st_size > 0
+
+
+def install(again: bool = False) -> None:
+    """Fetches and makes what is not there. `again`: also an archive that could not be made."""
+    def whole() -> bool:
+        return fetched() and (made() or bool(LISTS) or NONE.exists() and not again)
+    if whole():
         return
     with locked(LIB):
         if not fetched():
             fetch()
-        if not ARCHIVE.exists() and not LISTS:
+        if not whole():
             make_archive()
 
 
@@ -97,6 +105,7 @@ def fetch() -> None:
         if old.name not in names:
             old.unlink()
     ARCHIVE.unlink(missing_ok=True)
+    NONE.unlink(missing_ok=True)
     write_path_jar(names)
     (LIB / "installed").write_text(stamp())
 
@@ -118,7 +127,7 @@ def make_archive() -> None:
     A failure costs speed only, so it is said and no more."""
     print("preparing an archive of the classes, once; it takes a minute", file=sys.stderr,
           flush=True)
-    home, log = LIB / "training", LIB / "training.log"
+    home, log, new = LIB / "training", LIB / "training.log", LIB / "hadoop.jsa.new"
     env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB),
            "MRDL_CLASS_LISTS": str(home / "lists")}
     shutil.rmtree(home, ignore_errors=True)
@@ -137,17 +146,21 @@ def make_archive() -> None:
         done = run(COMMAND, "stop") and done
         if done:
             merge_lists(home / "lists", LIB / "classes.lst")
-            done = run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={ARCHIVE}",
+            # written aside: what a kill cuts off must not pass for an archive
+            new.unlink(missing_ok=True)
+            done = run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={new}",
                        f"-XX:SharedClassListFile={LIB}/classes.lst", "-cp", ALL)
             # auto passes over an archive that does not fit, and is slower then; on refuses
-            done = done and run(java, *JVM, *archive(), "-Xshare:on", "-cp", CLASS_PATH,
+            done = done and run(java, *JVM, *using(new), "-Xshare:on", "-cp", CLASS_PATH,
                                 APACHE + "util.VersionInfo")
     if done:
+        new.replace(ARCHIVE)
+        NONE.unlink(missing_ok=True)
         shutil.rmtree(home)
     else:
-        ARCHIVE.write_bytes(b"")
-        print(f"cluster: no archive of the classes could be made (see {log}): Hadoop starts "
-              "slower, and is the same otherwise", file=sys.stderr, flush=True)
+        NONE.touch()
+        print(f"cluster: no archive of the classes could be made (see {log}): Hadoop starts slower, and is the "
+              "same otherwise; hadoop-conf/cluster install tries again", file=sys.stderr, flush=True)
 
 
 def merge_lists(folder: Path, merged: Path) -> None:
@@ -165,10 +178,12 @@ def archive() -> list[str]:
     """A JVM's options for the archive."""
     if LISTS:
         return [f"-XX:DumpLoadedClassList={LISTS}/%p.lst"]
-    if not ARCHIVE.exists() or not ARCHIVE.stat().st_size:
-        return []
+    return using(ARCHIVE) if made() else []
+
+
+def using(path: Path) -> list[str]:
     return ["-Xshare:auto", "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0",
-            f"-XX:SharedArchiveFile={ARCHIVE}"]
+            f"-XX:SharedArchiveFile={path}"]
 
 
 def arrange() -> None:

@@ -12,7 +12,7 @@ from mrdl.cluster import Cluster
 from mrdl.config import need
 from mrdl.dataset import load as load_dataset
 from mrdl.model import Model
-from mrdl.progress import reporter, tasks
+from mrdl.progress import clock, reporter, tasks
 from mrdl.run import Run
 from mrdl.saving import load_model, model_from_json
 from mrdl.storage import place
@@ -34,8 +34,11 @@ def cluster(a: argparse.Namespace) -> Cluster:
     jobconf = dict(pair.partition("=")[::2] for pair in a.jobconf)
     for name, value in jobconf.items():
         need(name and value, f"-D {name}={value}: must be NAME=VALUE")
-    return Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
+    made = Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
                    node_python=a.node_python, wheels=a.wheels)
+    made.warned = lambda text: say(f"warning: {text}")
+    made.waiting = lambda text, seconds: say(f"waiting for {clock(seconds)}: {text}")
+    return made
 
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
