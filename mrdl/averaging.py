@@ -98,17 +98,17 @@ class ParameterAveraging(Options):
 
 def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | None:
     """The text of `until` with what is short for rules; None where nothing is given."""
-    short = {"epochs": epochs, "rounds": rounds}
-    for name, n in short.items():
-        need(n is None or (isinstance(n, int) and n >= 1), f"{name} must be 1 or more, not {n}")
-    return ", ".join([*([until] if until else []), *(f"{name} {n}" for name, n in short.items() if n is not None)]) or None
+    given = {name: n for name, n in (("epochs", epochs), ("rounds", rounds)) if n is not None}
+    for name, n in given.items():
+        need(isinstance(n, int) and n >= 1, f"{name} must be 1 or more, not {n}")
+    return ", ".join([*filter(None, [until]), *(f"{name} {n}" for name, n in given.items())]) or None
 
 
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
            told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
            verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None, *,
-           until: str | None = None, epochs: int | None = None, rounds: int | None = None, learning_rate: float | None = None,
-           data: str | None = None, validation: str | None = None) -> Result:
+           until: str | None = None, epochs: int | None = None, rounds: int | None = None,
+           learning_rate: float | None = None, data: str | None = None, validation: str | None = None) -> Result:
     """Goes on with a run from its last commit; RunError where there is nothing to go on with.
 
     `until`, `epochs`, `rounds` take the place of the rules that it was begun with: a run that has ended goes on where it
@@ -158,10 +158,11 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
           resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None,
           learning_rate: float | None = None) -> Result:
     """Begins the run, or goes on with it; nothing is written before all was found to fit."""
-    rate = place.options()["rate"] if place.exists() else None
-    if learning_rate is not None or rate:
-        model.optimizer = replace(model.optimizer, learning_rate=(
-            rate["learning_rate"] if learning_rate is None else learning_rate))
+    changed = place.options()["rate"] if place.exists() else None
+    rate = changed["learning_rate"] if changed and learning_rate is None else learning_rate
+    if rate is not None:
+        model.optimizer = replace(model.optimizer, learning_rate=rate)
+
     def warned(text: str) -> None:
         told("warning", {"text": text})
     limits.check(model if options.tbptt is None else truncated.windowed(model, options.tbptt),

@@ -128,11 +128,13 @@ class Driver:
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
             self.run.sweep()
             records, o = self.run.records(), self.options
+            state = self._resume(records) if records else None
             rate = {"after": len(records) - 1, "learning_rate": self.learning_rate}
             self.rate = self.run.go_on(self.data.url, self.validation[0][0].url if self.validation else None,
                                        {"until": o.until, "keep_rounds": o.keep_rounds},
                                        None if self.learning_rate is None else rate)["rate"]
-            state = self._resume(records) if records else None
+            if state and self.rate and self.rate["after"] == state.round:
+                state.rate_scale = 1.0          # what was asked for is the rate, not a share of it
             if done := self.run.finished():
                 return done
             self.exchange.begin(self.run.url, self.lease.check)
@@ -188,8 +190,9 @@ class Driver:
         state = State(self._begun(weights), len(weights), rate_scale=model.rate_scale)
         if model.iterations and self.options.save_updater:
             state.slots[:], state.iterations = model.slots, model.iterations
-            self.told("note", {"text": f"goes on with {type(model.optimizer).__name__}'s state after {model.iterations:,} "
-                               "updates; --fresh-updater (in Python: compile) begins anew"})
+            name = type(model.optimizer).__name__
+            self.told("note", {"text": f"goes on with {name}'s state after {model.iterations:,} updates; --fresh-updater "
+                                       "(in Python: compile) begins anew"})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 
@@ -219,8 +222,6 @@ class Driver:
         self.told("resumed", {"round": state.round})
         self.gone = set(range(len(records))) - set(self.run.states())
         self.stored = state.rate_scale
-        if self.rate and self.rate["after"] == state.round:
-            state.rate_scale = 1.0              # what was asked for is the rate, not a share of it
         return state
 
     def _begun(self, weights: np.ndarray) -> np.ndarray:
@@ -441,7 +442,8 @@ class Driver:
         chosen = state if best == r else self.run.state(best)
         model = self.model
         model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
-        model.rate_scale, model.epochs = chosen.rate_scale, self.epochs + chosen.epoch + bool(chosen.group or chosen.part)
+        model.rate_scale = chosen.rate_scale
+        model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # one that was begun counts
         values = measured(self.history[best])
         if self.options.recalibrate:
             values |= self._recalibrated(best)

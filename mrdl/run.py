@@ -111,7 +111,8 @@ class Run:
             raise RunError(f"{self.url} was begun with other options ({', '.join(differing)}); "
                            "resume it as it is, or give another directory")
 
-    def go_on(self, data: str, validation: str | None, ends: dict[str, Any], rate: dict[str, Any] | None) -> dict[str, Any]:
+    def go_on(self, data: str, validation: str | None, ends: dict[str, Any],
+              rate: dict[str, Any] | None) -> dict[str, Any]:
         """Writes down where the data lies now, when the run ends, and at which rate it goes on; gives all that holds.
 
         To be called by the driver that holds the lease. A run that had ended, and is to end at another time or goes on
@@ -121,11 +122,11 @@ class Run:
         options["data"]["url"] = data
         if options["validation"] and validation:
             options["validation"]["url"] = validation
-        again = {**options["options"], **ends} != options["options"]
+        again = ends["until"] != options["options"]["until"]
         options["options"] |= ends
         if rate and rate["learning_rate"] != (options["rate"] or {}).get("learning_rate"):
             options["rate"], again = rate, True
-        if again:                               # before run.json, so that a crash between leaves what can be asked again
+        if again:                               # before run.json: after a crash between the two it is asked for again
             self.store.remove("finished.json")
         if json.dumps(options) != old:
             self.store.write("run.json", _text({"format": FORMAT, **options}))

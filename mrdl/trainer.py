@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl import metrics, seeds
-from mrdl.config import need, shown
+from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
@@ -209,8 +209,9 @@ def check_class_weight(class_weight: dict | None, model=None, largest: float | N
     classes = model.output_shape[0] if model.output_shape else 1
     if classes == 1:                        # its labels are the classes, 0 and 1 where the loss knows no others
         classes = 2 if model.loss.high == 1 else None if largest is None else int(np.rint(largest)) + 1
-    for label in map(int, class_weight):
-        need(classes is None or label < classes, f"class_weight: there is no class {label}; there are 0 to {classes and classes - 1}")
+    odd = [int(label) for label in class_weight if classes is not None and int(label) >= classes]
+    if odd:
+        raise ConfigError(f"class_weight: there is no class {odd[0]}; there are 0 to {classes - 1}")
 
 
 def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:

@@ -201,6 +201,17 @@ def test_an_extension_that_dies_at_any_write_goes_on_to_the_same_bits(tmp_path, 
     assert whole(run) == whole(tmp_path / "once")
 
 
+def test_a_run_that_cannot_be_extended_stays_finished(tmp_path, made, monkeypatch):
+    data, run = made(60).url, tmp_path / "run"
+    averaging(rounds=1).fit(network(), data, run=str(run))
+    before = {name: (run / name).read_bytes() for name in ("finished.json", "run.json")}
+    monkeypatch.setattr("mrdl.driver.profile", lambda: "mrdl 0.0.1, fused multiply-add")
+    for more in ({"rounds": 2}, {"until": "f1 >= 1"}):
+        with pytest.raises(RunError):
+            resume(str(run), "inline", **more)
+    assert before == {name: (run / name).read_bytes() for name in before}
+
+
 def test_after_the_best_was_restored_a_run_goes_on_from_its_last_state(tmp_path, made):
     data, run = made(100, hold_out=0.3).url, Run(tmp_path / "run")
     options = {"validation_freq": 1, "keep_rounds": 2}

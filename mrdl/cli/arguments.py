@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
                    help="minibatches between two averagings (a whole shard)")
     ending(p, "when to stop (see below); with another rule than before a run that has ended goes on")
     p.add_argument("--fresh-updater", action="store_true",
-                   help="MODEL is a run or a saved model: take its weights alone (with the updater's state and count)")
+                   help="of MODEL, a run or a saved model, take the weights alone (the updater's state too)")
     p.add_argument("--validation", help="dataset to score (the rows that prepare held out)")
     p.add_argument("--validation-freq", type=int,
                    help="rounds between scorings (so that they cost a fifth)")
