@@ -95,6 +95,12 @@ class Job(MRJob):
         self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
                                          parents=[_mrjob_options()])
 
+    def load_args(self, args: list[str]) -> None:
+        if not {"-h", "--help"}.isdisjoint(args):
+            for action in self.arg_parser._actions:     # mrjob looks for --help when it has parsed the rest
+                action.required = False
+        super().load_args(args)
+
     def run_mapper(self, step_num: int = 0) -> None:
         if file := os.environ.get("mapreduce_map_input_file"):
             self.set_status("reads " + file)    # seen in YARN's pages

@@ -311,7 +311,7 @@ class StorageContract:
         run = Run(storage.url)
         with Lease(run.store) as lease, pytest.raises(RunError, match="another driver works on it"):
             Lease(run.store).acquire()
-        run.begin({"options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "validation": None, "text": None,
+        run.begin({"options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "validation": None, "text": None, "columns": None,
                    "spec": "{}", "weights": None, "runner": "inline"})
         with Lease(run.store) as lease:
             for r in range(3):
@@ -338,6 +338,7 @@ class StorageContract:
         with Lease(storage) as lease:
             lease.check()
             storage.rename("lease.json", "stolen")
+            storage.write("run.json", b"of a run that is still there")
             with pytest.raises(RunError, match="another driver"):
                 lease.check()
 
