@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from shlex import quote
 
 from mrdl.corpus import BOM, PACKED, Stream, check_encoding
 from mrdl.header import ROWS, Top, fields, is_comment, is_number, top
@@ -88,39 +89,49 @@ class Wanted:
 
 
 def _text(paths: list[str], wanted: Wanted) -> Schema:
-    heads = {path: _head(path) for path in paths}
-    filled = {path: lines for path, lines in heads.items() if not all(map(is_comment, lines))}
-    if not filled:
+    schema, rows = None, 0
+    for path in paths:                          # one by one: there may be thousands
+        lines = _head(path)
+        if all(map(is_comment, lines)):
+            continue
+        if schema is None:
+            delimiter = _delimiter([line for line in lines if not is_comment(line)])
+            found = first = top(path, lines, delimiter, wanted.header)
+            schema = _columns(path, found, wanted, paths, delimiter)
+            kept = {*schema.order, *(schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None)}
+            notes = schema.notes + ([found.note] if found.note else [])
+            headers, name = {found.line}, path
+        else:
+            found = top(path, lines, delimiter, wanted.header, first.line)
+            if found.names != first.names:
+                what = [f"columns {_few(own.names)}" if own.line else f"{len(own.names)} columns and no header"
+                        for own in (found, first)]
+                raise DataError(f"{path}: {what[0]}, but {name} has {what[1]}; all inputs must agree")
+            headers.add(found.line)
+        _numeric(path, found, kept)
+        rows += len(found.rows)
+    if schema is None:
         raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"
                                                   if len(paths) > 1 else ""))
-    first = next(iter(filled))
-    delimiter = _delimiter([line for line in filled[first] if not is_comment(line)])
-    tops = {first: top(first, filled[first], delimiter, wanted.header)}
-    for path, lines in filled.items():
-        if path != first:
-            tops[path] = top(path, lines, delimiter, wanted.header, tops[first].line)
-        if tops[path].names != tops[first].names:
-            what = [f"columns {_few(found.names)}" if found.line else f"{len(found.names)} columns and no header"
-                    for found in (tops[path], tops[first])]
-            raise DataError(f"{path}: {what[0]}, but {first} has {what[1]}; all inputs must agree")
-    if not any(found.rows for found in tops.values()):
-        raise DataError(f"{first}: a header and no rows")
-    names, named = tops[first].names, bool(tops[first].line)
+    if not rows:
+        raise DataError(f"{name}: a header and no rows")
+    return replace(schema, header=sorted(headers - {""}), notes=notes)
+
+
+def _columns(path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> Schema:
+    """The schema of inputs whose first one has this top."""
+    names, named = found.names, bool(found.line)
     label, weight = _column(wanted.label, names, "label"), _column(wanted.weight, names, "weight")
     if label is not None and label == weight:
         raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
     taken = {name for name in (label, weight) if name is not None}
-    notes = [found.note for found in tops.values() if found.note]
-    order, more = _order(first, names, named, taken, wanted)
+    order, notes = _order(path, names, named, taken, wanted)
     if not order:
-        raise DataError(f"{first}: no column is left for x beside {_few(sorted(taken))}")
-    for path, found in tops.items():
-        _numeric(path, found, {*order, *map(names.index, taken)})
+        raise DataError(f"{path}: no column is left for x beside {_few(sorted(taken))}")
     if wanted.like is None:
-        notes += _indices(tops[first], order)
-    return Schema("text", paths, names, [len(order)], None if label is None else [],
-                  label=label, weight=weight, delimiter=delimiter, order=order, named=named,
-                  header=sorted({found.line for found in tops.values() if found.line}), notes=[*notes, *more])
+        notes = _indices(found, order)
+    return Schema("text", paths, names, [len(order)], None if label is None else [], label=label, weight=weight,
+                  delimiter=delimiter, order=order, named=named, notes=notes)
 
 
 def _head(path: str) -> list[str]:
@@ -140,7 +151,7 @@ def _head(path: str) -> list[str]:
     odd = [b"\0" in line for line in lines]
     if odd[0] or 2 * sum(odd) > len(odd):
         raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if it is text but for "
-                        f"them: tr -d '\\000' < {path} > clean.csv; if it is UTF-16: iconv -f UTF-16 -t UTF-8)")
+                        f"them: tr -d '\\000' < {quote(path)} > clean.csv; if it is UTF-16: iconv -f UTF-16 -t UTF-8)")
     if b"\r" in lines[0] and not lines[0].endswith(b"\n"):
         raise DataError(f"{path}: lines end in a lone carriage return; convert it with: mac2unix")
     return [line.decode("latin-1").rstrip("\r\n") for line in lines]
@@ -161,7 +172,7 @@ def _numeric(path: str, found: Top, kept: set[int]) -> None:
         words = [value for value in values if value and not is_number(value)]
         if i in kept and 2 * len(words) > len(values):
             raise DataError(f"{path}: column {found.names[i]!r} is not numeric (it has {words[0][:40]!r}); mrdl reads "
-                            f"numbers: replace it by numbers, or leave it out with: --drop {found.names[i] or repr('')} (of "
+                            f"numbers: replace it by numbers, or leave it out with: --drop {quote(found.names[i])} (of "
                             "a text, give its format: text)")
 
 
@@ -196,7 +207,7 @@ def _indices(found: Top, order: list[int]) -> list[str]:
             int(value) == int(values[0]) + k for k, value in enumerate(values))
         if counted or re.fullmatch(r"(Unnamed: \d+)?", found.names[i]):
             notes.append(f"column {found.names[i]!r} looks like a number of the row, and is a feature now; leave it out "
-                         f"with: --drop {found.names[i] or repr('')}")
+                         f"with: --drop {quote(found.names[i])}")
     return notes
 
 
