@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import kernels, metrics, moments, plan, stopping, tensors
+from mrdl import advice, kernels, metrics, moments, plan, stopping, tensors
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
@@ -99,23 +99,13 @@ class Driver:
         self.metrics = self.model.named_metrics()
         self.rules = (stopping.parse(options.until, {n for n, m in self.metrics.items() if m.rising})
                       if options.until else stopping.default(bool(self.validation)))
-        known = {"loss", *(name for name, metric in self.metrics.items() if not metric.vector)}
-        for rule in self.rules:
-            name = rule.watched.removeprefix("val_")
-            if name in self.metrics and name not in known:
-                raise RunError(f"--until: {rule.watched} is more than one number; rules can take "
-                               f"{', '.join(sorted(known))}")
-            if name and name not in known:
-                raise RunError(f"--until: there is no metric {rule.watched}; the model has "
-                               f"{', '.join(sorted(known))}")
-            if rule.scored and not self.validation:
-                raise RunError(f"--until: {rule.watched} needs held-out data: prepare with "
-                               "--hold-out 0.1, or give --validation DATA")
+        stopping.check(self.rules, self.metrics, bool(self.validation))
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.untrained = [slice(start, start + w.size) for _, w, start in self.model.places() if not w.trainable]
         self.owner = {plan.name(self.data.uid, s.index): s for s in self.shards}
         self.epochs = self.model.epochs             # that the model has seen before this run
         self.frequency = self._validation_freq()
+        self.targets: metrics.Sums = {}             # of the rows that were scored last, or else trained on
         self.write_next = 0.0
         self.committing: Future | None = None
         self.gone: set[int] = set()         # rounds whose states went before this driver came
@@ -137,6 +127,8 @@ class Driver:
                 state.rate_scale = 1.0          # what was asked for is the rate, not a share of it
             if done := self.run.finished():
                 return done
+            for text in advice.of_workers(self.shards, o.workers, o.batch_size):
+                self.told("note", {"text": text})
             self.exchange.begin(self.run.url, self.lease.check)
             state = state or self._first()
             while not (reason := self._reason(state.round, scored=False)):
@@ -210,8 +202,9 @@ class Driver:
                          self._task(f"{what}s"))
 
     def _score(self, path: str, doing: str) -> dict[str, metrics.Value]:
-        return score(self.exchange, f"mrdl {self.run.url} score", path, self.model, self.validation,
-                     self.options.workers, self._task(doing))
+        values, self.targets = score(self.exchange, f"mrdl {self.run.url} score", path, self.model, self.validation,
+                                     self.options.workers, self._task(doing))
+        return values
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
         self.history = entries(records)
@@ -346,7 +339,10 @@ class Driver:
             raise RunError(f"round {asked.round}: no step of its sequences counts, so there is nothing to learn from: "
                            "take a larger averaging frequency, or prepare the data without such examples")
         held = self.validation if asked.score else []
-        score = added([r for r in merged.records if "scored" in r], held, self.metrics)
+        scored = [r for r in merged.records if "scored" in r]
+        score = added(scored, held, self.metrics)
+        if scored or not self.validation:
+            self.targets = advice.added(scored or trained)
         times = {phase: max(r["seconds"].get(phase, 0.0) for r in trained)
                  for phase in ("start", "read", "compute", "emit")}
         return score, sums, times | merged.seconds
@@ -455,8 +451,19 @@ class Driver:
         if r:
             self.run.compact(r - 1)
         self.run.sweep()
+        if text := self._advice(values, r):
+            self.told("note", {"text": text})
         self.told("finished", done)
         return done
+
+    def _advice(self, values: dict[str, metrics.Value], r: int) -> str | None:
+        """On a model that has learned nothing; while a first round is trained, its figures are of what it began with."""
+        weighted = bool(self.options.class_weight) or self.data.weighted or any(
+            w.regularizer is not None for _, w, _ in self.model.places())
+        if self.validation:
+            values, weighted = ({name[4:]: value for name, value in values.items() if name.startswith("val_")},
+                                self.validation[0][0].weighted)
+        return advice.of_model(self.model, values, self.targets, not weighted) if self.validation or r > 1 else None
 
     def _recalibrated(self, r: int) -> dict[str, metrics.Value]:
         """Sets BatchNormalization's moving moments to those of all examples under the model's weights, the

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, limits, moments, plan
+from mrdl import advice, dataset, limits, moments, plan
 from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
@@ -88,9 +88,12 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     if not held:
         raise ConfigError(f"{data} has no rows in its part {part!r}")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
-        scores = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
-                       cluster.cores, on_task)
-    return {name.removeprefix("val_"): value for name, value in scores.items()}
+        scores, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
+                                cluster.cores, on_task)
+        values = {name.removeprefix("val_"): value for name, value in scores.items()}
+        if text := advice.of_model(model, values, targets, not found.weighted):
+            cluster.warned(text)
+    return values
 
 
 def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",

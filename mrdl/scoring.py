@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mrdl import metrics, moments, plan
+from mrdl import advice, metrics, moments, plan
 from mrdl.blocks import BlockError
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, RoundError
@@ -20,9 +20,10 @@ class WorkerFailed(RoundError):
 
 
 def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
-          workers: int, on_task: OnTask = None) -> dict[str, metrics.Value]:
-    """Loss and metrics of a state over shards, as val_...: summed in the shards' order."""
-    return added(_records(exchange, name, state, model, held, workers, 1, [], on_task), held, model.named_metrics())
+          workers: int, on_task: OnTask = None) -> tuple[dict[str, metrics.Value], metrics.Sums]:
+    """Loss and metrics of a state over shards, as val_..., and their targets (mrdl.advice): summed in the shards' order."""
+    records = _records(exchange, name, state, model, held, workers, 1, [], on_task)
+    return added(records, held, model.named_metrics()), advice.added(whole(records, held))
 
 
 def described(exchange: Exchange, name: str, state: str, model: Model, data: Shards, workers: int,

@@ -179,6 +179,23 @@ def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
             if isinstance(rule, Patience) else rule for rule in rules]
 
 
+def check(rules: list[Rule], metrics: dict[str, Any], validated: bool) -> None:
+    """RuleError where a rule looks at what the model, or a run without held-out data, has not."""
+    single = sorted(["loss", *(name for name, metric in metrics.items() if not metric.vector)])
+    choices = ", ".join([*single, *("val_" + name for name in single if validated)])
+    hint = "held-out data: prepare with --hold-out 0.1, or give --validation DATA"
+    for rule in filter(lambda rule: rule.watched, rules):
+        name = rule.watched.removeprefix("val_")
+        if name not in single:
+            what = f"{rule.watched} is more than one number" if name in metrics else f"there is no metric {rule.watched}"
+            raise RuleError(f"--until: {what}; rules can take {choices}" + ("" if validated else f", and val_... with {hint}"))
+        if rule.scored and not validated:
+            raise RuleError(f"--until: {rule.watched} needs {hint}")
+
+
+DEFAULT = "val_loss patience 5, epochs 100 (loss where nothing is held out)"
+
+
 def default(validated: bool) -> list[Rule]:
     """Without --until: 5 rounds without 0.1 % better loss, at most 100 epochs."""
     return [Patience("val_loss" if validated else "loss", 5), Epochs(100)]

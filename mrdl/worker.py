@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrdl import metrics, moments, partial, seeds
+from mrdl import advice, metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, identity, name
@@ -169,12 +169,14 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     started, waits = time.perf_counter(), []
     key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
-    present = 0
+    present, targets = 0, {}
 
     def counted(ready):
         nonlocal present
         for n, arrays in ready:
             present += n
+            if arrays is not None:
+                metrics.add(targets, advice.targets(model, arrays["y"]))
             yield n, arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)
@@ -195,6 +197,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, {
         "shard": shard, "round": asked.round, "of": of, "n": n, "terms": learner.terms, "present": present, "updates": learner.updates,
+        "targets": metrics.plain(targets),
         "sums": metrics.plain(learner.sums), "profile": profile(), "memory": _peak(), "seconds": {
             "start": started - began, "read": read, "compute": trained - started - read,
             "emit": time.perf_counter() - trained}})
@@ -202,11 +205,13 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
 
 def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
     began = time.perf_counter()
-    scorer, n = Scorer(model_from_json(asked.spec), given.weights), 0
+    model, targets, n = model_from_json(asked.spec), {}, 0
+    scorer = Scorer(model, given.weights)
     for block in blocks:
-        scorer.add(block.arrays())
+        scorer.add(arrays := block.arrays())
+        metrics.add(targets, advice.targets(model, arrays["y"]))
         n += block.n
-    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums),
+    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
                                   "profile": profile(),
                                   "seconds": {"score": time.perf_counter() - began}})
 

@@ -40,7 +40,8 @@ from mrdl.metrics import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
-from mrdl.run import Run, RunError
+from mrdl.run import Run
+from mrdl.stopping import RuleError
 
 N, K = 203, 8
 RNG = np.random.default_rng(3)
@@ -264,7 +265,7 @@ def test_a_run_with_vectors_is_resumed_to_the_same_numbers(tmp_path, made):
     ("val_confusion_matrix patience 2", "val_confusion_matrix is more than one number; rules can take accuracy"),
     ("f1_score >= 0.5", "f1_score is more than one number")])
 def test_a_rule_that_watches_a_vector_is_refused_in_one_line(tmp_path, made, until, reason):
-    with pytest.raises(RunError, match=reason) as error:
+    with pytest.raises(RuleError, match=reason) as error:
         averaging(until=until).fit(network(), made(100, hold_out=0.2).url, run=str(tmp_path / "run"))
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 

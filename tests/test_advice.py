@@ -1,0 +1,84 @@
+"""What a user is told who may not have meant it: workers without work, a model that has learned nothing."""
+import numpy as np
+import pytest
+
+import mrdl
+from mrdl import advice, cli, metrics
+from mrdl.dataset import Shard
+from mrdl.layers import Dense, Input
+from mrdl.metrics import MeanSquaredError, R2Score
+
+
+def shards(*sizes):
+    return [Shard(i, "", "", n, "train", 1, "") for i, n in enumerate(sizes)]
+
+
+def test_workers_without_a_shard_and_with_few_minibatches_are_told():
+    line, = advice.of_workers(shards(5000, 5000, 0), 50, 32)
+    assert "2 of 50 workers train, as there are 2 shards" in line and "mrdl prepare --shards 50" in line
+    assert "1 of 2 workers trains, as there is 1 shard with" in advice.of_workers(shards(50), 2, 32)[0]
+    line, = advice.of_workers(shards(184, 165), 2, 32)
+    assert "an epoch is 6 updates of the model, with one worker 12" in line and "--workers 1" in line
+    assert advice.of_workers(shards(640, 640), 2, 32) == [] == advice.of_workers(shards(10), 1, 32)
+
+
+def model(units, activation, loss, measured=(), **options):
+    made = mrdl.Sequential([Input(2), Dense(units, activation)])
+    made.compile("sgd", loss, metrics=list(measured), **options)
+    return made.build()
+
+
+CLASSES = np.array([0, 1, 1, 2, 1], "i4")               # 1: 60 %; entropy 0.9503
+NUMBERS = np.array([[1.0], [2.0], [3.0], [6.0]], "f4")  # variance 3.5
+
+
+@pytest.mark.parametrize("made, y, values, pure, told", [
+    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 1.2, "accuracy": 0.6}, True,
+     "class 1, which is that of 60 %"),
+    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 0.9, "accuracy": 0.6}, True, None),
+    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 1.2, "accuracy": 0.8}, True, None),
+    (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, True, "class 1"),
+    (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, False, None),
+    (model(3, "softmax", "categorical_crossentropy", ["accuracy"]), np.eye(3)[CLASSES], {"loss": 1.2, "accuracy": 0.2}, False,
+     "class 1"),
+    (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), CLASSES % 2, {"loss": 0.7, "accuracy": 0.6}, True, "class 1"),
+    (model(300, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 9.0}, True, None),
+    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.5}, True, "the mean of the targets (mean squared error 3.5, the"),
+    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.4}, True, None),
+    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.6}, False, None),
+    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": -0.02}, True, "the model's is 3.57"),
+    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": 0.31}, True, None),
+    (model(1, "linear", "mae", [MeanSquaredError()]), NUMBERS, {"loss": 1.0, "mean_squared_error": 4.0}, True, "mean of"),
+    (model(1, "linear", "mae"), NUMBERS, {"loss": 100.0}, True, None),
+])
+def test_a_model_is_held_against_the_mean_and_the_most_frequent_class(made, y, values, pure, told):
+    halves = [{"targets": metrics.plain(advice.targets(made, half))} for half in (y[:2], y[2:])]
+    text = advice.of_model(made, values, advice.added(halves), pure)
+    assert told in text if told else text is None
+
+
+def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savetxt("t.csv", np.column_stack([rng.normal(150, 5, 120), rng.standard_normal((120, 3))]), delimiter=",",
+               header="y,a,b,c", comments="", fmt="%.5g")
+    for name, options in (("held", ["--hold-out", "0.2"]), ("all", [])):
+        assert cli.main(["prepare", "t.csv", name, "--label", "y", "-r", "inline", *options]) == 0
+    made = mrdl.Sequential([Dense(1)])
+    made.compile("adam", "mse")
+    (tmp_path / "m.json").write_text(made.to_json())
+    for name in ("held", "all"):
+        capsys.readouterr()
+        assert cli.main(["train", "m.json", name, "run-" + name, "--rounds", "2", "--workers", "9", "-r", "inline"]) == 0
+        told = capsys.readouterr().err
+        assert told.count("no better than always predicting the mean") == 1 and "2 of 9 workers train" in told
+    assert cli.main(["evaluate", "run-all", "held", "-r", "inline"]) == 0
+    assert "warning: the model is no better than always predicting the mean" in capsys.readouterr().err
+    for rule, choices in (("val_nothing patience 2", "rules can take loss, val_loss"), ("loss2 <= 1", "loss, val_loss")):
+        assert cli.main(["train", "m.json", "held", "run", "--until", rule, "-r", "inline"]) == 2
+        assert choices in capsys.readouterr().err
+    assert cli.main(["train", "m.json", "all", "run", "--until", "val_nothing <= 2", "-r", "inline"]) == 2
+    assert "rules can take loss, and val_... with held-out data" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "without any: val_loss patience 5, epochs 100 (loss where" in capsys.readouterr().out
