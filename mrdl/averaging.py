@@ -196,7 +196,8 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
                 picture.now(driver.history, driver.best())
             raise
         exchange.close(True)
-    picture.now(place.history(), done["monitor"] and (done["best"], "restored"))
+    if done["rounds"]:
+        picture.now(place.history(), done["monitor"] and (done["best"], "restored"))
     restored(model, place)
     history: dict[str, list] = {}
     for line in place.history():

@@ -268,8 +268,8 @@ class Driver:
                     record["job"] = merged.job | {"worker_memory": max(
                         r["memory"] for r in merged.records if "shard" in r)}
                 return new, record, score
-            self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2,
-                                   "left": self.options.retries - retry})
+            if left := self.options.retries - retry:
+                self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2, "left": left})
         return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
                                 "rate too: lower the learning rate or scale the inputs"}, score
 
@@ -451,7 +451,7 @@ class Driver:
         if r:
             self.run.compact(r - 1)
         self.run.sweep()
-        if text := self._advice(values, r):
+        if done["finite"] and (text := self._advice(values, r)):
             self.told("note", {"text": text})
         self.told("finished", done)
         return done

@@ -94,7 +94,7 @@ class Lines:
             self.say(f"waiting for {clock(facts['seconds'])}: {facts['text']}")
         elif event == "rollback":
             self.say(f"round {facts['round']} is not finite: again from the round before, at "
-                     f"{facts['rate_scale']:g} of the rate ({facts['left']} tries left)")
+                     f"{facts['rate_scale']:g} of the rate (tries left: {facts['left']})")
 
     def keep(self, facts: Facts | None) -> None:
         if facts:

@@ -1,8 +1,10 @@
 """The command line as a user types it: what it prints, what it exits with, what it leaves."""
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,3 +236,10 @@ def test_help_has_examples_and_the_grammar_of_until(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "METRIC patience N" in capsys.readouterr().out
+
+
+def test_an_interrupt_while_the_command_loads_is_one_line(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run([sys.executable, "-m", "mrdl", "--version"], capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mrdl: interrupted\n")

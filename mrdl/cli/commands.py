@@ -112,7 +112,7 @@ def told(run: str, work) -> dict[str, Any]:
         result = work(progress)
     place = Run(run)
     done = place.finished()
-    say(f"{done['reason']}; the model is that of round {done['best']} of {done['rounds']}"
+    say(f"{done['reason']}; " * done["finite"] + f"the model is that of round {done['best']} of {done['rounds']}"
         + (f", the best by {done['monitor']}" if done["monitor"] else ""))
     say("  " + "  ".join(report.told(result.metrics)))
     say(f"model: {place.url}/model.safetensors")
