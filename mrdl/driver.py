@@ -127,8 +127,6 @@ class Driver:
                 state.rate_scale = 1.0          # what was asked for is the rate, not a share of it
             if done := self.run.finished():
                 return done
-            for text in advice.of_workers(self.shards, o.workers, o.batch_size):
-                self.told("note", {"text": text})
             self.exchange.begin(self.run.url, self.lease.check)
             state = state or self._first()
             while not (reason := self._reason(state.round, scored=False)):
@@ -147,6 +145,8 @@ class Driver:
                     reason = record["reason"]
                     break
                 self._commit(new, record, score)
+                for text in advice.of_workers(self.shards, o.workers, o.batch_size) if state.round == 0 else ():
+                    self.told("note", {"text": text})
                 if state.round == 0 and record["present"] > 4 * record["trained"]:
                     self.told("warning", {"text": f"a round reads {record['present']:,} examples to "
                                           f"train {record['trained']:,}: make the shards smaller, or "
