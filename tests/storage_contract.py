@@ -312,7 +312,7 @@ class StorageContract:
         with Lease(run.store) as lease, pytest.raises(RunError, match="another driver works on it"):
             Lease(run.store).acquire()
         run.begin({"options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "validation": None, "text": None, "columns": None,
-                   "spec": "{}", "weights": None, "runner": "inline"})
+                   "spec": "{}", "weights": None, "updater": None, "rate": None, "runner": "inline"})
         with Lease(run.store) as lease:
             for r in range(3):
                 assert run.commit(State(np.full(1000, r, "f4"), 1000, round=r), record(r))
