@@ -18,7 +18,7 @@ import pytest
 from mrdl import dataset
 from mrdl.layers import Dense
 from mrdl.lease import Lease
-from mrdl.run import Run, RunError
+from mrdl.run import RUN, Run, RunError
 from mrdl.saving import load_model
 from mrdl.sequential import Sequential
 from mrdl.sources import ArrayFile, DataError, expand, opened, size
@@ -311,8 +311,8 @@ class StorageContract:
         run = Run(storage.url)
         with Lease(run.store) as lease, pytest.raises(RunError, match="another driver works on it"):
             Lease(run.store).acquire()
-        run.begin({"options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "validation": None, "text": None, "columns": None,
-                   "spec": "{}", "weights": None, "updater": None, "rate": None, "runner": "inline"})
+        facts = dict.fromkeys(name for name in RUN if name not in ("format", "seal"))
+        run.begin({**facts, "options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "spec": "{}", "runner": "inline"})
         with Lease(run.store) as lease:
             for r in range(3):
                 assert run.commit(State(np.full(1000, r, "f4"), 1000, round=r), record(r))
@@ -337,6 +337,7 @@ class StorageContract:
         assert storage.exists("lease.json")
         with Lease(storage) as lease:
             lease.check()
+            storage.write("run.json", b"")          # the run is there
             storage.rename("lease.json", "stolen")
             storage.write("run.json", b"of a run that is still there")
             with pytest.raises(RunError, match="another driver"):
