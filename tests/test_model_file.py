@@ -29,7 +29,7 @@ def test_modules_beside_it_are_found_and_forgotten(here):
     (here / "nets/parts/__init__.py").write_text("")
     (here / "nets/parts/tail.py").write_text("units = 4\n")
     (here / "nets/model.py").write_text(
-        "import mrdl, blocks\nfrom parts.tail import units\nfrom mrdl.layers import Dense\n"
+        "import mrdl, blocks, sys\nsys.path.insert(0, 'more')\nfrom parts.tail import units\nfrom mrdl.layers import Dense\n"
         "def model():\n    import later\n    return mrdl.Sequential([*blocks.head, Dense(units)])\n")
     (here / "nets/later.py").write_text("")
     before, path, finders = set(sys.modules), list(sys.path), list(sys.meta_path)

@@ -60,7 +60,7 @@ class _Guard:
 @contextmanager
 def _importing_from(folder: str) -> Iterator[None]:
     """The folder is first in sys.path, as a script's; afterwards none of its modules is left for others."""
-    guard, before = _Guard(folder), set(sys.modules)
+    guard, before, path = _Guard(folder), set(sys.modules), list(sys.path)
     sys.path.insert(0, folder)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), guard)
     try:
@@ -71,7 +71,7 @@ def _importing_from(folder: str) -> Iterator[None]:
             if file and _is_own(file, name, folder):
                 del sys.modules[name]
         sys.meta_path.remove(guard)
-        sys.path.remove(folder)
+        sys.path[:] = path
 
 
 def _is_own(file: str, module: str, folder: str) -> bool:
