@@ -20,8 +20,9 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
     sizes, lines = [s.n for s in shards if s.n], []
     used = min(workers, len(sizes))
     if used < workers:
-        lines.append(f"{used} of {workers} workers train{'s' * (used == 1)}, as there are {used} shards with rows; for more: "
-                     f"mrdl prepare --shards {workers}".replace("are 1 shards", "is 1 shard"))
+        there = "is 1 shard" if used == 1 else f"are {used} shards"
+        lines.append(f"{used} of {workers} workers train{'s' * (used == 1)}, as there {there} with rows; for more: "
+                     f"mrdl prepare --shards {workers}")
     alone = sum(-(-n // batch_size) for n in sizes)
     if used > 1 and alone / used < FEW:
         lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {-(-alone // used)} updates of the model, with "
@@ -44,7 +45,7 @@ def targets(model: Model, y: np.ndarray) -> metrics.Sums:
     if classes > CLASSES or (head.loss.activation == "sigmoid" and head.shape[0] > 1):
         return {}
     labels = y.argmax(1) if y.shape[1] > 1 else np.rint(y[:, 0]).astype(int)
-    return {"classes": np.bincount(labels, minlength=classes).astype("f8")}
+    return {"classes": np.bincount(labels.clip(0, classes - 1), minlength=classes).astype("f8")}     # others: told elsewhere
 
 
 def added(records: Iterable[dict[str, Any]]) -> metrics.Sums:

@@ -193,9 +193,9 @@ def check(rules: list[Rule], metrics: dict[str, Any], validated: bool) -> None:
             raise RuleError(f"--until: {rule.watched} needs {hint}")
 
 
-DEFAULT = "val_loss patience 5, epochs 100 (loss where nothing is held out)"
+DEFAULT = "val_loss patience 5, epochs 100"
 
 
 def default(validated: bool) -> list[Rule]:
-    """Without --until: 5 rounds without 0.1 % better loss, at most 100 epochs."""
-    return [Patience("val_loss" if validated else "loss", 5), Epochs(100)]
+    """Without --until: DEFAULT, or the same of the training loss."""
+    return parse(DEFAULT if validated else DEFAULT.removeprefix("val_"))

@@ -50,6 +50,7 @@ NUMBERS = np.array([[1.0], [2.0], [3.0], [6.0]], "f4")  # variance 3.5
     (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": 0.31}, True, None),
     (model(1, "linear", "mae", [MeanSquaredError()]), NUMBERS, {"loss": 1.0, "mean_squared_error": 4.0}, True, "mean of"),
     (model(1, "linear", "mae"), NUMBERS, {"loss": 100.0}, True, None),
+    (model(1, "sigmoid", "binary_crossentropy"), np.array([-1, 0, 7, 0, 0]), {"loss": 0.1}, True, None),
 ])
 def test_a_model_is_held_against_the_mean_and_the_most_frequent_class(made, y, values, pure, told):
     halves = [{"targets": metrics.plain(advice.targets(made, half))} for half in (y[:2], y[2:])]

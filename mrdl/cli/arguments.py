@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--averaging-frequency", type=int,
                    help="minibatches between two averagings (a whole shard)")
     ending(p, "when to stop (see below); with another rule than before a run that has ended goes on")
-    p.epilog += (f"\n\nwithout any: {stopping.DEFAULT};\nthe model at the end is that of the best round, "
+    p.epilog += (f"\n\nwithout any: {stopping.DEFAULT} (loss where nothing is held out);\nthe model at the end is that of the best round, "
                  "or of the last where no rule has patience")
     p.add_argument("--fresh-updater", action="store_true",
                    help="of MODEL, a run or a saved model, take the weights alone (the updater's state too)")
