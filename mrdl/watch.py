@@ -131,8 +131,8 @@ def headline(why: str, said: str = "") -> str:
     """What happened to an attempt in a line, by YARN's diagnostics and what it wrote to stderr: the exception of the
     worker's own Python where that tells of one; of a JVM that did not start, its first words."""
     lines = [line for line in why.splitlines() if line.strip()] or ["no reason was given"]
-    causes = [line for line in lines if line.startswith("Caused by: ")]
-    first = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    first = next(filter(NEVER.search, causes), causes[-1]) if causes else lines[0]
     frames = said.rpartition("Traceback (most recent call last):\n")[2] if "Traceback" in said else ""
     own = next((line for line in frames.splitlines() if re.match(r"[\w.]+(:|$)", line)), None)
     if own:

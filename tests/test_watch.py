@@ -39,6 +39,7 @@ Caused by: java.lang.reflect.InvocationTargetException
 \t... 9 more
 Caused by: java.io.IOException: Cannot run program "python9": error=2, No such file or directory
 \tat java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)
+Caused by: java.io.IOException: error=2, No such file or directory
 """
 
 
