@@ -100,7 +100,8 @@ def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | No
     """The text of `until` with what is short for rules; None where nothing is given."""
     given = {name: n for name, n in (("epochs", epochs), ("rounds", rounds)) if n is not None}
     for name, n in given.items():
-        need(isinstance(n, int) and n >= 1, f"{name} must be 1 or more, not {n}")
+        if not isinstance(n, int) or n < 1:
+            raise RunError(f"{name} must be 1 or more, not {n}")
     return ", ".join([*filter(None, [until]), *(f"{name} {n}" for name, n in given.items())]) or None
 
 

@@ -69,8 +69,6 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.averaging import ParameterAveraging, same_features
-    if not a.model.endswith((".py", ".json")):
-        same_features(Run(a.model).features(), a.model, load_dataset(a.data))
     with cluster(a) as runner:
         training = ParameterAveraging(
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
@@ -78,6 +76,9 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             validation_freq=a.validation_freq, save_updater=not a.reset_updater,
             keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
             tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
+        training.options()          # what makes no sense is said before anything is read
+        if not a.model.endswith((".py", ".json")):
+            same_features(Run(a.model).features(), a.model, load_dataset(a.data))
         model = load(a.model)       # before the report begins: what a model.py prints comes first
         if a.fresh_updater:
             model.fresh_updater()
