@@ -41,9 +41,9 @@ model.compile(RMSprop(ExponentialDecay(0.005, 1000, 0.5), rho=0.95, epsilon=1e-1
 
 
 def told(event, facts):
-    """A line for each scored round: while one is trained, the state that it began with is scored."""
-    if event == "round" and facts["score"]:
-        print(f"round {facts['round'] - 1}: {facts['score']['val_loss'] / log(2):.3f} bits a character", flush=True)
+    """A line for each scored round."""
+    if event == "scored":
+        print(f"round {facts['round']}: {facts['score']['val_loss'] / log(2):.3f} bits a character", flush=True)
 
 
 def parser():
