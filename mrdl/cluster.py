@@ -102,13 +102,13 @@ class Cluster:
         self.warned: Callable[[str], None] = lambda text: None
         self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # what for, and how long already
         self.node_python, self.wheels = node_python, wheels
-        if runner == "spark":
-            from mrdl.spark import SparkRunner
-            SparkRunner().get_spark_submit_bin()    # ConfigError, before anything is made
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
         self.server, self.hadoop = None, None
         try:
-            if runner == "local":   # started early: it warms up while the driver prepares its first job
+            if runner == "spark":
+                from mrdl.spark import SparkRunner
+                SparkRunner(local_tmp_dir=self.tmp).get_spark_submit_bin()      # ConfigError where it is not there
+            elif runner == "local":     # started early: it warms up while the driver prepares its first job
                 self.server = ForkServer(self.tmp)
             elif runner == "hadoop":
                 from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
