@@ -12,6 +12,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("MRDL_DEBUG") == "1"     # bounds checks on, in every kernel
+SANITIZE = os.environ.get("MRDL_SANITIZE")      # what compiled code is watched by: address,undefined
+WATCHED = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O0", "-g1"] if SANITIZE else []
 
 # One place for flags. No -ffast-math and no contraction: the source decides every rounding, so that
 # all levels with fused multiply-add give the same bits.
@@ -61,7 +63,7 @@ def extensions():
         for level, flags in ({"": []} if name in ONCE else LEVELS).items():
             yield Extension(".".join(filter(None, ("mrdl.kernels", level, name))), [path],
                             include_dirs=["kernels"], depends=sorted(included(path)),
-                            extra_compile_args=FLAGS + flags, language="c++")
+                            extra_compile_args=FLAGS + flags + WATCHED, extra_link_args=WATCHED, language="c++")
 
 
 def compiled():

@@ -107,7 +107,7 @@ INLINE double log1(double x)
     if (bits >= 0x7ff0000000000000 || bits < 0x0010000000000000)        /* inf, NaN; 0, subnormal, < 0 */
         return bits >= 0x7ff0000000000000 || x != x ? x : x < 0 ? __builtin_nan("") : -__builtin_inf();
     int64_t e = (bits - 0x3fe6a09e667f3bcd) >> 52;                      /* m in sqrt(1/2) .. sqrt(2) */
-    bits -= e << 52;
+    bits -= e * ((int64_t)1 << 52);                                     /* e may be below 0 */
     double m, s, z, p = 1.0 / 23;
     memcpy(&m, &bits, 8);
     s = (m - 1) / (m + 1), z = s * s;
