@@ -1,7 +1,9 @@
 """Raw input in; shard r out of reducer r, and the facts about all rows out of the last one."""
+import json
 import os
 
-from mrdl.records import Plan, Rows, merged_facts, shard_lines
+from mrdl.records import FILES, Plan, Rows, merged_facts, shard_lines
+from mrdl.sources import opened
 from mrdl.streaming import Job, protocol
 
 
@@ -23,8 +25,13 @@ class Prepare(Job):
     def map_pairs(self, pairs, step_num=0):
         file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
         start = int(os.environ.get("mapreduce_map_input_start", "0"))
-        rows = Rows(Plan.load(self.options.plan), file, start)
-        yield from rows.pairs(line for _, line in pairs)
+        plan, lines = Plan.load(self.options.plan), (line for _, line in pairs)
+        if os.path.basename(file).startswith(FILES):
+            for path in map(json.loads, lines):
+                with opened(path) as content:
+                    yield from Rows(plan, path).pairs(map(self.bare, content))
+        else:
+            yield from Rows(plan, file, start).pairs(lines)
 
     def reducer(self, key, values):
         plan = Plan.load(self.options.plan)

@@ -138,8 +138,14 @@ class Cluster:
             self.hadoop.home.path(f"resident/{tag_of(url)}")
 
     def upload(self, path: str) -> str:
-        """The URL of a copy of this machine's file, where tasks are on others."""
-        return self.hadoop.upload(path)
+        """What tasks read a file of this machine's by: the URL of a copy, where they are on others."""
+        return self.hadoop.upload(path) if self.hadoop else path
+
+    def slots(self) -> int:
+        """How many tasks run at once, were nothing else there; 0 where nobody knows."""
+        if self.hadoop:
+            return self.hadoop.gateway.room(self.jobconf)
+        return 0 if self.runner == "spark" else self.cores
 
     def holds(self, workers: int) -> bool:
         """Can so many mappers run at once, and stay?"""

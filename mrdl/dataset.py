@@ -158,7 +158,8 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, drop: Sequence[str] = (),
-            on_task: Callable[[str, int, int], None] | None = None) -> Dataset:
+            on_task: Callable[[str, int, int], None] | None = None,
+            said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
 
     About `hold_out` of the rows make validation shards, equal ones together. Up to `max_bad` of the records may be bad;
@@ -194,17 +195,19 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
         schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
     demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
-    plan = preparation.planned(schema, shards, hold_out, seed, dtype, classes)
+    plan, reducers = preparation.planned(schema, shards, hold_out, seed, dtype, classes, cluster.slots())
     distinct = None
     with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         path = os.path.join(folder, "plan.json")
-        tasks = schema.files if schema.kind == "text" else preparation.manifests(plan, folder)
+        tasks = preparation.tasks(plan, folder, cluster)
+        said(preparation.told(plan, tasks, reducers))
         while True:                     # once more where better rows to hold out are known then
             plan.dump(path)
-            with cluster.run(Prepare, tasks, ["--plan", path], reducers=len(plan.keys),
+            with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
                              split=schema.kind == "text", name=f"mrdl prepare {data}",
                              settings=preparation.settings(schema, plan), on_task=on_task) as output:
-                facts = json.loads(next(iter(output.lines(plan.shards))))
+                *_, last = output.lines(plan.shards % reducers)
+                facts = json.loads(last)
                 if schema.kind == "corpus":
                     text_inputs.long_enough(schema, facts)
                 bad = _tolerated(facts, max_bad)
@@ -330,12 +333,28 @@ def _last_block(path: str) -> dict:
     return {"blocks": block.index + 1, "seal": block.seal}
 
 
+def _parted(store: Storage, output, names: list[str]) -> None:
+    """Writes the shards that are parts of parts: small ones, whose reducers had several."""
+    for part in range(len(output.parts)):
+        found: dict[int, list[bytes]] = {index: [] for index in range(part, len(names), len(output.parts))}
+        for line in output.lines(part):
+            if not line.startswith(b"{"):       # the facts
+                found[blocks.unpack(line).shard].append(line + b"\n")
+        for index, lines in found.items():
+            store.write(names[index], b"".join(lines))
+
+
 def _commit(store: Storage, output, description: dict) -> None:
     """Puts the shards in their place, and the description last: it makes them a dataset."""
     with filling(store, BEGUN, PARTS) as alone:
         demand(alone, f"{store.url}: another prepare writes there just now")
-        for index, shard in enumerate(description["shards"]):
-            shard |= _last_block(output.parts[index])
-            output.move(index, store.path(shard["name"]))
+        names = [shard["name"] for shard in description["shards"]]
+        if len(output.parts) > len(names):      # a part is a shard; the last one holds the facts
+            for index, name in enumerate(names):
+                output.move(index, store.path(name))
+        else:
+            _parted(store, output, names)
+        for shard in description["shards"]:
+            shard |= _last_block(store.path(shard["name"]))
         made = store.create(DESCRIPTION, json.dumps(seal(description), indent=1).encode() + b"\n")
     demand(made, f"{store.url}: another prepare was first")

@@ -1,22 +1,25 @@
-"""What a prepare job is told: its plan, its inputs, Hadoop's settings."""
+"""What a prepare job is told: its plan, its inputs, Hadoop's settings; how many tasks it has."""
 import json
 import math
 import os
 from hashlib import blake2b
 
 from mrdl import corpus
-from mrdl.cluster import spread
-from mrdl.records import Plan
+from mrdl.cluster import Cluster, spread
+from mrdl.plan import LEAST, SMALL, hands_of
+from mrdl.records import FILES, Plan
 from mrdl.schema import Schema
 from mrdl.sources import place, size
 
 SHARD = 64 << 20                # bytes of input that make a shard
 RANGE = 16 << 20                # bytes of arrays that make a mapper
+FEW = 8                         # so many reducers at least, where there are as many shards
 MANIFESTS = 10_000              # mappers of arrays at most, or one a file
 
 
 def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
-            classes: int | None) -> Plan:
+            classes: int | None, slots: int) -> tuple[Plan, int]:
+    """The plan, and how many reducers it is for. `slots`: how many tasks run at once."""
     lengths = sizes(schema)
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
@@ -26,29 +29,57 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
                sorted((place(path)[1], count) for path, count in lengths.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
-    keys = spread([f"{index:05d}" for index in range(total)], total, sort_values=True)
-    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes)
+    # small shards share a reducer: key i goes to reducer i % reducers, and reaches it in the order of shards
+    reducers = min(total, max(FEW, slots, sum(lengths.values()) // LEAST))
+    keys = spread([f"{index:05d}" for index in range(total)], reducers, sort_values=True)
+    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes), reducers
 
 
-def manifests(plan: Plan, folder: str) -> list[str]:
-    """Files of one line, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes,
-    of all its files together."""
-    spans, found = [], []
+def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[str]:
+    """The inputs of the mappers: ranges of arrays or of a corpus, or files of text, of which small ones share a mapper."""
+    schema = plan.schema
+    if schema.kind != "text":
+        return manifests(plan, folder, cluster.slots())
+    lengths, slots = sizes(schema), cluster.slots()
+    small = [path for path in schema.files if lengths[path] < SMALL]
+    hands = hands_of(small, lengths.__getitem__, slots, LEAST, SHARD)
+    if not slots or len(hands) >= len(small):
+        return schema.files
+    found = []
+    for paths in hands:
+        found.append(os.path.join(folder, f"{FILES}{len(found):06d}"))
+        with open(found[-1], "w", encoding="ascii") as file:
+            file.writelines(json.dumps(cluster.upload(path)) + "\n" for path in paths)
+    return [path for path in schema.files if lengths[path] >= SMALL] + found
+
+
+def told(plan: Plan, tasks: list[str], reducers: int) -> str:
+    """For the user: how many tasks there are, and for what."""
+    files = len(sizes(plan.schema))
+    return (f"{files} file{'s'[:files > 1]} in {len(tasks)} input{'s'[:len(tasks) > 1]} of mappers; {plan.shards} shards by "
+            f"{reducers} reducers")
+
+
+def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:
+    """Files of lines, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes, of
+    all its files together. Short ranges share a file."""
+    found: list[str] = []
     if plan.schema.kind == "corpus":
-        spans = [(0, *span) for span in corpus.ranges(sum(plan.schema.counts))]
+        hands = [[(0, *span)] for span in corpus.ranges(sum(plan.schema.counts))]
     else:
         strides = []
         for index in range(len(plan.schema.counts)):
             with plan.schema.arrays(index) as arrays:
                 strides.append(sum(array.stride for array in arrays.values()))
         most = max(RANGE, sum(map(math.prod, zip(plan.schema.counts, strides))) // MANIFESTS)
-        for index, (count, stride) in enumerate(zip(plan.schema.counts, strides)):
-            step = max(1, most // stride)
-            spans += [(index, start, min(start + step, count)) for start in range(0, count, step)]
-    for index, start, stop in spans:
+        spans = [(index, start, min(start + step, count)) for index, (count, stride) in enumerate(
+            zip(plan.schema.counts, strides)) for step in [max(1, most // stride)] for start in range(0, count, step)]
+        hands = hands_of(spans, lambda span: (span[2] - span[1]) * strides[span[0]], slots, LEAST, RANGE) if slots else [
+            [span] for span in spans]
+    for hand in hands:
         found.append(os.path.join(folder, f"rows-{len(found):06d}"))
         with open(found[-1], "w", encoding="ascii") as file:
-            file.write(f"{index}\t{start}\t{stop}\n")
+            file.writelines(f"{index}\t{start}\t{stop}\n" for index, start, stop in hand)
     return found
 
 
