@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from posixpath import basename
+from posixpath import basename, join
 from typing import Any
 from urllib.parse import quote
 
@@ -226,8 +226,9 @@ class HadoopRunner(HadoopJobRunner):
             self._get_local_tmp_dir(), " ".join(self._python_bin()))
         self._create_setup_wrapper_scripts()
         key = basename(self._hadoop_tmp_dir)
+        default = join(self._hadoop_tmp_dir, "output")
         self._hadoop_tmp_dir = self.hadoop.home.path(f"jobs/{key}")
-        if not self._opts.get("output_dir"):
+        if self._output_dir == default:         # else it was asked for, as by --output-dir
             self._output_dir = f"{self._hadoop_tmp_dir}/output"
         try:
             for step in range(self._num_steps()):
