@@ -195,7 +195,7 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
         schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
     demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
-    plan, reducers = preparation.planned(schema, shards, hold_out, seed, dtype, classes, cluster.slots())
+    plan, reducers = preparation.planned(schema, shards, hold_out, seed, dtype, classes)
     distinct = None
     with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         path = os.path.join(folder, "plan.json")

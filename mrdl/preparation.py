@@ -18,8 +18,8 @@ MANIFESTS = 10_000              # mappers of arrays at most, or one a file
 
 
 def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
-            classes: int | None, slots: int) -> tuple[Plan, int]:
-    """The plan, and how many reducers it is for. `slots`: how many tasks run at once."""
+            classes: int | None) -> tuple[Plan, int]:
+    """The plan, and how many reducers it is for."""
     lengths = sizes(schema)
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
@@ -30,7 +30,7 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
     # small shards share a reducer: key i goes to reducer i % reducers, and reaches it in the order of shards
-    reducers = min(total, max(FEW, slots, sum(lengths.values()) // LEAST))
+    reducers = min(total, max(FEW, sum(lengths.values()) // LEAST))
     keys = spread([f"{index:05d}" for index in range(total)], reducers, sort_values=True)
     return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes), reducers
 
