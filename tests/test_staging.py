@@ -1,5 +1,6 @@
 """Rounds as jobs that others run: what is staged, what is committed, what is refused; jobs by themselves."""
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def test_a_run_whose_rounds_others_run_has_the_bits_of_any_other(data, capsys, r
 def test_the_printed_command_is_a_shells_and_alone_on_stdout(data, capsys):
     assert main(["train", "model.py", data.url, "run's", "-r", "inline", "--rounds", "1", "--streaming"]) == 0
     out, err = capsys.readouterr()
-    assert "round 1 is staged: run the command, then: mrdl streaming run's --commit" in err
+    name = "run's"
+    assert f"round 1 is staged: run the command, then: mrdl streaming {shlex.quote(name)} --commit" in err
     assert subprocess.run(["sh", "-c", out], capture_output=True, check=False).returncode == 0
     assert main(["streaming", "run's", "--commit"]) == 0 and Run("run's").finished()["rounds"] == 1
     assert _shown(["a", "-b", "c d", "-e"]) == "a \\\n    -b 'c d' \\\n    -e"
