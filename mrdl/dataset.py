@@ -200,7 +200,8 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
     with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         path = os.path.join(folder, "plan.json")
         tasks = preparation.tasks(plan, folder, cluster)
-        said(preparation.told(plan, tasks, reducers))
+        if len(preparation.sizes(schema)) > 1 or reducers <= plan.shards:
+            said(preparation.told(plan, tasks, reducers))
         while True:                     # once more where better rows to hold out are known then
             plan.dump(path)
             with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
