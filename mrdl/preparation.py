@@ -40,8 +40,11 @@ def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[str]:
     schema = plan.schema
     if schema.kind != "text":
         return manifests(plan, folder, cluster.slots())
-    lengths, slots = sizes(schema), cluster.slots()
+    lengths = sizes(schema)
     small = [path for path in schema.files if lengths[path] < SMALL]
+    if len(small) < 2:
+        return schema.files
+    slots = cluster.slots()
     hands = hands_of(small, lengths.__getitem__, slots, LEAST, SHARD)
     if not slots or len(hands) >= len(small):
         return schema.files
