@@ -106,19 +106,19 @@ def trained() -> str:
                     Dense(5, activation)], dtype=dtype)
                 model.compile(updater, loss, ["accuracy"])
                 y = labels if loss.startswith("sparse") else np.eye(5, dtype="f4")[labels]
-                history = model.fit(x, y, batch_size=11)
+                history = model.fit(x, y, batch_size=11, verbose=0)
                 assert np.isfinite(model.weights).all()
                 found.update(model.weights.tobytes() + model.slots.tobytes())
                 found.update(repr(history.history).encode())
         for layers in LAYERS:
             model = Sequential([Input((21,)), Rescaling(1 / 100, -1), *layers, Dense(5, "softmax")], dtype=dtype)
             model.compile("adam", "sparse_categorical_crossentropy")
-            model.fit(x, labels, batch_size=11)
+            model.fit(x, labels, batch_size=11, verbose=0)
             found.update(model.weights.tobytes() + model.slots.tobytes())
         for layers in IDS:
             model = Sequential([Input((21,)), *layers, Masking(), GRU(6, return_sequences=True), Dense(5, "softmax")], dtype=dtype)
             model.compile("rmsprop", "sparse_categorical_crossentropy")
-            model.fit(x, x % 5, batch_size=11, tbptt=8, tbptt_backward=5)
+            model.fit(x, x % 5, batch_size=11, tbptt=8, tbptt_backward=5, verbose=0)
             found.update(model.weights.tobytes() + model.slots.tobytes())
     return found.hexdigest()
 
