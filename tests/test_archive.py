@@ -68,7 +68,7 @@ rng = np.random.default_rng(0)
 x, y = rng.standard_normal((40, 5)).astype("f4"), rng.integers(0, 3, 40).astype("i4")
 model = Sequential([Input((5,)), Dense(8, "relu"), Dense(3, "softmax")])
 model.compile("adam", "sparse_categorical_crossentropy")
-model.fit(x, y, batch_size=8)
+model.fit(x, y, batch_size=8, verbose=0)
 print(model.weights.tobytes().hex(), np.__file__)
 """
 

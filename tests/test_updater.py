@@ -18,6 +18,7 @@ from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.run import Run, RunError
 from mrdl.schedules import PiecewiseConstantDecay
+from mrdl.stopping import RuleError
 from mrdl.storage import Local
 
 
@@ -137,7 +138,7 @@ def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made)
     for one, run in ((model, "second"), (loaded, "third")):
         averaging(epochs=1).fit(one, data, run=str(tmp_path / run), told=lambda event, facts: notes.append(facts.get("text")))
         assert bits(one) == bits(once.model) and one.epochs == 2
-    assert [note for note in notes if note] == [
+    assert [note for note in notes if note and "goes on" in note] == [
         f"goes on with Adam's state after {n} updates; --fresh-updater (in Python: compile) begins anew"
         for n in [json.loads((tmp_path / "second" / "run.json").read_text())["updater"]["iterations"]] * 2]
 
@@ -207,7 +208,7 @@ def test_a_run_that_cannot_be_extended_stays_finished(tmp_path, made, monkeypatc
     before = {name: (run / name).read_bytes() for name in ("finished.json", "run.json")}
     monkeypatch.setattr("mrdl.driver.profile", lambda: "mrdl 0.0.1, fused multiply-add")
     for more in ({"rounds": 2}, {"until": "f1 >= 1"}):
-        with pytest.raises(RunError):
+        with pytest.raises((RunError, RuleError)):
             resume(str(run), "inline", **more)
     assert before == {name: (run / name).read_bytes() for name in before}
 
