@@ -1,8 +1,9 @@
 """Raw input in, shuffled rows out (the mapper), packed into blocks (the reducer).
 
 A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
-dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them decides
-whether it is held out: a row that occurs twice cannot be both trained on and held out. A hash of them and of where the
+dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them, y and w
+too as they will be stored, decides whether it is held out: a row that occurs twice cannot be both trained on and held
+out, and numbers that the dtype makes one are one. A hash of the canonical bytes and of where the
 row stands (the file's name, the byte in it) decides the shard and the place in the shard: equal rows spread over all
 shards, and nothing depends on folders, splits or mappers.
 """
@@ -92,11 +93,11 @@ class Rows:
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
         read = {"text": self._text, "corpus": self._sequences}.get(plan.schema.kind, self._arrays)
-        for placed in read(lines):
+        for placed, stored in read(lines):
             row = placed[:-PLACE]
             digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
-            shard = train + code % plan.validation if plan.validation and row in self.held else code % train
+            shard = train + code % plan.validation if plan.validation and stored in self.held else code % train
             self.count[shard] += 1
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         if plan.schema.kind == "corpus":            # every block tells the uid: each shard must know all of the content
@@ -115,7 +116,7 @@ class Rows:
         self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
                                                 digest_size=16).digest()
 
-    def _text(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def _text(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         schema = self.plan.schema
         headers = {header.encode("latin-1") for header in schema.header}
         delimiter, width = schema.delimiter.encode(), len(schema.columns)
@@ -159,7 +160,7 @@ class Rows:
         for sample in self.samples:
             sample["offset"] += mark
 
-    def _arrays(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def _arrays(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each line names rows: file TAB start TAB stop."""
         schema = self.plan.schema
         for line in lines:
@@ -176,7 +177,7 @@ class Rows:
                     names = [b"row %d" % row for row in range(begin, end)]
                     yield from self._encoded(x.rows(begin, end), rest, starts, names)
 
-    def _sequences(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def _sequences(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each line is a range of a corpus; a row is the ids of a sequence's steps and the one after them."""
         schema = self.plan.schema
         tokenizer = Tokenizer(schema.unit, schema.vocabulary)
@@ -194,19 +195,26 @@ class Rows:
             if 1 < len(ids) <= schema.shape[0]:
                 self.short = _least([self.short, [own, part.start]])
             for number, sequence in enumerate(corpus.cut(ids, schema.shape[0])):
-                yield (b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
-                       + (part.start + number).to_bytes(PLACE, "little"))
+                row = b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
+                yield row + (part.start + number).to_bytes(PLACE, "little"), row
 
-    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: list[bytes]) -> Iterator[bytes]:
-        """The canonical bytes of the good rows of x[n, d] and rest[n, y and w], each with its place behind it.
+    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
+                 lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Of the good rows of x[n, d] and rest[n, y and w]: the canonical bytes with the place behind them, and those
+        that decide whether the row is held out, of y and w as they will be stored.
 
         Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones."""
         schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
         with np.errstate(invalid="ignore", over="ignore"):
-            small = x.astype("u1", order="C")
-            whole = (small == x).all(axis=1)
-            wide = np.add(x[~whole], 0.0, dtype=dtype, order="C", casting="unsafe")
+            wide = np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")
+            small = wide.astype("u1")
+            whole = (small == wide).all(axis=1)
+            wide = wide[~whole]
+            ids = rest == np.floor(rest)
+            if schema.weight is not None:
+                ids[:, -1] = False
+            near = np.where(ids, rest, rest.astype(dtype)) + 0.0    # a label that is an id keeps all its digits
             good = np.ones(len(x), bool)
             for reason, wrong, value in self._checks(x, wide, rest, whole):
                 for i in np.flatnonzero(good & wrong):
@@ -217,12 +225,15 @@ class Rows:
             span = [y.min(), y.max(), bool((y == np.floor(y)).all())]
             self.labels = _span([self.labels, span])
         tail = np.concatenate([rest.astype("<f8").view("u1"), starts.astype("<u8")[:, None].view("u1")], axis=1)
+        near = None if np.array_equal(near, rest) else near.astype("<f8").view("u1")
         for letter, these, values in ((b"u", good & whole, small[good & whole]),
                                       (b"x", good & ~whole, wide[good[~whole]])):
             head = np.full((len(values), 1), ord(letter), "u1")
-            table = np.concatenate([head, values.view("u1"), tail[these]], axis=1)
-            data, step = table.tobytes(), table.shape[1]
-            yield from (data[i:i + step] for i in range(0, len(data), step))
+            head = np.concatenate([head, values.view("u1")], axis=1)
+            placed = _cut(np.concatenate([head, tail[these]], axis=1))
+            stored = ([row[:-PLACE] for row in placed] if near is None else
+                      _cut(np.concatenate([head, near[these]], axis=1)))
+            yield from zip(placed, stored)
 
     def _checks(self, x: np.ndarray, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:
         """(reason, which rows are wrong by it, what to say of row i) of each rule."""
@@ -323,6 +334,12 @@ def _unpacked(plan: Plan, rows: list[bytes]) -> dict[str, np.ndarray]:
     if schema.weight is not None:
         found["w"] = rest[:, -1].astype(wide)
     return found
+
+
+def _cut(table: np.ndarray) -> list[bytes]:
+    """The rows of a table of bytes."""
+    data, step = table.tobytes(), table.shape[1]
+    return [data[i:i + step] for i in range(0, len(data), step)]
 
 
 def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:

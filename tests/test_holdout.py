@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from raw_data import table, text
 
-from mrdl import dataset, holdout
+from mrdl import blocks, dataset, holdout
 
 
 def made(tmp_path, inline, lines, hold_out=0.1, seed=0):
@@ -50,3 +50,36 @@ def test_with_many_rows_chance_is_no_reason_for_a_warning_and_nothing_is_counted
     assert holdout.together([{"a": 1}, {"a": 2, "b": 1}]) == {"a": 3, "b": 1}
     assert holdout.together([{"a": 1}, None]) is None
     assert holdout.together([{str(i): 1 for i in range(holdout.FEW)}, {"x": 1}]) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_the_dtype_makes_equal_are_held_out_together(tmp_path, inline, dtype):
+    """As text: near to whole numbers, below the smallest one, minus zero; in labels and weights too."""
+    rng = np.random.default_rng(0)
+    rows = [(a, b, y, w) for a, b, y, w in zip(rng.integers(0, 9, 150), rng.random(150).round(3) + 0.1,
+                                              rng.integers(0, 3, 150) / 10, rng.integers(1, 4, 150) / 10)]
+    lines = [f"{a},{b:.3f},{y},{w}" for a, b, y, w in rows]
+    lines += [f"{a or '-0.0'}{'.00000000001' if a else ''},{b:.3f}00000001,{y:.1f}00000001,{w}00000001" for a, b, y, w in rows]
+    lines += [f"{a or 1e-60},{b},{y or -1e-60},{w}" for a, b, y, w in rows]
+    path = text(tmp_path, "\n".join(["a,b,y,w", *lines]))
+    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="y", weight="w", hold_out=0.4, dtype=dtype)
+    assert both_sides(data) == set() and len(data.validation()) > 0
+
+
+def test_rows_of_an_npz_that_float32_makes_equal_are_held_out_together(tmp_path, inline):
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 200, (150, 3)).astype("f8"), rng.random(150)
+    np.savez(tmp_path / "a.npz", x=np.concatenate([x, x + 1e-12, -x * 1e-60]), y=np.concatenate([y, y + 1e-12, y]))
+    data = dataset.prepare(str(tmp_path / "a.npz"), str(tmp_path / "d"), inline, hold_out=0.4)
+    assert both_sides(data) == set() and len(data.validation()) > 0
+
+
+def both_sides(data: dataset.Dataset) -> set:
+    """The rows, as they are stored, that are both trained on and held out."""
+    found = {"train": set(), "validation": set()}
+    for shard in data.shards:
+        with open(shard.path, "rb") as file:
+            for line in file:
+                arrays = blocks.unpack(line.rstrip(b"\n")).arrays()
+                found[shard.role] |= set(zip(*(map(tuple, a.reshape(len(a), -1).tolist()) for a in arrays.values())))
+    return found["train"] & found["validation"]
