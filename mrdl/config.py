@@ -20,7 +20,10 @@ class ConfigError(ValueError):
 
 # Keras writes these for every object; with such a value they ask for nothing
 HARMLESS = (None, False, 0.0, "float32", "channels_last")
-MANY = 20               # names of a kind, beyond which an error shows those that are like the wrong one
+MANY = 30               # names of a kind, beyond which an error shows those that are like the wrong one
+FEW = 5                 # of those
+LIKE = 0.8              # how like a name must be to be proposed, by difflib
+LONG = 80               # characters of a name that are compared
 COMMON = {"dtype", "trainable", "name", "ema_momentum"}
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string",
          NoneType: "none"}
@@ -117,10 +120,10 @@ def snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
-def lookup(value: Any, table: list[type], kind: str) -> Any:
+def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = ()) -> Any:
     """The object that `value` names: itself, a name ("he_normal", "HeNormal") or a Keras dict.
 
-    Raises ConfigError with the names there are, or those most like it."""
+    Raises ConfigError with the names there are, or those most like it; `others` are names that the caller knows."""
     if value is None or isinstance(value, tuple(table)):
         return value
     name, config, foreign = value, {}, False
@@ -137,9 +140,11 @@ def lookup(value: Any, table: list[type], kind: str) -> Any:
         if isinstance(name, str) and not foreign and name.lower() in {
                 cls.__name__.lower(), snake(cls.__name__), *cls.aliases}:
             return cls.from_config(config)
-    names = [c.__name__ for c in table]
+    names = [*others, *(c.__name__ for c in table)]
+    every = {form.lower(): form for form in [*others, *(alias for c in table for alias in (*c.aliases, snake(c.__name__))), *names]}
+    like = [] if foreign else difflib.get_close_matches(str(name)[:LONG].lower(), every, 1, LIKE)
     if len(names) > MANY:
-        near = difflib.get_close_matches(str(name).lower(), {n.lower(): n for n in names}, MANY // 4, 0.0)
+        near = difflib.get_close_matches(str(name)[:LONG].lower(), {n.lower(): n for n in names}, FEW, 0.0)
         names = [n for n in names if n.lower() in near] + ["..."]
-    raise ConfigError(f"unknown {kind} {shown(name)}{' of its own module' if foreign else ''}; "
-                      f"there are {', '.join(names)}")
+    raise ConfigError(f"unknown {kind} {shown(name)}{' of its own module' if foreign else ''}"
+                      + "".join(f" (did you mean {every[form]}?)" for form in like) + f"; there are {', '.join(names)}")

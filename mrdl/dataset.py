@@ -279,8 +279,8 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
     if count > max_bad * total or count == total:
         what = "characters" if facts["characters"] else "records"
-        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; allowed: "
-                f"{100 * max_bad:.3g} %): {reasons}")
+        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
+                f"allows {100 * max_bad:.3g} %): {reasons}")
         if facts["characters"]:
             head += "; where the text has another encoding, convert it, as with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
@@ -296,7 +296,8 @@ def shown(sample: dict) -> str:
 def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes: list[str]) -> dict:
     schema, target, notes = plan.schema, None, [*plan.schema.notes, *notes]
     if facts["comments"]:
-        notes.append(f"{facts['comments']} lines that begin with # were left out as comments")
+        notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
+                     f"{facts['comments']} lines that begin with # were left out as comments")
     if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: ids as long as these are not told apart")
     if schema.target is not None:

@@ -56,8 +56,11 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
     names, below = (fields(line.lstrip(" #"), delimiter), rows) if is_comment(line) else (
         rows[0], [row for row in rows[1:] if numbers or row != rows[0]])        # one of words may come again
     if below and _width(below) != len(names):
-        raise DataError(f"{path}: the header has {len(names)} columns, the rows {_width(below)} "
-                        "(of a text, give its format: text)")
+        longer = "header" if len(names) > _width(below) else "rows"
+        ends = abs(len(names) - _width(below)) == 1 and not any(row[-1] for row in ([names] if longer == "header" else below))
+        raise DataError(f"{path}: the header has {len(names)} columns, the rows {_width(below)} " + (
+            f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
+            "(of a text, give its format: text)"))
     return Top([name.encode("latin-1").decode("utf-8", "replace") for name in names], line, below, note)
 
 

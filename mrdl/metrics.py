@@ -241,7 +241,7 @@ def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> 
         if name and name.lower() in ("accuracy", "acc"):
             given = (SparseCategoricalAccuracy() if loss.sparse else
                      BinaryAccuracy() if units == 1 else CategoricalAccuracy())
-        metric = lookup(given, METRICS, "metric")
+        metric = lookup(given, METRICS, "metric", ("accuracy",))
         need(metric is not None, "a metric is missing")
         kind, name = type(metric).__name__, name or metric.called
         if metric.sparse not in (None, loss.sparse):

@@ -57,10 +57,15 @@ def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[str]:
 
 
 def told(plan: Plan, tasks: list[str], reducers: int) -> str:
-    """For the user: how many tasks there are, and for what."""
-    files = len(sizes(plan.schema))
-    return (f"{files} file{'s'[:files > 1]} in {len(tasks)} input{'s'[:len(tasks) > 1]} of mappers; {plan.shards} shards by "
-            f"{reducers} reducers")
+    """For the user: how many tasks there are, and for what; a large text may be split among more."""
+    lengths = sizes(plan.schema)
+    split = plan.schema.kind == "text" and max(lengths.values()) >= SMALL
+
+    def plural(count: int, what: str) -> str:
+        return f"{count} {what}{'s'[:count != 1]}"
+
+    return (f"planned: {'at least ' * split}{plural(len(tasks), 'map task')} for {plural(len(lengths), 'file')}; "
+            f"{plural(plan.shards, 'shard')} written by {plural(reducers, 'reduce task')}")
 
 
 def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:

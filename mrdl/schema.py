@@ -1,11 +1,11 @@
 """Inputs in; out comes what their rows look like, the same for every input, or a DataError."""
 import re
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from shlex import quote
 
+from mrdl.columns import Wanted, few, indices, one, ordered
 from mrdl.corpus import BOM, PACKED, Stream, check_encoding
 from mrdl.header import ROWS, Top, fields, is_comment, is_number, top
 from mrdl.sources import OPENERS, ArrayFile, DataError, exists, members, opened, read, readable
@@ -78,16 +78,6 @@ def _kind(path: str) -> str:
 
 # text
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the user says of the columns of a text."""
-    label: str | None = None
-    weight: str | None = None
-    header: bool | None = None  # whether there is one; None: as the lines look
-    drop: Sequence[str] = ()    # columns to leave out
-    like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
-
-
 def _text(paths: list[str], wanted: Wanted) -> Schema:
     schema, rows = None, 0
     for path in paths:                          # one by one: there may be thousands
@@ -95,7 +85,7 @@ def _text(paths: list[str], wanted: Wanted) -> Schema:
         if all(map(is_comment, lines)):
             continue
         if schema is None:
-            delimiter = _delimiter([line for line in lines if not is_comment(line)])
+            delimiter = _delimiter(path, [line for line in lines if not is_comment(line)])
             found = first = top(path, lines, delimiter, wanted.header)
             schema = _columns(path, found, wanted, paths, delimiter)
             kept = {*schema.order, *(schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None)}
@@ -103,8 +93,11 @@ def _text(paths: list[str], wanted: Wanted) -> Schema:
             headers, name = {found.line}, path
         else:
             found = top(path, lines, delimiter, wanted.header, first.line)
+            if found.line and found.names != first.names and sorted(found.names) == sorted(first.names):
+                raise DataError(f"{path}: has the columns of {name} in another order; inputs that are prepared together must "
+                                f"have one order: write it again with {few(first.names)}")
             if found.names != first.names:
-                what = [f"columns {_few(own.names)}" if own.line else f"{len(own.names)} columns and no header"
+                what = [f"columns {few(own.names)}" if own.line else f"{len(own.names)} columns and no header"
                         for own in (found, first)]
                 raise DataError(f"{path}: {what[0]}, but {name} has {what[1]}; all inputs must agree")
             headers.add(found.line)
@@ -121,15 +114,15 @@ def _text(paths: list[str], wanted: Wanted) -> Schema:
 def _columns(path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> Schema:
     """The schema of inputs whose first one has this top."""
     names, named = found.names, bool(found.line)
-    label, weight = _column(wanted.label, names, "label"), _column(wanted.weight, names, "weight")
+    label, weight = one(wanted.label, names, "label"), one(wanted.weight, names, "weight")
     if label is not None and label == weight:
         raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
-    taken = {name for name in (label, weight) if name is not None}
-    order, notes = _order(path, names, named, taken, wanted)
+    taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
+    order, notes = ordered(path, names, named, taken, wanted)
     if not order:
-        raise DataError(f"{path}: no column is left for x beside {_few(sorted(taken))}")
+        raise DataError(f"{path}: no column is left for x beside {few(sorted(taken))}")
     if wanted.like is None:
-        notes = _indices(found, order)
+        notes = indices(found, order)
     return Schema("text", paths, names, [len(order)], None if label is None else [], label=label, weight=weight,
                   delimiter=delimiter, order=order, named=named, notes=notes)
 
@@ -157,77 +150,36 @@ def _head(path: str) -> list[str]:
     return [line.decode("latin-1").rstrip("\r\n") for line in lines]
 
 
-def _delimiter(lines: list[str]) -> str:
+def _delimiter(path: str, lines: list[str]) -> str:
     """The one that cuts most lines into as many fields as the first one."""
     def fit(delimiter: str) -> tuple[int, int]:
         counts = [len(fields(line, delimiter)) for line in lines[:50]]
         return (counts.count(counts[0]) if counts[0] > 1 else 0, counts[0])
-    return max(DELIMITERS, key=fit)
+    best = max(DELIMITERS, key=fit)
+    blanks = [len(words) > 1 and all(map(is_number, words)) for words in map(str.split, lines[:50])]
+    if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
+        raise DataError(f"{path}: blanks are no delimiter yet: put commas between the fields, as with: "
+                        "sed -E 's/^ +| +$//g; s/ +/,/g'")
+    return best
 
 
 def _numeric(path: str, found: Top, kept: set[int]) -> None:
-    """A column of words is refused here, by name; a stray word is a bad record, later."""
+    """A column of words, or of nothing, is refused here, by name; a stray word is a bad record, later."""
     rows = [row for row in found.rows if len(row) == len(found.names)]
     for i, values in enumerate(zip(*rows)):
-        words = [value for value in values if value and not is_number(value)]
-        if i in kept and 2 * len(words) > len(values):
-            raise DataError(f"{path}: column {found.names[i]!r} is not numeric (it has {words[0][:40]!r}); mrdl reads "
-                            f"numbers: replace it by numbers, or leave it out with: --drop {quote(found.names[i])} (of "
-                            "a text, give its format: text)")
-
-
-def _order(path: str, names: list[str], named: bool, taken: set[str], wanted: Wanted) -> tuple[list[int], list[str]]:
-    """The columns that make x, and what the user should know of those that do not."""
-    dropped = {_column(name, names, "drop") for name in wanted.drop}
-    if dropped & taken:
-        raise DataError(f"column {min(dropped & taken)!r} is named to be dropped, and for the label or the weight")
-    dropped |= taken
-    if wanted.like is None:
-        return [i for i, name in enumerate(names) if name not in dropped], []
-    if not named:
-        raise DataError(f"{path}: has no header, so its columns cannot be matched by name with those of --like; "
-                        "if its first line has their names: --header yes")
-    count, place = Counter(names), {name: i for i, name in enumerate(names)}
-    missing = [name for name in wanted.like if count[name] != 1 or name in dropped]
-    if missing:
-        raise DataError(f"{path}: the dataset of --like has the columns {_few(missing)}, which are missing here, not "
-                        f"unique, or named for something else; there are {_few(names)}")
-    known = dropped.union(wanted.like)
-    extra = [name for name in names if name not in known]
-    return [place[name] for name in wanted.like], [
-        f"left out, as the dataset of --like does not have them: {_few(extra)}"] if extra else []
-
-
-def _indices(found: Top, order: list[int]) -> list[str]:
-    """What the user should know of columns that only number the rows."""
-    notes, rows = [], [row for row in found.rows if len(row) == len(found.names)]
-    for i in order:
-        values = [row[i] for row in rows]
-        counted = len(values) >= ROWS and all(re.fullmatch(r"\d{1,15}", value) for value in values) and all(
-            int(value) == int(values[0]) + k for k, value in enumerate(values))
-        if counted or re.fullmatch(r"(Unnamed: \d+)?", found.names[i]):
-            notes.append(f"column {found.names[i]!r} looks like a number of the row, and is a feature now; leave it out "
-                         f"with: --drop {quote(found.names[i])}")
-    return notes
-
-
-def _column(wanted: str | None, columns: list[str], what: str) -> str | None:
-    """A column by its name, or by its number (-1 is the last)."""
-    if wanted is None:
-        return None
-    name = str(wanted)
-    numbered = name not in columns and re.fullmatch(r"-?\d+", name)
-    if numbered and -len(columns) <= int(name) < len(columns):
-        name = columns[int(name)]
-    if columns.count(name) != 1:
-        raise DataError(f"{what}: {'several columns' if name in columns else 'no column'} "
-                        f"{name!r}; there are {_few(columns)}")
-    return name
-
-
-def _few(names: list[str]) -> str:
-    names = list(names)
-    return ", ".join(names if len(names) < 13 else [*names[:9], "...", *names[-3:]])
+        if i not in kept:
+            continue
+        name, words = found.names[i], [value for value in values if value and not is_number(value)]
+        last = i == len(found.names) - 1
+        if not any(values) and (len(values) >= ROWS or (last and not name)):
+            raise DataError(f"{path}: " + (f"each row ends in a delimiter, so its last column, {name!r}," if last else
+                                           f"column {name!r}") + f" is empty; leave it out with: --drop {quote(name)}")
+        if 2 * len(words) > len(values):
+            commas = "decimal commas are not read yet: write 0,5 as 0.5"
+            raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); " + (
+                commas if re.search(r"\d[,;]-?\d", words[0]) else
+                f"mrdl reads numbers: replace it by numbers, or leave it out with: --drop {quote(name)} (of a text, give its "
+                "format: text)"))
 
 
 # arrays
@@ -245,7 +197,7 @@ def _npz(paths: list[str], label: str | None, weight: str | None) -> Schema:
             raise DataError(f"{path}: array {y!r} is named both for the label and for the weight: they must be two arrays")
         for name, what in ((x, "x"), (y, "label"), (weight, "weight")):
             if name is not None and name not in names:
-                raise DataError(f"{path}: {what}: no array {name!r}; there are {_few(names)} "
+                raise DataError(f"{path}: {what}: no array {name!r}; there are {few(names)} "
                                 "(wanted: x and y, or the name of the labels' array)")
         schemas.append(Schema("npz", [path], names, [], None, x=x, label=y, weight=weight))
     return _agreed(schemas)

@@ -45,7 +45,27 @@ def mrdl(capsys, *words):
 def test_whole_numbers_that_are_amounts_are_not_called_classes(here, capsys):
     (here / "prices.csv").write_text("area,price\n" + "".join(f"{i},{1000 * i}\n" for i in range(20)))
     status, _, err = mrdl(capsys, "prepare", "prices.csv", "prices", "--label", "price")
-    assert status == 0 and "20 rows" in err and "classes" not in err
+    assert status == 0 and "20 rows" in err and "classes" not in err and "labels from 0 to 19000" in err
+
+
+@pytest.mark.parametrize("labels, options, told", [
+    ([0, 1, 1], "", "2 classes"), ([3, 7, 9] * 40, "", "labels from 3 to 9"), (range(10), "", "labels from 0 to 9"),
+    ([*range(10)] * 10, "", "10 classes"), ([0, 1, 2], "--classes 9", "9 classes"), ([4, 4], "", "every label is 4"),
+    ([0.5, 1.25], "", "labels from 0.5 to 1.25"), ([25, *range(300)[::-1]], "", "labels from 0 to 299"),
+    ([9_000_000_001, 9_000_000_003], "", "labels from 9000000001 to 9000000003")])
+def test_what_the_labels_are_is_said(here, capsys, labels, options, told):
+    (here / "l.csv").write_text("a,y\n" + "".join(f"{i}.5,{y}\n" for i, y in enumerate(labels)))
+    status, _, err = mrdl(capsys, "prepare", "l.csv", "l", "--label", "y", *options.split())
+    assert status == 0 and f"examples of shape (1,), {told}\n" in err
+
+
+def test_a_table_without_a_label_and_more_shards_than_rows_are_said(here, capsys):
+    (here / "few.csv").write_text("# made\na,b\n1.5,2\n")
+    status, _, err = mrdl(capsys, "prepare", "few.csv", "few", "--shards", "40")
+    assert status == 0 and "1 row in 40 shards" in err and "more shards than rows: 39 of 40 are empty" in err
+    assert "there are no labels, each of the 2 columns is a feature; to train on one of them: prepare with --label COLUMN" in err
+    assert "1 line that begins with # was left out as a comment" in err
+    assert "no labels" in mrdl(capsys, "show", "few")[1]
 
 
 def test_from_a_raw_file_to_predictions(here, capsys):
@@ -114,7 +134,7 @@ def prepared(capsys):
     ("train model.py data run -r mesos", "no runner 'mesos'"),
     ("train model.py data run -r hadoop", "no default HDFS.*HADOOP_CONF_DIR"),
     ("prepare train.csv other --label kind -r hadoop", "HADOOP_CONF_DIR"),
-    ("train model.py data run -D queue", "must be NAME=VALUE"),
+    ("train model.py data run -D queue", "-D queue: must be NAME=VALUE"),
     ("prepare train.csv data --label kind", "there is a dataset already"),
     ("prepare train.csv other --label colour", "colour"),
 ])
@@ -165,7 +185,7 @@ def test_columns_are_matched_by_name_and_never_by_place(here, capsys):
     assert mrdl(capsys, "prepare", "less.csv", "less", "--label", "kind")[0] == 0
     assert "less has no column 'a', which run has" in mrdl(capsys, "evaluate", "run", "less")[2]
     status, _, err = mrdl(capsys, "prepare", "less.csv", "other", "--label", "kind", "--like", "data")
-    assert status == 2 and "the dataset of --like has the columns a, which are missing here" in err
+    assert status == 2 and "the dataset of --like has columns that cannot be taken: 'a' (missing here)" in err
     (here / "bare.csv").write_text("\n".join(rows) + "\n")
     assert mrdl(capsys, "prepare", "bare.csv", "bare", "--label", "0")[0] == 0
     assert mrdl(capsys, "evaluate", "run", "bare")[0] == 0                 # without names they go by their order

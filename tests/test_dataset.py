@@ -26,7 +26,7 @@ def test_too_many_bad_records_stop_with_samples_and_leave_nothing(tmp_path, runn
     with pytest.raises(DataError) as raised:
         dataset.prepare(path, str(out), request.getfixturevalue(runner), label="0", max_bad=0.03)
     head, *samples = str(raised.value).splitlines()
-    assert head == ("5 of 100 records are bad (5 %; allowed: 3 %): 2 not a number, 1 not finite, "
+    assert head == ("5 of 100 records are bad (5 %; --max-bad allows 3 %): 2 not a number, 1 not finite, "
                     "2 wrong field count")
     offset = len(b"\n".join(lines[:95])) + 1
     assert samples[0] == f"  {path}, byte {offset}: wrong field count (2 for 6): '1,2'"

@@ -130,13 +130,24 @@ def test_a_dropped_column_may_hold_anything(tmp_path):
         "not a number (column 'a')", "wrong field count (5 for 4)"]
 
 
+@pytest.mark.parametrize("first, drop, order", [
+    ("", "Unnamed: 0", [1, 2]), ("", "", [1, 2]), ("Unnamed: 0", "", [1, 2]), ("y", "y", [1]), ("y", "-1", [0, 1])])
+def test_a_column_is_dropped_by_its_name_by_what_pandas_calls_it_and_by_its_number(tmp_path, first, drop, order):
+    path = text(tmp_path, f"{first},b,{'y' if first == 'y' else 'c'}\n7,1,2\n3,4,5\n")
+    assert sniff([path], drop=[drop]).order == order
+    with pytest.raises(DataError, match=r"drop: no column 'Unnamed: 1'"):
+        sniff([path], drop=["Unnamed: 1"])
+
+
 def test_columns_are_taken_by_name_in_the_order_of_another_dataset(tmp_path):
     path = text(tmp_path, "c,y,a,b\n3,0,1,2\n")
     schema = sniff([path], label="y", like=["a", "b"])
     assert examples(plan_of(schema), [b"3,0,1,2"]) == [([1, 2], 0, None)]
-    assert schema.notes == ["left out, as the dataset of --like does not have them: c"]
-    for like, label, reason in ((["a", "d"], "y", "has the columns d, which"), (["a", "y"], "y", "has the columns y, which")):
-        with pytest.raises(DataError, match=reason):
-            sniff([path], label=label, like=like)
+    assert schema.notes == ["left out, as the dataset of --like does not have them: 'c'"]
+    several = text(tmp_path, "c,y,a,b,,,w\n3,0,1,2,4,5,6\n", "several.csv")
+    with pytest.raises(DataError, match=r"be taken: 'd' \(missing here\); 'y' \(the label here\); 'w' \(the weight here\); "
+                       r"'' \(several times here\); 'c' \(dropped here\); there are 'c', 'y', 'a', 'b', '', '', 'w'"):
+        sniff([several], label="y", weight="w", drop=["c"], like=["a", "d", "y", "w", "", "c"])
+    assert sniff([several], label="y", like=["a", "b"]).order == [2, 3]         # names that nobody wants may come twice
     with pytest.raises(DataError, match="has no header, so its columns cannot be matched"):
         sniff([text(tmp_path, "3,0,1.5,2\n")], like=["a"])

@@ -62,10 +62,18 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
 
 @pytest.mark.parametrize("content, label, reason", [
     ("a,kind\n1,cat\n2,dog\n", None, "column 'kind' is not numeric .it has 'cat'.*replace it"),
-    ("a,b\n1,2\n", "label", "no column 'label'; there are a, b"),
-    ("1,2\n", "2", "no column '2'; there are 0, 1"),
+    ("a,b\n1,2\n", "label", "no column 'label'; there are 'a', 'b'"),
+    ("1,2\n", "2", "no column '2'; there are '0', '1'"),
     ("a,a\n1,2\n", "a", "several columns 'a'"), ("a,a\n1,2\n", "1", "several columns 'a'"),
-    ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3"),
+    ("a,a,y\n1,2,0\n", "y", r"several columns have the name 'a': give each .*--drop a"),
+    ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3 .of a text"),
+    ("a,b\n1,2,\n1,2,\n", None, "the rows 3 .the rows end in a delimiter: take it away"),
+    ("a,b,\n1,2\n1,2\n", None, "the rows 2 .the header ends in a delimiter: take it away"),
+    ("a,y,\n1,2,\n", "y", "each row ends in a delimiter, so its last column, '', is empty; .*--drop ''"),
+    ("a,b,y\n" + "1,,2\n" * 5, "y", "column 'b' is empty; leave it out with: --drop b"),
+    ("a b  y\n1 2  0\n", "y", "blanks are no delimiter yet"), (" 1 2\n 3 4\n", "1", "blanks are no delimiter yet"),
+    ("a;y\n0,5;1\n", "y", "'a' is not numeric .it has '0,5'.; decimal commas are not read yet"),
+    ("0,5;1\n1,5;0\n", "1", "decimal commas are not read yet"),
     ("", None, "no rows"), ("\n \r\n", None, "no rows"), ("a,b\n", None, "a header and no rows"),
     ("1\n2\n", "0", "no column is left for x"), ("1,2\r3,4\r", None, "lone carriage return"),
     (b"\x7fELF\0\0", None, "neither text nor.*zero bytes"), (b"\x1f\x8b\x08a\0\0", None, "is compressed: unpack it first"),
@@ -116,6 +124,8 @@ def test_a_line_of_a_megabyte_is_no_trouble(tmp_path):
 def test_inputs_must_agree_and_empty_ones_do_not_count(tmp_path):
     first, empty = text(tmp_path, "a,b\n1,2\n", "1.csv"), text(tmp_path, "", "2.csv")
     assert sniff([empty, first]).columns == ["a", "b"]
+    with pytest.raises(DataError, match="3.csv: has the columns of .*1.csv in another order; .* again with 'a', 'b'"):
+        sniff([first, text(tmp_path, "b,a\n2,1\n", "3.csv")])
     for name, content in [("3.csv", "a,c\n1,2\n"), ("4.csv", "1,2\n"), ("5.csv", "a\tb\n1\t2\n")]:
         with pytest.raises(DataError, match=f"{name}: (2 )?columns .*all inputs must agree"):
             sniff([first, text(tmp_path, content, name)])

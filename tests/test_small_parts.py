@@ -41,11 +41,11 @@ def prepared(raw, out, runner="inline", **options):
 def test_small_files_and_shards_share_tasks_and_give_the_same_bytes(folder, tmp_path, monkeypatch):
     shared, told, tasks = prepared(folder, tmp_path / "shared")
     assert tasks == {"mapper": 1, "reducer": 8}
-    assert told == ["24 files in 1 input of mappers; 15 shards by 8 reducers"]
+    assert told == ["planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]
     assert prepared(folder, tmp_path / "local", "local")[0] == shared
     monkeypatch.setattr(preparation, "LEAST", 300)      # bytes that are worth a task
     several, told, tasks = prepared(folder, tmp_path / "several")
-    assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[0].split()[-2]))
+    assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[0].split()[-3]))
     monkeypatch.setattr(preparation, "SMALL", 0)        # a task a file, a reducer a shard
     monkeypatch.setattr(preparation, "FEW", 16)
     alone, told, tasks = prepared(folder, tmp_path / "alone")
@@ -81,4 +81,4 @@ def test_small_files_share_mappers_on_hadoop_with_the_same_bytes(folder, tmp_pat
     finally:
         home.clear("")
     assert far[1:] == here[1:] and tasks["mapper"] <= 2 and tasks["reducer"] == 8
-    assert told == ["24 files in 1 input of mappers; 15 shards by 8 reducers"]
+    assert told == ["planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]

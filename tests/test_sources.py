@@ -86,8 +86,8 @@ def npy(array) -> bytes:
 
 
 @pytest.mark.parametrize("arrays, label, reason", [
-    ({"x": np.zeros(2)}, "digit", "no array 'digit'; there are x"),
-    ({"a": np.zeros(2), "b": np.zeros(2)}, None, "no array 'x'; there are a, b"),
+    ({"x": np.zeros(2)}, "digit", "no array 'digit'; there are 'x'"),
+    ({"a": np.zeros(2), "b": np.zeros(2)}, None, "no array 'x'; there are 'a', 'b'"),
     ({"x": np.zeros((2, 3)), "y": np.zeros(3)}, None, "do not fit each other"),
     ({"x": np.asfortranarray(np.zeros((2, 3)))}, None, "Fortran order; save np.asc"),
     ({"x": np.array(["a", "b"])}, None, "must be an array of numbers"),

@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
 
     p = command(prepare, "Raw files to shuffled shards, by a MapReduce job.",
                 ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX, or text"), ("data", None, "folder to make"))
-    p.add_argument("--label", help="column of the labels (npz: array; default y)")
+    p.add_argument("--label", help="column of the labels (npz: array; default y); a table without it has none, "
+                   "and all its columns are features")
     p.add_argument("--sample-weight", help="column of the examples' weights")
     p.add_argument("--shards", type=int, help="of training data (one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, default=0.0, help="share of rows for validation (0)")

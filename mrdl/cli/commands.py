@@ -1,6 +1,7 @@
 """The commands, one function each: `a` are its arguments, what it gives is what --json prints."""
 import argparse
 from contextlib import closing
+from shlex import quote
 from typing import Any
 
 from mrdl import report
@@ -31,9 +32,9 @@ def load(path: str) -> Model:
 def cluster(a: argparse.Namespace) -> Cluster:
     """Where the command's jobs run."""
     need(a.cores is None or a.cores >= 1, f"--cores {a.cores}: must be 1 or more")
+    for pair in a.jobconf:
+        need(all(pair.partition("=")), f"-D {quote(pair)}: must be NAME=VALUE")
     jobconf = dict(pair.partition("=")[::2] for pair in a.jobconf)
-    for name, value in jobconf.items():
-        need(name and value, f"-D {name}={value}: must be NAME=VALUE")
     made = Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
                    node_python=a.node_python, wheels=a.wheels)
     made.warned = lambda text: say(f"warning: {text}")

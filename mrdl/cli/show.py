@@ -26,14 +26,33 @@ def counts(made: Dataset) -> dict[str, Any]:
             "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0), "notes": made.notes}
 
 
+def labels(made: Dataset, rows: int) -> str:
+    """For the user: how many classes there are, where the labels look like that (as with --classes; or they begin at 0, and
+    there are rows enough for each), else from where to where they go."""
+    target = made.target
+    if target is not None and made.text:
+        return f", {target.classes} classes"
+    if target is None or target.low is None:
+        return ""
+    if target.low == target.high:
+        return f", every label is {target.low:.15g}"
+    k = target.classes
+    if k and (target.high + 1 < k or (target.low == 0 and (k == 2 or 10 * k <= rows))):
+        return f", {k} classes"
+    return f", labels from {target.low:.15g} to {target.high:.15g}"
+
+
 def described(made: Dataset) -> list[str]:
     """Lines on a dataset: its rows, and the bad ones."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
-    classes = made.target and made.target.classes
-    lines = [f"{made.url}: {train:,} rows in {len(made.train())} shards"
+    lines = [f"{made.url}: {train:,} row{'s'[:train != 1]} in {len(made.train())} shard{'s'[:len(made.train()) != 1]}"
              + (f", {held:,} held out in {len(made.validation())}" if held else "")
-             + f", examples of shape {tuple(made.shape)}"
-             + (f", {classes} classes" if classes and (made.text or classes <= train + held) else "")]   # else amounts
+             + f", examples of shape {tuple(made.shape)}" + labels(made, train + held)]
+    if len(made.train()) > max(2, train):
+        lines.append(f"more shards than rows: {sum(not s.n for s in made.train())} of {len(made.train())} are empty")
+    if made.target is None:
+        lines.append("there are no labels" + (f", each of the {len(made.columns)} columns is a feature; to train on one of them: "
+                                              "prepare with --label COLUMN" if made.columns else ""))
     lines += made.notes
     if lacking := made.lacking():
         lines.append(lacking)
