@@ -9,6 +9,8 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from typing import BinaryIO
 
 UNFINISHED = re.compile(r"\..+-[0-9a-f]{16}")     # the name of a file that is not whole yet
 CHUNK = 1 << 20                 # bytes of a file that are in memory at a time
+MOST = {".json": 1 << 28, ".jsonl": 1 << 30}    # bytes of a file that is read at once, by the end of its name
 
 
 class Storage(ABC):
@@ -47,7 +50,12 @@ class Storage(ABC):
         """The file, to be read from any place in it."""
 
     def read(self, name: str) -> bytes:
+        """All of the file; OSError where it is larger than one of ours can be."""
+        most = MOST.get(os.path.splitext(name)[1], sys.maxsize)
         with self.open(name) as file:
+            if file.seek(0, os.SEEK_END) > most:
+                raise OSError(errno.EFBIG, f"larger than {most >> 20} MB, so it is none of ours", self.path(name))
+            file.seek(0)
             return file.read()
 
     def write(self, name: str, data: bytes) -> None:
@@ -126,7 +134,7 @@ class Local(Storage):
         return os.path.join(self.url, name)
 
     def open(self, name: str) -> BinaryIO:
-        return open(self.path(name), "rb", buffering=CHUNK)
+        return open(self.path(name), "rb", buffering=CHUNK, opener=regular)
 
     def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
         path = self.path(name)
@@ -190,6 +198,16 @@ class Local(Storage):
     def now(self) -> float:
         with _whole(self.path("clock"), io.BytesIO(), False) as made:
             return os.stat(made).st_mtime
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener for `open` that refuses what has no end (a device) or waits for a writer (a pipe)."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):       # `open` itself refuses a folder
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", path)
+    return descriptor
 
 
 def named(path: str) -> str:

@@ -1,5 +1,6 @@
 """Whatever bit of a file is wrong: one clear line, or what was written; never another result."""
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,32 @@ def test_a_run_whose_files_say_something_else_is_not_gone_on_with(there, file, o
             resume(str(there / "stopped"), "inline")
     finally:
         path.write_text(text)
+
+
+@pytest.mark.parametrize("file, read", [
+    ("data/data.json", lambda: dataset.load("data")), ("data/part-00000", lambda: dataset.load("data").first()),
+    ("run/run.json", lambda: Run("run").options()), ("run/finished.json", lambda: Run("run").finished()),
+    ("run/history.jsonl", lambda: Run("run").history()), ("run/model.json", lambda: load_model("run")),
+    ("run/model.safetensors", lambda: load_model("run")), ("run/optimizer.safetensors", lambda: load_model("run")),
+    ("run/commits-000003.jsonl", lambda: Run("run").records()), ("run/commit-000004.json", lambda: Run("run").records()),
+    ("run/state-000004.safetensors", lambda: Run("run").state(4)),
+    ("run/lease.json", lambda: resume("run", "inline"))], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_device_or_a_pipe_in_the_place_of_a_file_is_refused_at_once(there, tmp_path, monkeypatch, file, read):
+    for folder in ("data", "run"):
+        shutil.copytree(there / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    for make in (lambda path: os.symlink("/dev/zero", path), os.mkfifo):
+        Path(file).unlink(missing_ok=True)
+        make(file)
+        with pytest.raises(OSError, match=rf"no regular file: '.*{file}'"):
+            read()
+
+
+def test_a_file_that_is_larger_than_any_of_ours_is_not_read(tmp_path):
+    with open(tmp_path / "run.json", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match=r"larger than 256 MB.*run\.json"):
+        Run(tmp_path).options()
 
 
 def resealed(path, **changes):
