@@ -393,14 +393,11 @@ class Model:
     def save(self, path: str) -> None:
         """Writes a folder as a finished run has it: model.json and model.safetensors, and where the model was trained
         optimizer.safetensors, the updater's state, with which training goes on; where it was trained on a dataset
-        features.json, what that dataset's features are."""
+        features.json, what that dataset's features are. saved.json has the hashes of the model's files."""
         from mrdl.run import Run
         run = Run(path)
-        folder = run.store
-        run.keep_features(self.features)
-        folder.remove(tensors.UPDATER)          # that of the weights that were there
-        for name, data in tensors.files(self).items():
-            folder.write(name, data)
+        run.store.remove(tensors.UPDATER)       # that of the weights that were there
+        run.save(tensors.files(self), self.features)
 
     def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Model":
         """Sets the weights from safetensors bytes; nothing in them is executed."""

@@ -6,10 +6,12 @@
     history.jsonl           a line per round: its commit's record, and its state's validation score
     history.png             its loss and metrics, drawn now and then, at a stop and at the end
     model.json, model.safetensors, optimizer.safetensors, finished.json    a finished run
+    saved.json              of a folder that Model.save wrote, which is no run: the hashes of its model
     metrics.prom            how it stands, for Prometheus (mrdl.gauges)
     lease.json, stop.json   the driver that works on it now; that somebody asks it to end
 Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by
-their own, a commit also by its successor's, a state by its commit, the others by finished.json.
+their own, a commit also by its successor's, a state by its commit, the others by finished.json, which names the run
+and its newest commit.
 """
 import json
 import re
@@ -59,7 +61,8 @@ RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float} 
 COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
              "before": Hash, "record": dict[str, Any], "seal": Hash}
 FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None, "finite": bool,
-            "metrics": dict[str, Any], "files": dict[str, Hash], "seal": Hash}
+            "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
+SAVED = {"format": int, "files": dict[str, Hash], "seal": Hash}
 
 
 class RunError(ValueError):
@@ -148,12 +151,15 @@ class Run:
             found = self._sealed("features.json", FEATURES, "save the model again")
         return {name: found.get(name) for name in ("text", "columns")}
 
-    def keep_features(self, features: dict[str, Any] | None) -> None:
-        """Writes them beside a saved model, over those of the one before."""
+    def save(self, model: dict[str, bytes], features: dict[str, Any] | None) -> None:
+        """Writes a model's files and features over those of the one before, and last the hashes of its files."""
         if features:
             self.store.write("features.json", _text({"format": FORMAT, **features}))
         else:
             self.store.remove("features.json")
+        for name, data in model.items():
+            self.store.write(name, data)
+        self.store.write("saved.json", _text({"format": FORMAT, "files": _hashes(model)}))
 
     def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
         """What a file of ours holds, checked; RunError says what to do."""
@@ -318,16 +324,32 @@ class Run:
         if not self.store.exists("finished.json"):
             return None
         found = self._finished()
-        return {name: value for name, value in found.items() if name not in ("format", "files", "seal")}
+        return {name: value for name, value in found.items() if name not in ("format", "run", "files", "seal")}
 
     def _finished(self) -> dict[str, Any]:
-        return self._sealed("finished.json", FINISHED, f"remove it, and make it anew with: mrdl resume {quote(self.url)}")
+        hint = f"remove it, and make it anew with: mrdl resume {quote(self.url)}"
+        found = self._sealed("finished.json", FINISHED, hint)
+        if self.exists() and found["run"] != self._ended():     # a copy without run.json is a model alone
+            raise RunError(f"{self.url}/finished.json is not of this run and its newest commit; {hint}")
+        return found
+
+    def _ended(self) -> str:
+        """A hash of what decides bits in run.json and of the newest commit, which is always a file of its own."""
+        compacted, single = self._files()
+        return digest(canonical([self._root(), digest(self.store.read(f"commit-{max([0, compacted, *single]):06d}.json"))]))
 
     def checked(self, name: str, data: bytes) -> bytes:
-        """The bytes of a file of a finished run; RunError where finished.json says others."""
-        if self.store.exists("finished.json") and self._finished()["files"].get(name) != digest(data):
-            raise RunError(f"{self.url}/{name} is damaged: its hash is not that in finished.json; remove finished.json, "
-                           f"and make both anew with: mrdl resume {quote(self.url)}")
+        """The bytes of a file of a finished run or a saved model; RunError where finished.json or saved.json says others."""
+        if self.store.exists("finished.json"):
+            files, source = self._finished()["files"], "finished.json"
+            hint = f"remove {source}, and make both anew with: mrdl resume {quote(self.url)}"
+        elif self.store.exists("saved.json"):
+            hint = "save the model again, or remove saved.json where the file is meant to be another"
+            files, source = self._sealed("saved.json", SAVED, hint)["files"], "saved.json"
+        else:
+            return data                         # weights from elsewhere
+        if files.get(name) != digest(data):
+            raise RunError(f"{self.url}/{name} is damaged: its hash is not that in {source}; {hint}")
         return data
 
     def finish(self, facts: dict[str, Any], history: list[dict[str, Any]], model: dict[str, bytes]) -> None:
@@ -336,7 +358,11 @@ class Run:
             self.store.write(name, data)
         files = {**model, "history.jsonl": self.write_history(history)}
         self.store.write("finished.json", _text({
-            "format": FORMAT, **facts, "files": {name: digest(data) for name, data in files.items()}}))
+            "format": FORMAT, **facts, "run": self._ended(), "files": _hashes(files)}))
+
+
+def _hashes(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: digest(data) for name, data in files.items()}
 
 
 def _text(facts: dict[str, Any]) -> bytes:

@@ -70,6 +70,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     with pytest.raises(ConfigError, match="holds no model.json"):
         mrdl.load_model(str(tmp_path))
     (tmp_path / "deep" / "model" / "model.json").write_bytes(b"\x80\xff")
+    (tmp_path / "deep" / "model" / "saved.json").unlink()
     with pytest.raises(ConfigError, match="no JSON"):
         mrdl.load_model(str(tmp_path / "deep" / "model"))
 

@@ -29,7 +29,7 @@ def trained(data, run, **options):
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory):
-    """A folder with a dataset and two runs on it: one finished, the other not."""
+    """A folder with a dataset, two runs on it, one finished, the other not, and a saved model."""
     folder = tmp_path_factory.mktemp("there")
     rng = np.random.default_rng(0)
     np.savez(folder / "raw.npz", x=rng.standard_normal((30, 2)), y=rng.integers(0, 3, 30))
@@ -38,6 +38,7 @@ def there(tmp_path_factory):
     trained(folder / "data", folder / "run")
     shutil.copytree(folder / "run", folder / "stopped")
     (folder / "stopped" / "finished.json").unlink()
+    load_model(str(folder / "run")).save(str(folder / "saved"))
     return folder
 
 
@@ -61,6 +62,8 @@ def shards(folder):
     ("run", "history.jsonl", lambda run: Run(run).history()),
     ("run", "model.json", lambda run: load_model(str(run)).to_json()),
     ("run", "model.safetensors", lambda run: load_model(str(run)).weights.tobytes()),
+    *(("saved", name, lambda saved: (load_model(str(saved)).to_json(), load_model(str(saved)).weights.tobytes()))
+      for name in ("model.json", "model.safetensors", "saved.json")),
     ("run", "commits-000003.jsonl", lambda run: Run(run).records()),
     ("run", "commit-000004.json", lambda run: Run(run).records()),
     ("stopped", "commit-000004.json", lambda run: Run(run).history()),
@@ -147,6 +150,33 @@ def test_files_of_other_runs_do_not_fit_though_each_is_whole(there, tmp_path):
     shutil.copy(tmp_path / "other" / "commit-000004.json", tmp_path / "run")
     with pytest.raises(RunError, match="round 4: it does not follow on the commit of round 3"):
         Run(tmp_path / "run").records()
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"rounds": 3}])
+def test_how_another_run_ended_is_not_taken_for_how_this_one_did(there, tmp_path, options):
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(there / "run", run)
+    trained(there / "data", other, **options)
+    for file in ("finished.json", "model.json", "model.safetensors", "optimizer.safetensors", "history.jsonl"):
+        shutil.copy(other / file, run)
+    for read in (lambda: Run(run).finished(), lambda: Run(run).history(), lambda: load_model(str(run)),
+                 lambda: resume(str(run), "inline")):
+        with pytest.raises(RunError, match=r"finished.json is not of this run .* remove it, and make it anew with: mrdl resume"):
+            read()
+    (run / "finished.json").unlink()
+    resume(str(run), "inline")
+    assert load_model(str(run)).weights.tobytes() == load_model(str(there / "run")).weights.tobytes()
+
+
+def test_a_model_of_a_saved_folder_may_be_another_where_no_hash_says_what_it_was(there, tmp_path):
+    shutil.copytree(there / "saved", tmp_path / "saved")
+    other = load_model(str(there / "saved"))
+    other.weights += 1
+    (tmp_path / "saved" / "model.safetensors").write_bytes(other.to_safetensors())
+    with pytest.raises(RunError, match="model.safetensors is damaged: .* in saved.json; save the model again, or remove saved.json"):
+        load_model(str(tmp_path / "saved"), updater=False)
+    (tmp_path / "saved" / "saved.json").unlink()
+    assert load_model(str(tmp_path / "saved"), updater=False).weights.tobytes() == other.weights.tobytes()
 
 
 def test_what_may_change_in_run_json_is_no_part_of_the_chain(there, tmp_path):
