@@ -50,7 +50,7 @@ def test_whole_numbers_that_are_amounts_are_not_called_classes(here, capsys):
 
 @pytest.mark.parametrize("labels, options, told", [
     ([0, 1, 1], "", "2 classes"), ([3, 7, 9] * 40, "", "labels from 3 to 9"), (range(10), "", "labels from 0 to 9"),
-    ([*range(10)] * 10, "", "10 classes"), ([0, 1, 2], "--classes 9", "9 classes"), ([4, 4], "", "every label is 4"),
+    ([*range(10)] * 10, "", "10 classes"), ([0, 1, 50] * 200, "", "labels from 0 to 50"), ([0, 1, 2], "--classes 9", "9 classes"), ([4, 4], "", "every label is 4"),
     ([0.5, 1.25], "", "labels from 0.5 to 1.25"), ([25, *range(300)[::-1]], "", "labels from 0 to 299"),
     ([9_000_000_001, 9_000_000_003], "", "labels from 9000000001 to 9000000003")])
 def test_what_the_labels_are_is_said(here, capsys, labels, options, told):
@@ -66,6 +66,9 @@ def test_a_table_without_a_label_and_more_shards_than_rows_are_said(here, capsys
     assert "there are no labels, each of the 2 columns is a feature; to train on one of them: prepare with --label COLUMN" in err
     assert "1 line that begins with # was left out as a comment" in err
     assert "no labels" in mrdl(capsys, "show", "few")[1]
+    (here / "index.csv").write_text(",a\n7,1\n4,2\n")
+    assert mrdl(capsys, "prepare", "index.csv", "index")[0] == 0
+    assert "columns: '', a\n" in mrdl(capsys, "show", "index")[1]
 
 
 def test_from_a_raw_file_to_predictions(here, capsys):

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from shlex import quote
 from typing import Any
 
+import numpy as np
+
 from mrdl import report
 from mrdl.dataset import DESCRIPTION, Dataset, shown
 from mrdl.dataset import load as load_dataset
@@ -28,7 +30,7 @@ def counts(made: Dataset) -> dict[str, Any]:
 
 def labels(made: Dataset, rows: int) -> str:
     """For the user: how many classes there are, where the labels look like that (as with --classes; or they begin at 0, and
-    there are rows enough for each), else from where to where they go."""
+    there are rows enough for each, and not large gaps), else from where to where they go."""
     target = made.target
     if target is not None and made.text:
         return f", {target.classes} classes"
@@ -37,9 +39,14 @@ def labels(made: Dataset, rows: int) -> str:
     if target.low == target.high:
         return f", every label is {target.low:.15g}"
     k = target.classes
-    if k and (target.high + 1 < k or (target.low == 0 and (k == 2 or 10 * k <= rows))):
+    if k and (target.high + 1 < k or (target.low == 0 and (k == 2 or (10 * k <= rows and _dense(made.first()["y"], k))))):
         return f", {k} classes"
     return f", labels from {target.low:.15g} to {target.high:.15g}"
+
+
+def _dense(y: np.ndarray, k: int) -> bool:
+    """Whether so many of k classes are among the labels of some rows as are to be expected there."""
+    return 2 * len(np.unique(y)) >= min(k, len(y) // 10)
 
 
 def described(made: Dataset) -> list[str]:
@@ -78,7 +85,7 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
     if made.target and made.target.low is not None:
         lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
     if made.columns:
-        lines.append("columns: " + ", ".join(made.columns))
+        lines.append("columns: " + ", ".join(name or "''" for name in made.columns))
     if tokenizer:
         facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,
                   "first": [tokenizer.decode(x) for x in arrays["x"][:3]]}
