@@ -70,8 +70,8 @@ def test_no_command_runs_what_lies_in_the_current_folder(command, spared, trappe
 @pytest.mark.parametrize("given", ["{root}:", ".:{root}", "{root}::/nowhere"])
 def test_an_entry_of_the_path_that_stands_for_the_current_folder_is_left_out(given, trapped, tmp_path):
     here = trapped()
-    for path in here.iterdir():         # Python itself imports most others before a line of ours
-        if path.stem not in ("pathlib", "json", "argparse", "mrjob"):
+    for path in here.iterdir():         # Python, or an editable install, imports most others before a line of ours
+        if path.stem not in ("json", "argparse", "mrjob"):
             path.unlink()
     code = "import sys, mrdl.forkserver; mrdl.forkserver.ForkServer('..').kill(); print(*sys.path)"
     (tmp_path / "mrdl").write_text(code)                    # as the command `mrdl`
