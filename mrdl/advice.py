@@ -8,8 +8,10 @@ from mrdl import losses, metrics
 from mrdl.dataset import Shard
 from mrdl.layers import Normalization
 from mrdl.model import Model
+from mrdl.report import counted
 
 FEW = 10                        # updates an epoch, of several workers
+DIVERGED = 100.0                # a mean cross-entropy beyond it is of weights that grew without bound
 CLASSES = 256                   # of more, no frequencies are kept
 ACCURACIES = metrics.SparseCategoricalAccuracy, metrics.CategoricalAccuracy, metrics.BinaryAccuracy
 ENTROPIES = losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy, losses.BinaryCrossentropy
@@ -25,7 +27,7 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
                      f"mrdl prepare --shards {workers}")
     alone = sum(-(-n // batch_size) for n in sizes)
     if used > 1 and alone / used < FEW:
-        lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {-(-alone // used)} updates of the model, with "
+        lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {counted(-(-alone // used), 'update')} of the model, with "
                      f"one worker {alone}; --workers 1 or a smaller --batch-size learns more in as many epochs")
     return lines
 
@@ -57,12 +59,15 @@ def added(records: Iterable[dict[str, Any]]) -> metrics.Sums:
 
 
 def of_model(model: Model, values: dict[str, metrics.Value], sums: metrics.Sums, pure: bool) -> str | None:
-    """Where it is no better than the mean of its targets, or than their most frequent class; None where it is, or
+    """Where it has diverged, or is no better than the mean of its targets, or than their most frequent class; None where it is, or
     nothing tells. `values` are its loss and metrics on rows with these targets; `pure`: no weights and penalties
     are in the loss."""
     if not sums:
         return None
     head = model.heads()[0]
+    inputs = "scale the inputs (a Normalization layer), " * (not any(isinstance(layer, Normalization) for layer in model.layers))
+    if pure and isinstance(head.loss, ENTROPIES) and not values["loss"] <= DIVERGED:
+        return f"training has diverged (loss {values['loss']:.4g}): {inputs}try a lower learning rate"
     named = {type(metric): values[name] for name, metric in head.metrics.items() if name in values}
     if "classes" in sums:
         shares = sums["classes"] / sums["classes"].sum()
@@ -83,6 +88,4 @@ def of_model(model: Model, values: dict[str, metrics.Value], sums: metrics.Sums,
         if not found or not (error := found[0]) >= variance:
             return None
         what = f"always predicting the mean of the targets (mean squared error {variance:.4g}, the model's is {error:.4g})"
-    scaled = any(isinstance(layer, Normalization) for layer in model.layers)
-    return (f"the model is no better than {what}: " + "scale the inputs (a Normalization layer), " * (not scaled)
-            + "scale the targets, " * ("sum" in sums) + "train longer, or try another learning rate")
+    return (f"the model is no better than {what}: {inputs}" + "scale the targets, " * ("sum" in sums) + "train longer, or try another learning rate")

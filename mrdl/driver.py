@@ -137,12 +137,12 @@ class Driver:
                     raise
                 if score:
                     self._scored(state.round, score)
-                    self.told("scored", {"round": state.round, "score": score})
-                    reason = self._reason(state.round, scored=True)
-                    if reason:                  # decided by the score of the state before this round
-                        break
+                    reason = self._reason(state.round, scored=True)     # of the state before this round
                 if new is None:
-                    reason = record["reason"]
+                    reason = reason or record["reason"]
+                if score:
+                    self.told("scored", {"round": state.round, "score": score, "ends": bool(reason)})
+                if reason:
                     break
                 self._commit(new, record, score)
                 for text in advice.of_workers(self.shards, o.workers, o.batch_size) if state.round == 0 else ():
@@ -398,9 +398,10 @@ class Driver:
                                              list(self.history))
         r, every = state.round, self.frequency if self.validation else 0
         left = min(rule.rounds_left(self.history, r) for rule in self.rules)
+        ends = left <= 0 or bool(self._reason(r, scored=False))
         self.told("round", {**record, "left": left, "total": self.total, "every": every, "scoring": bool(score),
                             "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
-                            "due": bool(every) and (r % every == 0 or left <= 0)})
+                            "ends": ends, "due": bool(every) and (r % every == 0 or ends)})
 
     def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
         self.lease.check()
@@ -433,7 +434,8 @@ class Driver:
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             self._scored(r, found := self._score(self.run.state_path(r), f"scores round {r}"))
-            self.told("scored", {"round": r, "score": found})
+            self.told("scored", {"round": r, "score": found, "ends": True})
+        self.told("ended", {"round": r})
         best = self.patience.best(self.history, r, self.gone) if self.patience else r
         chosen = state if best == r else self.run.state(best)
         model = self.model

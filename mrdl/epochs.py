@@ -1,12 +1,11 @@
 """What `fit` prints on stdout while it trains, as Keras does."""
-import shutil
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from mrdl.config import need, shown
-from mrdl.report import bar, terminal, written
+from mrdl.report import bar, columns, terminal, written
 
 BAR, OFTEN = 20, 0.1            # columns; seconds between two looks of the bar
 
@@ -30,7 +29,7 @@ class Epochs:
         if self.moves and (now := time.monotonic()) >= self.next:
             self.next = now + OFTEN
             text = self._line(done, (now - self.began) / done * (self.steps - done), logs())
-            print("\r" + text[:shutil.get_terminal_size().columns - 3], end="\x1b[K", flush=True)
+            print("\r" + text[:columns(sys.stdout) - 3], end="\x1b[K", flush=True)
 
     def end(self, logs: dict[str, Any]) -> None:
         if self.verbose:

@@ -8,6 +8,7 @@ from mrdl import corpus
 from mrdl.cluster import Cluster, spread
 from mrdl.plan import LEAST, SMALL, hands_of
 from mrdl.records import FILES, Plan
+from mrdl.report import counted
 from mrdl.schema import Schema
 from mrdl.sources import place, size
 
@@ -60,12 +61,8 @@ def told(plan: Plan, tasks: list[str], reducers: int) -> str:
     """For the user: how many tasks there are, and for what; a large text may be split among more."""
     lengths = sizes(plan.schema)
     split = plan.schema.kind == "text" and max(lengths.values()) >= SMALL
-
-    def plural(count: int, what: str) -> str:
-        return f"{count} {what}{'s'[:count != 1]}"
-
-    return (f"planned: {'at least ' * split}{plural(len(tasks), 'map task')} for {plural(len(lengths), 'file')}; "
-            f"{plural(plan.shards, 'shard')} written by {plural(reducers, 'reduce task')}")
+    return (f"planned: {'at least ' * split}{counted(len(tasks), 'map task')} for {counted(len(lengths), 'file')}; "
+            f"{counted(plan.shards, 'shard')} written by {counted(reducers, 'reduce task')}")
 
 
 def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:

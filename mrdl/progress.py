@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TextIO
 
-from mrdl.report import bar, measured, terminal, told
+from mrdl.report import bar, columns, measured, terminal, told
 from mrdl.rounds import Facts, Rounds
 
-OTHERS = {"left", "limit", "total", "due", "every", "scoring", "seconds_left", "score"}  # in a round's facts, beside its record
+OTHERS = {"left", "limit", "total", "due", "every", "scoring", "seconds_left", "score", "ends"}   # beside its record
 GAP, BAR, LONGEST = "  ", " " * 8, 30   # between the parts of a line; the bar's room, and the most of it
 Part = tuple[int, str]          # rank (0: most wanted), text
 
@@ -50,17 +50,17 @@ def numbers(facts: Facts, score: dict[str, Any], of: int | None = None) -> list[
 
 
 def place(facts: Facts, of: str = "") -> list[Part]:
-    """Which round, as wide as the last can be, and the epoch where that is another number."""
+    """Which round, as wide as the last can be, and the epoch in runs where that is another number."""
     total = facts["round"] + facts["left"]
     wide = len(f"{total:.0f}") if math.isfinite(total) else 0
     return [(0, f"round {facts['round']:>{wide}}" + (of and wide and f"{of}{total:.0f}" or ""))] + (
-        [(5, f"epoch {facts['epoch']}")] if facts["epoch"] != facts["round"] else [])
+        [(7, f"epoch {facts['epoch']}")] if facts["epochs"] != facts["round"] else [])
 
 
 def left(facts: Facts, rank: int) -> list[Part]:
     """The time to the latest end that the rules allow."""
     seconds = facts.get("seconds_left", math.inf)
-    return [(rank, f"{clock(seconds)} left")] if math.isfinite(seconds) and facts["left"] else []
+    return [(rank, f"{clock(seconds)} left")] if math.isfinite(seconds) and facts["left"] and not facts["ends"] else []
 
 
 def line(facts: Facts, width: float = math.inf) -> str:
@@ -68,8 +68,8 @@ def line(facts: Facts, width: float = math.inf) -> str:
     seconds, total = facts["seconds"], facts["total"]
     done = facts["examples"] - total * (facts["epoch"] - 1)
     return GAP.join(fitted([*place(facts), *numbers(facts, facts.get("score") or {}),
-                            (8, f"{seconds['round']:.2f} s ({seconds['compute']:.2f} computing)"), *left(facts, 7),
-                            (9, f"{done:,} of {total:,} examples")], width))
+                            (8, f"{seconds['round']:.2f} s"), (10, f"({seconds['compute']:.2f} computing)"),
+                            *left(facts, 11), (9, f"{done:,} of {total:,} examples")], width))
 
 
 class Lines:
@@ -83,7 +83,9 @@ class Lines:
         if event == "round" and facts["round"]:
             self.keep(self.rounds.round(facts))
         elif event == "scored":
-            self.keep(self.rounds.scored(facts["round"], facts["score"]))
+            self.keep(self.rounds.scored(facts["round"], facts["score"], facts["ends"]))
+        elif event == "ended":
+            self.keep(self.rounds.last())
         elif event == "resumed":
             self.say(f"resumed after round {facts['round']}")
         elif event == "note":
@@ -104,7 +106,7 @@ class Lines:
         print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """The last round has its line in any case."""
+        """The last round has its line, however the run ended."""
         self.keep(self.rounds.last())
 
 
@@ -116,30 +118,44 @@ class Bar(Lines):
         from rich.console import Console
         from rich.live import Live
         self.console = Console(file=stream)
-        self.began, self.doing, self.task = time.monotonic(), "starting", None
-        self.live = Live(console=self.console, get_renderable=self.line, transient=True,
+        self.began, self.doing, self.task = time.monotonic(), "", None
+        self.live = Live(self, console=self.console, transient=True,
                          redirect_stdout=terminal(sys.stdout))      # what is piped stays so
         self.live.start()
+        if self.console.is_interactive:
+            self.console.push_render_hook(self)
+
+    def process_renderables(self, renderables: list) -> list:
+        """The cursor waits where the line begins, and all below goes before the next one: a terminal that became
+        narrower has broken the line into several."""
+        from rich.control import Control
+        from rich.segment import ControlType, Segment, Segments
+        below = Segments([Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])])
+        return [below, *renderables, Control(ControlType.CARRIAGE_RETURN)]
 
     @property
     def width(self) -> int:
-        return self.console.width - 3           # where an echoed ^C has room, it goes with the line
+        self.console.width = columns(self.stream)       # rich takes what $COLUMNS was before
+        return self.console.width - 1
 
     def __call__(self, event: str, facts: Facts) -> None:
-        if event == "task":                     # shown from now on
+        if event == "task":                     # shown from now on, until it is over
             self.doing, self.task = facts["doing"], facts.get("task")
-        else:
-            super().__call__(event, facts)
+            return
+        if event in ("round", "scored", "note"):
+            self.doing, self.task = "", None
+        super().__call__(event, facts)
 
     def say(self, text: str) -> None:
         from rich.text import Text
         self.console.print(Text(text), soft_wrap=True)
 
-    def line(self):
-        """What the terminal shows now."""
+    def __rich__(self):
+        """What the terminal shows now: the newest round whose score is known, the time left, and what is done now."""
         from rich.text import Text
-        facts, score, task = self.rounds.shown, self.rounds.score, self.task
-        doing = self.doing + (" {} {}/{}".format(*task) if task else "")
+        facts, score, doing, task = self.rounds.shown, self.rounds.score, self.doing, self.task
+        width = self.width - 2                  # where an echoed ^C has room, it goes with the line
+        counts = "{} {}/{}".format(*task) if task else ""
         part = task[1] / task[2] if task and task[0] != "reducer" else 0.0
         if facts:
             of = score and score["round"]
@@ -148,19 +164,22 @@ class Bar(Lines):
             rounds = newest["round"] + newest["left"]
             done = (min(1.0, (newest["round"] + part) / rounds) if math.isfinite(rounds)
                     else newest["elapsed"] / (newest["elapsed"] + newest["limit"]))
-            as_ever = self.doing == f"round {newest['round'] + 1}"
-            tail = [*left(newest, 3), (7 if as_ever else 2, doing)]
+            as_ever = doing == f"round {newest['round'] + 1}"       # goes without saying beside the other round's number
+            now = counts if as_ever else f"{doing} {counts}".strip()
+            tail = [*left(newest, 3), *([(12 if as_ever else 2, now)] if now else [])]
         else:
-            parts, done = [(0, doing)], part
+            parts, done = [(0, f"{doing or 'starting'} {counts}".rstrip())], part
             tail = [(3, clock(time.monotonic() - self.began))]
-        texts = fitted([*parts, *([(4, BAR)] if done else []), *tail], self.width)
+        texts = fitted([*parts, *([(4, BAR)] if done else []), *tail], width)
         if BAR in texts:
-            room = min(LONGEST, self.width - len(GAP.join(texts)) + len(BAR))
+            room = min(LONGEST, width - len(GAP.join(texts)) + len(BAR))
             texts[texts.index(BAR)] = bar(done, room, self.stream)
-        return Text(GAP.join(texts)[:self.width], no_wrap=True)
+        return Text(GAP.join(texts)[:width], no_wrap=True)
 
     def close(self) -> None:
         super().close()
+        if self.console.is_interactive:
+            self.console.pop_render_hook()
         self.live.stop()
 
 

@@ -2,6 +2,8 @@
 import io
 import logging
 import math
+import os
+import shutil
 from statistics import median
 from typing import Any, TextIO
 
@@ -43,6 +45,20 @@ def bar(share: float, width: int, stream: TextIO | None) -> str:
     """A bar of that many columns, filled by a share of it, in what the stream can show."""
     full, rest = "━─" if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else "=-"
     return (full * int(width * share)).ljust(width, rest)
+
+
+def columns(stream: TextIO | None) -> int:
+    """How wide the stream's terminal is now; where that is not known, what $COLUMNS says, or 80."""
+    try:
+        wide = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):       # no terminal, or closed, or no file at all
+        wide = 0
+    return wide or shutil.get_terminal_size().columns
+
+
+def counted(n: int, noun: str) -> str:
+    """"1 row", "2,000 rows"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def by_worker(records: list[dict[str, Any]]) -> list[str]:

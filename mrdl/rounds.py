@@ -61,21 +61,26 @@ class Rounds:
         self.line: Facts | None = None          # the newest that made one
 
     def round(self, facts: Facts) -> Facts | None:
-        """`due`: its score comes later; `left`, `limit`: rounds and seconds that the rules allow at most."""
+        """`due`: its score comes later; `left`, `limit`: rounds and seconds that the rules allow at most; `ends`: it is
+        the last."""
         self.pace.add(facts)
         self.newest = {**facts, "seconds_left": min(facts["left"] * self.pace.round(facts["every"])
-                                                    if facts["left"] else 0.0, facts["limit"])}
+                                                    if facts["left"] and not facts["ends"] else 0.0, facts["limit"])}
         return None if facts["due"] else self._whole()
 
-    def scored(self, r: int, score: dict[str, Any]) -> Facts | None:
+    def scored(self, r: int, score: dict[str, Any], ends: bool) -> Facts | None:
+        """`ends`: no round comes after it."""
         if not self.newest or self.newest["round"] != r:        # another driver's round
             return None
-        self.newest = self.score = {**self.newest, "score": score}
+        self.newest = self.score = {**self.newest, "score": score, "ends": ends}
         return self._whole()
 
     def last(self) -> Facts | None:
-        """The newest round, where it has made no line yet."""
-        return None if self.newest is self.line else self.newest
+        """The newest round, where it has made no line yet; there is none after it."""
+        if self.newest is self.line:
+            return None
+        self.newest = self.shown = self.line = {**self.newest, "ends": True}
+        return self.line
 
     def _whole(self) -> Facts | None:
         facts = self.shown = self.newest

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mrdl.report import counted
+
 History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
 
 GRAMMAR = """\
@@ -53,7 +55,7 @@ class Rounds(Rule):
     n: int
 
     def reason(self, history, r):
-        return f"{self.n} round{'s' * (self.n > 1)} done" if r >= self.n else None
+        return f"{counted(self.n, 'round')} done" if r >= self.n else None
 
     def rounds_left(self, history, r):
         return self.n - r
@@ -64,7 +66,7 @@ class Epochs(Rule):
     n: int
 
     def reason(self, history, r):
-        return f"{self.n} epoch{'s' * (self.n > 1)} done" if history[r]["epochs"] >= self.n else None
+        return f"{counted(self.n, 'epoch')} done" if history[r]["epochs"] >= self.n else None
 
     def rounds_left(self, history, r):
         done, part = history[r]["epochs"], history[r]["progress"]

@@ -1,4 +1,6 @@
 """What a user is told who may not have meant it: workers without work, a model that has learned nothing."""
+import re
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ def test_workers_without_a_shard_and_with_few_minibatches_are_told():
     assert "1 of 2 workers trains, as there is 1 shard with" in advice.of_workers(shards(50), 2, 32)[0]
     line, = advice.of_workers(shards(184, 165), 2, 32)
     assert "an epoch is 6 updates of the model, with one worker 12" in line and "--workers 1" in line
+    assert "an epoch is 1 update of the model, with one worker 2;" in advice.of_workers(shards(20, 20), 2, 32)[0]
     assert advice.of_workers(shards(640, 640), 2, 32) == [] == advice.of_workers(shards(10), 1, 32)
 
 
@@ -39,6 +42,8 @@ NUMBERS = np.array([[1.0], [2.0], [3.0], [6.0]], "f4")  # variance 3.5
     (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 1.2, "accuracy": 0.8}, True, None),
     (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, True, "class 1"),
     (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, False, None),
+    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 9e9, "accuracy": 0.8}, True,
+     "training has diverged (loss 9e+09)"),
     (model(3, "softmax", "categorical_crossentropy", ["accuracy"]), np.eye(3)[CLASSES], {"loss": 1.2, "accuracy": 0.2}, False,
      "class 1"),
     (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), CLASSES % 2, {"loss": 0.7, "accuracy": 0.6}, True, "class 1"),
@@ -68,10 +73,13 @@ def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch
     made = mrdl.Sequential([Dense(1)])
     made.compile("adam", "mse")
     (tmp_path / "m.json").write_text(made.to_json())
-    for name in ("held", "all"):
+    for name, rule, last in (("held", "val_loss patience 2", 3), ("all", "loss patience 10", 11)):
         capsys.readouterr()
-        assert cli.main(["train", "m.json", name, "run-" + name, "--rounds", "2", "--workers", "9", "-r", "inline"]) == 0
+        assert cli.main(["train", "m.json", name, "run-" + name, "--until", f"{rule} delta 0.9, rounds 99",
+                         "--workers", "9", "-r", "inline"]) == 0
         told = capsys.readouterr().err
+        newest = re.findall(r"^round +(\d+)  (.*)", told, re.MULTILINE)[-1]
+        assert int(newest[0]) == last and " left" not in newest[1] and told.index(newest[1]) < told.index("no better than always")
         assert told.count("no better than always predicting the mean") == 1 and "2 of 9 workers train" in told
     assert cli.main(["evaluate", "run-all", "held", "-r", "inline"]) == 0
     assert "warning: the model is no better than always predicting the mean" in capsys.readouterr().err

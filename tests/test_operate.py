@@ -47,7 +47,7 @@ def mrdl(*words):
     return main([*words, "--batch-size", "8", "-r", "inline", "--workers", "2"] if words[0] == "train" else list(words))
 
 
-def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path, capsys):
+def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path, capsys, monkeypatch):
     for name, rounds in (("models/a", "3"), ("models/b", "2"), ("models/c", "1")):
         assert mrdl("train", "model.py", data.url, name, "--rounds", rounds) == 0
     Storage("models/b").remove("finished.json")
@@ -67,7 +67,15 @@ def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path,
     scores = [line["val_loss"] for line in Run("models/b").history() if "val_loss" in line]
     assert (b["metric"], b["value"]) == ("val_loss", min(scores)) and scores[b["best"] - 1] == b["value"]
     assert c["pid"] == os.getpid() and 0 <= a["age"] < 600
-    assert re.match(r"RUN +STATE +ROUNDS +BEST +LAST COMMIT +DRIVER$", lines[0]) and f"pid {os.getpid()} on" in lines[3]
+    assert re.match(r"RUN +STATE +ROUNDS +BEST +LAST COMMIT +NOTE$", lines[0]) and f"pid {os.getpid()} on" in lines[3]
+    assert [line.split()[:2] for line in lines[1:]] == [["a", "finished"], ["b", "stopped"], ["c", "running"], ["d", "damaged"]]
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert mrdl("runs", "models") == 0 == mrdl("runs", "models/no run")
+    out, err = capsys.readouterr()
+    assert max(map(len, out.splitlines())) == 60 and len(out.splitlines()) == 5
+    assert lines[4].split()[3].startswith("d/run.json")
+    assert err == f"{Storage('models/no run').url}: no runs\n"
     assert [run["run"] for run in oversight.runs("models/a")] == [Run("models/a").url]
     assert mrdl("runs", "nowhere") == 2
 

@@ -31,11 +31,11 @@ def rounds(n, epoch=1, every=0, seconds=1.0, compute=0.1, left=None, limit=np.in
             "round": r, "epoch": (r - 1) // epoch + 1, "epochs": r // epoch, "progress": r / epoch, "loss": 1.0 * r,
             "accuracy": 0.5, "examples": 100 * r, "total": 100 * epoch, "elapsed": elapsed, "every": every,
             "seconds": {"round": spent, "compute": compute} | ({"answer": 1.0} if r in resident else {}),
-            "scoring": score, "left": n - r if left is None else left, "limit": limit,
+            "scoring": score, "left": n - r if left is None else left, "limit": limit, "ends": r == n and left is None,
             "due": bool(every) and (r % every == 0 or r == n)}
         score = bool(every) and r % every == 0
         if score or (every and r == n):
-            yield "scored", {"round": r, "score": {"val_loss": 1000.0 + r}}
+            yield "scored", {"round": r, "score": {"val_loss": 1000.0 + r}, "ends": r == n and left is None}
 
 
 def lines(events) -> list[str]:
@@ -60,6 +60,11 @@ def test_the_lines_of_a_run_are_few_and_the_last_round_has_one():
     assert numbers(rounds(30, seconds=100.0)) == [*range(1, 11), 16, 20, 26, 30]     # ten minutes without one
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_the_epoch_is_in_each_line_of_a_run_or_in_none(epoch):
+    assert {" epoch " in line for line in lines(rounds(9, epoch=epoch))} == {epoch > 1}
+
+
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_rounds_own_score_stands_beside_its_loss(every):
     told = lines(rounds(9, every=every))
@@ -71,7 +76,7 @@ def test_a_rounds_own_score_stands_beside_its_loss(every):
 
 def test_a_round_that_was_stopped_in_has_its_line_without_a_score():
     *before, last = lines(list(rounds(12, every=1))[:5])
-    assert len(before) == 2 and "round  3  loss 3.0000  accuracy" in last
+    assert len(before) == 2 and "round  3  loss 3.0000  accuracy" in last and " left" not in last
 
 
 def left(events) -> list[float]:
@@ -114,27 +119,43 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize("columns, kept", [
+    (45, ""), (62, "  accuracy 0.5000"), (90, "  accuracy 0.5000  1.00 s  100 of 100 examples"),
+    (200, "  accuracy 0.5000  1.00 s  (0.10 computing)  2 s left  100 of 100 examples")])
+def test_a_line_that_stays_loses_what_matters_least(monkeypatch, columns, kept):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with closing(progress.reporter(Terminal())) as bar:
+        for event in list(rounds(12, every=1))[:20]:
+            bar(*event)
+    assert f"round 10  loss 10.0000  val_loss 1010.0000{kept}\n" in bar.stream.getvalue()
+
+
 @pytest.mark.parametrize("columns, wanted", [
     (40, ["round 5/12", "loss 5.0000", "7 s left"]),
     (80, ["round 5/12", "loss 5.0000", "val_loss 1005.0000", "━━", "──", "7 s left"]),
-    (200, ["round  5/12", "loss 5.0000", "val_loss 1005.0000", "accuracy 0.5000", "━━", "7 s left", "round 6 mapper 1/2"]),
+    (200, ["round  5/12", "loss 5.0000", "val_loss 1005.0000", "accuracy 0.5000", "━━", "7 s left", "mapper 1/2"]),
 ])
 def test_the_live_line_fits_and_its_numbers_are_of_one_round(monkeypatch, columns, wanted):
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
     with closing(progress.reporter(Terminal())) as bar:
-        assert isinstance(bar, progress.Bar) and "starting" in str(bar.line())
+        assert isinstance(bar, progress.Bar) and "starting" in str(bar.__rich__())
         for event in list(rounds(12, every=1))[:10]:
             bar(*event)
         bar("task", {"doing": "round 6", "task": ("mapper", 1, 2)})
-        line = str(bar.line())
+        line = str(bar.__rich__())
         assert len(line) < columns and all(text.replace("  ", " ") in line.replace("  ", " ") for text in wanted)
+        assert len(re.findall("round", line)) == 1
         bar("task", {"doing": "waits for containers"})          # what is not as ever comes first
-        assert columns == 40 or "waits for containers" in str(bar.line())
-        assert len(str(bar.line())) < columns
+        assert columns == 40 or "waits for containers" in str(bar.__rich__())
+        assert len(str(bar.__rich__())) < columns
         for event in list(rounds(12, every=1))[10:11]:          # its score is to come: the numbers stay those of round 5
             bar(*event)
-        assert "round  5/12" in str(bar.line())
+        assert "round  5/12" in str(bar.__rich__())
+        assert "waits" not in str(bar.__rich__())               # that was of the round before
     stream = bar.stream.getvalue()
+    # the cursor waits where the line begins, whatever a narrower terminal makes of it
+    assert "\x1b[J\r\x1b[2Kround  4  loss 4.0000" in stream and " s left\r" in stream
     assert "round  6  loss 6.0000" in stream and type(progress.reporter(io.StringIO())) is progress.Lines
 
 
@@ -146,7 +167,7 @@ def test_nothing_that_is_said_is_taken_for_markup(monkeypatch):
         bar("rollback", {"round": 4, "rate_scale": 0.5, "left": 2})
         (event, facts), *_ = rounds(2)
         bar(event, facts | {"a[bold]c\n": 0.5})
-        assert "a[bold]c? 0.5000" in str(bar.line())
+        assert "a[bold]c? 0.5000" in str(bar.__rich__())
     told = bar.stream.getvalue()
     assert "warning: [red]/a/b[/red]:smile:" + "x" * 80 in told and "a[bold]c? 0.5000" in told
     assert "resumed after round 2" in told and "round 4 is not finite" in told
@@ -167,7 +188,7 @@ def model():
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     done = subprocess.Popen([sys.executable, "-m", "mrdl", "train", "model.py", "data", "run", "-r", "inline", "--rounds", "5"],
                             cwd=tmp_path, stdout=terminal, stderr=terminal,
-                            env={k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"TERM": "xterm"})
+                            env=os.environ | {"TERM": "xterm", "COLUMNS": "30"})         # which is no more so
     os.close(terminal)
     shown = b""
     while more := read(shell):

@@ -12,25 +12,37 @@ from mrdl import oversight
 from mrdl.cli.show import say
 from mrdl.config import need
 from mrdl.progress import clock
+from mrdl.report import columns, counted, terminal
 from mrdl.stop_request import RunStopped
+from mrdl.storage import Storage
 
 
 def runs(a: argparse.Namespace) -> list[dict[str, Any]]:
     found = oversight.runs(a.folder)
     if not a.json:
-        rows = [("RUN", "STATE", "ROUNDS", "BEST", "LAST COMMIT", "DRIVER"), *map(_row, found)]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        _table(Storage(a.folder).url, found)
     return found
 
 
-def _row(run: dict[str, Any]) -> tuple[str, ...]:
+def _table(folder: str, found: list[dict[str, Any]]) -> None:
+    """A line per run; on a terminal none is wider than that."""
+    if not found:
+        return say(f"{folder}: no runs")
+    rows = [("RUN", "STATE", "ROUNDS", "BEST", "LAST COMMIT", "NOTE"), *(_row(folder, run) for run in found)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    room = columns(sys.stdout) if terminal(sys.stdout) else None
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()[:room])
+
+
+def _row(folder: str, run: dict[str, Any]) -> tuple[str, ...]:
     value = run["value"]
     best = "" if not isinstance(value, (int, float)) else f"{run['metric']} {value:.4f} (round {run['best']})"
-    return (run["run"], run["state"], str(run["rounds"]), best,
+    note = f"pid {run['pid']} on {run['host']}" if run["pid"] else " ".join((run["reason"] or "").split())
+    inside = folder.rstrip("/") + "/"
+    return (run["run"].removeprefix(inside) if run["run"] != folder else ".", run["state"], str(run["rounds"]), best,
             "" if run["age"] is None else f"{clock(run['age'])} ago",
-            f"pid {run['pid']} on {run['host']}" if run["pid"] else (run["reason"] or ""))
+            note.replace(inside, ""))
 
 
 def stop(a: argparse.Namespace) -> dict[str, Any]:
@@ -57,7 +69,7 @@ def clean(a: argparse.Namespace) -> dict[str, Any]:
         say(f"removed {path}")
     for path in found["kept"]:
         say(f"kept {path}: workers of the driver that died may still wait there; try again in some minutes")
-    say(f"{len(found['removed'])} leftovers removed" if found["removed"] else f"{found['run']} holds no leftovers")
+    say(f"{counted(len(found['removed']), 'leftover')} removed" if found["removed"] else f"{found['run']} holds no leftovers")
     return found
 
 

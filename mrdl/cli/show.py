@@ -52,7 +52,7 @@ def _dense(y: np.ndarray, k: int) -> bool:
 def described(made: Dataset) -> list[str]:
     """Lines on a dataset: its rows, and the bad ones."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
-    lines = [f"{made.url}: {train:,} row{'s'[:train != 1]} in {len(made.train())} shard{'s'[:len(made.train()) != 1]}"
+    lines = [f"{made.url}: {report.counted(train, 'row')} in {report.counted(len(made.train()), 'shard')}"
              + (f", {held:,} held out in {len(made.validation())}" if held else "")
              + f", examples of shape {tuple(made.shape)}" + labels(made, train + held)]
     if len(made.train()) > max(2, train):
@@ -105,8 +105,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
              "last": history[-1] if history else None}
     if not a.json:
         o = options["options"]
-        print(f"{place.url}: {len(history)} rounds on {facts['data']}, "
-              f"{o['workers']} workers, batch {o['batch_size']}, averaging every "
+        print(f"{place.url}: {report.counted(len(history), 'round')} on {facts['data']}, "
+              f"{report.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
