@@ -27,8 +27,8 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
                      f"mrdl prepare --shards {workers}")
     alone = sum(-(-n // batch_size) for n in sizes)
     if used > 1 and alone / used < FEW:
-        lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {counted(-(-alone // used), 'update')} of the model, with "
-                     f"one worker {alone}; --workers 1 or a smaller --batch-size learns more in as many epochs")
+        lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {counted(-(-alone // used), 'update')} of "
+                     f"the model, with one worker {alone}; --workers 1 or a smaller --batch-size learns more in as many epochs")
     return lines
 
 
@@ -59,8 +59,8 @@ def added(records: Iterable[dict[str, Any]]) -> metrics.Sums:
 
 
 def of_model(model: Model, values: dict[str, metrics.Value], sums: metrics.Sums, pure: bool) -> str | None:
-    """Where it has diverged, or is no better than the mean of its targets, or than their most frequent class; None where it is, or
-    nothing tells. `values` are its loss and metrics on rows with these targets; `pure`: no weights and penalties
+    """Where it has diverged, or is no better than the mean of its targets or than their most frequent class; None where
+    it is, or nothing tells. `values` are its loss and metrics on rows with these targets; `pure`: no weights and penalties
     are in the loss."""
     if not sums:
         return None
@@ -88,4 +88,5 @@ def of_model(model: Model, values: dict[str, metrics.Value], sums: metrics.Sums,
         if not found or not (error := found[0]) >= variance:
             return None
         what = f"always predicting the mean of the targets (mean squared error {variance:.4g}, the model's is {error:.4g})"
-    return (f"the model is no better than {what}: {inputs}" + "scale the targets, " * ("sum" in sums) + "train longer, or try another learning rate")
+    return (f"the model is no better than {what}: {inputs}" + "scale the targets, " * ("sum" in sums)
+            + "train longer, or try another learning rate")
