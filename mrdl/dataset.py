@@ -13,7 +13,7 @@ import numpy as np
 from mrdl import blocks, holdout, preparation, text_inputs
 from mrdl.cluster import Cluster
 from mrdl.config import typed
-from mrdl.filling import clear, filling
+from mrdl.filling import filling, names
 from mrdl.jobs.prepare import Prepare
 from mrdl.records import BLOCK, Plan
 from mrdl.schema import sniff
@@ -260,15 +260,13 @@ def load(url: str) -> Dataset:
 
 
 def _vacant(data: str, store: Storage) -> None:
-    """Only the leftovers of a prepare that died are cleared away."""
+    """DataError where the folder has something in it, other than what a prepare that died left."""
     folder, name = place(store.url)
     demand(not folder.exists(name) or is_folder(data), f"{data}: exists and is a file")
-    names = store.list()
-    demand(DESCRIPTION not in names, f"{data}: there is a dataset already; remove it, or "
+    there = names(store)
+    demand(DESCRIPTION not in there, f"{data}: there is a dataset already; remove it, or "
            "choose another folder")
-    demand(not names or BEGUN in names, f"{data}: exists and is not empty")
-    if names:
-        clear(store, BEGUN, PARTS)
+    demand(not there or BEGUN in there, f"{data}: exists and is not empty")
 
 
 def _tolerated(facts: dict, max_bad: float) -> dict:
@@ -302,7 +300,7 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes:
         notes.append("warning: labels of more than 15 digits are rounded: ids as long as these are not told apart")
     if schema.target is not None:
         low, high, whole = facts["labels"] or (None, None, False)
-        if classes is None and not schema.target and whole and low >= 0:
+        if classes is None and not schema.target and whole and 0 <= low and high < EXACT:
             classes = max(2, int(high) + 1)
         target = asdict(Target(tuple(schema.target), classes, low, high))
     train = plan.shards - plan.validation
@@ -348,15 +346,14 @@ def _parted(store: Storage, output, names: list[str]) -> None:
 
 def _commit(store: Storage, output, description: dict) -> None:
     """Puts the shards in their place, and the description last: it makes them a dataset."""
-    with filling(store, BEGUN, PARTS) as alone:
-        demand(alone, f"{store.url}: another prepare writes there just now")
-        names = [shard["name"] for shard in description["shards"]]
-        if len(output.parts) > len(names):      # a part is a shard; the last one holds the facts
-            for index, name in enumerate(names):
+    with filling(store, BEGUN, PARTS, lambda: _vacant(store.url, store)):
+        shards = [shard["name"] for shard in description["shards"]]
+        if len(output.parts) > len(shards):     # a part is a shard; the last one holds the facts
+            for index, name in enumerate(shards):
                 output.move(index, store.path(name))
         else:
-            _parted(store, output, names)
+            _parted(store, output, shards)
         for shard in description["shards"]:
             shard |= _last_block(store.path(shard["name"]))
-        made = store.create(DESCRIPTION, json.dumps(seal(description), indent=1).encode() + b"\n")
-    demand(made, f"{store.url}: another prepare was first")
+        check(described := seal(description), Description, DESCRIPTION)
+        store.create(DESCRIPTION, json.dumps(described, indent=1).encode() + b"\n")

@@ -182,6 +182,10 @@ class Hdfs(Storage):
     def clear(self, name: str) -> None:
         self._ask(name, lambda client: client.delete(self._at(name), True))
 
+    def vacate(self) -> None:
+        with suppress(OSError):
+            self.remove("")
+
     def rename(self, old: str, new: str) -> bool:
         self._ask(new, lambda client: client.make_folder(posixpath.dirname(self._at(new))))
         try:

@@ -13,7 +13,7 @@ from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, plan_file
-from mrdl.filling import clear, filling
+from mrdl.filling import filling, names
 from mrdl.jobs.predict import Predict
 from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
@@ -100,14 +100,14 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
-    Part r holds shard r's examples in their order; RunError where OUT exists. What fails leaves nothing there, and what
-    one that was killed left is cleared away."""
+    Part r holds shard r's examples in their order; RunError where OUT exists, or another one fills it just now. What
+    fails leaves nothing there, and what one that was killed left is cleared away."""
     model, found, place = load_model(run, updater=False), dataset.load(data), Storage(out)
-    names = place.list()
-    if names and BEGUN not in names:
-        raise RunError(f"{out} exists; give another directory, or remove it")
-    if names:
-        clear(place, BEGUN, PREDICTIONS)
+
+    def vacant() -> None:
+        if (there := names(place)) and BEGUN not in there:
+            raise RunError(f"{out} exists; give another directory, or remove it")
+    vacant()
     need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
     same_features(Run(run).features(), run, found)
     if model.input_shape != tuple(found.shape):
@@ -121,9 +121,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
             plan_file(asked, cluster) as path, \
             cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
                         name=f"mrdl predict {run}", on_task=on_task) as output, \
-            filling(place, BEGUN, PREDICTIONS) as alone:
-        if not alone:
-            raise RunError(f"{out}: another predict writes there just now")
+            filling(place, BEGUN, PREDICTIONS, vacant):
         for number in range(len(output.parts)):
             output.move(number, place.path(f"part-{number:05d}"))
         targets = int(np.prod(found.target.shape)) if found.target else 0

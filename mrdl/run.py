@@ -299,7 +299,7 @@ class Run:
         now = self.store.now() if names else 0.0
         for name in names:
             written = self.store.modified(name)
-            if written is not None and now - written > OLD:
+            if written is not None and abs(now - written) > OLD:        # or of a time to come, when nobody wrote it
                 self.store.remove(name)
 
     # -- what users read

@@ -95,6 +95,10 @@ class Storage(ABC):
         """Removes a folder with all that is in it; no error if it is not there."""
 
     @abstractmethod
+    def vacate(self) -> None:
+        """Removes the folder itself where nothing is in it; no error where something is."""
+
+    @abstractmethod
     def rename(self, old: str, new: str) -> bool:
         """Over what is there. False if `old` is gone: of many callers one gets True."""
 
@@ -164,6 +168,10 @@ class Local(Storage):
     def clear(self, name: str) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path(name))
+
+    def vacate(self) -> None:
+        with suppress(OSError):
+            os.rmdir(self.url)
 
     def rename(self, old: str, new: str) -> bool:
         _make_folder(self.path(new))

@@ -50,3 +50,23 @@ def rows(shard) -> dict[str, np.ndarray]:
     with open(shard.path, "rb") as file:
         parts = [blocks.unpack(line.rstrip(b"\n")).arrays() for line in file]
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+
+
+def cut_off(call, steps: int, methods) -> None:
+    """Runs the call in a process of its own, which ends as by a power cut once the methods were called so many times."""
+    left = iter(range(steps))
+
+    def limited(step):
+        def limit(*args):
+            if next(left, None) is None:
+                os._exit(9)
+            return step(*args)
+        return limit
+    if not (child := os.fork()):
+        try:
+            for owner, name in methods:
+                setattr(owner, name, limited(getattr(owner, name)))
+            call()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] >> 8 == 9

@@ -249,6 +249,15 @@ class StorageContract:
         with pytest.raises(FileNotFoundError, match="made-c"):
             storage.claim("made-c", "other")
 
+    def test_a_folder_is_vacated_where_nothing_is_in_it(self, storage):
+        storage.write("x", b"")
+        storage.vacate()
+        assert storage.read("x") == b""
+        storage.remove("x")
+        for _ in range(2):
+            storage.vacate()
+            assert not storage.is_folder()
+
     def test_a_missing_file_is_named(self, storage):
         for ask in (storage.read, storage.size, storage.open):
             with pytest.raises(FileNotFoundError) as error:

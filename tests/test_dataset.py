@@ -1,10 +1,12 @@
 """What bad inputs, options and datasets get: one clear error, and nothing written."""
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import cut_off
 from raw_data import shard_bytes, table, text
 
 from mrdl import dataset
@@ -117,35 +119,45 @@ def test_an_output_that_exists_is_left_alone(tmp_path, inline):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-class PowerCut(BaseException):
-    """Ends the driver where it stands."""
-
-
-@pytest.mark.parametrize("steps", [0, 1, 2, 3])
-def test_a_crash_half_way_leaves_no_dataset_and_the_next_prepare_clears_up(tmp_path, inline,
-                                                                           monkeypatch, steps):
+@pytest.mark.parametrize("steps", range(6))
+def test_a_crash_half_way_leaves_no_dataset_and_the_next_prepare_clears_up(tmp_path, inline, steps):
     path, out = text(tmp_path, b"\n".join(table(50))), tmp_path / "d"
     complete = shard_bytes(dataset.prepare(path, str(tmp_path / "whole"), inline, shards=2))
-    left = iter(range(steps))
-
-    def limited(step):
-        def limit(*args):
-            if next(left, None) is None:
-                raise PowerCut
-            return step(*args)
-        return limit
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Output, "move", limited(Output.move))
-        patch.setattr(Local, "create", limited(Local.create))
-        patch.setattr(Local, "remove", limited(Local.remove))
-        with pytest.raises(PowerCut):
-            dataset.prepare(path, str(out), inline, shards=2)
-    assert len(list(out.glob("part-*"))) == max(0, steps - 1)
+    cut_off(lambda: dataset.prepare(path, str(out), inline, shards=2), steps,
+            ((Output, "move"), (Local, "create"), (Local, "remove")))
+    assert len(list(out.glob("part-*"))) == max(0, steps - 3)
     with pytest.raises(DataError, match="no dataset"):
         load(str(out))
     assert shard_bytes(dataset.prepare(path, str(out), inline, shards=2)) == complete
     assert sorted(file.name for file in out.iterdir()) == ["data.json", "part-00000", "part-00001"]
+
+
+def test_of_two_that_prepare_into_one_folder_one_wins(tmp_path, inline, monkeypatch):
+    path, out, move, told = text(tmp_path, b"\n".join(table(50))), str(tmp_path / "d"), Output.move, []
+
+    def again():
+        with pytest.raises(ValueError) as error:
+            dataset.prepare(path, out, inline, shards=2, seed=1)
+        told.append(str(error.value))
+
+    def moved(self, part, to):
+        monkeypatch.setattr(Output, "move", move)
+        again()
+        move(self, part, to)
+    monkeypatch.setattr(Output, "move", moved)
+    first = dataset.prepare(path, out, inline, shards=2)
+    assert "another driver works on it (pid" in told[0] and "\n" not in told[0]
+    plan = dataset.preparation.planned
+
+    def overtaken(*args):
+        monkeypatch.setattr(dataset.preparation, "planned", plan)
+        dataset.prepare(path, out, inline, shards=2)
+        return plan(*args)
+    shutil.rmtree(out)
+    monkeypatch.setattr(dataset.preparation, "planned", overtaken)
+    again()
+    assert "there is a dataset already" in told[1]
+    assert load(out) == first
 
 
 def test_a_failed_move_cleans_up_after_itself(tmp_path, inline, monkeypatch):
@@ -156,7 +168,20 @@ def test_a_failed_move_cleans_up_after_itself(tmp_path, inline, monkeypatch):
     monkeypatch.setattr(Output, "move", full)
     with pytest.raises(OSError, match="disk full"):
         dataset.prepare(path, str(tmp_path / "d"), inline)
-    assert list((tmp_path / "d").iterdir()) == []
+    assert nothing_at(tmp_path / "d")
+
+
+@pytest.mark.parametrize("label", ["9007199254740992", "99999999999999999999", "1e30"])
+def test_labels_that_float64_cannot_count_are_no_classes(tmp_path, inline, label):
+    data = dataset.prepare(text(tmp_path, f"a,y\n1,{label}\n2,0\n"), str(tmp_path / "d"), inline, label="y")
+    assert data.target.classes is None and data.target.high == float(label)
+
+
+def test_a_description_that_could_not_be_read_is_not_written(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(dataset, "_description", lambda *args, then=dataset._description: {**then(*args), "seed": -1})
+    with pytest.raises(ValueError, match="data.json.seed is -1"):
+        dataset.prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
+    assert nothing_at(tmp_path / "d")
 
 
 def test_an_input_damaged_behind_its_head_names_the_file(tmp_path, local):

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import cut_off
 
-from mrdl import ParameterAveraging, Sequential, predict, resume
+from mrdl import ParameterAveraging, Sequential, limits, predict, resume
 from mrdl.blocks import BlockError
 from mrdl.cli import main
 from mrdl.cluster import JobFailed, Output
@@ -24,30 +25,14 @@ def trained(data, run, **options):
         model, str(data), run=str(run))
 
 
-class PowerCut(BaseException):
-    """Ends the driver where it stands."""
-
-
-@pytest.mark.parametrize("steps", range(5))
-def test_predictions_that_were_cut_off_are_not_in_the_way_of_the_same_command(tmp_path, made, inline, monkeypatch, steps):
+@pytest.mark.parametrize("steps", range(7))
+def test_predictions_that_were_cut_off_are_not_in_the_way_of_the_same_command(tmp_path, made, inline, steps):
     data, run, out = made(40, dtype="float32"), str(tmp_path / "run"), tmp_path / "out"
     trained(data.url, run)
     predict(run, data.url, str(tmp_path / "whole"), runner=inline)
-    left = iter(range(steps))
-
-    def limited(step):
-        def limit(*args):
-            if next(left, None) is None:
-                raise PowerCut
-            return step(*args)
-        return limit
-    with monkeypatch.context() as patch, pytest.raises(PowerCut):
-        for owner, name in ((Output, "move"), (Local, "create"), (Local, "remove"), (Local, "write")):
-            patch.setattr(owner, name, limited(getattr(owner, name)))
-        predict(run, data.url, str(out), runner=inline)
-        raise PowerCut
-    if steps < 5:
-        predict(run, data.url, str(out), runner=inline)
+    cut_off(lambda: predict(run, data.url, str(out), runner=inline), steps,
+            ((Output, "move"), (Local, "create"), (Local, "remove"), (Local, "write")))
+    predict(run, data.url, str(out), runner=inline)
     for path in (tmp_path / "whole").iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
     assert len(list(out.iterdir())) == 3
@@ -67,7 +52,44 @@ def test_predictions_that_fail_leave_nothing(tmp_path, made, inline, monkeypatch
     monkeypatch.setattr(Output, "move", full)
     with pytest.raises(OSError, match="No space left"):
         predict(str(tmp_path / "run"), data.url, str(tmp_path / "out"), runner=inline)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
+
+    def no_room(self, *_, **named):
+        os.mkdir(self.url)
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Local, "_put", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        predict(str(tmp_path / "run"), data.url, str(tmp_path / "out"), runner=inline)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_two_that_predict_into_one_folder_one_wins(tmp_path, made, inline, monkeypatch):
+    data, run, out, then, told = made(40, dtype="float32"), str(tmp_path / "run"), str(tmp_path / "out"), Output.move, []
+    trained(data.url, run)
+
+    def again():
+        with pytest.raises(RunError) as error:
+            predict(run, data.url, out, runner=inline)
+        told.append(str(error.value))
+
+    def moved(self, part, path):
+        monkeypatch.setattr(Output, "move", then)
+        again()
+        then(self, part, path)
+    monkeypatch.setattr(Output, "move", moved)
+    predict(run, data.url, out, runner=inline)
+    assert "another driver works on it (pid" in told[0] and "\n" not in told[0]
+    whole = {path.name: path.read_bytes() for path in Path(out).iterdir()}
+    shutil.rmtree(out)
+    fitting = limits.check
+
+    def overtaken(*args):
+        monkeypatch.setattr(limits, "check", fitting)
+        predict(run, data.url, out, runner=inline)
+    monkeypatch.setattr(limits, "check", overtaken)
+    again()
+    assert "exists; give another directory" in told[1]
+    assert {path.name: path.read_bytes() for path in Path(out).iterdir()} == whole
 
 
 # -- full disks
@@ -155,7 +177,7 @@ def test_what_dead_writers_left_is_swept_and_what_is_young_stays(tmp_path, made)
     for name in [*old, young, "retry-000001.safetensors", ".mine"]:
         (run / name).write_bytes(b"x")
         if name != young:
-            os.utime(run / name, (time.time() - 600,) * 2)
+            os.utime(run / name, (time.time() + (86400 if name == old[1] else -600),) * 2)
     resume(str(run), "inline")
     assert sorted(p.name for p in run.iterdir() if p.name[0] == "." or "retry" in p.name) == [young, ".mine"]
 
