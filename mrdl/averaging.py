@@ -1,4 +1,5 @@
 """ParameterAveraging: train a model on a prepared dataset by averaged rounds, from Python."""
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import dataset, limits, moments, plan, tensors, truncated
+from mrdl import dataset, limits, moments, plan, stopping, tensors, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
@@ -102,7 +103,9 @@ def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | No
     for name, n in given.items():
         if not isinstance(n, int) or n < 1:
             raise RunError(f"{name} must be 1 or more, not {n}")
-    return ", ".join([*filter(None, [until]), *(f"{name} {n}" for name, n in given.items())]) or None
+    if until is not None:
+        stopping.parse(until)           # what is no rule is said before anything is read
+    return ", ".join([*([] if until is None else [until]), *(f"{name} {n}" for name, n in given.items())]) or None
 
 
 def resume(run: str, runner: str | Cluster | None = None, cores: int | None = None,
@@ -113,10 +116,11 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     """Goes on with a run from its last commit; RunError where there is nothing to go on with.
 
     `until`, `epochs`, `rounds` take the place of the rules that it was begun with: a run that has ended goes on where it
-    stopped (not from the best state), to the same bits as if that had been asked for at once. `learning_rate`: that of
-    the rounds to come, in place of the spec's rate or schedule and of what roll-backs made of it.
+    stopped (not from the best state), to the same bits as if that had been asked for at once; RunError where it has done
+    more rounds or epochs already. `learning_rate`, above 0: that of the rounds to come, in place of the spec's rate or schedule and of what roll-backs made of it.
     `data`, `validation`: where these datasets lie now, if they were moved.
     `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
+    need(learning_rate is None or 0 < learning_rate < math.inf, f"learning_rate must be above 0, not {learning_rate}")
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import advice, kernels, metrics, moments, plan, stopping, tensors
+from mrdl import advice, extension, kernels, metrics, moments, plan, stopping, tensors
 from mrdl.cluster import JobFailed
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
@@ -118,6 +118,7 @@ class Driver:
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
             self.run.sweep()
             records, o = self.run.records(), self.options
+            extension.check(self.run, entries(records), self.rules, o.until, self.learning_rate)
             state = self._resume(records) if records else None
             rate = {"after": len(records) - 1, "learning_rate": self.learning_rate}
             self.rate = self.run.go_on(self.data.url, self.validation[0][0].url if self.validation else None,
@@ -160,12 +161,12 @@ class Driver:
 
     @contextmanager
     def _gauged(self) -> Iterator[None]:
-        """metrics.prom says at last how the run stands, unless it is another driver's now."""
+        """metrics.prom says at last how the run stands, unless it is another driver's now or nothing was done."""
         self.gauges = Gauges(self.run.store)
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, LeaseLost):
+            if self.history and not isinstance(error, LeaseLost):
                 self.gauges.write(self.history, "stopped")
             raise
         self.gauges.write(self.history, "finished")
@@ -182,9 +183,10 @@ class Driver:
         state = State(self._begun(weights), len(weights), rate_scale=model.rate_scale)
         if model.iterations and self.options.save_updater:
             state.slots[:], state.iterations = model.slots, model.iterations
-            name = type(model.optimizer).__name__
-            self.told("note", {"text": f"goes on with {name}'s state after {model.iterations:,} updates; --fresh-updater "
-                                       "(in Python: compile) begins anew"})
+            name, rate = type(model.optimizer).__name__, model.optimizer.learning_rate
+            self.told("note", {"text": f"goes on with {name}'s state after {model.iterations:,} updates"
+                               + (f", at the learning rate {rate * model.rate_scale:g}" if isinstance(rate, float) else "")
+                               + "; --fresh-updater (in Python: compile) begins anew"})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 
@@ -207,11 +209,11 @@ class Driver:
         return values
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
-        self.history = entries(records)
         state = self.run.state(len(records) - 1)
         if state.profile != profile():
             raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
                            "the same bits cannot be promised, so it is not resumed")
+        self.history = entries(records)
         self.told("resumed", {"round": state.round})
         self.gone = set(range(len(records))) - set(self.run.states())
         self.stored = state.rate_scale
@@ -436,7 +438,8 @@ class Driver:
             self._scored(r, found := self._score(self.run.state_path(r), f"scores round {r}"))
             self.told("scored", {"round": r, "score": found, "ends": True})
         self.told("ended", {"round": r})
-        best = self.patience.best(self.history, r, self.gone) if self.patience else r
+        best, ever = ((self.patience.best(self.history, r, self.gone), self.patience.best(self.history, r))
+                      if self.patience else (r, r))
         chosen = state if best == r else self.run.state(best)
         model = self.model
         model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
@@ -447,6 +450,7 @@ class Driver:
             values |= self._recalibrated(best)
         self.lease.check()
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
+                "better": None if ever == best else ever,
                 "finite": not reason.startswith("not finite"),
                 "metrics": values}
         self.run.finish(done, self.history[1:], tensors.files(model))

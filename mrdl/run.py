@@ -7,6 +7,7 @@
     history.png             its loss and metrics, drawn now and then, at a stop and at the end
     model.json, model.safetensors, optimizer.safetensors, finished.json    a finished run
     saved.json              of a folder that Model.save wrote, which is no run: the hashes of its model
+    ended.json              finished.json as it was, while a run goes on beyond its end: of the model that is there
     metrics.prom            how it stands, for Prometheus (mrdl.gauges)
     lease.json, stop.json   the driver that works on it now; that somebody asks it to end
 Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by
@@ -60,9 +61,12 @@ FEATURES = {"format": int, "text": dict | None, "columns": list[str] | None, "se
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
              "before": Hash, "record": dict[str, Any], "seal": Hash}
-FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None, "finite": bool,
-            "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
+FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None,
+            "better": Count | None,     # a round that was better by what was monitored, and whose state was gone
+            "finite": bool, "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
 SAVED = {"format": int, "files": dict[str, Hash], "seal": Hash}
+NAMES = {"spec": "the model: has its file changed?", "weights": "the model's weights", "updater": "the updater's state",
+         "validation": "validation data"}
 
 
 class RunError(ValueError):
@@ -77,6 +81,20 @@ def same(facts: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in facts.items() if name not in ("format", "runner", "rate", "seal")}
     options = {name: value for name, value in facts["options"].items() if name not in ENDS}
     return {**kept, "options": options, "data": named(facts["data"]), "validation": named(facts["validation"])}
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs, in words; of options both values."""
+    told = []
+    for key in sorted(key for key in {*old, *new} if old.get(key) != new.get(key)):
+        a, b = old.get(key), new.get(key)
+        told += [f"{name} {_value(a.get(name))}, now {_value(b.get(name))}" for name in sorted({*a, *b})
+                 if a.get(name) != b.get(name)] if key == "options" else [NAMES.get(key, key)]
+    return told
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,10 +126,8 @@ class Run:
                 raise RunError(f"{self.url} exists and is no run (it holds {odd[0]}); "
                                "give another directory")
             self.store.create("run.json", _text({"format": FORMAT, **options}))
-        old, new = same(self.options()), same(options)
-        differing = [k for k in sorted(set(old) | set(new)) if old.get(k) != new.get(k)]
-        if differing:
-            raise RunError(f"{self.url} was begun with other options ({', '.join(differing)}); "
+        if odd := differences(same(self.options()), same(options)):
+            raise RunError(f"{self.url} was begun with other options ({'; '.join(odd)}); "
                            "resume it as it is, or give another directory")
 
     def go_on(self, data: str, validation: str | None, ends: dict[str, Any],
@@ -129,8 +145,9 @@ class Run:
         options["options"] |= ends
         if rate and rate["learning_rate"] != (options["rate"] or {}).get("learning_rate"):
             options["rate"], again = rate, True
-        if again:                               # before run.json: after a crash between the two it is asked for again
-            self.store.remove("finished.json")
+        if again and self.store.exists("finished.json"):
+            self.store.write("ended.json", self.store.read("finished.json"))
+            self.store.remove("finished.json")  # before run.json: after a crash between the two it is asked for again
         if json.dumps(options) != old:
             self.store.write("run.json", _text({"format": FORMAT, **options}))
         return options
@@ -202,7 +219,7 @@ class Run:
                 continue
             if [*range(len(lines))] != [*range(compacted + 1), *single]:
                 raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
-                               f"{max([compacted, *single])}")
+                               f"{max([compacted, *single])}; {self._lost()}")
             return self._chained(lines)
         raise RunError(f"{self.url}: its commits come and go while they are read; try again")
 
@@ -218,8 +235,7 @@ class Run:
                 if commit["before"] != before:
                     raise ValueError("it does not follow on " + (f"the commit of round {r - 1}" if r else "run.json"))
             except ValueError as error:
-                raise RunError(f"{self.url}/{name} is damaged: round {r}: {error}; restore the file, or begin the run anew "
-                               "in another directory") from None
+                raise RunError(f"{self.url}/{name} is damaged: round {r}: {error}; {self._lost()}") from None
             found.append(commit)
             before = commit["seal"]
         self.head = before
@@ -262,18 +278,31 @@ class Run:
 
     def state(self, r: int) -> State:
         """The state of a committed round, checked against its hash."""
-        commit = self.commits()[r]
+        commits = self.commits()
+        name = commits[r]["state"]
         try:
-            data = self.store.read(commit["state"])
+            data = self.store.read(name)
         except FileNotFoundError:
-            raise RunError(f"{self.url}: the state of round {r} is gone; kept are the last "
-                           "rounds and the best") from None
-        if digest(data) != commit["sha256"]:
-            raise RunError(f"{self.url}/{commit['state']} is damaged: its hash is not the commit's")
+            raise RunError(f"{self.url}: the state of round {r} is gone; " + (
+                f"{name}: {self._lost()}" if commits[r] is commits[-1] else
+                "kept are the last rounds and the best")) from None
+        if digest(data) != commits[r]["sha256"]:
+            raise RunError(f"{self.url}/{name} is damaged: its hash is not the commit's; {self._lost()}")
         try:
-            return State.parse(data, commit["state"])
+            return State.parse(data, name)
         except StateError as error:
-            raise RunError(f"{self.url}: {error}") from None
+            raise RunError(f"{self.url}: {error}; {self._lost()}") from None
+
+    def _lost(self) -> str:
+        """What can be done where a file is gone or damaged that the run cannot go on without."""
+        try:
+            self.finished()
+            whole = self.store.exists("model.safetensors")
+        except (RunError, OSError):             # its newest commit is not what finished.json says
+            whole = False
+        return "restore the file from a copy, or begin " + (
+            f"another run with the model that is there: mrdl train {quote(self.url)} DATA NEWRUN"
+            if whole else "the run anew in another directory")
 
     def state_path(self, r: int) -> str:
         return self.store.path(f"state-{r:06d}.safetensors")
@@ -352,6 +381,24 @@ class Run:
             raise RunError(f"{self.url}/{name} is damaged: its hash is not that in {source}; {hint}")
         return data
 
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the model, checked; RunError where it is gone that finished.json names."""
+        try:
+            return self.checked(name, self.store.read(name))
+        except FileNotFoundError:
+            raise RunError(f"{self.url}/{name} is gone: restore it from a copy, or remove finished.json, and make it anew "
+                           f"with: mrdl resume {quote(self.url)}") from None
+
+    def has(self, name: str) -> bool:
+        """Is the file there, or should it be, as finished.json says?"""
+        return self.store.exists(name) or self.store.exists("finished.json") and name in self._finished()["files"]
+
+    def ended(self) -> dict[str, Any] | None:
+        """What finished.json said before a run went on beyond its end; None where it did not, or has ended again."""
+        if self.store.exists("finished.json") or not self.store.exists("ended.json"):
+            return None
+        return self._sealed("ended.json", FINISHED, "remove it")
+
     def finish(self, facts: dict[str, Any], history: list[dict[str, Any]], model: dict[str, bytes]) -> None:
         """Writes the model's files, the history, and last how the run ended."""
         for name, data in model.items():
@@ -359,6 +406,7 @@ class Run:
         files = {**model, "history.jsonl": self.write_history(history)}
         self.store.write("finished.json", _text({
             "format": FORMAT, **facts, "run": self._ended(), "files": _hashes(files)}))
+        self.store.remove("ended.json")
 
 
 def _hashes(files: dict[str, bytes]) -> dict[str, str]:

@@ -41,10 +41,10 @@ def load_model(path: str, updater: bool = True) -> Model:
 
 def restored(model: Model, run, updater: bool = True) -> Model:
     """The model with the weights of a folder, and the updater's state where there is one."""
-    weights, name = run.checked(FILES[1], run.store.read(FILES[1])), tensors.UPDATER
+    weights, name = run.read(FILES[1]), tensors.UPDATER
     model.load_weights(weights, run.store.path(FILES[1]))
     model.fresh_updater()
     model.epochs = 0
-    if updater and run.store.exists(name):
-        tensors.load_updater(model, run.checked(name, run.store.read(name)), weights, run.store.path(name))
+    if updater and run.has(name):
+        tensors.load_updater(model, run.read(name), weights, run.store.path(name))
     return model

@@ -171,9 +171,12 @@ def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
             found = re.fullmatch(form, part)
             if found:
                 try:
-                    rules.append(make(*found.groups()))
+                    rule = make(*found.groups())
                 except ValueError:
                     raise RuleError(f"--until {part!r}: not a number") from None
+                if 0 in (getattr(rule, "n", 1), getattr(rule, "seconds", 1)):
+                    raise RuleError(f"--until {part!r}: must be more than 0")
+                rules.append(rule)
                 break
         else:
             raise RuleError(f"--until {part!r} is no rule; the rules are\n{GRAMMAR}")

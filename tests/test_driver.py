@@ -14,6 +14,7 @@ from mrdl import (
     blocks,
     dataset,
     evaluate,
+    load_model,
     metrics,
     resume,
     stopping,
@@ -153,10 +154,12 @@ def test_the_same_command_on_a_finished_run_gives_its_result_again(tmp_path, mad
 def test_a_run_begun_with_other_options_or_data_is_refused(tmp_path, made):
     data, run = made(100), str(tmp_path / "run")
     averaging(rounds=3).fit(network(), data.url, run=run)
-    with pytest.raises(RunError, match="other options .*options"):
-        averaging(rounds=3, batch_size=9).fit(network(), data.url, run=run)
-    with pytest.raises(RunError, match="other options .*data"):
+    with pytest.raises(RunError, match=r"other options \(batch_size 8, now 9; save_updater True, now False\)"):
+        averaging(rounds=3, batch_size=9, save_updater=False).fit(network(), data.url, run=run)
+    with pytest.raises(RunError, match=r"other options \(data\)"):
         averaging(rounds=3).fit(network(), made(100, name="b").url, run=run)
+    with pytest.raises(RunError, match=r"other options \(the model: has its file changed\?\)"):
+        averaging(rounds=3).fit(network(optimizer="sgd"), data.url, run=run)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")
     with pytest.raises(RunError, match="is no run .*mine.txt"):
@@ -181,8 +184,31 @@ def test_a_damaged_run_is_not_resumed_and_the_reason_is_said(tmp_path, made, dam
     averaging(rounds=3).fit(network(), made(100).url, run=str(tmp_path / "run"))
     (tmp_path / "run" / "finished.json").unlink()
     damage(tmp_path / "run")
-    with pytest.raises(RunError, match=reason):
+    with pytest.raises(RunError, match=reason) as error:
         resume(str(tmp_path / "run"), "inline")
+    assert "run.json" in str(error.value) or str(error.value).endswith(
+        f"restore the file from a copy, or begin another run with the model that is there: mrdl train {tmp_path / 'run'} "
+        "DATA NEWRUN")
+    if "NEWRUN" in str(error.value):
+        load_model(str(tmp_path / "run"))
+    (tmp_path / "run" / "model.safetensors").unlink()
+    with pytest.raises(RunError, match="begin the run anew in another directory|no run here"):
+        resume(str(tmp_path / "run"), "inline")
+
+
+def test_the_model_of_a_run_whose_newest_commit_is_damaged_is_not_offered(tmp_path, made):
+    run = tmp_path / "run"
+    averaging(rounds=3).fit(network(), made(60).url, run=str(run))
+    (run / "commit-000003.json").write_text("{")
+    with pytest.raises(RunError, match="restore the file from a copy, or begin the run anew in another directory"):
+        resume(str(run), "inline")
+
+
+@pytest.mark.parametrize("until", ["", " ", "rounds 0", "epochs 0", "time 0s", "time 0.0h", "rounds 3, loss patience 0"])
+def test_a_rule_that_lets_nothing_run_is_refused(tmp_path, made, until):
+    with pytest.raises(stopping.RuleError, match="is no rule|must be more than 0"):
+        averaging(until=until).fit(network(), made(60).url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("model, reason", [

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path,
     scores = [line["val_loss"] for line in Run("models/b").history() if "val_loss" in line]
     assert (b["metric"], b["value"]) == ("val_loss", min(scores)) and scores[b["best"] - 1] == b["value"]
     assert c["pid"] == os.getpid() and 0 <= a["age"] < 600
-    assert re.match(r"RUN +STATE +ROUNDS +BEST +LAST COMMIT +NOTE$", lines[0]) and f"pid {os.getpid()} on" in lines[3]
+    assert re.match(r"RUN +STATE +ROUNDS +METRIC +LAST COMMIT +NOTE$", lines[0]) and f"pid {os.getpid()} on" in lines[3]
     assert [line.split()[:2] for line in lines[1:]] == [["a", "finished"], ["b", "stopped"], ["c", "running"], ["d", "damaged"]]
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -179,6 +180,19 @@ def test_the_hook_hears_how_a_run_ended(data, words, status, said):
         return
     assert Path("said").read_text().startswith(said) and said in done.stderr and "ended with status 7" in done.stderr
     assert not done.stdout or json.loads(done.stdout)["rounds"] == 2
+
+
+@pytest.mark.parametrize("number, reason", [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")])
+def test_the_hook_hears_in_words_of_a_signal(data, number, reason):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mrdl", "train", "model.py", data.url, "run", "-r", "inline", "--until", "epochs 99999",
+         "--on-finish", 'echo "$MRDL_STATUS: $MRDL_REASON" > said'], stderr=subprocess.PIPE, text=True)
+    while not Storage("run").exists("metrics.prom"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number and Path("said").read_text() == f"interrupted: {reason}\n"
 
 
 def gauges_of(path):

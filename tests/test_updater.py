@@ -13,6 +13,7 @@ import mrdl
 from mrdl import resume
 from mrdl.cli import main
 from mrdl.config import ConfigError
+from mrdl.extension import behind
 from mrdl.layers import Dense
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
@@ -141,7 +142,7 @@ def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made)
         averaging(epochs=1).fit(one, data, run=str(tmp_path / run), told=lambda event, facts: notes.append(facts.get("text")))
         assert bits(one) == bits(once.model) and one.epochs == 2
     assert [note for note in notes if note and "goes on" in note] == [
-        f"goes on with Adam's state after {n} updates; --fresh-updater (in Python: compile) begins anew"
+        f"goes on with Adam's state after {n} updates, at the learning rate 0.001; --fresh-updater (in Python: compile) begins anew"
         for n in [json.loads((tmp_path / "second" / "run.json").read_text())["updater"]["iterations"]] * 2]
 
     def killed(event, facts):
@@ -149,7 +150,7 @@ def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made)
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         averaging(epochs=1).fit(mrdl.load_model(str(tmp_path / "first")), data, run=str(tmp_path / "fourth"), told=killed)
-    with pytest.raises(RunError, match="other options .updater"):
+    with pytest.raises(RunError, match="other options .the updater's state"):
         fresh = mrdl.load_model(str(tmp_path / "first"))
         fresh.fresh_updater()
         averaging(epochs=1).fit(fresh, data, run=str(tmp_path / "fourth"))
@@ -215,6 +216,81 @@ def test_a_run_that_cannot_be_extended_stays_finished(tmp_path, made, monkeypatc
     assert before == {name: (run / name).read_bytes() for name in before}
 
 
+@pytest.mark.parametrize("more, reason", [
+    ({"rounds": 3}, "has done 6 rounds: rounds must be 6 or more, not 3"),
+    ({"until": "rounds 9, epochs 1"}, "has done 2 epochs: epochs must be 2 or more, not 1"),
+    ({"learning_rate": 0.5}, "has nothing left to train at another learning rate: .*, as --rounds 12"),
+    ({"learning_rate": 0.5, "rounds": 6}, "has nothing left to train")])
+def test_what_a_run_has_gone_beyond_is_refused_and_nothing_rewritten(tmp_path, made, more, reason):
+    data, run = made(60, shards=2).url, tmp_path / "run"
+    options = {"averaging_frequency": 2, "workers": 2}
+    averaging(epochs=2, **options).fit(network(), data, run=str(run))
+    assert len(Run(run).history()) == 6
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(RunError, match=reason):
+        resume(str(run), "inline", **more)
+    if "learning_rate" not in more:
+        with pytest.raises(RunError, match=reason):
+            averaging(**more, **options).fit(network(), data, run=str(run))
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_a_run_that_has_not_ended_ends_where_it_is(tmp_path, made):
+    data, run = made(60).url, str(tmp_path / "run")
+
+    def killed(event, facts):
+        if event == "round" and facts["round"] == 3:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        averaging(rounds=9).fit(network(), data, run=run, told=killed)
+    with pytest.raises(RunError, match="has done 3 rounds"):
+        resume(run, "inline", rounds=2)
+    assert resume(run, "inline", rounds=3).reason == "3 rounds done"
+
+
+def test_the_model_of_a_run_that_has_gone_on_is_said_to_be_older(tmp_path, made, capsys):
+    data, run = made(60).url, tmp_path / "run"
+    averaging(rounds=2).fit(network(), data, run=str(run))
+    last = 2
+
+    def killed(event, facts):
+        if event == "task" and last == 2 or event == "round" and facts["round"] == last:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        resume(str(run), "inline", rounds=6, told=killed)
+    assert behind(Run(run)) is None and (run / "ended.json").exists()       # nothing was committed yet
+    last = 4
+    with pytest.raises(KeyboardInterrupt):
+        resume(str(run), "inline", rounds=6, told=killed)
+
+    def said():
+        capsys.readouterr()
+        assert main(["evaluate", str(run), data, "-r", "inline"]) == 0
+        return capsys.readouterr().err
+    goes_on = f"; the run has gone on to round 4: mrdl resume {run}\n"
+    assert f"{run}: the model is that of round 2{goes_on}" in said()
+    assert main(["predict", str(run), data, str(tmp_path / "out"), "-r", "inline"]) == 0
+    assert main(["train", str(run), data, str(tmp_path / "new"), "-r", "inline", "--rounds", "1"]) == 0
+    assert capsys.readouterr().err.count(f"that of round 2{goes_on}") == 2
+    mrdl.load_model(str(tmp_path / "new")).save(run)    # as an end that dies leaves it
+    assert f"{run}: the model is that of an earlier end{goes_on}" in said()
+    resume(str(run), "inline")
+    assert "the model is that" not in said() and not (run / "ended.json").exists()
+
+
+def test_a_finished_run_whose_updater_is_gone_is_damaged(tmp_path, made):
+    data, run = made(60).url, tmp_path / "run"
+    averaging(rounds=2).fit(network(), data, run=str(run))
+    before = whole(run)
+    (run / "optimizer.safetensors").unlink()
+    with pytest.raises(RunError, match=r"optimizer.safetensors is gone: restore it .*, or remove finished.json") as error:
+        mrdl.load_model(str(run))
+    assert "\n" not in str(error.value) and mrdl.load_model(str(run), updater=False).iterations == 0
+    (run / "finished.json").unlink()
+    resume(str(run), "inline")
+    assert whole(run) == before
+
+
 def test_after_the_best_was_restored_a_run_goes_on_from_its_last_state(tmp_path, made):
     data, run = made(100, hold_out=0.3).url, Run(tmp_path / "run")
     options = {"validation_freq": 1, "keep_rounds": 2}
@@ -227,13 +303,19 @@ def test_after_the_best_was_restored_a_run_goes_on_from_its_last_state(tmp_path,
     assert whole(run.url) == whole(tmp_path / "once")
 
 
-def test_the_best_is_chosen_among_states_that_are_still_there(tmp_path, made):
+def test_the_best_is_chosen_among_states_that_are_still_there_and_that_is_said(tmp_path, made, capsys):
     data, run = made(100).url, str(tmp_path / "run")
     averaging(rounds=6, keep_rounds=1).fit(network(optimizer=SGD(0.0)), data, run=run)
     history = Run(run).history()
     assert all("loss" in line for line in history)
     done = resume(run, "inline", until="loss patience 2 delta 0.9, rounds 9")
+    better = Run(run).finished()["better"]
     assert done.best >= 6 and Run(run).state(done.best)
+    assert history[better - 1]["loss"] < done.metrics["loss"] and better < 6
+    capsys.readouterr()
+    assert main(["resume", run]) == 0
+    assert (f"the model is that of round {done.best} of {done.rounds}, the best by loss of those whose states were kept "
+            f"(round {better} was better)\n") in capsys.readouterr().err
 
 
 def test_another_learning_rate_holds_from_its_round_on_whatever_dies(tmp_path, made):
@@ -255,8 +337,10 @@ def test_another_learning_rate_holds_from_its_round_on_whatever_dies(tmp_path, m
     model = mrdl.load_model(str(run))
     averaging(rounds=3).fit(network(optimizer=Adam(0.05)), data, run=str(tmp_path / "other"))
     assert bits(mrdl.load_model(str(tmp_path / "other"))) != bits(model)
-    with pytest.raises(ValueError, match="learning_rate must be 0 or more"):
-        resume(str(run), "inline", rounds=7, learning_rate=-1.0)
+    for rate in (-1.0, 0, float("nan")):
+        with pytest.raises(ValueError, match="learning_rate must be above 0"):
+            resume(str(run), "inline", rounds=7, learning_rate=rate)
+    assert resume(str(run), "inline", rounds=6, learning_rate=0.05).rounds == 6         # the same again does nothing
 
 
 def test_a_run_that_diverged_goes_on_at_a_lower_rate(tmp_path, made):
@@ -297,7 +381,7 @@ def test_the_command_line_extends_and_takes_over_and_says_so(tmp_path, made, cap
     assert run("resume", first, "--epochs", 2, "--learning-rate", 0.01)[0] == 0
     assert Run(first).finished()["reason"] == "2 epochs done"
     status, told = run("train", first, data, second, "--epochs", 1)
-    assert status == 0 and re.search(r"goes on with Adam's state after \d+ updates; --fresh-updater", told)
+    assert status == 0 and re.search(r"goes on with Adam's state after \d+ updates, at the learning rate 0.01; --fresh-updater", told)
     status, told = run("train", first, data, tmp_path / "third", "--epochs", 1, "--fresh-updater")
     assert status == 0 and f"{first}: the weights are taken over, the updater begins anew" in told
     status, told = run("resume", first, "--rounds", 0)

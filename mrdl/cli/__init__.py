@@ -20,6 +20,9 @@ from mrdl.stop_request import RunStopped
 class Ended(KeyboardInterrupt):
     """A signal has asked us to end: all that runs is ended and tidied up as by Ctrl-C."""
 
+    def __str__(self) -> str:
+        return f"ended by {self.args[0].name}"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input; 3 where
@@ -38,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 3
     except KeyboardInterrupt as error:
         number = error.args[0] if isinstance(error, Ended) else signal.SIGINT
-        say(f"mrdl: {f'ended by {number.name}' if isinstance(error, Ended) else 'interrupted'}" + (
+        say(f"mrdl: {str(error) or 'interrupted'}" + (
             f"; go on with: mrdl resume {quote(a.run)}" if a.function in (train, resume) else ""))
         return 128 + number
     except BrokenPipeError:                     # who reads has enough, as `head` has

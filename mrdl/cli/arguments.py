@@ -127,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
                 ("run", None, "the run"))
     ending(p, "when to stop, in place of the rules that it has (see below)")
     p.add_argument("--learning-rate", type=float, metavar="X",
-                   help="of the rounds to come, in place of the model's rate or schedule")
+                   help="above 0: of the rounds to come, in place of the model's rate or schedule")
     p.add_argument("--data", help="where the dataset lies now, if it was moved")
     p.add_argument("--validation", help="where the dataset of --validation lies now, if it was moved")
     driven(p)
@@ -163,8 +163,10 @@ def parser() -> argparse.ArgumentParser:
 
 def ending(p: argparse.ArgumentParser, until: str) -> None:
     """When a run stops."""
-    p.add_argument("--epochs", type=int, help="as --until 'epochs N'")
-    p.add_argument("--rounds", type=int, help="as --until 'rounds N'")
+    p.add_argument("--epochs", type=int, metavar="N",
+                   help="stop after N epochs: a rule beside those of --until, whichever comes first")
+    p.add_argument("--rounds", type=int, metavar="N",
+                   help="stop after N rounds: a rule beside those of --until, whichever comes first")
     p.add_argument("--until", help=until)
     p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
 

@@ -12,6 +12,7 @@ from mrdl.cli.streaming import exchange, paused
 from mrdl.cluster import Cluster
 from mrdl.config import need
 from mrdl.dataset import load as load_dataset
+from mrdl.extension import behind
 from mrdl.model import Model
 from mrdl.progress import clock, reporter, tasks
 from mrdl.run import Run
@@ -26,7 +27,14 @@ def load(path: str) -> Model:
     if path.endswith(".json"):
         folder, name = place(path)
         return model_from_json(folder.read(name))
+    tell_round(path)
     return load_model(path)
+
+
+def tell_round(run: str) -> None:
+    """Says which round's model a run has that has gone on since."""
+    if text := behind(Run(run)):
+        say(f"{run}: {text}")
 
 
 def cluster(a: argparse.Namespace) -> Cluster:
@@ -115,7 +123,8 @@ def told(run: str, work) -> dict[str, Any]:
     place = Run(run)
     done = place.finished()
     say(f"{done['reason']}; " * done["finite"] + f"the model is that of round {done['best']} of {done['rounds']}"
-        + (f", the best by {done['monitor']}" if done["monitor"] else ""))
+        + (f", the best by {done['monitor']}" if done["monitor"] else "")
+        + (f" of those whose states were kept (round {done['better']} was better)" if done["better"] else ""))
     say("  " + "  ".join(report.told(result.metrics)))
     say(f"model: {place.url}/model.safetensors")
     if place.store.exists("history.png"):
@@ -132,6 +141,7 @@ def rows(data: str, part: str = "all") -> str:
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
+    tell_round(a.run)
     with cluster(a) as runner, tasks("evaluates" + rows(a.data, a.part)) as on_task:
         found = inference.evaluate(a.run, a.data, part=a.part, runner=runner, on_task=on_task)
     if not a.json:
@@ -141,6 +151,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
+    tell_round(a.run)
     with cluster(a) as runner, tasks("predicts" + rows(a.data)) as on_task:
         n = inference.predict(a.run, a.data, a.out, runner=runner, on_task=on_task)
     say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
@@ -149,6 +160,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.generation import generate as written
+    tell_round(a.run)
     text = written(a.run, a.prompt, a.length, a.temperature, a.seed)
     if not a.json:
         print(text)

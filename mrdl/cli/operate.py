@@ -28,7 +28,8 @@ def _table(folder: str, found: list[dict[str, Any]]) -> None:
     """A line per run; on a terminal none is wider than that."""
     if not found:
         return say(f"{folder}: no runs")
-    rows = [("RUN", "STATE", "ROUNDS", "BEST", "LAST COMMIT", "NOTE"), *(_row(folder, run) for run in found)]
+    # METRIC: the model's, or where there is none yet the best so far
+    rows = [("RUN", "STATE", "ROUNDS", "METRIC", "LAST COMMIT", "NOTE"), *(_row(folder, run) for run in found)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     room = columns(sys.stdout) if terminal(sys.stdout) else None
     for row in rows:
@@ -82,7 +83,8 @@ def hooked(command: Callable) -> Callable:
         except BaseException as error:
             status = ("stopped" if isinstance(error, RunStopped) else
                       "failed" if isinstance(error, Exception) else "interrupted")
-            _tell(a, status, str(error) or type(error).__name__)
+            _tell(a, status, str(error) or (
+                "interrupted (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else type(error).__name__))
             raise
         if "reason" in done:            # not where a round was staged
             _tell(a, "finished", done["reason"])
