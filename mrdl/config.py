@@ -24,6 +24,7 @@ MANY = 30               # names of a kind, beyond which an error shows those tha
 FEW = 5                 # of those
 LIKE = 0.8              # how like a name must be to be proposed, by difflib
 LONG = 80               # characters of a name that are compared
+LINE = 1000             # characters of a line of an error
 COMMON = {"dtype", "trainable", "name", "ema_momentum"}
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string",
          NoneType: "none"}
@@ -36,6 +37,11 @@ def shown(value: Any) -> str:
     """The value on one short line, whatever it is: for messages."""
     text = " ".join(_short.repr(value).split())
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def cut(text: str) -> str:
+    """The text with no line too long to be read: for errors that quote what they were given."""
+    return "\n".join(line if len(line) <= LINE else f"{line[:LINE // 2]} ... {line[-LINE // 2:]}" for line in text.split("\n"))
 
 
 def need(ok: bool, message: str) -> None:

@@ -18,8 +18,9 @@ most: int | None = None         # bytes that a model may take; None: SHARE of wh
 def size(text: str) -> int:
     """Bytes: "8G" -> 8 * 2^30; ConfigError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)i?b?", text.strip().lower())
-    need(found is not None and float(found[1]) > 0, f"{text}: must be an amount of memory, as 8G or 500M")
-    return int(float(found[1]) * UNITS[found[2]])
+    count = float(found[1]) * UNITS[found[2]] if found else 0
+    need(0 < count < math.inf, f"{text}: must be an amount of memory, as 8G or 500M")
+    return int(count)
 
 
 def shown(count: float) -> str:

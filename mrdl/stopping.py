@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mrdl.config import shown, typed
 from mrdl.report import counted
 
 History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
@@ -149,14 +150,24 @@ class Change(Rule):
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NUMBER = r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)"
+
+
+def _count(text: str) -> int:
+    return typed(int(text), int, text)
+
+
+def _number(text: str | float) -> float:
+    return typed(float(text), float, str(text))
+
+
 FORMS = [
-    (r"rounds ([0-9]+)", lambda n: Rounds(int(n))),
-    (r"epochs ([0-9]+)", lambda n: Epochs(int(n))),
-    (r"time ([0-9.]+)([smhd])", lambda n, unit: Time(float(n) * UNITS[unit])),
-    (rf"change < {NUMBER}", lambda x: Change(float(x))),
+    (r"rounds ([0-9]+)", lambda n: Rounds(_count(n))),
+    (r"epochs ([0-9]+)", lambda n: Epochs(_count(n))),
+    (r"time ([0-9.]+)([smhd])", lambda n, unit: Time(_number(n) * UNITS[unit])),
+    (rf"change < {NUMBER}", lambda x: Change(_number(x))),
     (r"(\w+) patience ([0-9]+)(?: delta ([0-9.e+-]+))?",
-     lambda metric, n, delta: Patience(metric, int(n), float(delta or 0.001))),
-    (rf"(\w+) (>=|<=) {NUMBER}", lambda metric, op, x: Target(metric, op == ">=", float(x))),
+     lambda metric, n, delta: Patience(metric, _count(n), _number(delta or 0.001))),
+    (rf"(\w+) (>=|<=) {NUMBER}", lambda metric, op, x: Target(metric, op == ">=", _number(x))),
 ]
 
 
@@ -173,13 +184,13 @@ def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
                 try:
                     rule = make(*found.groups())
                 except ValueError:
-                    raise RuleError(f"--until {part!r}: not a number") from None
+                    raise RuleError(f"--until {shown(part)}: not a number, or too large") from None
                 if 0 in (getattr(rule, "n", 1), getattr(rule, "seconds", 1)):
-                    raise RuleError(f"--until {part!r}: must be more than 0")
+                    raise RuleError(f"--until {shown(part)}: must be more than 0")
                 rules.append(rule)
                 break
         else:
-            raise RuleError(f"--until {part!r} is no rule; the rules are\n{GRAMMAR}")
+            raise RuleError(f"--until {shown(part)} is no rule; the rules are\n{GRAMMAR}")
     return [replace(rule, rising=rule.metric.removeprefix("val_") in rising)
             if isinstance(rule, Patience) else rule for rule in rules]
 

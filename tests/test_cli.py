@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,23 @@ def test_a_damaged_shard_is_told_in_one_line_with_file_and_block(here, capsys):
         err = capsys.readouterr().err
         assert status == 1 and "checksum" in err and "block 0" in err and "data/part-00000, line 1" in err
         assert err.count("\n") == 1 and "prepare the dataset again" in err
+
+
+@pytest.mark.parametrize("words", [
+    "prepare NINES data", "prepare x.csv data --seed NINES", "prepare x.csv data --shards NINES0.", "train NINES data run",
+    "train model.json data run --until NESTED", "train model.json data run --until 'rounds NINES'", "show NESTED",
+    "train model.json data run --until 'loss <= NINES'", "evaluate run data --max-memory NINES", "evaluate run data --part NESTED"])
+def test_an_error_quotes_no_more_than_can_be_read(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Path("x.csv").write_text("1,2\n3,4\n")
+    Path("model.json").write_text("{}")
+    long = [word.replace("NINES", "9" * 3000).replace("NESTED", "(" * 3000) for word in shlex.split(words)]
+    try:
+        assert main(long) == 2
+    except SystemExit as left:
+        assert left.code == 2
+    err = capsys.readouterr().err
+    assert err and max(map(len, err.splitlines())) < 1100 and "internal" not in err
 
 
 @pytest.mark.parametrize("error, status, line", [

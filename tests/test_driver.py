@@ -114,7 +114,8 @@ def test_each_rule_stops_where_its_text_says(rule, stop):
 
 
 @pytest.mark.parametrize("text", ["", "rounds", "rounds -1", "val_loss patience", "sometimes",
-                                  "accuracy > 0.5", "time 5", "rounds 3,", "accuracy >= 1.2.3"])
+                                  "accuracy > 0.5", "time 5", "rounds 3,", "accuracy >= 1.2.3",
+                                  "rounds " + "9" * 400, f"time {10 ** 400}s"])
 def test_a_text_that_is_no_rule_is_refused_with_the_grammar(text):
     with pytest.raises(stopping.RuleError, match="no rule|not a number"):
         stopping.parse(text)

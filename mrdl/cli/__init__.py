@@ -14,6 +14,7 @@ from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
 from mrdl.cli.show import say
 from mrdl.cluster import JobFailed
+from mrdl.config import cut
 from mrdl.stop_request import RunStopped
 
 
@@ -51,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno == errno.ENOSPC and not error.filename:      # all that is kept is written by its name
             error.filename = tempfile.gettempdir()
             error.strerror += "; set TMPDIR to another folder for temporary files"
-        say(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}")
+        say(cut(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}"))
         return 2
     except ValueError as error:
-        say(f"mrdl: {error}")
+        say(cut(f"mrdl: {error}"))
         return 2
     except MemoryError as error:
         say(f"mrdl: out of memory: {error}".removesuffix(": "))
@@ -64,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             error, (RecursionError, NotImplementedError))       # RuntimeErrors to Python
         if not told and arguments is not None:
             raise
-        say(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}; run again with --debug to see where")
+        say(cut(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
+                f"{' '.join(str(error).split())}; run again with --debug to see where"))
         if isinstance(error, JobFailed) and a.function in (train, resume):
             say(f"go on with: mrdl resume {quote(a.run)}")
         return 1

@@ -1,5 +1,6 @@
 """The parser of the command line: each command's arguments, with its help and an example."""
 import argparse
+from typing import NoReturn
 
 from mrdl import __version__, limits, resident_exchange, stopping
 from mrdl.cli.commands import (
@@ -15,6 +16,7 @@ from mrdl.cli.commands import (
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
 from mrdl.cluster import RUNNERS
+from mrdl.config import cut
 from mrdl.tokenizer import UNITS
 
 EXAMPLES = {
@@ -40,8 +42,15 @@ def _memory(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+class Parser(argparse.ArgumentParser):
+    """Its errors quote no more of an argument than can be read."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(cut(message))
+
+
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
+    root = Parser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
     root.add_argument("--version", action="version", version=f"mrdl {__version__}")
     debug = {"action": "store_true", "help": "show where in the code an error came up"}
     root.add_argument("--debug", **debug)
