@@ -178,7 +178,8 @@ class Model:
         taken, names, next_of = set() if inputs else {"input_layer"}, [], {}
         for layer in self.layers:
             if layer.name is not None:
-                need(layer.name not in taken, f"two layers have the name {shown(layer.name)}")
+                if layer.name in taken:
+                    raise ConfigError(f"two layers have the name {shown(layer.name)}")
                 taken.add(layer.name)
         for layer in self.layers:
             kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__)

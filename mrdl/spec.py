@@ -18,7 +18,7 @@ LONGEST = 16 << 20              # bytes of a spec
 
 
 class Later(Exception):
-    """A call takes what another one, (name, number), has yet to give."""
+    """Something takes what another call, (name, number), or operation, (name), has yet to give."""
 
 
 class Spec(NamedTuple):
@@ -93,12 +93,13 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         if isinstance(value, list):
             return [argument(v) for v in value]
         history = value.get("config") if isinstance(value, dict) else None
-        need(isinstance(history, dict) and value.get("class_name") == "__keras_tensor__",
-             f"the spec calls a layer with {shown(value)}, which is no tensor")
+        if not isinstance(history, dict) or value.get("class_name") != "__keras_tensor__":
+            raise ConfigError(f"the spec calls a layer with {shown(value)}, which is no tensor")
         return end(history.get("keras_history"))
 
     def called(layer: Layer, node: Any) -> Symbol | list[Symbol]:
-        need(isinstance(node, dict), f"the spec has a call that is no object: {shown(node)}")
+        if not isinstance(node, dict):                  # as in `_part`: a message that is asked for many times
+            raise ConfigError(f"the spec has a call that is no object: {shown(node)}")
         given, more = list(_part(node, "args", list, [])), dict(_part(node, "kwargs", dict, {}))
         mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
         states = None
@@ -106,7 +107,8 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
             states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
         for key, value in more.items():
             need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
-        need(len(given) == 1, f"the spec calls a layer with {shown(node)}")
+        if len(given) != 1:
+            raise ConfigError(f"the spec calls a layer with {shown(node)}")
         x = argument(given[0])
         need(mask is None or isinstance(x, list) or _makers(x) == {(end(list(source)), value) for source, value in mask},
              f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
@@ -161,7 +163,7 @@ def _without_masks(config: dict) -> dict:
             makers |= {(_came_from(given[0]), float(value)) for given in arguments(entry)}
 
     def of(entry: dict) -> frozenset | None:
-        """The makers of a mask, as far as `masks` are known."""
+        """The makers of a mask; raises Later where it is of an operation that is not in `masks` (yet)."""
         calls, kind = arguments(entry), entry.get("class_name")
         if entry.get("module") != "keras.src.ops.numpy" or len(calls) != 1:
             return None
@@ -172,12 +174,24 @@ def _without_masks(config: dict) -> dict:
         if kind in ("ZerosLike", "OnesLike"):           # of an input without a mask, where another one has some
             return frozenset() if _part(entry, "config", dict, {}).get("dtype") == "bool" else None
         sources = list(map(_came_from, given[0] if isinstance(given[0], list) else given))
-        known = kind in ("Any", "ExpandDims", "LogicalOr", "Concatenate") and all(s and s[0] in masks for s in sources)
-        return frozenset().union(*(masks[str(source[0])] for source in sources if source)) if known else None
+        if kind not in ("Any", "ExpandDims", "LogicalOr", "Concatenate") or not all(sources):
+            return None
+        for name, *_ in filter(None, sources):
+            if name not in masks:
+                raise Later(name)
+        return frozenset().union(*(masks[str(source[0])] for source in sources if source))
 
-    while found := {str(entry.get("name")): made for entry in entries
-                    if str(entry.get("name")) not in masks and (made := of(entry)) is not None}:
-        masks |= found
+    ready, waiting = deque(entries), {}                 # by the operation that they take
+    while ready:
+        entry = ready.popleft()
+        try:
+            made = of(entry)
+        except Later as missing:
+            waiting.setdefault(*missing.args, []).append(entry)
+            continue
+        if made is not None:
+            masks[name := str(entry.get("name"))] = made
+            ready += waiting.pop(name, ())
     if not masks:
         return config
 
@@ -204,7 +218,8 @@ def _makers(symbol: Symbol) -> frozenset:
 
 
 def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
-    need(isinstance(entry, dict), f"the spec has the layer {shown(entry)}, no object")
+    if not isinstance(entry, dict):
+        raise ConfigError(f"the spec has the layer {shown(entry)}, no object")
     config = _part(entry, "config", dict, {})
     if entry.get("class_name") == "InputLayer":
         for key in ("sparse", "ragged", "optional"):
@@ -245,12 +260,15 @@ def config(model) -> dict[str, Any]:
     if not graph:
         first = [] if model.input_shape is None else [entry(Input(model.input_shape), "input_layer")]
         return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
-    calls = {id(layer): [call for call in graph.calls if call.layer is layer] for layer in model.layers}
+    calls: dict[int, list[Symbol]] = {id(layer): [] for layer in model.layers}
+    number_of: dict[int, int] = {}                      # of a call, among those of its layer
+    for call in graph.calls:
+        number_of[id(call)] = len(calls[id(call.layer)])
+        calls[id(call.layer)].append(call)
     name_of = dict(zip(map(id, model.layers), names))
 
     def place(symbol: Symbol) -> list:
-        made = calls[id(symbol.layer)]
-        return [name_of[id(symbol.layer)], next((i for i, call in enumerate(made) if call is symbol.main), 0), symbol.part]
+        return [name_of[id(symbol.layer)], number_of.get(id(symbol.main), 0), symbol.part]
 
     def node(call: Symbol) -> dict[str, Any]:
         given = [{"class_name": "__keras_tensor__", "config": {

@@ -1,5 +1,6 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -35,9 +36,10 @@ class Learner:
         self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
                             if w.constraint is not None for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
+        starts = sorted(start for start, _ in self.tensors)
 
-        def tensor(start):
-            return max(o for o, _ in self.tensors if o <= start)
+        def tensor(start):                      # that this is in: where it begins
+            return starts[bisect_right(starts, start) - 1]
 
         def whole(start, stop):                 # all of the gradient, where its norm is wanted
             return flat[start:stop]
@@ -51,7 +53,7 @@ class Learner:
         place = whole if self.optimizer.clips else cached
         left = Counter(start for operation in self.net.operations for start, *_ in operation.gradients(place))
         begun: set[int] = set()
-        self.pieces = []
+        self.pieces, self.tensor = [], tensor
         for operation in reversed(self.net.operations):
             pieces = []
             for start, stop, fill in operation.gradients(place):
@@ -128,20 +130,17 @@ class Learner:
     def _clipped(self, now: Now) -> float:
         """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
         k, optimizer = self.net.k, self.optimizer
-        squares = dict.fromkeys(self.tensors, 0.0)
-        owner = {}
+        squares = {start: 0.0 for start, _ in self.tensors}
         for _, pieces in self.pieces:
             for start, _, _, _, g, step in pieces:
-                if not step:
-                    continue
-                owner[start] = next(t for t in self.tensors if t[0] <= start < t[1])
-                squares[owner[start]] += k.sum_squares(g)
+                if step:
+                    squares[self.tensor(start)] += k.sum_squares(g)
         whole = sum(squares.values())
         for _, pieces in self.pieces:
             for start, *_, step in pieces:
                 if not step:
                     continue
-                limit, norm = ((optimizer.clipnorm, squares[owner[start]] ** 0.5)
+                limit, norm = ((optimizer.clipnorm, squares[self.tensor(start)] ** 0.5)
                                if optimizer.clipnorm is not None
                                else (optimizer.global_clipnorm, whole ** 0.5))
                 step(now, limit / norm if norm > limit else 1.0)

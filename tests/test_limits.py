@@ -1,6 +1,9 @@
 """Specs from strangers: what takes too much is refused in one line, before it is taken."""
 import json
+import os
+import sys
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.layers import (
     LAYERS,
+    Add,
     Dense,
     Embedding,
     Flatten,
@@ -177,3 +181,69 @@ def nested(depth):
         layer = {"module": "keras.layers", "class_name": "TimeDistributed", "config": {"layer": layer}}
     return json.dumps({"class_name": "Sequential", "config": {"layers": [
         {"class_name": "InputLayer", "config": {"batch_shape": [None, *[1] * 5]}}, layer]}})
+
+
+class Work:
+    """While it runs: how many steps of the interpreter each function of mrdl takes."""
+
+    def __enter__(self):
+        self.steps: Counter = Counter()
+        self.before = sys.gettrace()
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self.before)
+
+    def trace(self, frame, event, _):
+        if not frame.f_code.co_filename.startswith(os.path.dirname(mrdl.__file__)):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        self.steps[frame.f_code] += event == "opcode"
+        return self.trace
+
+
+def chain(kind, n):
+    x = first = Input((2,))
+    shared = Dense(2)
+    for _ in range(n):
+        x = {"shared": lambda: shared(x), "merges": lambda: Add()([x, x]), "stack": lambda: Dense(2)(x)}[kind]()
+    model = mrdl.Model(first, x) if kind != "stack" else mrdl.Sequential([first, *(Dense(2) for _ in range(n))])
+    model.compile({"class_name": "SGD", "config": {"clipnorm": 1.0}}, "mse")
+    return model.to_json()
+
+
+@pytest.mark.parametrize("kind", ["stack", "merges", "shared"])
+def test_of_a_model_of_many_layers_the_work_grows_as_their_number(kind):
+    found = []
+    for n in (16, 32):
+        text, zero = chain(kind, n), np.zeros((2, 2), "f4")
+        with Work() as work:
+            model = mrdl.model_from_json(text)
+            assert model.to_json() == text
+            model.fit(zero, zero, verbose=0)
+        found.append(work.steps)
+    grown = {f"{code.co_filename}:{code.co_firstlineno}": (found[0][code], steps) for code, steps in found[1].items()
+             if steps > 2.6 * found[0][code] + 200}
+    assert grown == {}
+
+
+def test_masks_that_wait_for_each_other_are_each_looked_at_as_they_are_known():
+    def tensor(name):
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+    def called(name, kind, *args, module="keras.src.ops.numpy", **config):
+        return {"module": module, "class_name": kind, "name": name, "config": {"name": name, **config},
+                "inbound_nodes": [{"args": list(args), "kwargs": {}}]}
+    found = []
+    for n in (40, 80):
+        ends = [called("m0", "NotEqual", tensor("i"), 0.0)] + [
+            called(f"m{i}", "LogicalOr", tensor(f"m{i - 1}"), tensor("m0")) for i in range(1, n)]
+        text = json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": [
+            {"class_name": "InputLayer", "name": "i", "config": {"batch_shape": [None, 3, 1]}, "inbound_nodes": []},
+            called("a", "Masking", tensor("i"), module="keras.layers", mask_value=0.0), *reversed(ends)],
+            "input_layers": [["i", 0, 0]], "output_layers": [["a", 0, 0]]}})
+        with Work() as work:
+            assert len(mrdl.model_from_json(text).layers) == 2
+        found.append(sum(work.steps.values()))
+    assert found[1] < 2.6 * found[0]
