@@ -207,8 +207,8 @@ def chain(kind, n):
     x = first = Input((2,))
     shared = Dense(2)
     for _ in range(n):
-        x = {"shared": lambda: shared(x), "merges": lambda: Add()([x, x]), "stack": lambda: Dense(2)(x)}[kind]()
-    model = mrdl.Model(first, x) if kind != "stack" else mrdl.Sequential([first, *(Dense(2) for _ in range(n))])
+        x = Add()([x, x]) if kind == "merges" else shared(x)
+    model = mrdl.Sequential([first, *(Dense(2) for _ in range(n))]) if kind == "stack" else mrdl.Model(first, x)
     model.compile({"class_name": "SGD", "config": {"clipnorm": 1.0}}, "mse")
     return model.to_json()
 

@@ -11,6 +11,7 @@ from mrdl.layers.activations import activation
 from mrdl.layers.convolving import ConvOperation, Geometry, conv_operation, tiled
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
 
+PLACES = 1 << 16                # of a window
 Sizes = tuple[int, ...]
 
 
@@ -50,6 +51,14 @@ def planned(layer: Layer, size: Sizes, kernel: Sizes, strides: Sizes, dilation: 
         before.append({"valid": 0, "same": max((out - 1) * s + reach - n, 0) // 2,
                        "causal": reach - 1}[layer.padding])
     return outputs, before
+
+
+def possible(layer: Layer, geometry: Geometry) -> Geometry:
+    """The geometry; ConfigError for one that the kernels do not have (kernels/geometry.pxi)."""
+    rows, columns = geometry[6:8]
+    need(rows * columns <= PLACES and max(geometry) < 1 << 31, f"{type(layer).__name__}: a window of {rows} x {columns} "
+         f"over its input is too much: at most {PLACES:,} places, and all sizes below 2^31")
+    return geometry
 
 
 def flat(rank: int, *dimensions: Sizes) -> list[int]:
@@ -93,8 +102,8 @@ class Convolution(Layer):
         outputs, before = planned(self, shape[:-1], self.kernel_size, self.strides, self.dilation_rate)
         O, groups = self.channels(C)
         pad = (0,) * (2 - self.rank)
-        return (H, W, C, *flat(self.rank, outputs), O, *flat(
-            self.rank, self.kernel_size, self.strides, self.dilation_rate), *pad, *before, groups)
+        return possible(self, (H, W, C, *flat(self.rank, outputs), O, *flat(
+            self.rank, self.kernel_size, self.strides, self.dilation_rate), *pad, *before, groups))
 
     def output(self, shape):
         g = self.geometry(shape)
@@ -273,8 +282,8 @@ class Conv2DTranspose(Convolution):
             out = n * s + (max(reach - s, 0) if self.padding == "valid" else 0)
             large.append(out)
             before.append(0 if self.padding == "valid" else max((n - 1) * s + reach - out, 0) // 2)
-        return (*large, self.filters, H, W, C, *self.kernel_size, *self.strides, *self.dilation_rate,
-                *before, 1)
+        return possible(self, (*large, self.filters, H, W, C, *self.kernel_size, *self.strides,
+                               *self.dilation_rate, *before, 1))
 
     def output(self, shape):
         return self.geometry(shape)[:3]

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, sizes
+from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, possible, sizes
 from mrdl.layers.convolving import Geometry
 from mrdl.layers.layer import Binding, Layer, Operation, Shape
 
@@ -54,8 +54,8 @@ class Pooling(Layer):
     def geometry(self, shape: Shape) -> Geometry:
         H, W, C = image(self, shape)
         outputs, before = planned(self, shape[:-1], self.pool_size, self.strides, (1,) * self.rank)
-        return (H, W, C, *flat(self.rank, outputs), C, *flat(self.rank, self.pool_size, self.strides), 1, 1,
-                *(0,) * (2 - self.rank), *before, 1)
+        return possible(self, (H, W, C, *flat(self.rank, outputs), C, *flat(self.rank, self.pool_size, self.strides),
+                               1, 1, *(0,) * (2 - self.rank), *before, 1))
 
     def output(self, shape):
         g = self.geometry(shape)
@@ -97,10 +97,10 @@ class GlobalPooling(Layer):
 
     def geometry(self, shape: Shape) -> Geometry:
         H, W, C = image(self, shape)
-        return H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1
+        return possible(self, (H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1))
 
     def output(self, shape):
-        image(self, shape)
+        self.geometry(shape)
         return (*(1,) * (self.rank if self.keepdims else 0), shape[-1])
 
 
