@@ -188,6 +188,9 @@ class AUC(Metric):
         need(self.summation_method in ("interpolation", "minoring", "majoring"), "AUC: summation_method="
              f"{shown(self.summation_method)} is none of interpolation, minoring, majoring")
 
+    def size(self, units):
+        return 2 * self.num_thresholds
+
     def state(self, y, t):
         """How many outputs lie between two thresholds, where the target is not 0 and where it is."""
         n, y, label = self.num_thresholds, y.astype("f4"), labels(y, t) != 0
@@ -233,6 +236,9 @@ class ConfusionMatrix(Metric):
         least = max(units, 2)
         need(self.num_classes is None or self.num_classes >= least, f"ConfusionMatrix: num_classes="
              f"{self.num_classes} must be at least {least}: so many the outputs tell apart")
+
+    def size(self, units):
+        return (self.num_classes or max(units, 2)) ** 2
 
     def state(self, y, t):
         K = self.num_classes or max(len(y), 2)

@@ -10,6 +10,7 @@ from mrdl.layers.layer import pad
 
 SHARE = 0.75                    # of the memory there is, as far as nobody says otherwise
 TRAINING = 3                    # of each activation: its value and gradient, and rows of one of them
+STATE = 80                      # bytes of each number in a metric's state: a minibatch's, the sum, and as a record holds it
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")     # where Linux says so
 most: int | None = None         # bytes that a model may take; None: SHARE of what there is
@@ -47,7 +48,9 @@ def features(model) -> int:
 def needed(model, batch: int, training: bool = False) -> int:
     """Bytes of a model at work on `batch` examples, without the rows themselves."""
     values = model.count_params() * (2 + model.optimizer.slots if training else 1)      # and the gradient
-    return (values + features(model) * pad(batch) * (TRAINING if training else 1)) * model.dtype.itemsize
+    heads = model.heads() if model.loss is not None else []
+    states = sum(metric.size((head.shape or (1,))[-1]) for head in heads for metric in head.metrics.values())
+    return (values + features(model) * pad(batch) * (TRAINING if training else 1)) * model.dtype.itemsize + STATE * states
 
 
 def check(model, batch: int, training: bool = False) -> None:

@@ -38,6 +38,10 @@ class Metric(Configured):
     def check(self, units: int) -> None:
         """ConfigError where it does not fit outputs with this last axis."""
 
+    def size(self, units: int) -> int:
+        """How many numbers its state has, where that is much."""
+        return 0
+
     def state(self, y: np.ndarray, t: np.ndarray) -> np.ndarray:
         """What a minibatch adds to the state, of a length that is always the same."""
         raise NotImplementedError           # each metric has its own

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from mrdl.config import Configured, lookup, need, serialize, typed
+from mrdl.config import ConfigError, Configured, lookup, need, serialize, typed
 from mrdl.kernels import zeros
 from mrdl.schedules import SCHEDULES, Schedule
 
@@ -67,7 +67,10 @@ class Optimizer(Configured):
     def rate(self, step: int) -> float:
         """The learning rate of update number `step`, which counts from 0."""
         rate = self.learning_rate
-        return float(rate(step) if isinstance(rate, Schedule) else rate)
+        try:
+            return float(rate(step) if isinstance(rate, Schedule) else rate)
+        except ArithmeticError:                 # a growing one, beyond what a number holds
+            raise ConfigError(f"{type(rate).__name__}: its learning rate is not finite at update {step:,}") from None
 
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
         """What the rule takes at update number `t`, which counts from 1; a function of t alone."""

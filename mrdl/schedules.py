@@ -9,12 +9,18 @@ from mrdl.config import Configured, need
 @dataclass(frozen=True)
 class Schedule(Configured):
     keras_module: ClassVar[str] = "keras.optimizers.schedules"
-    above: ClassVar[tuple[str, ...]] = ("decay_steps",)     # fields that must be above 0
+    above: ClassVar[tuple[str, ...]] = ()                   # fields that must be above 0
+    not_below: ClassVar[tuple[str, ...]] = ()               # fields that must not be below 0
+    steps: ClassVar[str | None] = "decay_steps"             # the field that counts updates: 1 or more
 
     def __post_init__(self):
         super().__post_init__()
+        kind = type(self).__name__
+        need(self.steps is None or getattr(self, self.steps) >= 1, f"{kind}: {self.steps} must be 1 or more")
         for name in self.above:
-            need(getattr(self, name) > 0, f"{type(self).__name__}: {name} must be above 0")
+            need(getattr(self, name) > 0, f"{kind}: {name} must be above 0")
+        for name in self.not_below:
+            need(getattr(self, name) >= 0, f"{kind}: {name} must be 0 or more")
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError           # each schedule has its own
@@ -23,7 +29,7 @@ class Schedule(Configured):
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """initial_learning_rate * decay_rate ^ (step / decay_steps)."""
-    above: ClassVar[tuple[str, ...]] = ("decay_steps", "decay_rate")
+    above: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
     decay_rate: float
@@ -38,6 +44,7 @@ class ExponentialDecay(Schedule):
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
     """initial_learning_rate / (1 + decay_rate * step / decay_steps)."""
+    not_below: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
     decay_rate: float
@@ -52,7 +59,7 @@ class InverseTimeDecay(Schedule):
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
     """values[i] up to and including boundaries[i], the last value beyond."""
-    above: ClassVar[tuple[str, ...]] = ()
+    steps: ClassVar[str | None] = None
     boundaries: tuple[float, ...]
     values: tuple[float, ...]
 
@@ -70,6 +77,7 @@ class PiecewiseConstantDecay(Schedule):
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
     """(initial - end) * (1 - step / decay_steps) ^ power + end."""
+    not_below: ClassVar[tuple[str, ...]] = ("power",)
     initial_learning_rate: float
     decay_steps: float
     end_learning_rate: float = 0.0001
@@ -107,7 +115,8 @@ class CosineDecay(Schedule):
 @dataclass(frozen=True)
 class CosineDecayRestarts(Schedule):
     """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR)."""
-    above: ClassVar[tuple[str, ...]] = ("first_decay_steps", "m_mul")
+    above: ClassVar[tuple[str, ...]] = ("m_mul",)
+    steps: ClassVar[str | None] = "first_decay_steps"
     initial_learning_rate: float
     first_decay_steps: float
     t_mul: float = 2.0

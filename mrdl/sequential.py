@@ -1,7 +1,7 @@
 """Sequential: a model whose layers stand in a row."""
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
-from mrdl.layers.layer import Layer, Shape
+from mrdl.layers.layer import Layer, Shape, sized
 from mrdl.model import Model, Step, over
 
 
@@ -56,7 +56,7 @@ class Sequential(Model):
                 need(not getattr(layer, "return_state", False),
                      f"{type(layer).__name__} gives its states too (return_state): use mrdl.Model")
                 weights = layer.weights(shape)
-                shape = layer.output(shape)
+                shape = sized(layer, layer.output(shape))
             except ConfigError as error:
                 raise ConfigError(f"layer {index + 1}, {error}") from None
             offsets = []

@@ -15,10 +15,16 @@ from mrdl.config import ConfigError
 from mrdl.layers import (
     LAYERS,
     Add,
+    AveragePooling2D,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
     Dense,
     Embedding,
     Flatten,
+    GlobalMaxPooling2D,
     Input,
+    MaxPooling2D,
     RepeatVector,
     UpSampling1D,
     UpSampling2D,
@@ -26,6 +32,7 @@ from mrdl.layers import (
     ZeroPadding2D,
 )
 from mrdl.layers.reshaping import Rows
+from mrdl.metrics import AUC, ConfusionMatrix
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +51,7 @@ ABSURD = {
     "up1": lambda: compiled(Input((2, 1)), UpSampling1D(10 ** 9), Flatten()),
     "padding": lambda: compiled(Input((2, 2, 1)), ZeroPadding2D(20_000), Flatten()),
     "padding1": lambda: compiled(Input((2, 1)), ZeroPadding1D(10 ** 9), Flatten()),
-    "repeat": lambda: compiled(Input((2,)), RepeatVector(2 ** 62), Flatten()),
+    "repeat": lambda: compiled(Input((2,)), RepeatVector(2 ** 40), Flatten()),
     "embedding": lambda: compiled(Input((3,)), Embedding(300_000_000, 3), Flatten()),
     "dense": lambda: compiled(Input((10 ** 6,)), Dense(10 ** 6))}
 
@@ -203,7 +210,7 @@ class Work:
         return self.trace
 
 
-def chain(kind, n):
+def spec_of(kind, n):
     x = first = Input((2,))
     shared = Dense(2)
     for _ in range(n):
@@ -217,7 +224,7 @@ def chain(kind, n):
 def test_of_a_model_of_many_layers_the_work_grows_as_their_number(kind):
     found = []
     for n in (16, 32):
-        text, zero = chain(kind, n), np.zeros((2, 2), "f4")
+        text, zero = spec_of(kind, n), np.zeros((2, 2), "f4")
         with Work() as work:
             model = mrdl.model_from_json(text)
             assert model.to_json() == text
@@ -247,3 +254,38 @@ def test_masks_that_wait_for_each_other_are_each_looked_at_as_they_are_known():
             assert len(mrdl.model_from_json(text).layers) == 2
         found.append(sum(work.steps.values()))
     assert found[1] < 2.6 * found[0]
+
+
+WINDOWS = {
+    "pool": (Input((3, 1, 1)), MaxPooling2D(10 ** 9, padding="same")),
+    "stride": (Input((3, 1, 1)), AveragePooling2D(2, strides=2 ** 62, padding="same")),
+    "global": (Input((300, 300, 1)), GlobalMaxPooling2D()),
+    "convolution": (Input((3, 1, 1)), Conv2D(1, 10 ** 9, padding="same")),
+    "dilation": (Input((3, 1, 1)), Conv2D(1, 3, padding="same", dilation_rate=10 ** 10)),
+    "transpose": (Input((3, 1, 1)), Conv2DTranspose(1, 300))}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_a_window_that_the_kernels_do_not_have_is_refused_with_its_layer(name):
+    with pytest.raises(ConfigError, match=r"^layer 1, \w+: a window of \d+ x \d+ over its input is too much: at most 65,536"):
+        compiled(*WINDOWS[name], Flatten(), Dense(1))
+
+
+def test_layers_that_double_what_they_get_are_refused_at_the_first_that_no_machine_holds():
+    x = Input((3,))
+    with pytest.raises(ConfigError, match="Concatenate: it would give .*, more values than any machine holds"):
+        for number in range(100):
+            x = Concatenate()([x, x])
+    assert number == 46                         # 3 * 2^47 > 2^48
+    with pytest.raises(ConfigError, match="layer 1, RepeatVector: it would give"):
+        compiled(Input((2,)), RepeatVector(2 ** 62), Flatten())
+
+
+@pytest.mark.parametrize("metric", [AUC(num_thresholds=10 ** 9), ConfusionMatrix(num_classes=10 ** 9)])
+def test_a_metric_whose_state_is_too_large_is_refused_before_a_run_is_begun(tmp_path, made, metric):
+    model = mrdl.Sequential([Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", [metric])
+    data = made(40, dtype="float32")
+    with pytest.raises(ConfigError, match="would take about .* of memory"):
+        mrdl.ParameterAveraging(batch_size=25, runner="inline").fit(model, data.url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ from mrdl.schedules import (
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
+    InverseTimeDecay,
     PiecewiseConstantDecay,
     PolynomialDecay,
 )
@@ -126,12 +127,17 @@ def test_a_schedule_follows_the_real_number_of_updates():
      r"axis=\(1, -1\) does not fit"),
     (lambda: Dense(2, bias_constraint="max"), "unknown constraint 'max'; there are MaxNorm"),
     (lambda: Adam(clipnorm=0), "above 0"), (lambda: SGD(global_clipnorm=-1), "above 0"),
-    (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps must be above 0"),
+    (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps must be 1 or more"),
     (lambda: ExponentialDecay(0.1, 5, -0.5), "decay_rate must be above 0"),
     (lambda: ExponentialDecay(0.1, "5", 0.5), "decay_steps='5' must be a finite number"),
     (lambda: PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "one value more"),
     (lambda: PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]), "must ascend"),
     (lambda: PiecewiseConstantDecay(2, [0.1, 0.2]), "must be a list"),
+    (lambda: PolynomialDecay(0.1, 1e-300, cycle=True), "decay_steps must be 1 or more"),
+    (lambda: PolynomialDecay(0.1, 5, power=-1.0), "power must be 0 or more"),
+    (lambda: InverseTimeDecay(0.1, 1, -0.5), "decay_rate must be 0 or more"),
+    (lambda: CosineDecayRestarts(0.1, 1e-300), "first_decay_steps must be 1 or more"),
+    (lambda: SGD(ExponentialDecay(0.1, 1, 2.0)).rate(5000), "ExponentialDecay: its learning rate is not finite at update 5,000"),
     (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), "t_mul must be 1 or more"),
 ])
 def test_values_that_make_no_sense_are_refused(make, reason):

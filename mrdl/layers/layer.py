@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, lookup, need, shown
+from mrdl.config import ConfigError, Configured, lookup, need, shown
 from mrdl.constraints import CONSTRAINTS
 from mrdl.initializers import INITIALIZERS
 from mrdl.kernels import LANES, zeros
 from mrdl.regularizers import REGULARIZERS
 
 Shape = tuple[int, ...]
+LARGEST = 1 << 48               # values that a layer may give of an example
 # what a layer's fields say of its weights: kernel_initializer, bias_constraint and so on
 OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
@@ -183,13 +184,20 @@ class Operation:
         return iter(())
 
 
+def sized(layer: "Layer", shape: Shape) -> Shape:
+    """The shape of what a layer gives; ConfigError where that is beyond any memory, as what doubles at each layer soon is."""
+    if math.prod(shape) > LARGEST:
+        raise ConfigError(f"{type(layer).__name__}: it would give {shown(shape)}, more values than any machine holds")
+    return shape
+
+
 class Symbol:
     """What one call of a layer gives: an input of other calls. `shape` is that of an example.
 
     A call may give more than one: `part` 1, 2... of the call whose first is `main`."""
 
     def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape, main: "Symbol | None" = None, part: int = 0):
-        self.layer, self.inputs, self.shape, self.main, self.part = layer, inputs, shape, main or self, part
+        self.layer, self.inputs, self.shape, self.main, self.part = layer, inputs, sized(layer, shape), main or self, part
 
     def __repr__(self):
         return f"<{type(self.layer).__name__} of shape {self.shape}>"
