@@ -16,6 +16,7 @@ from mrdl.storage import CHUNK, Storage, named, place
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
 IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+AXES = 32                       # that every NumPy takes
 UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
               SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError,
               zipfile.BadZipFile, zlib.error)
@@ -124,9 +125,9 @@ class ArrayFile:
                 length = size(path)
             self.packed = length is None or member is not None
             self.dtype, self.shape = (self._idx if member is None else self._npy)()
-            if self.dtype.kind not in "biuf" or not self.shape:
+            if self.dtype.kind not in "biuf" or not 0 < len(self.shape) <= AXES:
                 raise DataError(f"{self.path}: {len(self.shape)} axes of {self.dtype}; "
-                                "must be an array of numbers")
+                                f"must be an array of numbers, of {AXES} axes at most")
             self.start = self.file.tell()
             self.stride = math.prod(self.shape[1:]) * self.dtype.itemsize
             if length is not None and length != self.start + self.shape[0] * self.stride:

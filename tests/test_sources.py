@@ -145,7 +145,8 @@ def test_idx_files_that_cannot_be_used_are_refused_with_the_reason(tmp_path):
     short = text(tmp_path, idx(np.zeros((3, 4), "u1"))[:-1], "c")
     packed = text(tmp_path, idx(np.zeros((3, 4), "u1"))[:-1], "d.gz")
     odd = text(tmp_path, b"\0\0\x07\x01" + bytes(8), "e")
-    for path, reason in [(labels, "labels without their images"), (odd, "no IDX file"),
+    deep = text(tmp_path, b"\0\0\x08\x21" + b"\0\0\0\1" * 33 + b"\0", "f")
+    for path, reason in [(labels, "labels without their images"), (odd, "no IDX file"), (deep, "33 axes of uint8"),
                          (short, "27|its header promises"), (packed, "holds 11 bytes, but its header promises 12")]:
         with pytest.raises(DataError, match=reason):
             sniff([path])
