@@ -86,7 +86,8 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         if there and call not in made:
             raise Later(name, call)
         several = [] if not there else made[call] if isinstance(made[call], list) else [made[call]]
-        need(there and 0 <= part < len(several), f"the spec speaks of a tensor that is not there: {shown(place)}")
+        if not there or not 0 <= part < len(several):
+            raise ConfigError(f"the spec speaks of a tensor that is not there: {shown(place)}")
         return several[part]
 
     def argument(value: Any) -> Any:
@@ -227,12 +228,13 @@ def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
         shape = _part(config, "batch_shape", list, [])
         need(shape != [], "InputLayer: batch_shape must be [null, ...]")
         return Input(tuple(shape[1:]), None if default_name else config.get("name"))
-    need(not str(entry.get("module")).startswith("keras.src.ops"), f"the spec has the operation "
-         f"{shown(entry.get('class_name'))}: operations outside of layers, and masks made by hand, are not supported")
+    if str(entry.get("module")).startswith("keras.src.ops"):
+        raise ConfigError(f"the spec has the operation {shown(entry.get('class_name'))}: operations outside of layers, "
+                          "and masks made by hand, are not supported")
     layer = lookup(entry, LAYERS, "layer")
     own = dtype_name(config.get("dtype"))
-    need(own is None or own == dtype, f"{type(layer).__name__}: its dtype {shown(own)} is not the "
-                                      f"model's {shown(dtype)}")
+    if own not in (None, dtype):
+        raise ConfigError(f"{type(layer).__name__}: its dtype {shown(own)} is not the model's {shown(dtype)}")
     return layer
 
 

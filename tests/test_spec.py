@@ -93,7 +93,7 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 0, "config", "batch_shape"], [None, None], "Input: shape=None must be a whole number"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 2, 0], "must be positive"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 7], "layer 3, Reshape: 7 features do not fit"),
-    ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 18], "features do not fit (3, 2)"),
+    ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 18], "layer 1, Rescaling: it would give (1000000000000000000,)"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 30], "Input: shape=1000"),
     ([*LAYER, 0, "config", "batch_shape"], {"a": 1}, "batch_shape={'a': 1} is no list"),
     ([*LAYER, 0, "config", "sparse"], True, "InputLayer: sparse=True is not supported"),
