@@ -107,7 +107,8 @@ class Cluster:
         try:
             if runner == "spark":
                 from mrdl.spark import SparkRunner
-                SparkRunner(local_tmp_dir=self.tmp).get_spark_submit_bin()      # ConfigError where it is not there
+                with tempfile.TemporaryDirectory(dir=self.tmp) as folder:       # mrjob makes one for each runner
+                    SparkRunner(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
             elif runner == "local":     # started early: it warms up while the driver prepares its first job
                 self.server = ForkServer(self.tmp)
             elif runner == "hadoop":
