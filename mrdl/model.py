@@ -143,13 +143,12 @@ class Model:
 
     def output_activations(self) -> list[str]:
         """The activations of the layers that compute the outputs."""
-        found = []
-        for output in self.graph.outputs:
-            symbol = output
-            while symbol.layer.operation is None and symbol.inputs:     # views
-                symbol = symbol.inputs[0]
-            found.append(over(symbol.layer.last_activation, symbol.shape, output.shape))
-        return found
+        made: dict[int, Symbol] = {}            # by the id of a view: what it is another shape of
+        for call in self.graph.calls:
+            if call.layer.operation is None:
+                made[id(call)] = made.get(id(call.inputs[0]), call.inputs[0])
+        return [over(symbol.layer.last_activation, symbol.shape, output.shape) for output in self.graph.outputs
+                for symbol in [made.get(id(output), output)]]
 
     @property
     def stateful(self) -> bool:

@@ -122,10 +122,11 @@ class Network:
         tensors = dict(enumerate(first))
         self.tensors = [t for t in first if t is not self.x]
         given = set(map(id, first))
-        ends = model.output_tensors()
-        takers = self._takers(stack, len(tensors), ends)
+        ends, sources = model.output_tensors(), self._sources(stack, len(inputs))
+        takers = Counter(sources.get(number, number) for number in itertools.chain(
+            ends, *(step.inputs for step in stack if step.layer.operation)))
         self.operations: list[Operation] = []
-        linear = {self._made_by(stack, len(inputs), end) for end, yes in zip(ends, fused) if yes}
+        linear = {sources.get(end, end) for end, yes in zip(ends, fused) if yes}
         need(all(takers[number] < 2 for number in linear), "an output goes into other layers too: give it no "
              "activation, and its loss from_logits=True")
         branches: dict[int, list[Branch]] = {}
@@ -133,7 +134,7 @@ class Network:
         def taken(number: int) -> Tensor:
             """The tensor for one who takes it."""
             tensor = tensors[number]
-            if id(tensor) not in given and takers[self._made_by(stack, len(inputs), number)] > 1:
+            if id(tensor) not in given and takers[sources.get(number, number)] > 1:
                 branches.setdefault(id(tensor), []).append(Branch(tensor))
                 tensor = branches[id(tensor)][-1]
             return View(tensor) if number in reshaped and (tensor.mask is not None or tensor.ids is not None) else tensor
@@ -181,16 +182,14 @@ class Network:
             self.targets = np.zeros((sum(widths), self.N), model.dtype)
 
     @staticmethod
-    def _made_by(stack, inputs: int, number: int) -> int | None:
-        """The tensor that one is another shape of; None for an input."""
-        while inputs <= number < inputs + len(stack) and stack[number - inputs].layer.operation is None:
-            number, = stack[number - inputs].inputs
-        return number if number >= inputs else None
-
-    def _takers(self, stack, inputs: int, ends: list[int]) -> Counter:
-        """How many take each tensor that a step makes."""
-        taken = [number for step in stack if step.layer.operation for number in step.inputs]
-        return Counter(self._made_by(stack, inputs, number) for number in [*taken, *ends])
+    def _sources(stack, inputs: int) -> dict[int, int | None]:
+        """The tensor that each view is another shape of; None for an input's, and for the inputs themselves."""
+        found: dict[int, int | None] = dict.fromkeys(range(inputs))
+        for number, step in enumerate(stack, inputs):
+            if step.layer.operation is None:
+                source, = step.inputs
+                found[number] = found.get(source, source)
+        return found
 
     def _penalty(self, model, weights) -> float:
         """The penalty on these weights."""

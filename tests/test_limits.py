@@ -26,6 +26,7 @@ from mrdl.layers import (
     Input,
     MaxPooling2D,
     RepeatVector,
+    Reshape,
     UpSampling1D,
     UpSampling2D,
     ZeroPadding1D,
@@ -212,15 +213,17 @@ class Work:
 
 def spec_of(kind, n):
     x = first = Input((2,))
-    shared = Dense(2)
+    shared, made = Dense(2), []
     for _ in range(n):
-        x = Add()([x, x]) if kind == "merges" else shared(x)
-    model = mrdl.Sequential([first, *(Dense(2) for _ in range(n))]) if kind == "stack" else mrdl.Model(first, x)
+        x = Add()([x, x]) if kind == "merges" else Reshape((2,))(x) if kind == "views" else shared(x)
+        made.append(x)
+    model = mrdl.Sequential([first, *(Dense(2) for _ in range(n))]) if kind == "stack" else mrdl.Model(
+        first, made if kind == "views" else x)
     model.compile({"class_name": "SGD", "config": {"clipnorm": 1.0}}, "mse")
     return model.to_json()
 
 
-@pytest.mark.parametrize("kind", ["stack", "merges", "shared"])
+@pytest.mark.parametrize("kind", ["stack", "merges", "shared", "views"])
 def test_of_a_model_of_many_layers_the_work_grows_as_their_number(kind):
     found = []
     for n in (16, 32):
@@ -228,7 +231,7 @@ def test_of_a_model_of_many_layers_the_work_grows_as_their_number(kind):
         with Work() as work:
             model = mrdl.model_from_json(text)
             assert model.to_json() == text
-            model.fit(zero, zero, verbose=0)
+            model.fit(zero, [zero] * n if kind == "views" else zero, verbose=0)
         found.append(work.steps)
     grown = {f"{code.co_filename}:{code.co_firstlineno}": (found[0][code], steps) for code, steps in found[1].items()
              if steps > 2.6 * found[0][code] + 200}
