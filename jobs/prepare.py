@@ -1,9 +1,8 @@
 """Raw input in; shard r out of reducer r, and the facts about all rows out of the last one."""
-import json
 import os
+from itertools import groupby
 
-from mrdl.records import FILES, Plan, Rows, merged_facts, shard_lines
-from mrdl.sources import opened
+from mrdl.records import Plan, Rows, merged_facts, shard_lines
 from mrdl.streaming import Job, protocol
 
 
@@ -23,15 +22,9 @@ class Prepare(Job):
         self.add_file_arg("--plan", required=True, help="what mrdl.records.Plan.dump wrote")
 
     def map_pairs(self, pairs, step_num=0):
-        file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
-        start = int(os.environ.get("mapreduce_map_input_start", "0"))
         plan, lines = Plan.load(self.options.plan), (line for _, line in pairs)
-        if os.path.basename(file).startswith(FILES):
-            for path in map(json.loads, lines):
-                with opened(path) as content:
-                    yield from Rows(plan, path).pairs(map(self.bare, content))
-        else:
-            yield from Rows(plan, file, start).pairs(lines)
+        for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
+            yield from Rows(plan, file, int(os.environ.get("mapreduce_map_input_start", "0"))).pairs(own)
 
     def reducer(self, key, values):
         plan = Plan.load(self.options.plan)

@@ -100,6 +100,7 @@ class Cluster:
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
         self.tag: str | None = None             # of the jobs of one run
         self.warned: Callable[[str], None] = lambda text: None
+        self.planned: Callable[[str], None] = lambda text: None
         self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # what for, and how long already
         self.node_python, self.wheels = node_python, wheels
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
@@ -164,8 +165,7 @@ class Cluster:
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
         """Runs the job to its end and gives its output, one part per reducer.
 
-        Each input is one mapper's; one that is a list of paths is read whole, one after another (on
-        `hadoop` by a mapper each). With `split`, plain files may be cut at line ends, into about as many
+        Each input is one mapper's; one that is a list of paths is read whole, one after another. With `split`, plain files may be cut at line ends, into about as many
         ranges as cores, or as Hadoop cuts them. `settings` are Hadoop's. `on_task(kind, done,
         total)` is called as tasks end. Raises JobFailed, or inline the task's own exception."""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
@@ -233,7 +233,7 @@ class Cluster:
             from mrdl.hadoop import HadoopRunner
             runner = HadoopRunner(**{k: v for k, v in kwargs.items() if k not in (
                 "num_cores", "mrjob_cls")})
-            runner.hadoop = self.hadoop
+            runner.hadoop, runner.groups = self.hadoop, groups
             return runner
         runner = embedded.RUNNERS[self.runner](**kwargs)
         runner.groups, runner.server = groups, self.server

@@ -205,7 +205,7 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
         while True:                     # once more where better rows to hold out are known then
             plan.dump(path)
             with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
-                             split=schema.kind == "text", name=f"mrdl prepare {data}",
+                             split=schema.kind == "text" and any(len(task) == 1 for task in tasks), name=f"mrdl prepare {data}",
                              settings=preparation.settings(schema, plan), on_task=on_task) as output:
                 *_, last = output.lines(plan.shards % reducers)
                 facts = json.loads(last)

@@ -312,7 +312,7 @@ class Driver:
             self.model.moments() if len(active) > 1 else [],
             {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
         mappers = [[s.path] for _, s in active]
-        mappers += [[s.path for s in hand] for hand in plan.pack([s for _, s in held], o.workers)]
+        mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers
 
     def _groups(self, epoch: int) -> list[list[Shard]]:

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from mrdl import partial
+from mrdl import partial, sharing
 from mrdl.cluster import Cluster
+from mrdl.dataset import Shard
 from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
-from mrdl.plan import Plan
+from mrdl.plan import Plan, pack
 from mrdl.state import State
 
 
@@ -55,6 +56,8 @@ class Exchange(Protocol):
 
     def reducers(self, workers: int, size: int) -> int: ...
 
+    def hands(self, shards: list[Shard], workers: int) -> list[list[str]]: ...
+
     def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
@@ -81,6 +84,11 @@ class PlainExchange:
         """How many share the merge of a vector of that size."""
         return self.cluster.reducers(workers, partial.pieces(size))
 
+    def hands(self, shards, workers) -> list[list[str]]:
+        """The inputs of the mappers that read these shards and train on none: on Hadoop by their bytes."""
+        hands = sharing.of_shards(shards, self.cluster) if self.cluster.hadoop else pack(shards, workers)
+        return [[s.path for s in hand] for hand in hands]
+
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""
         ready()
@@ -95,6 +103,8 @@ class PlainExchange:
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
         """The records of a job that scores or describes the state at `path` over the plan's shards."""
+        if self.cluster.hadoop:                 # elsewhere each core has one
+            sharing.tell(self.cluster, len(mappers), len(plan.score))
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
                 Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,
                 on_task=on_task) as output:

@@ -11,17 +11,18 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from posixpath import basename, join
 from typing import Any
 from urllib.parse import quote
 
-from mrdl import archive
+from mrdl import archive, sharing
 from mrdl.config import ConfigError
 from mrdl.embedded import JobFailed
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
 from mrdl.gateway import Gateway, GatewayError, streaming_jar
 from mrdl.storage import Storage, place
-from mrdl.streaming import stand_ins
+from mrdl.streaming import SHARED, stand_ins
 from mrdl.watch import NEVER, Watch
 
 with stand_ins():
@@ -204,6 +205,7 @@ def literal(path: str) -> str:
 class HadoopRunner(HadoopJobRunner):
     """A job's one step, on YARN. `hadoop` is the driver's connection; without one it makes its own."""
     hadoop: Hadoop | None = None
+    groups: list[list[str]] | None = None       # a mapper's paths; None: each input by itself
     on_task: Callable[[str, int, int], None] | None = None
     begun: Callable[[dict[str, Any]], None] | None = None   # is told what `Adopted` takes
     job: str | None = None
@@ -244,10 +246,18 @@ class HadoopRunner(HadoopJobRunner):
         return quote(self.hadoop.upload(path), safe="/:@")      # of a URI: # and , have a meaning beside it
 
     def _step_input_uris(self, step_num: int) -> list[str]:
-        return super()._step_input_uris(step_num) if step_num else [literal(url) for url in self._inputs()]
+        return super()._step_input_uris(step_num) if step_num else [literal(url) for url in self._inputs]
 
+    @cached_property
     def _inputs(self) -> list[str]:
-        return [self.hadoop.upload(path) for path in self._get_input_paths()]
+        """What each mapper reads: a file, or one that names several."""
+        found = []
+        for number, group in enumerate(self.groups or [[path] for path in self._get_input_paths()]):
+            found.append(group[0])
+            if len(group) > 1:
+                found[-1] = join(self._get_local_tmp_dir(), f"{SHARED}{number:06d}")
+                sharing.write(found[-1], map(self.hadoop.upload, group))
+        return [*map(self.hadoop.upload, found)]
 
     def _cleanup_hadoop_tmp(self) -> None:
         if self.hadoop:
@@ -293,7 +303,7 @@ class HadoopRunner(HadoopJobRunner):
     def _run_step(self, step: int) -> None:
         settings, streaming = self._streaming(step)
         self.report = self.hadoop.run(
-            settings, streaming, len(self._get_input_paths()),
+            settings, streaming, len(self._inputs),
             int(settings.get("mapreduce.job.reduces", 1)), self.on_task,
             self._begun if self.begun else None)
 
@@ -327,7 +337,7 @@ class HadoopRunner(HadoopJobRunner):
         if "reducer" in self._get_step(self._num_steps() - 1):
             return parts
         read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]     # of one host, by any of its names
-                       for urls in (self.report["inputs"], self._inputs()))
+                       for urls in (self.report["inputs"], self._inputs))
         return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
 
 

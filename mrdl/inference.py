@@ -3,16 +3,17 @@ import math
 import os
 import tempfile
 from contextlib import contextmanager
+from itertools import islice
 from shlex import quote
 from typing import Any
 
 import numpy as np
 
-from mrdl import advice, dataset, limits, moments, plan
+from mrdl import advice, dataset, limits, moments, plan, sharing
 from mrdl.averaging import fitted, same_features
-from mrdl.cluster import Cluster, opened
+from mrdl.cluster import Cluster, Output, opened
 from mrdl.config import ConfigError, need
-from mrdl.exchange import PlainExchange, plan_file
+from mrdl.exchange import PlainExchange, RoundError, plan_file
 from mrdl.filling import filling, names
 from mrdl.jobs.predict import Predict
 from mrdl.layers import Input, Normalization
@@ -28,6 +29,7 @@ from mrdl.storage import Storage
 
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # examples that workers take at once, at most
+VALUE = 10                      # bytes of an output in a line of CSV, or so
 
 
 @contextmanager
@@ -117,16 +119,33 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))
-    with opened(runner, cores) as cluster, state_file(model, cluster) as state, \
-            plan_file(asked, cluster) as path, \
-            cluster.run(Predict, [s.path for s in shards], ["--state", state, "--plan", path],
-                        name=f"mrdl predict {run}", on_task=on_task) as output, \
-            filling(place, BEGUN, PREDICTIONS, vacant):
-        for number in range(len(output.parts)):
-            output.move(number, place.path(f"part-{number:05d}"))
-        targets = int(np.prod(found.target.shape)) if found.target else 0
-        columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
-        columns += ["class"] if model.classifies else []
-        columns += [f"output{i}" for i in range(sum(map(math.prod, model.output_shapes())))]
-        place.write("columns.csv", (",".join(columns) + "\n").encode())
+    outputs = sum(map(math.prod, model.output_shapes()))
+    files = {s.path: (f"part-{number:05d}", s.n) for number, s in enumerate(shards)}
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state, plan_file(asked, cluster) as path:
+        hands = [[s.path for s in hand] for hand in sharing.of_shards(shards, cluster, VALUE * outputs)]
+        sharing.tell(cluster, len(hands), len(shards))
+        with cluster.run(Predict, hands, ["--state", state, "--plan", path], name=f"mrdl predict {run}",
+                         on_task=on_task) as output, filling(place, BEGUN, PREDICTIONS, vacant):
+            for part, hand in enumerate(hands):
+                _taken(output, part, [files[path] for path in hand], place)
+            targets = int(np.prod(found.target.shape)) if found.target else 0
+            columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
+            columns += ["class"] if model.classifies else []
+            columns += [f"output{i}" for i in range(outputs)]
+            place.write("columns.csv", (",".join(columns) + "\n").encode())
     return sum(s.n for s in shards)
+
+
+def _taken(output: Output, part: int, files: list[tuple[str, int]], place: Storage) -> None:
+    """Puts a part of a job's output into the (name, lines) that it is made of; RoundError where it is not."""
+    if len(files) == 1:
+        output.move(part, place.path(files[0][0]))
+        return
+    lines = output.lines(part)
+    for name, n in files:
+        own = [line + b"\n" for line in islice(lines, n)]
+        if len(own) < n:
+            raise RoundError(f"{name}: {len(own)} predictions of {n}: examples were lost")
+        place.write(name, b"".join(own))
+    if next(lines, None) is not None:
+        raise RoundError(f"{name}: more predictions than {n}: examples came twice")

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,6 @@ from mrdl.state import State, checksum
 
 if TYPE_CHECKING:       # tasks need no more of a dataset than its blocks
     from mrdl.dataset import Shard
-
-
-SMALL = 4 << 20                 # bytes below which a file may share a mapper with others
-LEAST = 1 << 20                 # bytes that are worth a task of their own: it may be a JVM
 
 
 def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
@@ -46,20 +41,6 @@ def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
     hands: list[list[Shard]] = [[] for _ in range(min(mappers, len(shards)))]
     for shard in sorted(shards, key=lambda s: (-s.n, s.path)):
         min(hands, key=lambda hand: sum(s.n for s in hand)).append(shard)
-    return hands
-
-
-def hands_of(items: list, size: Callable[[Any], int], slots: int, least: int, most: int) -> list[list]:
-    """Items that follow each other in hands of about the same size: of `least` bytes, worth a task each, as many as slots or
-    more, and of `most` bytes at most where no item is larger."""
-    each = min(most, max(least, -(-sum(map(size, items)) // max(slots, 1))))
-    hands, held = [], each
-    for item in items:
-        if held + size(item) > each:
-            hands.append([])
-            held = 0
-        hands[-1].append(item)
-        held += size(item)
     return hands
 
 

@@ -4,10 +4,9 @@ import math
 import os
 from hashlib import blake2b
 
-from mrdl import corpus
+from mrdl import corpus, sharing
 from mrdl.cluster import Cluster, spread
-from mrdl.plan import LEAST, SMALL, hands_of
-from mrdl.records import FILES, Plan
+from mrdl.records import Plan
 from mrdl.report import counted
 from mrdl.schema import Schema
 from mrdl.sources import place, size
@@ -31,36 +30,22 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
     # small shards share a reducer: key i goes to reducer i % reducers, and reaches it in the order of shards
-    reducers = min(total, max(FEW, sum(lengths.values()) // LEAST))
+    reducers = min(total, max(FEW, sum(lengths.values()) // sharing.LEAST))
     keys = spread([f"{index:05d}" for index in range(total)], reducers, sort_values=True)
     return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes), reducers
 
 
-def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[str]:
+def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[list[str]]:
     """The inputs of the mappers: ranges of arrays or of a corpus, or files of text, of which small ones share a mapper."""
-    schema = plan.schema
-    if schema.kind != "text":
-        return manifests(plan, folder, cluster.slots())
-    lengths = sizes(schema)
-    small = [path for path in schema.files if lengths[path] < SMALL]
-    if len(small) < 2:
-        return schema.files
-    slots = cluster.slots()
-    hands = hands_of(small, lengths.__getitem__, slots, LEAST, SHARD)
-    if not slots or len(hands) >= len(small):
-        return schema.files
-    found = []
-    for paths in hands:
-        found.append(os.path.join(folder, f"{FILES}{len(found):06d}"))
-        with open(found[-1], "w", encoding="ascii") as file:
-            file.writelines(json.dumps(cluster.upload(path)) + "\n" for path in paths)
-    return [path for path in schema.files if lengths[path] >= SMALL] + found
+    if plan.schema.kind != "text":
+        return [[path] for path in manifests(plan, folder, cluster.slots())]
+    return sharing.shared(plan.schema.files, sizes(plan.schema).__getitem__, cluster.slots)
 
 
-def told(plan: Plan, tasks: list[str], reducers: int) -> str:
+def told(plan: Plan, tasks: list[list[str]], reducers: int) -> str:
     """For the user: how many tasks there are, and for what; a large text may be split among more."""
     lengths = sizes(plan.schema)
-    split = plan.schema.kind == "text" and max(lengths.values()) >= SMALL
+    split = plan.schema.kind == "text" and max(lengths.values()) >= sharing.SMALL
     return (f"planned: {'at least ' * split}{counted(len(tasks), 'map task')} for {counted(len(lengths), 'file')}; "
             f"{counted(plan.shards, 'shard')} written by {counted(reducers, 'reduce task')}")
 
@@ -79,8 +64,8 @@ def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:
         most = max(RANGE, sum(map(math.prod, zip(plan.schema.counts, strides))) // MANIFESTS)
         spans = [(index, start, min(start + step, count)) for index, (count, stride) in enumerate(
             zip(plan.schema.counts, strides)) for step in [max(1, most // stride)] for start in range(0, count, step)]
-        hands = hands_of(spans, lambda span: (span[2] - span[1]) * strides[span[0]], slots, LEAST, RANGE) if slots else [
-            [span] for span in spans]
+        hands = (sharing.hands_of(spans, lambda span: (span[2] - span[1]) * strides[span[0]], slots, RANGE) if slots
+                 else [[span] for span in spans])
     for hand in hands:
         found.append(os.path.join(folder, f"rows-{len(found):06d}"))
         with open(found[-1], "w", encoding="ascii") as file:

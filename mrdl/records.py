@@ -27,7 +27,6 @@ from mrdl.schema import Schema
 from mrdl.sources import opened
 from mrdl.tokenizer import SMALL, Tokenizer
 
-FILES = "mrdl-small-files-"    # begins the name of an input that names files, a line each, which one mapper reads
 BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once
 BATCH_ROWS = 4096
 BLOCK = 1 << 20                 # bytes of rows in a block

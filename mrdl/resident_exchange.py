@@ -80,6 +80,12 @@ class ResidentExchange(PlainExchange):
         """What workers read a shard by."""
         return path if self.meeting.sees(path) else self.cluster.upload(path)
 
+    def hands(self, shards, workers) -> list[list[str]]:
+        """Workers that stay cost nothing to start: each has about as much as the others."""
+        if self.job:
+            return [[s.path for s in hand] for hand in plan.pack(shards, workers)]
+        return super().hands(shards, workers)
+
     # -- rounds
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:

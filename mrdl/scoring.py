@@ -39,8 +39,7 @@ def described(exchange: Exchange, name: str, state: str, model: Model, data: Sha
 def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[dict]:
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
                       score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
-    mappers = [[s.path for s in hand] for hand in plan.pack([s for _, s in shards], workers)]
-    return exchange.score(name, state, asked, mappers, on_task)
+    return exchange.score(name, state, asked, exchange.hands([s for _, s in shards], workers), on_task)
 
 
 def seals(shards: Shards) -> dict[str, str]:

@@ -83,6 +83,7 @@ def _mrjob_options() -> ArgumentParser:
 
 
 LARGEST_SPLIT = (1 << 63) - 1
+SHARED = "mrdl-files-"          # begins the name of an input that names files, a line each (mrdl.sharing)
 # settings of jobs on shards: one file is one mapper's
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
@@ -105,6 +106,14 @@ class Job(MRJob):
         if file := os.environ.get("mapreduce_map_input_file"):
             self.set_status("reads " + file)    # seen in YARN's pages
         super().run_mapper(step_num)
+
+    def _read_input(self) -> Iterator[bytes]:
+        """mrjob's lines, or those of the files that they name."""
+        lines = super()._read_input()
+        if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(SHARED):
+            from mrdl import sharing  # for the few tasks that need it
+            return sharing.lines(lines, lambda path: self.set_status("reads " + path))
+        return lines
 
     def mapper(self, key, value) -> Iterator:
         """Passes on what it gets. Defined, so that a job with only a map_pairs() has a step."""

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mrdl.jobs.predict import Predict
 
 import mrdl
-from mrdl import preparation
-from mrdl.cluster import Cluster
+from mrdl import inference, preparation, sharing
+from mrdl.cluster import Cluster, Output
+from mrdl.exchange import RoundError
+from mrdl.layers import Dense
 from mrdl.storage import Storage
+from mrdl.streaming import SHARED
 
 
 @pytest.fixture
@@ -43,10 +47,10 @@ def test_small_files_and_shards_share_tasks_and_give_the_same_bytes(folder, tmp_
     assert tasks == {"mapper": 1, "reducer": 8}
     assert told == ["planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]
     assert prepared(folder, tmp_path / "local", "local")[0] == shared
-    monkeypatch.setattr(preparation, "LEAST", 300)      # bytes that are worth a task
+    monkeypatch.setattr(sharing, "LEAST", 300)      # bytes that are worth a task
     several, told, tasks = prepared(folder, tmp_path / "several")
     assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[0].split()[-3]))
-    monkeypatch.setattr(preparation, "SMALL", 0)        # a task a file, a reducer a shard
+    monkeypatch.setattr(sharing, "SMALL", 0)        # a task a file, a reducer a shard
     monkeypatch.setattr(preparation, "FEW", 16)
     alone, told, tasks = prepared(folder, tmp_path / "alone")
     assert alone == shared and tasks == {"mapper": 24, "reducer": 16}
@@ -54,7 +58,7 @@ def test_small_files_and_shards_share_tasks_and_give_the_same_bytes(folder, tmp_
 
 def test_a_file_that_is_large_enough_has_mappers_of_its_own_beside_small_ones(folder, tmp_path, monkeypatch):
     shared, *_ = prepared(folder, tmp_path / "shared")
-    monkeypatch.setattr(preparation, "SMALL", 250)
+    monkeypatch.setattr(sharing, "SMALL", 250)
     mixed, _, tasks = prepared(folder, tmp_path / "mixed")
     assert mixed == shared and 2 < tasks["mapper"] < 24
 
@@ -65,8 +69,92 @@ def test_ranges_of_many_small_arrays_share_mappers(tmp_path, monkeypatch):
         np.savez(tmp_path / f"{i}.npz", x=rng.random((5, 3)).astype("f4"), label=rng.integers(0, 3, 5))
     shared, _, tasks = prepared(str(tmp_path / "*.npz"), tmp_path / "shared")
     assert tasks["mapper"] == 1
-    monkeypatch.setattr(preparation, "LEAST", 1)
+    monkeypatch.setattr(sharing, "LEAST", 1)
     assert prepared(str(tmp_path / "*.npz"), tmp_path / "two")[::2] == (shared, {"mapper": 3, "reducer": 16})
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A saved model for rows of 5 numbers."""
+    made = mrdl.Sequential([Dense(4, "tanh"), Dense(3, "softmax")])
+    made.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    made.build((5,)).save(str(tmp_path / "model"))
+    return str(tmp_path / "model")
+
+
+def predicted(model, data, out, runner="inline"):
+    """Each part's bytes, the number of mappers, and what is said."""
+    told, tasks = [], []
+    with Cluster(runner, cores=2) as cluster:
+        cluster.planned = told.append
+        inference.predict(model, data, str(out), runner=cluster, on_task=lambda kind, done, total: tasks.append(total))
+    store = Storage(str(out))
+    return {name: store.read(name) for name in store.list()}, tasks, told
+
+
+def test_small_shards_share_mappers_of_predict_and_each_has_its_file(made, model, tmp_path, monkeypatch):
+    data = made(300, shards=9, hold_out=0.3, dtype="float32")
+    monkeypatch.setattr(sharing, "SMALL", 0)
+    alone, tasks, told = predicted(model, data.url, tmp_path / "alone")
+    assert len(tasks) == len(data.shards) == len(alone) - 1 and told == []
+    monkeypatch.setattr(sharing, "SMALL", 4 << 20)
+    shared, tasks, told = predicted(model, data.url, tmp_path / "shared")
+    assert shared == alone and tasks == [1] and told == [f"planned: 1 map task for {len(data.shards)} shards"]
+    monkeypatch.setattr(sharing, "LEAST", 5000)
+    large = sorted(s.n for s in data.shards)[-2]        # it and the largest have mappers of their own
+    monkeypatch.setattr(sharing, "SMALL", large * os.path.getsize(max(data.shards, key=lambda s: s.n).path) / max(
+        s.n for s in data.shards))
+    mixed, tasks, told = predicted(model, data.url, tmp_path / "mixed", "local")
+    assert mixed == alone and 4 <= len(tasks) < len(data.shards)
+
+
+def test_shards_whose_outputs_are_many_have_mappers_of_their_own(made, model, tmp_path, monkeypatch):
+    data = made(300, shards=4, dtype="float32")
+    monkeypatch.setattr(inference, "VALUE", 1 << 20)
+    assert len(predicted(model, data.url, tmp_path / "out")[1]) == 4
+
+
+@pytest.mark.parametrize("lines, problem", [(4, "2 predictions of 3: examples were lost"), (6, "more predictions than 3")])
+def test_predictions_that_do_not_add_up_are_refused(tmp_path, lines, problem):
+    (tmp_path / "part").write_bytes(b"1,2\n" * lines)
+    output = Output([str(tmp_path / "part")], lambda: None, {})
+    with pytest.raises(RoundError, match=problem):
+        inference._taken(output, 0, [("a", 2), ("b", 3)], Storage(str(tmp_path / "out")))
+
+
+def test_a_mapper_reads_the_files_that_its_input_names(made, model, tmp_path):
+    """What Hadoop's mappers get, on this machine."""
+    data = made(60, shards=3, dtype="float32")
+    alone, *_ = predicted(model, data.url, tmp_path / "out")
+    names = tmp_path / f"{SHARED}0"
+    sharing.write(str(names), [s.path for s in data.shards])
+    loaded = inference.load_model(model)
+    asked = inference.plan.Plan(loaded.to_json(), 0, 0, 0, None, 1, 0, [])
+    with Cluster("inline") as cluster, inference.state_file(loaded, cluster) as state, \
+            inference.plan_file(asked, cluster) as path, \
+            cluster.run(Predict, [str(names)], ["--state", state, "--plan", path]) as output:
+        assert [line + b"\n" for line in output.lines(0)] == b"".join(
+            alone[f"part-{i:05d}"] for i in range(3)).splitlines(keepends=True)
+
+
+@pytest.mark.hadoop
+def test_small_shards_share_mappers_on_hadoop_with_the_same_results(made, model, tmp_path):
+    data, home, told, tasks = made(300, shards=9, hold_out=0.3, dtype="float32"), Storage(
+        f"hdfs:///tmp/test-{os.getpid()}-shards"), [], []
+    planned = [f"planned: 1 map task for {len(data.shards)} shards"]
+    here, *_ = predicted(model, data.url, tmp_path / "here")
+    scores = inference.evaluate(model, data.url, runner="inline")
+    try:
+        for name in Storage(data.url).list():
+            home.put(f"data/{name}", Storage(data.url).path(name))
+        assert predicted(model, home.path("data"), home.path("out"), "hadoop") == (here, [1], planned)
+        with Cluster("hadoop") as cluster:
+            cluster.planned = told.append
+            assert inference.evaluate(model, home.path("data"), runner=cluster,
+                                      on_task=lambda *task: tasks.append(task)) == scores
+    finally:
+        home.clear("")
+    assert tasks == [("mapper", 1, 1)] and told == planned
 
 
 @pytest.mark.hadoop
@@ -80,5 +168,5 @@ def test_small_files_share_mappers_on_hadoop_with_the_same_bytes(folder, tmp_pat
         far, told, tasks = prepared(home.path("raw"), home.path("data"), "hadoop")
     finally:
         home.clear("")
-    assert far[1:] == here[1:] and tasks["mapper"] <= 2 and tasks["reducer"] == 8
+    assert far[1:] == here[1:] and tasks["mapper"] == 1 and tasks["reducer"] == 8
     assert told == ["planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]

@@ -46,6 +46,7 @@ def cluster(a: argparse.Namespace) -> Cluster:
     made = Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
                    node_python=a.node_python, wheels=a.wheels)
     made.warned = lambda text: say(f"warning: {text}")
+    made.planned = say
     made.waiting = lambda text, seconds: say(f"waiting for {clock(seconds)}: {text}")
     return made
 
