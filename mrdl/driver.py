@@ -464,12 +464,9 @@ class Driver:
 
     def _advice(self, values: dict[str, metrics.Value], r: int) -> str | None:
         """On a model that has learned nothing; while a first round is trained, its figures are of what it began with."""
-        weighted = bool(self.options.class_weight) or self.data.weighted or any(
-            w.regularizer is not None for _, w, _ in self.model.places())
         if self.validation:
-            values, weighted = ({name[4:]: value for name, value in values.items() if name.startswith("val_")},
-                                self.validation[0][0].weighted)
-        return advice.of_model(self.model, values, self.targets, not weighted) if self.validation or r > 1 else None
+            values = {name[4:]: value for name, value in values.items() if name.startswith("val_")}
+        return advice.of_model(self.model, values, self.targets) if self.validation or r > 1 else None
 
     def _recalibrated(self, r: int) -> dict[str, metrics.Value]:
         """Sets BatchNormalization's moving moments to those of all examples under the model's weights, the

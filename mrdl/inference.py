@@ -93,7 +93,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
         scores, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
                                 cluster.cores, on_task)
         values = {name.removeprefix("val_"): value for name, value in scores.items()}
-        if text := advice.of_model(model, values, targets, not found.weighted):
+        if text := advice.of_model(model, values, targets):
             cluster.warned(text)
     return values
 

@@ -176,7 +176,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
         for n, arrays in ready:
             present += n
             if arrays is not None:
-                metrics.add(targets, advice.targets(model, arrays["y"]))
+                metrics.add(targets, advice.targets(model, arrays, asked.class_weight))
             yield n, arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)
@@ -209,7 +209,7 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
     scorer = Scorer(model, given.weights)
     for block in blocks:
         scorer.add(arrays := block.arrays())
-        metrics.add(targets, advice.targets(model, arrays["y"]))
+        metrics.add(targets, advice.targets(model, arrays))
         n += block.n
     return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
                                   "profile": profile(),

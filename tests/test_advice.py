@@ -25,50 +25,68 @@ def test_workers_without_a_shard_and_with_few_minibatches_are_told():
     assert advice.of_workers(shards(640, 640), 2, 32) == [] == advice.of_workers(shards(10), 1, 32)
 
 
-def model(units, activation, loss, measured=(), **options):
-    made = mrdl.Sequential([Input(2), Dense(units, activation)])
-    made.compile("sgd", loss, metrics=list(measured), **options)
+def model(units, activation, loss, measured=(), penalty=None):
+    made = mrdl.Sequential([Input(2), Dense(units, activation, kernel_regularizer=penalty)])
+    made.compile("sgd", loss, metrics=list(measured))
     return made.build()
 
 
 CLASSES = np.array([0, 1, 1, 2, 1], "i4")               # 1: 60 %; entropy 0.9503
 NUMBERS = np.array([[1.0], [2.0], [3.0], [6.0]], "f4")  # variance 3.5
+# as many of each class by weight: the entropy is ln 3, times 9 of weight by 5 rows 1.978
+RARE = np.array([3.0, 1, 1, 3, 1], "f4")
+# a mean of 4 and a variance of 13 / 3, times 6 by 4 rows 6.5
+LAST = np.array([1.0, 1, 1, 3], "f4")
+SOFTMAX = model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"])
+LINEAR = model(1, "linear", "mse", [MeanSquaredError()])
 
 
-@pytest.mark.parametrize("made, y, values, pure, told", [
-    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 1.2, "accuracy": 0.6}, True,
-     "class 1, which is that of 60 %"),
-    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 0.9, "accuracy": 0.6}, True, None),
-    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 1.2, "accuracy": 0.8}, True, None),
-    (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, True, "class 1"),
-    (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, False, None),
-    (model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]), CLASSES, {"loss": 9e9, "accuracy": 0.8}, True,
-     "training has diverged (loss 9e+09)"),
-    (model(3, "softmax", "categorical_crossentropy", ["accuracy"]), np.eye(3)[CLASSES], {"loss": 1.2, "accuracy": 0.2}, False,
+@pytest.mark.parametrize("made, y, values, told", [
+    (SOFTMAX, CLASSES, {"loss": 1.2, "accuracy": 0.6}, "class 1, which is that of 60 % of the rows"),
+    (SOFTMAX, CLASSES, {"loss": 0.9, "accuracy": 0.6}, None),
+    (SOFTMAX, CLASSES, {"loss": 1.2, "accuracy": 0.8}, None),
+    (SOFTMAX, (CLASSES, RARE), {"loss": 1.9, "accuracy": 0.4}, None),
+    (SOFTMAX, (CLASSES, RARE), {"loss": 2.0, "accuracy": 0.4}, "class 0, which is that of 33.3 % of the weight"),
+    (SOFTMAX, (CLASSES, RARE), {"loss": 170.0, "accuracy": 0.8}, None),
+    (SOFTMAX, (CLASSES, 0 * RARE), {"loss": 0.0, "accuracy": 0.2}, None),
+    (model(3, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 0.951}, "class 1"),
+    (model(3, "softmax", "sparse_categorical_crossentropy", penalty="l2"), CLASSES, {"loss": 0.951}, None),
+    (SOFTMAX, CLASSES, {"loss": 9e9, "accuracy": 0.8}, "training has diverged (loss 9e+09)"),
+    (model(3, "softmax", "categorical_crossentropy", ["accuracy"], "l2"), np.eye(3)[CLASSES], {"loss": 0.1, "accuracy": 0.2},
      "class 1"),
-    (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), CLASSES % 2, {"loss": 0.7, "accuracy": 0.6}, True, "class 1"),
-    (model(300, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 9.0}, True, None),
-    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.5}, True, "the mean of the targets (mean squared error 3.5, the"),
-    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.4}, True, None),
-    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.6}, False, None),
-    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": -0.02}, True, "the model's is 3.57"),
-    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": 0.31}, True, None),
-    (model(1, "linear", "mae", [MeanSquaredError()]), NUMBERS, {"loss": 1.0, "mean_squared_error": 4.0}, True, "mean of"),
-    (model(1, "linear", "mae"), NUMBERS, {"loss": 100.0}, True, None),
-    (model(1, "sigmoid", "binary_crossentropy"), np.array([-1, 0, 7, 0, 0]), {"loss": 0.1}, True, None),
+    (model(1, "sigmoid", "binary_crossentropy", ["accuracy"]), CLASSES % 2, {"loss": 0.7, "accuracy": 0.6}, "class 1"),
+    (model(300, "softmax", "sparse_categorical_crossentropy"), CLASSES, {"loss": 9.0}, None),
+    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.5}, "the mean of the targets (mean squared error 3.5, the"),
+    (model(1, "linear", "mse"), NUMBERS, {"loss": 3.4}, None),
+    (model(1, "linear", "mse", penalty="l2"), NUMBERS, {"loss": 3.6}, None),
+    (model(1, "linear", "mse"), (NUMBERS, LAST), {"loss": 6.6}, "the mean of the targets (loss 6.5, the model's is 6.6)"),
+    (LINEAR, (NUMBERS, LAST), {"loss": 6.4, "mean_squared_error": 4.0}, None),
+    (LINEAR, (NUMBERS, LAST), {"loss": 6.6, "mean_squared_error": 3.0}, "(loss 6.5, the model's is 6.6)"),
+    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": -0.02}, "the model's is 3.57"),
+    (model(1, "linear", "mae", [R2Score()]), NUMBERS, {"loss": 1.0, "r2_score": 0.31}, None),
+    (model(1, "linear", "mae", [MeanSquaredError()]), NUMBERS, {"loss": 1.0, "mean_squared_error": 4.0}, "mean of"),
+    (model(1, "linear", "mae"), NUMBERS, {"loss": 100.0}, None),
+    (model(1, "sigmoid", "binary_crossentropy"), np.array([-1, 0, 7, 0, 0]), {"loss": 0.1}, None),
 ])
-def test_a_model_is_held_against_the_mean_and_the_most_frequent_class(made, y, values, pure, told):
-    halves = [{"targets": metrics.plain(advice.targets(made, half))} for half in (y[:2], y[2:])]
-    text = advice.of_model(made, values, advice.added(halves), pure)
+def test_a_model_is_held_against_the_mean_and_the_most_frequent_class(made, y, values, told):
+    arrays = dict(zip("yw", y)) if isinstance(y, tuple) else {"y": y}
+    halves = [{"targets": metrics.plain(advice.targets(made, {name: a[half] for name, a in arrays.items()}))}
+              for half in (slice(2), slice(2, None))]
+    text = advice.of_model(made, values, advice.added(halves))
     assert told in text if told else text is None
+
+
+def test_weights_of_classes_count_as_those_of_rows():
+    np.testing.assert_equal(advice.targets(SOFTMAX, {"y": CLASSES}, {"0": 3.0, "2": 3.0}),
+                            advice.targets(SOFTMAX, {"y": CLASSES, "w": RARE}))
 
 
 def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    np.savetxt("t.csv", np.column_stack([rng.normal(150, 5, 120), rng.standard_normal((120, 3))]), delimiter=",",
-               header="y,a,b,c", comments="", fmt="%.5g")
-    for name, options in (("held", ["--hold-out", "0.2"]), ("all", [])):
+    np.savetxt("t.csv", np.column_stack([rng.normal(150, 5, 120), rng.uniform(0.1, 2, 120), rng.standard_normal((120, 3))]),
+               delimiter=",", header="y,w,a,b,c", comments="", fmt="%.5g")
+    for name, options in (("held", ["--hold-out", "0.2"]), ("all", ["--sample-weight", "w"])):
         assert cli.main(["prepare", "t.csv", name, "--label", "y", "-r", "inline", *options]) == 0
     made = mrdl.Sequential([Dense(1)])
     made.compile("adam", "mse")
@@ -81,7 +99,7 @@ def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch
         newest = re.findall(r"^round +(\d+)  (.*)", told, re.MULTILINE)[-1]
         assert int(newest[0]) == last and " left" not in newest[1] and told.index(newest[1]) < told.index("no better than always")
         assert told.count("no better than always predicting the mean") == 1 and "2 of 9 workers train" in told
-    assert cli.main(["evaluate", "run-all", "held", "-r", "inline"]) == 0
+    assert cli.main(["evaluate", "run-all", "all", "-r", "inline"]) == 0
     assert "warning: the model is no better than always predicting the mean" in capsys.readouterr().err
     for rule, choices in (("val_nothing patience 2", "rules can take loss, val_loss"), ("loss2 <= 1", "loss, val_loss")):
         assert cli.main(["train", "m.json", "held", "run", "--until", rule, "-r", "inline"]) == 2
