@@ -246,7 +246,7 @@ class Driver:
 
         A round that is not finite is tried again from `state` at half the rate."""
         rate, spent = state.rate_scale, 0.0
-        for retry in range(self.options.retries + 1):
+        for retry in range(min(self.exchange.failed(state.round + 1), self.options.retries), self.options.retries + 1):
             began = time.perf_counter()
             state.rate_scale = rate * 0.5 ** retry
             asked, group, mappers = self._plan(state)

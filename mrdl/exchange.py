@@ -58,6 +58,8 @@ class Exchange(Protocol):
 
     def hands(self, shards: list[Shard], workers: int) -> list[list[str]]: ...
 
+    def failed(self, round: int) -> int: ...
+
     def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
@@ -88,6 +90,10 @@ class PlainExchange:
         """The inputs of the mappers that read these shards and train on none: on Hadoop by their bytes."""
         hands = sharing.of_shards(shards, self.cluster) if self.cluster.hadoop else pack(shards, workers)
         return [[s.path for s in hand] for hand in hands]
+
+    def failed(self, round: int) -> int:
+        """How often the round was tried elsewhere, at the rate and its halves, and was not finite."""
+        return 0
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """RoundError where a chunk is missing or counts differ between chunks."""

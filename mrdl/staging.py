@@ -35,6 +35,14 @@ class Committed(Paused):
         self.round = round
 
 
+class NotFinite(Paused):
+    """A round that was run elsewhere is not finite: the next one that is staged is the same at half the rate."""
+
+    def __init__(self, round: int):
+        super().__init__(f"round {round} is not finite, and is not committed")
+        self.round = round
+
+
 class StagedExchange(PlainExchange):
     """`take`: commits the output of the staged round, then ends; else stages the next round, then ends.
 
@@ -51,8 +59,8 @@ class StagedExchange(PlainExchange):
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         ready()
         if self.taken == plan.round:            # the driver tries again at a lower rate
-            raise RunError(f"{self.run.url}: round {plan.round} is not finite, and is not committed: lower the learning "
-                           "rate or scale the inputs; `mrdl resume` tries it at half the rate")
+            self.run.store.write(f"{FOLDER}/not-finite-{plan.round:06d}-{self.failed(plan.round)}", b"")
+            raise NotFinite(plan.round)
         if self.taken:
             self.close(True)
             raise Committed(self.taken)
@@ -62,14 +70,20 @@ class StagedExchange(PlainExchange):
         self.taken = plan.round
         return self._read(output, state, plan, size)
 
+    def failed(self, round: int) -> int:
+        """One file for each, as not all storages can append."""
+        return len(self.run.store.list(f"{FOLDER}/not-finite-{round:06d}-*"))
+
     def close(self, done: bool) -> None:
         if done:
             self.run.store.clear(FOLDER)
 
     def _folder(self, plan: Plan) -> str:
+        tries = self.failed(plan.round)
+        number = f"{plan.round:06d}" + f"-{tries}" * (tries > 0)
         if self.cluster.hadoop and not self.run.url.startswith("hdfs:"):
-            return self.cluster.hadoop.home.path(f"jobs/{self.cluster.tag}-{FOLDER}-{plan.round:06d}")
-        return self.run.store.path(f"{FOLDER}/round-{plan.round:06d}")
+            return self.cluster.hadoop.home.path(f"jobs/{self.cluster.tag}-{FOLDER}-{number}")
+        return self.run.store.path(f"{FOLDER}/round-{number}")
 
     def _stage(self, name, path, plan, mappers, reducers, state, output) -> NoReturn:
         if Storage(output).is_folder():

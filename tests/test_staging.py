@@ -115,7 +115,7 @@ def test_what_is_not_this_rounds_whole_output_is_refused(data, capsys):
     assert "-r hadoop, local or inline" in capsys.readouterr().err
 
 
-def test_a_failed_worker_and_a_round_that_is_not_finite_are_not_committed(data, capsys):
+def test_a_round_of_which_a_worker_failed_is_not_committed(data, capsys):
     train(data, "run", "--streaming")
     staged = json.loads(capsys.readouterr().out)
     shard = Path(next(word for word in staged["command"] if word.startswith(data.url)))
@@ -125,12 +125,39 @@ def test_a_failed_worker_and_a_round_that_is_not_finite_are_not_committed(data, 
     assert streaming("run", "--commit") == 1
     assert "the checksum of its arrays does not fit" in (err := capsys.readouterr().err) and "shard" in err and Run("run").rounds() == [0]
     shard.write_bytes(good)
-    Path("wild.py").write_text(MODEL.replace('"adam"', "mrdl.optimizers.SGD(1e30)").replace("import mrdl", "import mrdl.optimizers"))
-    train(data, "wild", "--streaming", model="wild.py")
+
+
+WILD = """
+import mrdl, mrdl.losses, mrdl.optimizers
+from mrdl.layers import Dense
+model = mrdl.Sequential([Dense(3)])
+model.compile(mrdl.optimizers.SGD(RATE), mrdl.losses.SparseCategoricalCrossentropy(from_logits=True))
+"""
+
+
+@pytest.mark.parametrize("rate, tries, status", [("1e39", 3, 0), ("1e50", 4, 1)])    # above 3.4e38 it is infinite in float32
+def test_a_round_that_is_not_finite_is_staged_again_at_half_the_rate_as_the_driver_tries_it(data, capsys, rate, tries, status):
+    Path("wild.py").write_text(WILD.replace("RATE", rate))
+    options = ["--batch-size", "64", "--averaging-frequency", "1", "--workers", "1"]
+    assert train(data, "calm", *options, model="wild.py", rule="rounds 1") == status
+    capsys.readouterr()
+    assert train(data, "run", "--streaming", *options, model="wild.py", rule="rounds 1") == 0
+    seen = []
+    for _ in range(tries - 1):
+        with np.errstate(all="ignore"):
+            seen.append(done(capsys)["output"])
+        assert streaming("run", "--commit") == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out) == {"run": Run("run").url, "round": 1, "finished": None, "finite": False}
+        assert "round 1 is not finite, and is not committed; stage it at half the rate with: mrdl streaming run" in err
+        refused(capsys, "is the output of round 1", "--commit", seen[-1])
+        assert Run("run").rounds() == [0] and streaming("run") == 0
     with np.errstate(all="ignore"):
-        done(capsys)
-    assert streaming("wild", "--commit") == 2
-    assert "round 1 is not finite, and is not committed" in capsys.readouterr().err and Run("wild").rounds() == [0]
+        seen.append(done(capsys)["output"])
+    assert streaming("run", "--commit") == status
+    assert len(set(seen)) == tries and result("run") == result("calm")
+    assert Run("run").finished()["reason"] == Run("calm").finished()["reason"]
+    assert not Storage("run").list("streaming/*") and not Storage("run").list("retry-*")
 
 
 @pytest.mark.parametrize("job, options", [("train", "--state, --plan"), ("evaluate", "--state, --plan"),

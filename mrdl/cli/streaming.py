@@ -7,7 +7,7 @@ from typing import Any
 
 from mrdl.cli.show import say
 from mrdl.run import Run
-from mrdl.staging import Committed, Staged, StagedExchange
+from mrdl.staging import Committed, NotFinite, Staged, StagedExchange
 
 
 def exchange(a: argparse.Namespace) -> Callable:
@@ -28,7 +28,10 @@ def paused(a: argparse.Namespace, work: Callable[[], dict[str, Any]]) -> dict[st
                 "output": staged.output}
     except Committed as committed:
         say(f"{committed}; stage the next with: mrdl streaming {shlex.quote(a.run)}")
-        return {"run": Run(a.run).url, "round": committed.round, "finished": None}
+        return {"run": Run(a.run).url, "round": committed.round, "finished": None, "finite": True}
+    except NotFinite as again:
+        say(f"{again}; stage it at half the rate with: mrdl streaming {shlex.quote(a.run)}")
+        return {"run": Run(a.run).url, "round": again.round, "finished": None, "finite": False}
 
 
 def _shown(command: list[str]) -> str:
