@@ -2,7 +2,6 @@
 
 `hadoop jar` starts a JVM for each job, about a second; this one starts one for all rounds, and asks for
 states, diagnostics and logs without another. It dies with the driver, and kills the driver's jobs first."""
-import glob
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from mrdl import safe_path
+from mrdl import hadoop_jars, safe_path
 
 START = "from mrdl.gateway import serve; serve(int(sys.argv[1]))"
 LOG_WAIT = 15.0                 # seconds until a finished job's logs lie where `yarn logs` finds them
@@ -128,28 +127,6 @@ class Gateway:
             process.wait()
 
 
-def class_path() -> list[str]:
-    """What `hadoop classpath` says; GatewayError with what to do where there is no Hadoop."""
-    home = os.environ.get("HADOOP_HOME")
-    command = os.path.join(home, "bin", "hadoop") if home else "hadoop"
-    try:
-        found = subprocess.run([command, "classpath"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise GatewayError(f"no Hadoop client ({error}): set HADOOP_HOME, or put its bin/hadoop on "
-                           "the PATH") from None
-    return [entry for entry in found.stdout.strip().split(":") if entry]    # to Java, "" is the current folder
-
-
-def streaming_jar() -> str:
-    """Where Hadoop's streaming jar lies, on the class path or among the tools beside it; else its bare name."""
-    folders = [os.path.dirname(entry) for entry in class_path()]
-    if home := os.environ.get("HADOOP_HOME"):
-        folders.append(os.path.join(home, "share", "hadoop", "tools", "lib"))
-    found = (path for folder in dict.fromkeys(folders)
-             for path in sorted(glob.glob(os.path.join(glob.escape(folder), "hadoop-streaming-[0-9]*.jar"))))
-    return next((path for path in found if "sources" not in path), "hadoop-streaming.jar")
-
-
 # -- the JVM's side
 
 def serve(descriptor: int) -> None:
@@ -189,7 +166,7 @@ class _Jobs:
         flags = [flag for name in ("HADOOP_OPTS", "HADOOP_CLIENT_OPTS")
                  for flag in shlex.split(os.environ.get(name, "")) if flag.startswith("-")]
         try:
-            jpype.startJVM(*flags, classpath=class_path(), convertStrings=True)
+            jpype.startJVM(*flags, classpath=hadoop_jars.class_path(), convertStrings=True)
         except jpype.JVMNotFoundException:
             raise GatewayError("no Java: install a JDK or JRE, and set JAVA_HOME") from None
         self.java = jpype.JClass

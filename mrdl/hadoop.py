@@ -20,7 +20,8 @@ from mrdl import archive, sharing
 from mrdl.config import ConfigError
 from mrdl.embedded import JobFailed
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
-from mrdl.gateway import Gateway, GatewayError, streaming_jar
+from mrdl.gateway import Gateway, GatewayError
+from mrdl.hadoop_jars import streaming_jar
 from mrdl.storage import Storage, place
 from mrdl.streaming import SHARED, stand_ins
 from mrdl.watch import NEVER, Watch

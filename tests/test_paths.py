@@ -74,8 +74,8 @@ def test_streaming_is_told_paths_that_it_takes_for_themselves():
 HADOOP = """
 import os, sys, jpype
 from urllib.parse import quote
-from mrdl import gateway, hadoop
-jpype.startJVM(classpath=gateway.class_path(), convertStrings=True)
+from mrdl import hadoop, hadoop_jars
+jpype.startJVM(classpath=hadoop_jars.class_path(), convertStrings=True)
 conf = jpype.JClass("org.apache.hadoop.mapred.JobConf")()
 reader = jpype.JClass("org.apache.hadoop.mapred.TextInputFormat")()
 jpype.JClass("org.apache.hadoop.mapred.FileInputFormat").addInputPaths(conf, "file://" + hadoop.literal(sys.argv[1]))
