@@ -67,6 +67,8 @@ class Dataset:
     text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
     unknown: dict = field(default_factory=dict)         # of a text: count of its tokens that are [UNK], of
     named: bool = False         # whether `columns` are names, by which other data must match
+    label: str | None = None    # the column or array that y was; also None where the dataset is older than this field
+    weight: str | None = None   # and that of "w"
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
 
     def digest(self) -> str:
@@ -133,7 +135,13 @@ class Part(TypedDict):
     seal: str
 
 
-class Description(TypedDict):
+class Origins(TypedDict, total=False):
+    """The columns or arrays that y and w were; datasets of before do not say them."""
+    label: str | None
+    weight: str | None
+
+
+class Description(Origins):
     """What data.json holds."""
     format: int
     uid: str
@@ -308,7 +316,8 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes:
         target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
     return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
-            "columns": [schema.columns[i] for i in schema.order], "named": schema.named, "notes": notes, "bad": bad,
+            "columns": [schema.columns[i] for i in schema.order], "named": schema.named, "label": schema.label,
+            "weight": schema.weight, "notes": notes, "bad": bad,
             "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
             "unknown": {"count": facts["unknown"], "of": facts["tokens"]} if schema.kind == "corpus" else {},
             "shards": [{"name": f"part-{index:05d}", "n": n,

@@ -54,16 +54,18 @@ def check(value: Any, kind: Any, where: str) -> None:
     """ValueError where a value out of JSON is not what an annotation says.
 
     kind: a type; a union; Literal; Annotated with a range or a pattern; list[...], tuple[..., ...] or dict[str, ...];
-    a dataclass, a TypedDict or {name: kind}: an object with just these names."""
+    a dataclass, a TypedDict or {name: kind}: an object with just these names, but for those of a TypedDict that are not
+    required."""
     kinds = fields(kind) if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) else kind
     if isinstance(kinds, dict):
         check(value, dict, where)
-        odd = sorted(set(value) ^ set(kinds))
+        left = getattr(kind, "__optional_keys__", frozenset()) - set(value)
+        odd = sorted(set(value) ^ (set(kinds) - left))
         if odd:
             raise ValueError(f"{where} has no {odd[0]}" if odd[0] in kinds else
                              f"{where} has {shown(odd[0])}, which this version does not know")
-        for name, own in kinds.items():
-            check(value[name], own, f"{where}.{name}")
+        for name in value:
+            check(value[name], kinds[name], f"{where}.{name}")
         return
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if origin in (list, tuple, dict):

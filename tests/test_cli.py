@@ -12,6 +12,7 @@ import pytest
 
 from mrdl.cli import main
 from mrdl.saving import load_model
+from mrdl.sealed import seal
 
 MODEL = """
 import mrdl
@@ -51,7 +52,7 @@ def test_whole_numbers_that_are_amounts_are_not_called_classes(here, capsys):
 
 @pytest.mark.parametrize("labels, options, told", [
     ([0, 1, 1], "", "2 classes"), ([3, 7, 9] * 40, "", "labels from 3 to 9"), (range(10), "", "labels from 0 to 9"),
-    ([*range(10)] * 10, "", "10 classes"), ([0, 1, 50] * 200, "", "labels from 0 to 50"), ([0, 1, 2], "--classes 9", "9 classes"), ([4, 4], "", "every label is 4"),
+    ([*range(10)] * 10, "", "10 classes"), ([0, 1, 50] * 200, "", "labels from 0 to 50"), ([*range(1001)] * 10, "", "labels from 0 to 1000"), ([0, 1, 2], "--classes 9", "9 classes"), ([4, 4], "", "every label is 4"),
     ([0.5, 1.25], "", "labels from 0.5 to 1.25"), ([25, *range(300)[::-1]], "", "labels from 0 to 299"),
     ([9_000_000_001, 9_000_000_003], "", "labels from 9000000001 to 9000000003")])
 def test_what_the_labels_are_is_said(here, capsys, labels, options, told):
@@ -109,6 +110,21 @@ def test_show_says_what_is_in_a_dataset(here, capsys):
     assert "1 of 151 records were bad and left out:" in out and "not a number" in out and "text" not in out
     facts = json.loads(mrdl(capsys, "show", "data", "--json")[1])
     assert facts["rows"] + facts["held_out"] == 150 and facts["shape"] == [4] and facts["target"]["classes"] == 3
+
+
+def test_show_names_the_columns_of_label_and_weight_which_datasets_of_before_do_not_know(here, capsys):
+    (here / "train.csv").write_text("kind,a,b,c,d\n0,1,2,3,4\n1,2,3,4,5\n")
+    mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind", "--sample-weight", "b")
+    assert "\ncolumns: a, c, d\nlabel: kind\nweight: b\n" in mrdl(capsys, "show", "data")[1]
+    facts = json.loads(mrdl(capsys, "show", "data", "--json")[1])
+    assert (facts["label"], facts["weight"]) == ("kind", "b")
+    path = here / "data" / "data.json"
+    older = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("label", "weight", "seal")}
+    path.write_text(json.dumps(seal(older)))
+    status, out, _ = mrdl(capsys, "show", "data")
+    assert status == 0 and "columns: a, c, d\n" in out and "label:" not in out and "weight:" not in out
+    path.write_text(json.dumps(seal({**older, "label": 3})))
+    assert "data.json.label is 3" in mrdl(capsys, "show", "data")[2]
 
 
 def prepared(capsys):

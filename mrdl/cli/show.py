@@ -16,6 +16,8 @@ from mrdl.run import Run
 from mrdl.saving import model_from_json
 from mrdl.storage import Storage
 
+MOST = 1000                     # classes that labels look like: more are as likely to be amounts
+
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
@@ -29,8 +31,8 @@ def counts(made: Dataset) -> dict[str, Any]:
 
 
 def labels(made: Dataset, rows: int) -> str:
-    """For the user: how many classes there are, where the labels look like that (as with --classes; or they begin at 0, and
-    there are rows enough for each, and not large gaps), else from where to where they go."""
+    """For the user: how many classes there are, where the labels look like that (as with --classes; or they begin at 0, go
+    not far, and there are rows enough for each, and not large gaps), else from where to where they go."""
     target = made.target
     if target is not None and made.text:
         return f", {target.classes} classes"
@@ -39,7 +41,7 @@ def labels(made: Dataset, rows: int) -> str:
     if target.low == target.high:
         return f", every label is {target.low:.15g}"
     k = target.classes
-    if k and (target.high + 1 < k or (target.low == 0 and (k == 2 or (10 * k <= rows and _dense(made.first()["y"], k))))):
+    if k and (target.high + 1 < k or (target.low == 0 and (k == 2 or (k <= MOST and 10 * k <= rows and _dense(made.first()["y"], k))))):
         return f", {k} classes"
     return f", labels from {target.low:.15g} to {target.high:.15g}"
 
@@ -78,7 +80,7 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
     made = load_dataset(a.run)
     arrays, tokenizer = made.first(), made.tokenizer()
     facts = {**counts(made), "shape": made.shape, "target": made.target and asdict(made.target),
-             "weighted": made.weighted, "columns": made.columns,
+             "weighted": made.weighted, "columns": made.columns, "label": made.label, "weight": made.weight,
              "arrays": {name: str(array.dtype) for name, array in arrays.items()}}
     lines = [*described(made), "arrays of a block: " + ", ".join(
         f"{name} {array.dtype} {('n', *array.shape[1:])}".replace("'", "") for name, array in arrays.items())]
@@ -86,6 +88,7 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
         lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
     if made.columns:
         lines.append("columns: " + ", ".join(name or "''" for name in made.columns))
+    lines += [f"{what}: " + (name or "''") for what, name in (("label", made.label), ("weight", made.weight)) if name is not None]
     if tokenizer:
         facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,
                   "first": [tokenizer.decode(x) for x in arrays["x"][:3]]}
