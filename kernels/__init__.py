@@ -47,6 +47,11 @@ TABLE = {
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU
 
 
+def pad(n: int) -> int:
+    """n up to the next multiple of the lanes."""
+    return -(-n // LANES) * LANES
+
+
 def built() -> list[str]:
     """The levels that are built and that this CPU can run, best first."""
     here = levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]

@@ -8,7 +8,7 @@ from mrdl import losses, metrics
 from mrdl.dataset import Shard
 from mrdl.layers import Normalization
 from mrdl.model import Model
-from mrdl.report import counted
+from mrdl.printing import counted
 from mrdl.trainer import Arrays, by_class
 
 FEW = 10                        # updates an epoch, of several workers

@@ -181,7 +181,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         exchange = exchange(cluster, place) if exchange else ResidentExchange(
             cluster, options.workers, shards, resident, warned)
-        picture = Picture(place)
+        picture = Picture(place.store)
 
         def seen(event: str, facts: dict[str, Any]) -> None:
             told(event, facts)

@@ -17,7 +17,7 @@ from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.partial import chunk_keys, means_of, shift_variances
-from mrdl.report import measured
+from mrdl.record import measured
 from mrdl.run import COMPACT, Run, RunError, entries
 from mrdl.scoring import WorkerFailed, added, described, failed, score, seals
 from mrdl.sealed import check

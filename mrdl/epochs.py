@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mrdl.config import need, shown
-from mrdl.report import bar, columns, terminal, written
+from mrdl.printing import bar, columns, terminal, written
 
 BAR, OFTEN = 20, 0.1            # columns; seconds between two looks of the bar
 

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from mrdl.report import measured
+from mrdl.record import measured
 from mrdl.storage import Local, Storage
 
 NAME = "metrics.prom"

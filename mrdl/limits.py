@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mrdl.config import need
-from mrdl.layers.layer import pad
+from mrdl.kernels import pad
 
 SHARE = 0.75                    # of the memory there is, as far as nobody says otherwise
 TRAINING = 3                    # of each activation: its value and gradient, and rows of one of them

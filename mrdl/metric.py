@@ -9,6 +9,10 @@ from mrdl.config import Configured, snake
 
 Sums = dict[str, np.ndarray]            # name -> state; plain lists in a record
 Value = float | list                    # one number; numbers by class; a matrix
+# what a round's record holds beside its loss and metrics: names that no metric may have
+FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
+         "updates", "rate_scale", "learning_rate", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
+         "by_worker"}
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from mrdl.classification_metrics import (
     TopKCategoricalAccuracy,
 )
 from mrdl.config import ConfigError, lookup, need, shown
-from mrdl.layers.layer import pad
-from mrdl.metric import Mean, Metric, Sums, Value, add, plain, values
-from mrdl.report import FACTS
+from mrdl.kernels import pad
+from mrdl.metric import FACTS, Mean, Metric, Sums, Value, add, plain, values
 
 __all__ = ["METRICS", "Metric", "Sums", "Value", "add", "named", "plain", "values"]
 

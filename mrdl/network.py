@@ -9,8 +9,8 @@ import numpy as np
 
 from mrdl import kernels, limits
 from mrdl.config import need
-from mrdl.kernels import LANES
-from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, View, mask_of, pad
+from mrdl.kernels import LANES, pad
+from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, View, mask_of
 
 MEMORY = 128 << 20             # bytes of activations that inference holds at most
 

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from mrdl.report import plot
-from mrdl.run import Run
+from mrdl.storage import Storage
 
 EVERY = 15.0                    # seconds between two pictures, at least
 SHARE = 0.02                    # of the time: so much of it goes into them at most
@@ -13,8 +13,8 @@ SHARE = 0.02                    # of the time: so much of it goes into them at m
 class Picture:
     """Draws nothing where matplotlib is missing."""
 
-    def __init__(self, run: Run):
-        self.run, self.thread, self.next = run, threading.Thread(target=lambda: None), time.monotonic() + EVERY
+    def __init__(self, store: Storage):
+        self.store, self.thread, self.next = store, threading.Thread(target=lambda: None), time.monotonic() + EVERY
 
     def soon(self, history: list[dict[str, Any]], marked: tuple[int, str] | None) -> None:
         """Draws, if it is time to; `marked`: a round, and what it is."""
@@ -34,8 +34,8 @@ class Picture:
     def _drawn(self, history: list[dict[str, Any]], marked: tuple[int, str] | None) -> None:
         began = time.monotonic()
         try:
-            if (image := plot(history, self.run.url, marked)) and self.run.exists():
-                self.run.store.write("history.png", image)
+            if (image := plot(history, self.store.url, marked)) and self.store.exists("run.json"):
+                self.store.write("history.png", image)
         except OSError:
             pass
         took = time.monotonic() - began

@@ -6,8 +6,8 @@ from hashlib import blake2b
 
 from mrdl import corpus, sharing
 from mrdl.cluster import Cluster, spread
+from mrdl.printing import counted
 from mrdl.records import Plan
-from mrdl.report import counted
 from mrdl.schema import Schema
 from mrdl.sources import place, size
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TextIO
 
-from mrdl.report import bar, columns, measured, terminal, told
+from mrdl.printing import bar, columns, terminal, told
+from mrdl.record import measured
 from mrdl.rounds import Facts, Rounds
 
 OTHERS = {"left", "limit", "total", "due", "every", "scoring", "seconds_left", "score", "ends"}   # beside its record

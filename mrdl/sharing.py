@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mrdl.report import counted
+from mrdl.printing import counted
 from mrdl.sources import opened, size
 
 if TYPE_CHECKING:

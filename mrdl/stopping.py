@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mrdl.config import shown, typed
-from mrdl.report import counted
+from mrdl.printing import counted
 
 History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
 

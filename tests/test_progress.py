@@ -17,7 +17,7 @@ import mrdl
 from mrdl import progress
 from mrdl.config import ConfigError
 from mrdl.layers import Dense
-from mrdl.report import written
+from mrdl.printing import written
 from mrdl.rounds import Rounds
 
 

@@ -4,7 +4,7 @@ from contextlib import closing
 from shlex import quote
 from typing import Any
 
-from mrdl import report
+from mrdl import printing
 from mrdl.cli import model_file
 from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
@@ -126,7 +126,7 @@ def told(run: str, work) -> dict[str, Any]:
     say(f"{done['reason']}; " * done["finite"] + f"the model is that of round {done['best']} of {done['rounds']}"
         + (f", the best by {done['monitor']}" if done["monitor"] else "")
         + (f" of those whose states were kept (round {done['better']} was better)" if done["better"] else ""))
-    say("  " + "  ".join(report.told(result.metrics)))
+    say("  " + "  ".join(printing.told(result.metrics)))
     say(f"model: {place.url}/model.safetensors")
     if place.store.exists("history.png"):
         say(f"picture: {place.url}/history.png")
@@ -146,7 +146,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     with cluster(a) as runner, tasks("evaluates" + rows(a.data, a.part)) as on_task:
         found = inference.evaluate(a.run, a.data, part=a.part, runner=runner, on_task=on_task)
     if not a.json:
-        print("  ".join(report.told(found)))
+        print("  ".join(printing.told(found)))
     return found
 
 

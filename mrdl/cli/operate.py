@@ -11,8 +11,8 @@ from typing import Any
 from mrdl import oversight
 from mrdl.cli.show import say
 from mrdl.config import need
+from mrdl.printing import columns, counted, terminal
 from mrdl.progress import clock
-from mrdl.report import columns, counted, terminal
 from mrdl.stop_request import RunStopped
 from mrdl.storage import Storage
 

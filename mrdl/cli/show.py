@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import report
+from mrdl import printing, report
 from mrdl.dataset import DESCRIPTION, Dataset, shown
 from mrdl.dataset import load as load_dataset
 from mrdl.progress import clock
-from mrdl.report import measured
+from mrdl.record import measured
 from mrdl.run import Run
 from mrdl.saving import model_from_json
 from mrdl.storage import Storage
@@ -54,7 +54,7 @@ def _dense(y: np.ndarray, k: int) -> bool:
 def described(made: Dataset) -> list[str]:
     """Lines on a dataset: its rows, and the bad ones."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
-    lines = [f"{made.url}: {report.counted(train, 'row')} in {report.counted(len(made.train()), 'shard')}"
+    lines = [f"{made.url}: {printing.counted(train, 'row')} in {printing.counted(len(made.train()), 'shard')}"
              + (f", {held:,} held out in {len(made.validation())}" if held else "")
              + f", examples of shape {tuple(made.shape)}" + labels(made, train + held)]
     if len(made.train()) > max(2, train):
@@ -108,15 +108,15 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
              "last": history[-1] if history else None}
     if not a.json:
         o = options["options"]
-        print(f"{place.url}: {report.counted(len(history), 'round')} on {facts['data']}, "
-              f"{report.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
+        print(f"{place.url}: {printing.counted(len(history), 'round')} on {facts['data']}, "
+              f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
               + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))
         model_from_json(options["spec"]).summary()
         for entry in history[-10:]:
-            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(report.told(measured(entry)))
+            print(f"round {entry['round']}  epoch {entry['epoch']}  " + "  ".join(printing.told(measured(entry)))
                   + f"  {clock(entry['elapsed'])}")
         if table := report.by_worker(place.records(20)):
             print("milliseconds of a round, medians of the last 20:", *table, sep="\n")

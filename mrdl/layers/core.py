@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import ConfigError, need, shown
-from mrdl.kernels import LANES, zeros
+from mrdl.kernels import LANES, pad, zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Piece, Place, Shape, Symbol, pad
+from mrdl.layers.layer import Binding, Layer, Operation, Piece, Place, Shape, Symbol
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19

@@ -10,18 +10,13 @@ import numpy as np
 from mrdl.config import ConfigError, Configured, lookup, need, shown
 from mrdl.constraints import CONSTRAINTS
 from mrdl.initializers import INITIALIZERS
-from mrdl.kernels import LANES, zeros
+from mrdl.kernels import pad, zeros
 from mrdl.regularizers import REGULARIZERS
 
 Shape = tuple[int, ...]
 LARGEST = 1 << 48               # values that a layer may give of an example
 # what a layer's fields say of its weights: kernel_initializer, bias_constraint and so on
 OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
-
-
-def pad(n: int) -> int:
-    """n up to the next multiple of the lanes."""
-    return -(-n // LANES) * LANES
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl import seeds
-from mrdl.kernels import zeros
+from mrdl.kernels import pad, zeros
 from mrdl.layers.core import by_rows
-from mrdl.layers.layer import Binding, Branch, Layer, Operation, Tensor, pad
+from mrdl.layers.layer import Binding, Branch, Layer, Operation, Tensor
 
 BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
 

@@ -1,0 +1,43 @@
+"""Numbers and bars as people read them, and how much of a line a terminal has room for."""
+import math
+import os
+import shutil
+from typing import Any, TextIO
+
+
+def told(values: dict[str, Any]) -> list[str]:
+    """"loss 0.1234" for each value."""
+    return ["".join(c if c.isprintable() else "?" for c in f"{name} {written(value)}") for name, value in values.items()]
+
+
+def written(value: float | list) -> str:
+    """A number with four places, or by powers of ten where these say little; a list's where they are few; a matrix's shape."""
+    if not isinstance(value, list):
+        return f"{value:.4f}" if not value or not 1e-3 > abs(value) and not 1e5 <= abs(value) < math.inf else f"{value:.4e}"
+    if value and isinstance(value[0], list):
+        return f"({len(value)} x {len(value[0])})"
+    return f"[{' '.join(map(written, value))}]" if len(value) <= 10 else f"({len(value)})"
+
+
+def counted(n: int, noun: str) -> str:
+    """"1 row", "2,000 rows"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def terminal(stream: TextIO | None) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
+def bar(share: float, width: int, stream: TextIO | None) -> str:
+    """A bar of that many columns, filled by a share of it, in what the stream can show."""
+    full, rest = "━─" if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else "=-"
+    return (full * int(width * share)).ljust(width, rest)
+
+
+def columns(stream: TextIO | None) -> int:
+    """How wide the stream's terminal is now; where that is not known, what $COLUMNS says, or 80."""
+    try:
+        wide = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):       # no terminal, or closed, or no file at all
+        wide = 0
+    return wide or shutil.get_terminal_size().columns
