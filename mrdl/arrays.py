@@ -116,7 +116,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     if model.slots is None:
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
-    limits.check(model if tbptt is None else truncated.windowed(model, tbptt), min(batch_size, n), training=True)
+    limits.check(model if tbptt is None else model.windowed(tbptt), min(batch_size, n), training=True)
     learner = truncated.learner_for(
         model, model.weights, model.slots, batch_size=min(batch_size, n), iterations=model.iterations,
         rate_scale=model.rate_scale, class_weight=class_weight, **options)

@@ -170,7 +170,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
 
     def warned(text: str) -> None:
         told("warning", {"text": text})
-    limits.check(model if options.tbptt is None else truncated.windowed(model, options.tbptt),
+    limits.check(model if options.tbptt is None else model.windowed(options.tbptt),
                  min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster:

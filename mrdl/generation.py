@@ -18,7 +18,7 @@ class TimeStep:
             truncated.check(model, 1, None, None)
         except ConfigError as error:
             raise ConfigError(str(error).replace("tbptt", "generate")) from None
-        self.net = Network(truncated.windowed(model, 1), 1, model.weights)
+        self.net = Network(model.windowed(1), 1, model.weights)
         self.logits = model.output_activations() != ["softmax"]
 
     def __call__(self, x: int) -> np.ndarray:

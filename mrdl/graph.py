@@ -48,6 +48,15 @@ class Graph:
     def sources(self, call: Symbol) -> tuple[int, ...]:
         return tuple(map(self.place, call.inputs))
 
+    def over(self, first: Input) -> list[Symbol]:
+        """The outputs of the same calls over another input, in a graph of one input whose calls give one tensor each."""
+        made = {id(self.inputs[0].symbol): first.symbol}
+        for call in self.calls:
+            x, *states = (made[id(source)] for source in call.inputs)
+            made[id(call)] = call.layer([x, *states]) if call.layer.merges else \
+                call.layer(x, states) if states else call.layer(x)
+        return [made[id(output)] for output in self.outputs]
+
     def _ordered(self) -> list[Layer]:
         """Those that are furthest from the outputs first; of the same distance the one that was met first."""
         done: list[Symbol] = []                 # each after what it takes

@@ -2,48 +2,21 @@
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
-from mrdl import limits, seeds, spec, tensors
+from mrdl import arrays, limits, seeds, spec, tensors
 from mrdl import metrics as metrics_of
 from mrdl.config import ConfigError, lookup, need, shown, snake, typed
 from mrdl.graph import Graph
 from mrdl.kernels import zeros
-from mrdl.layers import Input
-from mrdl.layers.layer import Layer, Shape, Symbol, Weight
+from mrdl.layers import CategoryEncoding, Input
+from mrdl.layers.layer import Shape, Symbol, Weight
 from mrdl.losses import LOSSES, Loss
 from mrdl.optimizers import OPTIMIZERS, Optimizer
-
-
-class Step(NamedTuple):
-    """One call of a layer: shapes without the batch, its weights and where they start."""
-    index: int                  # of the call: its random stream; of the first one, the layer's number
-    name: str
-    layer: Layer
-    output: Shape
-    weights: list[Weight]
-    offsets: list[int]
-    inputs: tuple[int, ...]     # numbers of tensors: the model's inputs, then what each step gives
-    shapes: list[Shape]         # of the inputs
-    again: bool = False         # the layer was called before, with these weights
-    parts: tuple = ()           # (number of the tensor, shape) of each thing that it gives beside its first, in order
-
-
-class Head(NamedTuple):
-    """One of a model's outputs, and what is asked of it."""
-    name: str                   # "" where it is the only one
-    shape: Shape
-    loss: Loss
-    weight: float               # of its loss in the whole one
-    metrics: dict[str, metrics_of.Metric]
-
-    @property
-    def prefix(self) -> str:
-        return self.name and f"{self.name}_"
-
+from mrdl.protocol import Head, Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features"}
@@ -250,6 +223,23 @@ class Model:
                 found.append((places[mean][0], *places[variance]))
         return found
 
+    def windowed(self, steps: int) -> "Model":
+        """The model of one input for sequences of so many steps: the same layers, whose weights have the same places.
+
+        Its calls give one tensor each: `truncated.check` refuses others."""
+        shape = (steps, *self.input_shapes()[0][1:])
+        if shape == (1,) and any(isinstance(layer, CategoryEncoding) for layer in self.layers):
+            shape = (1, 1)              # else it would be one id, not a sequence of one
+        model = self._over(shape)
+        if self.loss is not None:
+            model.compile(self.optimizer, self.loss, self.metrics, self.loss_weights)
+        return model
+
+    def _over(self, shape: Shape) -> "Model":
+        """The same layers over an input of another shape."""
+        first = Input(shape)
+        return Model(first, self.graph.over(first), self.name, self.dtype.name)
+
     def get_weights(self) -> list[np.ndarray]:
         """The tensors in Keras's order and shapes: kernel [in, out], bias [out]."""
         self.build()
@@ -339,22 +329,18 @@ class Model:
 
     def fit(self, x, y, **options):
         """Trains on arrays in this process; `arrays.fit` has the options. Returns a History."""
-        from mrdl import arrays
         return arrays.fit(self, x, y, **options)
 
     def adapt(self, x) -> None:
         """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did."""
-        from mrdl import arrays
         arrays.adapt(self, x)
 
     def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
         """The loss and metrics on arrays by their names: floats, or lists of them."""
-        from mrdl import arrays
         return arrays.evaluate(self, x, y, sample_weight, batch_size)
 
     def predict(self, x, batch_size: int = 256) -> np.ndarray:
         """The outputs, [n, *output_shape]."""
-        from mrdl import arrays
         return arrays.predict(self, x, batch_size)
 
     # -- the spec

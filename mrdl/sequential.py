@@ -2,7 +2,8 @@
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Shape, sized
-from mrdl.model import Model, Step, over
+from mrdl.model import Model, over
+from mrdl.protocol import Step
 
 
 class Sequential(Model):
@@ -41,6 +42,9 @@ class Sequential(Model):
             self.input_shape = layer.shape
         else:
             self.layers.append(layer)
+
+    def _over(self, shape: Shape) -> "Sequential":
+        return Sequential([Input(shape), *self.layers], self.name, self.dtype.name)
 
     # -- shapes and weights
 

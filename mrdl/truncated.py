@@ -1,5 +1,4 @@
 """Sequences in windows of steps: truncated back-propagation through time, and minibatches as long as their longest."""
-import json
 import math
 
 import numpy as np
@@ -21,22 +20,9 @@ from mrdl.layers import (
 from mrdl.layers.normalization import last_axes
 from mrdl.layers.recurrent import Recurrent
 from mrdl.layers.recurring import RecurrentOperation
-from mrdl.model import Model, Step
 from mrdl.network import Network
-from mrdl.saving import model_from_json
+from mrdl.protocol import LayeredModel, Step
 from mrdl.trainer import Arrays, Learner
-
-
-def windowed(model: Model, steps: int) -> Model:
-    """The model for sequences of so many steps; its weights have the same places."""
-    form = json.loads(model.to_json())
-    for entry in form["config"]["layers"]:
-        if entry["class_name"] == "InputLayer":
-            shape = entry["config"]["batch_shape"]
-            shape[1] = steps
-            if shape[1:] == [1] and any(isinstance(layer, CategoryEncoding) for layer in model.layers):
-                shape.append(1)         # else it would be one id, not a sequence of one
-    return model_from_json(json.dumps(form))
 
 
 def plain(tbptt: int | None, tbptt_backward: int | None, buckets: tuple | list | None) -> dict:
@@ -45,7 +31,7 @@ def plain(tbptt: int | None, tbptt_backward: int | None, buckets: tuple | list |
             "buckets": None if buckets is None else list(typed(buckets, tuple[int, ...], "buckets"))}
 
 
-def takers(model: Model) -> tuple[dict[int, Step], set[int]]:
+def takers(model: LayeredModel) -> tuple[dict[int, Step], set[int]]:
     """The calls that take the steps of the input, by what they give, and all tensors that have these steps."""
     T, found, sequences = model.input_shapes()[0][0], {}, {0}
     for number, step in enumerate(model.stack(), 1):
@@ -56,7 +42,7 @@ def takers(model: Model) -> tuple[dict[int, Step], set[int]]:
     return found, sequences
 
 
-def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: list[int] | None) -> None:
+def check(model: LayeredModel, tbptt: int | None, tbptt_backward: int | None, buckets: list[int] | None) -> None:
     """ConfigError where the options do not fit each other or the model, whose input shape is known."""
     if tbptt is None and not buckets:
         need(tbptt_backward is None, "tbptt_backward is given without tbptt, the steps of a window")
@@ -79,7 +65,7 @@ def check(model: Model, tbptt: int | None, tbptt_backward: int | None, buckets: 
                  "recurrent layers return_sequences=True")
             need(not (isinstance(layer, Bidirectional) or getattr(layer, "go_backwards", False)),
                  f"tbptt: {type(layer).__name__} reads backwards, from steps of later windows")
-    need(windowed(model, 1).count_params() == model.count_params(), f"{what}: a layer has weights for each step")
+    need(model.windowed(1).count_params() == model.count_params(), f"{what}: a layer has weights for each step")
     if buckets:
         need(buckets == sorted(set(buckets)) and buckets[0] >= 1, f"buckets={buckets} must be numbers of steps that rise "
              "from 1 or more")
@@ -96,13 +82,13 @@ def heeds(layer, shape: tuple) -> bool:
             ) and (len(shape) > 1 or isinstance(layer, (Embedding, CategoryEncoding)))
 
 
-def masking(model: Model) -> Masking | Embedding | None:
+def masking(model: LayeredModel) -> Masking | Embedding | None:
     """The first layer, where it says which steps count."""
     first = next((layer for layer in model.layers if not isinstance(layer, Input)), None)
     return first if isinstance(first, Masking) or (isinstance(first, Embedding) and first.mask_zero) else None
 
 
-def counting(model: Model, x: np.ndarray) -> np.ndarray:
+def counting(model: LayeredModel, x: np.ndarray) -> np.ndarray:
     """Which steps of x[n, T, ...] count, as the first layer says: [n, T]."""
     value = model.dtype.type(getattr(masking(model), "mask_value", 0))
     return (x.astype(model.dtype, copy=False) != value).reshape(*x.shape[:2], -1).any(2)
@@ -121,7 +107,7 @@ class SequenceLearner:
     its last steps alone, as in DL4J. Every window counts as an update; one in which no step counts is left out.
     buckets: a minibatch is cut to the least of these lengths that holds its longest sequence."""
 
-    def __init__(self, model: Model, weights: np.ndarray, slots: np.ndarray, *, tbptt: int | None = None,
+    def __init__(self, model: LayeredModel, weights: np.ndarray, slots: np.ndarray, *, tbptt: int | None = None,
                  tbptt_backward: int | None = None, buckets: tuple | list | None = None, iterations: int = 0, **options):
         self.model, self.given = model, (weights, slots)
         self.tbptt, self.backward, self.buckets = tbptt, tbptt_backward, buckets
@@ -135,7 +121,7 @@ class SequenceLearner:
 
     def of(self, steps: int) -> Learner:
         if steps not in self.learners:
-            learner = self.learners[steps] = Learner(windowed(self.model, steps), *self.given, **self.options)
+            learner = self.learners[steps] = Learner(self.model.windowed(steps), *self.given, **self.options)
             for operation in recurrent(learner.net):
                 operation.back = self.backward
         return self.learners[steps]
@@ -182,7 +168,7 @@ def recurrent(net: Network) -> list[RecurrentOperation]:
     return [operation for operation in net.operations if isinstance(operation, RecurrentOperation)]
 
 
-def learner_for(model: Model, weights: np.ndarray, slots: np.ndarray, *, tbptt=None, tbptt_backward=None, buckets=None,
+def learner_for(model: LayeredModel, weights: np.ndarray, slots: np.ndarray, *, tbptt=None, tbptt_backward=None, buckets=None,
                 **options) -> Learner | SequenceLearner:
     """What trains the model under these options, which `check` has passed."""
     if tbptt is None and not buckets:
