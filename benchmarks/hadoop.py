@@ -20,14 +20,14 @@ from rounds import network
 
 import mrdl
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--rounds", type=int, default=7)
     a = p.parse_args()
-    home = Storage(f"hdfs:///tmp/benchmark-{os.getpid()}")
+    home = store_at(f"hdfs:///tmp/benchmark-{os.getpid()}")
     try:
         measure(home, a.rounds)
     finally:
@@ -52,7 +52,7 @@ def measure(home, rounds):
         np.savez(Path(folder, "raw.npz"), x=rng.integers(0, 256, (n, 784), np.uint8),
                  y=rng.integers(0, 10, n).astype(np.uint8))
         mrdl.prepare(str(Path(folder, "raw.npz")), str(Path(folder, "data")), shards=2)
-        for name in Storage(str(Path(folder, "data"))).list():
+        for name in store_at(str(Path(folder, "data"))).list():
             home.put(f"data/{name}", str(Path(folder, "data", name)))
         training = mrdl.ParameterAveraging(workers=2, batch_size=64, rounds=rounds + 1,
                                            averaging_frequency=5, runner=cluster, resident="never")

@@ -35,7 +35,7 @@ from mrdl.meeting import Meeting, Pauses, Result
 from mrdl.optimizers import SGD
 from mrdl.resident_exchange import FEW
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 NAMENODE = "http://127.0.0.1:9870/jmx?qry=Hadoop:service=NameNode,name=Rpc{}ForPort8020"
 FRESH = 10.5            # seconds after which the NameNode counts anew for who asks
@@ -52,7 +52,7 @@ def main():
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--workers", type=int, nargs="+", default=[2, 8, 64])
     a = p.parse_args()
-    home = Storage(f"hdfs:///tmp/resident-{os.getpid()}")
+    home = store_at(f"hdfs:///tmp/resident-{os.getpid()}")
     try:
         with tempfile.TemporaryDirectory() as folder:
             {"rounds": rounds, "speed": speed, "namenode": namenode, "calls": calls}[a.what](a, home, Path(folder))
@@ -76,11 +76,11 @@ def kinds():
 
 def prepared(folder, home, x, y, shards=2):
     """The rows as a dataset, on this machine and on HDFS, in the place of an earlier one."""
-    Storage(str(folder / "data")).clear("")
+    store_at(str(folder / "data")).clear("")
     home.clear("data")
     np.savez(folder / "raw.npz", x=x, y=y)
     mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=shards)
-    near = Storage(str(folder / "data"))
+    near = store_at(str(folder / "data"))
     for name in near.list():
         home.put(f"data/{name}", near.path(name))
 
@@ -130,7 +130,7 @@ def speed(a, home, folder):
     for seed, f in itertools.product(range(a.seeds), a.frequencies):
         for runner in ("hadoop", "local"):
             model = network()
-            place = home if runner == "hadoop" else Storage(str(folder))
+            place = home if runner == "hadoop" else store_at(str(folder))
             run, ends = timed(model, place.path("data"), place.path(f"{runner}-{f}-{seed}"), epochs=10,
                               averaging_frequency=f, runner=runner, resident="always", seed=seed)
             seen = [0, *(line["examples"] for line in run.history())]

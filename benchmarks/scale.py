@@ -22,7 +22,7 @@ import mrdl
 from mrdl.layers import Dense
 from mrdl.optimizers import SGD, Adam
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 
 def main():
@@ -33,7 +33,7 @@ def main():
     p.add_argument("--gigabytes", type=float, default=2)
     p.add_argument("--rounds", type=int)
     a = p.parse_args()
-    home = Storage(f"hdfs:///tmp/scale-{os.getpid()}")
+    home = store_at(f"hdfs:///tmp/scale-{os.getpid()}")
     try:
         {"model": model, "data": data, "cache": cache}[a.what](a, home)
     finally:
@@ -47,7 +47,7 @@ def prepared(home, rows, features, shards):
         np.savez(Path(folder, "raw.npz"), x=rng.integers(0, 256, (rows, features), np.uint8),
                  y=rng.integers(0, 10, rows).astype(np.uint8))
         mrdl.prepare(str(Path(folder, "raw.npz")), str(Path(folder, "data")), shards=shards)
-        near = Storage(str(Path(folder, "data")))
+        near = store_at(str(Path(folder, "data")))
         for name in near.list():
             home.put(f"data/{name}", near.path(name))
 

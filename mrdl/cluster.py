@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
-from mrdl import embedded, storage
+from mrdl import embedded, paths
 from mrdl.config import ConfigError, need
 from mrdl.embedded import JobFailed
 from mrdl.forkserver import ForkServer
@@ -28,14 +28,14 @@ class Output:
 
     def lines(self, part: int) -> Iterator[bytes]:
         """The lines of a part, without their newlines."""
-        store, name = storage.place(self.parts[part])
+        store, name = paths.place(self.parts[part])
         with store.open(name) as file:
             for line in file:
                 yield line.removesuffix(b"\n")
 
     def move(self, part: int, path: str) -> None:
         """Puts a part at `path`, over what is there: renamed where both lie in one storage."""
-        storage.move(self.parts[part], path)
+        paths.move(self.parts[part], path)
         self.parts[part] = path
 
     def close(self) -> None:

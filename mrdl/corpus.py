@@ -12,7 +12,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from mrdl.sources import DataError, head, opened, size
+from mrdl.paths import head, opened, size
+from mrdl.sources import DataError
 from mrdl.tokenizer import MOST, UNKNOWN, WORD, Tokenizer
 
 RANGE = 16 << 20                # bytes of text that make a mapper

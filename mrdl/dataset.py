@@ -15,10 +15,12 @@ from mrdl.cluster import Cluster
 from mrdl.config import typed
 from mrdl.filling import filling, names
 from mrdl.jobs.prepare import Prepare
+from mrdl.paths import is_folder, opened, place
 from mrdl.records import BLOCK, Plan
 from mrdl.schema import sniff
+from mrdl.schemes import store_at
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
-from mrdl.sources import DataError, demand, expand, is_folder, opened, place
+from mrdl.sources import DataError, demand, expand
 from mrdl.storage import Storage
 from mrdl.tokenizer import MOST, UNITS, UNKNOWN, Tokenizer
 
@@ -176,7 +178,7 @@ def prepare(inputs: list[str], data: str, cluster: Cluster, *, label: str | None
     format="text": rows are sequences of `sequence_length` tokens (100), each with the one that follows as its target; a
     job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
     (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
-    store = Storage(data)
+    store = store_at(data)
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
@@ -243,7 +245,7 @@ def _columns(like: str) -> list[str]:
 
 def load(url: str) -> Dataset:
     """The dataset in a folder; DataError where there is none, or not all of it."""
-    store = Storage(url)
+    store = store_at(url)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
                         f"mrdl prepare INPUT.. {quote(url)}")

@@ -4,8 +4,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from mrdl.local import Local
 from mrdl.record import measured
-from mrdl.storage import Local, Storage
+from mrdl.storage import Storage
 
 NAME = "metrics.prom"
 PAUSE, PAUSE_FAR = 5.0, 60.0    # seconds from one file to the next: on this machine, elsewhere

@@ -22,7 +22,9 @@ from mrdl.embedded import JobFailed
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
 from mrdl.gateway import Gateway, GatewayError
 from mrdl.hadoop_jars import streaming_jar
-from mrdl.storage import Storage, place
+from mrdl.paths import place
+from mrdl.schemes import store_at
+from mrdl.storage import Storage
 from mrdl.streaming import SHARED, stand_ins
 from mrdl.watch import NEVER, Watch
 
@@ -61,7 +63,7 @@ def user() -> str:
 
 def home() -> Storage:
     """The user's folder for what jobs need."""
-    return Storage(f"hdfs:///user/{user()}/.mrdl")
+    return store_at(f"hdfs:///user/{user()}/.mrdl")
 
 
 class Hadoop:
@@ -333,7 +335,7 @@ class HadoopRunner(HadoopJobRunner):
         """The URLs of what the job wrote, in the order of its reducers; without any, of its inputs.
 
         Hadoop numbers maps by the size of their splits."""
-        store = Storage(self.get_output_dir())
+        store = store_at(self.get_output_dir())
         parts = [store.path(name) for name in store.list("part-*")]
         if "reducer" in self._get_step(self._num_steps() - 1):
             return parts
@@ -352,7 +354,7 @@ class Adopted:
         self.report = self.hadoop.follow(self.note["job"], [])
 
     def parts(self) -> list[str]:
-        store = Storage(self.note["output"])
+        store = store_at(self.note["output"])
         return [store.path(name) for name in store.list("part-*")]
 
     def cancel(self) -> None:
@@ -361,4 +363,4 @@ class Adopted:
 
     def cleanup(self) -> None:
         with suppress(OSError):
-            Storage(self.note["folder"]).clear("")
+            store_at(self.note["folder"]).clear("")

@@ -22,10 +22,10 @@ from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.run import Run, RunError
 from mrdl.saving import load_model
+from mrdl.schemes import store_at
 from mrdl.scoring import OnTask, described, score, seals
 from mrdl.sequential import Sequential
 from mrdl.state import State
-from mrdl.storage import Storage
 
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # examples that workers take at once, at most
@@ -104,7 +104,7 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
 
     Part r holds shard r's examples in their order; RunError where OUT exists, or another one fills it just now. What
     fails leaves nothing there, and what one that was killed left is cleared away."""
-    model, found, place = load_model(run, updater=False), dataset.load(data), Storage(out)
+    model, found, place = load_model(run, updater=False), dataset.load(data), store_at(out)
 
     def vacant() -> None:
         if (there := names(place)) and BEGUN not in there:

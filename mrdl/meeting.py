@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 
 from mrdl import partial
+from mrdl.local import Local
 from mrdl.partial import Partial, PartialError
-from mrdl.storage import Local, Storage
+from mrdl.schemes import store_at
 
 LENGTH = struct.Struct("<Q")
 OWN = ("round", "epoch", "first")       # of a plan: what differs from question to question
@@ -94,7 +95,7 @@ class Meeting:
     """One side's view of the folder."""
 
     def __init__(self, url: str):
-        self.store = Storage(url)
+        self.store = store_at(url)
         if isinstance(self.store, Local):
             self.store.durable = False          # nobody needs these files after a crash of the machine
         self.common: dict[str, dict] = {}       # those that were written, or read: hash -> content

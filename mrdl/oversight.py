@@ -6,7 +6,7 @@ from mrdl import lease, stop_request, stopping
 from mrdl.cluster import tag_of
 from mrdl.run import Run, RunError
 from mrdl.saving import model_from_json
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 POLL = 0.5                      # seconds between two looks at whether a driver has ended
 STAY = 330.0                    # seconds that resident workers may stay after their driver's last sign
@@ -17,7 +17,7 @@ PASSING = ("lease-*.dead", stop_request.NAME)
 def runs(url: str) -> list[dict[str, Any]]:
     """The runs in a folder, or the one that it is: "run", "state" (running | finished | stopped | damaged), "rounds",
     "best", "metric" and "value", "age" (seconds since the last commit), "host", "pid", "reason"."""
-    store = Storage(url)
+    store = store_at(url)
     if not store.is_folder():
         raise RunError(f"{url}: no such folder")
     names = [""] if store.exists("run.json") else [name.rpartition("/")[0] for name in store.list("*/run.json")]
@@ -105,11 +105,11 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
         folders = [place.store.path(name) for name in ("resident", "streaming")]
         if options["runner"] == "hadoop":
             folders += _of_jobs(place.url, cache)
-        folders = [folder for folder in folders if Storage(folder).is_folder()]
+        folders = [folder for folder in folders if store_at(folder).is_folder()]
         # the job of a driver that was killed serves the next driver, if that comes soon
         kept = folders if any(map(_met, folders)) else []
         for folder in folders if not kept else ():
-            Storage(folder).clear("")
+            store_at(folder).clear("")
             removed.append(folder)
     return {"run": place.url, "removed": removed, "bytes": size, "kept": kept}
 
@@ -133,6 +133,6 @@ def _of_jobs(url: str, cache: bool) -> list[str]:
 
 def _met(folder: str) -> bool:
     """Is this where workers of a resident job may still wait for a driver?"""
-    store = Storage(folder)
+    store = store_at(folder)
     sign = store.modified("driver")
     return sign is not None and store.now() - sign < STAY

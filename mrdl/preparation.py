@@ -6,10 +6,10 @@ from hashlib import blake2b
 
 from mrdl import corpus, sharing
 from mrdl.cluster import Cluster, spread
+from mrdl.paths import place, size
 from mrdl.printing import counted
 from mrdl.records import Plan
 from mrdl.schema import Schema
-from mrdl.sources import place, size
 
 SHARD = 64 << 20                # bytes of input that make a shard
 RANGE = 16 << 20                # bytes of arrays that make a mapper

@@ -23,8 +23,8 @@ from mrdl.corpus import BOM, SAMPLES
 from mrdl.header import fields
 from mrdl.holdout import HoldOut, together
 from mrdl.kernels import text as kernel
+from mrdl.paths import opened
 from mrdl.schema import Schema
-from mrdl.sources import opened
 from mrdl.tokenizer import SMALL, Tokenizer
 
 BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once

@@ -18,11 +18,11 @@ from mrdl import counters, partial, worker
 from mrdl.blocks import BlockError
 from mrdl.meeting import OWN, Meeting, Pauses, Result, means
 from mrdl.partial import RECORD, Partial
+from mrdl.paths import opened
+from mrdl.paths import place as placed
 from mrdl.plan import Plan, name
 from mrdl.shelf import Rows, Shelf
-from mrdl.sources import opened
 from mrdl.state import State, checksum
-from mrdl.storage import place as placed
 
 REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's
 

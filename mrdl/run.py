@@ -19,9 +19,10 @@ import re
 from shlex import quote
 from typing import Annotated, Any, TypedDict
 
+from mrdl.schemes import store_at
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
 from mrdl.state import State, StateError
-from mrdl.storage import UNFINISHED, Storage
+from mrdl.storage import UNFINISHED
 
 FORMAT = 2
 OLD = 60.0                      # seconds after which nobody writes a file any more
@@ -111,7 +112,7 @@ class Run:
     """What is on disk; record r is of round r, record 0 of the first weights."""
 
     def __init__(self, url: str):
-        self.store = Storage(url)
+        self.store = store_at(url)
         self.url = self.store.url
         self.head: str | None = None            # the seal of the newest commit that we know
 

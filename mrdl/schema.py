@@ -8,7 +8,8 @@ from shlex import quote
 from mrdl.columns import Wanted, few, indices, one, ordered
 from mrdl.corpus import BOM, PACKED, Stream, check_encoding
 from mrdl.header import ROWS, Top, fields, is_comment, is_number, top
-from mrdl.sources import OPENERS, ArrayFile, DataError, exists, members, opened, read, readable
+from mrdl.paths import OPENERS, exists, opened
+from mrdl.sources import ArrayFile, DataError, members, read, readable
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mrdl.printing import counted
-from mrdl.sources import opened, size
+from mrdl.paths import opened, size
 
 if TYPE_CHECKING:
     from mrdl.cluster import Cluster

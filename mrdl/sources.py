@@ -1,19 +1,18 @@
 """Input paths in; open files out, and arrays (in .npz and IDX files) by ranges of rows."""
-import bz2
-import gzip
 import math
 import os
 import struct
 import tokenize
 import zipfile
 import zlib
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from mrdl.storage import CHUNK, Storage, named, place
+from mrdl.paths import is_folder, opened, place, size
+from mrdl.schemes import store_at
+from mrdl.storage import CHUNK, named
 
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
 IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 AXES = 32                       # that every NumPy takes
@@ -37,7 +36,7 @@ def expand(inputs: list[str]) -> list[str]:
     for path in map(os.fspath, inputs):
         folder, name = place(path)
         if is_folder(path):
-            folder, name = Storage(path), "*"
+            folder, name = store_at(path), "*"
         elif folder.exists(name):
             found.append(folder.path(name))
             continue
@@ -53,37 +52,6 @@ def expand(inputs: list[str]) -> list[str]:
     if not found:
         raise DataError("no input was given")
     return found
-
-
-def is_folder(path: str) -> bool:
-    return Storage(path).is_folder()
-
-
-def exists(path: str) -> bool:
-    folder, name = place(path)
-    return folder.exists(name)
-
-
-@contextmanager
-def opened(path: str):
-    """The file, unpacked where its name ends in .gz or .bz2."""
-    folder, name = place(path)
-    opener = OPENERS.get("." + name.rpartition(".")[2])
-    with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
-        yield data
-
-
-def size(path: str) -> int:
-    """Bytes of the file as it lies there."""
-    folder, name = place(path)
-    return folder.size(name)
-
-
-def head(path: str, count: int) -> bytes:
-    """The first bytes of the file as it lies there."""
-    folder, name = place(path)
-    with folder.open(name) as file:
-        return file.read(count)
 
 
 def read(file, path: str, count: int) -> bytes:

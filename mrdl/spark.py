@@ -14,9 +14,9 @@ from mrdl import archive, probe, safe_path
 from mrdl.config import need
 from mrdl.embedded import JobFailed, cut
 from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
-from mrdl.sources import size
+from mrdl.paths import size
+from mrdl.schemes import store_at
 from mrdl.sparkjob import SparkJob
-from mrdl.storage import Storage
 from mrdl.streaming import stand_ins
 
 with stand_ins():
@@ -153,7 +153,7 @@ class SparkRunner(SparkMRJobRunner):
         path = os.path.abspath(path)            # the job stands in another folder
         if "://" not in self._spark_tmp_dir:
             return path
-        store = Storage(self._spark_tmp_dir)
+        store = store_at(self._spark_tmp_dir)
         name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # the name decides where rows go
         store.put(name, path)
         return store.path(name)
@@ -202,9 +202,9 @@ class SparkRunner(SparkMRJobRunner):
         return "\n".join(["spark-submit failed:", *lines[-10:]])
 
     def parts(self) -> list[str]:
-        store = Storage(self._output_dir)
+        store = store_at(self._output_dir)
         return [store.path(name) for name in store.list("part-*")]
 
     def _cleanup_hadoop_tmp(self) -> None:
         with suppress(OSError):
-            Storage(self._spark_tmp_dir).clear("")
+            store_at(self._spark_tmp_dir).clear("")

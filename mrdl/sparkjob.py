@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from mrdl.sources import opened
-from mrdl.storage import Storage
+from mrdl.paths import opened
+from mrdl.schemes import store_at
 from mrdl.streaming import partition
 from mrdl.task import NO_END, Split
 
@@ -78,7 +78,7 @@ class SparkJob:
                 file.write(line)
                 file.write(b"\n")
             file.flush()
-            Storage(self.output).put(f"part-{number:05d}", file.name)
+            store_at(self.output).put(f"part-{number:05d}", file.name)
         yield number
 
 

@@ -9,8 +9,8 @@ from mrdl.jobs.train import TrainRound
 from mrdl.partial import PartialProtocol
 from mrdl.plan import Plan, identity
 from mrdl.run import Run, RunError
+from mrdl.schemes import store_at
 from mrdl.state import State
-from mrdl.storage import Storage
 
 FOLDER = "streaming"            # of the run: the plan of the round that is staged; by default its output
 
@@ -86,7 +86,7 @@ class StagedExchange(PlainExchange):
         return self.run.store.path(f"{FOLDER}/round-{number}")
 
     def _stage(self, name, path, plan, mappers, reducers, state, output) -> NoReturn:
-        if Storage(output).is_folder():
+        if store_at(output).is_folder():
             raise RunError(f"{output} exists: commit it with mrdl streaming {quote(self.run.url)} "
                            f"--commit {quote(output)}, or remove it")
         asked = f"{FOLDER}/plan-{plan.round:06d}.json"
@@ -97,7 +97,7 @@ class StagedExchange(PlainExchange):
 
     def _read(self, output: str, state: State, plan: Plan, size: int) -> Merged:
         """The merge that a job left; RunError where it is another round's, or not all there."""
-        store, protocol = Storage(output), PartialProtocol(state.vector.dtype)
+        store, protocol = store_at(output), PartialProtocol(state.vector.dtype)
         names = store.list("part-*")
         if not names or store.exists("_temporary"):
             raise RunError(f"{output} holds no finished job's output: its job has not ended, or has failed")

@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from mrdl import __version__, kernels
+from mrdl.paths import place
 from mrdl.sealed import Hash, check, fields, seal, unsealed
-from mrdl.storage import place
 
 DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
 

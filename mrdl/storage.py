@@ -1,19 +1,13 @@
-"""Names in, bytes out: the one door to what a run, its lease and its data lie on.
+"""Names in, bytes out: the one door to what a run, its lease and its data lie on. mrdl.schemes has a door for each URL.
 
 Whatever a reader can see is whole: files are made under another name and get theirs by rename or
 link. Every error is an OSError that names the path."""
 import errno
-import glob
 import io
 import os
 import re
-import secrets
-import shutil
-import stat
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 UNFINISHED = re.compile(r"\..+-[0-9a-f]{16}")     # the name of a file that is not whole yet
@@ -26,20 +20,8 @@ class Storage(ABC):
 
     url: str
 
-    def __new__(cls, url: str | os.PathLike):
-        if cls is Storage:
-            text = masked(named(os.fspath(url)))
-            scheme = re.match(r"(\w[\w.+-]*)://|hdfs:|", text)[0].partition(":")[0]
-            if scheme not in ("", "file", "hdfs"):
-                raise ValueError(f"{text}: only local paths and hdfs:// so far, no {scheme}://")
-            if scheme == "hdfs":
-                from mrdl.hdfs import Hdfs
-                return super().__new__(Hdfs)
-            return super().__new__(Local)
-        return super().__new__(cls)
-
     def __repr__(self) -> str:
-        return f"Storage({self.url!r})"
+        return f"{type(self).__name__}({self.url!r})"
 
     @abstractmethod
     def path(self, name: str) -> str:
@@ -124,100 +106,6 @@ class Storage(ABC):
         """The storage's clock, which need not be this machine's."""
 
 
-class Local(Storage):
-    """A directory of this machine. `durable`: what was written is there after a crash of it."""
-
-    durable = True
-
-    def __init__(self, url: str | os.PathLike):
-        self.url = os.path.abspath(os.fspath(url).removeprefix("file://"))
-        if os.path.islink(self.url) and not os.path.exists(self.url):   # for reading not there, for writing in the way
-            raise FileNotFoundError(errno.ENOENT, f"a link to {os.readlink(self.url)}, which is not there", self.url)
-
-    def path(self, name: str) -> str:
-        return os.path.join(self.url, name)
-
-    def open(self, name: str) -> BinaryIO:
-        return open(self.path(name), "rb", buffering=CHUNK, opener=regular)
-
-    def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
-        path = self.path(name)
-        with _whole(path, file, self.durable) as made:
-            if replace:
-                os.replace(made, path)
-                return True
-            try:
-                os.link(made, path)     # rename would take the place of what is there
-            except FileExistsError:
-                return False
-        return True
-
-    def exists(self, name: str) -> bool:
-        return os.path.exists(self.path(name))
-
-    def is_folder(self) -> bool:
-        return os.path.isdir(self.url)
-
-    def list(self, pattern: str = "*") -> list[str]:
-        return sorted(glob.glob(pattern, root_dir=self.url, recursive=True))
-
-    def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            os.remove(self.path(name))
-
-    def clear(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.path(name))
-
-    def vacate(self) -> None:
-        with suppress(OSError):
-            os.rmdir(self.url)
-
-    def rename(self, old: str, new: str) -> bool:
-        _make_folder(self.path(new))
-        try:
-            os.rename(self.path(old), self.path(new))
-        except FileNotFoundError:
-            return False
-        return True
-
-    def claim(self, old: str, new: str) -> bool:
-        try:
-            os.rename(self.path(old), self.path(new))
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            return False
-        return True
-
-    def touch(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            os.utime(self.path(name))
-
-    def modified(self, name: str) -> float | None:
-        try:
-            return os.stat(self.path(name)).st_mtime
-        except FileNotFoundError:
-            return None
-
-    def size(self, name: str) -> int:
-        return os.path.getsize(self.path(name))
-
-    def now(self) -> float:
-        with _whole(self.path("clock"), io.BytesIO(), False) as made:
-            return os.stat(made).st_mtime
-
-
-def regular(path: str, flags: int) -> int:
-    """An opener for `open` that refuses what has no end (a device) or waits for a writer (a pipe)."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    kind = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):       # `open` itself refuses a folder
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "no regular file", path)
-    return descriptor
-
-
 def named(path: str) -> str:
     """The path; ValueError where its bytes are no UTF-8, which JSON, HDFS and hashes of names want."""
     try:
@@ -230,68 +118,3 @@ def named(path: str) -> str:
 def masked(url: str) -> str:
     """The URL to be shown: without a password."""
     return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url)
-
-
-def place(path: str) -> tuple[Storage, str]:
-    """The folder of a path and its name there."""
-    folder, slash, name = path.rpartition("/")
-    return Storage(folder or slash or "."), name
-
-
-def move(source: str, target: str) -> None:
-    """Moves a file, over what is there: renamed where both paths lie in one storage."""
-    (here, old), (there, new) = place(source), place(target)
-    if isinstance(here, Local) and isinstance(there, Local):
-        try:
-            _make_folder(target)
-            shutil.move(source, target)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:     # which names the file that is read
-                raise
-            raise OSError(error.errno, error.strerror, target) from None
-        return
-    theirs = there.path(new).split("/", 3)
-    if theirs[:3] == here.path(old).split("/", 3)[:3]:      # scheme and host
-        if not here.rename(old, "/" + theirs[3]):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
-        return
-    with here.open(old) as file:
-        there._put(new, file, replace=True)
-    here.remove(old)
-
-
-def _make_folder(path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-
-
-@contextmanager
-def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
-    """A file of the source's bytes beside `path`, on the disk if durable; gone afterwards unless renamed."""
-    folder, name = os.path.split(path)
-    made = os.path.join(folder, f".{name}-{secrets.token_hex(8)}")
-    try:
-        _make_folder(path)
-        with open(made, "xb") as file:
-            shutil.copyfileobj(source, file, CHUNK)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        yield made
-        if durable:
-            _sync_folder(folder)
-    except OSError as error:
-        # a full disk gives no name, a folder in the way its own
-        error.filename = path
-        raise
-    finally:
-        with suppress(OSError):
-            os.remove(made)
-
-
-def _sync_folder(folder: str) -> None:
-    """Makes a rename in it last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

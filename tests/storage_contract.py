@@ -18,12 +18,14 @@ import pytest
 from mrdl import dataset
 from mrdl.layers import Dense
 from mrdl.lease import Lease
+from mrdl.paths import move, opened, size
 from mrdl.run import RUN, Run, RunError
 from mrdl.saving import load_model
+from mrdl.schemes import store_at
 from mrdl.sequential import Sequential
-from mrdl.sources import ArrayFile, DataError, expand, opened, size
+from mrdl.sources import ArrayFile, DataError, expand
 from mrdl.state import State
-from mrdl.storage import Storage, move
+from mrdl.storage import Storage
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +38,7 @@ class StorageContract:
         return sorted(storage.list("*") + storage.list(".*"))
 
     def child(self, code: str, **keywords) -> subprocess.Popen:
-        code = f"{self.first}\nfrom mrdl.storage import Storage\n{code}"
+        code = f"{self.first}\nfrom mrdl.schemes import store_at\n{code}"
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE,
                                 stdin=subprocess.PIPE, text=True, **keywords)
 
@@ -59,7 +61,7 @@ class StorageContract:
         assert storage.read("rounds/state") == data and storage.size("rounds/state") == len(data)
         assert storage.list("rounds/*") == ["rounds/state"]
         assert storage.path("rounds/state") == f"{storage.url}/rounds/state"
-        assert Storage(storage.path("rounds")).read("state") == data
+        assert store_at(storage.path("rounds")).read("state") == data
 
     def test_a_local_file_is_put_whole_in_the_place_of_another(self, storage, tmp_path):
         (tmp_path / "big").write_bytes(os.urandom(5_000_000))
@@ -92,7 +94,7 @@ class StorageContract:
         assert self.everything(storage) == ["commit"]
 
     def test_create_has_one_winner_among_processes(self, storage):
-        told = self.together(4, f"storage = Storage({storage.url!r})\n"
+        told = self.together(4, f"storage = store_at({storage.url!r})\n"
                                 "print([i for i in range(15) if storage.create(f'c{i}', b'%d' % me)])")
         won = [json.loads(text) for text in told]
         assert sorted(i for mine in won for i in mine) == list(range(15))
@@ -109,7 +111,7 @@ class StorageContract:
     def test_rename_has_one_winner_among_processes(self, storage):
         for i in range(10):
             storage.write(f"lease{i}", b"")
-        told = self.together(4, f"storage = Storage({storage.url!r})\n"
+        told = self.together(4, f"storage = store_at({storage.url!r})\n"
                                 "print([i for i in range(10) if storage.rename(f'lease{i}', f'{me}-{i}')])")
         won = [json.loads(text) for text in told]
         assert sorted(i for mine in won for i in mine) == list(range(10))
@@ -151,7 +153,7 @@ class StorageContract:
         sizes = (10, 3_000_000)
         storage.write("state", bytes(10))
         for pause in (0.01, 0.05, 0.15):
-            writer = self.child(f"storage = Storage({storage.url!r}); print(flush=True)\n"
+            writer = self.child(f"storage = store_at({storage.url!r}); print(flush=True)\n"
                                 f"while True:\n    for n in {sizes}: storage.write('state', bytes(n))")
             writer.stdout.readline()
             time.sleep(pause)
@@ -162,7 +164,7 @@ class StorageContract:
 
     def test_open_files_and_storages_work_in_a_forked_process(self, storage):
         storage.write("x", b"y")
-        code = (f"import os\nstorage = Storage({storage.url!r}); storage.read('x')\n"
+        code = (f"import os\nstorage = store_at({storage.url!r}); storage.read('x')\n"
                 "if not (child := os.fork()):\n"
                 "    storage.write('z', storage.read('x')); os._exit(0)\n"
                 "print(os.waitpid(child, 0)[1], storage.read('z'))")
@@ -182,14 +184,14 @@ class StorageContract:
         assert storage.list("**/b-*") == ["b-10", "b-2", "deep/b-7.json", "deep/er/b-9"]
         assert storage.list("deep/**/b-9") == ["deep/er/b-9"]
         assert storage.list("nothing/*") == storage.list("a-1/*") == storage.list("c*") == []
-        assert Storage(storage.path("a-1")).list() == []
+        assert store_at(storage.path("a-1")).list() == []
 
     def test_exists_and_is_folder(self, storage):
         assert not storage.is_folder() and not storage.exists("x")
         storage.write("x", b"")
         assert storage.is_folder() and storage.exists("x") and storage.exists(".")
         assert not storage.exists("y") and not storage.exists("x/below")
-        assert not Storage(storage.path("x")).is_folder()
+        assert not store_at(storage.path("x")).is_folder()
 
     def test_remove_does_not_mind_a_missing_file(self, storage):
         storage.write("x", b"")
@@ -341,7 +343,7 @@ class StorageContract:
 
     def test_a_dead_drivers_lease_is_taken_over_and_a_driver_that_slept_sees_it(self, storage):
         code = ("import os; from mrdl.lease import Lease\n"
-                f"Lease(Storage({storage.url!r})).acquire(); os._exit(0)")
+                f"Lease(store_at({storage.url!r})).acquire(); os._exit(0)")
         self.child(code).communicate(timeout=60)
         assert storage.exists("lease.json")
         with Lease(storage) as lease:

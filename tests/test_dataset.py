@@ -13,7 +13,7 @@ from mrdl import dataset
 from mrdl.cluster import Output
 from mrdl.config import ConfigError
 from mrdl.dataset import DataError, load
-from mrdl.storage import Local
+from mrdl.local import Local
 
 
 def nothing_at(path: Path) -> bool:

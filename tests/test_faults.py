@@ -14,7 +14,7 @@ from mrdl import ParameterAveraging, Sequential, lease
 from mrdl.layers import Dense
 from mrdl.lease import Lease
 from mrdl.run import Run, RunError
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 ROUNDS = 24
 MODEL = """
@@ -136,7 +136,7 @@ def test_a_driver_that_slept_and_was_overtaken_does_not_commit(tmp_path, undistu
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(tmp_path, made):
-    run = Storage(str(tmp_path / "run"))
+    run = store_at(str(tmp_path / "run"))
     with Lease(run), pytest.raises(RunError, match="another driver works on it"):
         Lease(run).acquire()
     Lease(run).acquire().release()
@@ -144,9 +144,9 @@ def test_a_second_driver_is_refused_while_the_first_lives(tmp_path, made):
 
 
 def test_a_dead_drivers_lease_on_this_host_is_taken_over_at_once(tmp_path):
-    run = Storage(str(tmp_path / "run"))
-    code = ("import os, sys; from mrdl.lease import Lease; from mrdl.storage import Storage; "
-            "Lease(Storage(sys.argv[1])).acquire(); os._exit(0)")
+    run = store_at(str(tmp_path / "run"))
+    code = ("import os, sys; from mrdl.lease import Lease; from mrdl.schemes import store_at; "
+            "Lease(store_at(sys.argv[1])).acquire(); os._exit(0)")
     subprocess.run([sys.executable, "-c", code, run.url], check=True)
     assert run.exists("lease.json")
     with Lease(run) as lease:
@@ -181,8 +181,7 @@ TAKE = """
 import os, sys, time
 from mrdl import lease
 from mrdl.run import RunError
-from mrdl.storage import Storage
-run = Storage(sys.argv[1])
+run = store_at(sys.argv[1])
 print(flush=True)
 sys.stdin.readline()
 try:
@@ -197,7 +196,7 @@ except RunError:
 
 
 def test_of_drivers_that_find_a_dead_ones_lease_exactly_one_goes_on(tmp_path):
-    run = Storage(str(tmp_path / "run"))
+    run = store_at(str(tmp_path / "run"))
     drivers = [subprocess.Popen([sys.executable, "-c", TAKE, run.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                for _ in range(6)]
     for driver in drivers:
@@ -212,8 +211,8 @@ def test_of_drivers_that_find_a_dead_ones_lease_exactly_one_goes_on(tmp_path):
 
 
 def test_a_driver_whose_lease_was_written_over_sees_it_at_its_next_check(tmp_path):
-    run = Storage(str(tmp_path / "run"))
-    with Lease(run) as slow, Lease(Storage(str(tmp_path / "other"))) as quick:
+    run = store_at(str(tmp_path / "run"))
+    with Lease(run) as slow, Lease(store_at(str(tmp_path / "other"))) as quick:
         slow.check()
         run.write("lease.json", quick._mine())
         with pytest.raises(lease.LeaseLost):
@@ -222,7 +221,7 @@ def test_a_driver_whose_lease_was_written_over_sees_it_at_its_next_check(tmp_pat
 
 def test_a_lease_of_a_time_to_come_is_taken_over_where_nobody_gives_a_sign(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 0.1)
-    run = Storage(str(tmp_path / "run"))
+    run = store_at(str(tmp_path / "run"))
     ahead = (time.time() + 3600,) * 2           # the clock was set back since
     with Lease(run):
         os.utime(tmp_path / "run" / "lease.json", ahead)
@@ -235,7 +234,7 @@ def test_a_lease_of_a_time_to_come_is_taken_over_where_nobody_gives_a_sign(tmp_p
 
 
 def test_a_lease_with_a_wrong_bit_is_nobodys_and_expires(tmp_path):
-    run = Storage(str(tmp_path / "run"))
+    run = store_at(str(tmp_path / "run"))
     with Lease(run):
         path = tmp_path / "run" / "lease.json"
         data = path.read_bytes()

@@ -13,8 +13,10 @@ from mrdl.blocks import BlockError
 from mrdl.cli import main
 from mrdl.cluster import JobFailed, Output
 from mrdl.layers import Dense
+from mrdl.local import Local
+from mrdl.paths import move
 from mrdl.run import Run, RunError
-from mrdl.storage import Local, Storage, move
+from mrdl.schemes import store_at
 from mrdl.task import told
 
 
@@ -190,5 +192,5 @@ def test_a_password_in_a_url_is_refused_and_not_shown(tmp_path, capsys, url):
         err = capsys.readouterr().err
         assert "secret" not in err and err.count("\n") == 1
     with pytest.raises(ValueError, match=r"//me:\*\*\*@"):
-        Storage(url)
-    assert Storage("file:///a:b@c/d").url == "/a:b@c/d"
+        store_at(url)
+    assert store_at("file:///a:b@c/d").url == "/a:b@c/d"

@@ -16,7 +16,7 @@ from mrdl import corpus, dataset
 from mrdl.cluster import Cluster, JobFailed
 from mrdl.driver import WorkerFailed
 from mrdl.layers import Dense, Dropout, Embedding, GravesLSTM
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
@@ -30,7 +30,7 @@ def hadoop():
 @pytest.fixture
 def home():
     """A folder of HDFS for one test."""
-    store = Storage(f"hdfs:///tmp/test-{os.getpid()}-{time.time_ns()}")
+    store = store_at(f"hdfs:///tmp/test-{os.getpid()}-{time.time_ns()}")
     yield store
     store.clear("")
 
@@ -59,7 +59,7 @@ def fit(data, run, runner, **options):
 
 
 def shards(url):
-    store = Storage(url)
+    store = store_at(url)
     return [store.read(s.name) for s in dataset.load(url).shards]
 
 
@@ -82,7 +82,7 @@ def test_prepare_train_evaluate_predict_give_the_same_bits_as_on_one_machine(tmp
         str(tmp_path / "inline"), here, runner="inline")
     assert mrdl.predict(home.path("run"), there, home.path("out"), runner=hadoop) == 300
     mrdl.predict(str(tmp_path / "inline"), here, str(tmp_path / "out"), runner="inline")
-    out, place = Storage(home.path("out")), Storage(str(tmp_path / "out"))
+    out, place = store_at(home.path("out")), store_at(str(tmp_path / "out"))
     assert out.list() == place.list()
     assert [out.read(n) for n in out.list()] == [place.read(n) for n in place.list()]
 
@@ -186,7 +186,7 @@ def running(tag=None):
 
 def wait_for_round(run, seconds=60):
     end = time.monotonic() + seconds
-    while not Storage(run).exists("commit-000001.json"):
+    while not store_at(run).exists("commit-000001.json"):
         assert time.monotonic() < end, "no round was committed"
         time.sleep(0.1)
 

@@ -23,7 +23,7 @@ from test_faults import result
 
 import mrdl
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
@@ -47,8 +47,8 @@ def data(tmp_path_factory):
     x = (rng.standard_normal((ROWS, 5)) + np.eye(3, 5)[y]).astype("f4")
     np.savez(folder / "raw.npz", x=x, y=y.astype("i4"))
     mrdl.prepare(str(folder / "raw.npz"), str(folder / "data"), shards=2, runner="inline")
-    far = Storage(f"hdfs:///tmp/faults-{os.getpid()}")
-    near = Storage(str(folder / "data"))
+    far = store_at(f"hdfs:///tmp/faults-{os.getpid()}")
+    near = store_at(str(folder / "data"))
     for name in near.list():
         far.put(f"data/{name}", near.path(name))
     (folder / "model.py").write_text(MODEL)
@@ -187,7 +187,7 @@ def once(fault):
     def line(folder, far, run):
         process = train(folder / "model.py", far.path("data"), run)
         try:
-            wait_for(lambda: Storage(run).exists("commit-000001.json"), "the first round")
+            wait_for(lambda: store_at(run).exists("commit-000001.json"), "the first round")
             proof = fault(run)
             _, told = process.communicate(timeout=300)
         finally:
@@ -212,7 +212,7 @@ def driver(folder, far, run):
         if process.poll() is not None:          # it ended before: begin anew, so that ten do hit
             _, told = process.communicate()
             assert process.returncode == 0, told
-            Storage(run).clear("")
+            store_at(run).clear("")
             continue
         process.kill()
         process.communicate()
@@ -227,7 +227,7 @@ def kills(folder, far, run):
     try:
         for number, victim in enumerate(victims, 1):
             moment, last = time.monotonic() + rng.uniform(1, 5), number * ROUNDS["many"][0] // 25
-            while time.monotonic() < moment and not Storage(run).exists(f"commit-{last:06d}.json"):
+            while time.monotonic() < moment and not store_at(run).exists(f"commit-{last:06d}.json"):
                 time.sleep(0.1)
             if victim == "worker":
                 kill(run, "--mapper")
@@ -236,8 +236,8 @@ def kills(folder, far, run):
             process.kill()
             process.communicate()
             process = train(folder / "model.py", far.path("data"), run)
-        assert not Storage(run).exists("finished.json"), "the run ended before all had died"
-        print(len(Storage(run).list("commit-*")), "rounds stood when the last had died")
+        assert not store_at(run).exists("finished.json"), "the run ended before all had died"
+        print(len(store_at(run).list("commit-*")), "rounds stood when the last had died")
         _, told = process.communicate(timeout=600)
         assert process.returncode == 0, told
     finally:
@@ -249,7 +249,7 @@ def kills(folder, far, run):
 def full(folder, far, run):
     """HDFS has no room left: the driver stops and says so; with room again, the same command goes on."""
     process = train(folder / "model.py", far.path("data"), run)
-    wait_for(lambda: Storage(run).exists("commit-000001.json"), "the first round")
+    wait_for(lambda: store_at(run).exists("commit-000001.json"), "the first round")
     with open(folder / "filler", "wb") as file:
         file.truncate(4 << 20)
     with pytest.raises(OSError):

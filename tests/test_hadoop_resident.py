@@ -13,7 +13,7 @@ from mrdl import resident_exchange
 from mrdl.cluster import Cluster
 from mrdl.driver import WorkerFailed
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 __all__ = ["hadoop", "home"]            # fixtures
@@ -23,8 +23,8 @@ RESIDENT = ("--resident", "always")
 
 def far_copy(data, home):
     """The dataset on HDFS."""
-    for name in Storage(data.url).list():
-        home.put(f"data/{name}", Storage(data.url).path(name))
+    for name in store_at(data.url).list():
+        home.put(f"data/{name}", store_at(data.url).path(name))
     return home.path("data")
 
 

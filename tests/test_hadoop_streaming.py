@@ -9,7 +9,7 @@ from test_hadoop import home
 from test_staging import average, digits
 
 from mrdl.cli import main
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 __all__ = ["home"]              # a fixture
 pytestmark = pytest.mark.hadoop
@@ -37,7 +37,7 @@ def test_a_staged_round_runs_by_hadoop_jar_and_by_the_jobs_own_command_with_the_
          *(shard.path for shard in data.train())], capture_output=True, check=False)
     assert by_itself.returncode == 0, by_itself.stderr.decode()[-5000:]
     chunks = [[line for line in text.splitlines() if not line.startswith(b"record")]
-              for text in (home.read("out/part-00000"), Storage(staged["output"]).read("part-00000"))]
+              for text in (home.read("out/part-00000"), store_at(staged["output"]).read("part-00000"))]
     assert chunks[0] == chunks[1] != []
 
     assert main(["streaming", home.path("run"), "--commit", home.path("out")]) == 0

@@ -15,7 +15,7 @@ from storage_contract import StorageContract
 
 from mrdl import hdfs as hdfs_module
 from mrdl import namenode
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
@@ -32,7 +32,7 @@ def hdfs():
                     ".venv/bin/python -m pytest -m hadoop", pytrace=False)
     url = f"hdfs:///tmp/mrdl-test-{secrets.token_hex(4)}"
     yield url
-    Storage(url).clear("")
+    store_at(url).clear("")
 
 
 @pytest.mark.parametrize("client", ["Native", "Web"])
@@ -45,7 +45,7 @@ class TestHdfs(StorageContract):
             monkeypatch.setattr(hdfs_module, "_connected", cache(hdfs_module._connected.__wrapped__))
             self.first = "import sys; sys.modules['hdfs_native'] = None"
         assert type(hdfs_module._client("", hdfs)).__name__ == client
-        return Storage(hdfs)
+        return store_at(hdfs)
 
     @pytest.fixture
     def as_another(self, storage, monkeypatch):
@@ -57,8 +57,8 @@ class TestHdfs(StorageContract):
     def test_the_url_may_name_the_namenode(self, storage):
         storage.write("x", b"y")
         default = namenode.settings(namenode.folder())["fs.defaultFS"]
-        assert Storage(default + storage.root).read("x") == b"y"
-        assert Storage(default).exists(f"{storage.root[1:]}/x")
+        assert store_at(default + storage.root).read("x") == b"y"
+        assert store_at(default).exists(f"{storage.root[1:]}/x")
 
     def test_a_name_service_is_served_by_the_namenode_that_lives(self, storage, tmp_path, monkeypatch):
         real = namenode.service("", namenode.settings(namenode.folder()))
@@ -74,7 +74,7 @@ class TestHdfs(StorageContract):
             + "</configuration>")
         monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
         for url in (storage.url, f"hdfs://both{storage.root}"):
-            store = Storage(url)
+            store = store_at(url)
             assert store.create("x", b"1") and not store.create("x", b"2") and store.read("x") == b"1"
             store.remove("x")
 
@@ -82,7 +82,7 @@ class TestHdfs(StorageContract):
         with open(tmp_path / "large", "wb") as file:
             file.writelines((b"%07d\n" % i) * (1 << 17) for i in range(150))
         done = self.child("import resource, time\n"
-                          f"storage = Storage({storage.url!r})\n"
+                          f"storage = store_at({storage.url!r})\n"
                           "storage.write('small', b''); storage.read('small')\n"
                           "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
                           "for attempt in range(30):\n"      # an earlier one's blocks go after a while
@@ -116,7 +116,7 @@ class TestHdfs(StorageContract):
         storage.write("file", b"x")
         assert storage.read("file") == b"x"
         assert not storage.exists("file/below") and storage.list("file/*") == []
-        assert not Storage(storage.path("file/below")).is_folder()
+        assert not store_at(storage.path("file/below")).is_folder()
         with pytest.raises(NotADirectoryError, match="file/below"):
             storage.create("file/below", b"")
         owner = run("hdfs", "dfs", "-stat", "%u", f"{storage.root}/file").strip()
@@ -170,7 +170,7 @@ class TestHdfs(StorageContract):
             address = f"{host.partition(':')[0]}:{9870 if client == 'Web' else port}"
             with pytest.raises(OSError, match=f"no NameNode at {address} .*; check HADOOP_CONF_DIR "
                                ) as error:
-                Storage(f"hdfs://{host}/x").read("y")
+                store_at(f"hdfs://{host}/x").read("y")
             assert error.value.filename == f"hdfs://{host}/x/y" and "\n" not in str(error.value)
             assert os.environ["HADOOP_CONF_DIR"] in str(error.value)
         assert time.monotonic() - began < 10

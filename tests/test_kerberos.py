@@ -16,7 +16,7 @@ import pytest
 from hadoop_cluster import ROOT, wait_for
 
 from mrdl import hdfs as hdfs_module
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
@@ -157,7 +157,7 @@ def become(realm, monkeypatch, tmp_path):
 
 def test_a_keytab_opens_the_door_and_data_is_protected(realm, datanode, become):
     become("alice")
-    storage, data = Storage(f"hdfs:///{datanode}"), os.urandom(2 << 20)
+    storage, data = store_at(f"hdfs:///{datanode}"), os.urandom(2 << 20)
     storage.write("rounds/large", data)         # 32 packets
     assert storage.read("rounds/large") == data and storage.size("rounds/large") == len(data)
     with storage.open("rounds/large") as file:
@@ -181,22 +181,22 @@ def test_the_datanode_refuses_what_is_not_protected(realm, datanode):
 def test_another_keytab_is_another_user(become):
     become("carol")
     with pytest.raises(PermissionError, match="user=carol, access=WRITE") as error:
-        Storage("hdfs:///").write("x", b"")
+        store_at("hdfs:///").write("x", b"")
     assert error.value.filename == "hdfs:///x"
 
 
 def test_a_ticket_is_enough_until_it_expires_and_a_keytab_gets_another(become, tmp_path):
     """It lies where kinit leaves it: MIT's library puts there what it got by a keytab."""
     become("alice")
-    assert not Storage("hdfs:///").exists("x")
+    assert not store_at("hdfs:///").exists("x")
     become("nobody")
-    assert not Storage("hdfs:///").exists("x")
+    assert not store_at("hdfs:///").exists("x")
     (tmp_path / "tickets").write_bytes(aged((tmp_path / "tickets").read_bytes()))
     become("nobody")
     with pytest.raises(PermissionError, match="Kerberos: Ticket expired; run kinit, or name a keytab"):
-        Storage("hdfs:///").exists("x")
+        store_at("hdfs:///").exists("x")
     become("alice")
-    assert not Storage("hdfs:///").exists("x")
+    assert not store_at("hdfs:///").exists("x")
 
 
 def aged(tickets: bytes) -> bytes:
@@ -214,7 +214,7 @@ def aged(tickets: bytes) -> bytes:
     ("stranger", "Client 'trudy@MRDL.TEST' not found in Kerberos database")])
 def test_without_credentials_one_line_says_what_to_do(become, keytab, why):
     become(keytab)
-    storage = Storage("hdfs:///data")
+    storage = store_at("hdfs:///data")
     for ask in (storage.list, lambda: storage.exists("x"), lambda: storage.read("x"),
                 lambda: storage.create("x", b""), lambda: storage.rename("x", "y")):
         with pytest.raises(PermissionError, match=f"Kerberos: {why}.*; run kinit, or name a keytab "
@@ -228,16 +228,16 @@ def test_a_task_without_a_token_says_what_to_set(become, monkeypatch, tmp_path):
     (tmp_path / "tokens").write_bytes(b"HDTS\0\0")      # none
     monkeypatch.setenv("HADOOP_TOKEN_FILE_LOCATION", str(tmp_path / "tokens"))
     with pytest.raises(PermissionError, match="; name this NameNode in -D mapreduce.job.hdfs-servers: 'hdfs:"):
-        Storage("hdfs:///").exists("x")
+        store_at("hdfs:///").exists("x")
 
 
 def test_without_a_library_one_line_says_what_to_install(become, monkeypatch, tmp_path):
     become("alice")
     (tmp_path / "libgssapi_krb5.so.2").touch()
-    code = "from mrdl.storage import Storage; Storage('hdfs:///').exists('x')"
+    code = "from mrdl.schemes import store_at; store_at('hdfs:///').exists('x')"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False,
                           env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
     assert re.search("PermissionError: .*: install libgssapi-krb5-2 .*: 'hdfs:///x'$", done.stderr)
     monkeypatch.setitem(sys.modules, "hdfs_native", None)
     with pytest.raises(PermissionError, match="wants Kerberos: pip install hdfs-native: 'hdfs:///x'"):
-        Storage("hdfs:///").exists("x")
+        store_at("hdfs:///").exists("x")

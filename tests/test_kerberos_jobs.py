@@ -12,7 +12,7 @@ from test_hadoop_resident import far_copy
 from test_kerberos import REALM, become, realm
 
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 __all__ = ["become", "realm"]           # fixtures
@@ -95,7 +95,7 @@ def test_plain_and_resident_rounds_give_the_same_bits(yarn, become, made, monkey
     become("alice")
     for variable, value in {**yarn.env, "HADOOP_USER_NAME": "alice"}.items():
         monkeypatch.setenv(variable, value)
-    data, home = made(160, shards=2, dtype="float32"), Storage("hdfs:///work")
+    data, home = made(160, shards=2, dtype="float32"), store_at("hdfs:///work")
     far = far_copy(data, home)
     (tmp_path / "tickets").unlink()         # of this process
     for url, run, options in ((data.url, str(tmp_path / "near"), ("-r", "inline")),

@@ -30,8 +30,8 @@ from mrdl.cli import main
 from mrdl.layers import Dense
 from mrdl.lease import Lease
 from mrdl.run import Run
+from mrdl.schemes import store_at
 from mrdl.stop_request import RunStopped
-from mrdl.storage import Storage
 
 __all__ = ["given_round"]       # a fixture
 
@@ -51,13 +51,13 @@ def mrdl(*words):
 def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path, capsys, monkeypatch):
     for name, rounds in (("models/a", "3"), ("models/b", "2"), ("models/c", "1")):
         assert mrdl("train", "model.py", data.url, name, "--rounds", rounds) == 0
-    Storage("models/b").remove("finished.json")
-    Storage("models/d").write("run.json", b"{")
+    store_at("models/b").remove("finished.json")
+    store_at("models/d").write("run.json", b"{")
     (tmp_path / "models" / "no run").mkdir()
     done = Run("models/a").finished()
     capsys.readouterr()
-    with Lease(Storage("models/c")):
-        Storage("models/c").remove("finished.json")
+    with Lease(store_at("models/c")):
+        store_at("models/c").remove("finished.json")
         assert mrdl("runs", "models", "--json") == 0
         a, b, c, d = json.loads(capsys.readouterr().out)
         assert mrdl("runs", "models") == 0
@@ -76,14 +76,14 @@ def test_runs_lists_what_is_finished_running_stopped_and_damaged(data, tmp_path,
     out, err = capsys.readouterr()
     assert max(map(len, out.splitlines())) == 60 and len(out.splitlines()) == 5
     assert lines[4].split()[3].startswith("d/run.json")
-    assert err == f"{Storage('models/no run').url}: no runs\n"
+    assert err == f"{store_at('models/no run').url}: no runs\n"
     assert [run["run"] for run in oversight.runs("models/a")] == [Run("models/a").url]
     assert mrdl("runs", "nowhere") == 2
 
 
 def test_the_best_of_a_run_follows_the_metric_that_its_patience_watches(data):
     mrdl("train", "model.py", data.url, "run", "--until", "accuracy patience 9, rounds 4")
-    Storage("run").remove("finished.json")
+    store_at("run").remove("finished.json")
     (found,) = oversight.runs("run")
     assert found["metric"] == "accuracy" and found["value"] == max(line["accuracy"] for line in Run("run").history())
 
@@ -98,14 +98,14 @@ def fit(data, run, told=None):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data):
     def told(event, facts):
         if event == "round" and facts["round"] == 4:
-            stop_request.ask(Storage("run"), "of another driver")
+            stop_request.ask(store_at("run"), "of another driver")
         if event == "round" and facts["round"] == 5:
             found = oversight.stop("run")
             assert found["asked"] and not found["ended"] and not found["finished"]
     with pytest.raises(RunStopped, match="stopped after round 5, as .* on .* asked"):
         fit(data, "run", told)
     assert Run("run").rounds() == list(range(6)) and len(Run("run").history()) == 5
-    assert not Storage("run").list("stop*") + Storage("run").list("lease*")
+    assert not store_at("run").list("stop*") + store_at("run").list("lease*")
     resume("run")
     fit(data, "calm")
     assert result("run") == result("calm")
@@ -115,7 +115,7 @@ def test_stop_from_another_process_waits_for_the_driver_and_both_say_so(data, ca
     process = subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", "model.py", data.url, "run", "-r", "inline", "--until", "epochs 99999",
          "--on-finish", 'echo "$MRDL_RUN $MRDL_STATUS: $MRDL_REASON" > said'], stderr=subprocess.PIPE, text=True)
-    while not Storage("run").exists("metrics.prom"):
+    while not store_at("run").exists("metrics.prom"):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     assert gauges_of("run/metrics.prom")["mrdl_running"] == 1
@@ -132,7 +132,7 @@ def test_stop_from_another_process_waits_for_the_driver_and_both_say_so(data, ca
 
 def test_stop_says_where_a_driver_has_not_ended_in_time(data, capsys):
     mrdl("train", "model.py", data.url, "run", "--rounds", "1")
-    with Lease(Storage("run")):
+    with Lease(store_at("run")):
         assert mrdl("stop", "run", "--wait", "0.1") == 1
         assert "was asked to end, and has not after" in capsys.readouterr().err
         assert mrdl("stop", "run") == 0 and "it will when round 2 is committed" in capsys.readouterr().err
@@ -143,7 +143,7 @@ def test_clean_removes_what_dead_drivers_left_and_nothing_else(data, capsys):
     fit(data, "calm")
     with pytest.raises(ZeroDivisionError):
         fit(data, "run", lambda event, facts: event == "round" and facts["round"] == 4 and 1 / 0)
-    store = Storage("run")
+    store = store_at("run")
     before = set(os.listdir("run"))
     left = {".state-000005.safetensors-0123456789abcdef", "retry-000004.safetensors", "unadapted.safetensors",
             "state-000099.safetensors", "lease-12.dead", "stop.json"}
@@ -187,7 +187,7 @@ def test_the_hook_hears_in_words_of_a_signal(data, number, reason):
     process = subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", "model.py", data.url, "run", "-r", "inline", "--until", "epochs 99999",
          "--on-finish", 'echo "$MRDL_STATUS: $MRDL_REASON" > said'], stderr=subprocess.PIPE, text=True)
-    while not Storage("run").exists("metrics.prom"):
+    while not store_at("run").exists("metrics.prom"):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
@@ -222,7 +222,7 @@ def test_metrics_prom_says_how_a_run_stands(data):
 
 
 def test_metrics_prom_is_written_seldom_and_never_without_a_run(tmp_path):
-    store = Storage(str(tmp_path / "run"))
+    store = store_at(str(tmp_path / "run"))
     kept = gauges.Gauges(store)
     kept.write([{}], "stopped")
     assert not store.is_folder()

@@ -12,7 +12,7 @@ from mrdl import inference, preparation, sharing
 from mrdl.cluster import Cluster, Output
 from mrdl.exchange import RoundError
 from mrdl.layers import Dense
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 from mrdl.streaming import SHARED
 
 
@@ -37,7 +37,7 @@ def prepared(raw, out, runner="inline", **options):
     with Cluster(runner, cores=2) as cluster:
         made = mrdl.prepare(raw, str(out), runner=cluster, label="label", hold_out=0.2, max_bad=0.5, shards=12, said=told.append,
                             on_task=lambda kind, done, total: tasks.update({kind: total}), **options)
-    store = Storage(str(out))
+    store = store_at(str(out))
     facts = store.read("data.json")
     return (facts, *(store.read(shard.name) for shard in made.shards)), told, tasks
 
@@ -161,7 +161,7 @@ def test_small_shards_share_mappers_on_hadoop_with_the_same_results(made, model,
 def test_small_files_share_mappers_on_hadoop_with_the_same_bytes(folder, tmp_path):
     here, told, tasks = prepared(folder, tmp_path / "here")
     assert tasks["mapper"] == 1
-    home = Storage(f"hdfs:///tmp/test-{os.getpid()}-small")
+    home = store_at(f"hdfs:///tmp/test-{os.getpid()}-small")
     try:
         for path in Path(folder).iterdir():
             home.put(f"raw/{path.name}", str(path))

@@ -16,7 +16,7 @@ from mrdl.cli import main
 from mrdl.cli.streaming import _shown
 from mrdl.partial import PartialProtocol
 from mrdl.run import Run
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +64,7 @@ def test_a_run_whose_rounds_others_run_has_the_bits_of_any_other(data, capsys, r
             break
         assert facts["round"] == r and streaming("run") == 0
     assert facts["finished"] == calm and result("run") == result("calm")
-    assert not Storage("run").list("streaming/*") and streaming("run") == 0
+    assert not store_at("run").list("streaming/*") and streaming("run") == 0
     assert json.loads(capsys.readouterr().out)["finished"] == calm
 
 
@@ -83,7 +83,7 @@ def refused(capsys, why, *words, status=2):
     assert streaming("run", *words) == status
     err = capsys.readouterr().err
     assert why in err and "Traceback" not in err
-    assert sorted(Path("run").rglob("*")) == before and not Storage("run").exists("lease.json")
+    assert sorted(Path("run").rglob("*")) == before and not store_at("run").exists("lease.json")
 
 
 def test_what_is_not_this_rounds_whole_output_is_refused(data, capsys):

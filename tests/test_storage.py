@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from storage_contract import StorageContract
 
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 
 @pytest.fixture
 def storage(tmp_path):
-    return Storage(str(tmp_path / "run"))
+    return store_at(str(tmp_path / "run"))
 
 
 class TestLocal(StorageContract):
@@ -31,21 +31,21 @@ class TestLocal(StorageContract):
         folder = tmp_path / "closed"
         folder.mkdir()
         folder.chmod(0o500)
-        done = self.child("import os; os.geteuid() or os.setuid(65534)\n"   # nothing is denied to root
-                          f"try: Storage({str(folder)!r}).write('state', b'')\n"
+        done = self.child("import os, mrdl.local; os.geteuid() or os.setuid(65534)\n"   # nothing is denied to root
+                          f"try: store_at({str(folder)!r}).write('state', b'')\n"
                           "except PermissionError as error: print(error.filename)")
         assert done.communicate()[0].strip().startswith(str(tmp_path))
 
 
 def test_a_file_url_is_its_path(tmp_path):
-    assert Storage(f"file://{tmp_path}").url == str(tmp_path) == Storage(tmp_path).url
+    assert store_at(f"file://{tmp_path}").url == str(tmp_path) == store_at(tmp_path).url
 
 
 @pytest.mark.parametrize("url, scheme", [("s3://bucket/run", "s3"), ("s3a://b", "s3a"),
                                          ("gs-x+y.z://b/r", "gs-x+y.z"), ("HTTP://h/r", "HTTP")])
 def test_another_scheme_is_refused_by_name(url, scheme):
     with pytest.raises(ValueError, match="only local paths and hdfs:// so far") as error:
-        Storage(url)
+        store_at(url)
     assert str(error.value).endswith(f"no {scheme}://")
 
 
@@ -58,17 +58,17 @@ def test_another_scheme_is_refused_by_name(url, scheme):
     ("hdfs:///a%20b?c#d e", "hdfs:///a%20b?c#d e", "hdfs:///a%20b?c#d e/c"),
 ])
 def test_a_url_of_hdfs_has_one_form(given, url, name):
-    assert Storage(given).url == url and Storage(given).path("c") == name
-    assert Storage(url).url == url
+    assert store_at(given).url == url and store_at(given).path("c") == name
+    assert store_at(url).url == url
 
 
 def test_a_relative_path_of_hdfs_is_refused():
     with pytest.raises(ValueError, match="hdfs:data/train: a path of HDFS is absolute"):
-        Storage("hdfs:data/train")
+        store_at("hdfs:data/train")
 
 
 def test_hdfs_without_a_client_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hdfs_native", None)
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(OSError, match=r"pip install hdfs-native jpype1.*hdfs://localhost:1/x"):
-        Storage("hdfs://localhost:1").exists("x")
+        store_at("hdfs://localhost:1").exists("x")

@@ -15,12 +15,12 @@ from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.extension import behind
 from mrdl.layers import Dense
+from mrdl.local import Local
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
 from mrdl.run import Run, RunError
 from mrdl.schedules import PiecewiseConstantDecay
 from mrdl.stopping import RuleError
-from mrdl.storage import Local
 
 
 def test_epochs_one_by_one_are_those_of_one_fit_and_draw_on():

@@ -14,10 +14,10 @@ from mrdl.config import need
 from mrdl.dataset import load as load_dataset
 from mrdl.extension import behind
 from mrdl.model import Model
+from mrdl.paths import place
 from mrdl.progress import clock, reporter, tasks
 from mrdl.run import Run
 from mrdl.saving import load_model, model_from_json
-from mrdl.storage import place
 
 
 def load(path: str) -> Model:

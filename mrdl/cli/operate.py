@@ -13,14 +13,14 @@ from mrdl.cli.show import say
 from mrdl.config import need
 from mrdl.printing import columns, counted, terminal
 from mrdl.progress import clock
+from mrdl.schemes import store_at
 from mrdl.stop_request import RunStopped
-from mrdl.storage import Storage
 
 
 def runs(a: argparse.Namespace) -> list[dict[str, Any]]:
     found = oversight.runs(a.folder)
     if not a.json:
-        _table(Storage(a.folder).url, found)
+        _table(store_at(a.folder).url, found)
     return found
 
 

@@ -14,7 +14,7 @@ from mrdl.progress import clock
 from mrdl.record import measured
 from mrdl.run import Run
 from mrdl.saving import model_from_json
-from mrdl.storage import Storage
+from mrdl.schemes import store_at
 
 MOST = 1000                     # classes that labels look like: more are as likely to be amounts
 
@@ -73,7 +73,7 @@ def described(made: Dataset) -> list[str]:
 
 
 def show(a: argparse.Namespace) -> dict[str, Any]:
-    return show_dataset(a) if Storage(a.run).exists(DESCRIPTION) else show_run(a)
+    return show_dataset(a) if store_at(a.run).exists(DESCRIPTION) else show_run(a)
 
 
 def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
