@@ -19,8 +19,9 @@ import mrdl
 from mrdl.dataset import load
 from mrdl.layers import Dense, Rescaling
 from mrdl.optimizers import SGD
-from mrdl.partial import Partial, PartialProtocol, chunk_keys, ranges
+from mrdl.partial import Partial, PartialProtocol, ranges
 from mrdl.run import Run
+from mrdl.schedule import chunk_keys
 
 
 def main():

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import mrdl
-from mrdl.cluster import JobFailed
+from mrdl.failures import JobFailed
 from mrdl.layers import CategoryEncoding, Dense, GravesLSTM
 from mrdl.optimizers import RMSprop
 from mrdl.regularizers import L2

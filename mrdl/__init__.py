@@ -7,13 +7,13 @@ __version__ = "0.1.0"
 # in a checkout kernels/ and jobs/ stand beside mrdl/
 __path__.append(safe_path.HOME)
 
-_HOMES = {"Cluster": "cluster", "ParameterAveraging": "averaging", "Result": "averaging",
+_HOMES = {"Cluster": "cluster", "JobFailed": "failures", "ParameterAveraging": "averaging", "Result": "averaging",
           "Model": "model", "Sequential": "sequential", "adapt": "inference", "describe": "inference",
           "evaluate": "inference", "generate": "generation",
           "load_model": "saving",
-          "model_from_json": "saving", "predict": "inference", "prepare": "averaging",
+          "model_from_json": "saving", "predict": "inference", "prepare": "preparing",
           "resume": "averaging"}
-__all__ = ["Cluster", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "generate", "load_model",
+__all__ = ["Cluster", "JobFailed", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "generate", "load_model",
            "model_from_json", "predict", "prepare", "resume"]
 
 

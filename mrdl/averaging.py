@@ -272,11 +272,3 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
                 f"the text of {data.url} has {data.target.classes} tokens" if data.text else
                 f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
                 + ("" if data.target.classes else " and are not class numbers")))
-
-
-def prepare(inputs: str | list[str], data: str, *, runner: str | Cluster = "local",
-            cores: int | None = None, **options) -> dataset.Dataset:
-    """Raw files to a dataset of shuffled shards, by a MapReduce job; `dataset.prepare` has the options."""
-    with opened(runner, cores) as cluster:
-        return dataset.prepare([inputs] if isinstance(inputs, str) else inputs, data, cluster,
-                               **options)

@@ -9,15 +9,11 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
-from mrdl import embedded, paths
+from mrdl import paths, registry
 from mrdl.config import ConfigError, need
-from mrdl.embedded import JobFailed
+from mrdl.failures import JobFailed
 from mrdl.forkserver import ForkServer
-from mrdl.streaming import WHOLE_FILES, Job, partition, spread
-
-__all__ = ["Cluster", "JobFailed", "Output", "opened", "partition", "spread"]
-
-RUNNERS = ("inline", "local", "hadoop", "spark")
+from mrdl.streaming import WHOLE_FILES, Job
 
 
 class Output:
@@ -95,8 +91,8 @@ class Cluster:
     def __init__(self, runner: str = "local", cores: int | None = None, tmp: str | None = None,
                  jobconf: dict[str, str] | None = None, node_python: str = "python3",
                  wheels: str | None = None):
-        if runner not in RUNNERS:
-            raise ConfigError(f"no runner {runner!r}: there are {', '.join(RUNNERS)}")
+        if runner not in registry.RUNNERS:
+            raise ConfigError(f"no runner {runner!r}: there are {', '.join(registry.RUNNERS)}")
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
         self.tag: str | None = None             # of the jobs of one run
         self.warned: Callable[[str], None] = lambda text: None
@@ -107,9 +103,8 @@ class Cluster:
         self.server, self.hadoop = None, None
         try:
             if runner == "spark":
-                from mrdl.spark import SparkRunner
                 with tempfile.TemporaryDirectory(dir=self.tmp) as folder:       # mrjob makes one for each runner
-                    SparkRunner(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
+                    registry.runner(runner)(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
             elif runner == "local":     # started early: it warms up while the driver prepares its first job
                 self.server = ForkServer(self.tmp)
             elif runner == "hadoop":
@@ -221,21 +216,20 @@ class Cluster:
         return self._made(kwargs, groups)
 
     def _made(self, kwargs: dict[str, Any], groups: list[list[str]]):
+        kind = registry.runner(self.runner)
         if self.runner == "spark":
-            from mrdl.spark import SparkRunner
             kwargs.pop("num_cores")
-            runner = SparkRunner(**kwargs)
+            runner = kind(**kwargs)
             runner.groups, runner.cores = groups, self.cores
             runner.node_python, runner.wheels = self.node_python, self.wheels
             runner.warned = self.warned
             return runner
         if self.hadoop:
-            from mrdl.hadoop import HadoopRunner
-            runner = HadoopRunner(**{k: v for k, v in kwargs.items() if k not in (
+            runner = kind(**{k: v for k, v in kwargs.items() if k not in (
                 "num_cores", "mrjob_cls")})
             runner.hadoop, runner.groups = self.hadoop, groups
             return runner
-        runner = embedded.RUNNERS[self.runner](**kwargs)
+        runner = kind(**kwargs)
         runner.groups, runner.server = groups, self.server
         return runner
 

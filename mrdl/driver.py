@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import advice, extension, kernels, metrics, moments, plan, stopping, tensors
-from mrdl.cluster import JobFailed
+from mrdl import advice, extension, kernels, metrics, moments, plan, schedule, stopping, tensors
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
+from mrdl.failures import JobFailed
 from mrdl.gauges import Gauges
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
 from mrdl.network import at_once
-from mrdl.partial import chunk_keys, means_of, shift_variances
+from mrdl.partial import means_of, shift_variances
 from mrdl.record import measured
 from mrdl.run import COMPACT, Run, RunError, entries
+from mrdl.schedule import chunk_keys
 from mrdl.scoring import WorkerFailed, added, described, failed, score, seals
 from mrdl.sealed import check
 from mrdl.state import State, profile
@@ -236,8 +237,8 @@ class Driver:
         if self.options.validation_freq:
             return self.options.validation_freq
         held = sum(shard.n for _, shard in self.validation)
-        group = plan.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
-        trained = sum(plan.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
+        group = schedule.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
+        trained = sum(schedule.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
                       for s in group)
         return max(1, -(-int(held * FORWARD) // max(1, int(trained * SCORING))))
 
@@ -299,7 +300,7 @@ class Driver:
         o = self.options
         group = self._groups(state.epoch)[state.group]
         active = [(slot, s) for slot, s in enumerate(group)
-                  if plan.share(s, state.part, o.averaging_frequency, o.batch_size)]
+                  if schedule.share(s, state.part, o.averaging_frequency, o.batch_size)]
         due = state.round and state.round % self.frequency == 0
         held = self.validation if due else []
         size = len(state.vector) if o.save_updater else state.parameters
@@ -317,7 +318,7 @@ class Driver:
 
     def _groups(self, epoch: int) -> list[list[Shard]]:
         """Which shards train together in an epoch of this run."""
-        return plan.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
+        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
 
     def _checked(self, merged: Merged, asked: plan.Plan, group: list[Shard], state: State):
         """-> (score of `state`, training sums, seconds); RoundError where counts do not add up."""
@@ -326,7 +327,7 @@ class Driver:
         trained = [r for r in merged.records if "shard" in r]
         for record in trained:
             shard = self.owner[record["shard"]]
-            due = plan.share(shard, state.part, o.averaging_frequency, o.batch_size)
+            due = schedule.share(shard, state.part, o.averaging_frequency, o.batch_size)
             if (record["n"], record["present"]) != (due, shard.n):
                 raise RoundError(f"round {asked.round}: shard {record['shard']} trained "
                                  f"{record['n']} of {record['present']} examples, not {due} of "
@@ -362,7 +363,7 @@ class Driver:
             vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale)
-        if new.part >= plan.rounds(group, o.averaging_frequency, o.batch_size):
+        if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):
             new.part, new.group = 0, new.group + 1
             if new.group >= len(self._groups(state.epoch)):
                 new.group, new.epoch = 0, new.epoch + 1

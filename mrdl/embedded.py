@@ -12,26 +12,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from os.path import getsize, join
 
-from mrdl.forkserver import LOST, ONE_THREAD, ForkServer
-from mrdl.streaming import LARGEST_SPLIT, StepFailedException, stand_ins
-from mrdl.task import NO_END, OPENERS, Split, Task, perform
+from mrdl.environment import ONE_THREAD
+from mrdl.failures import JobFailed
+from mrdl.forkserver import LOST, ForkServer
+from mrdl.mrjob_imports import stand_ins
+from mrdl.splits import LARGEST_SPLIT, Split, cut
+from mrdl.task import Task, perform
 
 with stand_ins():
     from mrjob.inline import InlineMRJobRunner
     from mrjob.util import save_current_environment, save_cwd, save_sys_path
 
 ATTEMPTS = 4                    # as mapreduce.map.maxattempts
-SMALLEST_SPLIT = 16 << 20
 SORT_MEMORY = 64 << 20          # more than this is sorted by GNU sort, on disk
-
-
-class JobFailed(StepFailedException):
-    """A task failed: str() says which one, on what input, and ends with its own traceback. `final`: another attempt
-    would fail alike, or somebody has ended the job."""
-    final = False
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class InlineRunner(InlineMRJobRunner):
@@ -178,22 +171,6 @@ class LocalRunner(InlineRunner):
                        env={**task.env, name: f"{stem}_{task.attempt + 1}"})
 
 
-def cut(groups: list[list[str]], pieces: int, least: int, most: int,
-        size: Callable[[str], int]) -> list[Split]:
-    """A mapper's paths each. Plain single files in ranges: about so many pieces of them all."""
-    plain = {group[0]: size(group[0]) for group in groups if least < LARGEST_SPLIT
-             and len(group) == 1 and os.path.splitext(group[0])[1] not in OPENERS}
-    each = max(min(-(-sum(plain.values()) // pieces), most), least, SMALLEST_SPLIT)
-    splits: list[Split] = []
-    for group in groups:
-        start, length = 0, plain.get(group[0], 0)
-        while length - start > each * 1.1:      # Hadoop's slack: no tiny last split
-            splits.append([(group[0], start, start + each)])
-            start += each
-        splits.append([(path, start, NO_END) for path in group])
-    return splits
-
-
 def _existing(path: str) -> str:
     """The absolute path of a file; the error of one that is not there has its name."""
     path = os.path.abspath(path.removeprefix("file://"))
@@ -209,6 +186,3 @@ def _last_words(log: str) -> str:
     except FileNotFoundError:
         return ""
     return "".join(lines[-40:]).rstrip()
-
-
-RUNNERS = {runner.alias: runner for runner in (InlineRunner, LocalRunner)}

@@ -16,7 +16,8 @@ from mrdl.dataset import Shard
 from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
-from mrdl.plan import Plan, pack
+from mrdl.plan import Plan
+from mrdl.schedule import pack
 from mrdl.state import State
 
 

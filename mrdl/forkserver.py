@@ -23,13 +23,10 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from mrdl import safe_path
+from mrdl.environment import HUGE_PAGES, ONE_THREAD
 from mrdl.streaming import Job
 from mrdl.task import Task, perform, told
 
-# one core a task is the cluster's business; a BLAS that starts threads would break the fork
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# vectors of megabytes come and go in each task: in pages of 4 KB, a fifth of a round is page faults
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 START = "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 MOST_KEPT = 1024        # MB a child has ever held, beyond which it does no other task
 LOST = "lost"       # the status of a task whose server died

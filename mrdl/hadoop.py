@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from mrdl import archive, sharing
 from mrdl.config import ConfigError
-from mrdl.embedded import JobFailed
-from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
+from mrdl.environment import HUGE_PAGES, ONE_THREAD
+from mrdl.failures import JobFailed
 from mrdl.gateway import Gateway, GatewayError
 from mrdl.hadoop_jars import streaming_jar
+from mrdl.mrjob_imports import stand_ins
 from mrdl.paths import place
 from mrdl.schemes import store_at
 from mrdl.storage import Storage
-from mrdl.streaming import SHARED, stand_ins
+from mrdl.streaming import SHARED
 from mrdl.watch import NEVER, Watch
 
 with stand_ins():

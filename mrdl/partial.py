@@ -13,7 +13,6 @@ import numpy as np
 
 from mrdl import kernels
 from mrdl.kernels.text import decode64
-from mrdl.streaming import spread
 
 # values a chunk: small enough that each uses the memory of the one before (fresh pages cost more than
 # the sums), large enough that a line is mostly values
@@ -80,14 +79,8 @@ def pieces(size: int) -> int:
     return -(-size // CHUNK)
 
 
-def chunk_keys(size: int, reducers: int) -> list[str]:
-    """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
-    names = [f"{i:06d}" for i in range(pieces(size))]
-    return [*spread(names, min(reducers, len(names)), sort_values=True), RECORD]
-
-
 def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
-    """What part of a vector each of its `chunk_keys` stands for: alike to a value."""
+    """The (start, stop) range of each chunk of a vector, by its `chunk_keys`; lengths differ by at most one."""
     count = len(keys) - 1
     cuts = [size * i // max(count, 1) for i in range(count + 1)]
     return list(itertools.pairwise(cuts))

@@ -5,7 +5,8 @@ import os
 from hashlib import blake2b
 
 from mrdl import corpus, sharing
-from mrdl.cluster import Cluster, spread
+from mrdl.cluster import Cluster
+from mrdl.partitioning import spread
 from mrdl.paths import place, size
 from mrdl.printing import counted
 from mrdl.records import Plan

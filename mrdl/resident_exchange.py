@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mrdl import partial, plan
-from mrdl.cluster import Background, Cluster, JobFailed
+from mrdl.cluster import Background, Cluster
 from mrdl.exchange import Merged, PlainExchange, RoundError, gathered
+from mrdl.failures import JobFailed
 from mrdl.jobs.resident import ResidentRounds
 from mrdl.meeting import OWN, Meeting, Pauses, means
 from mrdl.partial import RECORD, Partial

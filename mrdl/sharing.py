@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mrdl.printing import counted
 from mrdl.paths import opened, size
+from mrdl.printing import counted
 
 if TYPE_CHECKING:
     from mrdl.cluster import Cluster

@@ -12,12 +12,13 @@ from dataclasses import asdict
 
 from mrdl import archive, probe, safe_path
 from mrdl.config import need
-from mrdl.embedded import JobFailed, cut
-from mrdl.forkserver import HUGE_PAGES, ONE_THREAD
+from mrdl.environment import HUGE_PAGES, ONE_THREAD
+from mrdl.failures import JobFailed
+from mrdl.mrjob_imports import stand_ins
 from mrdl.paths import size
 from mrdl.schemes import store_at
 from mrdl.sparkjob import SparkJob
-from mrdl.streaming import stand_ins
+from mrdl.splits import cut
 
 with stand_ins():
     from mrjob.spark.runner import SparkMRJobRunner
@@ -28,6 +29,7 @@ RETRIED = 4             # attempts of a task, as on a cluster
 HERE = {"spark.ui.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 NAMES = {"mapreduce.job.name": "spark.app.name", "mapreduce.job.tags": "spark.yarn.tags"}
 SCRIPT = """from mrdl.sparkjob import SparkJob
+from mrdl.splits import cut
 SparkJob(**{}).run()
 """
 OF_TASKS = re.compile(r"(Starting|Running|Finished) .*\btask ")

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
+from mrdl.partitioning import partition
 from mrdl.paths import opened
 from mrdl.schemes import store_at
-from mrdl.streaming import partition
-from mrdl.task import NO_END, Split
+from mrdl.splits import NO_END, Split
 
 
 @dataclass(frozen=True)

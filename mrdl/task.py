@@ -1,7 +1,5 @@
 """One attempt of a mapper or reducer: its lines in, sorted if need be; its output files out."""
-import bz2
 import errno
-import gzip
 import os
 import subprocess
 import traceback
@@ -11,14 +9,13 @@ from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from os.path import getsize, join
 
-from mrdl.streaming import partition
+from mrdl.partitioning import partition
+from mrdl.paths import OPENERS
+from mrdl.splits import NO_END, Split
 
 SHUFFLE_MEMORY = 16 << 20
 LONG_LINE = 1 << 16            # lines beyond this are moved one by one, with few copies
 LONG_KEY = 1 << 10             # the key fields of a long line stand within this
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
-NO_END = None
-Split = list[tuple[str, int, int | None]]       # path, first byte, end: one mapper's input
 
 
 @dataclass(frozen=True)

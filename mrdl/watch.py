@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from mrdl.embedded import JobFailed
+from mrdl.failures import JobFailed
 
 POLL = 0.1                      # seconds between two questions for a job's state
 FIRST = 5.0                     # seconds in which nothing happens until what a job waits for is said

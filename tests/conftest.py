@@ -4,8 +4,9 @@ import os
 import numpy as np
 import pytest
 
-from mrdl import blocks, dataset
+from mrdl import blocks
 from mrdl.cluster import Cluster
+from mrdl.preparing import prepare
 
 os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
 
@@ -40,7 +41,7 @@ def made(tmp_path, inline):
             x, y = x[:, :, None], rng.integers(0, 3, x.shape)
         raw = tmp_path / f"{name}.npz"
         np.savez(raw, x=x, y=y.astype("i4"), w=rng.uniform(0.5, 2, n))
-        return dataset.prepare([str(raw)], str(tmp_path / name), inline, weight="w",
+        return prepare([str(raw)], str(tmp_path / name), inline, weight="w",
                                shards=shards, hold_out=hold_out, seed=seed, dtype=dtype)
     return make
 

@@ -274,7 +274,7 @@ def test_an_error_is_one_line_and_its_traceback_is_shown_on_demand(monkeypatch, 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("mrdl.cli.show.Storage", fail)
+    monkeypatch.setattr("mrdl.cli.show.store_at", fail)
     for words in (["show", "x"], ["--debug", "show", "x"], ["show", "x", "--debug"]):
         monkeypatch.setattr("sys.argv", ["mrdl", *words])
         assert main() == status

@@ -15,8 +15,10 @@ import pytest
 import sample_jobs
 
 from mrdl import embedded
-from mrdl.cluster import Cluster, JobFailed, partition
+from mrdl.cluster import Cluster
+from mrdl.failures import JobFailed
 from mrdl.forkserver import MOST_KEPT
+from mrdl.partitioning import partition
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,7 +87,7 @@ def test_splits_cut_at_line_ends_and_lose_nothing(cluster, tmp_path, monkeypatch
     (tmp_path / "short").write_bytes(b"77\n")
     inputs = [str(tmp_path / "long"), str(tmp_path / "short")]
     for smallest in (1, 7, 100, 1000):
-        monkeypatch.setattr(embedded, "SMALLEST_SPLIT", smallest)
+        monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", smallest)
         monkeypatch.setattr(cluster, "cores", 9)
         found = parts(cluster.run(sample_jobs.Order, inputs, reducers=0, split=True))
         assert len(found) > 3 or smallest == 1000
@@ -96,7 +98,7 @@ def test_splits_cut_at_line_ends_and_lose_nothing(cluster, tmp_path, monkeypatch
 @pytest.mark.parametrize("smallest", range(1, 12))
 def test_every_way_to_cut_a_small_file_gives_each_line_once(smallest, tmp_path, monkeypatch):
     path, = write(tmp_path, text="a\n\nbcd\ne\n\n\nfghijk\nl")
-    monkeypatch.setattr(embedded, "SMALLEST_SPLIT", smallest)
+    monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", smallest)
     with Cluster("inline", cores=100) as cluster:
         found = parts(cluster.run(sample_jobs.Order, [path], reducers=0, split=True))
     assert [line[:-1] for part in found for line in part] == Path(path).read_bytes().split(b"\n")

@@ -8,9 +8,10 @@ from mrdl import ParameterAveraging, worker
 from mrdl.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from mrdl.layers import Dense, Input
 from mrdl.optimizers import SGD
-from mrdl.partial import RECORD, chunk_keys
+from mrdl.partial import RECORD
 from mrdl.plan import Plan, name
 from mrdl.run import Run
+from mrdl.schedule import chunk_keys
 
 
 def norms(w, axis=0):

@@ -22,6 +22,7 @@ from conftest import rows
 
 from mrdl import blocks, corpus, dataset
 from mrdl.cluster import Cluster
+from mrdl.preparing import prepare
 from mrdl.sources import DataError
 from mrdl.tokenizer import Tokenizer
 
@@ -36,7 +37,7 @@ def prepared(tmp_path, cluster, *texts, name="data", **more):
         paths.append(str(tmp_path / f"{name}-{i}.txt"))
         with open(paths[-1], "wb") as file:
             file.write(text if isinstance(text, bytes) else text.encode())
-    return dataset.prepare(paths, str(tmp_path / name), cluster, format="text", **more)
+    return prepare(paths, str(tmp_path / name), cluster, format="text", **more)
 
 
 def plain(text, unit, most=1 << 16):
@@ -183,7 +184,7 @@ def test_every_runner_and_any_number_of_cores_gives_the_same_shards(tmp_path, in
     made = [[Path(s.path).read_bytes() for s in first.shards]]
     for cores in (1, 3):
         with Cluster("local", cores=cores) as cluster:
-            data = dataset.prepare([str(tmp_path / f"data-{i}.txt") for i in range(2)], str(tmp_path / f"on-{cores}"),
+            data = prepare([str(tmp_path / f"data-{i}.txt") for i in range(2)], str(tmp_path / f"on-{cores}"),
                                    cluster, format="text", sequence_length=20, shards=3, hold_out=0.2)
         assert (data.text, data.uid) == (first.text, first.uid)
         made.append([Path(s.path).read_bytes() for s in data.shards])
@@ -275,7 +276,7 @@ def test_the_first_bad_characters_are_shown_in_the_order_of_the_text(tmp_path, i
     texts = [(b"ab\xff\xe6\x97" * 40, "z.txt"), (b"cd\xff" * 40, "a.txt")]
     for text, name in texts:
         (tmp_path / name).write_bytes(text)
-    data = dataset.prepare([str(tmp_path / name) for _, name in texts], str(tmp_path / "data"), inline, format="text",
+    data = prepare([str(tmp_path / name) for _, name in texts], str(tmp_path / "data"), inline, format="text",
                            max_bad=1, sequence_length=5)
     assert data.bad["count"] == 120
     assert [(Path(s["file"]).name, s["offset"]) for s in data.bad["samples"]] == \
@@ -307,7 +308,7 @@ def test_the_uid_knows_the_content_and_the_order_of_the_files(tmp_path, inline, 
     def uid(name, *texts, turn=1, **more):
         for path, text in zip(paths, texts):
             Path(path).write_text(text)
-        data = dataset.prepare(paths[::turn], str(tmp_path / name), inline, format="text", shards=3, **more)
+        data = prepare(paths[::turn], str(tmp_path / name), inline, format="text", shards=3, **more)
         for shard in data.shards:
             with open(shard.path, "rb") as file:
                 assert {blocks.unpack(line.rstrip(b"\n")).dataset for line in file} <= {data.uid}
@@ -353,7 +354,7 @@ def test_what_cannot_be_prepared_is_said_in_one_line(tmp_path, inline, texts, mo
     for i, text in enumerate(texts):
         (tmp_path / f"{i}.txt").write_text(text)
     with pytest.raises(DataError, match=reason) as error:
-        dataset.prepare([str(tmp_path / f"{i}.txt") for i in range(len(texts))], str(tmp_path / "data"), inline,
+        prepare([str(tmp_path / f"{i}.txt") for i in range(len(texts))], str(tmp_path / "data"), inline,
                         **{"format": "text", **more})
     assert "\n" not in str(error.value) and not (tmp_path / "data").exists()
 
@@ -368,7 +369,7 @@ def test_a_packed_file_and_another_kind_of_dataset_are_refused(tmp_path, inline,
         path = tmp_path / name
         path.write_bytes(packed)
         with pytest.raises(DataError) as error:
-            dataset.prepare([str(path)], str(tmp_path / "data"), None, format="text", max_bad=1)
+            prepare([str(path)], str(tmp_path / "data"), None, format="text", max_bad=1)
         assert str(error.value) == (f"{path}: text is read by ranges of bytes, which a compressed file has not: unpack it "
                                     "first" + (f", with: {tool} {path}" if tool else ""))
     prepared(tmp_path, inline, "BZh is no archive", name="text", sequence_length=3)

@@ -9,11 +9,12 @@ import pytest
 from conftest import cut_off
 from raw_data import shard_bytes, table, text
 
-from mrdl import dataset
+from mrdl import preparation, preparing
 from mrdl.cluster import Output
 from mrdl.config import ConfigError
 from mrdl.dataset import DataError, load
 from mrdl.local import Local
+from mrdl.preparing import prepare
 
 
 def nothing_at(path: Path) -> bool:
@@ -26,7 +27,7 @@ def test_too_many_bad_records_stop_with_samples_and_leave_nothing(tmp_path, runn
     path = text(tmp_path, b"\n".join(lines))
     out = tmp_path / "d"
     with pytest.raises(DataError) as raised:
-        dataset.prepare(path, str(out), request.getfixturevalue(runner), label="0", max_bad=0.03)
+        prepare(path, str(out), request.getfixturevalue(runner), label="0", max_bad=0.03)
     head, *samples = str(raised.value).splitlines()
     assert head == ("5 of 100 records are bad (5 %; --max-bad allows 3 %): 2 not a number, 1 not finite, "
                     "2 wrong field count")
@@ -40,7 +41,7 @@ def test_too_many_bad_records_stop_with_samples_and_leave_nothing(tmp_path, runn
 
 def test_a_few_bad_records_are_skipped_counted_and_reported(tmp_path, inline):
     path = text(tmp_path, b"\n".join([*table(99), b"what?"]))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, max_bad=0.01)
+    data = prepare(path, str(tmp_path / "d"), inline, max_bad=0.01)
     assert sum(shard.n for shard in data.shards) == 99
     assert (data.bad["count"], data.bad["of"], data.bad["reasons"]) == (1, 100, {"not a number": 1})
     assert data.bad["samples"][0]["text"] == "what?"
@@ -50,14 +51,14 @@ def test_a_few_bad_records_are_skipped_counted_and_reported(tmp_path, inline):
 def test_a_label_that_is_no_class_is_a_bad_record(tmp_path, inline):
     path = text(tmp_path, "1,0\n2,1\n3,2\n")
     with pytest.raises(DataError, match=r"1 label out of range\n.*byte 8: .*2 is none of 0..1"):
-        dataset.prepare(path, str(tmp_path / "d"), inline, label="1", classes=2)
+        prepare(path, str(tmp_path / "d"), inline, label="1", classes=2)
     assert nothing_at(tmp_path / "d")
 
 
 def test_all_bad_is_an_error_even_where_all_may_be_bad(tmp_path, inline):
     np.savez(tmp_path / "a.npz", x=np.full((3, 2), np.nan))
     with pytest.raises(DataError, match="3 of 3 records are bad"):
-        dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d"), inline, max_bad=1)
+        prepare(tmp_path / "a.npz", str(tmp_path / "d"), inline, max_bad=1)
     assert nothing_at(tmp_path / "d")
 
 
@@ -71,7 +72,7 @@ def test_all_bad_is_an_error_even_where_all_may_be_bad(tmp_path, inline):
 def test_an_option_that_makes_no_sense_is_refused_before_any_work(tmp_path, options, reason):
     path = text(tmp_path, "1,2\n")
     with pytest.raises(DataError, match=reason):
-        dataset.prepare(path, str(tmp_path / "d"), None, **options)     # no cluster: no job
+        prepare(path, str(tmp_path / "d"), None, **options)     # no cluster: no job
     assert nothing_at(tmp_path / "d")
 
 
@@ -81,7 +82,7 @@ def test_an_option_that_makes_no_sense_is_refused_before_any_work(tmp_path, opti
 def test_an_option_of_a_wrong_type_is_refused_in_one_line(tmp_path, name, value):
     path = text(tmp_path, "1,2\n")
     with pytest.raises(ConfigError, match=rf"^{name}=.* must be (a whole number or none|a finite number)$"):
-        dataset.prepare(path, str(tmp_path / "d"), None, **{"format": "text", name: value})
+        prepare(path, str(tmp_path / "d"), None, **{"format": "text", name: value})
     assert nothing_at(tmp_path / "d")
 
 
@@ -90,7 +91,7 @@ def test_to_hold_out_all_rows_is_an_error(tmp_path, inline, format):
     path = text(tmp_path, b"\n".join(table(5)))
     with pytest.raises(DataError, match=r"^hold_out 0.99: all \d+ rows are held out \(equal ones together\), none is left to "
                                         "train on$"):
-        dataset.prepare(path, str(tmp_path / "d"), inline, hold_out=0.99, shards=1, format=format,
+        prepare(path, str(tmp_path / "d"), inline, hold_out=0.99, shards=1, format=format,
                         **({"sequence_length": 20} if format else {}))
     assert nothing_at(tmp_path / "d")
 
@@ -100,13 +101,13 @@ def test_a_missing_or_empty_input_is_refused_before_any_work(tmp_path):
                            (text(tmp_path, ""), "no rows"),
                            (text(tmp_path, "a,b\n"), "a header and no rows")]:
         with pytest.raises(DataError, match=reason):
-            dataset.prepare(inputs, str(tmp_path / "d"), None)
+            prepare(inputs, str(tmp_path / "d"), None)
         assert nothing_at(tmp_path / "d")
 
 
 def test_an_output_that_exists_is_left_alone(tmp_path, inline):
     path = text(tmp_path, "1,2\n3,4\n")
-    data = dataset.prepare(path, str(tmp_path / "d"), inline)
+    data = prepare(path, str(tmp_path / "d"), inline)
     before = shard_bytes(data)
     text(tmp_path, "precious", "file")
     (tmp_path / "other").mkdir()
@@ -114,7 +115,7 @@ def test_an_output_that_exists_is_left_alone(tmp_path, inline):
     for out, reason in [("d", "there is a dataset already"), ("file", "is a file"),
                         ("other", "is not empty")]:
         with pytest.raises(DataError, match=reason):
-            dataset.prepare(path, str(tmp_path / out), None)
+            prepare(path, str(tmp_path / out), None)
     assert shard_bytes(load(str(tmp_path / "d"))) == before
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -122,13 +123,13 @@ def test_an_output_that_exists_is_left_alone(tmp_path, inline):
 @pytest.mark.parametrize("steps", range(6))
 def test_a_crash_half_way_leaves_no_dataset_and_the_next_prepare_clears_up(tmp_path, inline, steps):
     path, out = text(tmp_path, b"\n".join(table(50))), tmp_path / "d"
-    complete = shard_bytes(dataset.prepare(path, str(tmp_path / "whole"), inline, shards=2))
-    cut_off(lambda: dataset.prepare(path, str(out), inline, shards=2), steps,
+    complete = shard_bytes(prepare(path, str(tmp_path / "whole"), inline, shards=2))
+    cut_off(lambda: prepare(path, str(out), inline, shards=2), steps,
             ((Output, "move"), (Local, "create"), (Local, "remove")))
     assert len(list(out.glob("part-*"))) == max(0, steps - 3)
     with pytest.raises(DataError, match="no dataset"):
         load(str(out))
-    assert shard_bytes(dataset.prepare(path, str(out), inline, shards=2)) == complete
+    assert shard_bytes(prepare(path, str(out), inline, shards=2)) == complete
     assert sorted(file.name for file in out.iterdir()) == ["data.json", "part-00000", "part-00001"]
 
 
@@ -137,7 +138,7 @@ def test_of_two_that_prepare_into_one_folder_one_wins(tmp_path, inline, monkeypa
 
     def again():
         with pytest.raises(ValueError) as error:
-            dataset.prepare(path, out, inline, shards=2, seed=1)
+            prepare(path, out, inline, shards=2, seed=1)
         told.append(str(error.value))
 
     def moved(self, part, to):
@@ -145,16 +146,16 @@ def test_of_two_that_prepare_into_one_folder_one_wins(tmp_path, inline, monkeypa
         again()
         move(self, part, to)
     monkeypatch.setattr(Output, "move", moved)
-    first = dataset.prepare(path, out, inline, shards=2)
+    first = prepare(path, out, inline, shards=2)
     assert "another driver works on it (pid" in told[0] and "\n" not in told[0]
-    plan = dataset.preparation.planned
+    plan = preparation.planned
 
     def overtaken(*args):
-        monkeypatch.setattr(dataset.preparation, "planned", plan)
-        dataset.prepare(path, out, inline, shards=2)
+        monkeypatch.setattr(preparation, "planned", plan)
+        prepare(path, out, inline, shards=2)
         return plan(*args)
     shutil.rmtree(out)
-    monkeypatch.setattr(dataset.preparation, "planned", overtaken)
+    monkeypatch.setattr(preparation, "planned", overtaken)
     again()
     assert "there is a dataset already" in told[1]
     assert load(out) == first
@@ -167,20 +168,20 @@ def test_a_failed_move_cleans_up_after_itself(tmp_path, inline, monkeypatch):
     path = text(tmp_path, b"\n".join(table(50)))
     monkeypatch.setattr(Output, "move", full)
     with pytest.raises(OSError, match="disk full"):
-        dataset.prepare(path, str(tmp_path / "d"), inline)
+        prepare(path, str(tmp_path / "d"), inline)
     assert nothing_at(tmp_path / "d")
 
 
 @pytest.mark.parametrize("label", ["9007199254740992", "99999999999999999999", "1e30"])
 def test_labels_that_float64_cannot_count_are_no_classes(tmp_path, inline, label):
-    data = dataset.prepare(text(tmp_path, f"a,y\n1,{label}\n2,0\n"), str(tmp_path / "d"), inline, label="y")
+    data = prepare(text(tmp_path, f"a,y\n1,{label}\n2,0\n"), str(tmp_path / "d"), inline, label="y")
     assert data.target.classes is None and data.target.high == float(label)
 
 
 def test_a_description_that_could_not_be_read_is_not_written(tmp_path, inline, monkeypatch):
-    monkeypatch.setattr(dataset, "_description", lambda *args, then=dataset._description: {**then(*args), "seed": -1})
+    monkeypatch.setattr(preparing, "_description", lambda *args, then=preparing._description: {**then(*args), "seed": -1})
     with pytest.raises(ValueError, match="data.json.seed is -1"):
-        dataset.prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
+        prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
     assert nothing_at(tmp_path / "d")
 
 
@@ -188,7 +189,7 @@ def test_an_input_damaged_behind_its_head_names_the_file(tmp_path, local):
     data = gzip.compress(b"\n".join(table(20000)))
     (tmp_path / "in.csv.gz").write_bytes(data[:len(data) // 2])
     with pytest.raises(Exception, match=r"in\.csv\.gz[^$]*EOFError"):
-        dataset.prepare(tmp_path / "in.csv.gz", str(tmp_path / "d"), local)
+        prepare(tmp_path / "in.csv.gz", str(tmp_path / "d"), local)
     assert nothing_at(tmp_path / "d")
 
 
@@ -202,7 +203,7 @@ def test_an_input_damaged_behind_its_head_names_the_file(tmp_path, local):
     (lambda path: (path / "part-00001").unlink(), "part-00001 is missing"),
 ])
 def test_load_says_what_is_wrong_with_a_dataset(tmp_path, inline, damage, reason):
-    data = dataset.prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
+    data = prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
     assert load(data.url) == data
     damage(tmp_path / "d")
     with pytest.raises(DataError, match=reason):
@@ -215,7 +216,7 @@ def test_load_names_a_folder_that_is_not_there(tmp_path):
 
 
 def test_the_description_can_be_read_by_anything_that_reads_json(tmp_path, inline):
-    data = dataset.prepare(text(tmp_path, "a,y\n1,0\n2,1\n"), str(tmp_path / "d"), inline,
+    data = prepare(text(tmp_path, "a,y\n1,0\n2,1\n"), str(tmp_path / "d"), inline,
                            label="y", shards=2)
     found = json.loads((tmp_path / "d" / "data.json").read_text())
     assert found["shards"] == [{"name": s.name, "n": s.n, "role": s.role, "blocks": s.blocks, "seal": s.seal} for s in data.shards]

@@ -12,7 +12,6 @@ from mrdl import (
     ParameterAveraging,
     Sequential,
     blocks,
-    dataset,
     evaluate,
     load_model,
     metrics,
@@ -25,6 +24,7 @@ from mrdl.config import ConfigError
 from mrdl.driver import Driver, WorkerFailed, failed
 from mrdl.exchange import PlainExchange, RoundError
 from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
+from mrdl.preparing import prepare
 from mrdl.run import Run, RunError
 from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
@@ -241,7 +241,7 @@ def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason
 
 def test_a_validation_set_that_does_not_fit_is_refused_before_the_first_job(tmp_path, made, inline):
     np.savez(tmp_path / "raw.npz", x=np.ones((20, 5)), y=np.arange(20))
-    other = dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "other"), inline)
+    other = prepare([str(tmp_path / "raw.npz")], str(tmp_path / "other"), inline)
     with pytest.raises(ConfigError, match="tells 3 classes apart, the labels of .*other go from 0 to 19"):
         averaging(rounds=1).fit(network(), made(100).url, other.url, run=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
@@ -249,7 +249,7 @@ def test_a_validation_set_that_does_not_fit_is_refused_before_the_first_job(tmp_
 
 def test_rows_of_targets_beyond_what_the_loss_is_for_are_refused_by_the_worker_that_meets_them(tmp_path, inline):
     np.savez(tmp_path / "raw.npz", x=np.ones((20, 5)), y=np.arange(40.0).reshape(20, 2))
-    data = dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline)
+    data = prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline)
     with pytest.raises(WorkerFailed, match="BinaryCrossentropy takes targets from 0 to 1, not "):
         averaging(rounds=1).fit(binary(2), data.url, run=str(tmp_path / "run"))
 

@@ -11,7 +11,8 @@ from conftest import cut_off
 from mrdl import ParameterAveraging, Sequential, limits, predict, resume
 from mrdl.blocks import BlockError
 from mrdl.cli import main
-from mrdl.cluster import JobFailed, Output
+from mrdl.cluster import Output
+from mrdl.failures import JobFailed
 from mrdl.layers import Dense
 from mrdl.local import Local
 from mrdl.paths import move

@@ -4,11 +4,12 @@ import pytest
 from raw_data import table, text
 
 from mrdl import blocks, dataset, holdout
+from mrdl.preparing import prepare
 
 
 def made(tmp_path, inline, lines, hold_out=0.1, seed=0):
     path = text(tmp_path, "\n".join(["a,b,y", *lines]))
-    data = dataset.prepare(path, str(tmp_path / f"d{seed}"), inline, label="y", hold_out=hold_out, seed=seed)
+    data = prepare(path, str(tmp_path / f"d{seed}"), inline, label="y", hold_out=hold_out, seed=seed)
     held = sum(shard.n for shard in data.validation())
     assert held + sum(shard.n for shard in data.train()) == len(lines)
     return held, data.notes
@@ -62,7 +63,7 @@ def test_rows_that_the_dtype_makes_equal_are_held_out_together(tmp_path, inline,
     lines += [f"{a or '-0.0'}{'.00000000001' if a else ''},{b:.3f}00000001,{y:.1f}00000001,{w}00000001" for a, b, y, w in rows]
     lines += [f"{a or 1e-60},{b},{y or -1e-60},{w}" for a, b, y, w in rows]
     path = text(tmp_path, "\n".join(["a,b,y,w", *lines]))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="y", weight="w", hold_out=0.4, dtype=dtype)
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", weight="w", hold_out=0.4, dtype=dtype)
     assert both_sides(data) == set() and len(data.validation()) > 0
 
 
@@ -70,7 +71,7 @@ def test_rows_of_an_npz_that_float32_makes_equal_are_held_out_together(tmp_path,
     rng = np.random.default_rng(1)
     x, y = rng.integers(0, 200, (150, 3)).astype("f8"), rng.random(150)
     np.savez(tmp_path / "a.npz", x=np.concatenate([x, x + 1e-12, -x * 1e-60]), y=np.concatenate([y, y + 1e-12, y]))
-    data = dataset.prepare(str(tmp_path / "a.npz"), str(tmp_path / "d"), inline, hold_out=0.4)
+    data = prepare(str(tmp_path / "a.npz"), str(tmp_path / "d"), inline, hold_out=0.4)
     assert both_sides(data) == set() and len(data.validation()) > 0
 
 

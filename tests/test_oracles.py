@@ -4,7 +4,7 @@ import pytest
 from conftest import rows
 
 import mrdl
-from mrdl import ParameterAveraging, plan, seeds, trainer
+from mrdl import ParameterAveraging, schedule, seeds, trainer
 from mrdl.layers import (
     GRU,
     LSTM,
@@ -252,6 +252,6 @@ def test_without_save_updater_slots_and_step_count_start_again_each_round(tmp_pa
 def test_the_plan_deals_every_shard_once_an_epoch_in_an_order_of_its_own(made):
     data = made(131, shards=7)
     for epoch in range(3):
-        dealt = [s.index for group in plan.groups(data.train(), 3, 0, epoch) for s in group]
+        dealt = [s.index for group in schedule.groups(data.train(), 3, 0, epoch) for s in group]
         assert sorted(dealt) == list(range(7))
-    assert plan.groups(data.train(), 3, 0, 0) != plan.groups(data.train(), 3, 0, 1)
+    assert schedule.groups(data.train(), 3, 0, 0) != schedule.groups(data.train(), 3, 0, 1)

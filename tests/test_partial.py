@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrdl import partial
-from mrdl.cluster import partition
 from mrdl.partial import RECORD, Partial, PartialError, PartialProtocol
+from mrdl.partitioning import partition
+from mrdl.schedule import chunk_keys
 
 FLOATS = st.lists(st.floats(width=32), max_size=40)
 
@@ -92,7 +93,7 @@ def test_records_are_not_averaged():
 @pytest.mark.parametrize("size", [1, partial.CHUNK, partial.CHUNK + 1, 5 * partial.CHUNK - 7])
 @pytest.mark.parametrize("reducers", [1, 2, 3])
 def test_chunks_cover_the_vector_and_are_dealt_evenly_to_the_reducers(size, reducers):
-    keys = partial.chunk_keys(size, reducers)
+    keys = chunk_keys(size, reducers)
     ranges = partial.ranges(size, keys)
     assert [a for a, _ in ranges] == [0, *(b for _, b in ranges[:-1])] and ranges[-1][1] == size
     assert all(0 < b - a <= partial.CHUNK for a, b in ranges)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from raw_data import idx, shard_bytes, table, text
 
-from mrdl import blocks, dataset, embedded, preparation
+from mrdl import blocks, dataset, preparation
 from mrdl.cluster import Cluster
+from mrdl.preparing import prepare
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,13 @@ def rows_by_role(data: dataset.Dataset) -> dict[str, list]:
 
 def test_shards_are_the_same_bytes_whatever_runner_mappers_and_order(tmp_path, inline, local,
                                                                      monkeypatch):
-    monkeypatch.setattr(embedded, "SMALLEST_SPLIT", 1000)       # several mappers a file
+    monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", 1000)       # several mappers a file
     lines = table()
     raw = tmp_path / "raw"
     raw.mkdir()
     files = [text(raw, b"\n".join(lines[i::3]) + b"\n", f"{i}.csv") for i in range(3)]
     options = {"label": "0", "shards": 4, "hold_out": 0.2, "seed": 3}
-    made = [dataset.prepare(inputs, str(tmp_path / f"data{i}"), cluster, **options)
+    made = [prepare(inputs, str(tmp_path / f"data{i}"), cluster, **options)
             for i, (inputs, cluster) in enumerate([
                 (files, inline), (files, local), (files[::-1], local), ([raw], inline)])]
     expected = shard_bytes(made[0])
@@ -57,7 +58,7 @@ def test_one_file_or_three_gzipped_or_not_hold_the_same_rows_and_hold_out_the_sa
     lines = table(100)
     one = [text(tmp_path, b"\n".join(lines), "all.csv")]
     three = [text(tmp_path, b"\r\n".join(lines[i::3]), f"{i}.csv.gz") for i in range(3)]
-    found = [rows_by_role(dataset.prepare(inputs, str(tmp_path / name), inline, label="5",
+    found = [rows_by_role(prepare(inputs, str(tmp_path / name), inline, label="5",
                                           shards=3, hold_out=0.3))
              for inputs, name in ((one, "one"), (three, "three"))]
     assert {role: sorted(rows) for role, rows in found[0].items()} == {role: sorted(rows) for role, rows in found[1].items()}
@@ -65,7 +66,7 @@ def test_one_file_or_three_gzipped_or_not_hold_the_same_rows_and_hold_out_the_sa
 
 def test_another_seed_gives_another_order_of_the_same_rows(tmp_path, inline):
     path = text(tmp_path, b"\n".join(table(100)))
-    found = [rows_by_role(dataset.prepare(path, str(tmp_path / f"d{seed}"), inline, label="0",
+    found = [rows_by_role(prepare(path, str(tmp_path / f"d{seed}"), inline, label="0",
                                           seed=seed))["train"] for seed in (0, 1)]
     assert found[0] != found[1]
     assert sorted(found[0]) == sorted(found[1])
@@ -75,7 +76,7 @@ def test_equal_rows_spread_over_the_shards_and_never_leak_from_training_to_valid
     different = table(120)
     again = [line.replace(b",", b".0 , ") for line in different]
     path = text(tmp_path, b"\n".join(different * 3 + again + different[:1] * 800))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="0", shards=4, hold_out=0.3, seed=1)
+    data = prepare(path, str(tmp_path / "d"), inline, label="0", shards=4, hold_out=0.3, seed=1)
     where = defaultdict(set)
     for shard in data.shards:
         for line in Path(shard.path).read_bytes().splitlines():
@@ -90,7 +91,7 @@ def test_equal_rows_spread_over_the_shards_and_never_leak_from_training_to_valid
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_about_hold_out_of_the_rows_make_validation_shards_of_like_size(tmp_path, inline, share):
     path = text(tmp_path, b"\n".join(table(2000, 3)))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, shards=4, hold_out=share)
+    data = prepare(path, str(tmp_path / "d"), inline, shards=4, hold_out=share)
     held = sum(shard.n for shard in data.validation())
     assert abs(held / 2000 - share) < 0.04
     assert len(data.train()) == 4 and len(data.validation()) == max(1, round(4 * share / (1 - share)))
@@ -100,7 +101,7 @@ def test_about_hold_out_of_the_rows_make_validation_shards_of_like_size(tmp_path
 def test_any_number_of_shards_holds_every_row_once(tmp_path, inline, shards):
     lines = table(50, 4)
     path = text(tmp_path, b"\n".join(lines))
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, shards=shards)
+    data = prepare(path, str(tmp_path / "d"), inline, shards=shards)
     assert [shard.name for shard in data.shards] == [f"part-{i:05d}" for i in range(shards)]
     rows = rows_by_role(data)["train"]
     assert sorted(x for x, _ in rows) == sorted(tuple(map(float, line.split(b",")))
@@ -109,7 +110,7 @@ def test_any_number_of_shards_holds_every_row_once(tmp_path, inline, shards):
 
 def test_one_example_and_an_empty_file_beside_it_make_a_dataset(tmp_path, local):
     files = [text(tmp_path, "a,b,y\n1,2,0\n", "1.csv"), text(tmp_path, "", "2.csv")]
-    data = dataset.prepare(files, str(tmp_path / "d"), local, label="y", hold_out=0.25)
+    data = prepare(files, str(tmp_path / "d"), local, label="y", hold_out=0.25)
     assert sum(shard.n for shard in data.shards) == 1
     assert {shard.role for shard in data.shards} == {"train", "validation"}
     assert (data.shape, data.columns) == ((2,), ["a", "b"])
@@ -125,7 +126,7 @@ def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_rows(tmp_
     labels = text(tmp_path, idx(y), "labels")
     found = []
     for i, paths in enumerate((inputs, [str(tmp_path / "a.npz")], [labels, images])):
-        data = dataset.prepare(paths, str(tmp_path / f"d{i}"), local, shards=2, hold_out=0.2,
+        data = prepare(paths, str(tmp_path / f"d{i}"), local, shards=2, hold_out=0.2,
                                label="0" if i == 0 else None, classes=3)
         assert (data.shape, data.target) == ((4,), dataset.Target((), 3, 0, 2))
         found.append({role: sorted(rows) for role, rows in rows_by_role(data).items()})
@@ -134,10 +135,10 @@ def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_rows(tmp_
 
 def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, monkeypatch):
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((100, 3, 2)), w=np.ones(100))
-    one = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
+    one = prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
     monkeypatch.setattr(preparation, "RANGE", 1000)
     tasks = []
-    many = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
+    many = prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
                            on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert ("mapper", 6) in tasks
     assert shard_bytes(one) == shard_bytes(many)
@@ -149,19 +150,19 @@ def test_no_input_makes_more_mappers_than_the_bound(tmp_path, local, monkeypatch
     monkeypatch.setattr(preparation, "RANGE", 1000)
     monkeypatch.setattr(preparation, "MANIFESTS", 5)
     tasks = []
-    dataset.prepare(tmp_path / "a.npz", str(tmp_path / "d"), local, on_task=lambda kind, done, total: tasks.append((kind, total)))
+    prepare(tmp_path / "a.npz", str(tmp_path / "d"), local, on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert ("mapper", 5) in tasks
 
 
 def test_a_label_between_fractional_features_and_a_weight_make_a_dataset(tmp_path, inline):
     path = text(tmp_path, "a,y,b,w\n0.5,1,2.5,0.25\n1.5,0,3.5,1\n")
-    data = dataset.prepare(path, str(tmp_path / "d"), inline, label="y", weight="w")
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", weight="w")
     assert data.weighted and sorted(rows_by_role(data)["train"]) == [((0.5, 2.5), 1), ((1.5, 3.5), 0)]
 
 
 def test_labels_of_more_digits_than_a_double_has_are_told_of(tmp_path, inline):
     path = text(tmp_path, "a,id\n1,1234567890123456789\n2,7\n")
-    (note,) = dataset.prepare(path, str(tmp_path / "d"), inline, label="id").notes
+    (note,) = prepare(path, str(tmp_path / "d"), inline, label="id").notes
     assert "labels of more than 15 digits are rounded" in note
 
 
@@ -170,8 +171,8 @@ def test_the_dataset_says_what_its_labels_are(tmp_path, inline):
             ("0 1 4", dataset.Target((), 5, 0, 4)), ("0 0 0", dataset.Target((), 2, 0, 0)),
             ("0 0.5 1", dataset.Target((), None, 0, 1)), ("-1 0 1", dataset.Target((), None, -1, 1))]):
         path = text(tmp_path, "".join(f"{row},{y}\n" for row, y in enumerate(labels.split())))
-        data = dataset.prepare(path, str(tmp_path / f"d{i}"), inline, label="1")
+        data = prepare(path, str(tmp_path / f"d{i}"), inline, label="1")
         assert data.target == target
     np.savez(tmp_path / "a.npz", x=np.eye(3), y=np.eye(3)[:, :2])
-    data = dataset.prepare(tmp_path / "a.npz", str(tmp_path / "v"), inline)
+    data = prepare(tmp_path / "a.npz", str(tmp_path / "v"), inline)
     assert data.target == dataset.Target((2,), None)

@@ -14,9 +14,10 @@ from test_faults import children, driver, result, wait_for_round
 
 import mrdl
 from mrdl import resident_exchange, resident_worker, shelf, worker
-from mrdl.cluster import Background, Cluster, JobFailed
+from mrdl.cluster import Background, Cluster
 from mrdl.config import ConfigError
 from mrdl.driver import WorkerFailed
+from mrdl.failures import JobFailed
 from mrdl.layers import Dense, Dropout
 from mrdl.meeting import Meeting, Result
 from mrdl.partial import PartialError

@@ -13,6 +13,7 @@ from mrdl import ParameterAveraging, Sequential, blocks, dataset, resume
 from mrdl.cluster import Cluster
 from mrdl.layers import Dense
 from mrdl.plan import name
+from mrdl.preparing import prepare
 from mrdl.run import COMPACT, Run, RunError
 from mrdl.saving import load_model
 from mrdl.sealed import check, seal, unsealed
@@ -34,7 +35,7 @@ def there(tmp_path_factory):
     rng = np.random.default_rng(0)
     np.savez(folder / "raw.npz", x=rng.standard_normal((30, 2)), y=rng.integers(0, 3, 30))
     with Cluster("inline") as inline:
-        dataset.prepare([str(folder / "raw.npz")], str(folder / "data"), inline, shards=2, hold_out=0.2)
+        prepare([str(folder / "raw.npz")], str(folder / "data"), inline, shards=2, hold_out=0.2)
     trained(folder / "data", folder / "run")
     shutil.copytree(folder / "run", folder / "stopped")
     (folder / "stopped" / "finished.json").unlink()
@@ -212,7 +213,7 @@ def test_what_a_stranger_wrote_into_a_file_is_refused_in_one_line(there, tmp_pat
 def test_a_shard_that_lost_its_last_blocks_or_is_another_datasets_is_refused(there, tmp_path, inline):
     shutil.copytree(there / "data", tmp_path / "data")
     np.savez(tmp_path / "raw.npz", x=np.ones((2000, 200)) * np.arange(2000)[:, None], y=np.arange(2000) % 3)
-    big = dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "big"), inline, shards=1)
+    big = prepare([str(tmp_path / "raw.npz")], str(tmp_path / "big"), inline, shards=1)
     assert big.shards[0].blocks > 1
     path = Path(big.shards[0].path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))

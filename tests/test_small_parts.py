@@ -88,7 +88,7 @@ def predicted(model, data, out, runner="inline"):
     with Cluster(runner, cores=2) as cluster:
         cluster.planned = told.append
         inference.predict(model, data, str(out), runner=cluster, on_task=lambda kind, done, total: tasks.append(total))
-    store = Storage(str(out))
+    store = store_at(str(out))
     return {name: store.read(name) for name in store.list()}, tasks, told
 
 
@@ -119,7 +119,7 @@ def test_predictions_that_do_not_add_up_are_refused(tmp_path, lines, problem):
     (tmp_path / "part").write_bytes(b"1,2\n" * lines)
     output = Output([str(tmp_path / "part")], lambda: None, {})
     with pytest.raises(RoundError, match=problem):
-        inference._taken(output, 0, [("a", 2), ("b", 3)], Storage(str(tmp_path / "out")))
+        inference._taken(output, 0, [("a", 2), ("b", 3)], store_at(str(tmp_path / "out")))
 
 
 def test_a_mapper_reads_the_files_that_its_input_names(made, model, tmp_path):
@@ -139,14 +139,14 @@ def test_a_mapper_reads_the_files_that_its_input_names(made, model, tmp_path):
 
 @pytest.mark.hadoop
 def test_small_shards_share_mappers_on_hadoop_with_the_same_results(made, model, tmp_path):
-    data, home, told, tasks = made(300, shards=9, hold_out=0.3, dtype="float32"), Storage(
+    data, home, told, tasks = made(300, shards=9, hold_out=0.3, dtype="float32"), store_at(
         f"hdfs:///tmp/test-{os.getpid()}-shards"), [], []
     planned = [f"planned: 1 map task for {len(data.shards)} shards"]
     here, *_ = predicted(model, data.url, tmp_path / "here")
     scores = inference.evaluate(model, data.url, runner="inline")
     try:
-        for name in Storage(data.url).list():
-            home.put(f"data/{name}", Storage(data.url).path(name))
+        for name in store_at(data.url).list():
+            home.put(f"data/{name}", store_at(data.url).path(name))
         assert predicted(model, home.path("data"), home.path("out"), "hadoop") == (here, [1], planned)
         with Cluster("hadoop") as cluster:
             cluster.planned = told.append

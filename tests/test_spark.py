@@ -12,10 +12,10 @@ from test_faults import MODEL, result
 from test_hadoop import fit, table
 
 import mrdl
-from mrdl import embedded
 from mrdl.cli import main
-from mrdl.cluster import Cluster, JobFailed
+from mrdl.cluster import Cluster
 from mrdl.driver import WorkerFailed
+from mrdl.failures import JobFailed
 
 needs_spark = pytest.mark.hadoop
 
@@ -68,7 +68,7 @@ def test_one_example_and_a_shard_of_none_train_by_the_command_line(tmp_path, mon
 @pytest.mark.parametrize("job, reducers", [(sample_jobs.SortedOrder, 7), (sample_jobs.Order, 0)])
 def test_lines_of_any_bytes_go_where_hadoop_takes_them(job, reducers, tmp_path, inline, spark,
                                                        monkeypatch):
-    monkeypatch.setattr(embedded, "SMALLEST_SPLIT", 100)
+    monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", 100)
     values = b"".join(b"k%d\t\xff\xfe %d \xc3\xa9\x85\xe2\x80\xa8\x00\r\n" % (i % 40, i)
                       for i in range(100))
     (tmp_path / "long").write_bytes(values)

@@ -10,7 +10,8 @@ from mrjob.inline import InlineMRJobRunner
 from mrjob.local import LocalMRJobRunner
 
 from mrdl.embedded import InlineRunner, LocalRunner
-from mrdl.streaming import _LooseVersion, partition, spread
+from mrdl.mrjob_imports import _LooseVersion
+from mrdl.partitioning import partition, spread
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ from conftest import rows
 from test_sequences import F, T, V, ids, sequences
 
 import mrdl
-from mrdl import ParameterAveraging, dataset, trainer
+from mrdl import ParameterAveraging, trainer
 from mrdl.config import ConfigError
 from mrdl.layers import (
     GRU,
@@ -27,6 +27,7 @@ from mrdl.layers import (
     SimpleRNN,
 )
 from mrdl.optimizers import SGD, Adam, RMSprop
+from mrdl.preparing import prepare
 from mrdl.run import Run
 from mrdl.schedules import ExponentialDecay
 from mrdl.truncated import SequenceLearner, counting, learner_for, lengths
@@ -234,7 +235,7 @@ def test_a_length_is_that_up_to_the_last_step_that_counts(layer, x, wanted):
 
 def prepared(tmp_path, inline, x, y, shards, dtype="float64"):
     np.savez(tmp_path / "raw.npz", x=x, y=y)
-    return dataset.prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline, shards=shards, dtype=dtype)
+    return prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline, shards=shards, dtype=dtype)
 
 
 WAYS = {

@@ -9,10 +9,11 @@ from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.predict import Predict
 from mrdl.jobs.train import TrainRound
 
-from mrdl import blocks, plan, worker
+from mrdl import blocks, schedule, worker
 from mrdl.layers import Dense, Dropout, Input
-from mrdl.partial import PartialError, PartialProtocol, chunk_keys
+from mrdl.partial import PartialError, PartialProtocol
 from mrdl.plan import Plan
+from mrdl.schedule import chunk_keys
 from mrdl.sequential import Sequential
 from mrdl.state import State, StateError
 from mrdl.trainer import WINDOW
@@ -216,7 +217,7 @@ def test_a_state_gives_back_every_bit(tmp_path, load):
 def test_held_out_shards_are_packed_evenly_into_few_mappers():
     from mrdl.dataset import Shard
     shards = [Shard(i, f"p{i}", f"p{i}", n, "validation", 1, "") for i, n in enumerate([9, 1, 5, 5, 2])]
-    hands = plan.pack(shards, 2)
+    hands = schedule.pack(shards, 2)
     assert sorted(s.index for hand in hands for s in hand) == list(range(5))
     assert sorted(sum(s.n for s in hand) for hand in hands) == [11, 11]
-    assert plan.pack(shards, 9) and len(plan.pack(shards, 9)) == 5 and plan.pack([], 3) == []
+    assert schedule.pack(shards, 9) and len(schedule.pack(shards, 9)) == 5 and schedule.pack([], 3) == []

@@ -13,8 +13,8 @@ from mrdl import limits
 from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
 from mrdl.cli.show import say
-from mrdl.cluster import JobFailed
 from mrdl.config import cut
+from mrdl.failures import JobFailed
 from mrdl.stop_request import RunStopped
 
 

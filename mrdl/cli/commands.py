@@ -52,9 +52,9 @@ def cluster(a: argparse.Namespace) -> Cluster:
 
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import averaging
+    from mrdl import preparing
     with cluster(a) as runner, tasks("prepares") as on_task:
-        made = averaging.prepare(a.inputs, a.data, runner=runner, on_task=on_task, said=say, label=a.label,
+        made = preparing.prepare(a.inputs, a.data, runner=runner, on_task=on_task, said=say, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
                                  seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
                                  unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like,

@@ -38,6 +38,7 @@ from mrdl.layers.pooling import (
     MaxPooling2D,
 )
 from mrdl.layers.recurrent import GRU, LSTM, Bidirectional, GravesLSTM, SimpleRNN
+from mrdl.layers.registry import LAYERS
 from mrdl.layers.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -50,17 +51,17 @@ from mrdl.layers.reshaping import (
 )
 from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking, TimeDistributed
 
-LAYERS = [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
-          ReLU, LeakyReLU, ELU, Softmax, PReLU,
-          SpatialDropout1D, SpatialDropout2D, GaussianNoise, GaussianDropout, AlphaDropout,
-          Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose,
-          MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
-          GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-          ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
-          BatchNormalization, LayerNormalization, Normalization,
-          SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
-          Embedding, CategoryEncoding, Masking, TimeDistributed,
-          Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
+LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
+           ReLU, LeakyReLU, ELU, Softmax, PReLU,
+           SpatialDropout1D, SpatialDropout2D, GaussianNoise, GaussianDropout, AlphaDropout,
+           Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose,
+           MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
+           GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+           ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
+           BatchNormalization, LayerNormalization, Normalization,
+           SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
+           Embedding, CategoryEncoding, Masking, TimeDistributed,
+           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D

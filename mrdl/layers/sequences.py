@@ -8,8 +8,10 @@ import numpy as np
 
 from mrdl.config import lookup, need, shown
 from mrdl.kernels import zeros
-from mrdl.layers.core import Dense
+from mrdl.layers.core import Dense, Input
 from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor
+from mrdl.layers.normalization import BatchNormalization
+from mrdl.layers.registry import LAYERS
 
 
 class IdsOperation(Operation):
@@ -230,7 +232,6 @@ class TimeDistributed(Layer):
     name: str | None = None
 
     def __post_init__(self):
-        from mrdl.layers import LAYERS, BatchNormalization, Input
         object.__setattr__(self, "layer", lookup(self.layer, LAYERS, "layer"))
         super().__post_init__()
         need(self.layer is not None, "TimeDistributed: layer is missing")
