@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from mrdl.kernels import text
 
-from mrdl import blocks, dataset
+from mrdl import blocks, prepare
 from mrdl.cluster import Cluster
 from mrdl.records import Plan, Rows
 from mrdl.schema import Schema
@@ -115,7 +115,7 @@ def main() -> None:
         path = Path(folder, "in.csv")
         path.write_bytes(lines * 5)
         start = time.perf_counter()
-        dataset.prepare(path, f"{folder}/data", cluster, label="0")
+        prepare(path, f"{folder}/data", cluster, label="0")
         rate = path.stat().st_size / (time.perf_counter() - start) / 1e6
         print(f"\nmrdl prepare of {path.stat().st_size / 1e6:.0f} MB of the last, local runner, "
               f"{cluster.cores} cores: {rate:.0f} MB/s")

@@ -7,8 +7,8 @@ import numpy as np
 from mrdl import losses, metrics
 from mrdl.dataset import Shard
 from mrdl.layers import Normalization
-from mrdl.model import Model
 from mrdl.printing import counted
+from mrdl.protocol import LayeredModel
 from mrdl.trainer import Arrays, by_class
 
 FEW = 10                        # updates an epoch, of several workers
@@ -33,7 +33,7 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
     return lines
 
 
-def targets(model: Model, arrays: Arrays, class_weight: dict[str, float] | None = None) -> metrics.Sums:
+def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] | None = None) -> metrics.Sums:
     """What the targets of rows are like, in sums that add up: class frequencies, or moments, of the rows as they are and
     as they are weighted.
 
@@ -67,7 +67,7 @@ def added(records: Iterable[dict[str, Any]]) -> metrics.Sums:
     return sums
 
 
-def of_model(model: Model, values: dict[str, metrics.Value], sums: metrics.Sums) -> str | None:
+def of_model(model: LayeredModel, values: dict[str, metrics.Value], sums: metrics.Sums) -> str | None:
     """Where it has diverged, or is no better than the mean of its targets or than their most frequent class; None where
     it is, or nothing tells. `values` are its loss and metrics on rows with these targets; metrics weigh no rows."""
     if not sums or not sums["count"].all():

@@ -157,7 +157,7 @@ def test_a_round_that_is_not_finite_is_staged_again_at_half_the_rate_as_the_driv
     assert streaming("run", "--commit") == status
     assert len(set(seen)) == tries and result("run") == result("calm")
     assert Run("run").finished()["reason"] == Run("calm").finished()["reason"]
-    assert not Storage("run").list("streaming/*") and not Storage("run").list("retry-*")
+    assert not store_at("run").list("streaming/*") and not store_at("run").list("retry-*")
 
 
 @pytest.mark.parametrize("job, options", [("train", "--state, --plan"), ("evaluate", "--state, --plan"),

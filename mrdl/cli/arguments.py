@@ -15,8 +15,8 @@ from mrdl.cli.commands import (
 )
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
-from mrdl.cluster import RUNNERS
 from mrdl.config import cut
+from mrdl.registry import RUNNERS
 from mrdl.tokenizer import UNITS
 
 EXAMPLES = {
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
             return p
         begun = function in (resume, streaming)         # on the run's own runner
         p.add_argument("-r", "--runner", default=None if begun else "local",
-                       help=", ".join(RUNNERS[:-1]) + f" or {RUNNERS[-1]}" + (" (the run's)" if begun else " (local)"))
+                       help=" or ".join([", ".join([*RUNNERS][:-1]), [*RUNNERS][-1]]) + (" (the run's)" if begun else " (local)"))
         p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
                        help="a Hadoop setting of every job, as mapreduce.job.queuename=night")
         p.add_argument("--node-python", default="python3", metavar="COMMAND",
