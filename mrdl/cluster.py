@@ -11,6 +11,7 @@ from typing import Any
 
 from mrdl import paths, registry
 from mrdl.config import ConfigError, need
+from mrdl.environment import PRELOAD
 from mrdl.failures import JobFailed
 from mrdl.forkserver import ForkServer
 from mrdl.streaming import WHOLE_FILES, Job
@@ -106,7 +107,7 @@ class Cluster:
                 with tempfile.TemporaryDirectory(dir=self.tmp) as folder:       # mrjob makes one for each runner
                     registry.runner(runner)(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
             elif runner == "local":     # started early: it warms up while the driver prepares its first job
-                self.server = ForkServer(self.tmp)
+                self.server = ForkServer(self.tmp, PRELOAD)
             elif runner == "hadoop":
                 from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
                 self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from os.path import getsize, join
 
-from mrdl.environment import ONE_THREAD
+from mrdl.environment import ONE_THREAD, PRELOAD
 from mrdl.failures import JobFailed
 from mrdl.forkserver import LOST, ForkServer
 from mrdl.mrjob_imports import stand_ins
@@ -124,7 +124,7 @@ class LocalRunner(InlineRunner):
         if self.server:
             super()._run()
             return
-        self.server = ForkServer(self._get_local_tmp_dir())
+        self.server = ForkServer(self._get_local_tmp_dir(), PRELOAD)
         try:
             super()._run()
         finally:

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -27,17 +28,18 @@ from mrdl.environment import HUGE_PAGES, ONE_THREAD
 from mrdl.streaming import Job
 from mrdl.task import Task, perform, told
 
-START = "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
+START = "from mrdl.forkserver import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])"
 MOST_KEPT = 1024        # MB a child has ever held, beyond which it does no other task
 LOST = "lost"       # the status of a task whose server died
 _LIBC = ctypes.CDLL(None)
 
 
 class ForkServer:
-    """The driver's side: `start` a task, `wait` for the tasks that ended."""
+    """The driver's side: `start` a task, `wait` for the tasks that ended. `preload`: names of modules that the children
+    share, and of packages, with all their modules."""
 
-    def __init__(self, tmp: str):
-        self.tmp = tmp
+    def __init__(self, tmp: str, preload: Iterable[str] = ()):
+        self.tmp, self.preload = tmp, tuple(preload)
         self.process: subprocess.Popen | None = None
         self.running: set[int] = set()
         self.started = 0
@@ -47,7 +49,7 @@ class ForkServer:
         self.socket, theirs = socket.socketpair()
         with theirs, open(self._log(), "ab") as log:
             self.process = subprocess.Popen(
-                safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid())),
+                safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid()), *self.preload),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
                 env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
         self.replies = self.socket.makefile("rb")
@@ -221,9 +223,9 @@ class Server:
             os.waitpid(child.pid, 0)
 
 
-def serve(descriptor: int, tmp: str, driver: int) -> None:
+def serve(descriptor: int, tmp: str, driver: int, preload: list[str]) -> None:
     """The server's side: runs until the driver says stop or is gone; then tidies up after it."""
-    _preload()
+    _preload(preload)
     gc.freeze()         # the children share what is here: no collection touches it
     stopped = False
     with socket.socket(fileno=descriptor) as link:
@@ -246,13 +248,13 @@ def _ended(driver: int) -> bool:
     return False
 
 
-def _preload() -> None:
+def _preload(names: list[str]) -> None:
     """Imports what tasks need. A module that fails here fails again, and is reported, in a task."""
     Job([])     # makes what all jobs share
     with suppress(Exception):
-        importlib.import_module("mrdl.worker")
-        for module in pkgutil.iter_modules(importlib.import_module("mrdl.jobs").__path__):
-            importlib.import_module("mrdl.jobs." + module.name)
+        for name in names:
+            for module in pkgutil.iter_modules(getattr(importlib.import_module(name), "__path__", [])):
+                importlib.import_module(f"{name}.{module.name}")
 
 
 def _child(server: int, link: socket.socket, others: list[socket.socket]) -> None:

@@ -161,7 +161,8 @@ class Hadoop:
                on_task: Callable[[str, int, int], None] | None = None,
                began: float = 0.0, all_at_once: bool = False) -> dict[str, Any]:
         """The rest of a job, as `run`."""
-        watch = Watch(self, job, inputs, {"mapper": maps, "reducer": reducers}, on_task, all_at_once)
+        watch = Watch(self.gateway, job, inputs, {"mapper": maps, "reducer": reducers}, on_task,
+                      self.warned, self.waiting, all_at_once)
         try:
             watch.run()
         except BaseException:           # Ctrl-C too: nothing may run on

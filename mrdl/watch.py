@@ -19,15 +19,16 @@ EMPTY = re.compile(r"(at|\.\.\.) |Task failed task_|Job failed as tasks failed|J
 
 
 class Watch:
-    """Follows a job to its end. `hadoop` is the driver's connection (mrdl.hadoop), `inputs` what each map reads, `total`
-    the tasks of each kind; `all_at_once`: it needs containers for all its mappers, and is told of where it lacks some.
+    """Follows a job to its end. `gateway` (mrdl.gateway) is asked about it; `inputs`: what each map reads; `total`: the
+    tasks of each kind; `all_at_once`: it needs containers for all its mappers, and it is said where it lacks some.
 
-    Events go to `on_task(kind, done, total)`, `hadoop.warned(text)` and `hadoop.waiting(text, seconds)`."""
+    Events go to `on_task(kind, done, total)`, `warned(text)` and `waiting(text, seconds)`."""
 
-    def __init__(self, hadoop, job: str, inputs: list[str], total: dict[str, int],
-                 on_task: Callable[[str, int, int], None] | None, all_at_once: bool = False):
-        self.hadoop, self.job, self.inputs = hadoop, job, inputs
-        self.total, self.on_task, self.all_at_once = total, on_task, all_at_once
+    def __init__(self, gateway, job: str, inputs: list[str], total: dict[str, int],
+                 on_task: Callable[[str, int, int], None] | None, warned: Callable[[str], None],
+                 waiting: Callable[[str, float], None], all_at_once: bool = False):
+        self.gateway, self.job, self.inputs, self.total = gateway, job, inputs, total
+        self.on_task, self.warned, self.waiting, self.all_at_once = on_task, warned, waiting, all_at_once
         self.done: dict[str, set[str]] = {"mapper": set(), "reducer": set()}
         self.failed: list[tuple[str, str]] = []         # attempts, and why
         self.at: tuple = ()                             # where the job is
@@ -36,7 +37,7 @@ class Watch:
     def run(self) -> None:
         """JobFailed where the job did not succeed."""
         while True:
-            state = self.hadoop.gateway.poll(self.job)
+            state = self.gateway.poll(self.job)
             for attempt, is_map, status in state["events"]:
                 self._told(attempt, "mapper" if is_map else "reducer", status)
             if state["state"] == "SUCCEEDED":
@@ -57,12 +58,12 @@ class Watch:
             return
         done.discard(task)              # its output was lost with a machine, or it never had one
         if status in ("FAILED", "TIPFAILED"):
-            why = self.hadoop.gateway.diagnostics(self.job, attempt)
+            why = self.gateway.diagnostics(self.job, attempt)
             self.failed.append((attempt, why))
             what = f"{self._named(attempt)} failed: {headline(why)}"
             if NEVER.search(what):
                 raise _failed(f"job {self.job} was ended, as other attempts would fail alike: {what}", final=True)
-            self.hadoop.warned(what)
+            self.warned(what)
 
     def _named(self, attempt: str) -> str:
         """The attempt, and what it reads if it is a mapper."""
@@ -77,7 +78,7 @@ class Watch:
         name, killed = f"job {self.job} {state['state'].lower()}", state["state"] == "KILLED"
         if self.failed and not killed:
             attempt, why = self.failed[-1]
-            said = self.hadoop.gateway.stderr(self.job, attempt)
+            said = self.gateway.stderr(self.job, attempt)
             return _failed(f"{name}: {self._named(attempt)}: {headline(why, said)}", said)
         why = reason(self._application().get("diagnostics") or state["failure"])
         # somebody who kills it wants it ended, and a master that kills its own job could never run it
@@ -85,7 +86,7 @@ class Watch:
 
     def _application(self) -> dict[str, Any]:
         with suppress(OSError):         # YARN has forgotten it, or is not there
-            return self.hadoop.gateway.application(self.job)
+            return self.gateway.application(self.job)
         return {}
 
     # -- what it waits for
@@ -99,7 +100,7 @@ class Watch:
             self.next = now + 2 * (now - self.since)
             app = self._application()
             if app and (what := self._lacks(app)):
-                self.hadoop.waiting(f"{app['id']} in queue {app['queue']}: {what}; {app['url']}", now - self.since)
+                self.waiting(f"{app['id']} in queue {app['queue']}: {what}; {app['url']}", now - self.since)
 
     def _lacks(self, app: dict[str, Any]) -> str | None:
         """What keeps the application from going on; None where it has what it needs."""

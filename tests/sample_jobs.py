@@ -125,6 +125,13 @@ class Marks(RawJob):
         yield None, json.dumps([os.getpid(), marked]).encode()
 
 
+class Loaded(RawJob):
+    """Is the module of each line there before anybody imports it?"""
+
+    def mapper(self, _, line):
+        yield line, str(line.decode() in sys.modules).encode()
+
+
 class FaultyReducer(RawJob):
     def mapper(self, _, line):
         yield b"k", line

@@ -403,6 +403,11 @@ def test_tasks_die_with_a_killed_server(local, tmp_path):
         process.kill()
 
 
+def test_children_begin_with_the_modules_that_tasks_import(tmp_path, local):
+    found, = parts(local.run(sample_jobs.Loaded, write(tmp_path, a="mrdl.worker\nmrdl.jobs.train\nmrdl.driver\n"), reducers=0))
+    assert found == [b"mrdl.worker\tTrue", b"mrdl.jobs.train\tTrue", b"mrdl.driver\tFalse"]
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr("mrdl.forkserver.START", "raise SystemExit('no such module')")
     inputs = write(tmp_path, a="x\n")
