@@ -1,21 +1,20 @@
 """A model bound to buffers for up to N examples: rows in, outputs, and the gradient of the loss."""
 import itertools
 import math
-from collections import Counter
-from collections.abc import Iterator
-from functools import reduce
 
 import numpy as np
 
-from mrdl import kernels, limits
+from mrdl import kernels, limits, wiring
 from mrdl.config import need
 from mrdl.kernels import LANES, pad
-from mrdl.layers.layer import Binding, Branch, Draws, Operation, Part, Tensor, View, mask_of
+from mrdl.layers.layer import Binding, Draws, Operation, Shape, Tensor, mask_of
+from mrdl.protocol import Head, LayeredModel, Step
+from mrdl.wiring import Join, Wires
 
 MEMORY = 128 << 20             # bytes of activations that inference holds at most
 
 
-def at_once(model, batch: int) -> int:
+def at_once(model: LayeredModel, batch: int) -> int:
     """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
     if model.stateful:
         return batch                # row i of a minibatch goes on with row i of the one before
@@ -28,27 +27,10 @@ def widened(a: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (a[index].astype(np.int32), np.arange(len(index))) if a.dtype.name == "uint16" else (a, index)
 
 
-class Join:
-    """Where a tensor goes into several operations: its gradient is the sum of theirs."""
-
-    def __init__(self, tensor: Tensor, branches: list[Branch]):
-        self.tensor, self.branches = tensor, branches
-
-    def forward(self) -> None:
-        pass
-
-    def backward(self, batch: int) -> None:
-        self.tensor.grad[:] = reduce(np.add, (branch.grad for branch in self.branches))
-        self.tensor.k.flush(self.tensor.grad)
-
-    def gradients(self, place) -> Iterator:
-        return iter(())
-
-
 class Output:
     """An output and its loss, step by step where each step has a loss of its own or some do not count."""
 
-    def __init__(self, k, head, tensor: Tensor, fused: bool):
+    def __init__(self, k, head: Head, tensor: Tensor, fused: bool):
         self.head, z, self.mask = head, tensor.value, mask_of(tensor, head.shape)
         self.steps = head.loss.steps(head.shape)
         if self.mask is not None:
@@ -110,88 +92,53 @@ class Network:
     `weights` is the flat vector and stays the caller's. With heads, an output activation that a loss
     contains is computed by the loss. `outputs`: [F, N] of each output, without such an activation."""
 
-    def __init__(self, model, batch: int, weights: np.ndarray, heads: list = (), training: bool = False):
-        self.k, self.N, self.draws = kernels.typed(model.dtype), pad(batch), Draws()
-        self.scale, self.offset = 1.0, 0.0
-        fused = [head.loss.fuses(activation) for head, activation in zip(heads, model.output_activations())]
+    def __init__(self, model: LayeredModel, batch: int, weights: np.ndarray, heads: list[Head] = (), training: bool = False):
+        self.k, self.N, self.dtype, self.training = kernels.typed(model.dtype), pad(batch), model.dtype, training
+        self.draws, self.scale, self.offset = Draws(), 1.0, 0.0
         stack, inputs = model.stack(), [math.prod(shape) for shape in model.input_shapes()]
-        self.x = Tensor(self.k, sum(inputs), self.N, model.dtype, training)
-        cuts = list(itertools.accumulate(inputs, initial=0))
-        # by their numbers: the inputs, then what each step gives
-        first = [self.x] if len(inputs) == 1 else [Part(self.x, *cut) for cut in itertools.pairwise(cuts)]
-        tensors = dict(enumerate(first))
-        self.tensors = [t for t in first if t is not self.x]
-        given = set(map(id, first))
-        ends, sources = model.output_tensors(), self._sources(stack, len(inputs))
-        takers = Counter(sources.get(number, number) for number in itertools.chain(
-            ends, *(step.inputs for step in stack if step.layer.operation)))
-        self.operations: list[Operation] = []
-        linear = {sources.get(end, end) for end, yes in zip(ends, fused) if yes}
-        need(all(takers[number] < 2 for number in linear), "an output goes into other layers too: give it no "
-             "activation, and its loss from_logits=True")
-        branches: dict[int, list[Branch]] = {}
-
-        def taken(number: int) -> Tensor:
-            """The tensor for one who takes it."""
-            tensor = tensors[number]
-            if id(tensor) not in given and takers[sources.get(number, number)] > 1:
-                branches.setdefault(id(tensor), []).append(Branch(tensor))
-                tensor = branches[id(tensor)][-1]
-            return View(tensor) if number in reshaped and (tensor.mask is not None or tensor.ids is not None) else tensor
-
-        reshaped = {number for number, step in enumerate(stack, len(inputs))
-                 if step.layer.operation is None and not step.layer.supports_masking}
-        folded = (len(inputs) == 1 and stack and type(stack[0].layer).__name__ == "Rescaling"
-                  and sum(step.inputs.count(0) for step in stack) == 1)
-        for i, step in enumerate(stack):
-            number = len(inputs) + i
-            if step.layer.operation is None:
-                tensors[number] = tensors[step.inputs[0]]
-                continue
-            if folded and not i:                # into the gather
-                self.scale, self.offset = step.layer.scale, step.layer.offset
-                tensors[number] = self.x
-                continue
-            xs = [taken(t) for t in step.inputs]
-            y = Tensor(self.k, math.prod(step.output), self.N, model.dtype, training)
-            parts = {part: Tensor(self.k, math.prod(shape), self.N, model.dtype, training) for part, shape in step.parts}
-            views = {w.name: weights[o:o + w.size].reshape(w.shape)
-                     for w, o in zip(step.weights, step.offsets)}
-            self.operations.append(step.layer.operation(step.layer, Binding(
-                self.k, xs[0], y, views,
-                {w.name: o for w, o in zip(step.weights, step.offsets)}, step.index,
-                step.shapes if step.layer.merges else step.shapes[0], training,
-                linear=number in linear, first=all(id(x) in given for x in xs), draws=self.draws, xs=xs,
-                parts=list(parts.values()))))
-            if step.layer.supports_masking and not step.layer.merges and y.mask is None:
-                y.mask = mask_of(xs[0], step.shapes[0])
-            for which, tensor in {number: y, **parts}.items():
-                self.tensors.append(tensor)
-                tensors[which] = tensor
-                if takers[which] > 1:
-                    self.operations.append(Join(tensor, branches.setdefault(id(tensor), [])))
-        found = list(map(taken, ends))
-        self.outputs, self.penalty = [tensor.value for tensor in found], 0.0
+        ends = model.output_tensors()
+        sources = wiring.sources(stack, len(inputs))
+        takers = wiring.takers(stack, ends, sources)
+        fused = [head.loss.fuses(activation) for head, activation in zip(heads, model.output_activations())]
+        linear = wiring.left_to_losses(ends, fused, sources, takers)
+        scaled = wiring.scaled_input(stack, len(inputs))
+        if scaled:                              # by the gather
+            self.scale, self.offset = scaled.layer.scale, scaled.layer.offset
+        self.wires = Wires(self._tensor, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
+        self.operations: list[Operation | Join] = []
+        for number, step in enumerate(stack, len(inputs)):
+            if step.layer.operation is None or step is scaled:
+                self.wires.same(number, step.inputs[0])
+            else:
+                self.operations += self._bound(number, step, weights, number in linear)
+        found = list(map(self.wires.taken, ends))
+        self.x, self.outputs = self.wires.x, [tensor.value for tensor in found]
         self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
-        if heads:
-            if not training:            # a learner adds the penalties with their gradients
-                self.penalty = self._penalty(model, weights)
-            widths = [h.steps if h.head.loss.sparse else len(h.values) for h in self.heads]
-            self.cuts = list(itertools.pairwise(itertools.accumulate(widths, initial=0)))
-            self.target_rows = np.zeros((self.N, pad(sum(widths))), model.dtype)
-            self.targets = np.zeros((sum(widths), self.N), model.dtype)
+        # a learner adds the penalties with their gradients
+        self.penalty = self._penalty(model, weights) if heads and not training else 0.0
+        widths = [h.steps if h.head.loss.sparse else len(h.values) for h in self.heads]
+        self.cuts = list(itertools.pairwise(itertools.accumulate(widths, initial=0)))
+        self.target_rows = np.zeros((self.N, pad(sum(widths))), self.dtype)
+        self.targets = np.zeros((sum(widths), self.N), self.dtype)
 
-    @staticmethod
-    def _sources(stack, inputs: int) -> dict[int, int | None]:
-        """The tensor that each view is another shape of; None for an input's, and for the inputs themselves."""
-        found: dict[int, int | None] = dict.fromkeys(range(inputs))
-        for number, step in enumerate(stack, inputs):
-            if step.layer.operation is None:
-                source, = step.inputs
-                found[number] = found.get(source, source)
-        return found
+    def _tensor(self, shape: Shape) -> Tensor:
+        return Tensor(self.k, math.prod(shape), self.N, self.dtype, self.training)
 
-    def _penalty(self, model, weights) -> float:
+    def _bound(self, number: int, step: Step, weights: np.ndarray, linear: bool) -> list[Operation | Join]:
+        """The operation of a step on its buffers, and a Join for each tensor of its that several take."""
+        xs = [self.wires.taken(source) for source in step.inputs]
+        y, parts = self._tensor(step.output), {part: self._tensor(shape) for part, shape in step.parts}
+        places = list(zip(step.weights, step.offsets))
+        operation = step.layer.operation(step.layer, Binding(
+            self.k, xs[0], y, {w.name: weights[o:o + w.size].reshape(w.shape) for w, o in places},
+            {w.name: o for w, o in places}, step.index, step.shapes if step.layer.merges else step.shapes[0],
+            self.training, linear=linear, first=all(map(self.wires.is_input, xs)), draws=self.draws, xs=xs,
+            parts=list(parts.values())))
+        if step.layer.supports_masking and not step.layer.merges and y.mask is None:
+            y.mask = mask_of(xs[0], step.shapes[0])
+        return [operation, *self.wires.made({number: y, **parts})]
+
+    def _penalty(self, model: LayeredModel, weights: np.ndarray) -> float:
         """The penalty on these weights."""
         penalty = 0.0
         for _, weight, start in model.places():
@@ -218,7 +165,7 @@ class Network:
         self.x.fresh = {1}
         self.draws.batch = len(index)
         self.k.transpose_columns(self.x.storage(), self.x.value)
-        for tensor in self.tensors:
+        for tensor in self.wires.others:
             tensor.fresh = set()
 
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
