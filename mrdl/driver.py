@@ -16,7 +16,6 @@ from mrdl.gauges import Gauges
 from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
 from mrdl.network import at_once
-from mrdl.partial import means_of, shift_variances
 from mrdl.record import measured
 from mrdl.run import COMPACT, Run, RunError, entries
 from mrdl.schedule import chunk_keys
@@ -24,6 +23,7 @@ from mrdl.scoring import WorkerFailed, added, described, failed, score, seals
 from mrdl.sealed import check
 from mrdl.state import State, profile
 from mrdl.stop_request import RunStopped, asked
+from mrdl.variances import Variances
 
 SCORING = 0.2                   # at most this share of the training's cost goes into scoring
 FORWARD = 1 / 3                 # of a training step's cost
@@ -358,7 +358,7 @@ class Driver:
         fixed = moments.places_of(self.model)
         if asked.moments or fixed:
             vector = vector.copy()              # the exchange may still need it as it was averaged
-            shift_variances(vector, means_of(state.vector, asked.moments), asked.moments, -1)
+            Variances(state.vector, asked.moments).narrow(vector)
         for start, variance, size in fixed:     # the mean of equals need not be the same bits
             vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,

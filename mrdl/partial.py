@@ -86,23 +86,6 @@ def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(cuts))
 
 
-def means_of(values: np.ndarray, moments: list) -> list[np.ndarray]:
-    """Copies of the moving means."""
-    return [values[mean:mean + size].copy() for mean, _, size in moments]
-
-
-def shift_variances(values: np.ndarray, before: list[np.ndarray], moments: list, sign: int) -> None:
-    """Adds the square of what each moving mean went away from `before` to the variance beside it, or takes it away.
-
-    With an average in between this merges (mean, variance) pairs exactly: mean = sum p m, variance =
-    sum p (v + m^2) - mean^2, whatever all m are counted from."""
-    for (mean, variance, size), start in zip(moments, before):
-        moved = values[mean:mean + size] - start
-        kept = values[variance:variance + size]
-        np.maximum(kept + sign * moved * moved, 0, out=kept)
-        kernels.typed(kept.dtype).flush(kept[None])
-
-
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
     """The n-weighted mean of a chunk, summed in float64 in worker order; a single partial as it is, and the first
     where all have learned from n = 0.

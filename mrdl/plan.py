@@ -25,7 +25,7 @@ class Plan:
     seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
-    moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are merged (partial.shift_variances)
+    moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are averaged as mrdl.variances says
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.truncated)
     describe: list[tuple[int, int, int]] = field(default_factory=list)  # whose inputs' moments are wanted, not scores
 

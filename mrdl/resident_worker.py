@@ -23,6 +23,7 @@ from mrdl.paths import place as placed
 from mrdl.plan import Plan, name
 from mrdl.shelf import Rows, Shelf
 from mrdl.state import State, checksum
+from mrdl.variances import Variances
 
 REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's
 
@@ -78,7 +79,7 @@ class Resident:
         self.written = 0.0              # seconds that the last answer took to write
         self.mine: tuple[Result, np.ndarray] | None = None      # that answer
         self.next: np.ndarray | None = None     # what the next state should be, as far as it was averaged
-        self.before: list[np.ndarray] = []      # its moving means
+        self.variances = Variances(np.empty(0), [])
         self.vector = np.empty(0, "f4")         # the state at hand, trained in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
@@ -187,7 +188,7 @@ class Resident:
 
     def _given(self, asked: dict[str, Any]) -> State:
         state = self._state(asked)
-        self.before = partial.means_of(state.vector, asked["plan"]["moments"])
+        self.variances = Variances(state.vector, asked["plan"]["moments"])
         return state
 
     def _state(self, asked: dict[str, Any]) -> State:
@@ -220,7 +221,7 @@ class Resident:
         if not all(head.size for head, _ in found):
             return None
         next = np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
-        partial.shift_variances(next, self.before, asked["plan"]["moments"], -1)
+        self.variances.narrow(next)
         return next
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:

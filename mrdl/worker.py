@@ -20,6 +20,7 @@ from mrdl.saving import model_from_json
 from mrdl.state import State, profile
 from mrdl.trainer import WINDOW, Arrays, Scorer, minibatches
 from mrdl.truncated import learner_for
+from mrdl.variances import Variances
 
 Emitted = Iterator[tuple[str, Partial]]
 
@@ -162,7 +163,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
 def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
     model = model_from_json(asked.spec)
     vector = given.vector                       # ours alone: the file was read for this task
-    before, of = partial.means_of(vector, asked.moments), identity(asked, given)
+    variances, of = Variances(vector, asked.moments), identity(asked, given)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
@@ -190,7 +191,7 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     worker = asked.train[shard]
     if not n:
         return
-    partial.shift_variances(vector, before, asked.moments, 1)
+    variances.widen(vector)
     values = vector if asked.save_updater else given.weights
     for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
         yield chunk, Partial(worker, learner.terms, values[start:end])

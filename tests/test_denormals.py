@@ -32,9 +32,10 @@ from mrdl.layers import (
     SimpleRNN,
 )
 from mrdl.optimizers import SGD, Adam, Adamax, Lion, RMSprop
-from mrdl.partial import Partial, merge, shift_variances
+from mrdl.partial import Partial, merge
 from mrdl.regularizers import L2
 from mrdl.trainer import Learner
+from mrdl.variances import Variances
 
 # these move some of the values that they are given
 MOVES = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "embedding_forward",
@@ -204,5 +205,5 @@ def test_averaging_leaves_no_denormals(dtype):
     (_, merged), = merge("000000", [Partial(0, 30, high), Partial(1, 10, -low), Partial(2, 100, low * 0)])
     assert denormal(np.array([0.25], dtype) * tiny).all() and (merged.values == 0).all()
     values = np.array([tiny ** 0.5 / 2, 0], dtype)          # a moving mean, and its variance
-    shift_variances(values, [np.zeros(1, dtype)], [(0, 1, 1)], 1)
+    Variances(np.zeros(2, dtype), [(0, 1, 1)]).widen(values)
     assert values[1] == 0
