@@ -11,6 +11,7 @@ import numpy as np
 
 from mrdl import dataset, limits, moments, plan, stopping, tensors, truncated
 from mrdl.cluster import Cluster, opened
+from mrdl.commits import RunError
 from mrdl.config import ConfigError, need
 from mrdl.driver import Driver, Options
 from mrdl.exchange import Exchange
@@ -21,7 +22,7 @@ from mrdl.model import Model
 from mrdl.picture import Picture
 from mrdl.progress import reporter
 from mrdl.resident_exchange import WHEN, ResidentExchange
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.saving import model_from_json, restored
 from mrdl.sealed import digest
 from mrdl.trainer import check_class_weight

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import advice, extension, kernels, metrics, moments, plan, schedule, stopping, tensors
+from mrdl.commits import RunError, entries
 from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, Merged, RoundError
 from mrdl.failures import JobFailed
@@ -17,7 +18,7 @@ from mrdl.lease import Lease, LeaseLost
 from mrdl.model import Model
 from mrdl.network import at_once
 from mrdl.record import measured
-from mrdl.run import COMPACT, Run, RunError, entries
+from mrdl.run import COMPACT, Run
 from mrdl.schedule import chunk_keys
 from mrdl.scoring import WorkerFailed, added, described, failed, score, seals
 from mrdl.sealed import check

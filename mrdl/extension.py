@@ -2,7 +2,8 @@
 from shlex import quote
 
 from mrdl import stopping
-from mrdl.run import Run, RunError
+from mrdl.commits import RunError
+from mrdl.run import Run
 from mrdl.sealed import digest
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mrdl import advice, dataset, limits, moments, plan, sharing
 from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, Output, opened
+from mrdl.commits import RunError
 from mrdl.config import ConfigError, need
 from mrdl.exchange import PlainExchange, RoundError, plan_file
 from mrdl.filling import filling, names
@@ -20,12 +21,13 @@ from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
 from mrdl.model import Model
 from mrdl.network import at_once
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.saving import load_model
 from mrdl.schemes import store_at
 from mrdl.scoring import OnTask, described, score, seals
 from mrdl.sequential import Sequential
 from mrdl.state import State
+from mrdl.storage import Storage
 
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # examples that workers take at once, at most

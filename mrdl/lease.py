@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import suppress
 
-from mrdl.run import RunError
+from mrdl.commits import RunError
 from mrdl.sealed import Hash, check, seal, unsealed
 from mrdl.storage import Storage
 

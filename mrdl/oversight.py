@@ -4,7 +4,8 @@ from typing import Any
 
 from mrdl import lease, stop_request, stopping
 from mrdl.cluster import tag_of
-from mrdl.run import Run, RunError
+from mrdl.commits import RunError
+from mrdl.run import Run
 from mrdl.saving import model_from_json
 from mrdl.schemes import store_at
 

@@ -15,22 +15,18 @@ their own, a commit also by its successor's, a state by its commit, the others b
 and its newest commit.
 """
 import json
-import re
 from shlex import quote
-from typing import Annotated, Any, TypedDict
+from typing import Any, TypedDict
 
-from mrdl.schemes import store_at
+from mrdl.commits import Commits, RunError, entries
 from mrdl.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
-from mrdl.state import State, StateError
 from mrdl.storage import UNFINISHED
 
 FORMAT = 2
 OLD = 60.0                      # seconds after which nobody writes a file any more
 ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # a driver's own
 COMPACT = 100                   # rounds after which the commits' files become one
-AGAIN = 5                       # times that commits are read again which become one meanwhile
 ENDS = ("until", "keep_rounds")                 # of the options: what decides when a run ends, and no bit
-COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
 
 
 class Source(TypedDict):
@@ -59,19 +55,12 @@ class Rate(TypedDict):
 RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
        "weights": Hash | None, "updater": Updater | None, "rate": Rate | None, "runner": str, "seal": Hash}
 FEATURES = {"format": int, "text": dict | None, "columns": list[str] | None, "seal": Hash}
-RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
-COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
-             "before": Hash, "record": dict[str, Any], "seal": Hash}
 FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None,
             "better": Count | None,     # a round that was better by what was monitored, and whose state was gone
             "finite": bool, "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
 SAVED = {"format": int, "files": dict[str, Hash], "seal": Hash}
 NAMES = {"spec": "the model: has its file changed?", "weights": "the model's weights", "updater": "the updater's state",
          "validation": "validation data"}
-
-
-class RunError(ValueError):
-    """A run that cannot go on; the message says what to do."""
 
 
 def same(facts: dict[str, Any]) -> dict[str, Any]:
@@ -98,23 +87,8 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The history that records make: the score in record r is of the state of round r - 1."""
-    history = []
-    for record in records:
-        history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
-        if record.get("score"):
-            history[record["round"] - 1].update(record["score"])
-    return history
-
-
-class Run:
+class Run(Commits):
     """What is on disk; record r is of round r, record 0 of the first weights."""
-
-    def __init__(self, url: str):
-        self.store = store_at(url)
-        self.url = self.store.url
-        self.head: str | None = None            # the seal of the newest commit that we know
 
     def exists(self) -> bool:
         return self.store.exists("run.json")
@@ -193,106 +167,9 @@ class Run:
             raise RunError(f"{self.url}/{name} is damaged: {error}; {hint}") from None
         return found
 
-    # -- rounds
-
-    def rounds(self) -> list[int]:
-        """The rounds that are committed."""
-        compacted, single = self._files()
-        return [*range(compacted + 1), *single]
-
-    def _files(self) -> tuple[int, list[int]]:
-        """The last round of the compacted commits (-1: there are none), and the rounds of the files beyond them."""
-        names = self.store.list("commit*")
-        last = max((int(found[1]) for found in map(COMPACTED.fullmatch, names) if found), default=-1)
-        return last, sorted(r for found in map(COMMIT.fullmatch, names) if found and (r := int(found[1])) > last)
-
-    def commits(self) -> list[dict[str, Any]]:
-        """All commits, each checked against its hash and the one before it."""
-        for _ in range(AGAIN):
-            compacted, single = self._files()
-            lines = []
-            try:
-                if compacted >= 0:
-                    name = f"commits-{compacted:06d}.jsonl"
-                    lines = [(name, line) for line in self.store.read(name).splitlines()]
-                lines += [(name, self.store.read(name)) for name in (f"commit-{r:06d}.json" for r in single)]
-            except FileNotFoundError:           # they became one meanwhile
-                continue
-            if [*range(len(lines))] != [*range(compacted + 1), *single]:
-                raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
-                               f"{max([compacted, *single])}; {self._lost()}")
-            return self._chained(lines)
-        raise RunError(f"{self.url}: its commits come and go while they are read; try again")
-
-    def _chained(self, lines: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
-        found, before = [], self._root() if lines else None
-        for r, (name, line) in enumerate(lines):
-            try:
-                commit = unsealed(line)
-                check(commit, COMMITTED, "it")
-                check({key: commit["record"].get(key) for key in RECORD}, RECORD, "its record")
-                if commit["round"] != r or commit["record"]["round"] != r:
-                    raise ValueError(f"it is of round {commit['round']}, not {r}")
-                if commit["before"] != before:
-                    raise ValueError("it does not follow on " + (f"the commit of round {r - 1}" if r else "run.json"))
-            except ValueError as error:
-                raise RunError(f"{self.url}/{name} is damaged: round {r}: {error}; {self._lost()}") from None
-            found.append(commit)
-            before = commit["seal"]
-        self.head = before
-        return found
-
     def _root(self) -> str:
         """What the first commit follows on: a hash of all in run.json that decides bits."""
         return digest(canonical(same(self.options())))
-
-    def records(self, last: int = 0) -> list[dict[str, Any]]:
-        """The record of every commit, or of the last ones; record r is what round r saw."""
-        return [commit["record"] for commit in self.commits()[-last:]]
-
-    def commit(self, state: State, record: dict[str, Any]) -> bool:
-        """Makes `state` the result of its round; False where another driver was first."""
-        if self.head is None:
-            self.commits()
-        r, data = state.round, state.dump()
-        name = f"state-{r:06d}.safetensors"
-        self.store.write(name, data)
-        made = seal({"round": r, "state": name, "sha256": digest(data), "before": self.head or self._root(),
-                     "record": record})
-        created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
-        if created:
-            self.head = made["seal"]
-        return created
-
-    def compact(self, last: int) -> None:
-        """Makes one file of the commits up to that of round `last`, which must not be the newest: of two drivers
-        that commit the next round one is to find it taken.
-
-        The file is written before others are removed, and holds the same whoever writes it."""
-        lines = [json.dumps(commit).encode() + b"\n" for commit in self.commits()[:last + 1]]
-        name = f"commits-{last:06d}.jsonl"
-        self.store.write(name, b"".join(lines))
-        for old in self.store.list("commit*"):
-            alone, several = COMMIT.fullmatch(old), COMPACTED.fullmatch(old)
-            if (alone and int(alone[1]) <= last) or (several and int(several[1]) < last):
-                self.store.remove(old)
-
-    def state(self, r: int) -> State:
-        """The state of a committed round, checked against its hash."""
-        commits = self.commits()
-        name = commits[r]["state"]
-        try:
-            data = self.store.read(name)
-        except FileNotFoundError:
-            raise RunError(f"{self.url}: the state of round {r} is gone; " + (
-                f"{name}: {self._lost()}" if commits[r] is commits[-1] else
-                "kept are the last rounds and the best")) from None
-        if digest(data) != commits[r]["sha256"]:
-            raise RunError(f"{self.url}/{name} is damaged: its hash is not the commit's; {self._lost()}")
-        try:
-            return State.parse(data, name)
-        except StateError as error:
-            raise RunError(f"{self.url}: {error}; {self._lost()}") from None
 
     def _lost(self) -> str:
         """What can be done where a file is gone or damaged that the run cannot go on without."""
@@ -304,19 +181,6 @@ class Run:
         return "restore the file from a copy, or begin " + (
             f"another run with the model that is there: mrdl train {quote(self.url)} DATA NEWRUN"
             if whole else "the run anew in another directory")
-
-    def state_path(self, r: int) -> str:
-        return self.store.path(f"state-{r:06d}.safetensors")
-
-    def states(self) -> list[int]:
-        """The rounds whose states are there."""
-        return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
-
-    def prune(self, last: int, keep: int | None) -> None:
-        """Removes the states up to round `last`, but for one to keep; later ones may be a rival's."""
-        for r in self.states():
-            if r <= last and r != keep:
-                self.store.remove(f"state-{r:06d}.safetensors")
 
     def leftovers(self) -> list[str]:
         """Files that drivers remove when they have served, and those that were never written to their end."""

@@ -4,11 +4,12 @@ from shlex import quote
 from typing import NoReturn
 
 from mrdl.cluster import Cluster, tag_of
+from mrdl.commits import RunError
 from mrdl.exchange import Merged, PlainExchange, gathered
 from mrdl.jobs.train import TrainRound
 from mrdl.partial import PartialProtocol
 from mrdl.plan import Plan, identity
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.schemes import store_at
 from mrdl.state import State
 

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from mrdl import dataset
+from mrdl.commits import RunError
 from mrdl.layers import Dense
 from mrdl.lease import Lease
 from mrdl.paths import move, opened, size
-from mrdl.run import RUN, Run, RunError
+from mrdl.run import RUN, Run
 from mrdl.saving import load_model
 from mrdl.schemes import store_at
 from mrdl.sequential import Sequential

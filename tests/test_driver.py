@@ -20,12 +20,13 @@ from mrdl import (
 )
 from mrdl.averaging import Options
 from mrdl.cluster import Cluster
+from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.driver import Driver, WorkerFailed, failed
 from mrdl.exchange import PlainExchange, RoundError
 from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
 from mrdl.preparing import prepare
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
 

@@ -11,9 +11,10 @@ from contextlib import suppress
 import pytest
 
 from mrdl import ParameterAveraging, Sequential, lease
+from mrdl.commits import RunError
 from mrdl.layers import Dense
 from mrdl.lease import Lease
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.schemes import store_at
 
 ROUNDS = 24
@@ -180,7 +181,7 @@ def background(monkeypatch, tmp_path, inline):
 TAKE = """
 import os, sys, time
 from mrdl import lease
-from mrdl.run import RunError
+from mrdl.commits import RunError
 run = store_at(sys.argv[1])
 print(flush=True)
 sys.stdin.readline()

@@ -12,11 +12,12 @@ from mrdl import ParameterAveraging, Sequential, limits, predict, resume
 from mrdl.blocks import BlockError
 from mrdl.cli import main
 from mrdl.cluster import Output
+from mrdl.commits import RunError
 from mrdl.failures import JobFailed
 from mrdl.layers import Dense
 from mrdl.local import Local
 from mrdl.paths import move
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.schemes import store_at
 from mrdl.task import told
 

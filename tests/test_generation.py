@@ -8,10 +8,10 @@ from test_corpus import ENGLISH, prepared
 
 import mrdl
 from mrdl.cli import main
+from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.generation import sampled
 from mrdl.layers import GRU, LSTM, Bidirectional, CategoryEncoding, Conv1D, Dense, Embedding
-from mrdl.run import RunError
 
 WORDS = "the cat (a big one) sat, and the dog ran.\n" * 60
 

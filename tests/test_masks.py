@@ -10,6 +10,7 @@ from test_truncated import prepared
 
 import mrdl
 from mrdl import ParameterAveraging, seeds
+from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.layers import (
     LSTM,
@@ -34,7 +35,7 @@ from mrdl.layers import (
     TimeDistributed,
 )
 from mrdl.optimizers import SGD, Adam
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.trainer import Learner
 
 STEPS = Masking(), SimpleRNN(3, return_sequences=True), Dense(1)

@@ -10,6 +10,7 @@ from conftest import rows
 import mrdl
 from mrdl import ParameterAveraging, cli, evaluate, moments, resume, scoring
 from mrdl.cluster import Cluster
+from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.exchange import PlainExchange
 from mrdl.inference import state_file
@@ -27,7 +28,7 @@ from mrdl.layers import (
     Reshape,
 )
 from mrdl.optimizers import AdamW
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 
 # Keras's own, on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

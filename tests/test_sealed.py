@@ -11,10 +11,11 @@ import pytest
 
 from mrdl import ParameterAveraging, Sequential, blocks, dataset, resume
 from mrdl.cluster import Cluster
+from mrdl.commits import RunError
 from mrdl.layers import Dense
 from mrdl.plan import name
 from mrdl.preparing import prepare
-from mrdl.run import COMPACT, Run, RunError
+from mrdl.run import COMPACT, Run
 from mrdl.saving import load_model
 from mrdl.sealed import check, seal, unsealed
 from mrdl.state import State

@@ -12,13 +12,14 @@ from test_fit import bits
 import mrdl
 from mrdl import resume
 from mrdl.cli import main
+from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.extension import behind
 from mrdl.layers import Dense
 from mrdl.local import Local
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
-from mrdl.run import Run, RunError
+from mrdl.run import Run
 from mrdl.schedules import PiecewiseConstantDecay
 from mrdl.stopping import RuleError
 
