@@ -10,14 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from mrdl import partial, sharing
+from mrdl import partial, schedule
 from mrdl.cluster import Cluster
 from mrdl.dataset import Shard
 from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.plan import Plan
-from mrdl.schedule import pack
 from mrdl.state import State
 
 
@@ -89,7 +88,7 @@ class PlainExchange:
 
     def hands(self, shards, workers) -> list[list[str]]:
         """The inputs of the mappers that read these shards and train on none: on Hadoop by their bytes."""
-        hands = sharing.of_shards(shards, self.cluster) if self.cluster.hadoop else pack(shards, workers)
+        hands = schedule.of_shards(shards, self.cluster) if self.cluster.hadoop else schedule.pack(shards, workers)
         return [[s.path for s in hand] for hand in hands]
 
     def failed(self, round: int) -> int:
@@ -111,7 +110,7 @@ class PlainExchange:
     def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
         """The records of a job that scores or describes the state at `path` over the plan's shards."""
         if self.cluster.hadoop:                 # elsewhere each core has one
-            sharing.tell(self.cluster, len(mappers), len(plan.score))
+            schedule.tell_shared(self.cluster, len(mappers), len(plan.score))
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
                 Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,
                 on_task=on_task) as output:

@@ -26,7 +26,6 @@ from mrdl.mrjob_imports import stand_ins
 from mrdl.paths import place
 from mrdl.schemes import store_at
 from mrdl.storage import Storage
-from mrdl.streaming import SHARED
 from mrdl.watch import NEVER, Watch
 
 with stand_ins():
@@ -260,7 +259,7 @@ class HadoopRunner(HadoopJobRunner):
         for number, group in enumerate(self.groups or [[path] for path in self._get_input_paths()]):
             found.append(group[0])
             if len(group) > 1:
-                found[-1] = join(self._get_local_tmp_dir(), f"{SHARED}{number:06d}")
+                found[-1] = join(self._get_local_tmp_dir(), f"{sharing.SHARED}{number:06d}")
                 sharing.write(found[-1], map(self.hadoop.upload, group))
         return [*map(self.hadoop.upload, found)]
 

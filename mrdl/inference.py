@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import advice, dataset, limits, moments, plan, sharing
+from mrdl import advice, dataset, limits, moments, plan, schedule
 from mrdl.averaging import fitted, same_features
 from mrdl.cluster import Cluster, Output, opened
 from mrdl.commits import RunError
@@ -124,8 +124,8 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     outputs = sum(map(math.prod, model.output_shapes()))
     files = {s.path: (f"part-{number:05d}", s.n) for number, s in enumerate(shards)}
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, plan_file(asked, cluster) as path:
-        hands = [[s.path for s in hand] for hand in sharing.of_shards(shards, cluster, VALUE * outputs)]
-        sharing.tell(cluster, len(hands), len(shards))
+        hands = [[s.path for s in hand] for hand in schedule.of_shards(shards, cluster, VALUE * outputs)]
+        schedule.tell_shared(cluster, len(hands), len(shards))
         with cluster.run(Predict, hands, ["--state", state, "--plan", path], name=f"mrdl predict {run}",
                          on_task=on_task) as output, filling(place, BEGUN, PREDICTIONS, vacant):
             for part, hand in enumerate(hands):

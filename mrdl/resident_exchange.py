@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import partial, plan
+from mrdl import partial, plan, schedule
 from mrdl.cluster import Background, Cluster
 from mrdl.exchange import Merged, PlainExchange, RoundError, gathered
 from mrdl.failures import JobFailed
@@ -84,7 +84,7 @@ class ResidentExchange(PlainExchange):
     def hands(self, shards, workers) -> list[list[str]]:
         """Workers that stay cost nothing to start: each has about as much as the others."""
         if self.job:
-            return [[s.path for s in hand] for hand in plan.pack(shards, workers)]
+            return [[s.path for s in hand] for hand in schedule.pack(shards, workers)]
         return super().hands(shards, workers)
 
     # -- rounds

@@ -1,10 +1,13 @@
 """Which shards train together, for how many rounds, and which reducer gets which part: functions of data, seed and options."""
 import math
 
-from mrdl import seeds
+from mrdl import seeds, sharing
+from mrdl.cluster import Cluster
 from mrdl.dataset import Shard
 from mrdl.partial import RECORD, pieces
 from mrdl.partitioning import spread
+from mrdl.paths import size
+from mrdl.printing import counted
 
 
 def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
@@ -35,6 +38,22 @@ def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
     for shard in sorted(shards, key=lambda s: (-s.n, s.path)):
         min(hands, key=lambda hand: sum(s.n for s in hand)).append(shard)
     return hands
+
+
+def of_shards(shards: list[Shard], cluster: Cluster, written: float = 0) -> list[list[Shard]]:
+    """The shards of each mapper, none of which it trains on. `written`: bytes that it writes for a row. What it reads for
+    one is alike in all shards, so the largest file tells."""
+    if not shards:
+        return []
+    largest = max(shards, key=lambda s: s.n)
+    each = max(size(largest.path) / max(largest.n, 1), written)
+    return sharing.shared(shards, lambda s: s.n * each, cluster.slots)
+
+
+def tell_shared(cluster: Cluster, mappers: int, shards: int) -> None:
+    """Says how many tasks there are where shards share some."""
+    if mappers < shards:
+        cluster.planned(f"planned: {counted(mappers, 'map task')} for {counted(shards, 'shard')}")
 
 
 def chunk_keys(size: int, reducers: int) -> list[str]:

@@ -6,18 +6,14 @@ each of its files, placed on the node that has it, would be 16 JVMs and more, of
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mrdl.paths import opened, size
-from mrdl.printing import counted
-
-if TYPE_CHECKING:
-    from mrdl.cluster import Cluster
-    from mrdl.dataset import Shard
+from mrdl.paths import opened
 
 SMALL = 4 << 20                 # bytes below which an item may share a mapper with others
 LEAST = 1 << 20                 # bytes that are worth a task of their own
 MOST = 64 << 20                 # bytes that small items make a mapper at most
+SHARED = "mrdl-files-"          # begins the name of an input that names files, a line each
 
 
 def hands_of(items: list, size: Callable[[Any], float], slots: int, most: int = MOST) -> list[list]:
@@ -42,24 +38,8 @@ def shared(items: list, size: Callable[[Any], float], slots: Callable[[], int]) 
     return [[item] for item in items if size(item) >= SMALL] + hands_of(small, size, count)
 
 
-def of_shards(shards: list["Shard"], cluster: "Cluster", written: float = 0) -> list[list["Shard"]]:
-    """The shards of each mapper, none of which it trains on. `written`: bytes that it writes for a row. What it reads for
-    one is alike in all shards, so the largest file tells."""
-    if not shards:
-        return []
-    largest = max(shards, key=lambda s: s.n)
-    each = max(size(largest.path) / max(largest.n, 1), written)
-    return shared(shards, lambda s: s.n * each, cluster.slots)
-
-
-def tell(cluster: "Cluster", mappers: int, shards: int) -> None:
-    """Says how many tasks there are where shards share some."""
-    if mappers < shards:
-        cluster.planned(f"planned: {counted(mappers, 'map task')} for {counted(shards, 'shard')}")
-
-
 def write(path: str, files: Iterable[str]) -> None:
-    """The input that names these files; its own name begins with streaming.SHARED."""
+    """The input that names these files; its own name begins with SHARED."""
     with open(path, "w", encoding="ascii") as file:
         file.writelines(json.dumps(name) + "\n" for name in files)
 

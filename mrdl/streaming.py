@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import lru_cache
 
-from mrdl import registry
+from mrdl import registry, sharing
 from mrdl.mrjob_imports import MRJob, MRStep, protocol
 from mrdl.splits import LARGEST_SPLIT
 
@@ -24,7 +24,6 @@ def _mrjob_options() -> ArgumentParser:
     return parser
 
 
-SHARED = "mrdl-files-"          # begins the name of an input that names files, a line each (mrdl.sharing)
 # settings of jobs on shards: one file is one mapper's
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
@@ -51,8 +50,7 @@ class Job(MRJob):
     def _read_input(self) -> Iterator[bytes]:
         """mrjob's lines, or those of the files that they name."""
         lines = super()._read_input()
-        if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(SHARED):
-            from mrdl import sharing  # for the few tasks that need it
+        if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(sharing.SHARED):
             return sharing.lines(lines, lambda path: self.set_status("reads " + path))
         return lines
 

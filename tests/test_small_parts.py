@@ -13,7 +13,6 @@ from mrdl.cluster import Cluster, Output
 from mrdl.exchange import RoundError
 from mrdl.layers import Dense
 from mrdl.schemes import store_at
-from mrdl.streaming import SHARED
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_a_mapper_reads_the_files_that_its_input_names(made, model, tmp_path):
     """What Hadoop's mappers get, on this machine."""
     data = made(60, shards=3, dtype="float32")
     alone, *_ = predicted(model, data.url, tmp_path / "out")
-    names = tmp_path / f"{SHARED}0"
+    names = tmp_path / f"{sharing.SHARED}0"
     sharing.write(str(names), [s.path for s in data.shards])
     loaded = inference.load_model(model)
     asked = inference.plan.Plan(loaded.to_json(), 0, 0, 0, None, 1, 0, [])
