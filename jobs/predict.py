@@ -12,10 +12,11 @@ class Predict(Job):
         super().configure_args()
         self.add_file_arg("--state", required=True, help="the state to predict with")
         self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
+        self.add_passthru_arg("--probabilities", action="store_true", help="of classes by place: all of them")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)
-        for line in worker.predictions(lines, self.options.state, self.options.plan):
+        for line in worker.predictions(lines, self.options.state, self.options.plan, self.options.probabilities):
             yield None, line
 
 

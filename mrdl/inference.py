@@ -100,7 +100,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     return values
 
 
-def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
+def predict(run: str, data: str, out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
 
@@ -121,19 +121,21 @@ def predict(run: str, data: str, out: str, *, runner: str | Cluster = "local",
     shards = [s for s in found.shards if s.n]
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
                       score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))
-    outputs = sum(map(math.prod, model.output_shapes()))
+    places = 0 if probabilities or not model.classifies_places else math.prod(model.output_shape[:-1])
+    outputs = 2 * places or sum(map(math.prod, model.output_shapes()))
     files = {s.path: (f"part-{number:05d}", s.n) for number, s in enumerate(shards)}
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, plan_file(asked, cluster) as path:
         hands = [[s.path for s in hand] for hand in schedule.of_shards(shards, cluster, VALUE * outputs)]
         schedule.tell_shared(cluster, len(hands), len(shards))
-        with cluster.run(Predict, hands, ["--state", state, "--plan", path], name=f"mrdl predict {run}",
-                         on_task=on_task) as output, filling(place, BEGUN, PREDICTIONS, vacant):
+        with cluster.run(Predict, hands, ["--state", state, "--plan", path, *["--probabilities"] * probabilities],
+                         name=f"mrdl predict {run}", on_task=on_task) as output, filling(place, BEGUN, PREDICTIONS, vacant):
             for part, hand in enumerate(hands):
                 _taken(output, part, [files[path] for path in hand], place)
             targets = int(np.prod(found.target.shape)) if found.target else 0
             columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
             columns += ["class"] if model.classifies else []
-            columns += [f"output{i}" for i in range(outputs)]
+            columns += ([f"{what}{i}" for what in ("class", "probability") for i in range(places)]
+                        or [f"output{i}" for i in range(outputs)])
             place.write("columns.csv", (",".join(columns) + "\n").encode())
     return sum(s.n for s in shards)
 

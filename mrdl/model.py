@@ -133,6 +133,11 @@ class Model:
         """Does it give one row of the probabilities of classes?"""
         return self.output_activations() == ["softmax"] and len(self.output_shape) == 1
 
+    @property
+    def classifies_places(self) -> bool:
+        """Does it give the probabilities of classes for each place of a row, as for each step of a text?"""
+        return self.output_activations() == ["softmax"] and len(self.output_shape) > 1
+
     def output_names(self) -> list[str]:
         """Those of the layers that give them."""
         names = self._by_layer()

@@ -240,23 +240,27 @@ def shard_number(shard: str) -> int:
     return int(shard.rsplit("/", 1)[1])
 
 
-def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
-    """CSV of each example: its targets where it has them, the class where there is one, the outputs."""
+def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bool = False) -> Iterator[bytes]:
+    """CSV of each example: its targets where it has them, the class where there is one, the outputs; of a model that
+    classifies places each one's likeliest class, then their probabilities, unless all `probabilities` are wanted."""
     reading = Reading(iter(lines))
     try:
-        yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()))
+        yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()), probabilities)
     except BlockError as error:
         raise BlockError(f"{reading.where()}: {error}; prepare the dataset again") from None
 
 
-def _predicted(reading: Reading, given: State, asked: Plan) -> Iterator[bytes]:
+def _predicted(reading: Reading, given: State, asked: Plan, probabilities: bool) -> Iterator[bytes]:
     model = model_from_json(asked.spec)
     model.weights = given.weights
     for block in whole(reading, asked.seals):
         arrays = block.arrays()
         found = model.predict(arrays["x"])
-        outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)
         columns = [arrays["y"].reshape(block.n, -1)] if "y" in arrays else []
+        if model.classifies_places and not probabilities:
+            columns.append(found.argmax(-1).reshape(block.n, -1))
+            found = found.max(-1)
+        outputs = np.concatenate([y.reshape(block.n, -1) for y in (found if isinstance(found, list) else [found])], 1)
         if model.classifies:
             columns.append(outputs.argmax(1)[:, None])
         for row in zip(*(c.tolist() for c in columns), outputs.tolist()):

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import rows
 from test_corpus import ENGLISH, prepared
 
 import mrdl
@@ -176,6 +177,22 @@ def test_more_tokens_than_a_model_takes_are_refused_before_any_job(tmp_path, inl
 
 
 # the command line
+
+def test_of_a_text_the_likeliest_tokens_are_predicted_and_all_probabilities_where_they_are_wanted(tmp_path, inline, capsys):
+    run = trained(tmp_path, inline, ENGLISH[:3000], GRU(4, return_sequences=True))
+    data = mrdl.dataset.load(run + "-data")
+    x = np.concatenate([rows(shard)["x"] for shard in data.shards])
+    p = mrdl.load_model(run).predict(x)
+    n, steps, tokens = p.shape
+    for more, names in ((), [f"{what}{i}" for what in ("class", "probability") for i in range(steps)]), (
+            ["--probabilities"], [f"output{i}" for i in range(steps * tokens)]):
+        out = tmp_path / f"out{len(more)}"
+        assert main(["predict", run, data.url, str(out), "-r", "inline", *more]) == 0
+        assert (out / "columns.csv").read_text().strip().split(",") == [f"target{i}" for i in range(steps)] + names
+        got = np.concatenate([np.loadtxt(part, delimiter=",", ndmin=2) for part in sorted(out.glob("part-*"))])[:, steps:]
+        wanted = p.reshape(n, -1) if more else np.concatenate([p.argmax(-1), p.max(-1)], 1)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
 
 def test_what_the_command_line_tells_of_texts(tmp_path, inline, capsys):
     run = trained(tmp_path, inline, ENGLISH[:3000], GRU(4, return_sequences=True))

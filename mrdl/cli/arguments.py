@@ -144,8 +144,11 @@ def parser() -> argparse.ArgumentParser:
                 ("data", None, "what prepare made"))
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
                    help="which of its shards (all)")
-    command(predict, "Outputs for every example, as CSV.", ("run", None, "run or saved model"),
-            ("data", None, "what prepare made"), ("out", None, "folder to make"))
+    p = command(predict, "Outputs for every example, as CSV: of classes by place, as in text, the likeliest and its "
+                "probability.", ("run", None, "run or saved model"), ("data", None, "what prepare made"),
+                ("out", None, "folder to make"))
+    p.add_argument("--probabilities", action="store_true",
+                   help="of classes by place: all of them, which may be much (all outputs of other models are written anyway)")
     p = command(generate, "Text that a model of characters or words goes on with.", ("run", None, "the run"))
     p.add_argument("--prompt", default="", help="what it goes on from (a new line)")
     p.add_argument("--length", type=int, default=200, metavar="N", help="tokens to write (200)")

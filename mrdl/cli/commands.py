@@ -154,7 +154,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl import inference
     tell_round(a.run)
     with cluster(a) as runner, tasks("predicts" + rows(a.data)) as on_task:
-        n = inference.predict(a.run, a.data, a.out, runner=runner, on_task=on_task)
+        n = inference.predict(a.run, a.data, a.out, probabilities=a.probabilities, runner=runner, on_task=on_task)
     say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
     return {"out": a.out, "examples": n}
 
