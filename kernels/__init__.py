@@ -101,3 +101,8 @@ def zeros(shape: int | tuple[int, ...], dtype) -> np.ndarray:
     raw = np.zeros(size + line, np.uint8)
     start = -raw.ctypes.data % line
     return raw[start:start + size].view(dtype).reshape(shape)
+
+
+def addresses(*arrays: np.ndarray) -> np.ndarray:
+    """Where arrays begin, for kernels that ask for what is read after them (`ahead`); they must outlive it."""
+    return np.array([array.ctypes.data for array in arrays], np.uint64)

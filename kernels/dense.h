@@ -55,14 +55,33 @@ template <class T> struct Steps {
     }
 };
 enum { STEPS = 16 };                                    /* whose rows stay in the second cache */
-/* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to LANES */
-template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld, long steps, long whole)
+/* What an update reads after its gradient: arrays of the gradient's shape, at addresses from Python. Asking for them
+   while the gradient is computed hides the way from the third cache or memory. Nothing is read here. */
+struct Ahead {
+    const unsigned long long *arrays; long count;
+    INLINE_ME void ask(long at) const                   /* bytes from their beginning */
+    {
+        for (long i = 0; i < count; i++) __builtin_prefetch((const void *)(arrays[i] + at), 0, 2);    /* into the second cache */
+    }
+};
+template <class T> struct WriteAhead {
+    T *out; long ld; Ahead ahead;
+    INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
+    {
+        if (c % LANES == 0) ahead.ask((r * ld + c) * sizeof(T));
+        if (n == W<T>) store(out + r * ld + c, v); else store(out + r * ld + c, v, n);
+    }
+};
+/* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to
+   LANES. Of many steps the products take so long that the update's arrays would be gone again: they are not asked for. */
+template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw, long O, long I, long N, long B, long ld, long steps, long whole, Ahead ahead)
 {
     const flushing on;
+    if (steps > STEPS) ahead.count = 0;
     for (long s = 0; s < steps; s += STEPS) {
         Steps<T> part{steps - s < STEPS ? steps - s : (long)STEPS, B, dy + s * whole * N, N, whole * N, rows + s * N * ld, ld, N * ld};
         if (s) product<T>(O, I, part, Add<T>{dw, I});
-        else product<T>(O, I, part, Write<T>{dw, I});
+        else product<T>(O, I, part, WriteAhead<T>{dw, I, ahead});
     }
 }
 /* rows[i] = x[index[i]] * scale + offset, 0 past the B rows and past their F values */

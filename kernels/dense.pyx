@@ -4,12 +4,13 @@ Activations are [feature][N], N a multiple of 16; weights are [O][I]. Columns pa
 padding: gradients there must be 0. `rows` arrays are batch-major with rows padded to 16 values.
 """
 include "common.pxi"
+include "ahead.pxi"
 from libc.stdint cimport int32_t, uint8_t
 
 cdef extern from "dense.h" nogil:
     void c_forward "dense_forward"[T](const T *, const T *, const T *, T *, long, long, long, bint)
     void c_backward "dense_backward"[T](const T *, const T *, const T *, T *, long, long, long)
-    void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long, long, long)
+    void c_gradient "dense_gradient"[T](const T *, const T *, T *, long, long, long, long, long, long, long, Ahead)
     void c_gather "gather"[S, T](const S *, const long long *, double, double, T *, long, long, long, long)
     void c_transpose "transpose"[T](const T *, long, T *, long, long, long)
 
@@ -47,17 +48,19 @@ def dense_backward(const real[:, ::1] w, const real[:, ::1] dy, below, real[:, :
 
 
 def dense_gradient(const real[:, ::1] dy, const real[:, ::1] rows, Py_ssize_t batch,
-                   real[:, ::1] dw, Py_ssize_t steps=1, Py_ssize_t first=0):
+                   real[:, ::1] dw, Py_ssize_t steps=1, Py_ssize_t first=0, const unsigned long long[::1] ahead=None):
     """dw[O, I] = the sum over steps of dy[s][first:first + O, :batch] . rows[s][:batch, :I], in order; dy is
-    [steps whole, N], rows [steps N, I padded to 16]."""
+    [steps whole, N], rows [steps N, I padded to 16]. ahead: addresses of arrays of dw's shape and type that will be read
+    next, which are brought into the second cache meanwhile (mrdl.kernels.addresses); nothing else comes of them."""
     need(steps > 0 and dy.shape[0] % steps == 0 and 0 <= first and first + dw.shape[0] <= dy.shape[0] // steps
          and 0 < batch <= dy.shape[1] and (steps - 1) * dy.shape[1] + batch <= rows.shape[0]
          and rows.shape[1] >= dw.shape[1] and rows.shape[1] % 16 == 0 and filled(dw),
          "dense_gradient: dy[steps O, N], rows[steps N, I padded to 16], batch and dw[O, I] do not fit")
     cdef Py_ssize_t whole = dy.shape[0] // steps
+    cdef Ahead later = asked(ahead)
     with nogil:
         c_gradient(&dy[first, 0], &rows[0, 0], &dw[0, 0], dw.shape[0], dw.shape[1],
-                         dy.shape[1], batch, rows.shape[1], steps, whole)
+                   dy.shape[1], batch, rows.shape[1], steps, whole, later)
 
 
 def transpose(const real[:, ::1] x, real[:, ::1] out):

@@ -62,13 +62,14 @@ template <class T> INLINE vec<T> expanded(const T *p, unsigned bits)
 }
 #endif
 /* dw[O][I] as dense_gradient has it: `count` columns, at the end of each row, are spread over it */
-template <class T> static void used_gradient(const T *dy, const T *packed, const uint16_t *used, T *dw, long O, long I, long N, long B, long ld, long count)
+template <class T> static void used_gradient(const T *dy, const T *packed, const uint16_t *used, T *dw, long O, long I, long N, long B, long ld, long count, Ahead ahead)
 {
     const flushing on;
-    if (count) product<T>(O, count, Matrices<T>{B, dy, N, 1, packed, ld}, Write<T>{dw + I - count, I});
+    if (count) product<T>(O, count, Matrices<T>{B, dy, N, 1, packed, ld}, WriteAhead<T>{dw + I - count, I, ahead});
     for (long o = 0; o < O; o++) {
         T *to = dw + o * I, *from = to + I - count;     /* never behind `to` */
         for (long i = 0; i < I; i += W<T>) {
+            if (i >= count && i % LANES == 0) ahead.ask((o * I + i) * sizeof(T));
             unsigned bits = used[i / LANES] >> i % LANES & ((1u << W<T>) - 1);
             vec<T> v = expanded(from, bits);
             from += __builtin_popcount(bits);

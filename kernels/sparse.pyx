@@ -3,13 +3,14 @@
 used[F / 16] has a bit for each feature, made by used_features.
 """
 include "common.pxi"
+include "ahead.pxi"
 from libc.stdint cimport uint16_t
 
 cdef extern from "sparse.h" nogil:
     long c_used "used_features"[T](const T *, uint16_t *, long, long)
     void c_forward "used_forward"[T](const T *, const T *, const T *, const uint16_t *, T *, long, long, long, bint)
     void c_pack "pack_used"[T](const T *, const uint16_t *, T *, long, long, long)
-    void c_gradient "used_gradient"[T](const T *, const T *, const uint16_t *, T *, long, long, long, long, long, long)
+    void c_gradient "used_gradient"[T](const T *, const T *, const uint16_t *, T *, long, long, long, long, long, long, Ahead)
 
 
 cdef int words(const uint16_t[::1] used, Py_ssize_t features) except -1:
@@ -58,12 +59,14 @@ def pack_used(const real[:, ::1] rows, const uint16_t[::1] used, Py_ssize_t feat
 
 
 def used_gradient(const real[:, ::1] dy, const real[:, ::1] packed, Py_ssize_t batch, const uint16_t[::1] used,
-                  real[:, ::1] dw):
-    """dw[O, used] = dy[O, :batch] . packed[:batch]: k runs over the examples, in order; the rest becomes 0."""
+                  real[:, ::1] dw, const unsigned long long[::1] ahead=None):
+    """dw[O, used] = dy[O, :batch] . packed[:batch]: k runs over the examples, in order; the rest becomes 0. ahead: as of
+    dense_gradient."""
     need(dy.shape[0] == dw.shape[0] and 0 < batch <= dy.shape[1] and batch <= packed.shape[0]
          and packed.shape[1] >= dw.shape[1] and packed.shape[1] % 16 == 0 and filled(dw),
          "used_gradient: dy[O, N], packed[N, I padded to 16], batch and dw[O, I] do not fit")
     cdef long count = bits(used, dw.shape[1])
+    cdef Ahead later = asked(ahead)
     with nogil:
         c_gradient(&dy[0, 0], &packed[0, 0], &used[0], &dw[0, 0], dw.shape[0], dw.shape[1], dy.shape[1], batch,
-                   packed.shape[1], count)
+                   packed.shape[1], count, later)

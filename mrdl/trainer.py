@@ -9,7 +9,8 @@ import numpy as np
 
 from mrdl import metrics, seeds
 from mrdl.config import ConfigError, need, shown
-from mrdl.kernels import zeros
+from mrdl.kernels import addresses, zeros
+from mrdl.layers.layer import Place
 from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
 
@@ -41,16 +42,12 @@ class Learner:
         def tensor(start):                      # that this is in: where it begins
             return starts[bisect_right(starts, start) - 1]
 
-        def whole(start, stop):                 # all of the gradient, where its norm is wanted
-            return flat[start:stop]
-
-        def cached(start, stop):                # else each piece is applied while it is in the cache
-            return whole(start, stop) if tensor(start) in shared else piece[:stop - start]
-
+        whole = Whole(flat)
         piece = flat if self.optimizer.clips else zeros(max(
             (stop - start for operation in self.net.operations for start, stop, _ in operation.gradients(whole)),
             default=0), model.dtype)
-        place = whole if self.optimizer.clips else cached
+        place = whole if self.optimizer.clips else Cached(
+            flat, piece, weights, slots, lambda start: tensor(start) in shared)
         left = Counter(start for operation in self.net.operations for start, *_ in operation.gradients(place))
         begun: set[int] = set()
         self.pieces, self.tensor = [], tensor
@@ -145,6 +142,31 @@ class Learner:
                                else (optimizer.global_clipnorm, whole ** 0.5))
                 step(now, limit / norm if norm > limit else 1.0)
         return whole
+
+
+class Whole(Place):
+    """All of the gradient, where its norm is wanted before the first update."""
+
+    def __init__(self, flat: np.ndarray):
+        self.flat = flat
+
+    def __call__(self, start, stop):
+        return self.flat[start:stop]
+
+
+class Cached(Whole):
+    """One piece at a time, which is applied while it is in the cache; what layers share is summed as a whole."""
+
+    def __init__(self, flat: np.ndarray, piece: np.ndarray, weights: np.ndarray, slots: np.ndarray,
+                 shared: Callable[[int], bool]):
+        super().__init__(flat)
+        self.piece, self.weights, self.slots, self.shared = piece, weights, slots, shared
+
+    def __call__(self, start, stop):
+        return super().__call__(start, stop) if self.shared(start) else self.piece[:stop - start]
+
+    def ahead(self, start, stop):
+        return None if self.shared(start) else addresses(self.weights[start:stop], *self.slots[:, start:stop])
 
 
 class Rows:

@@ -9,6 +9,7 @@ from mrdl.config import ConfigError
 from mrdl.layers import Dense, Flatten, Input, Masking, Rescaling, Reshape
 from mrdl.losses import CategoricalCrossentropy
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam
+from mrdl.trainer import Learner
 
 
 def bits(model):
@@ -347,3 +348,24 @@ def test_the_classes_of_one_number_are_its_labels(loss, activation, classes):
     model.fit(X, y, class_weight={classes - 1: 2.0})
     with pytest.raises(ConfigError, match=f"there is no class {classes}; there are 0 to {classes - 1}"):
         model.fit(X, y, class_weight={classes: 2.0})
+
+
+def test_the_gradient_of_a_matrix_asks_for_its_weights_and_slots_meanwhile(monkeypatch):
+    model = classifier(optimizer=Adam())
+    x, y = arrays()
+    model.build()
+    weights = model.weights
+    slots = model.optimizer.start(weights)
+    learner, asked = Learner(model, weights, slots, batch_size=16), []
+
+    def gradient(dy, rows, batch, dw, steps, first, ahead):
+        asked.append(ahead)
+
+    monkeypatch.setattr(learner.net.k, "dense_gradient", gradient)
+    learner.step({"x": x, "y": y}, np.arange(16), 1, 0)
+    begins = [w.__array_interface__["data"][0] for w in (weights, *slots)]
+    first, *_ = [start for _, _, start in model.places()]
+    assert [int(a) for a in asked[-1]] == [begin + 4 * first for begin in begins]
+    model.compile(Adam(clipnorm=1.0), model.loss)
+    Learner(model, weights, slots, batch_size=16).step({"x": x, "y": y}, np.arange(16), 1, 0)
+    assert asked[-1] is None

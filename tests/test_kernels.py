@@ -92,6 +92,9 @@ def arguments(name, rng, dtype, O, I, N, B):
         "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
         "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
         "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
+        # addresses are asked for, never read: these are of nothing
+        "dense_gradient with what is read next": lambda: (a(O, N), a(N, ld), B, a(O, I), 1, 0, np.array([0, 1 << 50], "u8")),
+        "used_gradient with what is read next": lambda: (a(O, N), a(N, ld), B, used, a(O, I), np.array([0, 1 << 50], "u8")),
         "dense_gradient of steps": lambda: (a(20 * (O + 3), N), a(20 * N, ld), B, a(O, I), 20, 2),
         "transpose_steps": lambda: (a(steps * I, N), steps, a(steps * N, ld)),
         "transpose": lambda: (a(I, N), a(N, ld)),

@@ -20,7 +20,7 @@ from mrdl.layers import (
     SimpleRNN,
     TimeDistributed,
 )
-from mrdl.layers.layer import Binding, Draws, Operation, Tensor
+from mrdl.layers.layer import Binding, Draws, Operation, Place, Tensor
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
 from mrdl.network import Network
 
@@ -98,11 +98,12 @@ class Bound:
         found = {name: np.zeros(w.size) for name, w in self.w.items()}
         names = {o: name for name, o in self.offsets.items()}
 
-        def place(start, stop):
-            o = max(o for o in names if o <= start)
-            return found[names[o]][start - o:stop - o]
+        class Found(Place):
+            def __call__(self, start, stop):
+                o = max(o for o in names if o <= start)
+                return found[names[o]][start - o:stop - o]
 
-        for *_, fill in list(operation.gradients(place)):
+        for *_, fill in list(operation.gradients(Found())):
             fill(5)
         got = {**found, **({"x": self.x.grad.copy().reshape(-1)} if "x" in places else {})}
         for name in places:
@@ -223,7 +224,12 @@ def test_the_gradients_of_graves_lstm_are_those_of_the_published_equations(name)
     bound.y.grad[:, :5] = factors.reshape(12, 5)
     operation.backward(5)
     found = {}
-    for start, stop, fill in list(operation.gradients(lambda start, stop: found.setdefault(start, np.zeros(stop - start)))):
+
+    class Found(Place):
+        def __call__(self, start, stop):
+            return found.setdefault(start, np.zeros(stop - start))
+
+    for start, stop, fill in list(operation.gradients(Found())):
         fill(5)
         assert stop > start
     x, w = bound.x.value.reshape(4, 2, 16), {key: value.copy() for key, value in bound.w.items()}

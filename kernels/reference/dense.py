@@ -17,7 +17,7 @@ def dense_backward(w, dy, below, dx):
         dx[below <= 0] = 0
 
 
-def dense_gradient(dy, rows, batch, dw, steps=1, first=0):
+def dense_gradient(dy, rows, batch, dw, steps=1, first=0, ahead=None):
     (O, I), N = dw.shape, dy.shape[1]
     dw[:] = sum(d[first:first + O, :batch] @ rows[s * N:s * N + batch, :I] for s, d in enumerate(dy.reshape(steps, -1, N)))
 
@@ -45,7 +45,7 @@ def pack_used(rows, used, features, packed):
     packed[:, count:count + -count % 16] = 0
 
 
-def used_gradient(dy, packed, batch, used, dw):
+def used_gradient(dy, packed, batch, used, dw, ahead=None):
     some = _bits(used, dw.shape[1])
     dw[:] = 0
     dw[:, some] = dy[:, :batch] @ packed[:batch, :some.sum()]

@@ -258,7 +258,7 @@ class ConvTransposeOperation(ConvOperation):
         if not b.first:
             b.k.conv_forward(self.w, self.none, b.y.grad, b.x.grad, self.geometry, False)
 
-    def gradient(self, batch, first, g):
+    def gradient(self, batch, first, g, ahead=None):
         self.b.k.conv_gradient(self.b.x.value, self.b.y.grad, first, g, self.geometry)
 
 

@@ -21,7 +21,7 @@ class ConvOperation(GeometricOperation):
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b, layer.geometry(b.shape))
 
-    def gradient(self, batch, first, g):
+    def gradient(self, batch, first, g, ahead=None):
         self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
 
 
@@ -112,7 +112,7 @@ class WinogradOperation(ConvOperation):
             k.conv_backward(self.turned, self.dy_tiles, None, self.dx_row, self.points(1, self.out_rows, top + h))
             k.from_tiles(self.dx_row, self.back, b.x.grad[row], tiling, None, False, b.x.value[row] if b.x.masked else None)
 
-    def gradient(self, batch, first, g):
+    def gradient(self, batch, first, g, ahead=None):
         k, rows, O, C = self.b.k, len(g), self.y_tiling[3], self.x_tiling[3]
         du = self.du[:POINTS * rows]
         for p in range(POINTS):

@@ -38,14 +38,16 @@ class Input(Layer):
 
 
 def by_rows(place: Place, start: int, shape: Shape, itemsize: int,
-            fill: Callable[[int, int, np.ndarray], None]) -> Iterator[Piece]:
-    """The gradient of a matrix, as many rows at a time as stay in the cache: fill(batch, first row, g[rows, columns])."""
+            fill: Callable[[int, int, np.ndarray, np.ndarray | None], None]) -> Iterator[Piece]:
+    """The gradient of a matrix, as many rows at a time as stay in the cache:
+    fill(batch, first row, g[rows, columns], what its update reads)."""
     rows, columns = shape
     step = max(1, BLOCK // (columns * itemsize))
     for o in range(0, rows, step):
         n, begin = min(step, rows - o), start + o * columns
         g = place(begin, begin + n * columns).reshape(n, columns)
-        yield begin, begin + g.size, lambda batch, o=o, g=g: fill(batch, o, g)
+        ahead = place.ahead(begin, begin + g.size)
+        yield begin, begin + g.size, lambda batch, o=o, g=g, ahead=ahead: fill(batch, o, g, ahead)
 
 
 class Activated(Operation):
@@ -75,8 +77,8 @@ class Activated(Operation):
         if self.derivative and not self.b.y.masked:
             self.derivative(self.z, grad, grad)
 
-    def gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        """Rows of the kernel's gradient, from `first` on."""
+    def gradient(self, batch: int, first: int, g: np.ndarray, ahead: np.ndarray | None = None) -> None:
+        """Rows of the kernel's gradient, from `first` on; `ahead`: what their update reads (Place.ahead)."""
         raise NotImplementedError           # each product has its own
 
     def gradients(self, place):
@@ -138,12 +140,12 @@ class DenseOperation(Activated):
         if not b.first:
             b.k.dense_backward(self.w, b.y.grad, b.x.value if b.x.masked else None, b.x.grad)
 
-    def gradient(self, batch, first, g):
+    def gradient(self, batch, first, g, ahead=None):
         dy = self.b.y.grad[first:first + len(g)]
         if self.some:
-            self.b.k.used_gradient(dy, self.packed, batch, self.used, g)
+            self.b.k.used_gradient(dy, self.packed, batch, self.used, g, ahead)
         else:
-            self.b.k.dense_gradient(dy, self.b.x.storage(), batch, g)
+            self.b.k.dense_gradient(dy, self.b.x.storage(), batch, g, 1, 0, ahead)
 
 
 class StepsOperation(GeometricOperation):
@@ -154,8 +156,8 @@ class StepsOperation(GeometricOperation):
         O, I = b.w["kernel"].shape
         super().__init__(layer, b, (self.steps, 1, I, self.steps, 1, O, *(1,) * 6, 0, 0, 1))
 
-    def gradient(self, batch, first, g):
-        self.b.k.dense_gradient(self.b.y.grad, self.b.x.rows(self.steps), batch, g, self.steps, first)
+    def gradient(self, batch, first, g, ahead=None):
+        self.b.k.dense_gradient(self.b.y.grad, self.b.x.rows(self.steps), batch, g, self.steps, first, ahead)
 
 
 def dense_operation(layer: Layer, b: Binding) -> Operation:

@@ -151,8 +151,18 @@ def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
     return mask if mask is not None and len(shape) > 1 and len(mask) == shape[0] else None
 
 
-# place(start, stop) -> where the gradient of that range of the flat vector goes
-Place = Callable[[int, int], np.ndarray]
+class Place:
+    """What an operation is told of a range of the flat vector: where its gradient goes, and what its update reads."""
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """The array [stop - start] that the range's gradient goes to."""
+        raise NotImplementedError           # each use has its own
+
+    def ahead(self, start: int, stop: int) -> np.ndarray | None:
+        """Addresses of the range's weights and slots, read when its gradient is whole; None: not at once."""
+        return None
+
+
 # start, stop, fill(batch): writes that range's gradient to its place
 Piece = tuple[int, int, Callable[[int], None]]
 

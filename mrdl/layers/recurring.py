@@ -186,14 +186,14 @@ class RecurrentOperation(Operation):
         """The same backwards."""
         raise NotImplementedError           # each cell has its own
 
-    def input_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
+    def input_gradient(self, batch: int, first: int, g: np.ndarray, ahead: np.ndarray | None = None) -> None:
         if self.ids is None:
-            self.b.k.dense_gradient(self.dz, self.x_rows, batch, g, self.T, first)
+            self.b.k.dense_gradient(self.dz, self.x_rows, batch, g, self.T, first, ahead)
         else:
             self.b.k.ids_gradient(self.dz, self.ids, batch, first, g)
 
-    def recurrent_gradient(self, batch: int, first: int, g: np.ndarray) -> None:
-        self.b.k.dense_gradient(self.dz, self.h_rows, batch, g, self.T, first)
+    def recurrent_gradient(self, batch: int, first: int, g: np.ndarray, ahead: np.ndarray | None = None) -> None:
+        self.b.k.dense_gradient(self.dz, self.h_rows, batch, g, self.T, first, ahead)
 
     @property
     def multiplied(self) -> np.ndarray:
@@ -282,10 +282,10 @@ class GRUOperation(RecurrentOperation):
         if self.back is not None:
             self.dq[:max(0, self.T - self.back) * 3 * U] = 0
 
-    def recurrent_gradient(self, batch, first, g):
+    def recurrent_gradient(self, batch, first, g, ahead=None):
         k, U = self.b.k, self.layer.units
         if self.after is not None:
-            k.dense_gradient(self.dq, self.h_rows, batch, g, self.T, first)
+            k.dense_gradient(self.dq, self.h_rows, batch, g, self.T, first, ahead)
             return
         gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
         if gated:
