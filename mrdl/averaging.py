@@ -78,11 +78,12 @@ class ParameterAveraging(Options):
         train = dataset.load(data)
         held = _held_out(train, validation)
         fitted(model, train)
+        rebuilt(model)
         check_class_weight(options.class_weight, model, train.target.high)
         truncated.check(model, options.tbptt, options.tbptt_backward, options.buckets)
-        for other, _ in held:
-            same_features(features_of(train), train.url, other)
-            fitted(model, other)
+        if validation is not None and held:
+            same_features(features_of(train), train.url, held[0][0])
+            fitted(model, held[0][0])
         given = model.weights is not None
         model.build(seed=options.seed)
         moments.unadapted(model)                # said before anything is written
@@ -94,7 +95,8 @@ class ParameterAveraging(Options):
                  "updater": tensors.facts(model), "rate": None,
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         with heard(told, verbose) as hears:
-            return drive(place, facts, options, model, train, held, self.runner, self.cores, hears,
+            known = place.options() if place.exists() else None
+            return drive(place, facts, known, options, model, train, held, self.runner, self.cores, hears,
                          self.resident, exchange)
 
 
@@ -125,7 +127,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
-    model.features = place.features()
+    model.features = {name: found[name] for name in ("text", "columns")}
     options = Options.read(found["options"])
     options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]
@@ -145,7 +147,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
                        "command that began it")
     model.build(seed=options.seed)
     with heard(told, verbose) as hears:
-        return drive(place, found, options, model, train, held, runner or found["runner"], cores, hears,
+        return drive(place, found, found, options, model, train, held, runner or found["runner"], cores, hears,
                      resident, exchange, learning_rate)
 
 
@@ -159,12 +161,13 @@ def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
         yield progress
 
 
-def drive(place: Run, facts: dict, options: Options, model: Model, train: dataset.Dataset,
+def drive(place: Run, facts: dict, known: dict | None, options: Options, model: Model, train: dataset.Dataset,
           held: list, runner: str | Cluster, cores: int | None, told: Callable,
           resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None,
           learning_rate: float | None = None) -> Result:
-    """Begins the run, or goes on with it; nothing is written before all was found to fit."""
-    changed = place.options()["rate"] if place.exists() else None
+    """Begins the run, or goes on with it; nothing is written before all was found to fit. `known`: the options of one
+    that is there."""
+    changed = known and known["rate"]
     rate = changed["learning_rate"] if changed and learning_rate is None else learning_rate
     if rate is not None:
         model.optimizer = replace(model.optimizer, learning_rate=rate)
@@ -190,7 +193,7 @@ def drive(place: Run, facts: dict, options: Options, model: Model, train: datase
                 picture.soon(driver.history, driver.best())
         driver = Driver(place, options, model, train, held, exchange, seen, learning_rate=learning_rate)
         cluster.ready()
-        place.begin(facts)
+        place.begin(facts, known)
         try:
             done = driver.train()
         except LeaseLost:
@@ -259,11 +262,6 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
         ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
         need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "
              f"{data.target.classes} tokens")
-    try:
-        model_from_json(model.to_json())
-    except ConfigError as error:
-        raise ConfigError("workers build the model from its JSON, so it can have no classes of your own: "
-                          f"{error}") from None
     if isinstance(model.loss, Loss) and data.target.low is not None:
         model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
@@ -273,3 +271,12 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
                 f"the text of {data.url} has {data.target.classes} tokens" if data.text else
                 f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
                 + ("" if data.target.classes else " and are not class numbers")))
+
+
+def rebuilt(model: Model) -> None:
+    """ConfigError where workers cannot build the model."""
+    try:
+        model_from_json(model.to_json())
+    except ConfigError as error:
+        raise ConfigError("workers build the model from its JSON, so it can have no classes of your own: "
+                          f"{error}") from None

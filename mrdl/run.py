@@ -93,15 +93,17 @@ class Run(Commits):
     def exists(self) -> bool:
         return self.store.exists("run.json")
 
-    def begin(self, options: dict[str, Any]) -> None:
-        """Writes the options; RunError where the run was begun with others."""
-        if not self.exists():
-            odd = [n for n in self.store.list() if n != "lease.json"]
-            if odd:
-                raise RunError(f"{self.url} exists and is no run (it holds {odd[0]}); "
-                               "give another directory")
-            self.store.create("run.json", _text({"format": FORMAT, **options}))
-        if odd := differences(same(self.options()), same(options)):
+    def begin(self, options: dict[str, Any], known: dict[str, Any] | None = None) -> None:
+        """Writes the options; RunError where the run was begun with others, which are `known` where they were read."""
+        if known is None:
+            if not self.exists():
+                odd = [n for n in self.store.list() if n != "lease.json"]
+                if odd:
+                    raise RunError(f"{self.url} exists and is no run (it holds {odd[0]}); "
+                                   "give another directory")
+                self.store.create("run.json", _text({"format": FORMAT, **options}))
+            known = self.options()
+        if odd := differences(same(known), same(options)):
             raise RunError(f"{self.url} was begun with other options ({'; '.join(odd)}); "
                            "resume it as it is, or give another directory")
 

@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -343,3 +344,19 @@ def test_scoring_costs_at_most_a_fifth_of_training_unless_asked_otherwise(tmp_pa
 
 def test_options_know_what_they_are():
     assert Options().check() == Options()
+
+
+def test_a_model_is_rebuilt_once_and_run_json_read_once_before_the_driver_begins(tmp_path, made, monkeypatch):
+    data, run, seen = made(60, shards=2, hold_out=0.5), str(tmp_path / "run"), []
+
+    def counted(owner, name):
+        call = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: seen.append(name) or call(*a, **k))
+    for owner, name in ((sys.modules[ParameterAveraging.__module__], "model_from_json"), (Run, "options"), (Driver, "train")):
+        counted(owner, name)
+    assert len(data.validation()) > 1
+    ParameterAveraging(rounds=1, runner="inline").fit(network(), data.url, run=run, verbose=0)
+    assert seen[:seen.index("train")] == ["model_from_json", "options"]
+    seen.clear()
+    resume(run, "inline", rounds=2, verbose=0)
+    assert seen[:seen.index("train")] == ["options", "model_from_json"]
