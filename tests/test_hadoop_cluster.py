@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hadoop_cluster import COMMAND, ROOT, HadoopCluster, alive, application, job, wait_for
+from hadoop_cluster import COMMAND, LIB, ROOT, HadoopCluster, alive, application, job, wait_for
 
 pytestmark = pytest.mark.hadoop
 
@@ -295,6 +295,22 @@ def test_what_needs_a_cluster_says_that_none_runs(nowhere):
     assert "there is no namenode7" in refused(nowhere, "kill", "namenode7")
     assert nowhere.run("status", status=1).stdout.count(" down") == len(DAEMONS)
     assert nowhere.run("stop").stdout == "stopped\n"
+
+
+def test_an_archive_of_classes_that_a_kill_cut_off_is_made_anew(tmp_path):
+    for jar in Path(LIB).glob("*.jar"):
+        (tmp_path / jar.name).symlink_to(jar.resolve())
+    (tmp_path / "classes.lst").write_text("java/lang/Object\norg/apache/hadoop/util/VersionInfo\n")
+    script = "from local import jars; import subprocess; assert jars.dump(lambda *java: not subprocess.call(java))"
+    call = {"args": [sys.executable, "-c", script],
+            "env": {**os.environ, "PYTHONPATH": str(ROOT / "hadoop-conf"), "MRDL_HADOOP_LIB": str(tmp_path)}}
+    killed = subprocess.Popen(**call, start_new_session=True)
+    wait_for((tmp_path / "hadoop.jsa.new").exists)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert (tmp_path / "hadoop.jsa.new").exists() and not (tmp_path / "hadoop.jsa").exists()
+    subprocess.run(**call, check=True)
+    assert (tmp_path / "hadoop.jsa").stat().st_size > 0 and not (tmp_path / "hadoop.jsa.new").exists()
 
 
 # ---------------------------------------------------------------- a second one, and the end

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from local.namespaces import need
@@ -127,7 +128,7 @@ def make_archive() -> None:
     A failure costs speed only, so it is said and no more."""
     print("preparing an archive of the classes, once; it takes a minute", file=sys.stderr,
           flush=True)
-    home, log, new = LIB / "training", LIB / "training.log", LIB / "hadoop.jsa.new"
+    home, log = LIB / "training", LIB / "training.log"
     env = {**os.environ, "MRDL_HADOOP": str(home), "MRDL_HADOOP_LIB": str(LIB),
            "MRDL_CLASS_LISTS": str(home / "lists")}
     shutil.rmtree(home, ignore_errors=True)
@@ -136,7 +137,6 @@ def make_archive() -> None:
            "mapred streaming -D mapreduce.job.reduces=1 "
            "-input /tmp/core-site.xml,/tmp/yarn-site.xml -output /tmp/out -mapper cat -reducer cat && hadoop fs -cat /tmp/out/part-00000 && "
            "hadoop fs -rm -r /tmp/out")
-    java = java_home() / "bin" / "java"
     with open(log, "w") as out:
         def run(*command):
             return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=out,
@@ -146,21 +146,29 @@ def make_archive() -> None:
         done = run(COMMAND, "stop") and done
         if done:
             merge_lists(home / "lists", LIB / "classes.lst")
-            # written aside: what a kill cuts off must not pass for an archive
-            new.unlink(missing_ok=True)
-            done = run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={new}",
-                       f"-XX:SharedClassListFile={LIB}/classes.lst", "-cp", ALL)
-            # auto passes over an archive that does not fit, and is slower then; on refuses
-            done = done and run(java, *JVM, *using(new), "-Xshare:on", "-cp", CLASS_PATH,
-                                APACHE + "util.VersionInfo")
+            done = dump(run)
     if done:
-        new.replace(ARCHIVE)
         NONE.unlink(missing_ok=True)
         shutil.rmtree(home)
     else:
         NONE.touch()
         print(f"cluster: no archive of the classes could be made (see {log}): Hadoop starts slower, and is the "
               "same otherwise; hadoop-conf/cluster install tries again", file=sys.stderr, flush=True)
+
+
+def dump(run: Callable[..., bool]) -> bool:
+    """Makes the archive of the classes in classes.lst; `run` runs a command, and says whether it went well.
+
+    It is written aside: what a kill cuts off must not pass for an archive."""
+    java, new = java_home() / "bin" / "java", LIB / "hadoop.jsa.new"
+    new.unlink(missing_ok=True)
+    # auto passes over an archive that does not fit, and is slower then; on refuses
+    done = run(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={new}",
+               f"-XX:SharedClassListFile={LIB}/classes.lst", "-cp", ALL) and run(
+        java, *JVM, *using(new), "-Xshare:on", "-cp", CLASS_PATH, APACHE + "util.VersionInfo")
+    if done:
+        new.replace(ARCHIVE)
+    return done
 
 
 def merge_lists(folder: Path, merged: Path) -> None:
