@@ -1,6 +1,5 @@
 """What a user may not have meant: said in a line, with what would help."""
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from mrdl.dataset import Shard
 from mrdl.layers import Normalization
 from mrdl.printing import counted
 from mrdl.protocol import LayeredModel
+from mrdl.record import Scored, Trained
 from mrdl.trainer import Arrays, by_class
 
 FEW = 10                        # updates an epoch, of several workers
@@ -59,11 +59,11 @@ def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] 
     return {"count": weight.sum(1), "classes": np.stack([np.bincount(labels, w, classes) for w in weight])}
 
 
-def added(records: Iterable[dict[str, Any]]) -> metrics.Sums:
+def added(records: Iterable[Trained | Scored]) -> metrics.Sums:
     """The targets of all records."""
     sums: metrics.Sums = {}
     for record in records:
-        metrics.add(sums, record["targets"])
+        metrics.add(sums, record.targets)
     return sums
 
 

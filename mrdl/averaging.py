@@ -13,12 +13,13 @@ from mrdl import dataset, limits, moments, plan, stopping, tensors, truncated
 from mrdl.cluster import Cluster, opened
 from mrdl.commits import RunError
 from mrdl.config import ConfigError, need
-from mrdl.driver import Driver, Options
+from mrdl.driver import Driver
 from mrdl.exchange import Exchange
 from mrdl.layers import Input
 from mrdl.lease import LeaseLost
 from mrdl.losses import Loss
 from mrdl.model import Model
+from mrdl.options import Options
 from mrdl.picture import Picture
 from mrdl.progress import reporter
 from mrdl.resident_exchange import WHEN, ResidentExchange

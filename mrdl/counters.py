@@ -6,23 +6,25 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from mrdl.partial import RECORD, Partial
+from mrdl.record import Record, Trained, parse
 
 GROUP = "mrdl"
 Increment = Callable[[str, str, int], None]     # MRJob.increment_counter
 
 
-def amounts(record: dict) -> dict[str, int]:
+def amounts(record: Record) -> dict[str, int]:
     """The counters of one record; none where the worker failed or only scored."""
-    if "shard" not in record:
+    if not isinstance(record, Trained):
         return {}
-    loss = record["sums"].get("loss", [0.0])[0]
-    found = {"examples": record["n"], "terms": record["terms"], "updates": record["updates"],
-             "milliseconds": round(1000 * record["seconds"]["compute"])}
+    loss = record.sums.get("loss", [0.0])[0]
+    found = {"examples": record.n, "terms": record.terms, "updates": record.updates,
+             "milliseconds": round(1000 * record.seconds["compute"])}
     return found | ({"loss_millionths": round(1e6 * loss)} if math.isfinite(loss) else {})
 
 
-def count(record: dict, increment: Increment) -> None:
-    for name, amount in amounts(record).items():
+def count(facts: dict, increment: Increment) -> None:
+    """Adds the counters of a record's facts."""
+    for name, amount in amounts(parse(0, facts)).items():
         increment(GROUP, name, amount)
 
 

@@ -17,6 +17,7 @@ from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.plan import Plan
+from mrdl.record import Failed, Record, order, parse
 from mrdl.state import State
 
 
@@ -30,7 +31,7 @@ class Merged:
     vector: np.ndarray | None           # None: no worker got so far
     workers: int
     n: int
-    records: list[dict] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)     # of the job's phases, where it tells
     job: dict[str, int] = field(default_factory=dict)           # its counters, where it has some
 
@@ -65,7 +66,7 @@ class Exchange(Protocol):
               on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
 
     def score(self, name: str, path: str, plan: Plan, mappers: list[list[str]],
-              on_task: Callable[[str, int, int], None] | None = None) -> list[dict]: ...
+              on_task: Callable[[str, int, int], None] | None = None) -> list[Record]: ...
 
     def close(self, done: bool) -> None: ...
 
@@ -107,7 +108,7 @@ class PlainExchange:
             merged.job = output.report.get("job", {})
             return merged
 
-    def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
+    def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
         """The records of a job that scores or describes the state at `path` over the plan's shards."""
         if self.cluster.hadoop:                 # elsewhere each core has one
             schedule.tell_shared(self.cluster, len(mappers), len(plan.score))
@@ -115,9 +116,8 @@ class PlainExchange:
                 Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,
                 on_task=on_task) as output:
             protocol = partial.PartialProtocol()
-            records = [protocol.read(line)[1].values for part in range(len(output.parts))
-                       for line in output.lines(part)]
-        return sorted(records, key=lambda r: str(r.get("scored", "")))
+            partials = [protocol.read(line)[1] for part in range(len(output.parts)) for line in output.lines(part)]
+        return sorted((parse(p.worker, p.values) for p in partials), key=order)
 
     def close(self, done: bool) -> None:
         """The run has ended, well if `done`."""
@@ -139,7 +139,7 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
     ranges = dict(zip(plan.keys, partial.ranges(size, plan.keys)))
     for chunk, p in parts:
         if chunk.startswith(partial.RECORD):
-            records.append({"worker": p.worker, **p.values})
+            records.append(parse(p.worker, p.values))
             continue
         if chunk in found:
             raise RoundError(f"chunk {chunk} came twice")
@@ -151,11 +151,11 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
         vector = np.empty(size, dtype) if vector is None else vector
         vector[start:stop] = p.values
         found[chunk] = (p.worker, p.n)
-    records.sort(key=lambda r: (r["worker"], str(r.get("scored", ""))))
+    records.sort(key=order)
     if vector is None:
         return Merged(None, 0, 0, records)
     missing = [key for key in ranges if key not in found]
-    if missing and not any("error" in r for r in records):
+    if missing and not any(isinstance(r, Failed) for r in records):
         raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")
     if len(seen := set(found.values())) != 1:
         raise RoundError(f"the chunks were merged from different workers: {sorted(seen)}")

@@ -19,6 +19,7 @@ from mrdl.failures import JobFailed
 from mrdl.jobs.resident import ResidentRounds
 from mrdl.meeting import OWN, Meeting, Pauses, means
 from mrdl.partial import RECORD, Partial
+from mrdl.record import Failed, Record, Trained
 from mrdl.state import State, checksum
 
 WHEN = ("auto", "always", "never")
@@ -100,16 +101,15 @@ class ResidentExchange(PlainExchange):
         began = time.perf_counter()
         merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
         if self.when == "auto":
-            compute = max((r["seconds"]["compute"] for r in merged.records if "shard" in r), default=0)
+            compute = max((r.seconds["compute"] for r in merged.records if isinstance(r, Trained)), default=0)
             beyond = time.perf_counter() - began - compute
             self.resident = beyond > SHARE * compute and self.cluster.holds(self.workers)
         return merged
 
-    def score(self, name, path, plan, mappers, on_task=None) -> list[dict]:
+    def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
         if self.job:
             try:
-                found = self._answered(None, path, lambda: None, plan, mappers, 0, np.dtype("f4"), on_task)
-                return sorted(found.records, key=lambda r: str(r.get("scored", "")))
+                return self._answered(None, path, lambda: None, plan, mappers, 0, np.dtype("f4"), on_task).records
             except (JobFailed, OSError) as error:
                 self.check()
                 self._cancel()
@@ -259,7 +259,7 @@ class ResidentExchange(PlainExchange):
         parts = [(RECORD, Partial(*record)) for head in heads for record in head.records]
         if not merge:
             parts += means(asked.keys, size, [r for r in done.values() if r[0].size])
-        elif all("error" not in p.values for _, p in parts):
+        elif all(p.values["kind"] != Failed.kind for _, p in parts):
             for place, (part, values) in self._results("part", list(merge), self.meeting.read).items():
                 first, stop = merge[place]
                 cut = partial.ranges(size, asked.keys)[first:stop]

@@ -21,6 +21,7 @@ from mrdl.partial import RECORD, Partial
 from mrdl.paths import opened
 from mrdl.paths import place as placed
 from mrdl.plan import Plan, name
+from mrdl.record import Trained
 from mrdl.shelf import Rows, Shelf
 from mrdl.state import State, checksum
 from mrdl.variances import Variances
@@ -179,7 +180,7 @@ class Resident:
                     values.append(part.values)
         for _, _, facts in result.records:
             counters.count(facts, self.increment)
-            if "shard" in facts:
+            if facts["kind"] == Trained.kind:
                 facts["seconds"] |= {"wait": waited, "write": self.written}
         began = time.perf_counter()
         self.meeting.leave(self.number, self.place, result, values)

@@ -9,6 +9,7 @@ from mrdl.dataset import Dataset, Shard
 from mrdl.exchange import Exchange, RoundError
 from mrdl.model import Model
 from mrdl.partial import RECORD
+from mrdl.record import Failed, Record, Scored
 from mrdl.state import profile
 
 Shards = list[tuple[Dataset, Shard]]
@@ -32,11 +33,11 @@ def described(exchange: Exchange, name: str, state: str, model: Model, data: Sha
     found = [moments.Moments()] * len(places)
     for record in whole(_records(exchange, name, state, model, data, workers, batch, places, on_task), data):
         found = [moments.merged(a, moments.Moments(n, *map(np.array, arrays)))
-                 for a, (n, *arrays) in zip(found, record["moments"], strict=True)]
+                 for a, (n, *arrays) in zip(found, record.moments, strict=True)]
     return found
 
 
-def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[dict]:
+def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[Record]:
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
                       score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
     return exchange.score(name, state, asked, exchange.hands([s for _, s in shards], workers), on_task)
@@ -47,36 +48,35 @@ def seals(shards: Shards) -> dict[str, str]:
     return {plan.name(d.uid, s.index): s.seal for d, s in shards}
 
 
-def added(records: list[dict], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
+def added(records: list[Scored], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
     """The metrics of score records."""
     sums: metrics.Sums = {}
     for record in whole(records, held):
-        metrics.add(sums, record["sums"])
+        metrics.add(sums, record.sums)
     return metrics.values(sums, named, "val_")
 
 
-def whole(records: list[dict], shards: Shards) -> Iterator[dict]:
+def whole(records: list[Record], shards: Shards) -> Iterator[Record]:
     """The records in the order of their shards; RoundError where one is missing or not whole."""
     failed(records)
     wanted = {plan.name(d.uid, s.index): s.n for d, s in shards if s.n}
-    found = {record["scored"]: record for record in records}
+    found = {record.shard: record for record in records}
     for record in records:
-        if record["n"] != wanted.get(record["scored"]) or len(found) < len(records):
-            raise RoundError(f"{record['scored']}: {record['n']} examples were read, not what "
+        if record.n != wanted.get(record.shard) or len(found) < len(records):
+            raise RoundError(f"{record.shard}: {record.n} examples were read, not what "
                              "the shard holds, or twice")
     if missing := sorted(set(wanted) - set(found)):
         raise RoundError(f"shards were not read: {', '.join(missing)}")
     yield from (found[name] for name in wanted)
 
 
-def failed(records: list[dict]) -> None:
+def failed(records: list[Record]) -> None:
     """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
     for record in records:
-        if record.get("kind") == BlockError.__name__:           # no fault of the code: where it came up says nothing
-            raise WorkerFailed(f"{record['where']}: {record['message']}; prepare the dataset again")
-        if "error" in record:
-            raise WorkerFailed(f"{record['where']}: {record['kind']}: {record['message']}\n"
-                               f"{record['error']}")
-        if record["profile"] != profile():
-            raise RoundError(f"a worker computes with {record['profile']}, the driver with "
+        if isinstance(record, Failed):
+            if record.raised == BlockError.__name__:            # no fault of the code: where it came up says nothing
+                raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
+            raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")
+        if record.profile != profile():
+            raise RoundError(f"a worker computes with {record.profile}, the driver with "
                              f"{profile()}: the same bits cannot be promised")

@@ -7,8 +7,9 @@ from mrdl.cluster import Cluster, tag_of
 from mrdl.commits import RunError
 from mrdl.exchange import Merged, PlainExchange, gathered
 from mrdl.jobs.train import TrainRound
-from mrdl.partial import PartialProtocol
+from mrdl.partial import RECORD, PartialProtocol
 from mrdl.plan import Plan, identity
+from mrdl.record import Trained, parse
 from mrdl.run import Run
 from mrdl.schemes import store_at
 from mrdl.state import State
@@ -106,8 +107,8 @@ class StagedExchange(PlainExchange):
         for name in names:
             with store.open(name) as file:
                 parts += [protocol.read(line.removesuffix(b"\n")) for line in file]
-        rounds = {(p.values.get("round"), p.values.get("of")) for _, p in parts
-                  if isinstance(p.values, dict) and "shard" in p.values}
+        records = (parse(p.worker, p.values) for chunk, p in parts if chunk.startswith(RECORD))
+        rounds = {(record.round, record.of) for record in records if isinstance(record, Trained)}
         if other := rounds - {(plan.round, identity(plan, state))}:
             raise RunError(f"{output} is the output of round {min(str(r) for r, _ in other)} of this or another run; "
                            f"{self.run.url} waits for its round {plan.round}")

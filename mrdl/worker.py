@@ -16,6 +16,7 @@ from mrdl import advice, metrics, moments, partial, seeds
 from mrdl.blocks import Block, BlockError, unpack
 from mrdl.partial import RECORD, Partial
 from mrdl.plan import Plan, identity, name
+from mrdl.record import Described, Failed, Scored, Trained, facts
 from mrdl.saving import model_from_json
 from mrdl.state import State, profile
 from mrdl.trainer import WINDOW, Arrays, Scorer, minibatches
@@ -57,8 +58,7 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
     except (OSError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - reported with its traceback; the driver refuses the round
-        yield RECORD, Partial(0, 0, {"error": traceback.format_exc(), "kind": type(error).__name__,
-                                     "message": str(error), "where": reading.where()})
+        yield RECORD, Partial(0, 0, facts(Failed(type(error).__name__, str(error), reading.where(), traceback.format_exc())))
 
 
 class Reading:
@@ -196,12 +196,10 @@ def _train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began
     for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
         yield chunk, Partial(worker, learner.terms, values[start:end])
     read = sum(waits)
-    yield RECORD, Partial(worker, learner.terms, {
-        "shard": shard, "round": asked.round, "of": of, "n": n, "terms": learner.terms, "present": present, "updates": learner.updates,
-        "targets": metrics.plain(targets),
-        "sums": metrics.plain(learner.sums), "profile": profile(), "memory": _peak(), "seconds": {
-            "start": started - began, "read": read, "compute": trained - started - read,
-            "emit": time.perf_counter() - trained}})
+    yield RECORD, Partial(worker, learner.terms, facts(Trained(
+        shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),
+        profile(), _peak(), {"start": started - began, "read": read, "compute": trained - started - read,
+                             "emit": time.perf_counter() - trained})))
 
 
 def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
@@ -212,9 +210,8 @@ def _score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tu
         scorer.add(arrays := block.arrays())
         metrics.add(targets, advice.targets(model, arrays))
         n += block.n
-    return RECORD, Partial(0, n, {"scored": shard, "n": n, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
-                                  "profile": profile(),
-                                  "seconds": {"score": time.perf_counter() - began}})
+    return RECORD, Partial(0, n, facts(Scored(shard, n, metrics.plain(scorer.sums), metrics.plain(targets), profile(),
+                                              {"score": time.perf_counter() - began})))
 
 
 def _describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
@@ -226,8 +223,8 @@ def _describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) ->
             n += rows
             yield rows, arrays
     found = moments.pooled(model_from_json(asked.spec), given.weights, asked.describe, asked.batch_size, counted())
-    return RECORD, Partial(0, n, {"scored": shard, "n": n, "profile": profile(), "moments": [
-        [m.n, *(array.tolist() for array in m[1:])] for m in found]})
+    return RECORD, Partial(0, n, facts(Described(
+        shard, n, [[m.n, *(array.tolist() for array in m[1:])] for m in found], profile())))
 
 
 def _peak() -> int:

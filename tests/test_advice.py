@@ -9,6 +9,7 @@ from mrdl import advice, cli, metrics
 from mrdl.dataset import Shard
 from mrdl.layers import Dense, Input
 from mrdl.metrics import MeanSquaredError, R2Score
+from mrdl.record import Scored
 
 
 def shards(*sizes):
@@ -70,7 +71,7 @@ LINEAR = model(1, "linear", "mse", [MeanSquaredError()])
 ])
 def test_a_model_is_held_against_the_mean_and_the_most_frequent_class(made, y, values, told):
     arrays = dict(zip("yw", y)) if isinstance(y, tuple) else {"y": y}
-    halves = [{"targets": metrics.plain(advice.targets(made, {name: a[half] for name, a in arrays.items()}))}
+    halves = [Scored("d/00000", 2, {}, metrics.plain(advice.targets(made, {name: a[half] for name, a in arrays.items()})), "", {})
               for half in (slice(2), slice(2, None))]
     text = advice.of_model(made, values, advice.added(halves))
     assert told in text if told else text is None

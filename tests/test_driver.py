@@ -19,15 +19,17 @@ from mrdl import (
     resume,
     stopping,
 )
-from mrdl.averaging import Options
 from mrdl.cluster import Cluster
 from mrdl.commits import RunError
 from mrdl.config import ConfigError
-from mrdl.driver import Driver, WorkerFailed, failed
+from mrdl.driver import Driver
 from mrdl.exchange import PlainExchange, RoundError
 from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
+from mrdl.options import Options
 from mrdl.preparing import prepare
+from mrdl.record import Scored
 from mrdl.run import Run
+from mrdl.scoring import WorkerFailed, failed
 from mrdl.sealed import seal, unsealed
 from mrdl.trainer import Scorer
 
@@ -312,7 +314,7 @@ def test_examples_that_are_lost_from_a_shard_stop_the_run(tmp_path, made):
 
 def test_workers_of_another_numeric_profile_are_refused():
     with pytest.raises(RoundError, match="the same bits cannot be promised"):
-        failed([{"profile": "mrdl 0.0, separate multiply-add"}])
+        failed([Scored("d/00000", 1, {}, {}, "mrdl 0.0, separate multiply-add", {})])
 
 
 def test_a_run_is_not_resumed_under_another_numeric_profile(tmp_path, made, monkeypatch):

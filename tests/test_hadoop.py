@@ -14,10 +14,10 @@ from test_faults import MODEL, result
 import mrdl
 from mrdl import corpus, dataset
 from mrdl.cluster import Cluster
-from mrdl.driver import WorkerFailed
 from mrdl.failures import JobFailed
 from mrdl.layers import Dense, Dropout, Embedding, GravesLSTM
 from mrdl.schemes import store_at
+from mrdl.scoring import WorkerFailed
 
 pytestmark = pytest.mark.hadoop
 

@@ -11,9 +11,9 @@ from test_hadoop_faults import jobs
 import mrdl
 from mrdl import resident_exchange
 from mrdl.cluster import Cluster
-from mrdl.driver import WorkerFailed
 from mrdl.run import Run
 from mrdl.schemes import store_at
+from mrdl.scoring import WorkerFailed
 
 pytestmark = pytest.mark.hadoop
 __all__ = ["hadoop", "home"]            # fixtures

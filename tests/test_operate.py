@@ -29,6 +29,7 @@ from mrdl import (
 from mrdl.cli import main
 from mrdl.layers import Dense
 from mrdl.lease import Lease
+from mrdl.record import Failed, parse
 from mrdl.run import Run
 from mrdl.schemes import store_at
 from mrdl.stop_request import RunStopped
@@ -242,8 +243,8 @@ def test_a_workers_loss_and_examples_are_counters_of_its_job(given_round):
     ((_, part),) = [(chunk, part) for chunk, part in worker.work(shard(), state, asked) if chunk == "record"]
     assert found == {"examples": 25, "terms": 25, "updates": 4, "milliseconds": found["milliseconds"],
                      "loss_millionths": round(1e6 * part.values["sums"]["loss"][0])}
-    assert counters.amounts({"error": "x"}) == {}
-    broken = {**part.values, "sums": {"loss": [float("nan"), 25]}}
+    assert counters.amounts(Failed("KeyError", "x", "no block", "")) == {}
+    broken = parse(1, {**part.values, "sums": {"loss": [float("nan"), 25]}})
     assert "loss_millionths" not in counters.amounts(broken) and counters.amounts(broken)["examples"] == 25
 
 

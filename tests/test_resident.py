@@ -16,12 +16,12 @@ import mrdl
 from mrdl import resident_exchange, resident_worker, shelf, worker
 from mrdl.cluster import Background, Cluster
 from mrdl.config import ConfigError
-from mrdl.driver import WorkerFailed
 from mrdl.failures import JobFailed
 from mrdl.layers import Dense, Dropout
 from mrdl.meeting import Meeting, Result
 from mrdl.partial import PartialError
 from mrdl.run import Run
+from mrdl.scoring import WorkerFailed
 
 
 def fit(data, run, runner="local", told=None, width=16, **options):
@@ -63,7 +63,7 @@ def test_the_last_round_is_a_plain_one_whose_output_is_the_state(tmp_path, made,
     fit(data, tmp_path / "run", averaging_frequency=None)
     last = Run(tmp_path / "run").state(Run(tmp_path / "run").rounds()[-1])
     assert [end.vector.tobytes() for end in ends] == [last.vector.tobytes()]
-    assert sorted(r["shard"] for r in ends[0].records) == [f"{data.uid}/0000{i}" for i in range(2)]
+    assert sorted(r.shard for r in ends[0].records) == [f"{data.uid}/0000{i}" for i in range(2)]
 
 
 def test_a_job_serves_so_many_rounds_and_another_one_goes_on(tmp_path, made, monkeypatch):

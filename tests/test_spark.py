@@ -14,8 +14,8 @@ from test_hadoop import fit, table
 import mrdl
 from mrdl.cli import main
 from mrdl.cluster import Cluster
-from mrdl.driver import WorkerFailed
 from mrdl.failures import JobFailed
+from mrdl.scoring import WorkerFailed
 
 needs_spark = pytest.mark.hadoop
 

@@ -106,7 +106,7 @@ def test_a_damaged_state_comes_as_a_record(given_round, tmp_path):
     given = given_round()
     (tmp_path / "state").write_bytes(b"x" * 50)
     error = worked(given, shard())["record"][0].values
-    assert error["kind"] == "StateError" and "no state of a run" in error["message"]
+    assert (error["kind"], error["raised"]) == ("failed", "StateError") and "no state of a run" in error["message"]
 
 
 def damaged(lines, at):
@@ -129,8 +129,8 @@ def test_what_a_worker_cannot_read_comes_as_a_record_and_the_input_is_drained(
     lines = iter(lines)
     found = worked(given_round(), lines)
     error = found["record"][-1].values
-    assert error["kind"] == kind and message in error["message"] and where in error["where"]
-    assert "Traceback" in error["error"] and next(lines, None) is None
+    assert error["raised"] == kind and message in error["message"] and where in error["where"]
+    assert "Traceback" in error["traceback"] and next(lines, None) is None
 
 
 def test_two_shards_to_train_in_one_mapper_are_refused(given_round):
@@ -186,8 +186,8 @@ def test_scores_do_not_depend_on_how_shards_are_packed_into_mappers(given_round)
     given = given_round()
     apart = [worked(given, shard(i, seed=i))["record"] for i in (1, 2)]
     together = worked(given, shard(2, seed=2) + shard(1, seed=1))["record"]
-    sums = {p.values["scored"]: p.values["sums"] for p in together}
-    assert sums == {p.values["scored"]: p.values["sums"] for (p,) in apart}
+    sums = {p.values["shard"]: p.values["sums"] for p in together}
+    assert sums == {p.values["shard"]: p.values["sums"] for (p,) in apart}
 
 
 @pytest.mark.parametrize("data", [
