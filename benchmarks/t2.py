@@ -100,12 +100,12 @@ def parts(kind):
             timed((i, "forward"), operation.forward)
         timed((i + 1, "loss"), learner.net.compute, learner.net.target(y, index), np.ones(STREAMS, "f4"))
         now = learner.optimizer.at(0)
-        for operation, pieces in learner.pieces:
+        for operation, updates in learner.pieces:
             i = learner.net.operations.index(operation)
             timed((i, "backward"), operation.backward, STREAMS)
-            for _, fill, _, _, _, step in pieces:
-                timed((i, "gradients"), fill, STREAMS)
-                timed((i, "updates"), step, now, 1.0)
+            for update in updates:
+                timed((i, "gradients"), update.fill, STREAMS)
+                timed((i, "updates"), update.step, now, 1.0)
     return learner.net.operations, {part: 1e3 * min(times) for part, times in found.items()}
 
 

@@ -122,13 +122,13 @@ def step_rate(size, channels, filters, kernel, stride, padding, batch):
     learner.net.x.grad = np.zeros_like(learner.net.x.value)
     learner.net.x.value[:] = rng.standard_normal(learner.net.x.value.shape)
     operation.b.y.grad[:, :batch] = rng.standard_normal((len(operation.b.y.grad), batch))
-    (_, pieces), = learner.pieces
+    (_, updates), = learner.pieces
 
     def step():
         operation.forward()
         operation.backward(batch)
-        for _, fill, *_ in pieces:
-            fill(batch)
+        for update in updates:
+            update.fill(batch)
     C, O = channels, filters
     return 3 * 2 * sum(reached(operation.geometry)) * C * O * batch / best(step)
 

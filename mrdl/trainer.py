@@ -1,18 +1,16 @@
 """Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
 import math
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from mrdl import metrics, seeds
+from mrdl import metrics, pieces, seeds
 from mrdl.config import ConfigError, need, shown
-from mrdl.kernels import addresses, zeros
-from mrdl.layers.layer import Place
 from mrdl.network import Network, at_once
 from mrdl.optimizers import Now
+from mrdl.pieces import Rows
+from mrdl.protocol import LayeredModel
 
 WINDOW = 8                      # blocks whose rows are permuted together
 Arrays = dict[str, np.ndarray]
@@ -22,7 +20,7 @@ class Learner:
     """One worker's model, updater and sums; `step` trains on one minibatch in place."""
     length_of = None                    # x[n, ...] -> a length of each row, where like ones go together
 
-    def __init__(self, model, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
+    def __init__(self, model: LayeredModel, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
                  iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
         self.optimizer, self.iterations = model.compiled().optimizer, iterations
         self.rate_scale = rate_scale
@@ -30,47 +28,10 @@ class Learner:
         self.sums: metrics.Sums = {}
         self.updates = self.terms = 0           # terms: examples, or steps that count (Network.compute)
         self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
-        flat = zeros(len(weights), model.dtype)
-        # the weights of layers that are called more than once: their gradients are summed
-        shared = {start for step in model.stack() if step.again for start in step.offsets}
-        penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
         self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
                             if w.constraint is not None for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
-        starts = sorted(start for start, _ in self.tensors)
-
-        def tensor(start):                      # that this is in: where it begins
-            return starts[bisect_right(starts, start) - 1]
-
-        whole = Whole(flat)
-        piece = flat if self.optimizer.clips else zeros(max(
-            (stop - start for operation in self.net.operations for start, stop, _ in operation.gradients(whole)),
-            default=0), model.dtype)
-        place = whole if self.optimizer.clips else Cached(
-            flat, piece, weights, slots, lambda start: tensor(start) in shared)
-        left = Counter(start for operation in self.net.operations for start, *_ in operation.gradients(place))
-        begun: set[int] = set()
-        self.pieces, self.tensor = [], tensor
-        for operation in reversed(self.net.operations):
-            pieces = []
-            for start, stop, fill in operation.gradients(place):
-                g, w = place(start, stop), weights[start:stop]
-                if getattr(operation, "sparse", False):
-                    if self.optimizer.clips or start in shared or tensor(start) in penalties:
-                        fill = all_rows(g, fill)
-                    else:
-                        table = operation.table.shape
-                        pieces.append((start, fill, None, w, g, Rows(
-                            self.optimizer, self.net.k, w.reshape(table), g.reshape(table),
-                            slots[:, start:stop].reshape(len(slots), *table))))
-                        continue
-                if start in begun:
-                    fill = added_to(self.net.k, g, fill)
-                begun.add(start)
-                left[start] -= 1
-                step = None if left[start] else self.optimizer.block(self.net.k, w, g, slots[:, start:stop])
-                pieces.append((start, fill, penalties.get(tensor(start)), w, g, step))
-            self.pieces.append((operation, pieces))
+        self.pieces = pieces.updates(self.net, model, weights, slots)
 
     def reset(self) -> None:
         """The next sequences begin at state 0, in stateful layers too."""
@@ -99,19 +60,19 @@ class Learner:
         now = self.optimizer.at(self.iterations, self.rate_scale)
         penalty = squares = 0.0
         k = net.k
-        for operation, pieces in self.pieces:
+        for operation, updates in self.pieces:
             operation.backward(B)
-            for _, fill, factors, w, g, step in pieces:
-                rows = fill(B)
-                if isinstance(step, Rows):
-                    squares += step(rows, now)
+            for update in updates:
+                rows = update.fill(B)
+                if isinstance(update.step, Rows):
+                    squares += update.step(rows, now)
                     continue
-                if not step:                    # the layer's earlier calls add to it first
+                if not update.step:             # the layer's earlier calls add to it first
                     continue
-                if factors:
-                    penalty += k.regularize(w, g, *factors)
+                if update.penalty:
+                    penalty += k.regularize(update.w, update.g, *update.penalty)
                 if not self.optimizer.clips:
-                    squares += step(now, 1.0)
+                    squares += update.step(now, 1.0)
         if self.optimizer.clips:
             squares = self._clipped(now)
         for constraint, w, flat in self.constraints:
@@ -126,80 +87,16 @@ class Learner:
 
     def _clipped(self, now: Now) -> float:
         """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
-        k, optimizer = self.net.k, self.optimizer
-        squares = {start: 0.0 for start, _ in self.tensors}
-        for _, pieces in self.pieces:
-            for start, _, _, _, g, step in pieces:
-                if step:
-                    squares[self.tensor(start)] += k.sum_squares(g)
+        optimizer, squares = self.optimizer, {start: 0.0 for start, _ in self.tensors}
+        made = [update for _, updates in self.pieces for update in updates if update.step]
+        for update in made:
+            squares[update.tensor] += self.net.k.sum_squares(update.g)
         whole = sum(squares.values())
-        for _, pieces in self.pieces:
-            for start, *_, step in pieces:
-                if not step:
-                    continue
-                limit, norm = ((optimizer.clipnorm, squares[self.tensor(start)] ** 0.5)
-                               if optimizer.clipnorm is not None
-                               else (optimizer.global_clipnorm, whole ** 0.5))
-                step(now, limit / norm if norm > limit else 1.0)
+        for update in made:
+            limit, norm = ((optimizer.clipnorm, squares[update.tensor] ** 0.5) if optimizer.clipnorm is not None
+                           else (optimizer.global_clipnorm, whole ** 0.5))
+            update.step(now, limit / norm if norm > limit else 1.0)
         return whole
-
-
-class Whole(Place):
-    """All of the gradient, where its norm is wanted before the first update."""
-
-    def __init__(self, flat: np.ndarray):
-        self.flat = flat
-
-    def __call__(self, start, stop):
-        return self.flat[start:stop]
-
-
-class Cached(Whole):
-    """One piece at a time, which is applied while it is in the cache; what layers share is summed as a whole."""
-
-    def __init__(self, flat: np.ndarray, piece: np.ndarray, weights: np.ndarray, slots: np.ndarray,
-                 shared: Callable[[int], bool]):
-        super().__init__(flat)
-        self.piece, self.weights, self.slots, self.shared = piece, weights, slots, shared
-
-    def __call__(self, start, stop):
-        return super().__call__(start, stop) if self.shared(start) else self.piece[:stop - start]
-
-    def ahead(self, start, stop):
-        return None if self.shared(start) else addresses(self.weights[start:stop], *self.slots[:, start:stop])
-
-
-class Rows:
-    """The update of some rows of a table[V, D]: they are taken out, and put back."""
-
-    def __init__(self, optimizer, k, w: np.ndarray, g: np.ndarray, slots: np.ndarray):
-        self.optimizer, self.k, self.w, self.g, self.slots = optimizer, k, w, g, slots
-
-    def __call__(self, rows: np.ndarray, now: Now) -> float:
-        w, g, slots = self.w[rows], self.g[rows], self.slots.take(rows, 1)
-        squares = self.optimizer.block(self.k, w.reshape(-1), g.reshape(-1), slots.reshape(len(slots), w.size))(now, 1.0)
-        self.w[rows], self.slots[:, rows] = w, slots
-        return squares
-
-
-def all_rows(g: np.ndarray, fill):
-    """A `fill` of the rows that it has, 0 in the others."""
-    def whole(batch):
-        g[:] = 0
-        fill(batch)
-    return whole
-
-
-def added_to(k, g: np.ndarray, fill):
-    """A `fill` that adds to what g holds."""
-    before = np.empty_like(g)
-
-    def add(batch):
-        before[:] = g
-        fill(batch)
-        g[:] += before
-        k.flush(g[None])
-    return add
 
 
 def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
