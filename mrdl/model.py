@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
-from mrdl import arrays, limits, seeds, spec, tensors
+from mrdl import arrays, drawing, limits, spec, summary, tensors
 from mrdl import metrics as metrics_of
-from mrdl.config import ConfigError, lookup, need, shown, snake, typed
+from mrdl.config import ConfigError, lookup, need, shown, typed
 from mrdl.graph import Graph
 from mrdl.kernels import zeros
 from mrdl.layers import CategoryEncoding, Input
@@ -151,22 +151,7 @@ class Model:
 
     def names(self) -> list[str]:
         """Each layer's own name, or its kind's with the first number that is free."""
-        inputs = any(isinstance(layer, Input) for layer in self.layers)
-        taken, names, next_of = set() if inputs else {"input_layer"}, [], {}
-        for layer in self.layers:
-            if layer.name is not None:
-                if layer.name in taken:
-                    raise ConfigError(f"two layers have the name {shown(layer.name)}")
-                taken.add(layer.name)
-        for layer in self.layers:
-            kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__)
-            name = base = layer.name or kind
-            while layer.name is None and name in taken:
-                next_of[base] = next_of.get(base, 0) + 1
-                name = f"{base}_{next_of[base]}"
-            taken.add(name)
-            names.append(name)
-        return names
+        return summary.names(self.layers)
 
     @property
     def output_shape(self) -> Shape | list[Shape]:
@@ -181,20 +166,8 @@ class Model:
         need(input_shape is None or Input(input_shape).shape == self.input_shape,
              f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
         need(self.layers != [], "the model has no layers")
-        drawn, size = 0 if self.weights is None else len(self.weights), self.count_params()
-        if self.weights is None or drawn < size:        # `add` may have come after `build`
-            weights = self.empty(size)
-            if drawn:
-                weights[:drawn] = self.weights
-            limits.allow(8 * max((w.size for _, w, _ in self.places()), default=0), "drawing the model's largest weight")
-            for step, weight, start in self.places():
-                if start >= drawn:
-                    own = getattr(weight.initializer, "seed", None)
-                    rng = (seeds.generator("weights", seed, step.index, weight.name)
-                           if own is None else seeds.generator("initializer", own))
-                    weight.from_keras(weight.initializer(weight.keras, rng),
-                                      weights[start:start + weight.size])
-            self.weights = weights
+        if self.weights is None or len(self.weights) < self.count_params():     # `add` may have come after `build`
+            self.weights = drawing.drawn(self, seed)
         return self
 
     def empty(self, size: int) -> np.ndarray:
@@ -359,18 +332,7 @@ class Model:
 
     def summary(self) -> str:
         """Prints and returns the table of layers, shapes and parameters."""
-        tensors = dict(enumerate(self.input_names() + [step.name for step in self.stack()]))
-        tensors |= {part: f"{s.name}[{i}]" for s in self.stack() for i, (part, _) in enumerate(s.parts, 1)}
-        rows = [("layer", "output", "parameters", "takes")]
-        rows += [(f"{s.name} ({type(s.layer).__name__})", str((None, *s.output)), "as above" if s.again else
-                  f"{sum(w.size for w in s.weights):,}", ", ".join(tensors[i] for i in s.inputs)) for s in self.stack()]
-        wide = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" + f"  {d}" * hasattr(self, "graph")
-                 for a, b, c, d in rows]
-        lines.insert(1, "-" * len(lines[0]))
-        size = self.count_params()
-        lines.append(f"{size:,} parameters, {size * self.dtype.itemsize / 1e6:.1f} MB")
-        text = "\n".join([f'Model "{self.name}"', *lines])
+        text = summary.text(self)
         print(text)
         return text
 

@@ -1,0 +1,20 @@
+"""A model's first weights: drawn, each by its own initializer, keyed by a seed and the layer."""
+import numpy as np
+
+from mrdl import limits, seeds
+
+
+def drawn(model, seed: int) -> np.ndarray:
+    """The flat vector of all weights: those that the model has, and the others drawn."""
+    there, size = 0 if model.weights is None else len(model.weights), model.count_params()
+    weights = model.empty(size)
+    if there:
+        weights[:there] = model.weights
+    limits.allow(8 * max((w.size for _, w, _ in model.places()), default=0), "drawing the model's largest weight")
+    for step, weight, start in model.places():
+        if start >= there:
+            own = getattr(weight.initializer, "seed", None)
+            rng = (seeds.generator("weights", seed, step.index, weight.name)
+                   if own is None else seeds.generator("initializer", own))
+            weight.from_keras(weight.initializer(weight.keras, rng), weights[start:start + weight.size])
+    return weights

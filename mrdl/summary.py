@@ -1,0 +1,41 @@
+"""A model for people: the names of its layers, and the table of what they give and have."""
+from mrdl.config import ConfigError, shown, snake
+from mrdl.layers import Input
+from mrdl.layers.layer import Layer
+
+
+def names(layers: list[Layer]) -> list[str]:
+    """Each layer's own name, or its kind's with the first number that is free; ConfigError where two have one name."""
+    inputs = any(isinstance(layer, Input) for layer in layers)
+    taken, found, next_of = set() if inputs else {"input_layer"}, [], {}
+    for layer in layers:
+        if layer.name is not None:
+            if layer.name in taken:
+                raise ConfigError(f"two layers have the name {shown(layer.name)}")
+            taken.add(layer.name)
+    for layer in layers:
+        kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__)
+        name = base = layer.name or kind
+        while layer.name is None and name in taken:
+            next_of[base] = next_of.get(base, 0) + 1
+            name = f"{base}_{next_of[base]}"
+        taken.add(name)
+        found.append(name)
+    return found
+
+
+def text(model) -> str:
+    """The table of a model's layers, shapes and parameters; of a graph with what each takes."""
+    stack = model.stack()
+    tensors = dict(enumerate(model.input_names() + [step.name for step in stack]))
+    tensors |= {part: f"{s.name}[{i}]" for s in stack for i, (part, _) in enumerate(s.parts, 1)}
+    rows = [("layer", "output", "parameters", "takes")]
+    rows += [(f"{s.name} ({type(s.layer).__name__})", str((None, *s.output)), "as above" if s.again else
+              f"{sum(w.size for w in s.weights):,}", ", ".join(tensors[i] for i in s.inputs)) for s in stack]
+    wide = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" + f"  {d}" * hasattr(model, "graph")
+             for a, b, c, d in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    size = model.count_params()
+    lines.append(f"{size:,} parameters, {size * model.dtype.itemsize / 1e6:.1f} MB")
+    return "\n".join([f'Model "{model.name}"', *lines])
