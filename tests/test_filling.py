@@ -47,13 +47,12 @@ def test_predictions_that_were_cut_off_are_not_in_the_way_of_the_same_command(tm
 def test_predictions_that_fail_leave_nothing(tmp_path, made, inline, monkeypatch):
     data = made(40, dtype="float32")
     trained(data.url, tmp_path / "run")
-    steps = iter([None, OSError(errno.ENOSPC, "No space left on device")])
 
-    def full(self, part, path, then=Output.move):
-        if error := next(steps):
-            raise error
-        then(self, part, path)
-    monkeypatch.setattr(Output, "move", full)
+    def full(self, name, data, then=Local.write):
+        if name == "part-00001":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        then(self, name, data)
+    monkeypatch.setattr(Local, "write", full)
     with pytest.raises(OSError, match="No space left"):
         predict(str(tmp_path / "run"), data.url, str(tmp_path / "out"), runner=inline)
     assert not (tmp_path / "out").exists()
@@ -68,7 +67,7 @@ def test_predictions_that_fail_leave_nothing(tmp_path, made, inline, monkeypatch
 
 
 def test_of_two_that_predict_into_one_folder_one_wins(tmp_path, made, inline, monkeypatch):
-    data, run, out, then, told = made(40, dtype="float32"), str(tmp_path / "run"), str(tmp_path / "out"), Output.move, []
+    data, run, out, then, told = made(40, dtype="float32"), str(tmp_path / "run"), str(tmp_path / "out"), Local.write, []
     trained(data.url, run)
 
     def again():
@@ -76,11 +75,12 @@ def test_of_two_that_predict_into_one_folder_one_wins(tmp_path, made, inline, mo
             predict(run, data.url, out, runner=inline)
         told.append(str(error.value))
 
-    def moved(self, part, path):
-        monkeypatch.setattr(Output, "move", then)
-        again()
-        then(self, part, path)
-    monkeypatch.setattr(Output, "move", moved)
+    def written(self, name, data):
+        if name == "part-00000":
+            monkeypatch.setattr(Local, "write", then)
+            again()
+        then(self, name, data)
+    monkeypatch.setattr(Local, "write", written)
     predict(run, data.url, out, runner=inline)
     assert "another driver works on it (pid" in told[0] and "\n" not in told[0]
     whole = {path.name: path.read_bytes() for path in Path(out).iterdir()}
