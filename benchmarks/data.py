@@ -15,6 +15,7 @@ from mrdl.kernels import text
 
 from mrdl import blocks, prepare
 from mrdl.cluster import Cluster
+from mrdl.readers import READERS
 from mrdl.records import Plan, Rows
 from mrdl.schema import Schema
 from mrdl.streaming import Job, protocol
@@ -84,7 +85,7 @@ def rows(lines: bytes) -> None:
     names = [str(column) for column in range(785)]
     schema = Schema("text", [], names, [784], [], label="0")
     plan = Plan(schema, "bench", 0, ["0", "1", "2"], 0, 0.0, "float32", None)
-    for _ in Rows(plan).pairs(io.BytesIO(lines).read().splitlines()):
+    for _ in Rows(plan, READERS["text"]).pairs(io.BytesIO(lines).read().splitlines()):
         pass
 
 

@@ -2,6 +2,7 @@
 import os
 from itertools import groupby
 
+from mrdl.readers import READERS
 from mrdl.records import Plan, Rows, merged_facts, shard_lines
 from mrdl.streaming import Job, protocol
 
@@ -24,7 +25,7 @@ class Prepare(Job):
     def map_pairs(self, pairs, step_num=0):
         plan, lines = Plan.load(self.options.plan), (line for _, line in pairs)
         for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
-            yield from Rows(plan, file, int(os.environ.get("mapreduce_map_input_start", "0"))).pairs(own)
+            yield from Rows(plan, READERS[plan.schema.kind], file, int(os.environ.get("mapreduce_map_input_start", "0"))).pairs(own)
 
     def reducer(self, key, values):
         plan = Plan.load(self.options.plan)

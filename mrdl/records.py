@@ -11,31 +11,24 @@ import json
 import math
 from binascii import a2b_base64, b2a_base64, hexlify
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from itertools import compress, groupby, islice
+from itertools import groupby
 
 import numpy as np
 
-from mrdl import blocks, corpus
-from mrdl.corpus import BOM, SAMPLES
-from mrdl.header import fields
+from mrdl import blocks
+from mrdl.corpus import SAMPLES
 from mrdl.holdout import HoldOut, together
-from mrdl.kernels import text as kernel
-from mrdl.paths import opened
 from mrdl.schema import Schema
-from mrdl.tokenizer import SMALL, Tokenizer
+from mrdl.tokenizer import SMALL
 
-BATCH = 1 << 18                 # bytes of text or arrays that are parsed at once
-BATCH_ROWS = 4096
 BLOCK = 1 << 20                 # bytes of rows in a block
 SAMPLE = 100                    # characters of a bad record that are shown
 PLACE = 8                       # bytes that say where in its file a row stands
 HASH = 16                       # characters
 SUMS = ("comments", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
-WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
-         kernel.FINITE: "not finite"}
 
 
 @dataclass(frozen=True)
@@ -73,10 +66,14 @@ class Plan:
 
 
 class Rows:
-    """A mapper's split as rows for the shuffle, and the facts about it."""
+    """A mapper's split as rows for the shuffle, and the facts about it.
 
-    def __init__(self, plan: Plan, file: str = "", start: int = 0):
-        self.plan, self.file, self.start = plan, file, start
+    `read(rows, lines)` (mrdl.readers) gives what `encoded` makes of the rows in the lines of `file` from byte `start` on,
+    and tells of those that it leaves out: `reject`, `comments` and so on."""
+
+    def __init__(self, plan: Plan, read: "Callable[[Rows, Iterable[bytes]], Iterator[tuple[bytes, bytes]]]", file: str = "",
+                 start: int = 0):
+        self.plan, self.read, self.file, self.start = plan, read, file, start
         self.count = [0] * plan.shards
         self.comments = 0
         self.bad: Counter = Counter()
@@ -91,8 +88,7 @@ class Rows:
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
-        read = {"text": self._text, "corpus": self._sequences}.get(plan.schema.kind, self._arrays)
-        for placed, stored in read(lines):
+        for placed, stored in self.read(self, lines):
             row = placed[:-PLACE]
             digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
@@ -115,89 +111,7 @@ class Rows:
         self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
                                                 digest_size=16).digest()
 
-    def _text(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        schema = self.plan.schema
-        headers = {header.encode("latin-1") for header in schema.header}
-        delimiter, width = schema.delimiter.encode(), len(schema.columns)
-        named = [schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None]
-        kept = sorted([*schema.order, *named])
-        at = {column: i for i, column in enumerate(kept)}
-        named, x = ([at[column] for column in places] for places in (named, schema.order))
-        if x == list(range(x[0], x[0] + len(x))):
-            x = slice(x[0], x[-1] + 1)              # a view will do
-        offset, mark = self._begin() if self.start else (0, 0)
-        top = not self.start                        # nothing but comments has been read of the file
-        for raw in _batches(lines):
-            if top and raw[0].startswith(BOM):
-                raw[0], mark = raw[0][len(BOM):], len(BOM)
-            ends = offset + np.cumsum([len(line) + 1 for line in raw])
-            starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
-            batch = [line.rstrip(b"\r") for line in raw]
-            table = np.empty((len(batch), len(kept)))
-            codes, wrong = np.empty((2, len(batch)), np.intc)
-            cut = batch if len(kept) == width else [_without(line, delimiter, kept, width) for line in batch]
-            kernel.parse(b"\n".join(cut) + b"\n", ord(delimiter), table, codes, wrong)
-            for i in np.flatnonzero(codes != kernel.EMPTY if top else codes > kernel.EMPTY):
-                header = batch[i].removeprefix(BOM) in headers
-                if header and (top or codes[i] != kernel.GOOD):     # one of numbers stands on top alone
-                    codes[i] = kernel.EMPTY
-                elif batch[i].lstrip(b" ").startswith(b"#"):
-                    self.comments += 1
-                    continue
-                elif codes[i] != kernel.GOOD:
-                    detail = f"{wrong[i] - width * (cut is not batch)} for {width}" if codes[i] == kernel.FIELDS else (
-                        f"column {schema.columns[kept[wrong[i]]]!r}")
-                    self._reject(WRONG[codes[i]], detail, starts[i], batch[i])
-                top = False
-            good = codes == kernel.GOOD
-            if not good.all():
-                table, starts = table[good], starts[good]
-                batch = list(compress(batch, good))
-            yield from self._encoded(table[:, x], table[:, named], starts, batch)
-        if self.samples and not mark and "://" in self.file and not self.start:
-            mark = self._begin()[1]                 # Hadoop gives no line with it
-        for sample in self.samples:
-            sample["offset"] += mark
-
-    def _arrays(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Each line names rows: file TAB start TAB stop."""
-        schema = self.plan.schema
-        for line in lines:
-            index, start, stop = map(int, line.split(b"\t"))
-            self.file = str(schema.files[index] if schema.kind == "npz" else schema.files[index][0])
-            with schema.arrays(index) as arrays:
-                x = arrays.pop("x")
-                step = max(1, BATCH // max(x.stride, 1))
-                for begin in range(start, stop, step):
-                    end = min(begin + step, stop)
-                    rest = [array.rows(begin, end).astype("f8") for array in arrays.values()]
-                    rest = np.concatenate([np.empty((end - begin, 0)), *rest], axis=1)
-                    starts = x.start + np.arange(begin, end) * x.stride
-                    names = [b"row %d" % row for row in range(begin, end)]
-                    yield from self._encoded(x.rows(begin, end), rest, starts, names)
-
-    def _sequences(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Each line is a range of a corpus; a row is the ids of a sequence's steps and the one after them."""
-        schema = self.plan.schema
-        tokenizer = Tokenizer(schema.unit, schema.vocabulary)
-        for line in lines:
-            _, start, stop = map(int, line.split(b"\t"))
-            part = corpus.Range(schema.stream(), start, stop, schema.unit)
-            ids, own = part.ids(tokenizer)
-            self.tokens += own
-            self.unknown += own - int(np.count_nonzero(ids[:own]))
-            self.content += int.from_bytes(part.content.digest(), "big")
-            self.characters += part.characters
-            if part.bad:
-                self.bad[corpus.NOT_UTF_8] += part.bad
-                self.samples = sorted([*self.samples, *part.samples], key=_order)[:SAMPLES]
-            if 1 < len(ids) <= schema.shape[0]:
-                self.short = _least([self.short, [own, part.start]])
-            for number, sequence in enumerate(corpus.cut(ids, schema.shape[0])):
-                row = b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
-                yield row + (part.start + number).to_bytes(PLACE, "little"), row
-
-    def _encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
+    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
                  lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Of the good rows of x[n, d] and rest[n, y and w]: the canonical bytes with the place behind them, and those
         that decide whether the row is held out, of y and w as they will be stored.
@@ -217,12 +131,12 @@ class Rows:
             good = np.ones(len(x), bool)
             for reason, wrong, value in self._checks(x, wide, rest, whole):
                 for i in np.flatnonzero(good & wrong):
-                    self._reject(reason, value(i), starts[i], lines[i])
+                    self.reject(reason, value(i), starts[i], lines[i])
                 good &= ~wrong
         y = rest[good, :rest.shape[1] - (schema.weight is not None)]
         if y.shape[1] == 1 and len(y):
             span = [y.min(), y.max(), bool((y == np.floor(y)).all())]
-            self.labels = _span([self.labels, span])
+            self.labels = extremes([self.labels, span])
         tail = np.concatenate([rest.astype("<f8").view("u1"), starts.astype("<u8")[:, None].view("u1")], axis=1)
         near = None if np.array_equal(near, rest) else near.astype("<f8").view("u1")
         for letter, these, values in ((b"u", good & whole, small[good & whole]),
@@ -250,33 +164,23 @@ class Rows:
         if schema.weight is not None:
             yield "negative weight", rest[:, -1] < 0, lambda i: f"{rest[i, -1]:g}"
 
-    def _reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
+    def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1
         sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
                   "text": line[:SAMPLE].decode("utf-8", "replace")}
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]
 
-    def _begin(self) -> tuple[int, int]:
-        """Where the first line of the split begins, not counting a byte order mark, and the bytes of that mark.
-
-        As in Hadoop a split does not have the line that its first byte is in or that begins there."""
-        with opened(self.file) as file:
-            mark = len(BOM) if file.read(len(BOM)) == BOM else 0
-            file.seek(self.start)
-            return self.start + len(file.readline()) - mark, mark
-
-
 def merged_facts(values: Iterable[bytes]) -> bytes:
     """The facts of all mappers as one."""
     facts = [json.loads(value[1:]) for value in values]
     bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
-    samples = sorted((sample for fact in facts for sample in fact["samples"]), key=_order)
+    samples = sorted((sample for fact in facts for sample in fact["samples"]), key=sample_order)
     return json.dumps({
         "distinct": together(fact["distinct"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
-        "labels": _span([fact["labels"] for fact in facts]),
-        "short": _least([fact["short"] for fact in facts]),
+        "labels": extremes([fact["labels"] for fact in facts]),
+        "short": smallest([fact["short"] for fact in facts]),
         **{name: sum(fact[name] for fact in facts) for name in SUMS}}).encode()
 
 
@@ -341,34 +245,16 @@ def _cut(table: np.ndarray) -> list[bytes]:
     return [data[i:i + step] for i in range(0, len(data), step)]
 
 
-def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:
-    """The kept columns of a line; where it has not `width` of them, a line with so many more than it has: it stays wrong."""
-    parts = line.split(delimiter)
-    if b'"' in line:
-        parts = [field.encode("latin-1").replace(delimiter, b"?") for field in fields(line.decode("latin-1"), chr(*delimiter))]
-    if len(parts) == width:
-        return delimiter.join([parts[i] for i in kept])
-    return delimiter.join([b"0"] * (len(parts) + width)) if line.strip(b" ") else line
-
-
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    lines = iter(lines)
-    while batch := list(islice(lines, 1)):
-        rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
-        batch += islice(lines, rows)
-        yield batch
-
-
-def _order(sample: dict) -> tuple:
+def sample_order(sample: dict) -> tuple:
     """What samples are sorted by: of a corpus the place in the stream."""
     return sample.get("place", 0), sample["file"], sample["offset"]
 
 
-def _least(found: list) -> list | None:
+def smallest(found: list) -> list | None:
     return min(filter(None, found), default=None)
 
 
-def _span(spans: list) -> list | None:
+def extremes(spans: list) -> list | None:
     """(lowest, highest, all whole) of several such, some of which may be None."""
     spans = [span for span in spans if span]
     return spans and [min(s[0] for s in spans), max(s[1] for s in spans),

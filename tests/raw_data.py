@@ -8,6 +8,7 @@ import numpy as np
 
 from mrdl import blocks
 from mrdl.dataset import Dataset
+from mrdl.readers import READERS
 from mrdl.records import Plan, Rows, merged_facts, shard_lines
 from mrdl.schema import Schema
 
@@ -21,7 +22,7 @@ def plan_of(schema: Schema, shards=2, **options) -> Plan:
 def mapped(plan: Plan, lines, file="f", start=0):
     """Rows by key, as the shuffle would give them, and the facts."""
     by_key = {key.encode(): [] for key in plan.keys}
-    for key, value in Rows(plan, file, start).pairs(lines):
+    for key, value in Rows(plan, READERS[plan.schema.kind], file, start).pairs(lines):
         by_key[key].append(value)
     *shards, facts = by_key.values()
     return [sorted(values) for values in shards], json.loads(merged_facts(facts))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raw_data import examples, mapped, packed, plan_of, text
 
 from mrdl.corpus import BOM
+from mrdl.readers import READERS
 from mrdl.records import Rows, shard_lines
 from mrdl.schema import Schema, sniff
 from mrdl.sources import DataError, expand
@@ -215,7 +216,7 @@ def test_no_line_is_lost_and_offsets_are_exact_however_a_file_is_cut(tmp_path_fa
     rows, _ = accounted(plan, content, path)
     found = []
     for start, stop in ((0, cut), (cut, None)) if 0 < cut < len(content) else ((0, None),):
-        part = Rows(plan, path, start)
+        part = Rows(plan, READERS[plan.schema.kind], path, start)
         raw = (line.removesuffix(b"\n") for line in read_splits([(path, start, stop)]))
         found += [value for key, value in part.pairs(raw) if key != plan.keys[-1].encode()]
         for sample in part.samples:
