@@ -8,7 +8,9 @@ from mrdl import limits, metrics, moments, seeds, truncated
 from mrdl.config import ConfigError, need, shown
 from mrdl.epochs import Epochs
 from mrdl.layers import Masking
+from mrdl.layers.layer import Shape
 from mrdl.network import Network, at_once
+from mrdl.protocol import LayeredModel
 from mrdl.trainer import Arrays, Scorer, check_class_weight, minibatches
 
 
@@ -47,7 +49,7 @@ def joined(given, names: list[str], what: str, dtype: np.dtype):
     return np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in each], 1)
 
 
-def checked(model, x, y, w=None) -> Arrays:
+def checked(model: LayeredModel, x, y, w=None) -> Arrays:
     """The arrays of examples, as blocks hold them; ConfigError where they do not fit the model."""
     arrays = {"x": joined(x, model.input_names(), "x", model.dtype),
               "y": joined(y, model.output_names(), "y", model.dtype)}
@@ -64,7 +66,7 @@ def checked(model, x, y, w=None) -> Arrays:
          + ", ".join(str(len(array)) for array in arrays.values()))
     fitting(model, arrays["x"])
     y = arrays["y"]
-    model.compiled().check_target(y.shape[1:])
+    check_target(model.compiled(), y.shape[1:])
     heads, at, masked = model.heads(), 0, any(
         isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in model.layers)
     for head in heads:
@@ -79,14 +81,27 @@ def checked(model, x, y, w=None) -> Arrays:
     return arrays
 
 
-def fitting(model, x: np.ndarray) -> None:
+def check_target(model: LayeredModel, shape: Shape) -> None:
+    """ConfigError where targets of this shape, of one example, do not fit the outputs."""
+    heads = model.heads()
+    if len(heads) == 1:
+        heads[0].loss.check(heads[0].shape, shape)
+        return
+    wanted = sum(head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape) for head in heads)
+    need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
+         f"have {math.prod(shape)}")
+    for head in heads:
+        head.loss.check(head.shape, head.shape[:-1] if head.loss.sparse else head.shape)
+
+
+def fitting(model: LayeredModel, x: np.ndarray) -> None:
     """Builds the model on examples such as x's; ConfigError where its input has another shape."""
     model.build(x.shape[1:] if model.input_shape is None else None)
     need(x.shape[1:] == model.input_shape,
          f"the model takes examples of shape {model.input_shape}, not {shown(x.shape[1:])}")
 
 
-def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
+def fit(model: LayeredModel, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
         class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
         initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None, tbptt_backward: int | None = None,
         buckets: tuple | None = None) -> History:
@@ -146,7 +161,7 @@ def fit(model, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=Non
     return history
 
 
-def adapt(model, x) -> None:
+def adapt(model: LayeredModel, x) -> None:
     """Sets the mean and variance of each Normalization to those of what reaches it."""
     x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)
@@ -154,12 +169,12 @@ def adapt(model, x) -> None:
     moments.adapt(model, x, again=True)
 
 
-def evaluate(model, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, metrics.Value]:
+def evaluate(model: LayeredModel, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, metrics.Value]:
     need(batch_size >= 1, "batch_size must be 1 or more")
     return scored(model, checked(model, x, y, sample_weight), batch_size)
 
 
-def scored(model, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Value]:
+def scored(model: LayeredModel, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Value]:
     """The loss and metrics on arrays that were `checked`."""
     limits.check(model, at_once(model, min(batch_size, len(arrays["x"]))))
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
@@ -167,7 +182,7 @@ def scored(model, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Va
     return metrics.values(scorer.sums, model.named_metrics())
 
 
-def predict(model, x, batch_size: int = 256) -> np.ndarray:
+def predict(model: LayeredModel, x, batch_size: int = 256) -> np.ndarray:
     need(batch_size >= 1, "batch_size must be 1 or more")
     x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)

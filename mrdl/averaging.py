@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import dataset, limits, moments, plan, stopping, tensors, truncated
+from mrdl.arrays import check_target
 from mrdl.cluster import Cluster, opened
 from mrdl.commits import RunError
 from mrdl.config import ConfigError, need
@@ -258,7 +259,7 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
     if model.input_shape != tuple(data.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
                           f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
-    model.check_target(data.target.shape)
+    check_target(model, data.target.shape)
     for step in model.stack() if data.text else ():
         ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
         need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "

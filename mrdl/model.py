@@ -284,18 +284,6 @@ class Model:
                 for name, shape, loss, weight, ms in zip(
                     self.output_names(), self.output_shapes(), losses, self.loss_weights, metrics)]
 
-    def check_target(self, shape: Shape) -> None:
-        """Do targets of this shape (without the batch) fit the outputs? ConfigError if not."""
-        heads = self.heads()
-        if len(heads) == 1:
-            return heads[0].loss.check(heads[0].shape, shape)
-        wanted = sum(head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape) for head in heads)
-        need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
-             f"have {math.prod(shape)}")
-        for head in heads:
-            head.loss.check(head.shape, head.shape[:-1] if head.loss.sparse else head.shape)
-        return None
-
     def compiled(self) -> "Model":
         if self.loss is None:
             raise ConfigError("the model is not compiled: call compile(optimizer, loss) first")

@@ -92,8 +92,5 @@ class LayeredModel(Protocol):
     def named_metrics(self) -> dict[str, Metric]:
         """All outputs' metrics, by the names they are reported by."""
 
-    def check_target(self, shape: Shape) -> None:
-        """ConfigError where targets of this shape do not fit the outputs."""
-
     def windowed(self, steps: int) -> "LayeredModel":
         """The model for sequences of so many steps; its weights have the same places."""
