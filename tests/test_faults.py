@@ -182,6 +182,7 @@ TAKE = """
 import os, sys, time
 from mrdl import lease
 from mrdl.commits import RunError
+from mrdl.schemes import store_at
 run = store_at(sys.argv[1])
 print(flush=True)
 sys.stdin.readline()
