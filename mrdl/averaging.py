@@ -180,7 +180,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
                  min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster:
-        need(resident != "always" or cluster.runner in ("local", "hadoop"),
+        need(resident != "always" or cluster.backend.stays,
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
         cluster.warned = warned
         cluster.waiting = lambda text, seconds: told("waiting", {"text": text, "seconds": seconds})

@@ -1,7 +1,6 @@
 """A job class and its inputs in, one part of output per reducer out, whatever the runner."""
 import os
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 from mrdl import paths, registry
-from mrdl.config import ConfigError, need
-from mrdl.environment import PRELOAD
+from mrdl.backend import Backend, arguments
+from mrdl.config import ConfigError
 from mrdl.failures import JobFailed
-from mrdl.forkserver import ForkServer
 from mrdl.streaming import WHOLE_FILES, Job
 
 
@@ -101,59 +99,43 @@ class Cluster:
         self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # what for, and how long already
         self.node_python, self.wheels = node_python, wheels
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
-        self.server, self.hadoop = None, None
+        self.backend: Backend | None = None
         try:
-            if runner == "spark":
-                with tempfile.TemporaryDirectory(dir=self.tmp) as folder:       # mrjob makes one for each runner
-                    registry.runner(runner)(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
-            elif runner == "local":     # started early: it warms up while the driver prepares its first job
-                self.server = ForkServer(self.tmp, PRELOAD)
-            elif runner == "hadoop":
-                from mrdl.hadoop import Hadoop  # mrjob's runner takes a while to import
-                self.hadoop = Hadoop(self.tmp, node_python, wheels, lambda text: self.warned(text),
-                                     lambda text, seconds: self.waiting(text, seconds))
+            self.backend = registry.backend(runner)(self)
         except BaseException:
             self.close()
             raise
 
     def ready(self) -> None:
         """OSError, in one line, where jobs cannot run."""
-        if self.hadoop:
-            self.hadoop.ready()
+        self.backend.ready()
 
     def own(self, url: str, spared: str | None = None) -> None:
         """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended,
         but for one job."""
         self.tag = tag_of(url)
-        if self.hadoop:
-            self.hadoop.kill_tagged(self.tag, spared)
+        self.backend.own(self.tag, spared)
 
     def meeting(self, url: str) -> str:
         """The folder where resident workers of the run at `url` meet their driver."""
-        if not self.hadoop:
-            return os.path.join(self.tmp, "meeting")
-        return f"{url}/resident" if url.startswith("hdfs:") else \
-            self.hadoop.home.path(f"resident/{tag_of(url)}")
+        home = self.backend.home(f"resident/{tag_of(url)}")
+        return os.path.join(self.tmp, "meeting") if home is None else f"{url}/resident" if url.startswith("hdfs:") else home
 
     def upload(self, path: str) -> str:
         """What tasks read a file of this machine's by: the URL of a copy, where they are on others."""
-        return self.hadoop.upload(path) if self.hadoop else path
+        return self.backend.upload(path)
 
     def slots(self) -> int:
         """How many tasks run at once, were nothing else there; 0 where nobody knows."""
-        if self.hadoop:
-            return self.hadoop.gateway.room(self.jobconf)
-        return 0 if self.runner == "spark" else self.cores
+        return self.backend.slots()
 
     def holds(self, workers: int) -> bool:
         """Can so many mappers run at once, and stay?"""
-        if self.hadoop:
-            return self.hadoop.holds(workers, self.jobconf)
-        return self.runner == "local" and workers <= self.cores
+        return self.backend.holds(workers)
 
     def reducers(self, workers: int, chunks: int) -> int:
         """How many reducers merge that many chunks: where one costs a second to start, 4 M values each."""
-        return max(1, min(workers, -(-chunks // 32) if self.hadoop else chunks))
+        return max(1, min(workers, -(-chunks // 32) if self.backend.jvms else chunks))
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
@@ -185,20 +167,14 @@ class Cluster:
 
     def adopted(self, note: dict) -> Background | None:
         """The job that the note is of, if it still runs."""
-        runner = self.hadoop and self.hadoop.adopted(note)
+        runner = self.backend.adopted(note)
         return runner and Background(runner)
 
     def command(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str], reducers: int,
                 name: str, output: str) -> list[str]:
         """The command that runs such a job without us, and writes to `output`: `hadoop jar ...` with files
         that lie on HDFS; on this machine the job's own."""
-        need(self.runner != "spark", "a round's command is made for -r hadoop, local or inline")
-        runner = self._runner(job, inputs, args, reducers, False, name, None)
-        if self.hadoop:
-            return runner.command(output)
-        settings = runner._opts["jobconf"]
-        return [sys.executable, "-m", job.__module__, "-r", self.runner, *args, *_jobconf(settings),
-                "--no-cat-output", "--output-dir", output, *runner._get_input_paths()]
+        return self.backend.command(self._runner(job, inputs, args, reducers, False, name, None), job, args, output)
 
     def _runner(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str],
                 reducers: int, split: bool, name: str | None, settings: dict[str, str] | None,
@@ -210,37 +186,17 @@ class Cluster:
                     "mapreduce.job.tags": self.tag, **(settings or {}), **self.jobconf}
         if not split:
             settings |= WHOLE_FILES
-        launcher = job(["-r", self.runner, *args, *_jobconf(settings)])
+        launcher = job(["-r", self.runner, *args, *arguments(settings)])
         kwargs = launcher._runner_kwargs()
         kwargs.update(input_paths=[path for group in groups for path in group],
                       num_cores=max(cores, self.cores), check_input_paths=False, local_tmp_dir=self.tmp)
-        return self._made(kwargs, groups)
-
-    def _made(self, kwargs: dict[str, Any], groups: list[list[str]]):
-        kind = registry.runner(self.runner)
-        if self.runner == "spark":
-            kwargs.pop("num_cores")
-            runner = kind(**kwargs)
-            runner.groups, runner.cores = groups, self.cores
-            runner.node_python, runner.wheels = self.node_python, self.wheels
-            runner.warned = self.warned
-            return runner
-        if self.hadoop:
-            runner = kind(**{k: v for k, v in kwargs.items() if k not in (
-                "num_cores", "mrjob_cls")})
-            runner.hadoop, runner.groups = self.hadoop, groups
-            return runner
-        runner = kind(**kwargs)
-        runner.groups, runner.server = groups, self.server
-        return runner
+        return self.backend.made(kwargs, groups)
 
     def close(self) -> None:
         """Ends every process and removes every file of this cluster's."""
         try:
-            if self.server:
-                self.server.kill()
-            if self.hadoop:
-                self.hadoop.close()
+            if self.backend:
+                self.backend.close()
         finally:                        # Ctrl-C while they end
             shutil.rmtree(self.tmp, ignore_errors=True)
 
@@ -259,11 +215,6 @@ def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]
     else:
         with Cluster(runner, cores) as cluster:
             yield cluster
-
-
-def _jobconf(settings: dict[str, Any]) -> list[str]:
-    """The settings as arguments of a job."""
-    return [f"--jobconf={key}={value}" for key, value in settings.items() if value is not None]
 
 
 def _output(runner) -> Output:

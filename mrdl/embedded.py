@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from os.path import getsize, join
 
+from mrdl.backend import Backend
 from mrdl.environment import ONE_THREAD, PRELOAD
 from mrdl.failures import JobFailed
 from mrdl.forkserver import LOST, ForkServer
@@ -186,3 +187,30 @@ def _last_words(log: str) -> str:
     except FileNotFoundError:
         return ""
     return "".join(lines[-40:]).rstrip()
+
+
+class Inline(Backend):
+    """Tasks in this process."""
+    kind = InlineRunner
+    server: ForkServer | None = None
+
+    def made(self, options, groups):
+        runner = self.kind(**options)
+        runner.groups, runner.server = groups, self.server
+        return runner
+
+
+class Local(Inline):
+    """Tasks in children of a process that stays for all jobs."""
+    kind = LocalRunner
+    stays = True
+
+    def __init__(self, cluster):
+        super().__init__(cluster)
+        self.server = ForkServer(cluster.tmp, PRELOAD)      # now: it warms up while the driver prepares its first job
+
+    def holds(self, workers):
+        return workers <= self.cluster.cores
+
+    def close(self):
+        self.server.kill()

@@ -89,7 +89,7 @@ class PlainExchange:
 
     def hands(self, shards, workers) -> list[list[str]]:
         """The inputs of the mappers that read these shards and train on none: on Hadoop by their bytes."""
-        hands = schedule.of_shards(shards, self.cluster) if self.cluster.hadoop else schedule.pack(shards, workers)
+        hands = schedule.of_shards(shards, self.cluster) if self.cluster.backend.jvms else schedule.pack(shards, workers)
         return [[s.path for s in hand] for hand in hands]
 
     def failed(self, round: int) -> int:
@@ -110,7 +110,7 @@ class PlainExchange:
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
         """The records of a job that scores or describes the state at `path` over the plan's shards."""
-        if self.cluster.hadoop:                 # elsewhere each core has one
+        if self.cluster.backend.jvms:           # elsewhere each core has one
             schedule.tell_shared(self.cluster, len(mappers), len(plan.score))
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
                 Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,

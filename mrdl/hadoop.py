@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mrdl import archive, sharing
+from mrdl.backend import Backend
 from mrdl.config import ConfigError
 from mrdl.environment import HUGE_PAGES, ONE_THREAD
 from mrdl.failures import JobFailed
@@ -365,3 +366,48 @@ class Adopted:
     def cleanup(self) -> None:
         with suppress(OSError):
             store_at(self.note["folder"]).clear("")
+
+
+class OnHadoop(Backend):
+    """Jobs on YARN, over one connection."""
+    kind = HadoopRunner
+    jvms = True
+    stays = True
+
+    def __init__(self, cluster):
+        super().__init__(cluster)
+        self.hadoop = Hadoop(cluster.tmp, cluster.node_python, cluster.wheels, lambda text: cluster.warned(text),
+                             lambda text, seconds: cluster.waiting(text, seconds))
+
+    def ready(self):
+        self.hadoop.ready()
+
+    def own(self, tag, spared):
+        self.hadoop.kill_tagged(tag, spared)
+
+    def home(self, name):
+        return self.hadoop.home.path(name)
+
+    def upload(self, path):
+        return self.hadoop.upload(path)
+
+    def slots(self):
+        return self.hadoop.gateway.room(self.cluster.jobconf)
+
+    def holds(self, workers):
+        return self.hadoop.holds(workers, self.cluster.jobconf)
+
+    def made(self, options, groups):
+        runner = self.kind(**{name: value for name, value in options.items() if name not in ("num_cores", "mrjob_cls")})
+        runner.hadoop, runner.groups = self.hadoop, groups
+        return runner
+
+    def adopted(self, note):
+        return self.hadoop.adopted(note)
+
+    def command(self, runner, job, args, output):
+        """`hadoop jar ...`, with files that lie on HDFS."""
+        return runner.command(output)
+
+    def close(self):
+        self.hadoop.close()

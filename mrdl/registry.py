@@ -1,12 +1,12 @@
 """The runners by their names: a new one is a module of its own, and a line here."""
 from importlib import import_module
 
-# name -> "module:Class", a runner of mrjob's; imported when first asked for, as mrjob's own take a while
-RUNNERS = {"inline": "mrdl.embedded:InlineRunner", "local": "mrdl.embedded:LocalRunner",
-           "hadoop": "mrdl.hadoop:HadoopRunner", "spark": "mrdl.spark:SparkRunner"}
+# name -> "module:Class", a mrdl.backend.Backend; imported when first asked for, as mrjob's runners take a while
+RUNNERS = {"inline": "mrdl.embedded:Inline", "local": "mrdl.embedded:Local", "hadoop": "mrdl.hadoop:OnHadoop",
+           "spark": "mrdl.spark:OnSpark"}
 
 
-def runner(name: str) -> type:
-    """The class of the runner of this name."""
+def backend(name: str) -> type:
+    """The Backend of the runner of this name."""
     module, _, kind = RUNNERS[name].partition(":")
     return getattr(import_module(module), kind)

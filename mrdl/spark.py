@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from mrdl import archive, probe, safe_path
-from mrdl.config import need
+from mrdl.backend import Backend
+from mrdl.config import ConfigError, need
 from mrdl.environment import HUGE_PAGES, ONE_THREAD
 from mrdl.failures import JobFailed
 from mrdl.mrjob_imports import stand_ins
@@ -210,3 +211,25 @@ class SparkRunner(SparkMRJobRunner):
     def _cleanup_hadoop_tmp(self) -> None:
         with suppress(OSError):
             store_at(self._spark_tmp_dir).clear("")
+
+
+class OnSpark(Backend):
+    """Jobs by spark-submit."""
+    kind = SparkRunner
+
+    def __init__(self, cluster):
+        super().__init__(cluster)
+        with tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:    # mrjob makes one for each runner
+            SparkRunner(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
+
+    def slots(self):
+        return 0
+
+    def made(self, options, groups):
+        cluster, runner = self.cluster, self.kind(**{name: value for name, value in options.items() if name != "num_cores"})
+        runner.groups, runner.cores = groups, cluster.cores
+        runner.node_python, runner.wheels, runner.warned = cluster.node_python, cluster.wheels, cluster.warned
+        return runner
+
+    def command(self, runner, job, args, output):
+        raise ConfigError("a round's command is made for -r hadoop, local or inline")

@@ -83,9 +83,9 @@ class StagedExchange(PlainExchange):
     def _folder(self, plan: Plan) -> str:
         tries = self.failed(plan.round)
         number = f"{plan.round:06d}" + f"-{tries}" * (tries > 0)
-        if self.cluster.hadoop and not self.run.url.startswith("hdfs:"):
-            return self.cluster.hadoop.home.path(f"jobs/{self.cluster.tag}-{FOLDER}-{number}")
-        return self.run.store.path(f"{FOLDER}/round-{number}")
+        home = self.cluster.backend.home(f"jobs/{self.cluster.tag}-{FOLDER}-{number}")
+        own = home is None or self.run.url.startswith("hdfs:")
+        return self.run.store.path(f"{FOLDER}/round-{number}") if own else home
 
     def _stage(self, name, path, plan, mappers, reducers, state, output) -> NoReturn:
         if store_at(output).is_folder():

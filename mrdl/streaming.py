@@ -71,7 +71,7 @@ class Job(MRJob):
     def _runner_class(self):
         """mrdl's own runners, so that a job by itself runs as it does under a driver."""
         name = self.options.runner or "inline"
-        return registry.runner(name) if name in registry.RUNNERS else super()._runner_class()
+        return registry.backend(name).kind if name in registry.RUNNERS else super()._runner_class()
 
     def _non_option_kwargs(self) -> dict:
         """As mrjob's, but for a # in the path of a file argument: to mrjob, a name in tasks follows it."""

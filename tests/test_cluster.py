@@ -203,8 +203,9 @@ def test_nothing_is_left_of_a_cluster(cluster, tmp_path):
     with Cluster(cluster.runner, tmp=str(tmp_path)) as other:
         inputs = write(tmp_path, a="x\n")
         other.run(sample_jobs.WordCount, inputs).close()
-        pid = other.server.process.pid if other.server else None
-        assert len(os.listdir(other.tmp)) == (1 if other.server else 0)     # the server's log
+        server = other.backend.server
+        pid = server.process.pid if server else None
+        assert len(os.listdir(other.tmp)) == (1 if server else 0)     # the server's log
     assert os.listdir(tmp_path) == ["a"]
     assert not pid or not alive(pid)
 
@@ -271,7 +272,7 @@ def test_the_servers_own_death_is_survived(local, tmp_path):
     assert parts(local.run(sample_jobs.Faulty, inputs, args)) == [
         [b"half a\tpart", b"done\tserver 1"], [b"half a\tpart", b"done\tkill 0"],
         [b"half a\tpart", b"done\tkill 1"]]
-    wait_for(lambda: all(pid in children(local.server.process.pid)
+    wait_for(lambda: all(pid in children(local.backend.server.process.pid)
                          for _, pid in notes(tmp_path) if alive(pid)))
 
 
@@ -295,8 +296,8 @@ def test_a_process_that_took_much_memory_does_no_other_task(tmp_path):
 def test_a_server_killed_between_jobs_is_started_again(local, tmp_path):
     inputs = write(tmp_path, a="x\n")
     local.run(sample_jobs.WordCount, inputs).close()
-    local.server.process.kill()
-    local.server.process.wait()
+    local.backend.server.process.kill()
+    local.backend.server.process.wait()
     assert parts(local.run(sample_jobs.WordCount, inputs)) == [[b'"x"\t1']]
 
 
@@ -306,11 +307,11 @@ def test_random_kills_of_tasks_and_server_do_not_change_the_result(tmp_path):
                                 for i in range(6)})
     code = ("import json, sys\nfrom mrdl.cluster import Cluster\nfrom sample_jobs import WordCount\n"
             "with Cluster('local', cores=2) as cluster:\n"
-            "    print(cluster.server.process.pid, flush=True)\n"
+            "    print(cluster.backend.server.process.pid, flush=True)\n"
             "    for _ in range(6):\n"
             "        with cluster.run(WordCount, sys.argv[1:], reducers=2) as out:\n"
             "            print(json.dumps([list(map(bytes.decode, out.lines(r))) for r in (0, 1)]),"
-            " cluster.server.process.pid, flush=True)\n")
+            " cluster.backend.server.process.pid, flush=True)\n")
     with driver(code, *inputs) as process:
         server = int(process.stdout.readline())
         rounds = []
@@ -345,7 +346,7 @@ def kill(pid: int) -> None:
 
 SLEEPER = ("import sys\nfrom mrdl.cluster import Cluster\nfrom sample_jobs import Faulty\n"
            "with Cluster('local', cores=2, tmp=sys.argv[1]) as cluster:\n"
-           "    print(cluster.server.process.pid, flush=True)\n"
+           "    print(cluster.backend.server.process.pid, flush=True)\n"
            "    cluster.run(Faulty, sys.argv[2:4], ['--notes', sys.argv[4]])\n")
 
 
@@ -384,7 +385,7 @@ def test_a_sort_dies_with_its_task(tmp_path):
 
 def test_nothing_outlives_a_driver_that_dies_while_the_server_starts(tmp_path):
     code = ("import os, sys\nfrom mrdl.cluster import Cluster\n"
-            "print(Cluster('local', tmp=sys.argv[1]).server.process.pid, flush=True)\n"
+            "print(Cluster('local', tmp=sys.argv[1]).backend.server.process.pid, flush=True)\n"
             "os.kill(os.getpid(), 9)")
     with driver(code, str(tmp_path)) as process:
         server = int(process.stdout.readline())
@@ -448,15 +449,15 @@ def test_no_more_tasks_run_at_once_than_there_are_cores(tmp_path):
     inputs = write(tmp_path, **{f"f{i}": "x\n" for i in range(5)})
     most = 0
     with Cluster("local", cores=2) as cluster:
-        start = cluster.server.start
+        start = cluster.backend.server.start
 
         def counted(task):
             nonlocal most
             ticket = start(task)
-            most = max(most, len(cluster.server.running))
+            most = max(most, len(cluster.backend.server.running))
             return ticket
 
-        cluster.server.start = counted
+        cluster.backend.server.start = counted
         cluster.run(sample_jobs.WordCount, inputs).close()
     assert most == 2
 
