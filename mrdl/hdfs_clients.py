@@ -30,8 +30,8 @@ CODES = {
     "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
     "Stale": errno.ESTALE,
 }
-SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR,
-        "could only be written to 0 of": errno.ENOSPC}
+FULL = "could only be written to 0 of"
+SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR, FULL: errno.ENOSPC}
 # of hdfs-native: numbers, a sentence that says nothing, and then the reason
 KEYLESS = re.compile(r'GSSAPIError\(.*?, "(?:.* (?:inaccessible|more information): )?(.*)"\)', re.DOTALL)
 BROKEN = ("DataTransferError", "BlocksNotFound", "ChecksumError", "OperationFailed")    # of hdfs-native
@@ -41,7 +41,8 @@ class Refused(Exception):
     """What HDFS answers where it does not do as asked: Java's exception and its message."""
 
     def __init__(self, java: str, message: str):
-        super().__init__(message.strip().split("\n")[0] or java)
+        text = message.strip().split("\n")[0] or java
+        super().__init__(f"is HDFS full? {text}" if FULL in text else text)
         self.java = re.split(r"[.$]", java)[-1]
 
     def code(self) -> int:

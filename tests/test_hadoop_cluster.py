@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hadoop_cluster import COMMAND, LIB, ROOT, HadoopCluster, alive, application, job, wait_for
 
+import mrdl
+
 pytestmark = pytest.mark.hadoop
 
 DAEMONS = ["namenode", "datanode1", "datanode2", "datanode3", "resourcemanager", "nodemanager1",
@@ -315,25 +317,50 @@ def test_an_archive_of_classes_that_a_kill_cut_off_is_made_anew(tmp_path):
 
 # ---------------------------------------------------------------- a second one, and the end
 
-def test_hidden_folders_and_small_disks_in_a_cluster_beside_another(hadoop, nowhere, tmp_path):
-    folder = tmp_path / "driver"
-    folder.mkdir()
-    (folder / "secret").touch()
+@pytest.fixture(scope="module")
+def small(hadoop, tmp_path_factory):
+    """A cluster beside the other one, with disks of 128 MB; its nodes do not see the folder `secret`."""
+    home = tmp_path_factory.mktemp("small")
+    (home / "secret").mkdir()
+    (home / "secret" / "file").touch()
+    cluster = HadoopCluster(home / "hadoop")
     try:
-        nowhere.run("start", "--hide", folder, "--disk", 128)
-        nowhere.shell("echo here | hadoop fs -put - /words")
-        nowhere.shell(job(f"sh -c \"cat; ls -A {folder}\""))
-        assert nowhere.shell("hadoop fs -cat /out/part-*").split() == ["here"]
-        assert nowhere.shell(f"ls {folder}") == "secret\n"
-        done = nowhere.run("exec", "sh", "-c", "head -c 300000000 /dev/zero | hadoop fs -put - /big",
-                           status=None)
-        assert done.returncode
-        assert "could only be written to 0 of the 1" in done.stderr or "are bad. Aborting" in done.stderr
-        assert hadoop.shell("hadoop fs -ls -C /words").split() == ["/words/a", "/words/b"]
+        cluster.run("start", "--hide", home / "secret", "--disk", 128)
+        yield cluster
     finally:
-        nowhere.run("stop")
-    assert not nowhere.processes()
+        cluster.run("stop")
+    assert not cluster.processes()
     assert "mrdl-" not in Path("/proc/mounts").read_text()
+
+
+@pytest.mark.parametrize("mode", ["auto", "always"])
+def test_an_hdfs_without_room_for_a_state_ends_the_run_in_a_line_and_its_job_with_it(small, tmp_path, mode):
+    (tmp_path / "rows.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
+    (tmp_path / "model.py").write_text("""
+import mrdl
+from mrdl.layers import Dense
+model = mrdl.Sequential([Dense(12_000_000), Dense(1)])      # 144 MB
+model.compile("sgd", "mse")
+""")
+    mrdl.prepare(str(tmp_path / "rows.csv"), str(tmp_path / "data"), label="y", shards=2, runner="inline")
+    told = small.run("exec", sys.executable, "-m", "mrdl", "train", tmp_path / "model.py", tmp_path / "data",
+                     f"hdfs:///full-{mode}", "-r", "hadoop", "--resident", mode, status=2).stderr
+    assert re.fullmatch(rf"mrdl: hdfs:///full-{mode}/state-000000.safetensors: is HDFS full\? File .*", told.splitlines()[-1])
+    assert "Traceback" not in told
+    assert "states: [SUBMITTED, ACCEPTED, RUNNING] and tags: []):0" in small.shell(
+        "yarn application -list")
+
+
+def test_hidden_folders_and_small_disks_in_a_cluster_beside_another(hadoop, small):
+    folder = small.home.parent / "secret"
+    small.shell("echo here | hadoop fs -put - /words")
+    small.shell(job(f"sh -c \"cat; ls -A {folder}\""))
+    assert small.shell("hadoop fs -cat /out/part-*").split() == ["here"]
+    assert small.shell(f"ls {folder}") == "file\n"
+    done = small.run("exec", "sh", "-c", "head -c 300000000 /dev/zero | hadoop fs -put - /big", status=None)
+    assert done.returncode
+    assert "could only be written to 0 of the 1" in done.stderr or "are bad. Aborting" in done.stderr
+    assert hadoop.shell("hadoop fs -ls -C /words").split() == ["/words/a", "/words/b"]
 
 
 def test_stop_leaves_nothing_even_after_a_crash_and_files_stay(hadoop):
