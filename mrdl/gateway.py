@@ -5,12 +5,14 @@ states, diagnostics and logs without another. It dies with the driver, and kills
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +21,7 @@ from mrdl import hadoop_jars, safe_path
 START = "from mrdl.gateway import serve; serve(int(sys.argv[1]))"
 LOG_WAIT = 15.0                 # seconds until a finished job's logs lie where `yarn logs` finds them
 TAIL = 8192                     # bytes of a log
+SILENT = 20.0                   # seconds without an answer until it is said; the log of a task may take LOG_WAIT
 
 
 class GatewayError(OSError):
@@ -26,9 +29,11 @@ class GatewayError(OSError):
 
 
 class Gateway:
-    """The driver's side: each method is one question to the JVM. Started at the first one."""
+    """The driver's side: each method is one question to the JVM. Started at the first one. `waiting(text, seconds)` is
+    called where no answer comes: Hadoop's client tries to reach its servers for as long as its settings say."""
 
-    def __init__(self, tmp: str):
+    def __init__(self, tmp: str, waiting: Callable[[str, float], None] = lambda text, seconds: None):
+        self.waiting = waiting
         self.process: subprocess.Popen | None = None
         self.lock = threading.Lock()        # a job in the background is followed by a thread of its own
         self.log = os.path.join(tmp, "gateway.log")
@@ -47,7 +52,7 @@ class Gateway:
                 self._launch()
             try:
                 self.socket.sendall(json.dumps({"do": what, **facts}).encode() + b"\n")
-                answer = self.replies.readline()
+                answer = self._answer()
             except OSError:
                 answer = b""
         if not answer.endswith(b"\n"):
@@ -59,6 +64,17 @@ class Gateway:
         if "error" in found:
             raise GatewayError(found["error"])
         return found["value"]
+
+    def _answer(self) -> bytes:
+        began, say, link = time.monotonic(), SILENT, select.poll()
+        link.register(self.socket, select.POLLIN)
+        while not link.poll(1000):
+            waited = time.monotonic() - began
+            if waited >= say:
+                self.waiting("YARN does not answer: is its ResourceManager there? It is tried for as long as "
+                             "yarn.resourcemanager.connect.max-wait.ms says", waited)
+                say = 3 * waited
+        return self.replies.readline()
 
     def start(self) -> None:
         """Begins to start the JVM; nobody waits for it."""
@@ -179,20 +195,26 @@ class _Jobs:
         return str(self.java("org.apache.hadoop.util.VersionInfo").getVersion())
 
     def _conf(self):
-        return self.java("org.apache.hadoop.mapred.JobConf")()
+        """For questions, not for jobs, which keep what they are given. The ResourceManager is tried for as long as
+        yarn.resourcemanager.connect.max-wait.ms says; by default each of these tries is itself ten or more."""
+        conf = self.java("org.apache.hadoop.mapred.JobConf")()
+        conf.setInt("ipc.client.connect.max.retries", 1)
+        return conf
 
     def _client(self):
         return self.java("org.apache.hadoop.mapred.JobClient")(self._conf())
 
     def submit(self, settings: dict[str, str], streaming: list[str],
                stays: bool) -> tuple[str, list[str]]:
+        client = self._client()
+        client.getClusterStatus()       # fails in time, which the job's own settings do not
         conf = self.StreamJob.createJob(streaming)
         conf.setJarByClass(self.StreamJob.class_)
         for key, value in settings.items():
             conf.set(key, value)
         job = self.java("org.apache.hadoop.mapred.JobClient")(conf).submitJob(conf)
         key = str(job.getID())
-        self.running[key], self.seen[key] = job, 0
+        self.running[key], self.seen[key] = client.getJob(job.getID()), 0
         if stays:
             self.staying.add(key)
         return key, self._inputs(job, conf)

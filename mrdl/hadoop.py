@@ -75,7 +75,7 @@ class Hadoop:
                  waiting: Callable[[str, float], None] = lambda text, seconds: None):
         self.python, self.wheels, self.warned, self.waiting = python, wheels, warned, waiting
         self.user, self.home = user(), home()
-        self.gateway = Gateway(tmp)
+        self.gateway = Gateway(tmp, waiting)
         self.gateway.start()
         self.uploaded: dict[str, str] = {}
         self._site: str | None = None
