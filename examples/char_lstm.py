@@ -17,7 +17,6 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import mrdl
-from mrdl.failures import JobFailed
 from mrdl.layers import CategoryEncoding, Dense, GravesLSTM
 from mrdl.optimizers import RMSprop
 from mrdl.regularizers import L2
@@ -73,5 +72,5 @@ def main(arguments=None):
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError, RuntimeError, JobFailed) as error:         # what mrdl's own errors are
+    except (OSError, ValueError, RuntimeError, mrdl.JobFailed) as error:         # what mrdl's own errors are
         sys.exit(f"char_lstm: {error}")

@@ -10,6 +10,7 @@ import numpy as np
 from mrdl import kernels
 from mrdl.config import need
 from mrdl.network import Network, at_once
+from mrdl.protocol import LayeredModel
 from mrdl.trainer import Arrays, minibatches
 
 ADAPTING = 256                  # rows at a time, at most
@@ -46,7 +47,7 @@ class Pool:
 
     A BatchNormalization among them normalises by the minibatch's own moments, as in training."""
 
-    def __init__(self, model, weights: np.ndarray, places: list[Place], batch: int):
+    def __init__(self, model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int):
         self.net, sizes = Network(model, batch, weights), {mean: size for mean, _, size in places}
         self.found = dict.fromkeys(sizes, Moments())
         self.steps = []
@@ -67,7 +68,7 @@ class Pool:
             operation.forward()
 
 
-def pooled(model, weights: np.ndarray, places: list[Place], batch: int, windows) -> list[Moments]:
+def pooled(model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int, windows) -> list[Moments]:
     """Of each place, over a shard's windows of rows, taken `batch` at a time in their stored order."""
     pool = Pool(model, weights, places, batch)
     for _, arrays, index in minibatches(windows, batch, None, 0, 0):
@@ -89,12 +90,12 @@ def written(weights: np.ndarray, places: list[Place], found: list[Moments], coun
 
 # -- Normalization
 
-def places_of(model) -> list[Place]:
+def places_of(model: LayeredModel) -> list[Place]:
     """Of all Normalization that can be adapted; behind mean and variance lies the count."""
     return model.moments("mean", "variance")
 
 
-def unadapted(model, again: bool = False) -> list[Place]:
+def unadapted(model: LayeredModel, again: bool = False) -> list[Place]:
     """The places of Normalization that has not been adapted, or of all (`again`).
 
     ConfigError where one of them takes what another makes. Keras leaves the count at 0, so that a layer is
@@ -114,7 +115,7 @@ def unadapted(model, again: bool = False) -> list[Place]:
     return list(found.values())
 
 
-def adapt(model, x: np.ndarray, again: bool = False) -> None:
+def adapt(model: LayeredModel, x: np.ndarray, again: bool = False) -> None:
     """Sets the moments of those layers from x[n, ...]."""
     if places := unadapted(model, again):
         need(len(x) > 0, "there is no row to adapt Normalization to")

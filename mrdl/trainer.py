@@ -109,7 +109,7 @@ def by_class(class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
     return weights
 
 
-def check_class_weight(class_weight: dict | None, model=None, largest: float | None = None) -> None:
+def check_class_weight(class_weight: dict | None, model: LayeredModel | None = None, largest: float | None = None) -> None:
     """ConfigError where it does not give class numbers their weights, or the model, which is built, has none to weigh.
 
     `largest`: of the labels, where they are numbers."""
@@ -147,7 +147,7 @@ def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarra
 class Scorer:
     """Loss and metrics of fixed weights over examples, summed in their order."""
 
-    def __init__(self, model, weights: np.ndarray, batch_size: int = 256):
+    def __init__(self, model: LayeredModel, weights: np.ndarray, batch_size: int = 256):
         self.batch_size = at_once(model.compiled(), batch_size)
         self.net = Network(model, self.batch_size, weights, model.heads())
         self.sums: metrics.Sums = {}
