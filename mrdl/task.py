@@ -55,7 +55,8 @@ def perform(task: Task, job: type) -> None:
         os.symlink(path, join(here, name))
     os.chdir(here)
     os.environ.update(task.env, mapreduce_job_local_dir=here)
-    lines = read_splits(task.inputs) if task.kind == "mapper" else read_sorted(task)
+    lines = read_splits(task.inputs) if task.kind == "mapper" else read_sorted(
+        task.inputs, 2 if task.sort_values else 1, task.sort_memory, task.output)
     output = Shuffle(task.output, task.reducers, task.sort_values)
     with open(task.log, "ab", buffering=0) as log:
         try:
@@ -113,15 +114,14 @@ def _long_lines(whole: mmap) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def read_sorted(task: Task) -> Iterator[bytes]:
-    """A reducer's lines, in the order of their key's bytes (with SORT_VALUES: of two fields)."""
-    fields = 2 if task.sort_values else 1
-    if sum(map(getsize, task.inputs)) <= task.sort_memory:
-        yield from _sorted_here(task.inputs, fields)
+def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iterator[bytes]:
+    """The lines of files in the order of their first `fields`: sorted in memory, or where they are more than so many bytes
+    by GNU sort, in files of the folder."""
+    if sum(map(getsize, paths)) <= memory:
+        yield from _sorted_here(paths, fields)
         return
-    field = "-k1,2" if task.sort_values else "-k1,1"
-    command = ["sort", "-s", "-t", "\t", field, f"-S{task.sort_memory >> 10}K", "-T", task.output]
-    with subprocess.Popen([*command, "--", *task.inputs], stdout=subprocess.PIPE,
+    command = ["sort", "-s", "-t", "\t", f"-k1,{fields}", f"-S{memory >> 10}K", "-T", folder]
+    with subprocess.Popen([*command, "--", *paths], stdout=subprocess.PIPE,
                           env={**os.environ, "LC_ALL": "C"}) as sort:
         try:
             yield from sort.stdout
@@ -129,7 +129,7 @@ def read_sorted(task: Task) -> Iterator[bytes]:
             sort.kill()
             raise
     if sort.returncode:
-        raise OSError(f"sort ended with status {sort.returncode}: is {task.output} full?")
+        raise OSError(f"sort ended with status {sort.returncode}: is {folder} full?")
 
 
 def _sorted_here(paths: list[str], fields: int) -> Iterator[bytes]:
