@@ -168,9 +168,9 @@ Piece = tuple[int, int, Callable[[int], None]]
 
 
 class Operation:
-    """A layer at work: forward and backward on fixed buffers. The defaults suit a view of x."""
+    """A layer at work: forward and backward on fixed buffers. The defaults suit a view of x. `layer`: its description."""
 
-    def __init__(self, layer: "Layer", b: Binding):
+    def __init__(self, layer, b: Binding):
         self.layer, self.b = layer, b
 
     @property
