@@ -13,29 +13,41 @@ INLINE long window(const Geometry &g, long p, long N, long *starts)
         }
     return count;
 }
+/* where pixel k begins of a window that is all of x */
+struct Whole {
+    long pixel;
+    INLINE_ME long operator[](long k) const { return k * pixel; }
+};
+/* use(p, count, starts) for each output pixel p: its window has so many pixels inside x, which begin there. No list is
+   made of one that is all of x: it may be of any size */
+template <class Use> INLINE void windows(const Geometry &g, long N, Use use)
+{
+    if (g.OH * g.OW == 1 && g.kh == g.H && g.kw == g.W && !g.top && !g.left)
+        return use(0, g.H * g.W, Whole{g.C * N});
+    long list[g.kh * g.kw], *starts = list;
+    for (long p = 0; p < g.OH * g.OW; p++) use(p, window(g, p, N, starts), starts);
+}
 template <class T> static void max_pool_forward(const T *x, T *y, const Geometry &g, long N)
 {
     const flushing on;
-    long starts[g.kh * g.kw];
-    for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N) {
-        long count = window(g, p, N, starts);
-        for (long i = 0; i < g.C * N; i += W<T>) {
+    const long pixel = g.C * N;
+    windows(g, N, [=](long p, long count, auto starts) __attribute__((always_inline)) {
+        for (long i = 0; i < pixel; i += W<T>) {
             vec<T> largest = load(x + starts[0] + i);
             for (long k = 1; k < count; k++) largest = larger(load(x + starts[k] + i), largest);
-            store(y + i, largest);
+            store(y + p * pixel + i, largest);
         }
-    }
+    });
 }
 /* the first of a window's equal maxima takes all of dy, as in Keras; none that is not above 0 where relu.
    ALONE: each pixel lies in one window, whose share is all that it gets */
 template <bool ALONE, class T>
 static void max_pool_shares(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
 {
-    long starts[g.kh * g.kw];
-    for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N, dy += g.C * N) {
-        long count = window(g, p, N, starts);
-        for (long i = 0; i < g.C * N; i += W<T>) {
-            vec<T> largest = load(y + i), left = load(dy + i);
+    const long pixel = g.C * N;
+    windows(g, N, [=](long p, long count, auto starts) __attribute__((always_inline)) {
+        for (long i = 0; i < pixel; i += W<T>) {
+            vec<T> largest = load(y + p * pixel + i), left = load(dy + p * pixel + i);
             if (relu) left = largest > vec<T>{} ? left : vec<T>{};
             for (long k = 0; k < count; k++) {
                 T *to = dx + starts[k] + i;
@@ -45,7 +57,7 @@ static void max_pool_shares(const T *x, const T *y, const T *dy, T *dx, const Ge
                 left = hit ? vec<T>{} : left;
             }
         }
-    }
+    });
 }
 template <class T> static void max_pool_backward(const T *x, const T *y, const T *dy, T *dx, const Geometry &g, long N, bool relu)
 {
@@ -59,31 +71,29 @@ template <class T> static void max_pool_backward(const T *x, const T *y, const T
 template <class T> static void average_pool_forward(const T *x, T *y, const Geometry &g, long N)
 {
     const flushing on;
-    long starts[g.kh * g.kw];
-    for (long p = 0; p < g.OH * g.OW; p++, y += g.C * N) {
-        long count = window(g, p, N, starts);
-        for (long i = 0; i < g.C * N; i += W<T>) {
+    const long pixel = g.C * N;
+    windows(g, N, [=](long p, long count, auto starts) __attribute__((always_inline)) {
+        for (long i = 0; i < pixel; i += W<T>) {
             vec<T> sum = {};
             for (long k = 0; k < count; k++) sum += load(x + starts[k] + i);
-            store(y + i, sum / (T)count);
+            store(y + p * pixel + i, sum / (T)count);
         }
-    }
+    });
 }
 template <class T> static void average_pool_backward(const T *dy, T *dx, const Geometry &g, long N)
 {
     const flushing on;
-    long starts[g.kh * g.kw];
-    memset(dx, 0, g.H * g.W * g.C * N * sizeof(T));
-    for (long p = 0; p < g.OH * g.OW; p++, dy += g.C * N) {
-        long count = window(g, p, N, starts);
-        for (long i = 0; i < g.C * N; i += W<T>) {
-            vec<T> share = load(dy + i) / (T)count;
+    const long pixel = g.C * N;
+    memset(dx, 0, g.H * g.W * pixel * sizeof(T));
+    windows(g, N, [=](long p, long count, auto starts) __attribute__((always_inline)) {
+        for (long i = 0; i < pixel; i += W<T>) {
+            vec<T> share = load(dy + p * pixel + i) / (T)count;
             for (long k = 0; k < count; k++) {
                 T *to = dx + starts[k] + i;
                 store(to, load(to) + share);
             }
         }
-    }
+    });
 }
 /* y[i] = x[from[i]], or 0 where from[i] is negative */
 template <class T> static void take_rows(const T *x, const long long *from, T *y, long M, long N)

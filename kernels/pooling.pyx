@@ -12,7 +12,11 @@ cdef extern from "pooling.h" nogil:
 
 
 cdef Geometry pool(tuple geometry, const real[:, ::1] x, const real[:, ::1] y, str name) except *:
-    cdef Geometry g = read(geometry)
+    # a window that is all of x may be of any size
+    cdef bint whole = geometry[3:5] == (1, 1) and geometry[6:8] == geometry[:2] and geometry[12:14] == (0, 0)
+    cdef Geometry g = read(geometry[:6] + (1, 1) + geometry[8:] if whole else geometry)
+    if whole:
+        g.kh, g.kw = g.H, g.W
     need(fits(g, x, y) and g.O == g.C and g.dh == g.dw == 1 and 0 <= g.top < g.kh and 0 <= g.left < g.kw
          and (g.OH - 1) * g.sh - g.top < g.H and (g.OW - 1) * g.sw - g.left < g.W,
          name + ": the arrays do not fit the geometry, or a window lies outside")

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from mrdl.kernels import typed
 from test_layers import Probe
 
 import mrdl
@@ -188,6 +189,26 @@ def test_the_shape_that_comes_out(layer, shape, wanted):
     for n in (0, 1, 3):
         assert model.predict(np.ones((n, *shape))).shape == (n, *wanted)
     assert mrdl.model_from_json(model.to_json()).to_json() == model.to_json()
+
+
+@pytest.mark.parametrize("layer, shape", [
+    (GlobalMaxPooling2D(), (300, 250, 2)), (GlobalAveragePooling2D(), (300, 250, 2)),
+    (GlobalMaxPooling1D(), (70_000, 2)), (GlobalAveragePooling1D(), (70_000, 2))])
+def test_global_pooling_takes_images_and_sequences_of_any_size(layer, shape):
+    x = np.random.default_rng(1).standard_normal((2, *shape)).astype("f4")
+    y, pixels = mrdl.Sequential([Input(shape), layer]).predict(x), x.reshape(2, -1, 2)
+    wanted = pixels.max(1) if layer.largest else pixels.mean(1, "f8")
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-6)
+    k, geometry, n = typed("float32"), layer.geometry(shape), pixels.shape[1]
+    x, y, dy = (np.pad(a.reshape(2, -1), [(0, 14), (0, 0)]).T.copy() for a in (x, y, np.float32([[1, 2], [3, 4]])))
+    dx = np.empty_like(x)
+    if layer.largest:
+        k.max_pool_backward(x, y, dy, dx, geometry, False)
+        wanted = np.where(np.arange(n)[:, None, None] == x.reshape(n, 2, 16).argmax(0), dy, 0)
+    else:
+        k.average_pool_backward(dy, dx, geometry)
+        wanted = np.broadcast_to(dy / np.float32(n), (n, 2, 16))
+    np.testing.assert_array_equal(dx.reshape(n, 2, 16), wanted)
 
 
 @pytest.mark.parametrize("make, reason", [

@@ -22,7 +22,6 @@ from mrdl.layers import (
     Dense,
     Embedding,
     Flatten,
-    GlobalMaxPooling2D,
     Input,
     MaxPooling2D,
     RepeatVector,
@@ -262,7 +261,6 @@ def test_masks_that_wait_for_each_other_are_each_looked_at_as_they_are_known():
 WINDOWS = {
     "pool": (Input((3, 1, 1)), MaxPooling2D(10 ** 9, padding="same")),
     "stride": (Input((3, 1, 1)), AveragePooling2D(2, strides=2 ** 62, padding="same")),
-    "global": (Input((300, 300, 1)), GlobalMaxPooling2D()),
     "convolution": (Input((3, 1, 1)), Conv2D(1, 10 ** 9, padding="same")),
     "dilation": (Input((3, 1, 1)), Conv2D(1, 3, padding="same", dilation_rate=10 ** 10)),
     "transpose": (Input((3, 1, 1)), Conv2DTranspose(1, 300))}

@@ -53,11 +53,11 @@ def planned(layer: Layer, size: Sizes, kernel: Sizes, strides: Sizes, dilation: 
     return outputs, before
 
 
-def possible(layer: Layer, geometry: Geometry) -> Geometry:
+def possible(layer: Layer, geometry: Geometry, most: int = PLACES) -> Geometry:
     """The geometry; ConfigError for one that the kernels do not have (kernels/geometry.pxi)."""
     rows, columns = geometry[6:8]
-    need(rows * columns <= PLACES and max(geometry) < 1 << 31, f"{type(layer).__name__}: a window of {rows} x {columns} "
-         f"over its input is too much: at most {PLACES:,} places, and all sizes below 2^31")
+    need(rows * columns <= most and max(geometry) < 1 << 31, f"{type(layer).__name__}: a window of {rows} x {columns} "
+         f"over its input is too much: at most {most:,} places, and all sizes below 2^31")
     return geometry
 
 

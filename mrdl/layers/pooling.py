@@ -7,7 +7,7 @@ import numpy as np
 from mrdl.config import need, shown
 from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, possible, sizes
 from mrdl.layers.convolving import Geometry
-from mrdl.layers.layer import Binding, Layer, Operation, Shape
+from mrdl.layers.layer import LARGEST, Binding, Layer, Operation, Shape
 
 
 class PoolOperation(Operation):
@@ -97,7 +97,7 @@ class GlobalPooling(Layer):
 
     def geometry(self, shape: Shape) -> Geometry:
         H, W, C = image(self, shape)
-        return possible(self, (H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1))
+        return possible(self, (H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1), LARGEST)
 
     def output(self, shape):
         self.geometry(shape)
