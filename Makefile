@@ -16,6 +16,12 @@ inside = $(CLUSTER) start $(2) && { $(CLUSTER) exec $(1); status=$$?; $(CLUSTER)
 
 SOURCES = setup.py pyproject.toml $(wildcard kernels/*.pyx kernels/*.h kernels/*.pxi)
 
+# what the demo needs, its kernels for this CPU alone; what tests need has all of it
+$(VENV)/demo: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	MRDL_LEVELS=native $(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[plot]' '$(NUMPY)'
+	touch $@
+
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade pip
@@ -24,7 +30,7 @@ $(VENV)/installed: $(SOURCES)
 
 install: $(VENV)/installed
 
-demo: install
+demo: $(if $(wildcard $(VENV)/installed),$(VENV)/installed,$(VENV)/demo)
 	rm -rf $(RUN)
 	$(VENV)/bin/python examples/digits_csv.py $(RUN)
 	$(MRDL) prepare $(RUN)/train.csv $(RUN)/data --label label --hold-out 0.1

@@ -4,9 +4,12 @@ import os
 import platform
 import re
 import runpy
+import subprocess
+import sys
 from glob import glob
 from pathlib import Path
 
+import Cython
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -29,6 +32,7 @@ elif os.environ.get("MRDL_LEVELS") == "native":     # this CPU's best alone, whi
     level = runpy.run_path("mrdl/probe.py")["cpu_level"]()
     LEVELS = {level: LEVELS[level]}
 ONCE = {"cpu", "text"}                          # no arithmetic on vectors: built once, plainly
+SHARED = "mrdl.kernels.memoryviews"             # Cython's own code for them, which each file would compile again
 
 DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "wraparound": False,
               "initializedcheck": False, "nonecheck": False, "cdivision": True}
@@ -68,15 +72,20 @@ def extensions():
 
 def compiled():
     """The .pyx files go through Cython once; all levels share its output."""
-    wanted = list(extensions())
+    wanted, folder = list(extensions()), f"build/cython-{Cython.__version__}" + "-debug" * DEBUG
     sources = {e.sources[0]: e for e in wanted}
     once = cythonize([Extension("mrdl.kernels." + Path(s).stem, [s], language="c++")
                       for s in sources], compiler_directives=DIRECTIVES, quiet=True,
-                     build_dir="build/cython" + "-debug" * DEBUG)
+                     build_dir=folder, shared_utility_qualified_name=SHARED)
     made = dict(zip(sources, (e.sources[0] for e in once)))
     for extension in wanted:
         extension.sources = [made[extension.sources[0]]]
-    return wanted
+    shared = Path(folder, SHARED.split(".")[-1] + ".cpp")
+    if not shared.exists():
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-m", "cython", "-+", f"--generate-shared={shared}"], check=True)
+    return [*wanted, Extension(SHARED, [str(shared)], language="c++", extra_compile_args=FLAGS + WATCHED,
+                               extra_link_args=WATCHED)]
 
 
 setup(packages=["mrdl", "mrdl.cli", "mrdl.layers", "mrdl.kernels", "mrdl.kernels.reference", "mrdl.jobs"],

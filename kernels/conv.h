@@ -61,9 +61,7 @@ template <class T> static void conv_forward(const T *w, const T *bias, const T *
         long count = input_runs(g, p / g.OW, p % g.OW, runs);
         for (long i = 0; i < g.groups; i++) {
             Runs<T> factors{runs, count, w + i * O * K, K, x + i * (g.C / g.groups) * N, N};
-            T *out = y + (p * g.O + i * O) * N;
-            if (relu) product<T>(O, N, factors, BiasRelu<T>{out, N, bias + i * O});
-            else product<T>(O, N, factors, Bias<T>{out, N, bias + i * O});
+            product<T>(O, N, factors, Bias<T>{y + (p * g.O + i * O) * N, N, bias + i * O, relu});
         }
     }
 }
@@ -84,14 +82,12 @@ static void conv_transposed(const T *turned, const T *dy, const Geometry &g, lon
 template <class T> static void conv_backward(const T *turned, const T *dy, const T *below, T *dx, const Geometry &g, long N)
 {
     const flushing on;
-    if (below) conv_transposed(turned, dy, g, N, [=](long at, long) { return ReluMask<T>{dx + at, N, below + at}; });
-    else conv_transposed(turned, dy, g, N, [=](long at, long) { return Write<T>{dx + at, N}; });
+    conv_transposed(turned, dy, g, N, [=](long at, long) { return Masked<T>{dx + at, N, below ? below + at : below}; });
 }
 template <class T> static void conv_transpose_forward(const T *turned, const T *bias, const T *x, T *y, const Geometry &g, long N, bool relu)
 {
     const flushing on;
-    if (relu) conv_transposed(turned, x, g, N, [=](long at, long c) { return BiasRelu<T>{y + at, N, bias + c}; });
-    else conv_transposed(turned, x, g, N, [=](long at, long c) { return Bias<T>{y + at, N, bias + c}; });
+    conv_transposed(turned, x, g, N, [=](long at, long c) { return Bias<T>{y + at, N, bias + c, relu}; });
 }
 
 /* A rectangle of output pixels, and where its first meets x. */

@@ -2,44 +2,36 @@
 #pragma once
 #include "tile.h"
 
-/* Epilogues: what becomes of n lanes of row r, columns from c on. */
-template <class T> struct Write {
-    T *out; long ld;
-    INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
-    { if (n == W<T>) store(out + r * ld + c, v); else store(out + r * ld + c, v, n); }
-};
+/* Epilogues: what becomes of n lanes of row r, columns from c on. Each kind compiles all tiles anew, so what differs in
+   a step asks at run time. */
 template <class T> struct Bias {
-    T *out; long ld; const T *bias;
-    INLINE_ME void operator()(long r, long c, vec<T> v, long) const { store(out + r * ld + c, v + splat(bias[r])); }
-};
-template <class T> struct BiasRelu {
-    T *out; long ld; const T *bias;
+    T *out; long ld; const T *bias; bool relu;
     INLINE_ME void operator()(long r, long c, vec<T> v, long) const
-    { v += splat(bias[r]); store(out + r * ld + c, v <= vec<T>{} ? vec<T>{} : v); }     /* NaN stays */
+    {
+        v += splat(bias[r]);
+        if (relu) v = v <= vec<T>{} ? vec<T>{} : v;     /* NaN stays */
+        store(out + r * ld + c, v);
+    }
 };
-template <class T> struct ReluMask {                    /* zero where the relu below was */
+template <class T> struct Masked {                      /* zero where the relu below was, if there is one */
     T *out; long ld; const T *below;
     INLINE_ME void operator()(long r, long c, vec<T> v, long) const
-    { store(out + r * ld + c, load(below + r * ld + c) > vec<T>{} ? v : vec<T>{}); }
+    {
+        if (below) v = load(below + r * ld + c) > vec<T>{} ? v : vec<T>{};
+        store(out + r * ld + c, v);
+    }
 };
 
 template <class T> static void dense_forward(const T *w, const T *bias, const T *x, T *y, long O, long I, long N, bool relu)
 {
     const flushing on;
-    if (relu) product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, BiasRelu<T>{y, N, bias});
-    else product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, Bias<T>{y, N, bias});
+    product<T>(O, N, Matrices<T>{I, w, I, 1, x, N}, Bias<T>{y, N, bias, relu});
 }
 template <class T> static void dense_backward(const T *w, const T *dy, const T *below, T *dx, long O, long I, long N)
 {
     const flushing on;
-    if (below) product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, ReluMask<T>{dx, N, below});
-    else product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, Write<T>{dx, N});
+    product<T>(I, N, Matrices<T>{O, w, 1, I, dy, N}, Masked<T>{dx, N, below});
 }
-template <class T> struct Add {
-    T *out; long ld;
-    INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
-    { T *o = out + r * ld + c; if (n == W<T>) store(o, load(o) + v); else store(o, load(o, n) + v, n); }
-};
 /* the product of the steps' matrices, one after the other */
 template <class T> struct Steps {
     long steps, K; const T *a; long rs, as; const T *b; long ldb, bs;
@@ -64,12 +56,13 @@ struct Ahead {
         for (long i = 0; i < count; i++) __builtin_prefetch((const void *)(arrays[i] + at), 0, 2);    /* into the second cache */
     }
 };
-template <class T> struct WriteAhead {
-    T *out; long ld; Ahead ahead;
+template <class T> struct Gradient {                    /* rows of any length; `more` of a sum that has begun */
+    T *out; long ld; Ahead ahead; bool more;
     INLINE_ME void operator()(long r, long c, vec<T> v, long n) const
     {
+        T *o = out + r * ld + c;
         if (c % LANES == 0) ahead.ask((r * ld + c) * sizeof(T));
-        if (n == W<T>) store(out + r * ld + c, v); else store(out + r * ld + c, v, n);
+        if (n == W<T>) store(o, more ? load(o) + v : v); else store(o, more ? load(o, n) + v : v, n);
     }
 };
 /* dw[O][I], of rows of dy[steps][whole][N] over its first B columns; rows[steps][N][ld] is x batch-major, padded to
@@ -80,8 +73,7 @@ template <class T> static void dense_gradient(const T *dy, const T *rows, T *dw,
     if (steps > STEPS) ahead.count = 0;
     for (long s = 0; s < steps; s += STEPS) {
         Steps<T> part{steps - s < STEPS ? steps - s : (long)STEPS, B, dy + s * whole * N, N, whole * N, rows + s * N * ld, ld, N * ld};
-        if (s) product<T>(O, I, part, Add<T>{dw, I});
-        else product<T>(O, I, part, WriteAhead<T>{dw, I, ahead});
+        product<T>(O, I, part, Gradient<T>{dw, I, ahead, s > 0});
     }
 }
 /* rows[i] = x[index[i]] * scale + offset, 0 past the B rows and past their F values */

@@ -181,7 +181,7 @@ template <class T> static void gru_forward(const T *r, const T *bias, const T *m
         const T *in = dropped(h, drop, seen, size);
         if (early) product<T>(2 * U, N, Matrices<T>{U, r, U, 1, in, N}, Added<T>{z, N, nullptr});
         else {
-            product<T>(3 * U, N, Matrices<T>{U, r, U, 1, in, N}, Bias<T>{q, N, bias});
+            product<T>(3 * U, N, Matrices<T>{U, r, U, 1, in, N}, Bias<T>{q, N, bias, false});
             each<T>(2 * U, N, [=](long i, long, long) { store(z + i, load(z + i) + load(q + i)); });
         }
         activate(a.gate, z, z, 2 * size);
@@ -216,7 +216,7 @@ template <class T> static void gru_backward(const T *r, const T *mask, const T *
         });
         slope(a.state, candidate, dn, size);
         if (early) {
-            product<T>(U, N, Matrices<T>{U, r + 2 * U * U, 1, U, dn, N}, Write<T>{drh, N});
+            product<T>(U, N, Matrices<T>{U, r + 2 * U * U, 1, U, dn, N}, Masked<T>{drh, N, nullptr});
             each<T>(U, N, [=](long i, long, long) {
                 vec<T> back = load(drh + i) * load(gate + size + i);
                 store(dr + i, load(drh + i) * load(in + i));

@@ -33,8 +33,7 @@ template <class T> struct Used {
 template <class T> static void used_forward(const T *w, const T *bias, const T *x, const uint16_t *used, T *y, long O, long I, long N, bool relu)
 {
     const flushing on;
-    if (relu) product<T>(O, N, Used<T>{used, I, w, I, x, N}, BiasRelu<T>{y, N, bias});
-    else product<T>(O, N, Used<T>{used, I, w, I, x, N}, Bias<T>{y, N, bias});
+    product<T>(O, N, Used<T>{used, I, w, I, x, N}, Bias<T>{y, N, bias, relu});
 }
 /* packed[n] = the used values of rows[n], then zeros up to whole vectors */
 template <class T> static void pack_used(const T *rows, const uint16_t *used, T *packed, long F, long N, long ld)
@@ -65,7 +64,7 @@ template <class T> INLINE vec<T> expanded(const T *p, unsigned bits)
 template <class T> static void used_gradient(const T *dy, const T *packed, const uint16_t *used, T *dw, long O, long I, long N, long B, long ld, long count, Ahead ahead)
 {
     const flushing on;
-    if (count) product<T>(O, count, Matrices<T>{B, dy, N, 1, packed, ld}, WriteAhead<T>{dw + I - count, I, ahead});
+    if (count) product<T>(O, count, Matrices<T>{B, dy, N, 1, packed, ld}, Gradient<T>{dw + I - count, I, ahead, false});
     for (long o = 0; o < O; o++) {
         T *to = dw + o * I, *from = to + I - count;     /* never behind `to` */
         for (long i = 0; i < I; i += W<T>) {

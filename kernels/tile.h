@@ -49,11 +49,14 @@ INLINE void tile(const Factors &factors, const Epilogue &out, long row, long col
 }
 
 /* All rows of one panel of C vectors: R and R - 1 at a time where that comes out even, as few rows are slow by
-   themselves; else R, and the rest by halves. */
+   themselves; else R, and the rest by halves. Doubles, which serve to check, go without the tiles for odd sizes: half
+   of what there is to compile. */
+template <class T> constexpr bool ODD = sizeof(T) == sizeof(float);
+
 template <class T, int R, int C, class Factors, class Epilogue>
 INLINE void panel(const Factors &factors, const Epilogue &out, long row, long M, long col, long N)
 {
-    if constexpr (R > 2) {
+    if constexpr (R > 2 && ODD<T>) {
         long shorter = (R - (M - row) % R) % R;
         if (shorter * (R - 1) <= M - row)
             for (; shorter; shorter--, row += R - 1) tile<T, R - 1, C>(factors, out, row, col, N);
@@ -71,8 +74,9 @@ static void product(long M, long N, const Factors &factors, const Epilogue &out)
 {
     for (long col = 0; col < N; ) {
         long left = (N - col + W<T> - 1) / W<T>;
-        if constexpr (TILE_COLUMNS == 4) {
+        if constexpr (TILE_COLUMNS == 4 && ODD<T>)
             if (left == 3 || left == 5) { panel<T, tile_rows(3), 3>(factors, out, 0, M, col, N); col += 3 * W<T>; continue; }
+        if constexpr (TILE_COLUMNS == 4) {
             if (left >= 4) { panel<T, tile_rows(4), 4>(factors, out, 0, M, col, N); col += 4 * W<T>; continue; }
         }
         if (left >= 2) { panel<T, tile_rows(2), 2>(factors, out, 0, M, col, N); col += 2 * W<T>; continue; }

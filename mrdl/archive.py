@@ -136,7 +136,7 @@ def _own_files(soabi: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, 
     sources = {name: path for name, path in files.items() if path.suffix in SOURCES}
     kernels = {name: path for name, path in files.items() if name.endswith(f".{soabi}.so")}
     built = {path.name.split(".")[0] for path in kernels.values()}
-    whole = built.issuperset(path.stem for path in sources.values() if path.suffix == ".pyx")
+    whole = built.issuperset({"memoryviews", *(path.stem for path in sources.values() if path.suffix == ".pyx")})
     return code, sources, kernels if whole else {}
 
 
