@@ -143,9 +143,10 @@ class Cluster:
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
         """Runs the job to its end and gives its output, one part per reducer.
 
-        Each input is one mapper's; one that is a list of paths is read whole, one after another. With `split`, plain files may be cut at line ends, into about as many
-        ranges as cores, or as Hadoop cuts them. `settings` are Hadoop's. `on_task(kind, done,
-        total)` is called as tasks end. Raises JobFailed, or inline the task's own exception."""
+        Each input is one mapper's; one that is a list of paths is read whole, one after another. With `split`,
+        plain files may be cut at line ends, into about as many ranges as cores, or as Hadoop cuts them.
+        `settings` are Hadoop's. `on_task(kind, done, total)` is called as tasks end. Raises JobFailed, or inline
+        the task's own exception."""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
         runner.on_task = on_task
         try:
