@@ -44,7 +44,16 @@ test: test-fast test-hadoop
 # the tests of kernels (below) have a process a core; the others start processes of their own
 test-fast: install test-kernels
 	$(VENV)/bin/python -m ruff check .
+	$(MAKE) lint
 	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=--ignore=tests/test_%.py)
+
+# the floors of mrdl/, by pyproject.toml; in a copy, as jobs/ and kernels/ are packages of mrdl that lie beside it
+lint: install
+	rm -rf build/lint && mkdir -p build/lint/mrdl
+	git ls-files -z 'mrdl/*.py' | xargs -0 cp --parents -t build/lint
+	git ls-files -z 'jobs/*.py' 'kernels/*.py' | xargs -0 cp --parents -t build/lint/mrdl
+	cp pyproject.toml build/lint
+	cd build/lint && $(abspath $(VENV))/bin/lint-imports --no-logo --no-cache
 
 # what a Kerberos server has beside Hadoop's jars; a folder of its own, as no cluster may find it
 KDC = hadoop-minikdc,kerb-admin,kerb-client,kerb-common,kerb-identity,kerb-server,kerb-simplekdc,kerby-xdr,token-provider
@@ -98,4 +107,4 @@ test-oracles: install
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-oracles clean
+.PHONY: install demo lint test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-oracles clean

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import Cython
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("MRDL_DEBUG") == "1"     # bounds checks on, in every kernel
@@ -29,7 +29,7 @@ LEVELS["v4"].append("-mprefer-vector-width=512")
 if platform.machine() not in ("x86_64", "AMD64"):
     LEVELS = {"plain": ["-O3"]}
 elif os.environ.get("MRDL_LEVELS") == "native":     # this CPU's best alone, which takes a third of the time
-    level = runpy.run_path("mrdl/probe.py")["cpu_level"]()
+    level = runpy.run_path("mrdl/runners/probe.py")["cpu_level"]()
     LEVELS = {level: LEVELS[level]}
 ONCE = {"cpu", "text"}                          # no arithmetic on vectors: built once, plainly
 SHARED = "mrdl.kernels.memoryviews"             # Cython's own code for them, which each file would compile again
@@ -88,7 +88,7 @@ def compiled():
                                extra_link_args=WATCHED)]
 
 
-setup(packages=["mrdl", "mrdl.cli", "mrdl.layers", "mrdl.kernels", "mrdl.kernels.reference", "mrdl.jobs"],
+setup(packages=[*find_packages(include=["mrdl", "mrdl.*"]), "mrdl.kernels", "mrdl.kernels.reference", "mrdl.jobs"],
       package_dir={"mrdl.kernels": "kernels", "mrdl.jobs": "jobs"},
       package_data={"mrdl.kernels": ["*.h", "*.pxi", "*.pyx"]},
       ext_modules=compiled(), cmdclass={"build_ext": BuildLevels})

@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 from mrdl.kernels import text
 
-from mrdl import blocks, prepare
-from mrdl.cluster import Cluster
-from mrdl.readers import READERS
-from mrdl.records import Plan, Rows
-from mrdl.schema import Schema
-from mrdl.streaming import Job, protocol
+from mrdl import prepare
+from mrdl.data import blocks
+from mrdl.data.preparation import Plan
+from mrdl.data.readers.table import READERS
+from mrdl.data.rows import Rows
+from mrdl.data.schema import Schema
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import Job
 
 TURNS = 7
 

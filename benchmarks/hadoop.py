@@ -19,8 +19,8 @@ import numpy as np
 from rounds import network
 
 import mrdl
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 
 def main():

@@ -31,11 +31,11 @@ from rounds import network
 from scale import wide
 
 import mrdl
-from mrdl.meeting import Meeting, Pauses, Result
+from mrdl.driver.exchanges.resident import FEW
 from mrdl.optimizers import SGD
-from mrdl.resident_exchange import FEW
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.rounds.meeting import Meeting, Pauses, Result
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 NAMENODE = "http://127.0.0.1:9870/jmx?qry=Hadoop:service=NameNode,name=Rpc{}ForPort8020"
 FRESH = 10.5            # seconds after which the NameNode counts anew for who asks

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 import mrdl
-from mrdl.dataset import load
+from mrdl.data.dataset import load
+from mrdl.driver.schedule import chunk_keys
 from mrdl.layers import Dense, Rescaling
 from mrdl.optimizers import SGD
-from mrdl.partial import Partial, PartialProtocol, ranges
-from mrdl.run import Run
-from mrdl.schedule import chunk_keys
+from mrdl.rounds.partial import Partial, PartialProtocol, ranges
+from mrdl.runs.run import Run
 
 
 def main():

@@ -21,8 +21,8 @@ import numpy as np
 import mrdl
 from mrdl.layers import Dense
 from mrdl.optimizers import SGD, Adam
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 
 def main():

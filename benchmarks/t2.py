@@ -27,8 +27,8 @@ from t3 import child
 import mrdl
 from mrdl.layers import LSTM, CategoryEncoding, Dense, GravesLSTM, Input
 from mrdl.optimizers import RMSprop
-from mrdl.trainer import Learner
-from mrdl.truncated import learner_for
+from mrdl.training.learner import Learner
+from mrdl.training.sequences import learner_for
 
 STREAMS, LENGTH, WINDOW, MINIBATCHES, TEST = 32, 1000, 50, 20, 3000
 KINDS = {"mrdl": LSTM, "mrdl-graves": GravesLSTM}

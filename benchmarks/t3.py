@@ -25,7 +25,7 @@ import mrdl
 from mrdl import kernels
 from mrdl.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D, Rescaling
 from mrdl.optimizers import SGD
-from mrdl.trainer import Learner
+from mrdl.training.learner import Learner
 
 SHAPES = {                      # size, channels, filters, kernel, stride, padding, batch; the round one is first
     "filters": [(16, 32, 32, 3, 1, "same", 64), (16, 32, 33, 3, 1, "same", 64), (16, 32, 29, 3, 1, "same", 64)],

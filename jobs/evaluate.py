@@ -1,6 +1,8 @@
 """Loss and metrics of a model over shards: blocks in, one record per shard out."""
-from mrdl import partial, worker
-from mrdl.streaming import WHOLE_FILES, Job, protocol
+from mrdl.rounds import partial
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import WHOLE_FILES, Job
+from mrdl.worker import answer
 
 
 class Evaluate(Job):
@@ -12,11 +14,11 @@ class Evaluate(Job):
     def configure_args(self):
         super().configure_args()
         self.add_file_arg("--state", required=True, help="the state to score")
-        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--plan", required=True, help="what mrdl.rounds.plan.Plan.dump gave")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)
-        yield from worker.work(lines, self.options.state, self.options.plan)
+        yield from answer.work(lines, self.options.state, self.options.plan)
 
 
 if __name__ == "__main__":

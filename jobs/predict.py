@@ -1,6 +1,7 @@
 """A model's outputs over shards: blocks in, one line of CSV per example out, in the shards' order."""
-from mrdl import worker
-from mrdl.streaming import WHOLE_FILES, Job, protocol
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import WHOLE_FILES, Job
+from mrdl.worker import score
 
 
 class Predict(Job):
@@ -11,12 +12,12 @@ class Predict(Job):
     def configure_args(self):
         super().configure_args()
         self.add_file_arg("--state", required=True, help="the state to predict with")
-        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--plan", required=True, help="what mrdl.rounds.plan.Plan.dump gave")
         self.add_passthru_arg("--probabilities", action="store_true", help="of classes by place: all of them")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)
-        for line in worker.predictions(lines, self.options.state, self.options.plan, self.options.probabilities):
+        for line in score.predictions(lines, self.options.state, self.options.plan, self.options.probabilities):
             yield None, line
 
 

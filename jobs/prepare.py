@@ -2,9 +2,13 @@
 import os
 from itertools import groupby
 
-from mrdl.readers import READERS
-from mrdl.records import Plan, Rows, merged_facts, shard_lines
-from mrdl.streaming import Job, protocol
+from mrdl.data.facts import merged_facts
+from mrdl.data.preparation import Plan
+from mrdl.data.readers.table import READERS
+from mrdl.data.rows import Rows
+from mrdl.data.shards import shard_lines
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import Job
 
 
 class Prepare(Job):
@@ -20,7 +24,7 @@ class Prepare(Job):
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--plan", required=True, help="what mrdl.records.Plan.dump wrote")
+        self.add_file_arg("--plan", required=True, help="what mrdl.data.preparation.Plan.dump wrote")
 
     def map_pairs(self, pairs, step_num=0):
         plan, lines = Plan.load(self.options.plan), (line for _, line in pairs)

@@ -1,7 +1,7 @@
 """Many rounds in one job: workers stay and meet their driver through files; the last round is a plain one."""
 from mrdl.jobs.train import TrainRound
 
-from mrdl.streaming import Job
+from mrdl.runners.streaming import Job
 
 
 class ResidentRounds(TrainRound):
@@ -14,10 +14,11 @@ class ResidentRounds(TrainRound):
         self.add_passthru_arg("--patience", type=float, default=300, help="seconds without a driver")
 
     def map_pairs(self, pairs, step_num=0):
-        from mrdl import meeting, resident_worker, shelf  # not for reducers
+        from mrdl.rounds import meeting
+        from mrdl.worker import cache, resident  # not for reducers
         place = meeting.Meeting(self.options.meeting)
-        with shelf.Shelf() as kept:
-            worker = resident_worker.Resident(place, kept, self.set_status, self.options.patience,
+        with cache.Shelf() as kept:
+            worker = resident.Resident(place, kept, self.set_status, self.options.patience,
                                               self.increment_counter)
             yield from worker.serve(line for _, line in pairs)
 

@@ -1,6 +1,7 @@
 """One round: a shard's blocks in, one partial per chunk and worker through the shuffle, means out."""
-from mrdl import partial
-from mrdl.streaming import WHOLE_FILES, Job, protocol
+from mrdl.rounds import partial
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import WHOLE_FILES, Job
 
 
 class TrainRound(Job):
@@ -12,7 +13,7 @@ class TrainRound(Job):
     def configure_args(self):
         super().configure_args()
         self.add_file_arg("--state", required=True, help="the state that the round begins with")
-        self.add_file_arg("--plan", required=True, help="what mrdl.plan.Plan.dump gave")
+        self.add_file_arg("--plan", required=True, help="what mrdl.rounds.plan.Plan.dump gave")
         self.add_passthru_arg("--dtype", default="float32", help="of the state's vector")
 
     def internal_protocol(self):
@@ -21,9 +22,9 @@ class TrainRound(Job):
     output_protocol = internal_protocol
 
     def map_pairs(self, pairs, step_num=0):
-        from mrdl import counters, worker  # not for reducers, which need nothing of a model
+        from mrdl.worker import answer, counters  # not for reducers, which need nothing of a model
         lines = (line for _, line in pairs)
-        yield from counters.counted(worker.work(lines, self.options.state, self.options.plan), self.increment_counter)
+        yield from counters.counted(answer.work(lines, self.options.state, self.options.plan), self.increment_counter)
 
     def reducer(self, chunk, partials):
         yield from partial.merge(chunk, partials)

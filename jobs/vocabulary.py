@@ -1,9 +1,10 @@
 """Ranges of text in; out of the reducers how often each token occurs."""
 from binascii import hexlify
 
-from mrdl import corpus
-from mrdl.records import Plan
-from mrdl.streaming import Job, protocol
+from mrdl.data import corpus
+from mrdl.data.preparation import Plan
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import Job
 
 
 class Vocabulary(Job):
@@ -13,7 +14,7 @@ class Vocabulary(Job):
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--plan", required=True, help="what mrdl.records.Plan.dump wrote")
+        self.add_file_arg("--plan", required=True, help="what mrdl.data.preparation.Plan.dump wrote")
 
     def mapper(self, _, line):
         plan = Plan.load(self.options.plan)

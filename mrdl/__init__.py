@@ -7,21 +7,35 @@ __version__ = "0.1.0"
 # in a checkout kernels/ and jobs/ stand beside mrdl/
 __path__.append(safe_path.HOME)
 
-_HOMES = {"Cluster": "cluster", "JobFailed": "failures", "ParameterAveraging": "averaging", "Result": "averaging",
-          "Model": "model", "Sequential": "sequential", "adapt": "inference", "describe": "inference",
-          "evaluate": "inference", "generate": "generation",
-          "load_model": "saving",
-          "model_from_json": "saving", "predict": "inference", "prepare": "preparing",
-          "resume": "averaging"}
-__all__ = ["Cluster", "JobFailed", "Model", "ParameterAveraging", "Result", "Sequential", "adapt", "describe", "evaluate", "generate", "load_model",
-           "model_from_json", "predict", "prepare", "resume"]
+_HOMES = {"Cluster": "runners.cluster",
+          "JobFailed": "runners.failures",
+          "Model": "models.model",
+          "ParameterAveraging": "driver.averaging",
+          "Result": "driver.averaging",
+          "Sequential": "models.sequential",
+          "adapt": "driver.inference",
+          "describe": "driver.inference",
+          "evaluate": "driver.inference",
+          "generate": "driver.generate",
+          "load_model": "models.saving",
+          "model_from_json": "models.saving",
+          "predict": "driver.inference",
+          "prepare": "driver.preparation.prepare",
+          "resume": "driver.averaging"}
+# modules that users import, and need not
+_DOORS = {"blocks", "dataset", "partial", "streaming"}
+__all__ = ["Cluster", "JobFailed", "Model", "ParameterAveraging", "Result", "Sequential", "adapt",
+           "describe", "evaluate", "generate", "load_model", "model_from_json", "predict",
+           "prepare", "resume"]
 
 
 def __getattr__(name: str):
     """Imported when first asked for: a task on a node needs few of them, and starts for each round."""
+    from importlib import import_module
+    if name in _DOORS:
+        return import_module("mrdl." + name)
     if name not in _HOMES:
         raise AttributeError(f"module 'mrdl' has no attribute {name!r}")
-    from importlib import import_module
     value = globals()[name] = getattr(import_module("mrdl." + _HOMES[name]), name)
     return value
 

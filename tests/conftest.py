@@ -4,9 +4,9 @@ import os
 import numpy as np
 import pytest
 
-from mrdl import blocks
-from mrdl.cluster import Cluster
-from mrdl.preparing import prepare
+from mrdl.data import blocks
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners.cluster import Cluster
 
 os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
 

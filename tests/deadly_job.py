@@ -3,7 +3,7 @@ import os
 import signal
 import sys
 
-from mrdl.streaming import Job
+from mrdl.runners.streaming import Job
 
 
 class Deadly(Job):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mrdl import blocks
-from mrdl.dataset import Dataset
-from mrdl.readers import READERS
-from mrdl.records import Plan, Rows, merged_facts, shard_lines
-from mrdl.schema import Schema
+from mrdl.data import blocks
+from mrdl.data.dataset import Dataset
+from mrdl.data.facts import merged_facts
+from mrdl.data.preparation import Plan
+from mrdl.data.readers.table import READERS
+from mrdl.data.rows import Rows
+from mrdl.data.schema import Schema
+from mrdl.data.shards import shard_lines
 
 
 def plan_of(schema: Schema, shards=2, **options) -> Plan:

@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from mrdl.streaming import Job, protocol
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import Job
 
 
 class Raw:

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrdl import dataset
-from mrdl.commits import RunError
+from mrdl.data import dataset
+from mrdl.data.sources import ArrayFile, DataError, expand
 from mrdl.layers import Dense
-from mrdl.lease import Lease
-from mrdl.paths import move, opened, size
-from mrdl.run import RUN, Run
-from mrdl.saving import load_model
-from mrdl.schemes import store_at
-from mrdl.sequential import Sequential
-from mrdl.sources import ArrayFile, DataError, expand
-from mrdl.state import State
-from mrdl.storage import Storage
+from mrdl.models.saving import load_model
+from mrdl.models.sequential import Sequential
+from mrdl.rounds.state import State
+from mrdl.runs.commits import RunError
+from mrdl.runs.lease import Lease
+from mrdl.runs.run import RUN, Run
+from mrdl.storage.base import Storage
+from mrdl.storage.paths import move, opened, size
+from mrdl.storage.schemes import store_at
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,7 +39,7 @@ class StorageContract:
         return sorted(storage.list("*") + storage.list(".*"))
 
     def child(self, code: str, **keywords) -> subprocess.Popen:
-        code = f"{self.first}\nfrom mrdl.schemes import store_at\n{code}"
+        code = f"{self.first}\nfrom mrdl.storage.schemes import store_at\n{code}"
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE,
                                 stdin=subprocess.PIPE, text=True, **keywords)
 
@@ -343,7 +343,7 @@ class StorageContract:
         assert self.everything(storage) == storage.list() and not storage.exists("lease.json")
 
     def test_a_dead_drivers_lease_is_taken_over_and_a_driver_that_slept_sees_it(self, storage):
-        code = ("import os; from mrdl.lease import Lease\n"
+        code = ("import os; from mrdl.runs.lease import Lease\n"
                 f"Lease(store_at({storage.url!r})).acquire(); os._exit(0)")
         self.child(code).communicate(timeout=60)
         assert storage.exists("lease.json")

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import mrdl
-from mrdl import advice, cli, metrics
-from mrdl.dataset import Shard
+from mrdl import cli, metrics
+from mrdl.data.dataset import Shard
 from mrdl.layers import Dense, Input
 from mrdl.metrics import MeanSquaredError, R2Score
-from mrdl.record import Scored
+from mrdl.report import advice
+from mrdl.rounds.record import Scored
 
 
 def shards(*sizes):

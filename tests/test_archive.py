@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from mrdl import __version__, archive, probe
-from mrdl.archive import Target
+from mrdl import __version__
 from mrdl.config import ConfigError
+from mrdl.runners import probe
+from mrdl.runners import site as archive
+from mrdl.runners.site import Target
 
 SOABI = sysconfig.get_config_var("SOABI")
 NODE = {"python": "3.11.4", "soabi": "cpython-311-x86_64-linux-gnu", "machine": "x86_64",
@@ -127,10 +129,10 @@ def test_the_jobs_start_from_the_archive(site):
 
 
 def test_nothing_that_a_task_imports_is_left_to_compile(site):
-    done = node(site, "-v", "-c", "import mrdl.jobs.train, mrdl.jobs.prepare, mrdl.worker, mrdl.hdfs")
+    done = node(site, "-v", "-c", "import mrdl.jobs.train, mrdl.jobs.prepare, mrdl.worker.answer, mrdl.storage.hdfs.folder")
     read = [line.strip("'") for line in done.stderr.splitlines()
             if f"# code object from '{site}" in line]
-    assert any("/mrdl/__pycache__/worker." in line for line in read)
+    assert any("/mrdl/worker/__pycache__/answer." in line for line in read)
     assert all(line.endswith(".pyc") for line in read)
 
 
@@ -161,7 +163,7 @@ def test_what_was_built_is_found_at_once(packed, cache):
 
 
 def test_the_same_content_has_the_same_name_and_bytes_wherever_it_is_built(packed, tmp_path):
-    code = f"from mrdl import archive; print(archive.build(archive.{probed(sys.executable)!r}))"
+    code = f"from mrdl.runners import site as archive; print(archive.build(archive.{probed(sys.executable)!r}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
                           umask=0o077, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path),
                                                          "PYTHONHASHSEED": "7"})

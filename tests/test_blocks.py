@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mrdl import blocks
+from mrdl.data import blocks
 
 PLACE = {"dataset": "abc", "shard": 3, "index": 7, "role": "train"}
 

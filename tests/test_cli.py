@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mrdl.cli import main
-from mrdl.saving import load_model
-from mrdl.sealed import seal
+from mrdl.models.saving import load_model
+from mrdl.storage.sealed import seal
 
 MODEL = """
 import mrdl

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import sample_jobs
 
-from mrdl import embedded
-from mrdl.cluster import Cluster
-from mrdl.failures import JobFailed
-from mrdl.forkserver import MOST_KEPT
-from mrdl.partitioning import partition
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.failures import JobFailed
+from mrdl.runners.local import runner
+from mrdl.runners.local.children import MOST_KEPT
+from mrdl.runners.partitioning import partition
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,7 +87,7 @@ def test_splits_cut_at_line_ends_and_lose_nothing(cluster, tmp_path, monkeypatch
     (tmp_path / "short").write_bytes(b"77\n")
     inputs = [str(tmp_path / "long"), str(tmp_path / "short")]
     for smallest in (1, 7, 100, 1000):
-        monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", smallest)
+        monkeypatch.setattr("mrdl.runners.splits.SMALLEST_SPLIT", smallest)
         monkeypatch.setattr(cluster, "cores", 9)
         found = parts(cluster.run(sample_jobs.Order, inputs, reducers=0, split=True))
         assert len(found) > 3 or smallest == 1000
@@ -98,7 +98,7 @@ def test_splits_cut_at_line_ends_and_lose_nothing(cluster, tmp_path, monkeypatch
 @pytest.mark.parametrize("smallest", range(1, 12))
 def test_every_way_to_cut_a_small_file_gives_each_line_once(smallest, tmp_path, monkeypatch):
     path, = write(tmp_path, text="a\n\nbcd\ne\n\n\nfghijk\nl")
-    monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", smallest)
+    monkeypatch.setattr("mrdl.runners.splits.SMALLEST_SPLIT", smallest)
     with Cluster("inline", cores=100) as cluster:
         found = parts(cluster.run(sample_jobs.Order, [path], reducers=0, split=True))
     assert [line[:-1] for part in found for line in part] == Path(path).read_bytes().split(b"\n")
@@ -130,12 +130,12 @@ def test_small_and_large_reducers_sort_alike_and_as_hadoop(job, cluster, tmp_pat
     expected = sorted((line.encode() for line in lines),
                       key=lambda line: b"\t".join(line.split(b"\t")[:fields]))
     assert parts(cluster.run(job, inputs)) == [expected]
-    monkeypatch.setattr(embedded.InlineRunner, "sort_memory", 1 << 12)      # GNU sort, from disk
+    monkeypatch.setattr(runner.InlineRunner, "sort_memory", 1 << 12)      # GNU sort, from disk
     assert parts(cluster.run(job, inputs)) == [expected]
 
 
 def test_a_shuffle_larger_than_its_memory_is_whole(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("mrdl.task.SHUFFLE_MEMORY", 1000)       # inline; a child keeps its own
+    monkeypatch.setattr("mrdl.runners.local.shuffle.SHUFFLE_MEMORY", 1000)       # inline; a child keeps its own
     inputs = write(tmp_path, a="".join(f"{i}\t{'x' * 90}\n" for i in range(300)))
     found = parts(cluster.run(sample_jobs.Order, inputs, reducers=3))
     assert sorted(int(line.split(b"\t")[0]) for part in found for line in part) == list(range(300))
@@ -305,7 +305,7 @@ def test_random_kills_of_tasks_and_server_do_not_change_the_result(tmp_path):
     rng = random.Random(2)
     inputs = write(tmp_path, **{f"f{i}": "".join(f"{rng.randrange(50)}\n" for _ in range(2000))
                                 for i in range(6)})
-    code = ("import json, sys\nfrom mrdl.cluster import Cluster\nfrom sample_jobs import WordCount\n"
+    code = ("import json, sys\nfrom mrdl.runners.cluster import Cluster\nfrom sample_jobs import WordCount\n"
             "with Cluster('local', cores=2) as cluster:\n"
             "    print(cluster.backend.server.process.pid, flush=True)\n"
             "    for _ in range(6):\n"
@@ -344,7 +344,7 @@ def kill(pid: int) -> None:
         pass
 
 
-SLEEPER = ("import sys\nfrom mrdl.cluster import Cluster\nfrom sample_jobs import Faulty\n"
+SLEEPER = ("import sys\nfrom mrdl.runners.cluster import Cluster\nfrom sample_jobs import Faulty\n"
            "with Cluster('local', cores=2, tmp=sys.argv[1]) as cluster:\n"
            "    print(cluster.backend.server.process.pid, flush=True)\n"
            "    cluster.run(Faulty, sys.argv[2:4], ['--notes', sys.argv[4]])\n")
@@ -370,7 +370,7 @@ def test_a_sort_dies_with_its_task(tmp_path):
     sort, = write(tmp_path, sort=f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     os.chmod(sort, 0o755)
     inputs = write(tmp_path, a="x\n")
-    code = ("import os, sys\nfrom mrdl.cluster import Cluster\nfrom mrdl.embedded import InlineRunner\n"
+    code = ("import os, sys\nfrom mrdl.runners.cluster import Cluster\nfrom mrdl.runners.local.runner import InlineRunner\n"
             "from sample_jobs import Order\nInlineRunner.sort_memory = 0\n"
             "with Cluster('local') as cluster:\n"
             "    os.environ['PATH'] = sys.argv[1] + ':' + os.environ['PATH']\n"
@@ -384,7 +384,7 @@ def test_a_sort_dies_with_its_task(tmp_path):
 
 
 def test_nothing_outlives_a_driver_that_dies_while_the_server_starts(tmp_path):
-    code = ("import os, sys\nfrom mrdl.cluster import Cluster\n"
+    code = ("import os, sys\nfrom mrdl.runners.cluster import Cluster\n"
             "print(Cluster('local', tmp=sys.argv[1]).backend.server.process.pid, flush=True)\n"
             "os.kill(os.getpid(), 9)")
     with driver(code, str(tmp_path)) as process:
@@ -405,12 +405,12 @@ def test_tasks_die_with_a_killed_server(local, tmp_path):
 
 
 def test_children_begin_with_the_modules_that_tasks_import(tmp_path, local):
-    found, = parts(local.run(sample_jobs.Loaded, write(tmp_path, a="mrdl.worker\nmrdl.jobs.train\nmrdl.driver\n"), reducers=0))
-    assert found == [b"mrdl.worker\tTrue", b"mrdl.jobs.train\tTrue", b"mrdl.driver\tFalse"]
+    found, = parts(local.run(sample_jobs.Loaded, write(tmp_path, a="mrdl.worker.answer\nmrdl.jobs.train\nmrdl.driver.loop\n"), reducers=0))
+    assert found == [b"mrdl.worker.answer\tTrue", b"mrdl.jobs.train\tTrue", b"mrdl.driver.loop\tFalse"]
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr("mrdl.forkserver.START", "raise SystemExit('no such module')")
+    monkeypatch.setattr("mrdl.runners.local.forkserver.START", "raise SystemExit('no such module')")
     inputs = write(tmp_path, a="x\n")
     with Cluster("local") as cluster, pytest.raises(
             RuntimeError, match="did not start:\n.*no such module"):
@@ -420,7 +420,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
 def test_a_plain_script_without_a_main_guard_works(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from mrdl.cluster import Cluster\nfrom sample_jobs import WordCount\nprint('once')\n"
+        "from mrdl.runners.cluster import Cluster\nfrom sample_jobs import WordCount\nprint('once')\n"
         "with Cluster('local') as cluster, cluster.run(WordCount, [__file__]) as out:\n"
         "    print(len(list(out.lines(0))) > 5)\n")
     done = subprocess.run(
@@ -432,7 +432,7 @@ def test_a_plain_script_without_a_main_guard_works(tmp_path):
 def test_a_job_class_of_the_main_script_is_found_by_its_file(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from mrdl.cluster import Cluster\nfrom mrdl.streaming import Job\n"
+        "from mrdl.runners.cluster import Cluster\nfrom mrdl.runners.streaming import Job\n"
         "class Length(Job):\n"
         "    def mapper(self, _, line): yield 'n', len(line)\n"
         "    def reducer(self, key, values): yield key, sum(values)\n"

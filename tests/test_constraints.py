@@ -4,14 +4,15 @@ import pytest
 from conftest import rows
 
 import mrdl
-from mrdl import ParameterAveraging, worker
+from mrdl import ParameterAveraging
 from mrdl.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from mrdl.driver.schedule import chunk_keys
 from mrdl.layers import Dense, Input
 from mrdl.optimizers import SGD
-from mrdl.partial import RECORD
-from mrdl.plan import Plan, name
-from mrdl.run import Run
-from mrdl.schedule import chunk_keys
+from mrdl.rounds.partial import RECORD
+from mrdl.rounds.plan import Plan, name
+from mrdl.runs.run import Run
+from mrdl.worker import answer
 
 
 def norms(w, axis=0):
@@ -50,7 +51,7 @@ def emitted(run, model, data, seed):
         with open(path, "wb") as file:
             file.write(asked.dump())
         with open(shard.path, "rb") as file:
-            parts = list(worker.work((line.rstrip(b"\n") for line in file), Run(run).state_path(0), path))
+            parts = list(answer.work((line.rstrip(b"\n") for line in file), Run(run).state_path(0), path))
         assert all("error" not in p.values for chunk, p in parts if chunk == RECORD)
         found.append((shard.n, np.concatenate([p.values for chunk, p in parts if chunk != RECORD])))
     return found

@@ -7,7 +7,6 @@ from mrdl.kernels import typed
 from test_layers import Probe
 
 import mrdl
-from mrdl import network
 from mrdl.config import ConfigError
 from mrdl.layers import (
     Activation,
@@ -36,9 +35,11 @@ from mrdl.layers import (
     UpSampling2D,
     ZeroPadding1D,
     ZeroPadding2D,
-    convolving,
+    convolution_operations,
+    operation,
 )
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from mrdl.training import network
 
 IMAGE, STEPS = (5, 4, 2), (7, 2)
 ON_IMAGES = {
@@ -134,10 +135,10 @@ def test_fewer_products_give_the_gradient_that_all_products_give(name, pieces, m
     layers = [Input(shape), below, layer, Flatten(), Dense(3, "softmax")]
     monkeypatch.setattr("mrdl.layers.core.BLOCK", pieces)
     fewer = Probe(layers, SparseCategoricalCrossentropy())
-    assert [type(o) for o in fewer.learner.net.operations].count(convolving.WinogradOperation) == 1
-    monkeypatch.setattr(convolving, "COST", np.inf)
+    assert [type(o) for o in fewer.learner.net.operations].count(convolution_operations.WinogradOperation) == 1
+    monkeypatch.setattr(convolution_operations, "COST", np.inf)
     direct = Probe(layers, SparseCategoricalCrossentropy())
-    assert [type(o) for o in direct.learner.net.operations].count(convolving.WinogradOperation) == 0
+    assert [type(o) for o in direct.learner.net.operations].count(convolution_operations.WinogradOperation) == 0
     got, wanted = fewer.gradient(), direct.gradient()
     np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12 * abs(wanted).max())
 
@@ -149,7 +150,7 @@ def test_inference_takes_no_more_examples_at_once_than_fit_into_memory(monkeypat
     whole = model.predict(x)
     scores = model.evaluate(x, whole + 1)
     monkeypatch.setattr(network, "MEMORY", 40 * 4 * (60 + 240 + 2))      # 40 examples: 32 in full lanes
-    tensor = network.Tensor
+    tensor = operation.Tensor
     monkeypatch.setattr(network, "Tensor", lambda k, features, N, *a: held.append(N) or tensor(k, features, N, *a))
     assert model.predict(x).tobytes() == whole.tobytes()
     assert model.evaluate(x, whole + 1)["loss"] == pytest.approx(scores["loss"])

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from conftest import rows
 
-from mrdl import blocks, corpus, dataset
-from mrdl.cluster import Cluster
-from mrdl.preparing import prepare
-from mrdl.sources import DataError
-from mrdl.tokenizer import Tokenizer
+from mrdl.data import blocks, corpus, dataset
+from mrdl.data.sources import DataError
+from mrdl.data.tokenizer import Tokenizer
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners.cluster import Cluster
 
 ENGLISH = "It was the best of times, it was the worst of times;\nit was the age of wisdom.\n" * 40
 EVERYTHING = "naïve café — Ελλάδα 日本語 😀 \r\n\ttabs, \"quotes\" and 1,2,3;4\n" * 60

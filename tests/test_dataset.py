@@ -9,12 +9,14 @@ import pytest
 from conftest import cut_off
 from raw_data import shard_bytes, table, text
 
-from mrdl import preparation, preparing
-from mrdl.cluster import Output
 from mrdl.config import ConfigError
-from mrdl.dataset import DataError, load
-from mrdl.local import Local
-from mrdl.preparing import prepare
+from mrdl.data.dataset import load
+from mrdl.data.sources import DataError
+from mrdl.driver.preparation import planning
+from mrdl.driver.preparation import prepare as preparing
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners.output import Output
+from mrdl.storage.local import Local
 
 
 def nothing_at(path: Path) -> bool:
@@ -148,14 +150,14 @@ def test_of_two_that_prepare_into_one_folder_one_wins(tmp_path, inline, monkeypa
     monkeypatch.setattr(Output, "move", moved)
     first = prepare(path, out, inline, shards=2)
     assert "another driver works on it (pid" in told[0] and "\n" not in told[0]
-    plan = preparation.planned
+    plan = planning.planned
 
     def overtaken(*args):
-        monkeypatch.setattr(preparation, "planned", plan)
+        monkeypatch.setattr(planning, "planned", plan)
         prepare(path, out, inline, shards=2)
         return plan(*args)
     shutil.rmtree(out)
-    monkeypatch.setattr(preparation, "planned", overtaken)
+    monkeypatch.setattr(planning, "planned", overtaken)
     again()
     assert "there is a dataset already" in told[1]
     assert load(out) == first

@@ -32,10 +32,10 @@ from mrdl.layers import (
     SimpleRNN,
 )
 from mrdl.optimizers import SGD, Adam, Adamax, Lion, RMSprop
-from mrdl.partial import Partial, merge
 from mrdl.regularizers import L2
-from mrdl.trainer import Learner
-from mrdl.variances import Variances
+from mrdl.rounds.partial import Partial, merge
+from mrdl.rounds.variances import Variances
+from mrdl.training.learner import Learner
 
 # these move some of the values that they are given
 MOVES = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "embedding_forward",

@@ -9,29 +9,23 @@ import numpy as np
 import pytest
 from conftest import rows
 
-from mrdl import (
-    ParameterAveraging,
-    Sequential,
-    blocks,
-    evaluate,
-    load_model,
-    metrics,
-    resume,
-    stopping,
-)
-from mrdl.cluster import Cluster
-from mrdl.commits import RunError
+from mrdl import ParameterAveraging, Sequential, evaluate, load_model, metrics, resume
 from mrdl.config import ConfigError
-from mrdl.driver import Driver
-from mrdl.exchange import PlainExchange, RoundError
+from mrdl.data import blocks
+from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.loop import Driver
+from mrdl.driver.options import Options
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.scoring import WorkerFailed, failed
 from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
-from mrdl.options import Options
-from mrdl.preparing import prepare
-from mrdl.record import Scored
-from mrdl.run import Run
-from mrdl.scoring import WorkerFailed, failed
-from mrdl.sealed import seal, unsealed
-from mrdl.trainer import Scorer
+from mrdl.rounds.merged import RoundError
+from mrdl.rounds.record import Scored
+from mrdl.runners.cluster import Cluster
+from mrdl.runs import stopping
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.storage.sealed import seal, unsealed
+from mrdl.training.scoring import Scorer
 
 
 def network(units=3, optimizer="adam", **options):
@@ -320,7 +314,7 @@ def test_workers_of_another_numeric_profile_are_refused():
 def test_a_run_is_not_resumed_under_another_numeric_profile(tmp_path, made, monkeypatch):
     averaging(rounds=2).fit(network(), made(100).url, run=str(tmp_path / "run"))
     (tmp_path / "run" / "finished.json").unlink()
-    monkeypatch.setattr("mrdl.driver.profile", lambda: "mrdl 9.9, fused multiply-add")
+    monkeypatch.setattr("mrdl.driver.loop.profile", lambda: "mrdl 9.9, fused multiply-add")
     with pytest.raises(RunError, match="was begun with mrdl .* not resumed"):
         resume(str(tmp_path / "run"), "inline")
 

@@ -10,12 +10,13 @@ from contextlib import suppress
 
 import pytest
 
-from mrdl import ParameterAveraging, Sequential, lease
-from mrdl.commits import RunError
+from mrdl import ParameterAveraging, Sequential
 from mrdl.layers import Dense
-from mrdl.lease import Lease
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.runs import lease
+from mrdl.runs.commits import RunError
+from mrdl.runs.lease import Lease
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 ROUNDS = 24
 MODEL = """
@@ -146,7 +147,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(tmp_path, made):
 
 def test_a_dead_drivers_lease_on_this_host_is_taken_over_at_once(tmp_path):
     run = store_at(str(tmp_path / "run"))
-    code = ("import os, sys; from mrdl.lease import Lease; from mrdl.schemes import store_at; "
+    code = ("import os, sys; from mrdl.runs.lease import Lease; from mrdl.storage.schemes import store_at; "
             "Lease(store_at(sys.argv[1])).acquire(); os._exit(0)")
     subprocess.run([sys.executable, "-c", code, run.url], check=True)
     assert run.exists("lease.json")
@@ -180,9 +181,9 @@ def background(monkeypatch, tmp_path, inline):
 
 TAKE = """
 import os, sys, time
-from mrdl import lease
-from mrdl.commits import RunError
-from mrdl.schemes import store_at
+from mrdl.runs import lease
+from mrdl.runs.commits import RunError
+from mrdl.storage.schemes import store_at
 run = store_at(sys.argv[1])
 print(flush=True)
 sys.stdin.readline()

@@ -9,17 +9,17 @@ import pytest
 from conftest import cut_off
 
 from mrdl import ParameterAveraging, Sequential, limits, predict, resume
-from mrdl.blocks import BlockError
 from mrdl.cli import main
-from mrdl.cluster import Output
-from mrdl.commits import RunError
-from mrdl.failures import JobFailed
+from mrdl.data.blocks import BlockError
 from mrdl.layers import Dense
-from mrdl.local import Local
-from mrdl.paths import move
-from mrdl.run import Run
-from mrdl.schemes import store_at
-from mrdl.task import told
+from mrdl.runners.failures import JobFailed
+from mrdl.runners.local.task import told
+from mrdl.runners.output import Output
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.storage.local import Local
+from mrdl.storage.paths import move
+from mrdl.storage.schemes import store_at
 
 
 def trained(data, run, **options):

@@ -9,7 +9,7 @@ from mrdl.config import ConfigError
 from mrdl.layers import Dense, Flatten, Input, Masking, Rescaling, Reshape
 from mrdl.losses import CategoricalCrossentropy
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam
-from mrdl.trainer import Learner
+from mrdl.training.learner import Learner
 
 
 def bits(model):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mrdl import gateway
-from mrdl.gateway import Gateway
+from mrdl.runners.hadoop import gateway
+from mrdl.runners.hadoop.gateway import Gateway
 
 
 def test_an_answer_that_does_not_come_is_said_to_be_waited_for(tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_an_answer_that_does_not_come_is_said_to_be_waited_for(tmp_path, monkeyp
 
 GONE = """
 import sys
-from mrdl.gateway import Gateway
+from mrdl.runners.hadoop.gateway import Gateway
 asked = Gateway(sys.argv[1])
 for question in (lambda: asked.kill_tagged("x"), lambda: asked.submit({}, ["-input", "/x", "-output", "/y", "-mapper", "cat"])):
     try:

@@ -9,10 +9,10 @@ from test_corpus import ENGLISH, prepared
 
 import mrdl
 from mrdl.cli import main
-from mrdl.commits import RunError
 from mrdl.config import ConfigError
-from mrdl.generation import sampled
 from mrdl.layers import GRU, LSTM, Bidirectional, CategoryEncoding, Conv1D, Dense, Embedding
+from mrdl.runs.commits import RunError
+from mrdl.training.time_step import sampled
 
 WORDS = "the cat (a big one) sat, and the dog ran.\n" * 60
 
@@ -180,7 +180,7 @@ def test_more_tokens_than_a_model_takes_are_refused_before_any_job(tmp_path, inl
 
 def test_of_a_text_the_likeliest_tokens_are_predicted_and_all_probabilities_where_they_are_wanted(tmp_path, inline, capsys):
     run = trained(tmp_path, inline, ENGLISH[:3000], GRU(4, return_sequences=True))
-    data = mrdl.dataset.load(run + "-data")
+    data = mrdl.data.dataset.load(run + "-data")
     x = np.concatenate([rows(shard)["x"] for shard in data.shards])
     p = mrdl.load_model(run).predict(x)
     n, steps, tokens = p.shape

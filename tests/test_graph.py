@@ -30,8 +30,8 @@ from mrdl.layers import (
     Reshape,
     Subtract,
 )
-from mrdl.network import Network
 from mrdl.optimizers import SGD
+from mrdl.training.network import Network
 
 
 def merged(layer, size=4, inputs=2):

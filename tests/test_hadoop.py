@@ -12,12 +12,12 @@ import pytest
 from test_faults import MODEL, result
 
 import mrdl
-from mrdl import corpus, dataset
-from mrdl.cluster import Cluster
-from mrdl.failures import JobFailed
+from mrdl.data import corpus, dataset
+from mrdl.driver.scoring import WorkerFailed
 from mrdl.layers import Dense, Dropout, Embedding, GravesLSTM
-from mrdl.schemes import store_at
-from mrdl.scoring import WorkerFailed
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.failures import JobFailed
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 

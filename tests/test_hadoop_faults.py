@@ -22,8 +22,8 @@ import pytest
 from test_faults import result
 
 import mrdl
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mrdl import hadoop_jars
-from mrdl.gateway import Gateway
-from mrdl.hadoop_jars import class_path, streaming_jar
+from mrdl.runners.hadoop import jars as hadoop_jars
+from mrdl.runners.hadoop.gateway import Gateway
+from mrdl.runners.hadoop.jars import class_path, streaming_jar
 
 
 @pytest.fixture

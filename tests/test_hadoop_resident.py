@@ -9,11 +9,11 @@ from test_hadoop import fit, hadoop, home, running, train, wait_for_round
 from test_hadoop_faults import jobs
 
 import mrdl
-from mrdl import resident_exchange
-from mrdl.cluster import Cluster
-from mrdl.run import Run
-from mrdl.schemes import store_at
-from mrdl.scoring import WorkerFailed
+from mrdl.driver.exchanges import resident
+from mrdl.driver.scoring import WorkerFailed
+from mrdl.runners.cluster import Cluster
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 __all__ = ["hadoop", "home"]            # fixtures
@@ -28,11 +28,11 @@ def far_copy(data, home):
     return home.path("data")
 
 
-@pytest.mark.parametrize("shards, apart", [(2, resident_exchange.APART), (7, resident_exchange.APART), (2, 0)],
+@pytest.mark.parametrize("shards, apart", [(2, resident.APART), (7, resident.APART), (2, 0)],
                          ids=["shards at home", "7 shards", "workers merge"])
 def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, home, made, hadoop, monkeypatch,
                                                       shards, apart):
-    monkeypatch.setattr(resident_exchange, "APART", apart)
+    monkeypatch.setattr(resident, "APART", apart)
     data = made(300, shards=shards, hold_out=0.2, dtype="float32")
     fit(data.url, str(tmp_path / "near"), "inline")
     fit(far_copy(data, home), home.path("run"), hadoop, resident="always")
@@ -59,7 +59,7 @@ def test_auto_goes_on_with_resident_rounds_after_a_plain_one(home, made, hadoop)
 def test_a_cluster_that_cannot_hold_all_workers_gets_plain_rounds_and_is_told_of(home, made, monkeypatch):
     """Two nodes of 4 GB: of three mappers of 3 GB, two run at once."""
     data, told = made(120, shards=3, dtype="float32"), []
-    monkeypatch.setattr(resident_exchange, "COME", 20)
+    monkeypatch.setattr(resident, "COME", 20)
     with Cluster("hadoop", jobconf={"mapreduce.map.memory.mb": "3000"}) as cluster:
         assert cluster.holds(2) is False and cluster.holds(1) is True   # one node has the job's master
         training = mrdl.ParameterAveraging(workers=3, batch_size=8, rounds=1, runner=cluster,

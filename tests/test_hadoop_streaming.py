@@ -9,7 +9,7 @@ from test_hadoop import home
 from test_staging import average, digits
 
 from mrdl.cli import main
-from mrdl.schemes import store_at
+from mrdl.storage.schemes import store_at
 
 __all__ = ["home"]              # a fixture
 pytestmark = pytest.mark.hadoop

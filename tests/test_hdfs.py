@@ -13,9 +13,9 @@ from functools import cache
 import pytest
 from storage_contract import StorageContract
 
-from mrdl import hdfs as hdfs_module
-from mrdl import namenode
-from mrdl.schemes import store_at
+from mrdl.storage.hdfs import folder as hdfs_module
+from mrdl.storage.hdfs import namenode
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 

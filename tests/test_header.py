@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from raw_data import examples, mapped, plan_of, text
 
-from mrdl.schema import sniff
-from mrdl.sources import DataError
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError
 
 
 def rows_below(header: str, *rows: str) -> str:

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from raw_data import table, text
 
-from mrdl import blocks, dataset, holdout
-from mrdl.preparing import prepare
+from mrdl.data import blocks, dataset, holdout
+from mrdl.driver.preparation.prepare import prepare
 
 
 def made(tmp_path, inline, lines, hold_out=0.1, seed=0):

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import sample_jobs
 
-from mrdl import archive, gateway, safe_path
-from mrdl.cluster import Cluster
+from mrdl import safe_path
+from mrdl.runners import site
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.hadoop import gateway, jvm
 
 ROOT = Path(__file__).parent.parent
 TRAP = "open({mark!r}, 'a').write(__file__ + '\\n')\n"
@@ -73,7 +75,7 @@ def test_an_entry_of_the_path_that_stands_for_the_current_folder_is_left_out(giv
     for path in here.iterdir():         # Python, or an editable install, imports most others before a line of ours
         if path.stem not in ("json", "argparse", "mrjob"):
             path.unlink()
-    code = "import sys, mrdl.forkserver; mrdl.forkserver.ForkServer('..').kill(); print(*sys.path)"
+    code = "import sys, mrdl.runners.local.forkserver; mrdl.runners.local.forkserver.ForkServer('..').kill(); print(*sys.path)"
     (tmp_path / "mrdl").write_text(code)                    # as the command `mrdl`
     assert str(here) not in done(sys.executable, tmp_path / "mrdl",
                                  PYTHONPATH=given.format(root=ROOT)).stdout.split()
@@ -96,13 +98,13 @@ def test_a_user_may_name_the_current_folder_in_full(tmp_path, monkeypatch):
 
 def test_pip_and_the_compiler_of_the_archive_do_not(trapped, tmp_path):
     trapped()
-    target = archive.Target("3.11", sysconfig.get_config_var("SOABI"), "x86_64", "2.36")
-    assert "nothing-of-this-name" in archive._pip(target, tmp_path / "out", "--no-index", "nothing-of-this-name")
+    target = site.Target("3.11", sysconfig.get_config_var("SOABI"), "x86_64", "2.36")
+    assert "nothing-of-this-name" in site._pip(target, tmp_path / "out", "--no-index", "nothing-of-this-name")
     jobs = tmp_path / "site/mrdl/jobs"
     jobs.mkdir(parents=True)
     for path in jobs / "__init__.py", jobs / "one.py":
         path.write_text("import json\n")
-    archive._compile(target, tmp_path / "site")
+    site._compile(target, tmp_path / "site")
     assert {path.name.split(".")[0] for path in jobs.rglob("*.pyc")} == {"__init__", "one"}
 
 
@@ -110,7 +112,7 @@ def test_what_submits_jobs_does_not(trapped, tmp_path, monkeypatch):
     trapped()
     monkeypatch.setenv("HADOOP_HOME", "/nowhere")
     hadoop = gateway.Gateway(str(tmp_path))
-    with pytest.raises(gateway.GatewayError, match="no Hadoop client|pip install"):
+    with pytest.raises(jvm.GatewayError, match="no Hadoop client|pip install"):
         hadoop.ready()
     hadoop.close()
 
@@ -122,9 +124,9 @@ def test_a_task_on_a_node_imports_the_archive_alone(trapped):
         Path(name).symlink_to(path)                         # as YARN does it
     assert "--state" in done(sys.executable, "train.py", "--step-num=0", "--mapper", "--help",
                              PYTHONPATH="site").stdout
-    command, script = archive.probe_command(sys.executable)
+    command, script = site.probe_command(sys.executable)
     Path("probe.py").symlink_to(script)
-    archive.parse_probe(done(*command.split(), PYTHONPATH="site").stdout)
+    site.parse_probe(done(*command.split(), PYTHONPATH="site").stdout)
 
 
 @pytest.mark.hadoop

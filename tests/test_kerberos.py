@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hadoop_cluster import ROOT, wait_for
 
-from mrdl import hdfs as hdfs_module
-from mrdl.schemes import store_at
+from mrdl.storage.hdfs import folder as hdfs_module
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
@@ -234,7 +234,7 @@ def test_a_task_without_a_token_says_what_to_set(become, monkeypatch, tmp_path):
 def test_without_a_library_one_line_says_what_to_install(become, monkeypatch, tmp_path):
     become("alice")
     (tmp_path / "libgssapi_krb5.so.2").touch()
-    code = "from mrdl.schemes import store_at; store_at('hdfs:///').exists('x')"
+    code = "from mrdl.storage.schemes import store_at; store_at('hdfs:///').exists('x')"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False,
                           env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
     assert re.search("PermissionError: .*: install libgssapi-krb5-2 .*: 'hdfs:///x'$", done.stderr)

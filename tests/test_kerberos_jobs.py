@@ -11,8 +11,8 @@ from test_hadoop import train
 from test_hadoop_resident import far_copy
 from test_kerberos import REALM, become, realm
 
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 __all__ = ["become", "realm"]           # fixtures

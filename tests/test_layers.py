@@ -45,7 +45,7 @@ from mrdl.losses import (
 )
 from mrdl.optimizers import SGD
 from mrdl.regularizers import L1, L1L2, L2, REGULARIZERS
-from mrdl.trainer import Learner
+from mrdl.training.learner import Learner
 
 WAYS_IN = {                                     # from 6 features to 6, whatever the shape before
     "as it is": [Input(6)],

@@ -12,11 +12,11 @@ import mrdl
 from mrdl import losses as ours
 from mrdl.config import ConfigError, lookup, serialize
 from mrdl.layers import Dense, Input
-from mrdl.layers.layer import Tensor
+from mrdl.layers.operation import Tensor
 from mrdl.losses import LOSSES
-from mrdl.network import Output
 from mrdl.optimizers import Adam
-from mrdl.protocol import Head
+from mrdl.training.outputs import Output
+from mrdl.training.protocol import Head
 
 RNG = np.random.default_rng(5)
 NORMAL, SIGNED = RNG.standard_normal((7, 12)) * 1.5, RNG.integers(0, 2, (7, 12)) * 2.0 - 1

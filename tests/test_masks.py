@@ -10,7 +10,6 @@ from test_truncated import prepared
 
 import mrdl
 from mrdl import ParameterAveraging, seeds
-from mrdl.commits import RunError
 from mrdl.config import ConfigError
 from mrdl.layers import (
     LSTM,
@@ -35,8 +34,9 @@ from mrdl.layers import (
     TimeDistributed,
 )
 from mrdl.optimizers import SGD, Adam
-from mrdl.run import Run
-from mrdl.trainer import Learner
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.training.learner import Learner
 
 STEPS = Masking(), SimpleRNN(3, return_sequences=True), Dense(1)
 

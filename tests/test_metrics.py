@@ -40,8 +40,8 @@ from mrdl.metrics import (
     SquaredHinge,
     TopKCategoricalAccuracy,
 )
-from mrdl.run import Run
-from mrdl.stopping import RuleError
+from mrdl.runs.run import Run
+from mrdl.runs.stopping import RuleError
 
 N, K = 203, 8
 RNG = np.random.default_rng(3)
@@ -248,7 +248,7 @@ def test_three_workers_report_what_one_evaluation_of_all_held_out_rows_does(tmp_
     assert {"auc", "val_auc", "precision", "val_precision", "found"} <= set(history[-1])
     assert not any(isinstance(v, list) for line in history for v in line.values())
     told = [facts for event, facts in events if event == "round" and facts["round"]]
-    assert all("confusion_matrix (3 x 3)" in mrdl.progress.line(facts) for facts in told)
+    assert all("confusion_matrix (3 x 3)" in mrdl.report.progress.line(facts) for facts in told)
     trained = [np.sum(facts["confusion_matrix"]) for facts in told]
     assert trained == [facts["trained"] for facts in told]
 

@@ -8,12 +8,11 @@ import pytest
 from conftest import rows
 
 import mrdl
-from mrdl import ParameterAveraging, cli, evaluate, moments, resume, scoring
-from mrdl.cluster import Cluster
-from mrdl.commits import RunError
+from mrdl import ParameterAveraging, cli, evaluate, resume
 from mrdl.config import ConfigError
-from mrdl.exchange import PlainExchange
-from mrdl.inference import state_file
+from mrdl.driver import scoring
+from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.inference import state_file
 from mrdl.layers import (
     Add,
     BatchNormalization,
@@ -28,7 +27,10 @@ from mrdl.layers import (
     Reshape,
 )
 from mrdl.optimizers import AdamW
-from mrdl.run import Run
+from mrdl.runners.cluster import Cluster
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.training import moments
 
 # Keras's own, on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

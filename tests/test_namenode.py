@@ -1,7 +1,7 @@
 """Hadoop's settings files in, addresses out."""
 import pytest
 
-from mrdl.namenode import folder, service, settings
+from mrdl.storage.hdfs.namenode import folder, service, settings
 
 HA = {"fs.defaultFS": "hdfs://prod", "dfs.nameservices": "prod", "dfs.ha.namenodes.prod": "nn1, nn2",
       "dfs.namenode.rpc-address.prod.nn1": "m1:8020", "dfs.namenode.rpc-address.prod.nn2": "m2",

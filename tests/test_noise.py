@@ -15,7 +15,7 @@ from mrdl.layers import (
     SpatialDropout2D,
 )
 from mrdl.layers.noise import Noise
-from mrdl.network import Network
+from mrdl.training.network import Network
 
 
 def masks(layers, n=2000, key=5, number=0, shape=(3,), x=None):

@@ -25,7 +25,7 @@ from mrdl.layers import (
 )
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD
-from mrdl.run import Run
+from mrdl.runs.run import Run
 
 # Keras's own, on NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -15,24 +15,18 @@ from mrjob.parse import parse_mr_job_stderr
 from test_faults import MODEL, result
 from test_worker import given_round, shard
 
-from mrdl import (
-    ParameterAveraging,
-    Sequential,
-    counters,
-    gauges,
-    oversight,
-    report,
-    resume,
-    stop_request,
-    worker,
-)
+from mrdl import ParameterAveraging, Sequential, resume
 from mrdl.cli import main
+from mrdl.driver import oversight
 from mrdl.layers import Dense
-from mrdl.lease import Lease
-from mrdl.record import Failed, parse
-from mrdl.run import Run
-from mrdl.schemes import store_at
-from mrdl.stop_request import RunStopped
+from mrdl.report import gauges, history
+from mrdl.rounds.record import Failed, parse
+from mrdl.runs import stop_request
+from mrdl.runs.lease import Lease
+from mrdl.runs.run import Run
+from mrdl.runs.stop_request import RunStopped
+from mrdl.storage.schemes import store_at
+from mrdl.worker import answer, counters
 
 __all__ = ["given_round"]       # a fixture
 
@@ -240,7 +234,7 @@ def test_a_workers_loss_and_examples_are_counters_of_its_job(given_round):
     job = TrainRound(["--mapper", "--state", state, "--plan", asked])
     job.sandbox(stdin=[line + b"\n" for line in shard()], stdout=BytesIO(), stderr=log).execute()
     found = parse_mr_job_stderr(log.getvalue().splitlines(True))["counters"]["mrdl"]
-    ((_, part),) = [(chunk, part) for chunk, part in worker.work(shard(), state, asked) if chunk == "record"]
+    ((_, part),) = [(chunk, part) for chunk, part in answer.work(shard(), state, asked) if chunk == "record"]
     assert found == {"examples": 25, "terms": 25, "updates": 4, "milliseconds": found["milliseconds"],
                      "loss_millionths": round(1e6 * part.values["sums"]["loss"][0])}
     assert counters.amounts(Failed("KeyError", "x", "no block", "")) == {}
@@ -251,7 +245,7 @@ def test_a_workers_loss_and_examples_are_counters_of_its_job(given_round):
 def test_attempts_are_told_against_the_tasks_that_were_needed():
     job = {"maps": 3, "maps_needed": 2, "maps_failed": 0, "maps_killed": 1,
            "reduces": 1, "reduces_needed": 1, "reduces_failed": 0, "reduces_killed": 0}
-    assert report.attempts([{"job": job}, {}, {"job": job}]) == (
+    assert history.attempts([{"job": job}, {}, {"job": job}]) == (
         "maps: 4 needed, 6 attempts launched (0 failed, 2 killed, as the slower of two copies is); "
         "reduces: 2 needed, 2 attempts launched (0 failed, 0 killed, as the slower of two copies is)")
-    assert report.attempts([{"job": {"worker_memory": 5}}]) == ""
+    assert history.attempts([{"job": {"worker_memory": 5}}]) == ""

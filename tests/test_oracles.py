@@ -4,7 +4,8 @@ import pytest
 from conftest import rows
 
 import mrdl
-from mrdl import ParameterAveraging, schedule, seeds, trainer
+from mrdl import ParameterAveraging, seeds
+from mrdl.driver import schedule
 from mrdl.layers import (
     GRU,
     LSTM,
@@ -24,8 +25,9 @@ from mrdl.layers import (
 )
 from mrdl.optimizers import SGD, Adagrad, Adam, Nadam, RMSprop
 from mrdl.regularizers import L2
-from mrdl.run import Run
+from mrdl.runs.run import Run
 from mrdl.schedules import ExponentialDecay
+from mrdl.training import class_weights, learner
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 CLASS_WEIGHT = {0: 0.5, 1: 2.0, 2: 1.5}
@@ -97,7 +99,7 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made,
     assert len(averaged) - 1 == -(-max(s.n for s in data.train()) // b) >= 3
 
     vector = averaged[0].vector.copy()
-    alone = trainer.Learner(model, vector[:averaged[0].parameters],
+    alone = learner.Learner(model, vector[:averaged[0].parameters],
                             vector[averaged[0].parameters:].reshape(-1, averaged[0].parameters),
                             batch_size=b * workers, class_weight=class_weight)
     shards = {s.index: rows(s) for s in data.train()}
@@ -112,9 +114,9 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, made,
 
 
 def test_class_weights_of_one_hot_targets_are_those_of_their_classes():
-    weights = trainer.by_class({0: 2.0, 2: 0.5}, np.eye(3)[[1, 0, 2, 0]])
+    weights = class_weights.by_class({0: 2.0, 2: 0.5}, np.eye(3)[[1, 0, 2, 0]])
     assert weights.tolist() == [1, 2, 0.5, 2]
-    assert trainer.by_class({1: 3.0}, np.array([0.9999, 0.2])).tolist() == [3, 1]
+    assert class_weights.by_class({1: 3.0}, np.array([0.9999, 0.2])).tolist() == [3, 1]
 
 
 UPDATERS = [SGD(0.05), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.9, nesterov=True),
@@ -192,13 +194,13 @@ def test_a_run_equals_a_plain_numpy_loop(tmp_path, made, name):
 @pytest.mark.parametrize("frequency", [2, None])
 def test_each_example_is_used_exactly_once_an_epoch(tmp_path, made, monkeypatch, shards, frequency):
     data, seen = made(131, shards=shards), []
-    step = trainer.Learner.step
+    step = learner.Learner.step
 
     def watched(self, arrays, index, key, number):
         seen.extend(arrays["x"][index, 0].tolist())
         step(self, arrays, index, key, number)
 
-    monkeypatch.setattr(trainer.Learner, "step", watched)
+    monkeypatch.setattr(learner.Learner, "step", watched)
     ParameterAveraging(workers=3, batch_size=8, averaging_frequency=frequency, epochs=2,
                        runner="inline").fit(network("sgd"), data.url, run=str(tmp_path / "run"))
     every = sorted(np.concatenate([rows(s)["x"][:, 0] for s in data.train()]).tolist() * 2)
@@ -228,7 +230,7 @@ def test_averaging_adam_is_not_one_machine_and_that_is_known(tmp_path, made):
                        seed=5).fit(model, data.url, run=str(tmp_path / "run"))
     before, after = (Run(tmp_path / "run").state(r) for r in (0, 1))
     vector = before.vector.copy()
-    alone = trainer.Learner(model, vector[:before.parameters],
+    alone = learner.Learner(model, vector[:before.parameters],
                             vector[before.parameters:].reshape(2, -1), batch_size=16)
     shards = {s.index: rows(s) for s in data.train()}
     index = {i: seeds.permutation(len(a["x"]), 5, "rows", 0, i, 0)[:8] for i, a in shards.items()}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrdl import partial
-from mrdl.partial import RECORD, Partial, PartialError, PartialProtocol
-from mrdl.partitioning import partition
-from mrdl.schedule import chunk_keys
+from mrdl.driver.schedule import chunk_keys
+from mrdl.rounds import partial
+from mrdl.rounds.partial import RECORD, Partial, PartialError, PartialProtocol
+from mrdl.runners.partitioning import partition
 
 FLOATS = st.lists(st.floats(width=32), max_size=40)
 

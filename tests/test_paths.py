@@ -11,7 +11,7 @@ import pytest
 from mrdl.jobs.train import TrainRound
 from test_cli import MODEL, mrdl
 
-from mrdl import hadoop
+from mrdl.runners.hadoop import runner as hadoop
 
 ALL = "a #?%20;&'\"ü[x]*,{y}~$HOME\\b\nc"        # to mrjob, shells, URLs, patterns, lists
 
@@ -74,7 +74,7 @@ def test_streaming_is_told_paths_that_it_takes_for_themselves():
 HADOOP = """
 import os, sys, jpype
 from urllib.parse import quote
-from mrdl import hadoop, hadoop_jars
+from mrdl.runners.hadoop import connection as hadoop, jars as hadoop_jars
 jpype.startJVM(classpath=hadoop_jars.class_path(), convertStrings=True)
 conf = jpype.JClass("org.apache.hadoop.mapred.JobConf")()
 reader = jpype.JClass("org.apache.hadoop.mapred.TextInputFormat")()
@@ -105,6 +105,6 @@ def test_a_full_temporary_folder_is_told_in_a_line(here, runner):
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs small && exec "$@"', "sh", sys.executable, "-m",
          "mrdl", "prepare", "rows.csv", "data", "--label", "y", "-r", runner], text=True, capture_output=True, check=False,
-        env={**os.environ, "TMPDIR": str(here / "small"), "PYTHONPATH": str(Path(hadoop.__file__).parent.parent)})
+        env={**os.environ, "TMPDIR": str(here / "small"), "PYTHONPATH": str(Path(hadoop.__file__).parents[3])})
     assert (done.returncode, done.stderr) == (
         2, f"mrdl: {here}/small: No space left on device; set TMPDIR to another folder for temporary files\n")

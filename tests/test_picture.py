@@ -5,26 +5,27 @@ import numpy as np
 import pytest
 
 import mrdl
-from mrdl import picture, report
 from mrdl.layers import Dense
-from mrdl.run import Run
+from mrdl.report import picture, plot
+from mrdl.report.history import curves
+from mrdl.runs.run import Run
 
 HISTORY = [{"round": r, "loss": 1 / r, "val_loss": 1.1 / r, "accuracy": 0.5, "matrix": [[1]]} for r in (1, 2, 3)]
 
 
 def test_the_picture_has_a_panel_for_each_metric():
-    assert list(report.curves(HISTORY)) == ["loss", "val_loss", "accuracy"]
-    assert report.plot(HISTORY)[:8] == b"\x89PNG\r\n\x1a\n"
-    assert report.plot([])[:4] == b"\x89PNG"
+    assert list(curves(HISTORY)) == ["loss", "val_loss", "accuracy"]
+    assert plot.plot(HISTORY)[:8] == b"\x89PNG\r\n\x1a\n"
+    assert plot.plot([])[:4] == b"\x89PNG"
     many = [{"round": 1} | {f"m{i}_$x^$": 0.5 for i in range(6)}]
-    titles = [axes.get_title() for axes in report.figure(many).axes]
-    assert len(titles) == 8 and titles[5] == r"m5_\$x^\$" and report.plot(many, "a$_$")
+    titles = [axes.get_title() for axes in plot.figure(many).axes]
+    assert len(titles) == 8 and titles[5] == r"m5_\$x^\$" and plot.plot(many, "a$_$")
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 50])
 def test_ticks_are_whole_rounds_and_the_restored_one_is_marked(rounds):
     history = [{"round": r, "loss": 1 / r} for r in range(1, rounds + 1)]
-    axes, = report.figure(history, marked=(1, "restored")).axes
+    axes, = plot.figure(history, marked=(1, "restored")).axes
     assert len(axes.get_xticks()) and (np.rint(axes.get_xticks()) == axes.get_xticks()).all()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "restored: round 1"]
 
@@ -58,7 +59,7 @@ def test_it_is_there_after_a_stop_and_renewed_at_the_end(made, tmp_path):
     stopped = (run / "history.png").read_bytes()
     trained(data, run)
     history = Run(str(run)).history()
-    assert (run / "history.png").read_bytes() == report.plot(
+    assert (run / "history.png").read_bytes() == plot.plot(
         history, str(run), (1 + int(np.argmin([line["loss"] for line in history])), "restored")) != stopped
 
 

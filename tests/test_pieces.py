@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 import mrdl
-from mrdl import pieces
 from mrdl.layers import Add, Dense, Embedding, Flatten, Input
-from mrdl.network import Network
 from mrdl.optimizers import SGD
+from mrdl.training import pieces
+from mrdl.training.network import Network
 
 
 def updates(layers, optimizer=None):

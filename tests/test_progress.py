@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import mrdl
-from mrdl import progress
 from mrdl.config import ConfigError
 from mrdl.layers import Dense
 from mrdl.printing import written
-from mrdl.rounds import Rounds
+from mrdl.report import progress
+from mrdl.report.pace import Rounds
 
 
 def rounds(n, epoch=1, every=0, seconds=1.0, compute=0.1, left=None, limit=np.inf, resident=(), each=None):

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from mrdl.partial import PartialError
-from mrdl.record import Described, Failed, Scored, Trained, facts, order, parse
+from mrdl.rounds.partial import PartialError
+from mrdl.rounds.record import Described, Failed, Scored, Trained, facts, order, parse
 
 RECORDS = [
     Trained("d/00001", 3, "a1b2", 25, 25, 30, 4, {"loss": [1.5, 25.0]}, {}, "mrdl 1", 1 << 20, {"compute": 0.5}, 7),

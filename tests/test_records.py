@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import examples, mapped, packed, plan_of, text
 
-from mrdl.corpus import BOM
-from mrdl.readers import READERS
-from mrdl.records import Rows, shard_lines
-from mrdl.schema import Schema, sniff
-from mrdl.sources import DataError, expand
-from mrdl.task import read_splits
+from mrdl.data.corpus import BOM
+from mrdl.data.readers.table import READERS
+from mrdl.data.rows import Rows
+from mrdl.data.schema import Schema
+from mrdl.data.shards import shard_lines
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError, expand
+from mrdl.runners.local.task import read_splits
 
 # -- text
 

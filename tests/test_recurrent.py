@@ -20,9 +20,9 @@ from mrdl.layers import (
     SimpleRNN,
     TimeDistributed,
 )
-from mrdl.layers.layer import Binding, Draws, Operation, Place, Tensor
+from mrdl.layers.operation import Binding, Draws, Operation, Place, Tensor
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
-from mrdl.network import Network
+from mrdl.training.network import Network
 
 STEPS = (4, 3)
 KINDS = {

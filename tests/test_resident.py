@@ -13,15 +13,18 @@ from conftest import rows as whole
 from test_faults import children, driver, result, wait_for_round
 
 import mrdl
-from mrdl import resident_exchange, resident_worker, shelf, worker
-from mrdl.cluster import Background, Cluster
 from mrdl.config import ConfigError
-from mrdl.failures import JobFailed
+from mrdl.driver.exchanges import resident
+from mrdl.driver.scoring import WorkerFailed
 from mrdl.layers import Dense, Dropout
-from mrdl.meeting import Meeting, Result
-from mrdl.partial import PartialError
-from mrdl.run import Run
-from mrdl.scoring import WorkerFailed
+from mrdl.rounds.meeting import Meeting, Result
+from mrdl.rounds.partial import PartialError
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.failures import JobFailed
+from mrdl.runners.output import Background
+from mrdl.runs.run import Run
+from mrdl.worker import cache, reading
+from mrdl.worker import resident as resident_worker
 
 
 def fit(data, run, runner="local", told=None, width=16, **options):
@@ -36,9 +39,9 @@ def fit(data, run, runner="local", told=None, width=16, **options):
 # -- the same bits
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
-@pytest.mark.parametrize("apart", [resident_exchange.APART, 0], ids=["driver merges", "workers merge"])
+@pytest.mark.parametrize("apart", [resident.APART, 0], ids=["driver merges", "workers merge"])
 def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, made, monkeypatch, shards, apart):
-    monkeypatch.setattr(resident_exchange, "APART", apart)
+    monkeypatch.setattr(resident, "APART", apart)
     data = made(170, shards=shards, hold_out=0.2, dtype="float32")
     fit(data, tmp_path / "plain", "inline")
     fit(data, tmp_path / "resident")
@@ -57,8 +60,8 @@ def test_so_they_do_with_other_options(tmp_path, made, options):
 
 def test_the_last_round_is_a_plain_one_whose_output_is_the_state(tmp_path, made, monkeypatch):
     data, ends = made(90, shards=2, dtype="float32"), []
-    gather = resident_exchange.ResidentExchange._gather
-    monkeypatch.setattr(resident_exchange.ResidentExchange, "_gather",
+    gather = resident.ResidentExchange._gather
+    monkeypatch.setattr(resident.ResidentExchange, "_gather",
                         lambda *a: ends.append(gather(*a)) or ends[-1])
     fit(data, tmp_path / "run", averaging_frequency=None)
     last = Run(tmp_path / "run").state(Run(tmp_path / "run").rounds()[-1])
@@ -68,7 +71,7 @@ def test_the_last_round_is_a_plain_one_whose_output_is_the_state(tmp_path, made,
 
 def test_a_job_serves_so_many_rounds_and_another_one_goes_on(tmp_path, made, monkeypatch):
     data, begun = made(90, shards=2, dtype="float32"), []
-    monkeypatch.setattr(resident_exchange, "BUDGET", 3)
+    monkeypatch.setattr(resident, "BUDGET", 3)
     begin = Cluster.begin
     monkeypatch.setattr(Cluster, "begin", lambda *a, **k: begun.append(1) or begin(*a, **k))
     fit(data, tmp_path / "plain", "inline")
@@ -92,13 +95,13 @@ def test_a_job_that_cannot_write_its_last_state_is_warned_of(tmp_path, made, mon
 
 
 def test_reducers_that_come_to_another_state_are_an_error(tmp_path, made, monkeypatch):
-    gather = resident_exchange.ResidentExchange._gather
+    gather = resident.ResidentExchange._gather
 
     def other(self, *arguments):
         merged = gather(self, *arguments)
         merged.vector[0] += 1
         return merged
-    monkeypatch.setattr(resident_exchange.ResidentExchange, "_gather", other)
+    monkeypatch.setattr(resident.ResidentExchange, "_gather", other)
     with pytest.raises(RuntimeError, match="came to another state"):
         fit(made(90, shards=2, dtype="float32"), tmp_path / "run")
 
@@ -172,8 +175,8 @@ def test_a_worker_that_fails_tells_what_a_plain_one_tells(tmp_path, made):
 
 def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypatch):
     data, events = made(90, shards=2, dtype="float32"), []
-    monkeypatch.setattr(resident_exchange, "COME", 0.5)
-    monkeypatch.setattr(resident_exchange, "SAY", 0.1)
+    monkeypatch.setattr(resident, "COME", 0.5)
+    monkeypatch.setattr(resident, "SAY", 0.1)
     monkeypatch.setattr(Meeting, "come", lambda self: [1])
     fit(data, tmp_path / "run", told=lambda event, facts: events.append((event, facts.get("text"))))
     assert ("warning", "1 of 2 workers came within 0 s: goes on with plain rounds") in events
@@ -193,7 +196,7 @@ def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
 
     def with_twins(self, job, inputs, arguments, **more):
         for path in inputs:
-            twins.append(resident_worker.Resident(Meeting(arguments[1]), shelf.Shelf(), str, 60, lambda *c: counters.append(c)))
+            twins.append(resident_worker.Resident(Meeting(arguments[1]), cache.Shelf(), str, 60, lambda *c: counters.append(c)))
             threading.Thread(target=serve, args=[twins[-1], path], daemon=True).start()
         return begin(self, job, inputs, arguments, **more)
     monkeypatch.setattr(Cluster, "begin", with_twins)
@@ -217,14 +220,14 @@ def test_a_job_that_ends_before_its_workers_came_leaves_plain_rounds(tmp_path, m
 
 def test_the_last_state_is_scored_by_a_job_where_the_workers_are_gone(tmp_path, made, monkeypatch):
     data, told = made(90, shards=2, hold_out=0.3, dtype="float32"), []
-    answered = resident_exchange.ResidentExchange._answered
+    answered = resident.ResidentExchange._answered
 
     def gone(self, state, *arguments):
         if state is None:
             self.job.cancel()
             raise JobFailed("killed")
         return answered(self, state, *arguments)
-    monkeypatch.setattr(resident_exchange.ResidentExchange, "_answered", gone)
+    monkeypatch.setattr(resident.ResidentExchange, "_answered", gone)
     fit(data, tmp_path / "run", told=lambda event, facts: event == "warning" and told.append(facts["text"]))
     assert told == ["the workers are gone (killed); a job of its own scores the state"]
     fit(data, tmp_path / "plain", "inline")
@@ -239,10 +242,10 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("r, apart", [(0, resident_exchange.APART), (2, 0)])
+@pytest.mark.parametrize("r, apart", [(0, resident.APART), (2, 0)])
 def test_a_commit_that_fails_ends_the_run_and_says_why(tmp_path, made, monkeypatch, small_files, r, apart):
     """The workers wait for a state that is never written, and the driver for their answers."""
-    monkeypatch.setattr(resident_exchange, "APART", apart)
+    monkeypatch.setattr(resident, "APART", apart)
     data, run = made(90, shards=2, dtype="float32"), tmp_path / "run"
     options = {"rounds": 3, "epochs": None, "width": 4000}
 
@@ -279,7 +282,7 @@ def test_auto_begins_with_a_plain_round_and_measures_it(tmp_path, made, monkeypa
                                                          share, kinds):
     data = made(90, shards=2, dtype="float32")
     jobs.clear()
-    monkeypatch.setattr(resident_exchange, "SHARE", share)
+    monkeypatch.setattr(resident, "SHARE", share)
     fit(data, tmp_path / "run", cores=cores, resident="auto", rounds=4)
     assert jobs == kinds
 
@@ -304,7 +307,7 @@ def serving(meeting, lines, patience=60.0, told=lambda text: None):
     """A worker in a thread; `.emitted` is what it gives at its end."""
     def run():
         thread.emitted = list(resident_worker.Resident(
-            Meeting(meeting.store.url), shelf.Shelf(), told, patience, print).serve(lines))
+            Meeting(meeting.store.url), cache.Shelf(), told, patience, print).serve(lines))
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
@@ -360,10 +363,10 @@ def test_a_split_that_is_nobodys_home_is_refused(meeting, made):
     data = made(20, shards=1)
     meeting.begin(1, [("other/00000", "x")])
     with open(data.train()[0].path, "rb") as file, pytest.raises(ValueError, match="no worker's home"):
-        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1, print).serve(
+        list(resident_worker.Resident(meeting, cache.Shelf(), print, 1, print).serve(
             line.rstrip(b"\n") for line in file))
     with pytest.raises(ValueError, match="no block is no worker's home"):
-        list(resident_worker.Resident(meeting, shelf.Shelf(), print, 1, print).serve([]))
+        list(resident_worker.Resident(meeting, cache.Shelf(), print, 1, print).serve([]))
 
 
 # -- what lies in the folder
@@ -417,25 +420,25 @@ def test_rows_take_no_more_than_a_quarter_of_a_container(container, rows, monkey
     monkeypatch.delenv("mapreduce_map_memory_mb", raising=False)
     if container:
         monkeypatch.setenv("mapreduce_map_memory_mb", container)
-    with shelf.Shelf() as kept:
+    with cache.Shelf() as kept:
         assert kept.memory == rows << 20
 
 
 def test_a_worker_says_that_it_works(made):
     data, told = made(60, shards=1), []
-    kept = resident_worker.Kept(shelf.Shelf(), [data.train()[0].path], lambda: told.append("works"))
+    kept = resident_worker.Kept(cache.Shelf(), [data.train()[0].path], lambda: told.append("works"))
     assert sum(rows.n for rows in kept) == 60 and told == ["works"]
 
 
 def blocks_of(shard):
     with open(shard.path, "rb") as file:
-        yield from worker.Reading(line.rstrip(b"\n") for line in file)
+        yield from reading.Reading(line.rstrip(b"\n") for line in file)
 
 
 @pytest.mark.parametrize("memory", [1 << 20, 0])
 def test_rows_come_off_the_shelf_as_they_were_read_from_memory_or_disk(made, memory):
     data = made(5000, shards=2)
-    with shelf.Shelf(memory) as kept:
+    with cache.Shelf(memory) as kept:
         for again in range(2):
             for shard in data.train():
                 rows = kept.rows(shard.path, blocks_of(shard) if not again else None)
@@ -448,8 +451,8 @@ def test_rows_come_off_the_shelf_as_they_were_read_from_memory_or_disk(made, mem
 def test_the_shard_that_was_used_least_recently_goes_first(made):
     data = made(90, shards=3)
     a, b, c = data.train()
-    size = max(sum(r.size for r in shelf.joined(blocks_of(s))) for s in (a, b, c))
-    with shelf.Shelf(0, 2 * size) as kept:
+    size = max(sum(r.size for r in cache.joined(blocks_of(s))) for s in (a, b, c))
+    with cache.Shelf(0, 2 * size) as kept:
         for shard in (a, b, a, c):
             kept.rows(shard.path, blocks_of(shard))
         assert list(kept.shards) == list(kept.files) == [a.path, c.path] and kept.read == 3
@@ -461,7 +464,7 @@ def test_a_shard_that_cannot_be_read_whole_is_not_kept(made):
     def broken():
         yield from blocks_of(data.train()[0])
         raise OSError("gone")
-    with shelf.Shelf(0) as kept:
+    with cache.Shelf(0) as kept:
         with pytest.raises(OSError, match="gone"):
             kept.rows("a", broken())
         assert not kept.shards and not kept.files
@@ -469,7 +472,7 @@ def test_a_shard_that_cannot_be_read_whole_is_not_kept(made):
 
 def test_a_disk_that_lost_what_was_written_is_told(made):
     data = made(60, shards=1)
-    with shelf.Shelf(0) as kept:
+    with cache.Shelf(0) as kept:
         (rows,) = kept.rows("a", blocks_of(data.train()[0]))
         kept.files["a"].truncate(5)
         with pytest.raises(OSError, match="ends before byte"):

@@ -9,17 +9,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from mrdl import ParameterAveraging, Sequential, blocks, dataset, resume
-from mrdl.cluster import Cluster
-from mrdl.commits import RunError
+from mrdl import ParameterAveraging, Sequential, resume
+from mrdl.data import blocks, dataset
+from mrdl.driver.preparation.prepare import prepare
 from mrdl.layers import Dense
-from mrdl.plan import name
-from mrdl.preparing import prepare
-from mrdl.run import COMPACT, Run
-from mrdl.saving import load_model
-from mrdl.sealed import check, seal, unsealed
-from mrdl.state import State
-from mrdl.worker import Reading, whole
+from mrdl.models.saving import load_model
+from mrdl.rounds.plan import name
+from mrdl.rounds.state import State
+from mrdl.runners.cluster import Cluster
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import COMPACT, Run
+from mrdl.storage.sealed import check, seal, unsealed
+from mrdl.worker.reading import Reading, whole
 
 
 def trained(data, run, **options):
@@ -225,7 +226,7 @@ def test_a_shard_that_lost_its_last_blocks_or_is_another_datasets_is_refused(the
 # -- many commits in one file
 
 def test_commits_of_a_long_run_become_one_file_and_the_newest_stays_alone(there, tmp_path, monkeypatch):
-    monkeypatch.setattr("mrdl.driver.COMPACT", 5)
+    monkeypatch.setattr("mrdl.driver.loop.COMPACT", 5)
     told = []
     model = Sequential([Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")

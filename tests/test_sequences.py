@@ -38,8 +38,8 @@ from mrdl.losses import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from mrdl.network import Network
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam, RMSprop
+from mrdl.training.network import Network
 
 T, F, V = 5, 3, 7
 SOFTMAX = [Dense(4, "softmax")], SparseCategoricalCrossentropy()
@@ -127,7 +127,7 @@ def test_one_update_of_the_rows_is_that_of_all(name):
     """Of SGD without momentum: a gradient of 0 changes nothing."""
     layers, loss = OF_IDS[name]
     probes = [Probe([Input((T,)), *layers], loss, x=ids()) for _ in range(2)]
-    probes[1].learner = mrdl.trainer.Learner(recompiled(probes[1].model, SGD(1.0, clipnorm=1e9)), probes[1].w,
+    probes[1].learner = mrdl.training.learner.Learner(recompiled(probes[1].model, SGD(1.0, clipnorm=1e9)), probes[1].w,
                                              np.zeros((0, len(probes[1].w))), batch_size=5)
     a, b = (probe.gradient() for probe in probes)
     np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)

@@ -8,11 +8,17 @@ import pytest
 from mrdl.jobs.predict import Predict
 
 import mrdl
-from mrdl import inference, preparation, sharing
-from mrdl.cluster import Cluster, Output
-from mrdl.exchange import RoundError
+from mrdl.driver import inference
+from mrdl.driver.exchanges import plain
+from mrdl.driver.preparation import planning
 from mrdl.layers import Dense
-from mrdl.schemes import store_at
+from mrdl.models import saving
+from mrdl.rounds import plan
+from mrdl.rounds.merged import RoundError
+from mrdl.runners import sharing
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.output import Output
+from mrdl.storage.schemes import store_at
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_small_files_and_shards_share_tasks_and_give_the_same_bytes(folder, tmp_
     several, told, tasks = prepared(folder, tmp_path / "several")
     assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[0].split()[-3]))
     monkeypatch.setattr(sharing, "SMALL", 0)        # a task a file, a reducer a shard
-    monkeypatch.setattr(preparation, "FEW", 16)
+    monkeypatch.setattr(planning, "FEW", 16)
     alone, told, tasks = prepared(folder, tmp_path / "alone")
     assert alone == shared and tasks == {"mapper": 24, "reducer": 16}
 
@@ -127,10 +133,10 @@ def test_a_mapper_reads_the_files_that_its_input_names(made, model, tmp_path):
     alone, *_ = predicted(model, data.url, tmp_path / "out")
     names = tmp_path / f"{sharing.SHARED}0"
     sharing.write(str(names), [s.path for s in data.shards])
-    loaded = inference.load_model(model)
-    asked = inference.plan.Plan(loaded.to_json(), 0, 0, 0, None, 1, 0, [])
+    loaded = saving.load_model(model)
+    asked = plan.Plan(loaded.to_json(), 0, 0, 0, None, 1, 0, [])
     with Cluster("inline") as cluster, inference.state_file(loaded, cluster) as state, \
-            inference.plan_file(asked, cluster) as path, \
+            plain.plan_file(asked, cluster) as path, \
             cluster.run(Predict, [str(names)], ["--state", state, "--plan", path]) as output:
         assert [line + b"\n" for line in output.lines(0)] == b"".join(
             alone[f"part-{i:05d}"] for i in range(3)).splitlines(keepends=True)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_data import examples, idx, mapped, plan_of, text
 
-from mrdl.schema import Schema, sniff
-from mrdl.sources import ArrayFile, DataError
+from mrdl.data.schema import Schema
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import ArrayFile, DataError
 
 
 def whole_file(schema: Schema) -> list[bytes]:

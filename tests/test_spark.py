@@ -13,9 +13,9 @@ from test_hadoop import fit, table
 
 import mrdl
 from mrdl.cli import main
-from mrdl.cluster import Cluster
-from mrdl.failures import JobFailed
-from mrdl.scoring import WorkerFailed
+from mrdl.driver.scoring import WorkerFailed
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.failures import JobFailed
 
 needs_spark = pytest.mark.hadoop
 
@@ -68,7 +68,7 @@ def test_one_example_and_a_shard_of_none_train_by_the_command_line(tmp_path, mon
 @pytest.mark.parametrize("job, reducers", [(sample_jobs.SortedOrder, 7), (sample_jobs.Order, 0)])
 def test_lines_of_any_bytes_go_where_hadoop_takes_them(job, reducers, tmp_path, inline, spark,
                                                        monkeypatch):
-    monkeypatch.setattr("mrdl.splits.SMALLEST_SPLIT", 100)
+    monkeypatch.setattr("mrdl.runners.splits.SMALLEST_SPLIT", 100)
     values = b"".join(b"k%d\t\xff\xfe %d \xc3\xa9\x85\xe2\x80\xa8\x00\r\n" % (i % 40, i)
                       for i in range(100))
     (tmp_path / "long").write_bytes(values)

@@ -14,9 +14,9 @@ from test_faults import MODEL, result
 
 from mrdl.cli import main
 from mrdl.cli.streaming import _shown
-from mrdl.partial import PartialProtocol
-from mrdl.run import Run
-from mrdl.schemes import store_at
+from mrdl.rounds.partial import PartialProtocol
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from storage_contract import StorageContract
 
-from mrdl.schemes import store_at
+from mrdl.storage.schemes import store_at
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ class TestLocal(StorageContract):
         folder = tmp_path / "closed"
         folder.mkdir()
         folder.chmod(0o500)
-        done = self.child("import os, mrdl.local; os.geteuid() or os.setuid(65534)\n"   # nothing is denied to root
+        done = self.child("import os, mrdl.storage.local; os.geteuid() or os.setuid(65534)\n"   # nothing is denied to root
                           f"try: store_at({str(folder)!r}).write('state', b'')\n"
                           "except PermissionError as error: print(error.filename)")
         assert done.communicate()[0].strip().startswith(str(tmp_path))

@@ -9,9 +9,9 @@ import sample_jobs
 from mrjob.inline import InlineMRJobRunner
 from mrjob.local import LocalMRJobRunner
 
-from mrdl.embedded import InlineRunner, LocalRunner
-from mrdl.mrjob_imports import _LooseVersion
-from mrdl.partitioning import partition, spread
+from mrdl.runners.local.runner import InlineRunner, LocalRunner
+from mrdl.runners.mrjob_imports import _LooseVersion
+from mrdl.runners.partitioning import partition, spread
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,7 +88,7 @@ def test_a_job_runs_from_its_own_command_line(runner, tmp_path):
 
 def test_a_driver_hears_nothing_of_mrjobs_missing_configuration(tmp_path):
     (tmp_path / "text").write_text("a b a\n")
-    code = ("from mrdl.cluster import Cluster; from sample_jobs import WordCount\n"
+    code = ("from mrdl.runners.cluster import Cluster; from sample_jobs import WordCount\n"
             "with Cluster('inline') as cluster: cluster.run(WordCount, ['text']).close()")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], check=True, cwd=tmp_path, capture_output=True,

@@ -7,8 +7,9 @@ from conftest import rows
 from test_sequences import F, T, V, ids, sequences
 
 import mrdl
-from mrdl import ParameterAveraging, trainer
+from mrdl import ParameterAveraging
 from mrdl.config import ConfigError
+from mrdl.driver.preparation.prepare import prepare
 from mrdl.layers import (
     GRU,
     LSTM,
@@ -27,10 +28,10 @@ from mrdl.layers import (
     SimpleRNN,
 )
 from mrdl.optimizers import SGD, Adam, RMSprop
-from mrdl.preparing import prepare
-from mrdl.run import Run
+from mrdl.runs.run import Run
 from mrdl.schedules import ExponentialDecay
-from mrdl.truncated import SequenceLearner, counting, learner_for, lengths
+from mrdl.training.learner import Learner
+from mrdl.training.sequences import SequenceLearner, counting, learner_for, lengths
 
 X, Y = np.random.default_rng(1).standard_normal((24, 11, F)), np.random.default_rng(2).integers(0, 4, (24, 11))
 
@@ -276,7 +277,7 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b_in_each_window_
     run, model = Run(tmp_path / "run"), made()
     shards = {s.index: rows(s) for s in data.train()}
     orders = {i: mrdl.seeds.permutation(len(a["x"]), 5, "rows", 0, i, 0) for i, a in shards.items()}
-    alone = trainer.Learner(model, model.weights, np.zeros((0, len(model.weights))), batch_size=6 * workers)
+    alone = Learner(model, model.weights, np.zeros((0, len(model.weights))), batch_size=6 * workers)
     for r in run.rounds()[1:]:
         index = {i: order[(r - 1) * 6:r * 6] for i, order in orders.items()}
         joined = {k: np.concatenate([shards[i][k][index[i]] for i in shards]) for k in "xy"}

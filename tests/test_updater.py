@@ -12,16 +12,16 @@ from test_fit import bits
 import mrdl
 from mrdl import resume
 from mrdl.cli import main
-from mrdl.commits import RunError
 from mrdl.config import ConfigError
-from mrdl.extension import behind
 from mrdl.layers import Dense
-from mrdl.local import Local
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.optimizers import SGD, Adam, RMSprop
-from mrdl.run import Run
+from mrdl.runs.commits import RunError
+from mrdl.runs.extension import behind
+from mrdl.runs.run import Run
+from mrdl.runs.stopping import RuleError
 from mrdl.schedules import PiecewiseConstantDecay
-from mrdl.stopping import RuleError
+from mrdl.storage.local import Local
 
 
 def test_epochs_one_by_one_are_those_of_one_fit_and_draw_on():
@@ -42,7 +42,7 @@ def test_an_epoch_that_is_interrupted_leaves_a_count_that_fits_the_weights(monke
     def interrupted(printed, done, logs):
         if done == 2:
             raise KeyboardInterrupt
-    monkeypatch.setattr("mrdl.epochs.Epochs.step", interrupted)
+    monkeypatch.setattr("mrdl.training.epochs.Epochs.step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*arrays(), batch_size=16)
     assert (model.iterations, model.epochs) == (2, 0) and model.slots.any()
@@ -210,7 +210,7 @@ def test_a_run_that_cannot_be_extended_stays_finished(tmp_path, made, monkeypatc
     data, run = made(60).url, tmp_path / "run"
     averaging(rounds=1).fit(network(), data, run=str(run))
     before = {name: (run / name).read_bytes() for name in ("finished.json", "run.json")}
-    monkeypatch.setattr("mrdl.driver.profile", lambda: "mrdl 0.0.1, fused multiply-add")
+    monkeypatch.setattr("mrdl.driver.loop.profile", lambda: "mrdl 0.0.1, fused multiply-add")
     for more in ({"rounds": 2}, {"until": "f1 >= 1"}):
         with pytest.raises((RunError, RuleError)):
             resume(str(run), "inline", **more)

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from mrdl.partial import Partial, merge
-from mrdl.variances import Variances
+from mrdl.rounds.partial import Partial, merge
+from mrdl.rounds.variances import Variances
 
 
 @pytest.mark.parametrize("counts", [[5, 5], [1, 30, 7]])

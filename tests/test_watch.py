@@ -3,23 +3,23 @@ from types import SimpleNamespace
 
 import pytest
 
-from mrdl.hdfs import _broken
-from mrdl.hdfs_clients import DataNodesFailed
-from mrdl.watch import NEVER, headline, reason
+from mrdl.runners.hadoop.watch import NEVER, headline, reason
+from mrdl.storage.hdfs.folder import _broken
+from mrdl.storage.hdfs.native import DataNodesFailed
 
 PIPE = """Error: java.lang.RuntimeException: PipeMapRed.waitOutputThreads(): subprocess failed with code 1
 \tat org.apache.hadoop.streaming.PipeMapRed.waitOutputThreads(PipeMapRed.java:326)
 """
 FULL = """reporter:status:reads hdfs:///data/part-00000
 Traceback (most recent call last):
-  File "site/mrdl/hdfs.py", line 57, in _ask
+  File "site/mrdl/storage/hdfs/folder.py", line 57, in _ask
     return call(client)
-mrdl.hdfs_clients.Refused: The DiskSpace quota of /models/a is exceeded
+mrdl.storage.hdfs.common.Refused: The DiskSpace quota of /models/a is exceeded
 
 During handling of the above exception, another exception occurred:
 
 Traceback (most recent call last):
-  File "site/mrdl/meeting.py", line 207, in leave
+  File "site/mrdl/rounds/meeting.py", line 207, in leave
     self.store.create(f"{number:06d}/{kind}-{worker:04d}", result.dump(values))
 OSError: [Errno 122] The DiskSpace quota of /models/a is exceeded: 'hdfs:///models/a/resident/000001/done-0000'
 """

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import mrdl
-from mrdl import kernels, wiring
+from mrdl import kernels
 from mrdl.config import ConfigError
 from mrdl.layers import LSTM, Add, Concatenate, Dense, Flatten, Input, Masking, Rescaling, Reshape
-from mrdl.layers.layer import Branch, Part, Tensor, View
+from mrdl.layers.operation import Branch, Part, Tensor, View
+from mrdl.training import wiring
 
 
 def graph():

@@ -9,14 +9,16 @@ from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.predict import Predict
 from mrdl.jobs.train import TrainRound
 
-from mrdl import blocks, schedule, worker
+from mrdl.data import blocks
+from mrdl.data.windows import WINDOW
+from mrdl.driver import schedule
+from mrdl.driver.schedule import chunk_keys
 from mrdl.layers import Dense, Dropout, Input
-from mrdl.partial import PartialError, PartialProtocol
-from mrdl.plan import Plan
-from mrdl.schedule import chunk_keys
-from mrdl.sequential import Sequential
-from mrdl.state import State, StateError
-from mrdl.trainer import WINDOW
+from mrdl.models.sequential import Sequential
+from mrdl.rounds.partial import PartialError, PartialProtocol
+from mrdl.rounds.plan import Plan
+from mrdl.rounds.state import State, StateError
+from mrdl.worker import answer
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def shard(number=0, sizes=(10, 10, 5), role="train", seed=0):
 
 def worked(given, lines):
     protocol, found = PartialProtocol(), {}
-    for key, p in worker.work(lines, *given[:2]):
+    for key, p in answer.work(lines, *given[:2]):
         found.setdefault(key, []).append(protocol.read(protocol.write(key, p))[1])
     return found
 
@@ -93,7 +95,7 @@ def test_each_job_takes_an_empty_split_and_a_single_example(given_round, job, li
 def test_nothing_is_averaged_from_a_damaged_partial(given_round):
     state, path, _ = given_round()
     protocol = PartialProtocol()
-    lines = [protocol.write(k, p) for k, p in worker.work(shard(), state, path)]
+    lines = [protocol.write(k, p) for k, p in answer.work(shard(), state, path)]
     whole = next(line for line in lines if not line.startswith(b"record"))
     reducer, out = TrainRound(["--reducer", "--state", state, "--plan", path]), io.BytesIO()
     reducer.sandbox(stdin=io.BytesIO(whole + b"\n" + whole[:-9] + b"\n"), stdout=out)
@@ -160,12 +162,12 @@ def test_io_and_memory_errors_fail_the_task_so_that_it_is_tried_again(given_roun
 
 def test_rows_of_a_round_are_its_minibatches_and_skipped_blocks_are_not_decoded(given_round,
                                                                                  monkeypatch):
-    from mrdl import trainer
+    from mrdl.training import learner
     decoded, seen = [], []
-    arrays, step = blocks.Block.arrays, trainer.Learner.step
+    arrays, step = blocks.Block.arrays, learner.Learner.step
     monkeypatch.setattr(blocks.Block, "arrays",
                         lambda self: decoded.append(self.index) or arrays(self))
-    monkeypatch.setattr(trainer.Learner, "step", lambda self, a, index, key, number: (
+    monkeypatch.setattr(learner.Learner, "step", lambda self, a, index, key, number: (
         seen.extend(a["x"][index, 0].tolist()), step(self, a, index, key, number)))
     lines = shard(sizes=(3,) * (3 * WINDOW))            # windows of 24 rows, 8 to a minibatch
     rows = []
@@ -215,7 +217,7 @@ def test_a_state_gives_back_every_bit(tmp_path, load):
 
 
 def test_held_out_shards_are_packed_evenly_into_few_mappers():
-    from mrdl.dataset import Shard
+    from mrdl.data.dataset import Shard
     shards = [Shard(i, f"p{i}", f"p{i}", n, "validation", 1, "") for i, n in enumerate([9, 1, 5, 5, 2])]
     hands = schedule.pack(shards, 2)
     assert sorted(s.index for hand in hands for s in hand) == list(range(5))

@@ -14,8 +14,8 @@ from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
 from mrdl.cli.show import say
 from mrdl.config import cut
-from mrdl.failures import JobFailed
-from mrdl.stop_request import RunStopped
+from mrdl.runners.failures import JobFailed
+from mrdl.runs.stop_request import RunStopped
 
 
 class Ended(KeyboardInterrupt):

@@ -2,7 +2,7 @@
 import argparse
 from typing import NoReturn
 
-from mrdl import __version__, limits, resident_exchange, stopping
+from mrdl import __version__, limits
 from mrdl.cli.commands import (
     describe,
     evaluate,
@@ -16,8 +16,10 @@ from mrdl.cli.commands import (
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
 from mrdl.config import cut
-from mrdl.registry import RUNNERS
-from mrdl.tokenizer import UNITS
+from mrdl.data.tokenizer import UNITS
+from mrdl.driver.exchanges import resident
+from mrdl.runners.registry import RUNNERS
+from mrdl.runs import stopping
 
 EXAMPLES = {
     "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
@@ -188,5 +190,5 @@ def driven(p: argparse.ArgumentParser) -> None:
     p.add_argument("--on-finish", metavar="COMMAND",
                    help="run by the shell at the end, however it comes; MRDL_RUN, MRDL_STATUS (finished, failed, stopped, "
                    "interrupted) and MRDL_REASON are in its environment")
-    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident_exchange.WHEN,
+    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident.WHEN,
                    help="one job for many rounds (auto: where rounds of a job each cost much)")

@@ -9,15 +9,15 @@ from mrdl.cli import model_file
 from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
 from mrdl.cli.streaming import exchange, paused
-from mrdl.cluster import Cluster
 from mrdl.config import need
-from mrdl.dataset import load as load_dataset
-from mrdl.extension import behind
-from mrdl.model import Model
-from mrdl.paths import place
-from mrdl.progress import clock, reporter, tasks
-from mrdl.run import Run
-from mrdl.saving import load_model, model_from_json
+from mrdl.data.dataset import load as load_dataset
+from mrdl.models.model import Model
+from mrdl.models.saving import load_model, model_from_json
+from mrdl.report.progress import clock, reporter, tasks
+from mrdl.runners.cluster import Cluster
+from mrdl.runs.extension import behind
+from mrdl.runs.run import Run
+from mrdl.storage.paths import place
 
 
 def load(path: str) -> Model:
@@ -52,7 +52,7 @@ def cluster(a: argparse.Namespace) -> Cluster:
 
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import preparing
+    from mrdl.driver.preparation import prepare as preparing
     with cluster(a) as runner, tasks("prepares") as on_task:
         made = preparing.prepare(a.inputs, a.data, runner=runner, on_task=on_task, said=say, label=a.label,
                                  weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
@@ -65,7 +65,7 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
-    from mrdl import inference
+    from mrdl.driver import inference
     with cluster(a) as runner, tasks("describes" + rows(a.data, "train")) as on_task:
         found = inference.describe(a.data, runner=runner, on_task=on_task)
     if not a.json:
@@ -78,7 +78,8 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.averaging import ParameterAveraging, same_features
+    from mrdl.driver.averaging import ParameterAveraging
+    from mrdl.driver.fits import same_features
     with cluster(a) as runner:
         training = ParameterAveraging(
             workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
@@ -103,7 +104,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
 
 @hooked
 def resume(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import averaging
+    from mrdl.driver import averaging
     with cluster(a) as runner:
         return told(a.run, lambda report: averaging.resume(
             a.run, runner, told=report, resident=a.resident, until=a.until, epochs=a.epochs, rounds=a.rounds,
@@ -111,7 +112,7 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def streaming(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import averaging
+    from mrdl.driver import averaging
     with cluster(a) as runner:
         return paused(a, lambda: told(a.run, lambda report: averaging.resume(a.run, runner, told=report,
                                                                              exchange=exchange(a))))
@@ -141,7 +142,7 @@ def rows(data: str, part: str = "all") -> str:
 
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import inference
+    from mrdl.driver import inference
     tell_round(a.run)
     with cluster(a) as runner, tasks("evaluates" + rows(a.data, a.part)) as on_task:
         found = inference.evaluate(a.run, a.data, part=a.part, runner=runner, on_task=on_task)
@@ -151,7 +152,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl import inference
+    from mrdl.driver import inference
     tell_round(a.run)
     with cluster(a) as runner, tasks("predicts" + rows(a.data)) as on_task:
         n = inference.predict(a.run, a.data, a.out, probabilities=a.probabilities, runner=runner, on_task=on_task)
@@ -160,7 +161,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.generation import generate as written
+    from mrdl.driver.generate import generate as written
     tell_round(a.run)
     text = written(a.run, a.prompt, a.length, a.temperature, a.seed)
     if not a.json:

@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 
 from mrdl import safe_path
 from mrdl.config import ConfigError, need
-from mrdl.model import Model
+from mrdl.models.model import Model
 
 # modules that one beside MODEL.py does not stand in for: what this program runs on
 TAKEN = sys.stdlib_module_names | {"fsspec", "mrdl", "mrjob", "numpy", "rich", "safetensors"}

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from shlex import quote
 from typing import Any
 
-from mrdl import oversight
 from mrdl.cli.show import say
 from mrdl.config import need
+from mrdl.driver import oversight
 from mrdl.printing import columns, counted, terminal
-from mrdl.progress import clock
-from mrdl.schemes import store_at
-from mrdl.stop_request import RunStopped
+from mrdl.report.progress import clock
+from mrdl.runs.stop_request import RunStopped
+from mrdl.storage.schemes import store_at
 
 
 def runs(a: argparse.Namespace) -> list[dict[str, Any]]:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import printing, report
-from mrdl.dataset import DESCRIPTION, Dataset, shown
-from mrdl.dataset import load as load_dataset
-from mrdl.progress import clock
-from mrdl.record import measured
-from mrdl.run import Run
-from mrdl.saving import model_from_json
-from mrdl.schemes import store_at
+from mrdl import printing
+from mrdl.data.dataset import DESCRIPTION, Dataset, shown
+from mrdl.data.dataset import load as load_dataset
+from mrdl.models.saving import model_from_json
+from mrdl.report import history as report
+from mrdl.report.progress import clock
+from mrdl.rounds.record import measured
+from mrdl.runs.run import Run
+from mrdl.storage.schemes import store_at
 
 MOST = 1000                     # classes that labels look like: more are as likely to be amounts
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from mrdl.cli.show import say
-from mrdl.run import Run
-from mrdl.staging import Committed, NotFinite, Staged, StagedExchange
+from mrdl.driver.exchanges.staged import Committed, NotFinite, Staged, StagedExchange
+from mrdl.runs.run import Run
 
 
 def exchange(a: argparse.Namespace) -> Callable:

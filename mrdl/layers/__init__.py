@@ -37,7 +37,7 @@ from mrdl.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from mrdl.layers.recurrent import GRU, LSTM, Bidirectional, GravesLSTM, SimpleRNN
+from mrdl.layers.recurrent import GRU, LSTM, GravesLSTM, SimpleRNN
 from mrdl.layers.registry import LAYERS
 from mrdl.layers.reshaping import (
     Cropping1D,
@@ -49,7 +49,8 @@ from mrdl.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
-from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking, TimeDistributed
+from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking
+from mrdl.layers.wrappers import Bidirectional, TimeDistributed
 
 LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            ReLU, LeakyReLU, ELU, Softmax, PReLU,

@@ -8,7 +8,8 @@ import numpy as np
 
 from mrdl import kernels
 from mrdl.config import need, shown, typed
-from mrdl.layers.layer import Layer, Operation, Shape
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Operation, Shape
 
 ACTIVATIONS = (*kernels.ACTIVATIONS, "softmax")
 ALIASES = {"swish": "silu"}

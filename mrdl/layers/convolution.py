@@ -8,8 +8,9 @@ import numpy as np
 
 from mrdl.config import need, shown
 from mrdl.layers.activations import activation
-from mrdl.layers.convolving import ConvOperation, Geometry, conv_operation, tiled
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor, Weight
+from mrdl.layers.convolution_operations import ConvOperation, Geometry, conv_operation, tiled
+from mrdl.layers.layer import Layer, Weight
+from mrdl.layers.operation import Binding, Operation, Shape, Tensor
 
 PLACES = 1 << 16                # of a window
 Sizes = tuple[int, ...]

@@ -10,7 +10,8 @@ import numpy as np
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import LANES, pad, zeros
 from mrdl.layers.activations import activation, bound
-from mrdl.layers.layer import Binding, Layer, Operation, Piece, Place, Shape, Symbol
+from mrdl.layers.layer import Layer, Symbol
+from mrdl.layers.operation import Binding, Operation, Piece, Place, Shape
 
 # bytes of gradient that are computed, then applied, while they are still in the second cache
 BLOCK = 1 << 19

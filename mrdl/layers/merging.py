@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.layer import Layer, Operation, mask_of
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Operation, mask_of
 
 
 class MergeOperation(Operation):

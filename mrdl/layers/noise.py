@@ -9,7 +9,8 @@ import numpy as np
 from mrdl import seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
-from mrdl.layers.layer import Layer, Operation
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Operation
 
 # where SELU saturates: -alpha scale
 SATURATION = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946

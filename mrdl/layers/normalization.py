@@ -7,7 +7,8 @@ import numpy as np
 
 from mrdl.config import ConfigError, lookup, need, shown
 from mrdl.initializers import INITIALIZERS
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Weight
+from mrdl.layers.layer import Layer, Weight
+from mrdl.layers.operation import Binding, Operation, Shape
 
 
 class Normalized(Operation):
@@ -34,7 +35,7 @@ class BatchNormOperation(Normalized):
         need(self.x_mask is None, "BatchNormalization does not take masked steps: LayerNormalization does")
         self.mean, self.variance = np.zeros_like(self.gamma), np.zeros_like(self.gamma)
         self.inverse = np.zeros_like(self.gamma)
-        self.by_batch = b.training              # also while the moving moments are found again (mrdl.moments)
+        self.by_batch = b.training              # also while the moving moments are found again (mrdl.training.moments)
 
     def forward(self):
         b, dtype = self.b, self.gamma.dtype.type
@@ -68,7 +69,7 @@ class BatchNormalization(Layer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ioffe & Szegedy 2015).
 
     In training the moments are the minibatch's, and the moving ones go on from the round's incoming state;
-    averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.partial)."""
+    averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.rounds.partial)."""
     operation: ClassVar[type[Operation]] = BatchNormOperation
     fixed: ClassVar = {"renorm_momentum": 0.99}     # Keras writes it also where `renorm` is off
     axis: int = -1
@@ -203,7 +204,7 @@ class NormalizationOperation(Operation):
 class Normalization(Layer):
     """y = (x - mean) / max(sqrt(variance), 1e-7) over the last axes; `invert`: y = mean + x max(sqrt(variance), 1e-7).
 
-    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.moments) and no training changes."""
+    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no training changes."""
     operation: ClassVar[type[Operation]] = NormalizationOperation
     supports_masking: ClassVar[bool] = True
     axis: object = -1

@@ -6,8 +6,9 @@ import numpy as np
 
 from mrdl.config import need, shown
 from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, possible, sizes
-from mrdl.layers.convolving import Geometry
-from mrdl.layers.layer import LARGEST, Binding, Layer, Operation, Shape
+from mrdl.layers.convolution_operations import Geometry
+from mrdl.layers.layer import LARGEST, Layer
+from mrdl.layers.operation import Binding, Operation, Shape
 
 
 class PoolOperation(Operation):

@@ -1,5 +1,4 @@
 """Recurrent layers over sequences (steps, features), as in Keras, and DL4J's GravesLSTM."""
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -7,15 +6,11 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl import kernels
-from mrdl.config import lookup, need, shown
+from mrdl.config import need, shown
 from mrdl.layers.activations import activation
-from mrdl.layers.layer import Layer, Operation, Shape, Symbol, Weight
-from mrdl.layers.recurring import (
-    BidirectionalOperation,
-    GRUOperation,
-    LSTMOperation,
-    SimpleRNNOperation,
-)
+from mrdl.layers.layer import Layer, Symbol, Weight
+from mrdl.layers.operation import Operation
+from mrdl.layers.recurrent_operations import GRUOperation, LSTMOperation, SimpleRNNOperation
 
 
 @dataclass(frozen=True)
@@ -175,54 +170,3 @@ class GRU(Recurrent):
 
 
 RECURRENT = [SimpleRNN, LSTM, GRU, GravesLSTM]
-MERGES = ("concat", "sum", "mul", "ave")
-
-
-@dataclass(frozen=True)
-class Bidirectional(Layer):
-    """A recurrent layer over x, and one over x backwards; their outputs are put one after the other ("concat"), added
-    ("sum"), multiplied ("mul") or averaged ("ave") (Schuster & Paliwal 1997)."""
-    operation: ClassVar[type[Operation]] = BidirectionalOperation
-    layer: object
-    merge_mode: str | None = "concat"
-    backward_layer: object = None
-    name: str | None = None
-
-    def __post_init__(self):
-        for key in ("layer", "backward_layer"):
-            object.__setattr__(self, key, lookup(getattr(self, key), RECURRENT, "recurrent layer"))
-        super().__post_init__()
-        need(self.layer is not None, "Bidirectional: layer is missing")
-        for key in ("layer", "backward_layer"):                 # as in Keras, which gives names of its own too
-            if (one := getattr(self, key)) is not None:
-                object.__setattr__(self, key, replace(
-                    one, name=None, zero_output_for_mask=one.return_sequences))
-        if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
-            object.__setattr__(self, "backward_layer", None)    # Keras writes it always
-        need(not any(one and (one.stateful or one.return_state) for one in (self.layer, self.backward_layer)),
-             "Bidirectional: stateful=True is not supported: the way back has no state to go on with; nor is return_state")
-        need(self.merge_mode in MERGES, f"Bidirectional: merge_mode={shown(self.merge_mode)} is none of "
-             f"{', '.join(MERGES)}")
-        back = self.backward_layer
-        need(back is None or (back.units, back.return_sequences, back.go_backwards) == (
-            self.layer.units, self.layer.return_sequences, not self.layer.go_backwards),
-            "Bidirectional: backward_layer must have the units and return_sequences of layer, and the other go_backwards")
-
-    @property
-    def supports_masking(self) -> bool:
-        return self.layer.return_sequences
-
-    def ways(self) -> list[tuple[str, Recurrent]]:
-        """The prefixes of the weights' names, and the layers."""
-        back = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)
-        return [("forward_", self.layer), ("backward_", back)]
-
-    def scratch(self, shape):
-        return 2 * (self.layer.scratch(shape) + math.prod(self.layer.output(shape)))
-
-    def output(self, shape):
-        *steps, units = self.layer.output(shape)
-        return (*steps, 2 * units if self.merge_mode == "concat" else units)
-
-    def weights(self, shape: Shape):
-        return [replace(w, name=way + w.name) for way, one in self.ways() for w in one.weights(shape)]

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.layer import Binding, Layer, Operation, Shape
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Binding, Operation, Shape
 
 
 class RowsOperation(Operation):

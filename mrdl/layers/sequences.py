@@ -1,17 +1,13 @@
-"""Layers for sequences and ids, as in Keras: Embedding, CategoryEncoding, Masking, TimeDistributed."""
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+"""Layers for sequences and ids, as in Keras: Embedding, CategoryEncoding, Masking."""
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import lookup, need, shown
+from mrdl.config import need, shown
 from mrdl.kernels import zeros
-from mrdl.layers.core import Dense, Input
-from mrdl.layers.layer import Binding, Layer, Operation, Shape, Tensor
-from mrdl.layers.normalization import BatchNormalization
-from mrdl.layers.registry import LAYERS
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Binding, Operation
 
 
 class IdsOperation(Operation):
@@ -184,81 +180,3 @@ class Masking(Layer):
     def output(self, shape):
         need(len(shape) == 2, f"Masking: its input has the shape {shown(shape)}, not (steps, features)")
         return shape
-
-
-class EachStepOperation(Operation):
-    """The layer on T N columns: the steps of an example are examples of its own."""
-
-    def __init__(self, layer: "TimeDistributed", b: Binding):
-        super().__init__(layer, b)
-        T, one, N = b.shape[0], layer.layer, b.x.value.shape[1]
-        self.x, self.y = (Tensor(b.k, math.prod(shape), T * N, b.x.value.dtype, b.training)
-                          for shape in (b.shape[1:], one.output(b.shape[1:])))
-        self.inner = one.operation(one, replace(b, x=self.x, y=self.y, xs=[self.x], shape=b.shape[1:]))
-
-    @staticmethod
-    def by_step(a: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Views of a[T F, N] and of columns[F, T N] that have one shape."""
-        N = a.shape[1]
-        T = columns.shape[1] // N
-        return a.reshape(T, -1, N), columns.reshape(-1, T, N).transpose(1, 0, 2)
-
-    def forward(self):
-        given, x = self.by_step(self.b.x.value, self.x.value)
-        x[:] = given
-        self.x.fresh, self.y.fresh = set(), set()
-        self.inner.forward()
-        y, made = self.by_step(self.b.y.value, self.y.value)
-        y[:] = made
-
-    def backward(self, batch):
-        dy, back = self.by_step(self.b.y.grad, self.y.grad)
-        back[:] = dy
-        self.inner.backward(self.x.value.shape[1])
-        if not self.b.first:
-            dx, found = self.by_step(self.b.x.grad, self.x.grad)
-            dx[:] = found
-
-    def gradients(self, place):
-        for start, stop, fill in self.inner.gradients(place):
-            yield start, stop, lambda batch, fill=fill: fill(self.x.value.shape[1])
-
-
-@dataclass(frozen=True)
-class TimeDistributed(Layer):
-    """The layer at each step of x[T, ...]."""
-    supports_masking: ClassVar[bool] = True
-    layer: object
-    name: str | None = None
-
-    def __post_init__(self):
-        object.__setattr__(self, "layer", lookup(self.layer, LAYERS, "layer"))
-        super().__post_init__()
-        need(self.layer is not None, "TimeDistributed: layer is missing")
-        need(not (self.layer.merges or isinstance(self.layer, (BatchNormalization, Embedding, CategoryEncoding, Input))),
-             f"TimeDistributed: it does not take {type(self.layer).__name__}")
-        for key in ("stateful", "return_state"):
-            need(not getattr(self.layer, key, False), f"TimeDistributed: its layer's {key}=True is not supported")
-        object.__setattr__(self, "layer", replace(self.layer, name=None))
-
-    @property
-    def operation(self) -> Callable[[Layer, Binding], Operation] | None:
-        if isinstance(self.layer, Dense):       # which takes steps as they are
-            return lambda layer, b: layer.layer.operation(layer.layer, b)
-        return self.layer.operation and EachStepOperation
-
-    @property
-    def last_activation(self) -> str:
-        return self.layer.last_activation
-
-    def scratch(self, shape):
-        one = self.layer.output(shape[1:])
-        return shape[0] * (math.prod(shape[1:]) + math.prod(one) + self.layer.scratch(shape[1:]))
-
-    def output(self, shape):
-        need(len(shape) > 1, f"TimeDistributed: its input has the shape {shown(shape)}, not (steps, ...)")
-        return (shape[0], *self.layer.output(shape[1:]))
-
-    def weights(self, shape: Shape):
-        self.output(shape)
-        return self.layer.weights(shape[1:])

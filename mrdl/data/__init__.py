@@ -1,0 +1,1 @@
+"""Datasets: raw inputs, rows, shards, blocks."""

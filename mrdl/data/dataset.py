@@ -1,0 +1,179 @@
+"""A dataset: a folder of shards, and data.json that makes it one."""
+import re
+from dataclasses import dataclass, field
+from shlex import quote
+from typing import Annotated, Literal, TypedDict
+
+import numpy as np
+
+from mrdl.data import blocks
+from mrdl.data.sources import DataError
+from mrdl.data.tokenizer import UNITS, UNKNOWN, Tokenizer
+from mrdl.storage.paths import opened
+from mrdl.storage.schemes import store_at
+from mrdl.storage.sealed import Count, Hash, canonical, check, digest, parsed, unsealed
+
+DESCRIPTION = "data.json"
+FORMAT = 2
+MANY = 0.1                      # share of a text's tokens that its vocabulary lacks, above which something is wrong
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of blocks: one mapper's input."""
+    index: int
+    name: str
+    path: str
+    n: int
+    role: str                   # train | validation
+    blocks: int
+    seal: str                   # of the last block; "" where there is none
+
+
+@dataclass(frozen=True)
+class Target:
+    """What y is like."""
+    shape: tuple[Count, ...]    # of one row's
+    classes: Count | None       # K where every y is one of 0..K-1
+    low: float | None = None    # of a y with one number
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What data.json says, and where it was read."""
+    url: str
+    uid: str
+    shards: list[Shard]
+    shape: tuple                # of x, for one row
+    target: Target | None       # None: there is no y
+    weighted: bool              # blocks have "w"
+    columns: list[str]          # of x, where the input had columns
+    dtype: str
+    seed: int
+    bad: dict = field(default_factory=dict)     # count, of, reasons, samples
+    text: dict | None = None    # unit and vocabulary, where the rows are sequences of ids
+    unknown: dict = field(default_factory=dict)         # of a text: count of its tokens that are [UNK], of
+    named: bool = False         # whether `columns` are names, by which other data must match
+    label: str | None = None    # the column or array that y was; also None where the dataset is older than this field
+    weight: str | None = None   # and that of "w"
+    notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
+
+    def digest(self) -> str:
+        """A hash of all that its shards hold: the same wherever the dataset lies."""
+        return digest(canonical([self.uid, [[s.n, s.role, s.seal] for s in self.shards]]))
+
+    def tokenizer(self) -> Tokenizer | None:
+        return self.text and Tokenizer(**self.text)
+
+    def lacking(self) -> str:
+        """For the user: what share of a text's tokens the vocabulary lacks; "" where it has them all."""
+        if not self.unknown.get("count"):
+            return ""
+        share = self.unknown["count"] / self.unknown["of"]
+        return (f"{100 * share:.3g} % of the tokens are not in the vocabulary ({UNKNOWN})"
+                + (": is it another language's, or too small?" if share > MANY else ""))
+
+    def first(self) -> dict[str, np.ndarray]:
+        """The arrays of the first block, to look at; empty where there are no rows."""
+        shard = next((shard for shard in self.shards if shard.n), None)
+        if shard is None:
+            return {}
+        try:
+            with opened(shard.path) as file:
+                return blocks.unpack(file.readline().rstrip(b"\n")).arrays()
+        except blocks.BlockError as error:
+            raise DataError(f"{shard.path}, line 1: {error}; prepare the dataset again") from None
+
+    def train(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.role == "train"]
+
+    def validation(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.role == "validation"]
+
+
+class Sample(TypedDict):
+    """A bad record."""
+    file: str
+    offset: Count
+    reason: str
+    text: str
+
+
+class Bad(TypedDict):
+    """The bad records among all."""
+    count: Count
+    of: Count
+    reasons: dict[str, Count]
+    samples: list[Sample]
+
+
+class Text(TypedDict):
+    """The vocabulary of a text's ids."""
+    unit: Literal[UNITS]
+    vocabulary: list[str]
+
+
+class Part(TypedDict):
+    """A shard."""
+    name: Annotated[str, re.compile(r"part-\d{5,}")]
+    n: Count
+    role: Literal["train", "validation"]
+    blocks: Count
+    seal: str
+
+
+class Origins(TypedDict, total=False):
+    """The columns or arrays that y and w were; datasets of before do not say them."""
+    label: str | None
+    weight: str | None
+
+
+class Description(Origins):
+    """What data.json holds."""
+    format: int
+    uid: str
+    seed: Annotated[int, range(2 ** 64)]
+    dtype: Literal["float32", "float64"]
+    shape: list[Count]
+    target: Target | None
+    weighted: bool
+    columns: list[str]
+    named: bool
+    notes: list[str]
+    bad: Bad
+    text: Text | None
+    unknown: dict[str, Count]
+    shards: list[Part]
+    seal: Hash
+
+
+def load(url: str) -> Dataset:
+    """The dataset in a folder; DataError where there is none, or not all of it."""
+    store = store_at(url)
+    if not store.exists(DESCRIPTION):
+        raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
+                        f"mrdl prepare INPUT.. {quote(url)}")
+    try:
+        found = parsed(data := store.read(DESCRIPTION))
+        if found.get("format") != FORMAT:
+            raise DataError(f"{url}: a dataset of another version of mrdl; prepare it again")
+        check(unsealed(data), Description, DESCRIPTION)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{url}: {DESCRIPTION} is damaged ({error}); prepare it again") from None
+    target = found["target"] and Target(**{**found["target"], "shape": tuple(found["target"]["shape"])})
+    shards = [Shard(index, path=store.path(shard["name"]), **shard) for index, shard in enumerate(found["shards"])]
+    made = Dataset(store.url, shape=tuple(found["shape"]), target=target, shards=shards, **{
+        name: value for name, value in found.items() if name not in ("format", "seal", "shape", "target", "shards")})
+    there = set(store.list())           # one question, not one a shard
+    for shard in shards:
+        if shard.name not in there:
+            raise DataError(f"{url}: {shard.name} is missing; prepare the dataset again")
+    return made
+
+
+def shown(sample: dict) -> str:
+    """A bad record, for the user."""
+    return "{file}, byte {offset}: {reason}: {text!r}".format(**sample)

@@ -1,0 +1,43 @@
+"""The plan of a prepare job, as its tasks get it."""
+import json
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+
+from mrdl.data.schema import Schema
+
+BLOCK = 1 << 20                 # bytes of rows in a block
+HASH = 16                       # characters
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every task of a prepare job is told."""
+    schema: Schema
+    dataset: str                # its uid; of a corpus what else goes into it than the content
+    seed: int
+    keys: list                  # of the reducers: train shards, validation shards, facts
+    validation: int             # how many of the shards
+    hold_out: float
+    dtype: str
+    classes: int | None
+    held: list | None = None    # the hashes of the rows to hold out, where they were chosen; None: those below a bound
+
+    @property
+    def shards(self) -> int:
+        return len(self.keys) - 1
+
+    def uid(self, content: int) -> str:
+        """The dataset's. `content`: of a corpus the sum over its ranges of their digests, which hold their places."""
+        if self.schema.kind != "corpus":
+            return self.dataset
+        return blake2b(f"{self.dataset} {content % 2**64}".encode(), digest_size=8).hexdigest()
+
+    def dump(self, path: str) -> None:
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(asdict(self), file)
+
+    @classmethod
+    def load(cls, path: str) -> "Plan":
+        with open(path, encoding="ascii") as file:
+            fields = json.load(file)
+        return cls(**{**fields, "schema": Schema(**fields["schema"])})

@@ -1,0 +1,1 @@
+"""Readers of raw inputs, a file for each form."""

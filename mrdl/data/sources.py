@@ -1,0 +1,138 @@
+"""Input paths in; open files out, and arrays (in .npz and IDX files) by ranges of rows."""
+import math
+import os
+import struct
+import tokenize
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from mrdl.storage.base import CHUNK, named
+from mrdl.storage.paths import is_folder, opened, place, size
+from mrdl.storage.schemes import store_at
+
+# IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
+IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+AXES = 32                       # that every NumPy takes
+UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+              SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError,
+              zipfile.BadZipFile, zlib.error)
+
+
+class DataError(ValueError):
+    """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
+
+
+def demand(fine: bool, message: str) -> None:
+    if not fine:
+        raise DataError(message)
+
+
+def expand(inputs: list[str]) -> list[str]:
+    """Each input that is a folder or a pattern, replaced by its files; hidden files left out."""
+    found = []
+    for path in map(os.fspath, inputs):
+        folder, name = place(path)
+        if is_folder(path):
+            folder, name = store_at(path), "*"
+        elif folder.exists(name):
+            found.append(folder.path(name))
+            continue
+        names = [n for n in folder.list(name) if n[0] not in "._"]
+        if not names:
+            raise DataError(f"{path}: {'an empty folder' if name == '*' else 'no such input'}")
+        found += map(folder.path, map(named, names))
+        for inner in filter(is_folder, found[-len(names):]):
+            raise DataError(f"{inner}: a folder among the inputs; name its files, or a pattern")
+        for link in filter(os.path.islink, found[-len(names):]):
+            if not os.path.exists(link):
+                raise DataError(f"{link}: a link to {os.readlink(link)}, which is not there")
+    if not found:
+        raise DataError("no input was given")
+    return found
+
+
+def read(file, path: str, count: int) -> bytes:
+    with readable(path):
+        return file.read(count)
+
+
+@contextmanager
+def readable(path: str):
+    """Turns what zipfile, gzip and NumPy raise at damaged bytes into a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+
+
+def members(path: str) -> list[str]:
+    """The names of the arrays in an .npz file."""
+    with opened(path) as file, readable(path), zipfile.ZipFile(file) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+class ArrayFile:
+    """An array in a file (`member` of an .npz, or an IDX file), read by ranges of rows."""
+
+    def __init__(self, path: str, member: str | None = None):
+        self.path = path if member is None else f"{path}: {member}"
+        with ExitStack() as stack:      # closed again if what follows fails
+            self.file = stack.enter_context(opened(path))
+            stack.enter_context(readable(self.path))
+            length = None
+            if member is not None:
+                archive = stack.enter_context(zipfile.ZipFile(self.file))
+                length = archive.getinfo(member + ".npy").file_size
+                self.file = stack.enter_context(archive.open(member + ".npy"))
+            elif path.rpartition(".")[2] not in ("gz", "bz2"):
+                length = size(path)
+            self.packed = length is None or member is not None
+            self.dtype, self.shape = (self._idx if member is None else self._npy)()
+            if self.dtype.kind not in "biuf" or not 0 < len(self.shape) <= AXES:
+                raise DataError(f"{self.path}: {len(self.shape)} axes of {self.dtype}; "
+                                f"must be an array of numbers, of {AXES} axes at most")
+            self.start = self.file.tell()
+            self.stride = math.prod(self.shape[1:]) * self.dtype.itemsize
+            if length is not None and length != self.start + self.shape[0] * self.stride:
+                raise DataError(f"{self.path}: {length} bytes, but its header promises "
+                                f"{self.start + self.shape[0] * self.stride}")
+            self.close = stack.pop_all().close
+
+    def _idx(self) -> tuple[np.dtype, tuple]:
+        head = self.file.read(4)
+        sizes = self.file.read(4 * head[3])
+        if head[2] not in IDX_DTYPES or len(sizes) != 4 * head[3]:
+            raise DataError(f"{self.path}: no IDX file, it starts with {head!r}")
+        return np.dtype(IDX_DTYPES[head[2]]), struct.unpack(f">{head[3]}I", sizes)
+
+    def _npy(self) -> tuple[np.dtype, tuple]:
+        form = np.lib.format
+        header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+        shape, fortran, dtype = header[form.read_magic(self.file)](self.file)
+        if fortran and len(shape) > 1:
+            raise DataError(f"{self.path}: in Fortran order; save np.ascontiguousarray of it")
+        return dtype, shape
+
+    def verify(self) -> None:
+        """Reads a packed array to its end: DataError where it is damaged or holds not what its header promises."""
+        promised, found = self.shape[0] * self.stride, 0
+        with readable(self.path):
+            while self.packed and found <= promised and (data := self.file.read(CHUNK)):
+                found += len(data)
+        if self.packed and found != promised:
+            raise DataError(f"{self.path}: holds {f'{found:,}' if found < promised else 'more'} bytes, but its header "
+                            f"promises {promised:,}")
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows start..stop, each one flat."""
+        with readable(self.path):
+            self.file.seek(self.start + start * self.stride)
+            data = self.file.read((stop - start) * self.stride)
+        if len(data) != (stop - start) * self.stride:
+            raise DataError(f"{self.path}: ends before row {stop}")
+        return np.frombuffer(data, self.dtype).reshape(stop - start, -1)

@@ -1,0 +1,77 @@
+"""Passes over all of a run's data between its rounds: they set the moments of layers, or score a state."""
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mrdl import metrics
+from mrdl.data.dataset import Dataset, Shard
+from mrdl.driver.exchanges.plain import Exchange
+from mrdl.driver.scoring import described, score
+from mrdl.models.model import Model
+from mrdl.rounds.state import State
+from mrdl.runs.run import Run
+from mrdl.training import moments
+from mrdl.training.network import at_once
+
+
+@dataclass
+class Passes:
+    """`told` hears of their tasks; `check` raises where another driver has taken the run over."""
+    run: Run
+    model: Model
+    data: Dataset
+    validation: list[tuple[Dataset, Shard]]
+    exchange: Exchange
+    workers: int
+    told: Callable[[str, dict[str, Any]], None]
+    check: Callable[[], None]
+
+    def task(self, doing: str) -> Callable[[str, int, int], None]:
+        """Tells of the tasks of a job; that it begins, first."""
+        self.told("task", {"doing": doing})
+        return lambda *task: self.told("task", {"doing": doing, "task": task})
+
+    def score(self, path: str, doing: str) -> tuple[dict[str, metrics.Value], metrics.Sums]:
+        """The score of the state at `path` on the validation data, and the targets of its rows."""
+        return score(self.exchange, f"mrdl {self.run.url} score", path, self.model, self.validation, self.workers,
+                     self.task(doing))
+
+    def adapt(self) -> None:
+        """Sets the moments of Normalization to those of what reaches it, where nobody has."""
+        if places := moments.unadapted(self.model):
+            weights = self.model.weights
+            with self._aside("unadapted", weights) as path:
+                found = self._described("adapt", path, at_once(self.model, moments.ADAPTING), places)
+            moments.written(weights, places, found, counted=True)
+            self._note("adapted Normalization to {:,} examples")
+
+    def recalibrate(self, path: str, batch: int) -> None:
+        """Sets BatchNormalization's moving moments to those of all examples under the model's weights, which are those
+        of the state at `path`."""
+        places = self.model.moments()
+        moments.written(self.model.weights, places, self._described("recalibrate", path, batch, places))
+        self._note("recalibrated BatchNormalization over {:,} examples")
+
+    def score_model(self) -> tuple[dict[str, metrics.Value], metrics.Sums]:
+        """As `score`, of the model's weights, which no commit has."""
+        with self._aside("recalibrated", self.model.weights) as path:
+            return self.score(path, "scores the model")
+
+    def _note(self, text: str) -> None:
+        self.told("note", {"text": text.format(sum(s.n for s in self.data.train()))})
+
+    @contextmanager
+    def _aside(self, name: str, weights: np.ndarray) -> Iterator[str]:
+        """Weights as a state in a file of the run's that no commit names."""
+        self.run.store.write(f"{name}.safetensors", State(weights.copy(), len(weights)).dump())
+        yield self.run.store.path(f"{name}.safetensors")
+        self.check()
+        self.run.store.remove(f"{name}.safetensors")
+
+    def _described(self, what: str, path: str, batch: int, places: list) -> list[moments.Moments]:
+        shards = [(self.data, s) for s in self.data.train() if s.n]
+        return described(self.exchange, f"mrdl {self.run.url} {what}", path, self.model, shards, self.workers, batch,
+                         places, self.task(f"{what}s"))

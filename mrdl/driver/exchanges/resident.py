@@ -1,0 +1,302 @@
+"""The resident form of a round's exchange: one streaming job whose mappers stay for many rounds.
+
+The driver asks by files (mrdl.rounds.meeting), the workers (mrdl.worker.resident) answer by files; the last round goes
+through the job's shuffle and reducers, so the job's output is the last state. Same merge, same bits."""
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from mrdl.driver import schedule
+from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.jobs.resident import ResidentRounds
+from mrdl.rounds import partial, plan
+from mrdl.rounds.meeting import OWN, Meeting, Pauses, means
+from mrdl.rounds.merged import Merged, RoundError, gathered
+from mrdl.rounds.partial import RECORD, Partial
+from mrdl.rounds.record import Failed, Record, Trained
+from mrdl.rounds.state import State, checksum
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.failures import JobFailed
+from mrdl.runners.output import Background
+
+WHEN = ("auto", "always", "never")
+SHARE = 0.1                     # of a round's compute: what a plain round may cost beyond it, with auto
+COME = 120.0                    # seconds until all workers must have come
+SAY = 10.0                      # seconds until it is said that they are waited for
+ALIVE = 5.0                     # seconds between two signs of life to the workers
+BUDGET = 10_000                 # rounds of one job: logs and tokens do not last for ever
+FEW = 4                         # so many workers read each other's results, and so come to the next state
+APART = 256 << 20                # bytes that all workers leave, beyond which they merge themselves
+SETTINGS = {
+    # reducers have nothing to do until the last round
+    "mapreduce.job.reduce.slowstart.completedmaps": "1.0",
+    # a worker that waits looks slow
+    "mapreduce.map.speculative": "false",
+}
+
+
+class NotAllCame(RuntimeError):
+    """The cluster does not hold all workers at once, or they cannot reach the meeting."""
+
+
+class ResidentExchange(PlainExchange):
+    """`shards`: (name, path) of all that the run trains on; where there are as many as workers, each
+    worker holds one. `when`: "auto" begins with plain rounds, and stays with them where they cost little.
+
+    Goes on with plain rounds, and says so, where not all workers come."""
+
+    def __init__(self, cluster: Cluster, workers: int, shards: list[tuple[str, str]], when: str,
+                 warned: Callable[[str], None]):
+        super().__init__(cluster)
+        self.workers, self.when, self.warned = min(workers, len(shards)), when, warned
+        self.shards = shards if len(shards) <= workers else []
+        self.resident = when == "always"
+        self.job: Background | None = None
+        self.ready: Callable[..., None] = lambda wait=True: None       # see Exchange; the newest round's
+        self.pauses = {kind: Pauses(self.workers) for kind in ("done", "part")}
+        self.readers = ThreadPoolExecutor(2)
+        self.rounds = 0                 # of this job
+        self.number = 0                 # of the newest question of this meeting
+        self.sign_next = 0.0            # when the workers are to hear from us again
+        self.kept: list[int] = []       # questions that are still in the folder
+        self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest one that trained
+
+    def begin(self, run, check) -> None:
+        self.run, self.check = run, check
+        self.meeting = Meeting(self.cluster.meeting(run))
+        self.setup = [self.workers, [[name, self._reached(path)] for name, path in self.shards]]
+        note = self.when != "never" and self.meeting.noted()
+        if note and note["setup"] == self.setup:
+            self.job = self.cluster.adopted(note)
+        self.cluster.own(run, note["job"] if self.job else None)
+        if self.job:
+            self.warned(f"{note['job']} of the driver that died goes on")
+            self.kept, self.resident = self.meeting.questions(), True
+            self.number = max(self.kept, default=0)
+
+    @cache  # noqa: B019 - one exchange a process
+    def _reached(self, path: str) -> str:
+        """What workers read a shard by."""
+        return path if self.meeting.sees(path) else self.cluster.upload(path)
+
+    def hands(self, shards, workers) -> list[list[str]]:
+        """Workers that stay cost nothing to start: each has about as much as the others."""
+        if self.job:
+            return [[s.path for s in hand] for hand in schedule.pack(shards, workers)]
+        return super().hands(shards, workers)
+
+    # -- rounds
+
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+        if self.resident:
+            try:
+                return self._resident(state, path, ready, plan, mappers, size, reducers, on_task)
+            except NotAllCame as error:
+                self.warned(f"{error}: goes on with plain rounds")
+                self.resident, self.when = False, "never"
+        ready()
+        began = time.perf_counter()
+        merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
+        if self.when == "auto":
+            compute = max((r.seconds["compute"] for r in merged.records if isinstance(r, Trained)), default=0)
+            beyond = time.perf_counter() - began - compute
+            self.resident = beyond > SHARE * compute and self.cluster.holds(self.workers)
+        return merged
+
+    def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
+        if self.job:
+            try:
+                return self._answered(None, path, lambda: None, plan, mappers, 0, np.dtype("f4"), on_task).records
+            except (JobFailed, OSError) as error:
+                self.check()
+                self._cancel()
+                if getattr(error, "final", False):
+                    raise
+                self.warned(f"the workers are gone ({error}); a job of its own scores the state")
+        return super().score(name, path, plan, mappers, on_task)
+
+    def leave(self) -> None:
+        self.readers.shutdown()
+        if self.job and not self.meeting.noted():
+            self._cancel()
+
+    def close(self, done: bool) -> None:
+        self.readers.shutdown()
+        if self.job and done and self.last:
+            self._end()
+        elif self.job:
+            self._cancel()
+
+    def _resident(self, state, path, ready, plan, mappers, size, reducers, on_task) -> Merged:
+        dtype, self.ready = state.vector.dtype, ready
+        if self.job and self.rounds == BUDGET:
+            self._end()
+        try:
+            if not self.job:
+                self._start(dtype.name, reducers)
+            merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task)
+            ready()
+        except (JobFailed, NotAllCame, OSError):
+            self.check()                # a rival's job is not ours to end
+            self._cancel()              # whoever tries again begins anew
+            raise
+        self.rounds += 1
+        self.last = self.number, plan, merged
+        return merged
+
+    # -- the job
+
+    def _start(self, dtype: str, reducers: int) -> None:
+        """Begins the job, and waits until its workers have come."""
+        self.meeting.begin(*self.setup)
+        self.rounds, self.number, self.kept, self.last = 0, 0, [], None
+        inputs = [path for _, path in self.setup[1]] or self.meeting.places(self.workers)
+        self.job = self.cluster.begin(
+            ResidentRounds, inputs, ["--meeting", self.meeting.store.url, "--dtype", dtype],
+            reducers=reducers, name=f"mrdl {self.run} resident", settings=SETTINGS,
+            begun=lambda note: self.meeting.note({**note, "setup": self.setup}))
+        began, came, say = time.monotonic(), 0, SAY
+
+        def all_came() -> bool:
+            nonlocal came, say
+            came, waited = len(self.meeting.come()), time.monotonic() - began
+            if came < self.workers and waited >= say:
+                self.cluster.waiting(f"{came} of {self.workers} resident workers have come; plain rounds go on without "
+                                     f"them after {COME:.0f} s", waited)
+                say = 3 * waited
+            return came == self.workers or waited > COME
+        try:
+            self._wait(all_came, Pauses(self.workers))
+        except JobFailed as error:
+            if error.final:
+                raise
+            raise NotAllCame(f"{came} of {self.workers} workers came: {error}") from None
+        if came < self.workers:
+            raise NotAllCame(f"{came} of {self.workers} workers came within {COME:.0f} s")
+
+    def _end(self) -> None:
+        """The workers emit the newest training round, the reducers average it, as in a plain one."""
+        number, asked, merged = self.last
+        self._ask({"last": number, "keys": asked.keys})
+        job, self.job = self.job, None
+        try:
+            with job.output(self._sign) as output:
+                written = self._gather(output, asked, len(merged.vector), merged.vector.dtype)
+        except (JobFailed, OSError) as error:   # the state is committed already
+            self.warned(f"the job did not write its last state: {error}")
+            return
+        finally:
+            self.meeting.close()
+        if written.vector.tobytes() != merged.vector.tobytes():
+            raise RoundError("the job's reducers came to another state than the driver")
+
+    def _cancel(self) -> None:
+        if self.job:
+            self.job.cancel()
+            self.job = None
+            self.meeting.close()
+
+    def _wait(self, found: Callable[[], bool], pauses: Iterable[float]) -> None:
+        """Until `found` says so; raises what ended the job meanwhile, or kept the state from being committed:
+        the workers would wait for it in vain, and we for them."""
+        for pause in pauses:
+            if found():
+                return
+            self.job.check()
+            self.ready(wait=False)
+            self._sign()
+            time.sleep(pause)
+
+    def _sign(self) -> None:
+        """Tells the workers, once in a while, that their driver lives."""
+        if time.monotonic() >= self.sign_next:
+            with suppress(OSError):             # they wait for the next one
+                self.meeting.alive()
+            self.sign_next = time.monotonic() + ALIVE
+
+    # -- a question and its answers
+
+    def _ask(self, common: dict[str, Any], **own: float) -> None:
+        self.number += 1
+        self.kept.append(self.number)
+        self.meeting.ask(self.number, common, **own)
+        # the one before may still be read, and the last that trained is emitted at the end
+        while self.kept[0] < self.number - 1 and (not self.last or self.kept[0] < self.last[0]):
+            self.meeting.forget(self.kept.pop(0))
+
+    def _answered(self, state: State | None, path: str, ready: Callable[[], None],
+                  asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
+                  on_task: Callable[[str, int, int], None] | None = None) -> Merged:
+        """One question, from its asking to the merge of what was answered."""
+        began = time.perf_counter()
+        work, trained = self._dealt(asked, mappers)
+        chunks = len(asked.keys) - 1
+        cuts = [chunks * i // self.workers for i in range(self.workers + 1)]
+        apart = len(trained) * size * dtype.itemsize > APART
+        merge = {place: cuts[place:place + 2] for place in range(self.workers)
+                 if apart and cuts[place] < cuts[place + 1]}
+        if not self.meeting.sees(path):
+            ready()
+            path = self.meeting.bring(asked.round - 1 if state else 0, path)
+        facts, own = asdict(asked), {name: getattr(asked, name) for name in OWN}
+        if state:
+            own |= {"iterations": state.iterations, "checksum": checksum(state.vector)}
+        self._ask({
+            # the state's number, which is in its file's name, is one less than the round's
+            "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
+            "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
+                                "length": len(state.vector)},
+            "plan": {name: value for name, value in facts.items() if name not in OWN},
+            "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
+            "foresee": not apart and 0 < len(trained) <= FEW}, **own)
+        read = self.meeting.head if merge else self.meeting.read
+        done = self._results("done", list(work), read, on_task)
+        waited = time.perf_counter()
+        heads = [found if merge else found[0] for found in done.values()]
+        parts = [(RECORD, Partial(*record)) for head in heads for record in head.records]
+        if not merge:
+            parts += means(asked.keys, size, [r for r in done.values() if r[0].size])
+        elif all(p.values["kind"] != Failed.kind for _, p in parts):
+            for place, (part, values) in self._results("part", list(merge), self.meeting.read).items():
+                first, stop = merge[place]
+                cut = partial.ranges(size, asked.keys)[first:stop]
+                parts += [(key, Partial(part.workers, part.n, values[a - cut[0][0]:b - cut[0][0]]))
+                          for key, (a, b) in zip(asked.keys[first:stop], cut)]
+        merged = gathered(parts, asked, size, dtype)
+        merged.seconds = {"answer": waited - began, "merge": time.perf_counter() - waited}
+        return merged
+
+    def _dealt(self, asked: plan.Plan, mappers: list[list[str]]) -> tuple[dict[int, list], list[int]]:
+        """Who does what: place -> the shards of each mapper; and the places that train."""
+        homes = {path: place for place, (_, path) in enumerate(self.setup[1])}
+        work: dict[int, list[list[str]]] = {}
+        trained = []
+        for number, paths in enumerate(mappers):
+            paths = [self._reached(path) for path in paths]
+            if number < len(asked.train):
+                place = homes.get(paths[0], number)
+                trained.append(place)
+            else:
+                place = (number - len(asked.train)) % self.workers
+            work.setdefault(place, []).append(paths)
+        return work, trained
+
+    def _results(self, kind: str, places: list[int], read: Callable, on_task=None) -> dict[int, Any]:
+        """What was left, by place; read as it comes."""
+        found: dict[int, Any] = {}
+
+        def all_there() -> bool:
+            new = set(self.meeting.results(self.number, kind)) & set(places) - set(found)
+            found.update(zip(new, self.readers.map(lambda place: read(self.number, place, kind), new)))
+            if new and on_task:
+                on_task("worker", len(found), len(places))
+            return len(found) == len(places)
+        self._wait(all_there, self.pauses[kind])
+        return found
+

@@ -1,0 +1,56 @@
+"""Does a model fit a dataset: its shape, targets, vocabulary and columns."""
+from typing import Any
+
+import numpy as np
+
+from mrdl.config import ConfigError, need
+from mrdl.data import dataset
+from mrdl.layers import Input
+from mrdl.losses import Loss
+from mrdl.models.model import Model
+from mrdl.training.inputs import check_target
+
+
+def features_of(data: dataset.Dataset) -> dict[str, Any]:
+    """What a model that is trained on it must know of other data: see Run.features."""
+    return {"text": data.text, "columns": data.columns if data.named else None}
+
+
+def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None:
+    """ConfigError where a model of the features of `of` would take those of `data` for others."""
+    text, columns = known["text"], known["columns"]
+    need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
+         f"{data.url} has not the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
+    if columns is None or not data.named or data.columns == columns:
+        return
+    odd = [name for name in columns if name not in data.columns]
+    raise ConfigError(f"{data.url} has " + (f"no column {odd[0]!r}, which {of} has" if odd else
+                      f"other columns than {of}, or in another order")
+                      + ": prepare it with --like the dataset that the model was trained on, which takes columns by name")
+
+
+def fitted(model: Model, data: dataset.Dataset) -> None:
+    """ConfigError where the spec does not fit the data; called before the first job."""
+    need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
+         "as stateful=True says; make the sequences longer and train them with tbptt")
+    if data.target is None:
+        raise ConfigError(f"{data.url} has no labels: prepare it with --label")
+    if model.input_shape is None:
+        model.input_shape = Input(data.shape).shape
+    if model.input_shape != tuple(data.shape):
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
+                          f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
+    check_target(model, data.target.shape)
+    for step in model.stack() if data.text else ():
+        ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
+        need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "
+             f"{data.target.classes} tokens")
+    if isinstance(model.loss, Loss) and data.target.low is not None:
+        model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
+    if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
+        units = model.output_shape[-1]
+        if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
+            raise ConfigError(f"the model tells {units} classes apart, " + (
+                f"the text of {data.url} has {data.target.classes} tokens" if data.text else
+                f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
+                + ("" if data.target.classes else " and are not class numbers")))

@@ -1,0 +1,42 @@
+"""Text that a finished run's model goes on with, one token after another."""
+import numpy as np
+
+from mrdl import seeds
+from mrdl.config import ConfigError, need, typed
+from mrdl.data.tokenizer import Tokenizer
+from mrdl.models.saving import load_model
+from mrdl.runs.run import Run
+from mrdl.training.time_step import TimeStep, sampled
+
+
+def generate(run: str, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int = 0) -> str:
+    """The prompt and `length` tokens after it (without one: after a new line, which is not returned), drawn from what
+    the model expects.
+
+    temperature: below 1 the likelier ones come more often, 0 always the likeliest. ConfigError where the run was not
+    trained on text, or the prompt has what its vocabulary lacks."""
+    prompt, length, temperature, seed = (typed(value, kind, name) for value, kind, name in (
+        (prompt, str, "prompt"), (length, int, "length"), (temperature, float, "temperature"), (seed, int, "seed")))
+    need(length >= 1, f"length={length} must be 1 or more")
+    need(temperature >= 0, f"temperature={temperature:g} must be 0 or more")
+    need(0 <= seed < 1 << 63, f"seed must be from 0 to 2^63 - 1, not {seed}")
+    text = Run(run).options()["text"]
+    need(text is not None, f"{run} was not trained on text: prepare its data with --format text")
+    tokenizer, model = Tokenizer(**text), load_model(run, updater=False)
+    loss = model.heads()[0].loss
+    need(loss.activation == "softmax", f"{run}: its model gives no probabilities of tokens")
+    unknown = sorted({token for token in tokenizer.split(prompt) if not tokenizer.encode(token).all()})
+    if unknown:
+        raise ConfigError(f"the prompt has {', '.join(map(repr, unknown[:5]))}, which the vocabulary of {run} has not")
+    given = [int(token) for token in tokenizer.encode(prompt)] or [int(tokenizer.encode("\n")[0]) or 1]
+    step, rng = TimeStep(model), seeds.generator("generate", seed)
+    for token in given:
+        p = step(token)
+    found: list[int] = []
+    for _ in range(length):
+        p[0] = 0                                    # what stands for unknown tokens says nothing
+        found.append(sampled(p[:len(tokenizer.vocabulary)], temperature, rng))      # a model may have more outputs
+        p = step(found[-1])
+    more = tokenizer.decode(np.array([given[-1], *found])).removeprefix(tokenizer.decode(np.array(given[-1:])))
+    spaced = tokenizer.unit == "word" and not prompt[-1:].strip()           # and so is the first word that follows
+    return prompt + (more.removeprefix(" ") if spaced else more)

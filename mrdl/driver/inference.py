@@ -1,0 +1,162 @@
+"""A model over a dataset, by map-only jobs: its loss and metrics, its outputs, or moments for it."""
+import math
+import os
+import tempfile
+from contextlib import contextmanager
+from itertools import islice
+from shlex import quote
+from typing import Any
+
+import numpy as np
+
+from mrdl import limits
+from mrdl.config import ConfigError, need
+from mrdl.data import dataset
+from mrdl.driver import schedule
+from mrdl.driver.exchanges.plain import PlainExchange, plan_file
+from mrdl.driver.fits import fitted, same_features
+from mrdl.driver.scoring import OnTask, described, score, seals
+from mrdl.jobs.predict import Predict
+from mrdl.layers import Input, Normalization
+from mrdl.metrics import Value
+from mrdl.models.model import Model
+from mrdl.models.saving import load_model
+from mrdl.models.sequential import Sequential
+from mrdl.report import advice
+from mrdl.rounds import plan
+from mrdl.rounds.merged import RoundError
+from mrdl.rounds.state import State
+from mrdl.runners.cluster import Cluster, opened
+from mrdl.runners.output import Output
+from mrdl.runs.commits import RunError
+from mrdl.runs.filling import filling, names
+from mrdl.runs.run import Run
+from mrdl.storage.base import Storage
+from mrdl.storage.schemes import store_at
+from mrdl.training import moments
+from mrdl.training.network import at_once
+
+BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
+AT_ONCE = 256                   # examples that workers take at once, at most
+VALUE = 10                      # bytes of an output in a line of CSV, or so
+
+
+@contextmanager
+def state_file(model: Model, cluster: Cluster):
+    """The model's weights as a state that a job can be given."""
+    with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
+        path = os.path.join(folder, "state.safetensors")
+        with open(path, "wb") as file:
+            file.write(State(np.array(model.weights), len(model.weights)).dump())
+        yield path
+
+
+def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> None:
+    """Sets the mean and variance of each Normalization to those of what reaches it, over the training shards.
+
+    One map-only job; a new one replaces what an older one set. `model.adapt(x)` does so on arrays."""
+    found = dataset.load(data)
+    if model.input_shape is None:
+        model.input_shape = Input(found.shape).shape
+    need(model.input_shape == tuple(found.shape), f"the model takes examples of shape {model.input_shape}, {data} has "
+         f"{tuple(found.shape)}")
+    places = moments.unadapted(model, again=True)
+    need(places != [], "the model has no Normalization to adapt")
+    moments.written(model.weights, places, _seen(model, places, found, "adapt", runner, cores), counted=True)
+
+
+def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None,
+             on_task: OnTask = None) -> list[dict[str, Any]]:
+    """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
+    found = dataset.load(data)
+    need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {quote(data)} tells what it is")
+    layer = Normalization(-1 if found.shape else None)
+    model = Sequential([Input(found.shape), layer], dtype="float64").build()
+    m, = _seen(model, moments.places_of(model), found, "describe", runner, cores, on_task)
+    names = found.columns if len(found.columns) == len(m.mean) else range(len(m.mean))
+    return [{"feature": name, "n": m.n, "mean": mean, "std": std, "min": low, "max": high}
+            for name, mean, std, low, high in zip(names, m.mean.tolist(), np.sqrt(m.m2 / m.n).tolist(),
+                                                  m.low.tolist(), m.high.tolist())]
+
+
+def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
+          on_task: OnTask = None) -> list[moments.Moments]:
+    shards = [(data, s) for s in data.train() if s.n]
+    need(shards != [], f"{data.url} has no rows to train on")
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state:
+        return described(PlainExchange(cluster), f"mrdl {what} {data.url}", state, model, shards, cluster.cores,
+                         at_once(model, moments.ADAPTING), places, on_task)
+
+
+def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
+             cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
+    """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
+    model, found = load_model(run, updater=False), dataset.load(data)
+    same_features(Run(run).features(), run, found)
+    fitted(model.compiled(), found)
+    limits.check(model, at_once(model, AT_ONCE))
+    held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
+    if not held:
+        raise ConfigError(f"{data} has no rows in its part {part!r}")
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state:
+        scores, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
+                                cluster.cores, on_task)
+        values = {name.removeprefix("val_"): value for name, value in scores.items()}
+        if text := advice.of_model(model, values, targets):
+            cluster.warned(text)
+    return values
+
+
+def predict(run: str, data: str, out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
+            cores: int | None = None, on_task: OnTask = None) -> int:
+    """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
+
+    Part r holds shard r's examples in their order; RunError where OUT exists, or another one fills it just now. What
+    fails leaves nothing there, and what one that was killed left is cleared away."""
+    model, found, place = load_model(run, updater=False), dataset.load(data), store_at(out)
+
+    def vacant() -> None:
+        if (there := names(place)) and BEGUN not in there:
+            raise RunError(f"{out} exists; give another directory, or remove it")
+    vacant()
+    need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
+    same_features(Run(run).features(), run, found)
+    if model.input_shape != tuple(found.shape):
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
+                          f"{tuple(found.shape)}")
+    limits.check(model, at_once(model, AT_ONCE))
+    shards = [s for s in found.shards if s.n]
+    asked = plan.Plan(model.to_json(), 0, 0, 0, None, 1, 0, [],
+                      score=[plan.name(found.uid, s.index) for s in shards], seals=seals([(found, s) for s in shards]))
+    places = 0 if probabilities or not model.classifies_places else math.prod(model.output_shape[:-1])
+    outputs = 2 * places or sum(map(math.prod, model.output_shapes()))
+    files = {s.path: (f"part-{number:05d}", s.n) for number, s in enumerate(shards)}
+    with opened(runner, cores) as cluster, state_file(model, cluster) as state, plan_file(asked, cluster) as path:
+        hands = [[s.path for s in hand] for hand in schedule.of_shards(shards, cluster, VALUE * outputs)]
+        schedule.tell_shared(cluster, len(hands), len(shards))
+        with cluster.run(Predict, hands, ["--state", state, "--plan", path, *["--probabilities"] * probabilities],
+                         name=f"mrdl predict {run}", on_task=on_task) as output, filling(place, BEGUN, PREDICTIONS, vacant):
+            for part, hand in enumerate(hands):
+                _taken(output, part, [files[path] for path in hand], place)
+            targets = int(np.prod(found.target.shape)) if found.target else 0
+            columns = ["target"] if targets == 1 else [f"target{i}" for i in range(targets)]
+            columns += ["class"] if model.classifies else []
+            columns += ([f"{what}{i}" for what in ("class", "probability") for i in range(places)]
+                        or [f"output{i}" for i in range(outputs)])
+            place.write("columns.csv", (",".join(columns) + "\n").encode())
+    return sum(s.n for s in shards)
+
+
+def _taken(output: Output, part: int, files: list[tuple[str, int]], place: Storage) -> None:
+    """Puts a part of a job's output into the (name, lines) that it is made of; RoundError where it is not."""
+    if len(files) == 1:
+        output.move(part, place.path(files[0][0]))
+        return
+    lines = output.lines(part)
+    for name, n in files:
+        own = [line + b"\n" for line in islice(lines, n)]
+        if len(own) < n:
+            raise RoundError(f"{name}: {len(own)} predictions of {n}: examples were lost")
+        place.write(name, b"".join(own))
+    if next(lines, None) is not None:
+        raise RoundError(f"{name}: more predictions than {n}: examples came twice")

@@ -1,0 +1,333 @@
+"""The loop of a run: plan a round, run it, check it, commit it; stop, roll back or resume as the history says."""
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mrdl import metrics
+from mrdl.data.dataset import Dataset, Shard
+from mrdl.driver import schedule
+from mrdl.driver.calibration import Passes
+from mrdl.driver.exchanges.plain import Exchange
+from mrdl.driver.options import Options
+from mrdl.driver.schedule import chunk_keys
+from mrdl.driver.scoring import seals
+from mrdl.driver.verdict import Verdict
+from mrdl.models import tensors
+from mrdl.models.model import Model
+from mrdl.report import advice
+from mrdl.report.gauges import Gauges
+from mrdl.rounds import plan
+from mrdl.rounds.merged import Merged
+from mrdl.rounds.record import measured
+from mrdl.rounds.state import State, profile
+from mrdl.runners.failures import JobFailed
+from mrdl.runs import extension, stopping
+from mrdl.runs.commits import RunError, entries
+from mrdl.runs.lease import Lease, LeaseLost
+from mrdl.runs.run import COMPACT, Run
+from mrdl.runs.stop_request import RunStopped, asked
+
+SCORING = 0.2                   # at most this share of the training's cost goes into scoring
+FORWARD = 1 / 3                 # of a training step's cost
+JOB_ATTEMPTS = 2
+
+
+@dataclass
+class Driver:
+    """Works on one run until its rules end it. `told` hears of every event, for the progress."""
+    run: Run
+    options: Options
+    model: Model
+    data: Dataset
+    validation: list[tuple[Dataset, Shard]]
+    exchange: Exchange
+    told: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
+    learning_rate: float | None = None  # from here on, where it is to be another one
+    history: stopping.History = field(default_factory=list)
+
+    def __post_init__(self):
+        options = self.options
+        self.spec = self.model.to_json()
+        self.shards = self.data.train()
+        self.total = sum(s.n for s in self.shards)
+        if not self.total:
+            raise RunError(f"{self.data.url} has no rows to train on")
+        if options.recalibrate and not self.model.moments():
+            raise RunError("recalibrate: the model has no BatchNormalization, whose moments it would set")
+        self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # buffers hold no more than there is
+        self.verdict = Verdict(options, self.model, self.data, self.validation)
+        self.passes = Passes(self.run, self.model, self.data, self.validation, self.exchange, options.workers, self.told,
+                             lambda: self.lease.check())
+        self.metrics = self.verdict.metrics
+        self.rules = (stopping.parse(options.until, {n for n, m in self.metrics.items() if m.rising})
+                      if options.until else stopping.default(bool(self.validation)))
+        stopping.check(self.rules, self.metrics, bool(self.validation))
+        self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
+        self.epochs = self.verdict.epochs
+        self.frequency = self._validation_freq()
+        self.targets: metrics.Sums = {}             # of the rows that were scored last, or else trained on
+        self.write_next = 0.0
+        self.committing: Future | None = None
+        self.gone: set[int] = set()         # rounds whose states went before this driver came
+        self.stored = 1.0                   # the scale of the rate in the newest state's file
+
+    # -- the loop
+
+    def train(self) -> dict[str, Any]:
+        """Runs to the end, from wherever the run stands; returns what finished.json says."""
+        with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
+            self.run.sweep()
+            records, o = self.run.records(), self.options
+            extension.check(self.run, entries(records), self.rules, o.until, self.learning_rate)
+            state = self._resume(records) if records else None
+            rate = {"after": len(records) - 1, "learning_rate": self.learning_rate}
+            self.rate = self.run.go_on(self.data.url, self.validation[0][0].url if self.validation else None,
+                                       {"until": o.until, "keep_rounds": o.keep_rounds},
+                                       None if self.learning_rate is None else rate)["rate"]
+            if state and self.rate and self.rate["after"] == state.round:
+                state.rate_scale = 1.0          # what was asked for is the rate, not a share of it
+            if done := self.run.finished():
+                return done
+            self.exchange.begin(self.run.url, self.lease.check)
+            state = state or self._first()
+            while not (reason := self._reason(state.round, scored=False)):
+                try:
+                    new, record, score = self._round(state)
+                except Exception:
+                    self.lease.check()          # a rival's clean-up is no fault of this round's
+                    raise
+                if score:
+                    self._scored(state.round, score)
+                    reason = self._reason(state.round, scored=True)     # of the state before this round
+                if new is None:
+                    reason = reason or record["reason"]
+                if score:
+                    self.told("scored", {"round": state.round, "score": score, "ends": bool(reason)})
+                if reason:
+                    break
+                self._commit(new, record, score)
+                for text in advice.of_workers(self.shards, o.workers, o.batch_size) if state.round == 0 else ():
+                    self.told("note", {"text": text})
+                if state.round == 0 and record["present"] > 4 * record["trained"]:
+                    self.told("warning", {"text": f"a round reads {record['present']:,} examples to "
+                                          f"train {record['trained']:,}: make the shards smaller, or "
+                                          "the averaging frequency larger"})
+                state = new
+                if by := asked(self.run.store, self.lease.token):
+                    self._settle()
+                    self.run.write_history(self.history[1:])
+                    raise RunStopped(f"{self.run.url}: stopped after round {state.round}, as {by} asked")
+            return self._finish(state, reason)
+
+    @contextmanager
+    def _gauged(self) -> Iterator[None]:
+        """metrics.prom says at last how the run stands, unless it is another driver's now or nothing was done."""
+        self.gauges = Gauges(self.run.store)
+        try:
+            yield
+        except BaseException as error:
+            if self.history and not isinstance(error, LeaseLost):
+                self.gauges.write(self.history, "stopped")
+            raise
+        self.gauges.write(self.history, "finished")
+
+    def _first(self) -> State:
+        """The state before the first round, with Normalization adapted."""
+        self.passes.adapt()
+        model, weights = self.model, self.model.weights
+        state = State(self.verdict.begun(weights), len(weights), rate_scale=model.rate_scale)
+        if model.iterations and self.options.save_updater:
+            state.slots[:], state.iterations = model.slots, model.iterations
+            name, rate = type(model.optimizer).__name__, model.optimizer.learning_rate
+            self.told("note", {"text": f"goes on with {name}'s state after {model.iterations:,} updates"
+                               + (f", at the learning rate {rate * model.rate_scale:g}" if isinstance(rate, float) else "")
+                               + "; --fresh-updater (in Python: compile) begins anew"})
+        self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
+        return state
+
+    def _resume(self, records: list[dict[str, Any]]) -> State:
+        state = self.run.state(len(records) - 1)
+        if state.profile != profile():
+            raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
+                           "the same bits cannot be promised, so it is not resumed")
+        self.history = entries(records)
+        self.told("resumed", {"round": state.round})
+        self.gone = set(range(len(records))) - set(self.run.states())
+        self.stored = state.rate_scale
+        return state
+
+    def _reason(self, r: int, scored: bool) -> str | None:
+        reasons = (rule.reason(self.history, r) for rule in self.rules
+                   if r and rule.scored == scored)
+        return next(filter(None, reasons), None)
+
+    def _scored(self, r: int, score: dict[str, metrics.Value]) -> None:
+        self.history[r].update(score)
+
+    def _validation_freq(self) -> int:
+        """Rounds from one scoring to the next: what was asked, or so that it costs a fifth at most."""
+        if self.options.validation_freq:
+            return self.options.validation_freq
+        held = sum(shard.n for _, shard in self.validation)
+        group = schedule.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
+        trained = sum(schedule.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
+                      for s in group)
+        return max(1, -(-int(held * FORWARD) // max(1, int(trained * SCORING))))
+
+    def _round(self, state: State):
+        """One round from `state` -> (next state or None, its record, the score of `state` or None).
+
+        A round that is not finite is tried again from `state` at half the rate."""
+        rate, spent = state.rate_scale, 0.0
+        for retry in range(min(self.exchange.failed(state.round + 1), self.options.retries), self.options.retries + 1):
+            began = time.perf_counter()
+            state.rate_scale = rate * 0.5 ** retry
+            asked, group, mappers = self._plan(state)
+            path, aside = self.run.state_path(state.round), state.rate_scale != self.stored
+            if aside:                           # the committed file holds the old rate
+                path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
+                self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
+            size = len(state.vector) if self.options.save_updater else state.parameters
+            merged = self._exchanged(state, path, asked, mappers, size)
+            if aside:
+                self.run.store.remove(f"retry-{state.round:06d}.safetensors")
+            found = self.verdict.checked(merged, asked, state)
+            self.targets = found.targets or self.targets
+            new, record = self.verdict.next(state, asked, group, merged, found, self.history[-1])
+            if self.rate:
+                record["learning_rate"] = self.rate["learning_rate"]
+            spent += time.perf_counter() - began
+            if np.isfinite(new.vector).all() and np.isfinite(record["loss"]):
+                record |= {"seconds": found.seconds | {"round": spent}, "rollbacks": retry,
+                           "elapsed": self.history[-1]["elapsed"] + spent,
+                           "by_worker": [{"worker": r.worker, "shard": r.shard, **r.seconds} for r in found.trained]}
+                if merged.job:
+                    record["job"] = merged.job | {"worker_memory": max(r.memory for r in found.trained)}
+                return new, record, found.score
+            if left := self.options.retries - retry:
+                self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2, "left": left})
+        return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
+                                "rate too: lower the learning rate or scale the inputs"}, found.score
+
+    def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
+        """The round's job; one that failed for what may pass (a disk, memory, a machine) is tried again."""
+        for attempt in range(JOB_ATTEMPTS):
+            try:
+                return self.exchange.round(
+                    f"mrdl {self.run.url} round {asked.round}", state, path, self._settle, asked,
+                    mappers, size, self.exchange.reducers(self.options.workers, size),
+                    on_task=self.passes.task(f"round {asked.round}"))
+            except (JobFailed, OSError) as error:
+                self.lease.check()
+                self._settle()                  # where it was the commit that failed, that is said
+                if attempt == JOB_ATTEMPTS - 1 or getattr(error, "final", False):
+                    raise
+                self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
+
+    def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
+        o = self.options
+        group = self.verdict.groups(state.epoch)[state.group]
+        active = [(slot, s) for slot, s in enumerate(group)
+                  if schedule.share(s, state.part, o.averaging_frequency, o.batch_size)]
+        due = state.round and state.round % self.frequency == 0
+        held = self.validation if due else []
+        size = len(state.vector) if o.save_updater else state.parameters
+        asked = plan.Plan(
+            self.spec, state.round + 1, self.epochs + state.epoch, state.part * (o.averaging_frequency or 0),
+            o.averaging_frequency, self.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
+            {plan.name(self.data.uid, s.index): slot for slot, s in active},
+            [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
+            o.save_updater, o.class_weight,
+            self.model.moments() if len(active) > 1 else [],
+            {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
+        mappers = [[s.path] for _, s in active]
+        mappers += self.exchange.hands([s for _, s in held], o.workers)
+        return asked, group, mappers
+
+    def _commit(self, state: State, record: dict[str, Any],
+                score: dict[str, metrics.Value] | None) -> None:
+        """Begins to commit: the next round may begin meanwhile, and counts for nothing if this fails."""
+        self._settle()
+        self.history.append({k: v for k, v in record.items() if k != "by_worker"})
+        self.stored = state.rate_scale
+        self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
+                                             list(self.history))
+        r, every = state.round, self.frequency if self.validation else 0
+        left = min(rule.rounds_left(self.history, r) for rule in self.rules)
+        ends = left <= 0 or bool(self._reason(r, scored=False))
+        self.told("round", {**record, "left": left, "total": self.total, "every": every, "scoring": bool(score),
+                            "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
+                            "ends": ends, "due": bool(every) and (r % every == 0 or ends)})
+
+    def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
+        self.lease.check()
+        if not self.run.commit(state, record):
+            raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
+        self.lease.check()                      # it may have slept since, and been overtaken
+        if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
+            self.run.write_history(history[1:])
+            self.write_next = time.monotonic() + 1
+        self.gauges.write(history)
+        best = self.patience.best(history, state.round, self.gone) if self.patience else None
+        self.run.prune(state.round - self.options.keep_rounds, best)
+        if state.round and state.round % COMPACT == 0:
+            self.run.compact(state.round - 1)
+
+    def _settle(self, wait: bool = True) -> None:
+        """Waits until what was to be committed is; raises what kept it from that. Without `wait` raises only
+        what is known already."""
+        if self.committing and (wait or self.committing.done()):
+            self.committing.result()
+
+    def best(self) -> tuple[int, str] | None:
+        """The round that would be restored now, and what it is; None where no rule restores one."""
+        r = len(self.history) - 1
+        return (self.patience.best(self.history, r, self.gone), "best so far") if self.patience and r > 0 else None
+
+    def _finish(self, state: State, reason: str) -> dict[str, Any]:
+        """Scores the last state, restores the best where a rule asked for it, writes the model."""
+        self._settle()
+        r = state.round
+        if self.validation and not any(k.startswith("val_") for k in self.history[r]):
+            found, self.targets = self.passes.score(self.run.state_path(r), f"scores round {r}")
+            self._scored(r, found)
+            self.told("scored", {"round": r, "score": found, "ends": True})
+        self.told("ended", {"round": r})
+        best, ever = ((self.patience.best(self.history, r, self.gone), self.patience.best(self.history, r))
+                      if self.patience else (r, r))
+        chosen = state if best == r else self.run.state(best)
+        model = self.model
+        model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
+        model.rate_scale = chosen.rate_scale
+        model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # one that was begun counts
+        values = measured(self.history[best])
+        if self.options.recalibrate:
+            self.exchange.close(True)           # a resident job holds what others need
+            self.passes.recalibrate(self.run.state_path(best), self.batch_size)
+            if self.validation:
+                scored, self.targets = self.passes.score_model()
+                values |= scored
+        self.lease.check()
+        done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
+                "better": None if ever == best else ever,
+                "finite": not reason.startswith("not finite"),
+                "metrics": values}
+        self.run.finish(done, self.history[1:], tensors.files(model))
+        if r:
+            self.run.compact(r - 1)
+        self.run.sweep()
+        if done["finite"] and (text := self._advice(values, r)):
+            self.told("note", {"text": text})
+        self.told("finished", done)
+        return done
+
+    def _advice(self, values: dict[str, metrics.Value], r: int) -> str | None:
+        """On a model that has learned nothing; while a first round is trained, its figures are of what it began with."""
+        if self.validation:
+            values = {name[4:]: value for name, value in values.items() if name.startswith("val_")}
+        return advice.of_model(self.model, values, self.targets) if self.validation or r > 1 else None

@@ -1,0 +1,49 @@
+"""What decides a run: its options, checked."""
+from dataclasses import dataclass
+from typing import Any
+
+from mrdl.runs.commits import RunError
+from mrdl.storage.sealed import check
+
+
+@dataclass(slots=True)                  # so that a name that is no option is refused
+class Options:
+    """How a run trains. All of it decides bits but `until` and `keep_rounds`, which decide when it ends."""
+    workers: int = 2
+    batch_size: int = 32
+    averaging_frequency: int | None = None
+    seed: int = 0
+    save_updater: bool = True
+    class_weight: dict[str, float] | None = None
+    validation_freq: int | None = None
+    keep_rounds: int = 3
+    retries: int = 3
+    until: str | None = None
+    recalibrate: bool = False
+    tbptt: int | None = None
+    tbptt_backward: int | None = None
+    buckets: list[int] | None = None
+
+    @classmethod
+    def read(cls, facts: dict[str, Any]) -> "Options":
+        """Those of a run; RunError for what this version does not know."""
+        try:
+            check(facts, cls, "options")
+        except ValueError as error:
+            raise RunError(f"run.json: {error}") from None
+        return cls(**facts)
+
+    def check(self) -> "Options":
+        for key in ("workers", "batch_size", "keep_rounds"):
+            if getattr(self, key) < 1:
+                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
+        self.positive("averaging_frequency", "validation_freq")
+        if not 0 <= self.seed < 1 << 63:
+            raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
+        return self
+
+    def positive(self, *keys: str) -> None:
+        """RunError where one of these is given, and not 1 or more."""
+        for key in keys:
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")

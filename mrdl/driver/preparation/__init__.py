@@ -1,0 +1,1 @@
+"""Raw files to a dataset, seen from the driver."""

@@ -1,0 +1,205 @@
+"""Raw inputs in, a dataset out, by one MapReduce job."""
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from mrdl.config import typed
+from mrdl.data import blocks, holdout
+from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
+from mrdl.data.preparation import BLOCK, Plan
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.tokenizer import MOST
+from mrdl.driver.preparation import planning
+from mrdl.driver.preparation.text import counted, long_enough, schema_of
+from mrdl.jobs.prepare import Prepare
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.cluster import opened as cluster_of
+from mrdl.runs.filling import filling, names
+from mrdl.storage.base import Storage
+from mrdl.storage.paths import is_folder, opened, place
+from mrdl.storage.schemes import store_at
+from mrdl.storage.sealed import check, seal
+
+BEGUN, PARTS = "_preparing", ("part-*",)
+EXACT = 2**53                   # whole numbers from here on are rounded as float64
+
+
+def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
+            label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0,
+            seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
+            classes: int | None = None, format: str | None = None, unit: str | None = None,
+            sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
+            header: bool | None = None, drop: Sequence[str] = (),
+            on_task: Callable[[str, int, int], None] | None = None,
+            said: Callable[[str], None] = lambda text: None) -> Dataset:
+    """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
+
+    About `hold_out` of the rows make validation shards, equal ones together. Up to `max_bad` of the records may be bad;
+    else DataError shows some, and `data` is not made. `header`: whether text inputs have one (None: as their lines
+    look); `drop`: columns to leave out. `like`: a dataset whose columns are taken, by name and in its order.
+    format="text": rows are sequences of `sequence_length` tokens (100), each with the one that follows as its target; a
+    job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
+    (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
+    store = store_at(data)
+    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
+    shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
+    sequence_length = typed(sequence_length, int | None, "sequence_length")
+    vocabulary = typed(vocabulary, int | None, "vocabulary")
+    demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
+    demand(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+    demand(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
+    demand(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
+    demand(isinstance(seed, int) and 0 <= seed < 2**64, f"seed {seed}: must be a whole number, at least 0 and below 2**64")
+    demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
+    _vacant(data, store)
+    inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
+    if format == "text":
+        demand(label is None and weight is None and classes is None and header is None and not drop,
+               "text has no columns: leave out label, weight, classes, header, drop")
+        schema = schema_of(inputs, unit, sequence_length, vocabulary, like and load(like))
+    else:
+        odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary))
+               if value is not None]
+        demand(not odd, f"{', '.join(odd)}: for format text alone")
+        schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
+    demand(classes is None or schema.target == [], "classes: there is no column of labels for "
+           "them; name it with label")
+    with cluster_of(runner, cores) as cluster:
+        if schema.kind == "corpus" and not schema.vocabulary:
+            schema = counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+        plan, reducers = planning.planned(schema, shards, hold_out, seed, dtype, classes)
+        distinct = None
+        with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
+            path = os.path.join(folder, "plan.json")
+            tasks = planning.tasks(plan, folder, cluster)
+            if len(planning.sizes(schema)) > 1 or reducers <= plan.shards:
+                said(planning.told(plan, tasks, reducers))
+            while True:                     # once more where better rows to hold out are known then
+                plan.dump(path)
+                with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
+                                 split=schema.kind == "text" and any(len(task) == 1 for task in tasks), name=f"mrdl prepare {data}",
+                                 settings=planning.settings(schema, plan), on_task=on_task) as output:
+                    *_, last = output.lines(plan.shards % reducers)
+                    facts = json.loads(last)
+                    if schema.kind == "corpus":
+                        long_enough(schema, facts)
+                    bad = _tolerated(facts, max_bad)
+                    total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
+                    distinct = facts["distinct"] or distinct
+                    chosen = holdout.better(hold_out, held, total, facts["distinct"])
+                    if chosen is None:
+                        demand(held < total, f"hold_out {hold_out:g}: all {total} rows are held out (equal ones "
+                               "together), none is left to train on")
+                        notes = holdout.told(hold_out, held, total, distinct and len(distinct))
+                        _commit(store, output, _description(plan, facts, bad, classes, notes))
+                        break
+                plan = replace(plan, held=chosen)
+    return load(data)
+
+
+def _columns(like: str) -> list[str]:
+    """The columns of a dataset that another is to be like."""
+    other = load(like)
+    demand(other.text is None, f"{like}: is text: prepare what is to be like it with --format text")
+    demand(other.named, f"{like}: its columns have no names, as its input had no header: nothing can be matched with them")
+    return other.columns
+
+
+def _vacant(data: str, store: Storage) -> None:
+    """DataError where the folder has something in it, other than what a prepare that died left."""
+    folder, name = place(store.url)
+    demand(not folder.exists(name) or is_folder(data), f"{data}: exists and is a file")
+    there = names(store)
+    demand(DESCRIPTION not in there, f"{data}: there is a dataset already; remove it, or "
+           "choose another folder")
+    demand(not there or BEGUN in there, f"{data}: exists and is not empty")
+
+
+def _tolerated(facts: dict, max_bad: float) -> dict:
+    """What data.json says of bad records, unless they are too many."""
+    count = sum(facts["bad"].values())
+    total = facts["characters"] or count + sum(facts["rows"])
+    demand(total > 0, "no rows in the inputs")
+    reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
+    if count > max_bad * total or count == total:
+        what = "characters" if facts["characters"] else "records"
+        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
+                f"allows {100 * max_bad:.3g} %): {reasons}")
+        if facts["characters"]:
+            head += "; where the text has another encoding, convert it, as with: iconv -f LATIN1 -t UTF-8"
+        raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
+    return {"count": count, "of": total, "reasons": facts["bad"],
+            "samples": [{name: sample[name] for name in Sample.__annotations__} for sample in facts["samples"]]}
+
+
+def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes: list[str]) -> dict:
+    schema, target, notes = plan.schema, None, [*plan.schema.notes, *notes]
+    if facts["comments"]:
+        notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
+                     f"{facts['comments']} lines that begin with # were left out as comments")
+    if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
+        notes.append("warning: labels of more than 15 digits are rounded: ids as long as these are not told apart")
+    if schema.target is not None:
+        low, high, whole = facts["labels"] or (None, None, False)
+        if classes is None and not schema.target and whole and 0 <= low and high < EXACT:
+            classes = max(2, int(high) + 1)
+        target = asdict(Target(tuple(schema.target), classes, low, high))
+    train = plan.shards - plan.validation
+    if schema.kind == "corpus":
+        target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
+    return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
+            "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
+            "columns": [schema.columns[i] for i in schema.order], "named": schema.named, "label": schema.label,
+            "weight": schema.weight, "notes": notes, "bad": bad,
+            "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
+            "unknown": {"count": facts["unknown"], "of": facts["tokens"]} if schema.kind == "corpus" else {},
+            "shards": [{"name": f"part-{index:05d}", "n": n,
+                        "role": "train" if index < train else "validation"}
+                       for index, n in enumerate(facts["rows"])]}
+
+
+def _last_block(path: str) -> dict:
+    """How many blocks a shard has and the seal of the last one, read from its end."""
+    with opened(path) as file:
+        size, back = file.seek(0, os.SEEK_END), 2 * BLOCK
+        while True:
+            start = max(0, size - back)
+            file.seek(start)
+            *others, last = file.read().removesuffix(b"\n").split(b"\n")
+            if others or not start:
+                break
+            back *= 4                   # a row longer than that is a block of its own
+    if not last:
+        return {"blocks": 0, "seal": ""}
+    block = blocks.unpack(last)
+    return {"blocks": block.index + 1, "seal": block.seal}
+
+
+def _parted(store: Storage, output, names: list[str]) -> None:
+    """Writes the shards that are parts of parts: small ones, whose reducers had several."""
+    for part in range(len(output.parts)):
+        found: dict[int, list[bytes]] = {index: [] for index in range(part, len(names), len(output.parts))}
+        for line in output.lines(part):
+            if not line.startswith(b"{"):       # the facts
+                found[blocks.unpack(line).shard].append(line + b"\n")
+        for index, lines in found.items():
+            store.write(names[index], b"".join(lines))
+
+
+def _commit(store: Storage, output, description: dict) -> None:
+    """Puts the shards in their place, and the description last: it makes them a dataset."""
+    with filling(store, BEGUN, PARTS, lambda: _vacant(store.url, store)):
+        shards = [shard["name"] for shard in description["shards"]]
+        if len(output.parts) > len(shards):     # a part is a shard; the last one holds the facts
+            for index, name in enumerate(shards):
+                output.move(index, store.path(name))
+        else:
+            _parted(store, output, shards)
+        for shard in description["shards"]:
+            shard |= _last_block(store.path(shard["name"]))
+        check(described := seal(description), Description, DESCRIPTION)
+        store.create(DESCRIPTION, json.dumps(described, indent=1).encode() + b"\n")

@@ -1,0 +1,63 @@
+"""Which shards train together, for how many rounds, and which reducer gets which part: functions of data, seed and options."""
+import math
+
+from mrdl import seeds
+from mrdl.data.dataset import Shard
+from mrdl.printing import counted
+from mrdl.rounds.partial import RECORD, pieces
+from mrdl.runners import sharing
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.partitioning import spread
+from mrdl.storage.paths import size
+
+
+def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
+    """The epoch's shards in an order of their own, `workers` at a time; the last may be fewer."""
+    filled = [shard for shard in shards if shard.n]
+    order = [filled[i] for i in seeds.permutation(len(filled), seed, "groups", epoch)]
+    return [order[i:i + workers] for i in range(0, len(order), workers)]
+
+
+def rounds(group: list[Shard], frequency: int | None, batch: int) -> int:
+    """Rounds until the group's longest shard is used up."""
+    if frequency is None:
+        return 1
+    return math.ceil(max(shard.n for shard in group) / (frequency * batch))
+
+
+def share(shard: Shard, part: int, frequency: int | None, batch: int) -> int:
+    """Examples that a shard gives to round `part` of its group."""
+    if frequency is None:
+        return shard.n
+    step = frequency * batch
+    return max(0, min(shard.n - part * step, step))
+
+
+def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
+    """Held-out shards dealt to at most `mappers` mappers, the largest first."""
+    hands: list[list[Shard]] = [[] for _ in range(min(mappers, len(shards)))]
+    for shard in sorted(shards, key=lambda s: (-s.n, s.path)):
+        min(hands, key=lambda hand: sum(s.n for s in hand)).append(shard)
+    return hands
+
+
+def of_shards(shards: list[Shard], cluster: Cluster, written: float = 0) -> list[list[Shard]]:
+    """The shards of each mapper, none of which it trains on. `written`: bytes that it writes for a row. What it reads for
+    one is alike in all shards, so the largest file tells."""
+    if not shards:
+        return []
+    largest = max(shards, key=lambda s: s.n)
+    each = max(size(largest.path) / max(largest.n, 1), written)
+    return sharing.shared(shards, lambda s: s.n * each, cluster.slots)
+
+
+def tell_shared(cluster: Cluster, mappers: int, shards: int) -> None:
+    """Says how many tasks there are where shards share some."""
+    if mappers < shards:
+        cluster.planned(f"planned: {counted(mappers, 'map task')} for {counted(shards, 'shard')}")
+
+
+def chunk_keys(size: int, reducers: int) -> list[str]:
+    """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
+    names = [f"{i:06d}" for i in range(pieces(size))]
+    return [*spread(names, min(reducers, len(names)), sort_values=True), RECORD]

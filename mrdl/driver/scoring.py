@@ -1,0 +1,86 @@
+"""Jobs over whole shards that train nothing: a state in; its scores, or the moments of what reaches layers, out."""
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from mrdl import metrics
+from mrdl.data.blocks import BlockError
+from mrdl.data.dataset import Dataset, Shard
+from mrdl.driver.exchanges.plain import Exchange
+from mrdl.models.model import Model
+from mrdl.report import advice
+from mrdl.rounds import plan
+from mrdl.rounds.merged import RoundError
+from mrdl.rounds.partial import RECORD
+from mrdl.rounds.record import Failed, Record, Scored
+from mrdl.rounds.state import profile
+from mrdl.training import moments
+
+Shards = list[tuple[Dataset, Shard]]
+OnTask = Callable[[str, int, int], None] | None         # as Cluster.run takes it
+
+
+class WorkerFailed(RoundError):
+    """A worker's own exception, with its traceback and the shard and block it was reading."""
+
+
+def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
+          workers: int, on_task: OnTask = None) -> tuple[dict[str, metrics.Value], metrics.Sums]:
+    """Loss and metrics of a state over shards, as val_..., and their targets (mrdl.report.advice): summed in the shards' order."""
+    records = _records(exchange, name, state, model, held, workers, 1, [], on_task)
+    return added(records, held, model.named_metrics()), advice.added(whole(records, held))
+
+
+def described(exchange: Exchange, name: str, state: str, model: Model, data: Shards, workers: int,
+              batch: int, places: list[moments.Place], on_task: OnTask = None) -> list[moments.Moments]:
+    """The moments of what reaches each place under a state, merged in the shards' order."""
+    found = [moments.Moments()] * len(places)
+    for record in whole(_records(exchange, name, state, model, data, workers, batch, places, on_task), data):
+        found = [moments.merged(a, moments.Moments(n, *map(np.array, arrays)))
+                 for a, (n, *arrays) in zip(found, record.moments, strict=True)]
+    return found
+
+
+def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[Record]:
+    asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
+                      score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
+    return exchange.score(name, state, asked, exchange.hands([s for _, s in shards], workers), on_task)
+
+
+def seals(shards: Shards) -> dict[str, str]:
+    """What the last block of each shard must be."""
+    return {plan.name(d.uid, s.index): s.seal for d, s in shards}
+
+
+def added(records: list[Scored], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
+    """The metrics of score records."""
+    sums: metrics.Sums = {}
+    for record in whole(records, held):
+        metrics.add(sums, record.sums)
+    return metrics.values(sums, named, "val_")
+
+
+def whole(records: list[Record], shards: Shards) -> Iterator[Record]:
+    """The records in the order of their shards; RoundError where one is missing or not whole."""
+    failed(records)
+    wanted = {plan.name(d.uid, s.index): s.n for d, s in shards if s.n}
+    found = {record.shard: record for record in records}
+    for record in records:
+        if record.n != wanted.get(record.shard) or len(found) < len(records):
+            raise RoundError(f"{record.shard}: {record.n} examples were read, not what "
+                             "the shard holds, or twice")
+    if missing := sorted(set(wanted) - set(found)):
+        raise RoundError(f"shards were not read: {', '.join(missing)}")
+    yield from (found[name] for name in wanted)
+
+
+def failed(records: list[Record]) -> None:
+    """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
+    for record in records:
+        if isinstance(record, Failed):
+            if record.raised == BlockError.__name__:            # no fault of the code: where it came up says nothing
+                raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
+            raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")
+        if record.profile != profile():
+            raise RoundError(f"a worker computes with {record.profile}, the driver with "
+                             f"{profile()}: the same bits cannot be promised")

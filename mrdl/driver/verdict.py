@@ -1,0 +1,119 @@
+"""What a round has come to: whether the counts in its records add up, and the state after it."""
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mrdl import kernels, metrics
+from mrdl.data.dataset import Dataset, Shard
+from mrdl.driver import schedule
+from mrdl.driver.options import Options
+from mrdl.driver.scoring import added, failed
+from mrdl.models.model import Model
+from mrdl.report import advice
+from mrdl.rounds import plan
+from mrdl.rounds.merged import Merged, RoundError
+from mrdl.rounds.plan import Plan
+from mrdl.rounds.record import Scored, Trained
+from mrdl.rounds.state import State
+from mrdl.rounds.variances import Variances
+from mrdl.runs.commits import RunError
+from mrdl.training import moments
+
+
+class Checked(NamedTuple):
+    """What the records of a round say, which add up."""
+    score: dict[str, metrics.Value]     # of the state that the round began with, where it was scored
+    sums: metrics.Sums                  # of training
+    targets: metrics.Sums               # of the rows that were scored, or else trained on; none: those known stay
+    trained: list[Trained]
+    seconds: dict[str, float]           # by phase, of the slowest worker
+
+
+class Verdict:
+    """Over the rounds of one run."""
+
+    def __init__(self, options: Options, model: Model, data: Dataset, validation: list[tuple[Dataset, Shard]]):
+        self.options, self.model, self.validation = options, model, validation
+        self.shards = data.train()
+        self.total = sum(s.n for s in self.shards)
+        self.owner = {plan.name(data.uid, s.index): s for s in self.shards}
+        self.metrics = model.named_metrics()
+        self.epochs = model.epochs          # that the model has seen before this run
+        self.untrained = [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
+
+    def groups(self, epoch: int) -> list[list[Shard]]:
+        """Which shards train together in an epoch of this run."""
+        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
+
+    def begun(self, weights: np.ndarray) -> np.ndarray:
+        """The vector of a state with these weights, whose updater has done nothing yet."""
+        return np.concatenate([weights, self.model.optimizer.start(weights).reshape(-1)])
+
+    def checked(self, merged: Merged, asked: Plan, state: State) -> Checked:
+        """RoundError where the counts of the round that `asked` is of, from `state`, do not add up."""
+        failed(merged.records)
+        o, sums, n = self.options, {}, 0
+        trained = [r for r in merged.records if isinstance(r, Trained)]
+        for record in trained:
+            shard = self.owner[record.shard]
+            due = schedule.share(shard, state.part, o.averaging_frequency, o.batch_size)
+            if (record.n, record.present) != (due, shard.n):
+                raise RoundError(f"round {asked.round}: shard {record.shard} trained "
+                                 f"{record.n} of {record.present} examples, not {due} of "
+                                 f"{shard.n}: examples were lost")
+            metrics.add(sums, record.sums)
+            n += record.terms
+        if sorted(r.shard for r in trained) != sorted(asked.train) or \
+                (merged.workers, merged.n) != (len(asked.train), n):
+            raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
+                             f"reported, {merged.workers} were averaged over {merged.n} examples or steps")
+        if not n and not state.round:
+            raise RunError(f"round {asked.round}: no step of its sequences counts, so there is nothing to learn from: "
+                           "take a larger averaging frequency, or prepare the data without such examples")
+        scored = [r for r in merged.records if isinstance(r, Scored)]
+        score = added(scored, self.validation if asked.score else [], self.metrics)
+        times = {phase: max(r.seconds.get(phase, 0.0) for r in trained)
+                 for phase in ("start", "read", "compute", "emit")}
+        targets = advice.added(scored or trained) if scored or not self.validation else {}
+        return Checked(score, sums, targets, trained, times | merged.seconds)
+
+    def next(self, state: State, asked: Plan, group: list[Shard], merged: Merged, found: Checked,
+             before: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+        """The state after the round, and its record but for the times; `before`: the entry of the round before it."""
+        o = self.options
+        updates = max(r.updates for r in found.trained)
+        vector = merged.vector if o.save_updater else self.begun(merged.vector)
+        fixed = moments.places_of(self.model)
+        if asked.moments or fixed:
+            vector = vector.copy()              # the exchange may still need it as it was averaged
+            Variances(state.vector, asked.moments).narrow(vector)
+        for start, variance, size in fixed:     # averaging identical floats can change the last bit
+            vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
+        new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
+                    state.epoch, state.group, state.part + 1, state.rate_scale)
+        if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):
+            new.part, new.group = 0, new.group + 1
+            if new.group >= len(self.groups(state.epoch)):
+                new.group, new.epoch = 0, new.epoch + 1
+        if not o.save_updater:
+            new.iterations = 0
+        with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
+            change = (self._squares(new.weights - state.weights) / max(self._squares(state.weights), 1e-300)) ** 0.5
+        trained = sum(r.n for r in found.trained)
+        examples = before.get("examples", 0) + trained
+        seen = metrics.values(found.sums, self.metrics)
+        if "loss" not in seen:                  # no step counted: what is known stays
+            seen = {name: before[name] for name in ("loss", *self.metrics)}
+        return new, {"round": new.round, "epoch": state.epoch + 1, **seen,
+                     "change": change, "examples": examples, "trained": trained,
+                     "present": sum(s.n for s in group), "workers": merged.workers,
+                     "updates": updates, "rate_scale": state.rate_scale,
+                     "epochs": new.epoch, "progress": examples / self.total}
+
+    def _squares(self, weights: np.ndarray) -> float:
+        """The sum of squares of the weights that are trained: moments of inputs, which may be large, are not."""
+        if self.untrained:
+            weights = weights.copy()
+        for place in self.untrained:
+            weights[place] = 0
+        return kernels.typed(weights.dtype).sum_squares(weights)

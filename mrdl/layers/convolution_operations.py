@@ -1,0 +1,128 @@
+"""How images are convolved: directly, or by fewer products.
+
+Fewer are Winograd's minimal filtering (Lavin & Gray 2016) along the rows of images. Rows are cut into tiles of m
+outputs; of a tile's m + r - 1 pixels, for a kernel row of r, as many combinations ("points") are made, and one
+convolution of each point takes the place of r: m + r - 1 products instead of m r.
+"""
+import numpy as np
+
+from mrdl.kernels import zeros
+from mrdl.layers.core import GeometricOperation
+from mrdl.layers.layer import Layer
+from mrdl.layers.operation import Binding, Operation
+
+AT = (0, 1, -1, 2, -2)          # where polynomials are evaluated; the sixth point is infinity
+POINTS = len(AT) + 1
+# H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
+Geometry = tuple[int, ...]
+COST = 6                        # of a multiply-add of the transforms, which wait for memory, in the products'
+
+
+class ConvOperation(GeometricOperation):
+    def __init__(self, layer: Layer, b: Binding):
+        super().__init__(layer, b, layer.geometry(b.shape))
+
+    def gradient(self, batch, first, g, ahead=None):
+        self.b.k.conv_gradient(self.b.y.grad, self.b.x.value, first, g, self.geometry)
+
+
+def transforms(r: int, dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """-> outputs[m, 6], kernel[6, r], pixels[6, 6]: y = outputs ((kernel w) * (pixels x)), by Toom and Cook."""
+    m = POINTS + 1 - r
+    others = [[q for q in AT if q != p] for p in AT]
+    pixels = [[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(AT)[::-1]]
+    kernel = [[p ** k / np.prod([p - q for q in roots]) for k in range(r)] for p, roots in zip(AT, others)]
+    kernel.append([float(k == r - 1) for k in range(r)])
+    outputs = [[p ** i for p in AT] + [float(i == m - 1)] for i in range(m)]
+    return tuple(np.ascontiguousarray(a, dtype) for a in (outputs, kernel, pixels))
+
+
+def worth(geometry: Geometry) -> bool:
+    """Do the products saved outweigh the transforms?"""
+    _, _, C, _, OW, O, kh, r, *strides, _, _, groups = geometry
+    if strides[:4] != [1, 1, 1, 1] or groups != 1 or not 2 < r < POINTS:
+        return False
+    m = POINTS + 1 - r
+    tiles = -(-OW // m)
+    return (OW * r - tiles * POINTS) * kh * C * O > tiles * POINTS * (POINTS * C + m * O) * COST
+
+
+def tiled(geometry: Geometry) -> int:
+    """How many values the tiles of an image have, 0 where there are none."""
+    H, _, C, _, OW, _, _, r, *_ = geometry
+    return H * -(-OW // (POINTS + 1 - r)) * POINTS * C if worth(geometry) else 0
+
+
+class WinogradOperation(ConvOperation):
+    """The points are groups of one convolution, whose kernels are columns; one row of it at a time stays in the
+    cache."""
+
+    def __init__(self, layer: Layer, b: Binding):
+        super().__init__(layer, b)
+        H, W, C, OH, OW, O, kh, r, *_, left, _ = self.geometry
+        N, dtype = b.x.value.shape[1], self.w.dtype
+        self.outputs, self.kernel, self.pixels = transforms(r, dtype)
+        m, (self.rows, self.out_rows) = len(self.outputs), (H, OH)
+        T = -(-OW // m)
+        self.x_tiling = (H, W, T, C, m, left, T * POINTS * C, POINTS * C, C)
+        self.y_tiling = (OH, OW, T, O, m, 0, T * POINTS * O, POINTS * O, O)
+        self.x_tiles = zeros((H * T * POINTS * C, N), dtype)
+        self.u = zeros((POINTS * O, kh * C), dtype)
+        self.nothing = zeros(POINTS * O, dtype)
+        self.y_row = zeros((T * POINTS * O, N), dtype)
+        self.tiles_of_dy, self.back, self.weights = (
+            np.ascontiguousarray(a.T) for a in (self.outputs, self.pixels, self.kernel))
+        if b.training:
+            self.dy_tiles = zeros((OH * T * POINTS * O, N), dtype)
+            self.du = zeros((POINTS * O, kh * C), dtype)
+            self.turned = zeros(self.u.shape[::-1], dtype)
+            self.dx_row = zeros((T * POINTS * C, N), dtype)
+
+    def points(self, H: int, OH: int, top: int) -> tuple:
+        """The convolution of the points, between H rows and OH."""
+        _, _, C, _, _, O, kh, *_ = self.geometry
+        T = self.x_tiling[2]
+        return (H, T, POINTS * C, OH, T, POINTS * O, kh, 1, 1, 1, 1, 1, top, 0, POINTS)
+
+    def weights_tiling(self, rows: int) -> tuple:
+        """Rows of the kernel as images of one tile, the points of all of them together."""
+        _, _, _, _, _, _, kh, r, *_ = self.geometry
+        return (rows * kh, r, 1, 1, 1, 0, 1, 0, rows * kh)
+
+    def forward(self):
+        b, k, top = self.b, self.b.k, self.geometry[12]
+        C, O = self.x_tiling[3], self.y_tiling[3]
+        k.to_tiles(self.w.reshape(-1, C), self.kernel, self.u.reshape(-1, C), self.weights_tiling(O))
+        k.to_tiles(b.x.value, self.pixels, self.x_tiles, self.x_tiling)
+        tiling, size = (1, *self.y_tiling[1:]), len(self.z) // self.out_rows
+        for h in range(self.out_rows):
+            k.conv_forward(self.u, self.nothing, self.x_tiles, self.y_row, self.points(self.rows, 1, top - h), False)
+            k.from_tiles(self.y_row, self.outputs, self.z[h * size:(h + 1) * size], tiling, self.bias, self.relu, None)
+        self.activate()
+
+    def backward(self, batch):
+        b, k, top = self.b, self.b.k, self.geometry[12]
+        self.slope()
+        k.to_tiles(b.y.grad, self.tiles_of_dy, self.dy_tiles, self.y_tiling)
+        if b.first:
+            return
+        k.transpose(self.u, self.turned)
+        tiling, size = (1, *self.x_tiling[1:]), len(b.x.grad) // self.rows
+        for h in range(self.rows):
+            row = slice(h * size, (h + 1) * size)
+            k.conv_backward(self.turned, self.dy_tiles, None, self.dx_row, self.points(1, self.out_rows, top + h))
+            k.from_tiles(self.dx_row, self.back, b.x.grad[row], tiling, None, False, b.x.value[row] if b.x.masked else None)
+
+    def gradient(self, batch, first, g, ahead=None):
+        k, rows, O, C = self.b.k, len(g), self.y_tiling[3], self.x_tiling[3]
+        du = self.du[:POINTS * rows]
+        for p in range(POINTS):
+            k.conv_gradient(self.dy_tiles, self.x_tiles, p * O + first, du[p * rows:(p + 1) * rows],
+                            self.points(self.rows, self.out_rows, self.geometry[12]))
+        k.from_tiles(du.reshape(-1, C), self.weights, g.reshape(-1, C),
+                     self.weights_tiling(rows), None, False, None)
+
+
+def conv_operation(layer: Layer, b: Binding) -> Operation:
+    """The one that suits the shapes; nothing else decides it, so that it is the same everywhere."""
+    return (WinogradOperation if worth(layer.geometry(b.shape)) else ConvOperation)(layer, b)

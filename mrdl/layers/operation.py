@@ -1,0 +1,146 @@
+"""What a layer becomes when it is bound to buffers: tensors, and operations on them."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+
+from mrdl.kernels import pad, zeros
+
+Shape = tuple[int, ...]
+# start, stop, fill(batch): writes that range's gradient to its place
+Piece = tuple[int, int, Callable[[int], None]]
+
+
+class Tensor:
+    """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked.
+
+    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot code,
+    which is not filled in for those who say ids_only."""
+    mask: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    ids_only = False
+
+    def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype, training: bool):
+        self.k = k
+        self.value = zeros((features, N), dtype)
+        self.grad = zeros((features, N), dtype) if training else None
+        self._rows: dict[int, np.ndarray] = {}          # by steps
+        self.fresh: set[int] = set()    # whose rows are those of this minibatch
+        self.relu = False               # value is some layer's max(0, .)
+        self.masked = False             # whoever fills grad has put its zeros in already
+
+    def storage(self, steps: int = 1) -> np.ndarray:
+        """What `rows` fills."""
+        if steps not in self._rows:
+            features, N = self.value.shape
+            self._rows[steps] = zeros((steps * N, pad(features // steps)), self.value.dtype)
+        return self._rows[steps]
+
+    def give_storage(self, steps: int, rows: np.ndarray) -> None:
+        """What `rows` is to fill."""
+        self._rows[steps] = rows
+
+    def rows(self, steps: int = 1) -> np.ndarray:
+        """value batch-major step by step, [steps N, F padded]; turned once a minibatch."""
+        rows = self.storage(steps)
+        if steps not in self.fresh:
+            self.k.transpose_steps(self.value, steps, rows)
+            self.fresh.add(steps)
+        return rows
+
+
+class Part(Tensor):
+    """Some features of another tensor: one of a model's inputs. Nobody needs its gradient."""
+
+    def __init__(self, whole: Tensor, start: int, stop: int):
+        super().__init__(whole.k, 0, whole.value.shape[1], whole.value.dtype, False)
+        self.value = whole.value[start:stop]
+
+
+class Branch(Tensor):
+    """A tensor for one of several that take it: its gradient is its own, the rest is shared."""
+
+    def __init__(self, source: Tensor):
+        self.source, self.value, self.mask, self.ids = source, source.value, source.mask, source.ids
+        self.grad = None if source.grad is None else np.zeros_like(source.grad)
+        self.relu = self.masked = False         # each would leave out what the others add
+
+    def storage(self, steps: int = 1) -> np.ndarray:
+        return self.source.storage(steps)
+
+    def rows(self, steps: int = 1) -> np.ndarray:
+        return self.source.rows(steps)
+
+
+class View(Branch):
+    """A tensor under another shape: its steps are not those that a mask and ids are of."""
+
+    def __init__(self, source: Tensor):
+        super().__init__(source)
+        self.grad, self.mask, self.ids = source.grad, None, None
+
+
+class Draws:
+    """Which minibatch this is: the key of its (seed, epoch, shard), which chooses random numbers, and its number."""
+    key = 0
+    minibatch = 0
+    batch = 0                           # its examples
+
+
+@dataclass
+class Binding:
+    """What a layer is bound to: kernels, its weights' views, and the tensors before and after it."""
+    k: SimpleNamespace
+    x: Tensor
+    y: Tensor
+    w: dict[str, np.ndarray]
+    offsets: dict[str, int]
+    index: int                          # number of the layer: its random stream
+    shape: Shape                        # of one example of x
+    training: bool
+    linear: bool = False                # leave the output activation to the loss
+    first: bool = False                 # nobody needs the gradient of x
+    draws: "Draws | None" = None
+    xs: "list[Tensor]" = field(default_factory=list)        # all that the layer was called with; x is the first
+    parts: "list[Tensor]" = field(default_factory=list)     # what it gives beside y: a recurrent layer's states
+
+
+def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
+    """The tensor's mask where it has a row for each step of that shape; as a view of another shape it has none."""
+    mask = tensor.mask
+    return mask if mask is not None and len(shape) > 1 and len(mask) == shape[0] else None
+
+
+class Place:
+    """What an operation is told of a range of the flat vector: where its gradient goes, and what its update reads."""
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """The array [stop - start] that the range's gradient goes to."""
+        raise NotImplementedError           # each use has its own
+
+    def ahead(self, start: int, stop: int) -> np.ndarray | None:
+        """Addresses of the range's weights and slots, read when its gradient is whole; None: not at once."""
+        return None
+
+
+class Operation:
+    """A layer at work: forward and backward on fixed buffers. The defaults suit a view of x. `layer`: its description."""
+
+    def __init__(self, layer, b: Binding):
+        self.layer, self.b = layer, b
+
+    @property
+    def x_mask(self) -> np.ndarray | None:
+        """That of x, where its steps are those of x still."""
+        return mask_of(self.b.x, self.b.shape)
+
+    def forward(self) -> None:
+        raise NotImplementedError           # each layer's operation has its own
+
+    def backward(self, batch: int) -> None:
+        raise NotImplementedError           # each layer's operation has its own
+
+    def gradients(self, place: Place) -> Iterator[Piece]:
+        """The pieces of this layer's gradient, each to be filled after `backward`."""
+        return iter(())

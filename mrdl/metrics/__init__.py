@@ -1,0 +1,72 @@
+"""Metrics, by Keras's names and definitions."""
+from mrdl import losses
+from mrdl.config import ConfigError, lookup, need, shown
+from mrdl.metrics.classification import (
+    AUC,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    ConfusionMatrix,
+    F1Score,
+    Precision,
+    Recall,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from mrdl.metrics.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+from mrdl.metrics.metric import FACTS, Metric, Sums, Value, add, plain, values
+from mrdl.metrics.regression import (
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    R2Score,
+    RootMeanSquaredError,
+    SquaredHinge,
+)
+
+__all__ = ["METRICS", "Metric", "Sums", "Value", "add", "named", "plain", "values"]
+METRICS = [SparseCategoricalAccuracy, CategoricalAccuracy, BinaryAccuracy, TopKCategoricalAccuracy,
+           SparseTopKCategoricalAccuracy, Precision, Recall, F1Score, AUC, ConfusionMatrix,
+           MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
+           MeanSquaredLogarithmicError, LogCoshError, Hinge, SquaredHinge, CategoricalHinge,
+           KLDivergence, Poisson, CosineSimilarity, BinaryCrossentropy, CategoricalCrossentropy,
+           SparseCategoricalCrossentropy, R2Score]
+__all__ += [metric.__name__ for metric in METRICS]
+
+
+def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> dict[str, Metric]:
+    """The metrics under the names they are reported by; "accuracy" becomes the form that fits.
+
+    `outputs` is the shape of the model's outputs, None where it is not known yet."""
+    found = {}
+    units = 1 if outputs is None else (outputs or (1,))[-1]
+    for given in metrics:
+        name = given if isinstance(given, str) else None
+        if name and name.lower() in ("accuracy", "acc"):
+            given = (SparseCategoricalAccuracy() if loss.sparse else
+                     BinaryAccuracy() if units == 1 else CategoricalAccuracy())
+        metric = lookup(given, METRICS, "metric", ("accuracy",))
+        need(metric is not None, "a metric is missing")
+        kind, name = type(metric).__name__, name or metric.called
+        if metric.sparse not in (None, loss.sparse):
+            raise ConfigError(f"{kind} and {type(loss).__name__} take different targets: "
+                              "class numbers for one, vectors for the other")
+        need(name not in found, f"two metrics have the name {shown(name)}; give one another name=")
+        need(name not in FACTS | {"loss"}, f"a metric cannot have the name {shown(name)}")
+        if outputs is not None:
+            need(not metric.one_row or len(outputs) == 1 or loss.activation == "softmax",
+                 f"{kind} takes one row of outputs, not the shape {shown(outputs)}")
+            metric.check(units)
+        found[name] = metric
+    return found

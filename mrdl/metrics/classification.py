@@ -1,0 +1,251 @@
+"""Metrics that count: accuracies, precision and recall, F1, AUC, the confusion matrix."""
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mrdl.config import need, shown
+from mrdl.metrics.metric import Mean, Metric, ratio
+
+EPSILON = 1e-7
+
+
+def labels(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Targets as vectors of y's shape: class numbers become one-hot."""
+    return t if t.shape == y.shape else np.arange(y.shape[-2])[:, None] == t
+
+
+@dataclass(frozen=True)
+class SparseCategoricalAccuracy(Mean):
+    """Is the largest output that of the target class?"""
+    sparse: ClassVar[bool] = True
+    one_row: ClassVar[bool] = True
+    name: str | None = None
+
+    def each(self, y, t):
+        return y.argmax(0) == t
+
+
+@dataclass(frozen=True)
+class CategoricalAccuracy(Mean):
+    """Is the largest output where the largest target is?"""
+    one_row: ClassVar[bool] = True
+    name: str | None = None
+
+    def each(self, y, t):
+        return y.argmax(0) == t.argmax(0)
+
+
+@dataclass(frozen=True)
+class BinaryAccuracy(Mean):
+    """The share of outputs that are above the threshold where the target is 1, else not."""
+    name: str | None = None
+    threshold: float = 0.5
+
+    def each(self, y, t):
+        return (y > self.threshold) == t
+
+
+@dataclass(frozen=True)
+class TopK(Mean):
+    one_row: ClassVar[bool] = True
+    k: int = 5
+    name: str | None = None
+
+    def check(self, units):
+        need(self.k >= 1, f"{type(self).__name__}: k={self.k} must be 1 or more")
+
+    def each(self, y, t):
+        own = y[t if self.sparse else t.argmax(0), np.arange(t.shape[-1])]
+        return ((y > own).sum(0) < self.k) & ~np.isnan(own)
+
+
+@dataclass(frozen=True)
+class SparseTopKCategoricalAccuracy(TopK):
+    """Are fewer than k outputs larger than that of the target class?"""
+    sparse: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class TopKCategoricalAccuracy(TopK):
+    """Are fewer than k outputs larger than that where the largest target is?"""
+
+
+@dataclass(frozen=True)
+class Hits(Metric):
+    """tp / (tp + others): targets that are not 0 met by outputs above the threshold.
+
+    With `top_k`, outputs that are not among an example's k largest are below any threshold; with
+    `class_id`, that output alone counts. Class numbers count as one-hot targets."""
+    sparse: ClassVar[None] = None
+    thresholds: float | None = None
+    top_k: int | None = None
+    class_id: int | None = None
+    name: str | None = None
+
+    def check(self, units):
+        kind, at = type(self).__name__, self.thresholds
+        need(at is None or 0 <= at <= 1, f"{kind}: thresholds={at} must be from 0 to 1")
+        need(self.top_k is None or 1 <= self.top_k <= units,
+             f"{kind}: top_k={self.top_k} must be from 1 to {units}")
+        need(self.class_id is None or 0 <= self.class_id < units,
+             f"{kind}: class_id={self.class_id} must be from 0 to {units - 1}")
+
+    def others(self, label: np.ndarray, above: np.ndarray) -> np.ndarray:
+        raise NotImplementedError           # precision and recall differ in it
+
+    def state(self, y, t):
+        label, at = labels(y, t) != 0, self.thresholds
+        above = y > (at if at is not None else 0.5 if self.top_k is None else -1e10)
+        if self.top_k is not None:
+            largest = np.argsort(-y, axis=-2, kind="stable")[..., :self.top_k, :]
+            top = np.zeros(y.shape, bool)
+            np.put_along_axis(top, largest, True, axis=-2)
+            above &= top
+        if self.class_id is not None:
+            label, above = label[..., self.class_id, :], above[..., self.class_id, :]
+        return np.array([(label & above).sum(), self.others(label, above).sum()], "f8")
+
+    def result(self, state):
+        return ratio(state[0], state[0] + state[1])
+
+
+@dataclass(frozen=True)
+class Precision(Hits):
+    """tp / (tp + fp): the share of the outputs above the threshold whose target is not 0."""
+
+    def others(self, label, above):
+        return above & ~label
+
+
+@dataclass(frozen=True)
+class Recall(Hits):
+    """tp / (tp + fn): the share of the targets that are not 0 whose output is above the threshold."""
+
+    def others(self, label, above):
+        return label & ~above
+
+
+@dataclass(frozen=True)
+class F1Score(Metric):
+    """2 p r / (p + r) of precision p and recall r: by class, or averaged over classes.
+
+    Without a threshold an example's largest output is the one that is chosen."""
+    sparse: ClassVar[None] = None
+    one_row: ClassVar[bool] = True
+    average: str | None = None
+    threshold: float | None = None
+    name: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.average in (None, "micro", "macro", "weighted"),
+             f"F1Score: average={shown(self.average)} is none of None, micro, macro, weighted")
+        need(self.threshold is None or 0 < self.threshold <= 1,
+             f"F1Score: threshold={self.threshold} must be above 0 and at most 1")
+
+    @property
+    def vector(self):
+        return self.average is None
+
+    def state(self, y, t):
+        t = labels(y, t).astype("f8")
+        above = (((y >= y.max(0)) & (abs(y) > 1e-9)) if self.threshold is None
+                 else y > self.threshold)
+        return np.concatenate([(above * t).sum(1), (above * (1 - t)).sum(1), (~above * t).sum(1), t.sum(1)])
+
+    def result(self, state):
+        tp, fp, fn, present = state.reshape(4, -1)
+        if self.average == "micro":
+            tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
+        p, r = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)
+        f1 = 2 * p * r / (p + r + EPSILON)
+        if self.average == "weighted":
+            return float((f1 * present).sum() / (present.sum() + EPSILON))
+        return f1.tolist() if self.average is None else float(f1.mean())
+
+
+@dataclass(frozen=True)
+class AUC(Metric):
+    """Area under the curve of rates at `num_thresholds` even thresholds, all outputs alike.
+
+    ROC: true over false positive rate. PR: precision over recall, by default interpolated as Davis
+    and Goadrich do (The relationship between precision-recall and ROC curves, 2006)."""
+    sparse: ClassVar[None] = None
+    num_thresholds: int = 200
+    curve: str = "ROC"
+    summation_method: str = "interpolation"
+    name: str | None = None
+    from_logits: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "curve", self.curve.upper())
+        object.__setattr__(self, "summation_method", self.summation_method.lower())
+        need(self.num_thresholds > 1, f"AUC: num_thresholds={self.num_thresholds} must be above 1")
+        need(self.curve in ("ROC", "PR"), f"AUC: curve={shown(self.curve)} is neither ROC nor PR")
+        need(self.summation_method in ("interpolation", "minoring", "majoring"), "AUC: summation_method="
+             f"{shown(self.summation_method)} is none of interpolation, minoring, majoring")
+
+    def size(self, units):
+        return 2 * self.num_thresholds
+
+    def state(self, y, t):
+        """How many outputs lie between two thresholds, where the target is not 0 and where it is."""
+        n, y, label = self.num_thresholds, y.astype("f4"), labels(y, t) != 0
+        if self.from_logits:
+            y = 1 / (1 + np.exp(-np.clip(y, -80, 80)))
+        y = np.nan_to_num(np.clip(y, 0, 1))                     # NaN is above no threshold
+        bucket = np.maximum(np.ceil(y * np.float32(n - 1)).astype(np.int64) - 1, 0)
+        return np.concatenate([np.bincount(bucket[chosen], minlength=n) for chosen in (label, ~label)]
+                              ).astype("f8")
+
+    def result(self, state):
+        tp, fp = state.reshape(2, -1)[:, ::-1].cumsum(1)[:, ::-1]       # above each threshold
+        recall, p = ratio(tp, tp[0] + 0 * tp), tp + fp
+        method = self.summation_method
+        if self.curve == "PR" and method == "interpolation":
+            slope = ratio(tp[:-1] - tp[1:], p[:-1] - p[1:])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                logs = np.where((p[:-1] > 0) & (p[1:] > 0), np.log(p[:-1] / p[1:]), 0)
+            terms = slope * (tp[:-1] - tp[1:] + (tp[1:] - slope * p[1:]) * logs)
+            return float(ratio(terms.sum(), tp[0]))
+        x, y = (recall, ratio(tp, p)) if self.curve == "PR" else (ratio(fp, fp[0] + 0 * fp), recall)
+        heights = {"interpolation": (y[:-1] + y[1:]) / 2, "minoring": np.minimum(y[:-1], y[1:]),
+                   "majoring": np.maximum(y[:-1], y[1:])}[method]
+        return float(((x[:-1] - x[1:]) * heights).sum())
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix(Metric):
+    """Counts [K][K]: row the class that is the target, column the one with the largest output.
+
+    K is `num_classes`, or what the outputs tell apart; of a single output above 0.5 is class 1."""
+    keras_module: ClassVar[str] = "mrdl.metrics"        # Keras has none
+    sparse: ClassVar[None] = None
+    one_row: ClassVar[bool] = True
+    num_classes: int | None = None
+    name: str | None = None
+
+    @property
+    def vector(self):
+        return True
+
+    def check(self, units):
+        least = max(units, 2)
+        need(self.num_classes is None or self.num_classes >= least, f"ConfusionMatrix: num_classes="
+             f"{self.num_classes} must be at least {least}: so many the outputs tell apart")
+
+    def size(self, units):
+        return (self.num_classes or max(units, 2)) ** 2
+
+    def state(self, y, t):
+        K = self.num_classes or max(len(y), 2)
+        found = y.argmax(0) if len(y) > 1 else y[0] > 0.5
+        right = t if t.ndim == 1 else t.argmax(0) if len(t) > 1 else t[0] > 0.5
+        return np.bincount(right.astype(np.int64) * K + found, minlength=K * K).astype("f8")
+
+    def result(self, state):
+        K = math.isqrt(len(state))
+        return state.reshape(K, K).astype(np.int64).tolist()

@@ -1,0 +1,1 @@
+"""Models: layers over one flat vector, and their files."""

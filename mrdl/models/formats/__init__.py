@@ -1,0 +1,1 @@
+"""Forms in which models are written and read."""

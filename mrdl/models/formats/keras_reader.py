@@ -1,0 +1,148 @@
+"""Models in Keras's JSON form, read from anyone; nothing in it is executed."""
+import json
+from collections import deque
+from typing import Any, NamedTuple
+
+from mrdl.config import ConfigError, dtype_name, lookup, need, shown
+from mrdl.layers import LAYERS, Input
+from mrdl.layers.layer import Layer, Symbol
+from mrdl.layers.recurrent import Recurrent
+from mrdl.models.formats.keras_masks import makers_of, without_masks
+from mrdl.models.formats.keras_parts import Later, part_of
+
+LAYERS_MOST = 10_000            # of a spec
+LONGEST = 16 << 20              # bytes of a spec
+
+
+class Spec(NamedTuple):
+    """What a Sequential, or with `ends` a Model, is made of; without a loss it is not compiled."""
+    layers: list[Layer]
+    name: str
+    dtype: str
+    ends: tuple[list[Input], list[Symbol]] | None = None        # inputs and outputs
+    optimizer: Any = "rmsprop"
+    loss: Any = None
+    metrics: Any = ()
+    loss_weights: Any = None
+
+
+def parse(text: str | bytes) -> Spec:
+    """The parts of a model in Keras's JSON form; ConfigError for what mrdl does not have."""
+    need(len(text) <= LONGEST, f"the spec has {len(text):,} bytes, more than {LONGEST:,}")
+    try:
+        spec = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the spec is no JSON: {shown(str(error))}") from None
+    kind = spec.get("class_name") if isinstance(spec, dict) else None
+    need(kind in ("Sequential", "Functional", "Model"),
+         "the spec is no Sequential or Functional model in Keras's JSON form")
+    config = part_of(spec, "config", dict, {})
+    need(isinstance(config.get("layers"), list), "the spec has no list of layers")
+    need(len(config["layers"]) <= LAYERS_MOST, f"the spec has {len(config['layers']):,} layers, more than {LAYERS_MOST:,}")
+    need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
+    dtype = dtype_name(config.get("dtype"))
+    own = [dtype_name(part_of(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
+           if isinstance(entry, dict) and entry.get("module") == "keras.layers"]
+    if own.count("float64") == len(own) > 0:        # Keras writes its own default for the model
+        dtype = "float64"
+    dtype = "float32" if dtype is None else dtype
+    config = without_masks(config)
+    layers = [_layer(entry, dtype, kind == "Sequential") for entry in config["layers"]]
+    shape = part_of(part_of(spec, "build_config", dict, {}), "input_shape", list)
+    if kind == "Sequential" and shape and not isinstance(layers[0] if layers else None, Input):
+        layers.insert(0, Input(tuple(shape[1:])))
+    found = Spec(layers, part_of(config, "name", str, kind.lower()), dtype,
+                 None if kind == "Sequential" else _ends(config, layers))
+    compiled = part_of(spec, "compile_config", dict, {})
+    if compiled.get("loss") is None:
+        return found
+    need(not compiled.get("weighted_metrics"), "compile: weighted_metrics is not supported")
+    metrics = compiled.get("metrics")
+    return found._replace(
+        loss=compiled["loss"], metrics=metrics if isinstance(metrics, dict) else part_of(compiled, "metrics", list, []),
+        loss_weights=compiled.get("loss_weights"), optimizer=compiled.get("optimizer") or "rmsprop")
+
+
+def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]:
+    """Calls the layers as the spec of a functional model says."""
+    found: dict[str, tuple[Layer, list, dict[int, Symbol | list[Symbol]]]] = {}      # and what each call gave
+    for entry, layer in zip(config["layers"], layers):
+        name, nodes = entry.get("name"), part_of(entry, "inbound_nodes", list, [])
+        need(isinstance(name, str) and name not in found, f"the spec has no name, or one twice: {shown(name)}")
+        found[name] = layer, nodes, {0: layer.symbol} if isinstance(layer, Input) else {}
+
+    def end(place: Any) -> Symbol:
+        name, call, part = place if isinstance(place, list) and len(place) == 3 else (None, 0, 0)
+        layer, nodes, made = found[name] if isinstance(name, str) and name in found else (None, [], {})
+        count = 1 if isinstance(layer, Input) else len(nodes)
+        there = type(call) is int and 0 <= call < count and type(part) is int
+        if there and call not in made:
+            raise Later(name, call)
+        several = [] if not there else made[call] if isinstance(made[call], list) else [made[call]]
+        if not there or not 0 <= part < len(several):
+            raise ConfigError(f"the spec speaks of a tensor that is not there: {shown(place)}")
+        return several[part]
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, list):
+            return [argument(v) for v in value]
+        history = value.get("config") if isinstance(value, dict) else None
+        if not isinstance(history, dict) or value.get("class_name") != "__keras_tensor__":
+            raise ConfigError(f"the spec calls a layer with {shown(value)}, which is no tensor")
+        return end(history.get("keras_history"))
+
+    def called(layer: Layer, node: Any) -> Symbol | list[Symbol]:
+        if not isinstance(node, dict):                  # as in `_part`: a message that is asked for many times
+            raise ConfigError(f"the spec has a call that is no object: {shown(node)}")
+        given, more = list(part_of(node, "args", list, [])), dict(part_of(node, "kwargs", dict, {}))
+        mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
+        states = None
+        if isinstance(layer, Recurrent):
+            states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
+        for key, value in more.items():
+            need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
+        if len(given) != 1:
+            raise ConfigError(f"the spec calls a layer with {shown(node)}")
+        x = argument(given[0])
+        need(mask is None or isinstance(x, list) or makers_of(x) == {(end(list(source)), value) for source, value in mask},
+             f"{type(layer).__name__}: a mask in its call that is not its input's own is not supported")
+        return layer(x, argument(states)) if states else layer(x)
+
+    calls = [(name, number) for name, (layer, nodes, _) in found.items() if not isinstance(layer, Input)
+             for number in range(len(nodes))]
+    ready, waiting = deque(calls), {}           # a call may stand before what it takes
+    while ready:
+        name, number = ready.popleft()
+        layer, nodes, made = found[name]
+        try:
+            made[number] = called(layer, nodes[number])
+        except Later as missing:
+            waiting.setdefault(missing.args, []).append((name, number))
+        else:
+            ready += waiting.pop((name, number), ())
+    need(not waiting, "the spec's calls of layers go round in a circle")
+
+    def ends(key: str) -> list[Symbol]:
+        places = part_of(config, key, list, [])
+        return [end(place) for place in (places if all(isinstance(p, list) for p in places) else [places])]
+    return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
+
+
+def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"the spec has the layer {shown(entry)}, no object")
+    config = part_of(entry, "config", dict, {})
+    if entry.get("class_name") == "InputLayer":
+        for key in ("sparse", "ragged", "optional"):
+            need(not config.get(key), f"InputLayer: {key}={shown(config.get(key))} is not supported")
+        shape = part_of(config, "batch_shape", list, [])
+        need(shape != [], "InputLayer: batch_shape must be [null, ...]")
+        return Input(tuple(shape[1:]), None if default_name else config.get("name"))
+    if str(entry.get("module")).startswith("keras.src.ops"):
+        raise ConfigError(f"the spec has the operation {shown(entry.get('class_name'))}: operations outside of layers, "
+                          "and masks made by hand, are not supported")
+    layer = lookup(entry, LAYERS, "layer")
+    own = dtype_name(config.get("dtype"))
+    if own not in (None, dtype):
+        raise ConfigError(f"{type(layer).__name__}: its dtype {shown(own)} is not the model's {shown(dtype)}")
+    return layer

@@ -1,0 +1,67 @@
+"""A model to its Keras JSON form."""
+from typing import Any
+
+from mrdl.config import serialize
+from mrdl.layers import Input
+from mrdl.layers.layer import Layer, Symbol
+
+
+def config(model) -> dict[str, Any]:
+    """The layers of a model under their names; of a functional one with the calls of each."""
+    dtype, graph, names = model.dtype.name, getattr(model, "graph", None), model.names()
+
+    def entry(layer: Layer, name: str) -> dict[str, Any]:
+        given = {"name": name, "dtype": dtype}
+        if isinstance(layer, Input):
+            given |= {"batch_shape": [None, *layer.shape], "sparse": False}
+        else:
+            given = layer.get_config() | given
+        return {"module": "keras.layers", "class_name": "InputLayer" if isinstance(layer, Input) else
+                type(layer).__name__, "config": given, "registered_name": None}
+
+    if not graph:
+        first = [] if model.input_shape is None else [entry(Input(model.input_shape), "input_layer")]
+        return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
+    calls: dict[int, list[Symbol]] = {id(layer): [] for layer in model.layers}
+    number_of: dict[int, int] = {}                      # of a call, among those of its layer
+    for call in graph.calls:
+        number_of[id(call)] = len(calls[id(call.layer)])
+        calls[id(call.layer)].append(call)
+    name_of = dict(zip(map(id, model.layers), names))
+
+    def place(symbol: Symbol) -> list:
+        return [name_of[id(symbol.layer)], number_of.get(id(symbol.main), 0), symbol.part]
+
+    def node(call: Symbol) -> dict[str, Any]:
+        given = [{"class_name": "__keras_tensor__", "config": {
+            "shape": [None, *x.shape], "dtype": dtype, "keras_history": place(x)}} for x in call.inputs]
+        if call.layer.merges:
+            return {"args": [given], "kwargs": {}}
+        return {"args": given[:1], "kwargs": {"initial_state": given[1:]} if given[1:] else {}}
+
+    layers = [entry(layer, name) | {"name": name, "inbound_nodes": list(map(node, calls[id(layer)]))}
+              for layer, name in zip(model.layers, names)]
+    return {"name": model.name, "trainable": True, "dtype": dtype, "layers": layers,
+            "input_layers": [place(layer.symbol) for layer in graph.inputs],
+            "output_layers": list(map(place, graph.outputs))}
+
+
+def each(value: Any) -> Any:
+    """Its JSON form, and that of what a list of it holds."""
+    return [each(v) for v in value] if isinstance(value, list) else serialize(value)
+
+
+def form(model) -> dict[str, Any]:
+    """What `parse` reads: the layers, and what `compile` was given where it was."""
+    functional = hasattr(model, "graph")
+    kind = "Functional" if functional else "Sequential"
+    spec = {"module": "keras.src.models.functional" if functional else "keras", "class_name": kind,
+            "config": config(model), "registered_name": kind}
+    if model.input_shape is not None and not functional:
+        spec["build_config"] = {"input_shape": [None, *model.input_shape]}
+    if model.loss is not None:
+        spec["compile_config"] = {
+            "optimizer": serialize(model.optimizer), "loss": each(model.loss), "metrics": each(model.metrics) or None}
+        if any(weight != 1 for weight in model.loss_weights):
+            spec["compile_config"]["loss_weights"] = model.loss_weights
+    return spec

@@ -1,0 +1,107 @@
+"""Sequential: a model whose layers stand in a row."""
+from mrdl.config import ConfigError, need, shown
+from mrdl.layers import LAYERS, Input
+from mrdl.layers.layer import Layer, sized
+from mrdl.layers.operation import Shape
+from mrdl.models.model import Model, over
+from mrdl.training.protocol import Step
+
+
+class Sequential(Model):
+    """A stack of layers. `dtype` is float32, or float64 for checks."""
+
+    def __init__(self, layers: list[Layer] = (), name: str = "sequential", dtype: str = "float32"):
+        self._begin(name, dtype)
+        self.input_shape: Shape | None = None
+        self.layers: list[Layer] = []
+        for layer in layers:
+            self._put(layer)
+        self.names()
+        if self.input_shape is not None:
+            self.stack()                                # shapes that do not fit are said here
+
+    def add(self, layer: Layer) -> None:
+        """Puts a layer on top; an Input stands first and gives the shape of one example.
+
+        Weights that are there stay."""
+        self._put(layer)
+        try:
+            self.names()
+            if self.input_shape is not None:
+                self.stack()
+        except ConfigError:
+            self.layers.pop()
+            raise
+        self.fresh_updater()
+
+    def _put(self, layer: Layer) -> None:
+        need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers; "
+             "there are no others, of Keras or your own")
+        if isinstance(layer, Input):
+            need(not self.layers and self.input_shape is None,
+                 "Input must be the first layer, once")
+            self.input_shape = layer.shape
+        else:
+            self.layers.append(layer)
+
+    def _over(self, shape: Shape) -> "Sequential":
+        return Sequential([Input(shape), *self.layers], self.name, self.dtype.name)
+
+    # -- shapes and weights
+
+    def stack(self) -> list[Step]:
+        """The layers with their shapes and their places in the flat vector."""
+        need(self.input_shape is not None,
+             "the model has no input shape yet: begin with Input(shape) or call build(shape)")
+        shape, start, steps = self.input_shape, 0, []
+        for index, (layer, name) in enumerate(zip(self.layers, self.names())):
+            before = shape
+            try:
+                need(not layer.merges, f"{type(layer).__name__} takes several inputs: use mrdl.Model")
+                need(not getattr(layer, "return_state", False),
+                     f"{type(layer).__name__} gives its states too (return_state): use mrdl.Model")
+                weights = layer.weights(shape)
+                shape = sized(layer, layer.output(shape))
+            except ConfigError as error:
+                raise ConfigError(f"layer {index + 1}, {error}") from None
+            offsets = []
+            for weight in weights:
+                offsets.append(start)
+                start += weight.size
+            steps.append(Step(index, name, layer, shape, weights, offsets, (index,), [before]))
+        return steps
+
+    def input_shapes(self) -> list[Shape]:
+        return [self.input_shape]
+
+    def input_names(self) -> list[str]:
+        return ["input_layer"]
+
+    def output_shapes(self) -> list[Shape]:
+        return [self.stack()[-1].output if self.layers else self.input_shape]
+
+    def output_tensors(self) -> list[int]:
+        return [len(self.layers)]
+
+    def output_activations(self) -> list[str]:
+        """That of the last layer that computes something."""
+        for i, layer in reversed(list(enumerate(self.layers))):
+            if layer.operation is not None:
+                steps = self.stack() if self.input_shape is not None else []
+                return [over(layer.last_activation, *(steps[at].output for at in (i, -1))) if steps
+                        else layer.last_activation]
+        return ["linear"]
+
+    def output_names(self) -> list[str]:
+        return self.names()[-1:] or ["output"]
+
+    def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Sequential":
+        """Draws the weights, keyed by `seed` and the layer; called by `fit` where it was not."""
+        if input_shape is not None and self.input_shape is None:
+            self.input_shape = Input(input_shape).shape
+            try:
+                self.stack()
+            except ConfigError:
+                self.input_shape = None
+                raise
+        return super().build(input_shape, seed)

@@ -1,0 +1,1 @@
+"""What a run has measured, shown to people and to monitoring."""

@@ -1,0 +1,107 @@
+"""What a user may not have meant: said in a line, with what would help."""
+from collections.abc import Iterable
+
+import numpy as np
+
+from mrdl import losses, metrics
+from mrdl.data.dataset import Shard
+from mrdl.data.windows import Arrays
+from mrdl.layers import Normalization
+from mrdl.printing import counted
+from mrdl.rounds.record import Scored, Trained
+from mrdl.training.class_weights import by_class
+from mrdl.training.protocol import LayeredModel
+
+FEW = 10                        # updates an epoch, of several workers
+DIVERGED = 100.0                # a mean cross-entropy beyond it is of weights that grew without bound
+CLASSES = 256                   # of more, no frequencies are kept
+ACCURACIES = metrics.SparseCategoricalAccuracy, metrics.CategoricalAccuracy, metrics.BinaryAccuracy
+ENTROPIES = losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy, losses.BinaryCrossentropy
+
+
+def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
+    """On workers without a shard; on so many that each does little, and the model has few updates."""
+    sizes, lines = [s.n for s in shards if s.n], []
+    used = min(workers, len(sizes))
+    if used < workers:
+        there = "is 1 shard" if used == 1 else f"are {used} shards"
+        lines.append(f"{used} of {workers} workers train{'s' * (used == 1)}, as there {there} with rows; for more: "
+                     f"mrdl prepare --shards {workers}")
+    alone = sum(-(-n // batch_size) for n in sizes)
+    if used > 1 and alone / used < FEW:
+        lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {counted(-(-alone // used), 'update')} of "
+                     f"the model, with one worker {alone}; --workers 1 or a smaller --batch-size learns more in as many epochs")
+    return lines
+
+
+def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] | None = None) -> metrics.Sums:
+    """What the targets of rows are like, in sums that add up: class frequencies, or moments, of the rows as they are and
+    as they are weighted.
+
+    Nothing where that is no baseline: of several outputs, sequences, many classes."""
+    heads, y = model.heads(), arrays["y"]
+    head, y = heads[0], y.reshape(len(y), -1)
+    if len(heads) > 1 or len(head.shape) != 1:
+        return {}
+    weight = np.ones((2, len(y)))
+    if "w" in arrays:
+        weight[1] = arrays["w"]
+    if class_weight:
+        weight[1] *= by_class({int(label): each for label, each in class_weight.items()}, y)
+    if head.loss.activation is None and not head.loss.sparse:
+        y = y.astype("f8")
+        return {"count": weight.sum(1), "sum": np.stack([(w[:, None] * y).sum(0) for w in weight]),
+                "squares": np.stack([(w[:, None] * y * y).sum(0) for w in weight])}
+    classes = max(2, head.shape[0])
+    if classes > CLASSES or (head.loss.activation == "sigmoid" and head.shape[0] > 1):
+        return {}
+    labels = y.argmax(1) if y.shape[1] > 1 else np.rint(y[:, 0]).astype(int)
+    labels = labels.clip(0, classes - 1)        # others: told elsewhere
+    return {"count": weight.sum(1), "classes": np.stack([np.bincount(labels, w, classes) for w in weight])}
+
+
+def added(records: Iterable[Trained | Scored]) -> metrics.Sums:
+    """The targets of all records."""
+    sums: metrics.Sums = {}
+    for record in records:
+        metrics.add(sums, record.targets)
+    return sums
+
+
+def of_model(model: LayeredModel, values: dict[str, metrics.Value], sums: metrics.Sums) -> str | None:
+    """Where it has diverged, or is no better than the mean of its targets or than their most frequent class; None where
+    it is, or nothing tells. `values` are its loss and metrics on rows with these targets; metrics weigh no rows."""
+    if not sums or not sums["count"].all():
+        return None
+    head, counts = model.heads()[0], sums["count"]
+    scale = counts[1] / counts[0]               # a loss is the weighted sum over the number of rows
+    pure = all(w.regularizer is None for _, w, _ in model.places())      # no penalties are in the loss
+    inputs = "scale the inputs (a Normalization layer), " * (not any(isinstance(layer, Normalization) for layer in model.layers))
+    if pure and isinstance(head.loss, ENTROPIES) and not values["loss"] <= DIVERGED * scale:
+        return f"training has diverged (loss {values['loss']:.4g}): {inputs}try a lower learning rate"
+    named = {type(metric): values[name] for name, metric in head.metrics.items() if name in values}
+    if "classes" in sums:
+        rows, shares = sums["classes"] / counts[:, None]
+        found = [accuracy <= rows.max() for kind, accuracy in named.items() if kind in ACCURACIES]
+        if pure and isinstance(head.loss, ENTROPIES) and not getattr(head.loss, "label_smoothing", 0.0):
+            seen = shares[shares > 0]
+            found.append(values["loss"] >= -scale * (seen * np.log(seen)).sum())
+        if not found or not all(found):
+            return None
+        of = "rows" if np.array_equal(rows, shares) else "weight"
+        what = f"always answering class {shares.argmax()}, which is that of {100 * shares.max():.3g} % of the {of}"
+    else:
+        mean, squares = sums["sum"] / counts[:, None], sums["squares"] / counts[:, None]
+        variance, weighted = (squares - mean ** 2).mean(1).tolist()
+        errors = {metrics.MeanSquaredError: lambda value: value, metrics.RootMeanSquaredError: lambda value: value ** 2,
+                  metrics.R2Score: lambda value: variance * (1 - value)}
+        found = [("mean squared error", variance, errors[kind](value))
+                 for kind, value in named.items() if kind in errors and not isinstance(value, list)]
+        if pure and isinstance(head.loss, losses.MeanSquaredError):
+            found.insert(0, ("mean squared error" if scale == 1 else "loss", weighted * scale, values["loss"]))
+        if not found or not found[0][2] >= found[0][1]:
+            return None
+        name, baseline, error = found[0]
+        what = f"always predicting the mean of the targets ({name} {baseline:.4g}, the model's is {error:.4g})"
+    return (f"the model is no better than {what}: {inputs}" + "scale the targets, " * ("sum" in sums)
+            + "train longer, or try another learning rate")

@@ -1,0 +1,55 @@
+"""A picture of a run's loss and metrics (PNG)."""
+import io
+import logging
+from typing import Any
+
+from mrdl.report.history import curves
+
+ROW = 4                         # panels of a picture beside each other
+
+
+def verbatim(text: str) -> str:
+    """A text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")
+
+
+def plot(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None) -> bytes | None:
+    """PNG of `figure`; None where matplotlib is missing."""
+    if drawn := figure(history, title, marked):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png")
+        return buffer.getvalue()
+    return None
+
+
+def figure(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None):
+    """matplotlib's, with a panel for the loss and each metric, in which a round is marked: its number, what it is."""
+    try:
+        logging.getLogger("matplotlib").addHandler(logging.NullHandler())   # else it talks of its font cache
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError:
+        return None
+    found = curves(history)
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in found))
+    wide = min(ROW, max(1, len(names)))
+    rows = max(1, -(-len(names) // wide))
+    made = Figure(figsize=(4.8 * wide, 3.6 * rows), dpi=110, layout="constrained")
+    FigureCanvasAgg(made)
+    panels = made.subplots(rows, wide, squeeze=False).ravel()
+    for axes in panels[len(names):]:
+        axes.axis("off")
+    for axes, name in zip(panels, names):
+        for key, label in ((name, "training"), ("val_" + name, "validation")):
+            if key in found:
+                axes.plot(*found[key], label=label, marker="." if len(found[key][0]) < 40 else "")
+        if marked:
+            axes.axvline(marked[0], color="0.4", linestyle="--", linewidth=1, label=f"{marked[1]}: round {marked[0]}")
+        axes.set(xlabel="round", title=verbatim(name))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    if title:
+        made.suptitle(verbatim(title))
+    return made

@@ -1,0 +1,1 @@
+"""What driver and workers tell each other about a round."""

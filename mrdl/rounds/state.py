@@ -1,0 +1,110 @@
+"""Everything round r + 1 needs from round r, as one safetensors file; no pickle anywhere."""
+import io
+import json
+import os
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors.numpy import save
+
+from mrdl import __version__, kernels
+from mrdl.storage.paths import place
+from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
+
+DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
+
+
+class StateError(ValueError):
+    """A state that is damaged or belongs to something else."""
+
+
+def profile() -> str:
+    """What decides the bits of a run: mrdl's version, whether multiply-adds are fused, what numbers too small for a
+    full significand become."""
+    return f"mrdl {__version__}, {'fused' if kernels.FMA else 'separate'} multiply-add, denormals flushed to 0"
+
+
+def checksum(vector: np.ndarray) -> int:
+    """The sum of a vector's words: tells states apart that came about in other ways."""
+    return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
+
+
+@dataclass
+class State:
+    """`vector` is the weights, then the updater's slots: [P (1 + slots)]."""
+    vector: np.ndarray
+    parameters: int                     # P
+    round: int = 0                      # rounds done
+    iterations: int = 0                 # updates done: what schedules and Adam's t count
+    epoch: int = 0
+    group: int = 0                      # the next group of the epoch
+    part: int = 0                       # the next round of the group
+    rate_scale: float = 1.0             # halved at each roll-back
+    profile: str = field(default_factory=profile)
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.vector[:self.parameters]
+
+    @property
+    def slots(self) -> np.ndarray:
+        return self.vector[self.parameters:].reshape(-1, self.parameters)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the vector."""
+        return {k: v for k, v in vars(self).items() if k != "vector"}
+
+    def dump(self) -> bytes:
+        return save({"vector": self.vector}, {"mrdl": json.dumps(seal(
+            {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}))})
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> "State":
+        """The state in the bytes of a file; StateError where there is none."""
+        return cls._read(io.BytesIO(data), len(data), source)
+
+    @classmethod
+    def load(cls, path: str) -> "State":
+        """The state in a file, of whatever storage; StateError where there is none."""
+        folder, name = place(path)
+        with folder.open(name) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return cls._read(file, size, path)
+
+    @classmethod
+    def _read(cls, file: BinaryIO, size: int, source: str) -> "State":
+        """Reads into the one vector. safetensors would map the file, whose pages count as a task's memory
+        beside those of the copy; its format is a length, a JSON header and the values."""
+        with _refused(source):
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+            kind, (start, stop) = header["vector"]["dtype"], header["vector"]["data_offsets"]
+            if (start, stop) != (0, size - 8 - length):
+                raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
+            vector = np.empty(stop // DTYPES[kind]().itemsize, DTYPES[kind])
+            file.readinto(vector.view(np.uint8))
+            return cls._checked(unsealed(header["__metadata__"]["mrdl"]), vector)
+
+    @classmethod
+    def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
+        kinds = {name: kind for name, kind in fields(cls).items() if name != "vector"}
+        check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
+        if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, checksum(vector)):
+            raise ValueError("its vector is damaged: its checksum does not fit")
+        if facts["parameters"] < 1 or len(vector) % facts["parameters"]:
+            raise ValueError("its vector does not fit its parameters")
+        return cls(vector, **{name: facts[name] for name in kinds})
+
+
+@contextmanager
+def _refused(source: str):
+    """Whatever is wrong with a file is one StateError; sizes are checked before memory is taken."""
+    try:
+        yield
+    except (struct.error, RecursionError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StateError(f"{source} is no state of a run: {error}") from None

@@ -1,0 +1,1 @@
+"""Jobs on each runner: inputs in, one output per reducer out."""

@@ -1,0 +1,1 @@
+"""Jobs on YARN, through one resident JVM."""

@@ -1,0 +1,1 @@
+"""The runners without Java: in this process, or in children of a warm one."""

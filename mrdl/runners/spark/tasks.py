@@ -1,0 +1,111 @@
+"""A job's tasks on Spark: splits in; part r of the output is reducer r's, or mapper r's. mrdl.runners.spark.runner submits it.
+
+Spark places tasks, shuffles and sorts. It does not read or write: its text files go through Java
+strings, which change bytes that are no UTF-8. Nor does it hash: reducer r must get what Hadoop gives it."""
+import os
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from mrdl.runners.partitioning import partition
+from mrdl.runners.splits import NO_END, Split
+from mrdl.storage.paths import opened
+from mrdl.storage.schemes import store_at
+
+
+@dataclass(frozen=True)
+class SparkJob:
+    """What spark-submit is told of a job; its methods run in Spark's tasks."""
+    job: str                # the class: module.name
+    args: list[str]
+    splits: list[Split]
+    output: str
+    reducers: int           # 0: the mappers' output is the job's
+    sort_values: bool
+
+    def run(self) -> None:
+        from pyspark import SparkContext
+        with SparkContext() as spark:
+            lines = spark.parallelize(self.splits, max(1, len(self.splits))
+                                      ).mapPartitionsWithIndex(self.mapped)
+            if self.reducers:
+                lines = lines.keyBy(self.key).repartitionAndSortWithinPartitions(
+                    self.reducers, self.reducer).values().mapPartitionsWithIndex(self.reduced)
+            lines.mapPartitionsWithIndex(self.written).count()
+
+    def mapped(self, number: int, splits: Iterable[Split]) -> Iterator[bytes]:
+        for split in splits:
+            _tell(*split[0][:2])
+            os.environ["mapreduce_task_partition"] = str(number)
+            with _failing(self.named(number, True)):
+                yield from self.performed("mapper", _read(split))
+
+    def reduced(self, number: int, lines: Iterable[bytes]) -> Iterator[bytes]:
+        with _failing(self.named(number, False)):
+            yield from self.performed("reducer", lines)
+
+    def named(self, number: int, mapper: bool) -> str:
+        """The task, as a user is told of it."""
+        read = f" (input {', '.join(path for path, *_ in self.splits[number])})" if mapper else ""
+        return f"{'mapper' if mapper else 'reducer'} {number}{read} of {self.job.rpartition('.')[2]}"
+
+    def performed(self, kind: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines that the job makes of these."""
+        from pyspark import SparkFiles
+        os.chdir(SparkFiles.getRootDirectory())
+        module, _, name = self.job.rpartition(".")
+        job = getattr(import_module(module), name)(["--step-num=0", f"--{kind}", *self.args])
+        read, write = job.pick_protocols(0, kind)
+        pairs = (read(job.bare(line)) for line in lines)
+        made = job.map_pairs(pairs) if kind == "mapper" else job.reduce_pairs(pairs)
+        yield from (write(*pair) for pair in made)
+
+    def key(self, line: bytes) -> bytes:
+        """What the reducer's lines are sorted by: one field, with SORT_VALUES two."""
+        return b"\t".join(line.split(b"\t", 2)[:2 if self.sort_values else 1])
+
+    def reducer(self, key: bytes) -> int:
+        return partition(key.partition(b"\t")[0], self.reducers, self.sort_values)
+
+    def written(self, number: int, lines: Iterable[bytes]) -> Iterator[int]:
+        """Puts a part in its place, whole: a second attempt has the same bytes."""
+        from pyspark import SparkFiles
+        with tempfile.NamedTemporaryFile(dir=SparkFiles.getRootDirectory()) as file:
+            for line in lines:
+                file.write(line)
+                file.write(b"\n")
+            file.flush()
+            store_at(self.output).put(f"part-{number:05d}", file.name)
+        yield number
+
+
+def _tell(path: str, start: int) -> None:
+    """Tells the job what it reads, as Hadoop does."""
+    os.environ.update(mapreduce_map_input_file=path if "://" in path else "file://" + path,
+                      mapreduce_map_input_start=str(start))
+
+
+def _read(split: Split) -> Iterator[bytes]:
+    """A mapper's lines. A range owns those that begin behind its first byte, up to the one at its end, as in Hadoop."""
+    for path, start, stop in split:
+        _tell(path, start)
+        with opened(path) as file:
+            if start:
+                file.seek(start)
+                file.readline()
+            place = file.tell()
+            while (stop is NO_END or place <= stop) and (line := file.readline()):
+                place += len(line)
+                yield line
+
+
+@contextmanager
+def _failing(task: str) -> Iterator[None]:
+    """An exception of the job's becomes a text that mrdl.runners.spark.runner finds in Spark's log."""
+    try:
+        yield
+    except (Exception, SystemExit):     # noqa: BLE001 - whatever it is, Spark shows no more than its words
+        raise RuntimeError(f"{task} failed:\n{traceback.format_exc()}") from None

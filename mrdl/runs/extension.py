@@ -1,0 +1,42 @@
+"""A run that goes on beyond its end: what it may be asked for, and which model it has meanwhile."""
+from shlex import quote
+
+from mrdl.runs import stopping
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.storage.sealed import digest
+
+
+def check(run: Run, history: stopping.History, rules: list[stopping.Rule], until: str | None,
+          learning_rate: float | None) -> None:
+    """RunError where the run has done more than the rules ask for, or nothing is left to train at a learning rate."""
+    r = len(history) - 1
+    if r < 1:
+        return
+    for kind, what, done, least in (
+            (stopping.Rounds, "rounds", r, r),
+            (stopping.Epochs, "epochs", history[r]["progress"], history[r - 1]["epochs"] + 1)):
+        for rule in rules:
+            if isinstance(rule, kind) and rule.n < least:
+                raise RunError(f"{run.url} has done {done:.6g} {what}: {what} must be {least} or more, not {rule.n}")
+    if learning_rate is None:
+        return
+    known, done = run.options(), run.finished()
+    ended = done and done["finite"] and until == known["options"]["until"]
+    if learning_rate != (known["rate"] or {}).get("learning_rate") and (
+            ended or any(rule.reason(history, r) for rule in rules if not rule.scored)):
+        raise RunError(f"{run.url} has nothing left to train at another learning rate: give a rule that goes further "
+                       f"than its {r} rounds too, as --rounds {2 * r}")
+
+
+def behind(run: Run) -> str | None:
+    """Which round's model is there, of a run that has gone on since and not ended again; else None."""
+    name = "model.safetensors"
+    if not run.exists() or run.store.exists("finished.json") or not run.store.exists(name):
+        return None
+    ended, now, of = run.ended(), max(run.rounds(), default=0), "an earlier end"
+    if ended and ended["files"][name] == digest(run.store.read(name)):
+        if ended["best"] == now:                # nothing was committed since
+            return None
+        of = f"round {ended['best']}"
+    return f"the model is that of {of}; the run has gone on to round {now}: mrdl resume {quote(run.url)}"

@@ -1,0 +1,1 @@
+"""Files on local disks and on HDFS behind one door."""

@@ -1,0 +1,47 @@
+"""What both clients of HDFS share. Paths are absolute; an error is Refused, or an OSError where
+the connection broke."""
+import errno
+import re
+from typing import NamedTuple
+
+MEGABYTE = 1 << 20
+SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
+CODES = {
+    "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
+    "ParentNotDirectoryException": errno.ENOTDIR, "PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
+    "AccessControlException": errno.EACCES, "AuthorizationException": errno.EACCES,
+    "SecurityException": errno.EACCES, "DSQuotaExceededException": errno.EDQUOT,
+    "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
+    "Stale": errno.ESTALE,
+}
+FULL = "could only be written to 0 of"
+SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR, FULL: errno.ENOSPC}
+
+
+class Refused(Exception):
+    """What HDFS answers where it does not do as asked: Java's exception and its message."""
+
+    def __init__(self, java: str, message: str):
+        text = message.strip().split("\n")[0] or java
+        super().__init__(f"is HDFS full? {text}" if FULL in text else text)
+        self.java = re.split(r"[.$]", java)[-1]
+
+    def code(self) -> int:
+        said = (code for words, code in SAID.items() if words in str(self))
+        return next(said, CODES.get(self.java, errno.EIO))
+
+
+def replaced() -> Refused:
+    return Refused("Stale", "was replaced or removed while it was read")
+
+
+class Status(NamedTuple):
+    name: str
+    folder: bool
+    size: int
+    modified: int               # milliseconds, by the NameNode's clock
+
+
+def one_block(size: int) -> int | None:
+    """The block size that holds a file whole: a shard, that one node then has all of. None: the cluster's."""
+    return -(-size // MEGABYTE) * MEGABYTE if 16 * MEGABYTE < size < 1024 * MEGABYTE else None

@@ -1,0 +1,72 @@
+"""Files by their paths and URLs: opened (and unpacked), looked at, moved."""
+import bz2
+import errno
+import gzip
+import os
+import shutil
+from contextlib import contextmanager, nullcontext
+
+from mrdl.storage.base import Storage
+from mrdl.storage.local import Local, make_folder
+from mrdl.storage.schemes import store_at
+
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+def place(path: str) -> tuple[Storage, str]:
+    """The folder of a path and its name there."""
+    folder, slash, name = path.rpartition("/")
+    return store_at(folder or slash or "."), name
+
+
+def is_folder(path: str) -> bool:
+    return store_at(path).is_folder()
+
+
+def exists(path: str) -> bool:
+    folder, name = place(path)
+    return folder.exists(name)
+
+
+@contextmanager
+def opened(path: str):
+    """The file, unpacked where its name ends in .gz or .bz2."""
+    folder, name = place(path)
+    opener = OPENERS.get("." + name.rpartition(".")[2])
+    with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
+        yield data
+
+
+def size(path: str) -> int:
+    """Bytes of the file as it lies there."""
+    folder, name = place(path)
+    return folder.size(name)
+
+
+def head(path: str, count: int) -> bytes:
+    """The first bytes of the file as it lies there."""
+    folder, name = place(path)
+    with folder.open(name) as file:
+        return file.read(count)
+
+
+def move(source: str, target: str) -> None:
+    """Moves a file, over what is there: renamed where both paths lie in one storage."""
+    (here, old), (there, new) = place(source), place(target)
+    if isinstance(here, Local) and isinstance(there, Local):
+        try:
+            make_folder(target)
+            shutil.move(source, target)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:     # which names the file that is read
+                raise
+            raise OSError(error.errno, error.strerror, target) from None
+        return
+    theirs = there.path(new).split("/", 3)
+    if theirs[:3] == here.path(old).split("/", 3)[:3]:      # scheme and host
+        if not here.rename(old, "/" + theirs[3]):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+        return
+    with here.open(old) as file:
+        there._put(new, file, replace=True)
+    here.remove(old)

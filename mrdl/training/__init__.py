@@ -1,0 +1,1 @@
+"""Training and scoring of a model in one process."""

@@ -1,0 +1,90 @@
+"""Arrays that users give, checked and made one array a model can read."""
+import math
+
+import numpy as np
+
+from mrdl.config import ConfigError, need, shown
+from mrdl.data.windows import Arrays
+from mrdl.layers import Masking
+from mrdl.layers.operation import Shape
+from mrdl.training.protocol import LayeredModel
+
+
+def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
+    """The array as blocks hold it: bytes, int32 where whole numbers fit, else floats."""
+    try:
+        array = np.ascontiguousarray(array)
+    except ValueError as error:                 # rows of different lengths
+        raise ConfigError(f"{name}: {error}") from None
+    need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers")
+    if array.dtype.name in ("uint8", "uint16", "int32", "float32", "float64"):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    fits = array.dtype.kind in "bui" and (array.size == 0 or (
+        array.min() >= -2 ** 31 and array.max() < 2 ** 31))
+    return array.astype(np.int32 if fits else dtype)
+
+
+def joined(given, names: list[str], what: str, dtype: np.dtype):
+    """One array of what was given for each of several inputs or outputs: a list, or a dict by their names."""
+    if isinstance(given, dict):
+        need(set(given) == set(names), f"{what} has the names {shown(sorted(given))}, not {', '.join(names)}")
+        given = [given[name] for name in names]
+    if len(names) == 1 or not isinstance(given, (list, tuple)):
+        return numbers(given[0] if isinstance(given, list) and len(given) == 1 == len(names)
+                       and np.ndim(given[0]) else given, what, dtype)
+    need(len(given) == len(names), f"{what} is a list of {len(given)}, not of {len(names)}: {', '.join(names)}")
+    each = [numbers(one, f"{what} {name}", dtype) for one, name in zip(given, names)]
+    need(len({len(one) for one in each}) == 1, f"{what}: the arrays differ in length")
+    return np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in each], 1)
+
+
+def checked(model: LayeredModel, x, y, w=None) -> Arrays:
+    """The arrays of examples, as blocks hold them; ConfigError where they do not fit the model."""
+    arrays = {"x": joined(x, model.input_names(), "x", model.dtype),
+              "y": joined(y, model.output_names(), "y", model.dtype)}
+    if w is not None:
+        arrays["w"] = numbers(w, "sample_weight", model.dtype).astype(model.dtype, copy=False)
+        if arrays["w"].shape[1:] == (1,):
+            arrays["w"] = arrays["w"][:, 0].copy()
+        need(arrays["w"].ndim == 1, "sample_weight must hold one number an example, not the shape "
+             + shown(arrays["w"].shape))
+        need(bool((arrays["w"] >= 0).all() and np.isfinite(arrays["w"]).all()),
+             "sample_weight must hold finite numbers of 0 and more")
+    lengths = {len(a) for a in arrays.values()}
+    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have one length, not 0: they have "
+         + ", ".join(str(len(array)) for array in arrays.values()))
+    fitting(model, arrays["x"])
+    y = arrays["y"]
+    check_target(model.compiled(), y.shape[1:])
+    heads, at, masked = model.heads(), 0, any(
+        isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in model.layers)
+    for head in heads:
+        width = head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
+        labels = y.reshape(len(y), -1)[:, at:at + width]
+        if head.loss.sparse and y.dtype.kind == "f":
+            need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),
+                 f"{type(head.loss).__name__}: y must hold class numbers")
+        if not masked:                          # of masked steps targets may be anything
+            head.loss.check_range(labels)
+        at += width
+    return arrays
+
+
+def check_target(model: LayeredModel, shape: Shape) -> None:
+    """ConfigError where targets of this shape, of one example, do not fit the outputs."""
+    heads = model.heads()
+    if len(heads) == 1:
+        heads[0].loss.check(heads[0].shape, shape)
+        return
+    wanted = sum(head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape) for head in heads)
+    need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
+         f"have {math.prod(shape)}")
+    for head in heads:
+        head.loss.check(head.shape, head.shape[:-1] if head.loss.sparse else head.shape)
+
+
+def fitting(model: LayeredModel, x: np.ndarray) -> None:
+    """Builds the model on examples such as x's; ConfigError where its input has another shape."""
+    model.build(x.shape[1:] if model.input_shape is None else None)
+    need(x.shape[1:] == model.input_shape,
+         f"the model takes examples of shape {model.input_shape}, not {shown(x.shape[1:])}")

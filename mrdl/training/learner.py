@@ -1,0 +1,95 @@
+"""Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
+import numpy as np
+
+from mrdl import metrics
+from mrdl.data.windows import Arrays
+from mrdl.optimizers import Now
+from mrdl.training import pieces
+from mrdl.training.class_weights import by_class
+from mrdl.training.network import Network
+from mrdl.training.pieces import Rows
+from mrdl.training.protocol import LayeredModel
+from mrdl.training.scoring import score
+
+
+class Learner:
+    """One worker's model, updater and sums; `step` trains on one minibatch in place."""
+    length_of = None                    # x[n, ...] -> a length of each row, where like ones go together
+
+    def __init__(self, model: LayeredModel, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
+                 iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
+        self.optimizer, self.iterations = model.compiled().optimizer, iterations
+        self.rate_scale = rate_scale
+        self.net = Network(model, batch_size, weights, model.heads(), training=True)
+        self.sums: metrics.Sums = {}
+        self.updates = self.terms = 0           # terms: examples, or steps that count (Network.compute)
+        self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
+        self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
+                            if w.constraint is not None for of in [weights[start:start + w.size]]]
+        self.tensors = [(start, start + w.size) for _, w, start in model.places()]
+        self.pieces = pieces.updates(self.net, model, weights, slots)
+
+    def reset(self) -> None:
+        """The next sequences begin at state 0, in stateful layers too."""
+        for operation in self.net.operations:
+            if hasattr(operation, "reset"):
+                operation.reset()
+
+    def weights_of(self, y: np.ndarray, w: np.ndarray | None, index: np.ndarray) -> np.ndarray:
+        """The weight of each example: its sample weight times its class's."""
+        dtype = self.net.x.value.dtype
+        weight = np.ones(len(index), dtype) if w is None else w[index].astype(dtype)
+        if self.class_weight:
+            weight *= by_class(self.class_weight, y[index]).astype(dtype)
+        return weight
+
+    def step(self, arrays: Arrays, index: np.ndarray, key: int, number: int) -> None:
+        """One update on rows `index`; (key, number) choose the minibatch's random numbers."""
+        net, x, y = self.net, arrays["x"], arrays["y"]
+        B = len(index)
+        weight = self.weights_of(y, arrays.get("w"), index)
+        net.read(x, index)
+        net.draws.key, net.draws.minibatch = key, number
+        net.forward()
+        t = net.target(y, index)
+        loss, n, losses = net.compute(t, weight)
+        now = self.optimizer.at(self.iterations, self.rate_scale)
+        penalty = squares = 0.0
+        k = net.k
+        for operation, updates in self.pieces:
+            operation.backward(B)
+            for update in updates:
+                rows = update.fill(B)
+                if isinstance(update.step, Rows):
+                    squares += update.step(rows, now)
+                    continue
+                if not update.step:             # the layer's earlier calls add to it first
+                    continue
+                if update.penalty:
+                    penalty += k.regularize(update.w, update.g, *update.penalty)
+                if not self.optimizer.clips:
+                    squares += update.step(now, 1.0)
+        if self.optimizer.clips:
+            squares = self._clipped(now)
+        for constraint, w, flat in self.constraints:
+            constraint.apply(w)
+            k.flush(flat)
+        self.iterations += 1
+        self.updates += 1
+        self.terms += n
+        metrics.add(self.sums, {"loss": [loss + penalty * n, n],
+                                "gradient_norm": [squares ** 0.5, 1]})
+        score(net, losses, t, B, self.sums)
+
+    def _clipped(self, now: Now) -> float:
+        """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
+        optimizer, squares = self.optimizer, {start: 0.0 for start, _ in self.tensors}
+        made = [update for _, updates in self.pieces for update in updates if update.step]
+        for update in made:
+            squares[update.tensor] += self.net.k.sum_squares(update.g)
+        whole = sum(squares.values())
+        for update in made:
+            limit, norm = ((optimizer.clipnorm, squares[update.tensor] ** 0.5) if optimizer.clipnorm is not None
+                           else (optimizer.global_clipnorm, whole ** 0.5))
+            update.step(now, limit / norm if norm > limit else 1.0)
+        return whole

@@ -1,0 +1,63 @@
+"""Rows in windows to minibatches: shuffled, or of like length."""
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mrdl import seeds
+from mrdl.data.windows import Arrays
+
+
+class Minibatch(NamedTuple):
+    number: int                         # in the shard's epoch
+    arrays: Arrays
+    index: np.ndarray
+
+
+def like(lengths: np.ndarray, order: np.ndarray, batch: int, which: np.ndarray) -> np.ndarray:
+    """The order in which rows of like length make up the minibatches, and these come as `which` says; what is less
+    than one stays last."""
+    order = order[np.argsort(lengths, kind="stable")]
+    whole = len(which) * batch
+    return np.concatenate([order[:whole].reshape(-1, batch)[which].reshape(-1), order[whole:]])
+
+
+def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int | None, epoch: int,
+                shard: int, first: int = 0, count: int | None = None,
+                of_length: Callable[[np.ndarray], np.ndarray] | None = None) -> Iterator[Minibatch]:
+    """Minibatches [first, first + count) of a shard's rows in their order of this epoch.
+
+    A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window), or stay as they are
+    where the seed is None; by `of_length`(x) rows of like length then come together. The arrays of a window without a
+    wanted row are not looked at."""
+    skip, number, left = first * batch, first, None
+    stop = None if count is None else first + count
+    for position, (n, arrays) in enumerate(windows):
+        if skip >= n or number == stop:
+            skip -= min(skip, n)
+            continue
+        order = np.arange(n) if seed is None else seeds.permutation(n, seed, "rows", epoch, shard, position)
+        if of_length:
+            order = like(of_length(arrays["x"])[order], order, batch, seeds.permutation(
+                n // batch, seed or 0, "lengths", epoch, shard, position))
+        order = order[skip:]
+        skip = 0
+        if left is not None:                    # a minibatch that straddles two windows
+            take, order = order[:batch - len(left["x"])], order[batch - len(left["x"]):]
+            left = {name: np.concatenate([left[name], array[take]])
+                    for name, array in arrays.items()}
+            if len(left["x"]) < batch:
+                continue
+            yield Minibatch(number, left, np.arange(batch))
+            number, left = number + 1, None
+        for start in range(0, len(order), batch):
+            if number == stop:
+                break
+            index = order[start:start + batch]
+            if len(index) < batch:
+                left = {name: array[index] for name, array in arrays.items()}
+                break
+            yield Minibatch(number, arrays, index)
+            number += 1
+    if left is not None and number != stop:
+        yield Minibatch(number, left, np.arange(len(left["x"])))

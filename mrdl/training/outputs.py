@@ -1,0 +1,66 @@
+"""An output of a model with its loss, or without."""
+import math
+
+import numpy as np
+
+from mrdl.layers.operation import Tensor, mask_of
+from mrdl.training.protocol import Head
+
+
+class Output:
+    """An output and its loss, step by step where each step has a loss of its own or some do not count."""
+
+    def __init__(self, k, head: Head, tensor: Tensor, fused: bool):
+        self.head, z, self.mask = head, tensor.value, mask_of(tensor, head.shape)
+        self.steps = head.loss.steps(head.shape)
+        if self.mask is not None:
+            self.steps = math.lcm(self.steps, len(self.mask))
+        self.units = len(z) // self.steps
+        self.values = np.empty_like(z) if fused else z
+        spare = np.empty((self.units, z.shape[1]), z.dtype)     # where nobody wants gradients
+        last = (head.shape or (1,))[-1]
+        self.whole = self.steps == 1 and self.mask is None      # an example is one term
+        if self.whole:
+            self.each = [head.loss.bind(k, z, tensor.grad, last, self.values if fused else None)]
+        else:
+            cuts = [slice(s * self.units, (s + 1) * self.units) for s in range(self.steps)]
+            self.each = [head.loss.bind(k, z[cut], spare if tensor.grad is None else tensor.grad[cut], last,
+                                        self.values[cut] if fused else spare) for cut in cuts]
+
+    def counts(self, B: int) -> np.ndarray | None:
+        """Which steps of B examples count, [steps, B]; None: all do."""
+        if self.mask is None:
+            return None
+        return np.repeat(self.mask[:, :B] != 0, self.steps // len(self.mask), 0)
+
+    def compute(self, t: np.ndarray, weight: np.ndarray, one: float | None) -> tuple[float, int]:
+        """-> the sum of weight * loss over the terms, and their number; fills the gradient of the mean over them,
+        or of `one` times the sum."""
+        B = len(weight)
+        counts = self.counts(B)
+        n = B * self.steps if counts is None else int(np.count_nonzero(counts))
+        scale = (1.0 / max(n, 1) if one is None else one) * self.head.weight
+        if not self.whole and not self.head.loss.sparse:
+            t = t.reshape(self.steps, self.units, -1)
+        if counts is not None:                  # whatever stands there, -1 or NaN
+            np.moveaxis(t[..., :B], -1, 1)[~counts] = 0
+        self.head.loss.check_range(t[..., :B])
+        if self.whole:
+            return self.each[0](t, weight, scale), n
+        return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
+                   for s, compute in enumerate(self.each)), n
+
+    def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs and targets of the terms that count, as a metric takes them: y[..., K, n]."""
+        if self.whole:
+            shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" else self.head.shape or (1,)
+            y = self.values[:, :B].reshape(*shape, B)
+            return y, t if t.ndim == 1 else t[:, :B].reshape(y.shape)
+        counts = self.counts(B)
+        counts = np.ones((self.steps, B), bool) if counts is None else counts
+
+        def kept(a):
+            return a.reshape(self.steps, self.units, -1)[:, :, :B].transpose(1, 0, 2)[:, counts]
+        shape = (-1, (self.head.shape or (1,))[-1], np.count_nonzero(counts))
+        y = kept(self.values).reshape(shape if self.units > shape[1] else shape[1:])
+        return y, t[counts] if self.head.loss.sparse else kept(t).reshape(y.shape)

@@ -1,0 +1,128 @@
+"""Pieces of the gradient: where each is put, how it is filled, and the update of the weights that it makes."""
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrdl.kernels import addresses, zeros
+from mrdl.layers.operation import Operation, Place
+from mrdl.optimizers import Now, Step
+from mrdl.training.network import Network
+from mrdl.training.protocol import LayeredModel
+
+
+@dataclass(slots=True)
+class Update:
+    """One piece of the gradient, with the weights that it changes."""
+    tensor: int                         # where the tensor that it is in begins in the flat vector
+    fill: Callable[[int], np.ndarray | None]    # fill(batch) writes g; of an embedding's rows it gives their numbers
+    w: np.ndarray
+    g: np.ndarray
+    step: "Step | Rows | None"          # None: a call of the layer is still to add to g
+    penalty: tuple[float, float] | None = None  # the factors of l1 and l2
+
+
+def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update]]]:
+    """The updates of each operation, from the last to the first, as a learner goes through them.
+
+    weights: the flat vector; slots: the updater's state, [slots, weights]. Both stay the caller's and are changed in place."""
+    optimizer, k = model.optimizer, net.k
+    # the weights of layers that are called more than once: their gradients are summed
+    shared = {start for step in model.stack() if step.again for start in step.offsets}
+    penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
+    starts = sorted(start for _, _, start in model.places())
+
+    def tensor(start: int) -> int:
+        return starts[bisect_right(starts, start) - 1]
+
+    place = place_of(net, weights, slots, optimizer.clips, lambda start: tensor(start) in shared)
+    left = Counter(start for operation in net.operations for start, *_ in operation.gradients(place))
+    begun: set[int] = set()
+
+    def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update:
+        g, w, of = place(start, stop), weights[start:stop], tensor(start)
+        if getattr(operation, "sparse", False):
+            if not (optimizer.clips or start in shared or of in penalties):
+                table = operation.table.shape
+                return Update(of, fill, w, g, Rows(optimizer, k, w.reshape(table), g.reshape(table),
+                                                   slots[:, start:stop].reshape(len(slots), *table)))
+            fill = all_rows(g, fill)
+        if start in begun:
+            fill = added_to(k, g, fill)
+        begun.add(start)
+        left[start] -= 1
+        step = None if left[start] else optimizer.block(k, w, g, slots[:, start:stop])
+        return Update(of, fill, w, g, step, penalties.get(of))
+
+    return [(operation, [update(operation, *piece) for piece in operation.gradients(place)])
+            for operation in reversed(net.operations)]
+
+
+def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, shared: Callable[[int], bool]) -> "Whole":
+    """Where the gradient goes: all of it to places of its own where it `clips`, else piece by piece to the same one."""
+    flat = zeros(len(weights), weights.dtype)
+    whole = Whole(flat)
+    if clips:
+        return whole
+    longest = max((stop - start for operation in net.operations for start, stop, _ in operation.gradients(whole)), default=0)
+    return Cached(flat, zeros(longest, weights.dtype), weights, slots, shared)
+
+
+class Whole(Place):
+    """All of the gradient, where its norm is wanted before the first update."""
+
+    def __init__(self, flat: np.ndarray):
+        self.flat = flat
+
+    def __call__(self, start, stop):
+        return self.flat[start:stop]
+
+
+class Cached(Whole):
+    """One piece at a time, which is applied while it is in the cache; what layers share is summed as a whole."""
+
+    def __init__(self, flat: np.ndarray, piece: np.ndarray, weights: np.ndarray, slots: np.ndarray,
+                 shared: Callable[[int], bool]):
+        super().__init__(flat)
+        self.piece, self.weights, self.slots, self.shared = piece, weights, slots, shared
+
+    def __call__(self, start, stop):
+        return super().__call__(start, stop) if self.shared(start) else self.piece[:stop - start]
+
+    def ahead(self, start, stop):
+        return None if self.shared(start) else addresses(self.weights[start:stop], *self.slots[:, start:stop])
+
+
+class Rows:
+    """The update of some rows of a table[V, D]: they are taken out, and put back."""
+
+    def __init__(self, optimizer, k, w: np.ndarray, g: np.ndarray, slots: np.ndarray):
+        self.optimizer, self.k, self.w, self.g, self.slots = optimizer, k, w, g, slots
+
+    def __call__(self, rows: np.ndarray, now: Now) -> float:
+        w, g, slots = self.w[rows], self.g[rows], self.slots.take(rows, 1)
+        squares = self.optimizer.block(self.k, w.reshape(-1), g.reshape(-1), slots.reshape(len(slots), w.size))(now, 1.0)
+        self.w[rows], self.slots[:, rows] = w, slots
+        return squares
+
+
+def all_rows(g: np.ndarray, fill):
+    """A `fill` of the rows that it has, 0 in the others."""
+    def whole(batch):
+        g[:] = 0
+        fill(batch)
+    return whole
+
+
+def added_to(k, g: np.ndarray, fill):
+    """A `fill` that adds to what g holds."""
+    before = np.empty_like(g)
+
+    def add(batch):
+        before[:] = g
+        fill(batch)
+        g[:] += before
+        k.flush(g[None])
+    return add

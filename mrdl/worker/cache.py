@@ -1,0 +1,122 @@
+"""Shards that a resident worker has read: their rows in memory up to a limit, on local disk beyond it."""
+import math
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import BinaryIO
+
+import numpy as np
+
+from mrdl.data.blocks import Block
+from mrdl.data.windows import WINDOW, Arrays
+
+MEMORY, DISK = 256 << 20, 16 << 30      # bytes
+
+
+def room() -> int:
+    """Bytes of rows that a worker may keep in memory: of a container, no more than a quarter."""
+    container = int(os.environ.get("mapreduce_map_memory_mb", "0"))
+    return min(MEMORY, container << 18) if container > 0 else MEMORY
+
+
+@dataclass
+class Rows:
+    """The rows of a window's blocks, decoded and joined; passes for the window's one block."""
+    dataset: str
+    shard: int
+    index: int                          # of the window's first block
+    n: int
+    seal: str                           # of the window's last block
+    kept: Arrays | None                 # None: they are on disk
+    layout: dict = field(default_factory=dict)      # name -> (dtype, shape)
+    file: BinaryIO | None = None
+    place: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape in self.layout.values())
+
+    def arrays(self) -> Arrays:
+        """name -> array; OSError where the disk has not what was written to it."""
+        if self.kept is not None:
+            return self.kept
+        found, place = {}, self.place
+        for name, (dtype, shape) in self.layout.items():
+            found[name] = np.empty(shape, dtype)
+            view = memoryview(found[name].reshape(-1).view(np.uint8))
+            if os.preadv(self.file.fileno(), [view], place) != len(view):
+                raise OSError(f"{self.file.name}: ends before byte {place + len(view)}")
+            place += len(view)
+        return found
+
+    def put_down(self, file: BinaryIO) -> None:
+        """Writes the arrays to the end of a file, and lets go of them."""
+        self.file, self.place = file, file.seek(0, os.SEEK_END)
+        file.writelines(np.ascontiguousarray(array) for array in self.kept.values())
+        file.flush()
+        self.kept = None
+
+
+def joined(blocks: Iterable[Block]) -> Iterator[Rows]:
+    """A shard's blocks, a window at a time."""
+    for _, group in groupby(blocks, lambda b: b.index // WINDOW):
+        group = list(group)
+        parts = [block.arrays() for block in group]
+        arrays = parts[0] if len(parts) == 1 else {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        first = group[0]
+        yield Rows(first.dataset, first.shard, first.index, sum(block.n for block in group), group[-1].seal, arrays,
+                   {name: (array.dtype.str, array.shape) for name, array in arrays.items()})
+
+
+class Shelf:
+    """path -> its rows. The shard that was used least recently goes when the disk's share is used up."""
+
+    def __init__(self, memory: int | None = None, disk: int = DISK, folder: str | None = None):
+        self.memory, self.disk, self.folder = room() if memory is None else memory, disk, folder
+        self.shards: OrderedDict[str, list[Rows]] = OrderedDict()
+        self.files: dict[str, BinaryIO] = {}    # of shards that are not all in memory
+        self.read = 0                   # shards that were read, again too
+
+    def rows(self, path: str, blocks: Iterable[Block]) -> list[Rows]:
+        """The shard's rows; `blocks`, which reads them, is looked at only where they are not here."""
+        if path not in self.shards:
+            self.read += 1
+            found, held = [], self._used(True)
+            try:
+                for rows in joined(blocks):
+                    if held + rows.size > self.memory:
+                        if path not in self.files:
+                            self.files[path] = tempfile.TemporaryFile(  # noqa: SIM115 - see _remove
+                                dir=self.folder)
+                        rows.put_down(self.files[path])
+                    else:
+                        held += rows.size
+                    found.append(rows)
+            except BaseException:
+                self._remove(path)
+                raise
+            self.shards[path] = found
+            while self._used(False) > self.disk and len(self.shards) > 1:
+                self._remove(next(iter(self.shards)))
+        self.shards.move_to_end(path)
+        return self.shards[path]
+
+    def _used(self, memory: bool) -> int:
+        return sum(rows.size for shard in self.shards.values() for rows in shard
+                   if (rows.kept is not None) == memory)
+
+    def _remove(self, path: str) -> None:
+        self.shards.pop(path, None)
+        if path in self.files:
+            self.files.pop(path).close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        for path in [*self.shards]:
+            self._remove(path)

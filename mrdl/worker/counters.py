@@ -1,0 +1,36 @@
+"""What a worker's record adds to the counters of its Hadoop job, in whole numbers, as streaming counters are.
+
+YARN's pages and `mapred job -status` show them in the group "mrdl", summed over tasks: the mean loss is
+`loss_millionths` / `terms` / 1e6, a worker's rate is `examples` / `milliseconds` * 1000."""
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from mrdl.rounds.partial import RECORD, Partial
+from mrdl.rounds.record import Record, Trained, parse
+
+GROUP = "mrdl"
+Increment = Callable[[str, str, int], None]     # MRJob.increment_counter
+
+
+def amounts(record: Record) -> dict[str, int]:
+    """The counters of one record; none where the worker failed or only scored."""
+    if not isinstance(record, Trained):
+        return {}
+    loss = record.sums.get("loss", [0.0])[0]
+    found = {"examples": record.n, "terms": record.terms, "updates": record.updates,
+             "milliseconds": round(1000 * record.seconds["compute"])}
+    return found | ({"loss_millionths": round(1e6 * loss)} if math.isfinite(loss) else {})
+
+
+def count(facts: dict, increment: Increment) -> None:
+    """Adds the counters of a record's facts."""
+    for name, amount in amounts(parse(0, facts)).items():
+        increment(GROUP, name, amount)
+
+
+def counted(emitted: Iterable[tuple[str, Partial]], increment: Increment) -> Iterator[tuple[str, Partial]]:
+    """Passes on what a worker emits; its records are counted."""
+    for chunk, part in emitted:
+        if chunk.startswith(RECORD):
+            count(part.values, increment)
+        yield chunk, part

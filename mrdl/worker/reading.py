@@ -1,0 +1,94 @@
+"""A mapper's blocks, read ahead and checked to be each shard's own and in order."""
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from mrdl.data.blocks import Block, BlockError, unpack
+from mrdl.rounds.plan import name
+
+
+class Reading:
+    """The blocks of lines, checked to be each shard's own and in order; knows where it is."""
+
+    def __init__(self, lines: Iterator[bytes]):
+        self.lines, self.last = lines, None
+        self.file, self.line = "", 0            # where in the input
+        self.seen = "", 0                       # and where `last` was
+
+    def __iter__(self) -> "Reading":
+        return self
+
+    def __next__(self) -> Block:
+        line, last = next(self.lines), self.last
+        file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
+        self.file, self.line = file, self.line + 1 if file == self.file else 1
+        block = unpack(line)
+        follows = last and (last.dataset, last.shard) == (block.dataset, block.shard)
+        if block.index != (last.index + 1 if follows else 0):
+            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} comes "
+                             f"{f'after block {last.index}' if follows else 'first'}; a mapper "
+                             "must see its shard whole and in order")
+        if block.before != (last.seal if follows else ""):
+            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} does not follow on the one "
+                             "before it: the file was put together from several")
+        self.last, self.seen = block, (self.file, self.line)
+        return block
+
+    def where(self) -> str:
+        last, line = self.last, (self.file, self.line)
+        at = f"{self.file or 'the input'}, line {self.line}" if self.line else "no block"
+        return f"shard {name(last.dataset, last.shard)}, block {last.index} ({at})" if last and self.seen == line else at
+
+
+def whole(reading: Iterable[Block], seals: dict[str, str]) -> Iterator[Block]:
+    """The same blocks, or rows of them; BlockError where a shard ends otherwise than data.json says."""
+    last = None
+
+    def ended() -> None:
+        shard = last and name(last.dataset, last.shard)
+        if last and seals.get(shard, last.seal) != last.seal:
+            raise BlockError(f"shard {shard} is not as data.json says: blocks at its end are missing, or it is another's")
+
+    for block in reading:
+        if last and (last.dataset, last.shard) != (block.dataset, block.shard):
+            ended()
+        yield block
+        last = block
+    ended()
+
+
+def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
+    """The same items, made by a thread of their own, one ahead; its errors are raised here."""
+    ready: queue.Queue = queue.Queue(maxsize=1)
+    done, left = object(), threading.Event()
+
+    def produce():
+        try:
+            for item in items:
+                ready.put((item, None))
+                if left.is_set():
+                    return
+            ready.put((done, None))
+        except BaseException as error:  # noqa: BLE001 - raised where the items are used
+            ready.put((done, error))
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            began = time.perf_counter()
+            item, error = ready.get()
+            waited(time.perf_counter() - began)
+            if error:
+                raise error
+            if item is done:
+                return
+            yield item
+    finally:                                    # nobody else may read `items` while it does
+        left.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                ready.get(timeout=0.01)

@@ -1,0 +1,258 @@
+"""What a mapper of a resident job does: it stays, works on one round after another, and emits the last.
+
+It reads its shard once and keeps it. All that it is asked and all that it answers are files of a folder
+(mrdl.rounds.meeting). An answer is a function of the question alone: a worker that died begins anew with the
+newest one, and a twin does no harm."""
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from mrdl.data.blocks import BlockError
+from mrdl.rounds import partial
+from mrdl.rounds.meeting import OWN, Meeting, Pauses, Result, means
+from mrdl.rounds.partial import RECORD, Partial
+from mrdl.rounds.plan import Plan, name
+from mrdl.rounds.record import Trained
+from mrdl.rounds.state import State, checksum
+from mrdl.rounds.variances import Variances
+from mrdl.storage.paths import opened
+from mrdl.storage.paths import place as placed
+from mrdl.worker import answer, counters
+from mrdl.worker.cache import Rows, Shelf
+from mrdl.worker.reading import Reading
+
+REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's
+
+
+class NoDriver(Exception):
+    """Nobody asks any more: the worker is to leave, and no other attempt of it can do better."""
+
+
+class Kept:
+    """The rows of shards, read through the storage door where the shelf has not got them."""
+
+    def __init__(self, shelf: Shelf, paths: list[str], lives: Callable[[], Any]):
+        self.rows, self.at, self.lives = self._all(shelf, paths), "no block", lives
+        self.reading: Reading | None = None
+
+    def _all(self, shelf: Shelf, paths: list[str]) -> Iterator[Rows]:
+        for path in paths:
+            self.reading = Reading(_lines(path))
+            found = shelf.rows(path, self.reading)
+            self.reading = None
+            for rows in found:
+                self.at = f"shard {name(rows.dataset, rows.shard)}, block {rows.index} ({path})"
+                self.lives()
+                yield rows
+
+    def __iter__(self) -> Iterator[Rows]:
+        return self.rows
+
+    def where(self) -> str:
+        return self.reading.where() if self.reading else self.at
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    os.environ["mapreduce_map_input_file"] = path
+    with opened(path) as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+class Resident:
+    """One mapper. `told` shows a text as the task's status; `patience`: seconds without a driver;
+    `increment` adds to the job's counters."""
+
+    def __init__(self, meeting: Meeting, shelf: Shelf, told: Callable[[str], None], patience: float,
+                 increment: counters.Increment):
+        self.meeting, self.shelf, self.told, self.patience = meeting, shelf, told, patience
+        self.increment = increment
+        self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if they hold one
+        self.place = 0                  # this worker's among them
+        self.number = 0                 # of the question at hand
+        self.reported = self.heard = time.monotonic()   # when we gave a sign of life, and when the driver did
+        self.sign: float | None = None  # the driver's last one, by the storage's clock
+        self.written = 0.0              # seconds that the last answer took to write
+        self.mine: tuple[Result, np.ndarray] | None = None      # that answer
+        self.next: np.ndarray | None = None     # what the next state should be, as far as it was averaged
+        self.variances = Variances(np.empty(0), [])
+        self.vector = np.empty(0, "f4")         # the state at hand, trained in place
+
+    def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
+        """From the first question to the last; gives the partials of the last round, or nothing where the
+        driver is gone."""
+        lines = iter(lines)
+        try:
+            self._arrive(lines)
+            yield from self._served()
+        except NoDriver as gone:
+            print(f"{gone}: the worker leaves", file=sys.stderr)
+        for _ in lines:                 # Hadoop breaks the pipe of a mapper that leaves
+            pass
+
+    def _served(self) -> Iterator[tuple[str, Partial]]:
+        while True:
+            began = time.perf_counter()
+            asked = self._wait(lambda: self.meeting.asked(self.number), "question")
+            if "last" in asked:
+                yield from self._emitted(asked)
+                return
+            self._answer(asked, asked["work"].get(str(self.place), []), time.perf_counter() - began)
+            if mine := asked["merge"].get(str(self.place)):
+                self._merge(asked, *mine)
+            self.next = self._foreseen(asked) if asked["foresee"] else None
+            self.number += 1
+
+    def _arrive(self, lines: Iterator[bytes]) -> None:
+        """Takes its place: that of the shard in its split, or the one that its line names."""
+        try:
+            workers, self.homes = self.meeting.setup()
+        except FileNotFoundError:
+            raise NoDriver(f"the driver's folder {self.meeting.store.url} is gone") from None
+        self.pauses = {what: Pauses(workers) for what in ("question", "state", "results")}
+        if not self.homes:
+            self.place = int(next(lines))
+        else:
+            reading = Reading(lines)
+            first = next(reading, None)
+            place = next((i for i, (shard, _) in enumerate(self.homes)
+                          if first and shard == name(first.dataset, first.shard)), None)
+            if place is None:
+                raise BlockError(f"{reading.where()} is no worker's home")
+            self.place = place
+            with suppress(BlockError):          # it is read again when it is asked for, and reported
+                self.shelf.rows(self.homes[place][1], chain([first], reading))
+        came = self.meeting.arrive(self.place, {
+            "host": socket.gethostname(), "pid": os.getpid(),
+            "attempt": os.environ.get("mapreduce_task_attempt_id", "")})
+        self._look(came)                # an attempt that comes after the driver's death need not wait for it
+        self.number = max(self.meeting.questions(), default=1)
+
+    def _wait(self, found: Callable[[], Any], for_what: str) -> Any:
+        """What `found` gives, once it gives something; NoDriver where the driver is gone for good."""
+        for pause in self.pauses[for_what]:
+            if got := found():
+                return got
+            if self._lives(f"waits in round {self.number}"):
+                self._look()
+            time.sleep(pause)
+
+    def _look(self, by: float | None = None) -> None:
+        """NoDriver where the driver has given up, or no sign of it came for too long. `by`: what the storage's
+        clock says now; without it, a sign is as old as the time since we saw it first."""
+        sign, now = self.meeting.seen(), time.monotonic()
+        if sign is None:
+            raise NoDriver("the driver has given up")
+        if sign != self.sign:
+            self.sign, self.heard = sign, now - max(0.0, (by or sign) - sign)
+        if now - self.heard > self.patience:
+            raise NoDriver(f"no sign of the driver for {now - self.heard:.0f} s")
+
+    def _lives(self, text: str) -> bool:
+        """Says so to Hadoop, once in a while; is it time again?"""
+        due = time.monotonic() - self.reported > REPORT
+        if due:
+            self.reported = time.monotonic()
+            self.told(text)
+        return due
+
+    def _works(self) -> bool:
+        return self._lives(f"works on round {self.number}")
+
+    def _answer(self, asked: dict[str, Any], work: list[list[str]], waited: float) -> None:
+        """Does what this worker was asked for, unless it stands there already."""
+        self.mine = None
+        if not work or self.meeting.has(self.number, self.place):
+            return
+        result, values = Result(dtype=asked["dtype"]), []
+        for paths in reversed(work):    # what trains comes last: it changes the state in place
+            for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: (
+                    self._given(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN}))):
+                if chunk.startswith(RECORD):
+                    result.records.append([part.worker, part.n, part.values])
+                else:
+                    result.worker, result.n = part.worker, part.n
+                    values.append(part.values)
+        for _, _, facts in result.records:
+            counters.count(facts, self.increment)
+            if facts["kind"] == Trained.kind:
+                facts["seconds"] |= {"wait": waited, "write": self.written}
+        began = time.perf_counter()
+        self.meeting.leave(self.number, self.place, result, values)
+        self.written = time.perf_counter() - began
+        self.mine = result, self.vector[:result.size]
+
+    def _given(self, asked: dict[str, Any]) -> State:
+        state = self._state(asked)
+        self.variances = Variances(state.vector, asked["plan"]["moments"])
+        return state
+
+    def _state(self, asked: dict[str, Any]) -> State:
+        """The state of a question: foreseen, where that is the one; else out of its file."""
+        told = asked["state"]
+        if self.next is not None and told:
+            if self.vector.dtype != self.next.dtype or len(self.vector) != told["length"]:
+                self.vector = np.zeros(told["length"], self.next.dtype)
+            self.vector[:len(self.next)] = self.next
+            self.vector[len(self.next):] = 0
+            if checksum(self.vector) == asked["checksum"]:
+                return State(self.vector, told["parameters"], iterations=asked["iterations"],
+                             rate_scale=told["rate_scale"])
+        path = asked["path"].replace("%06d", f"{asked['round'] - 1:06d}")
+        store, file = placed(path)
+        self._wait(lambda: store.exists(file), "state")     # its commit may have just begun
+        given = State.load(path)
+        self.vector = given.vector
+        return given
+
+    def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
+        """The average of all results, in the time that the driver takes to come to it; None where it is
+        quicker, or a worker has failed."""
+        meeting, number, trained = self.meeting, self.number, asked["trained"]
+        self._wait(lambda: set(meeting.results(number)) >= set(trained) or meeting.asked(number + 1), "results")
+        if not set(meeting.results(number)) >= set(trained):
+            return None
+        found = [self.mine if place == self.place and self.mine else meeting.read(number, place)
+                 for place in trained]
+        if not all(head.size for head, _ in found):
+            return None
+        next = np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
+        self.variances.narrow(next)
+        return next
+
+    def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
+        """The means of chunks first..stop, out of everybody's results: what a reducer does."""
+        trained, meeting = asked["trained"], self.meeting
+        if meeting.has(self.number, self.place, "part"):
+            return
+        self._wait(lambda: set(meeting.results(self.number)) >= set(trained), "results")
+        heads = sorted(((meeting.head(self.number, place), place) for place in trained),
+                       key=lambda pair: pair[0].worker)
+        if any(not head.size for head, _ in heads):     # one has failed, and the driver will say so
+            return
+        cuts = partial.ranges(asked["size"], asked["plan"]["keys"])[first:stop]
+        start, end = cuts[0][0], cuts[-1][1]
+        ranges = [meeting.values(self.number, place, head.dtype, start, end) for head, place in heads]
+        made = [mean for a, b in cuts for _, mean in partial.merge("", (
+            Partial(head.worker, head.n, values[a - start:b - start])
+            for (head, _), values in zip(heads, ranges)))]
+        meeting.leave(self.number, self.place, Result(
+            self.place, made[0].n, made[0].worker, asked["dtype"]), [m.values for m in made], "part")
+
+    def _emitted(self, asked: dict[str, Any]) -> Iterator[tuple[str, Partial]]:
+        """What this worker made of the last round, as a plain round's mapper emits it."""
+        if not self.meeting.has(asked["last"], self.place):
+            return
+        result, values = self.meeting.read(asked["last"], self.place)
+        if len(values):
+            for chunk, (start, stop) in zip(asked["keys"], partial.ranges(len(values), asked["keys"])):
+                yield chunk, Partial(result.worker, result.n, np.asarray(values[start:stop]))
+        for number, n, facts in result.records:
+            yield RECORD, Partial(number, n, facts)
