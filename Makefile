@@ -45,7 +45,7 @@ test: test-fast test-hadoop
 test-fast: install test-kernels
 	$(VENV)/bin/python -m ruff check .
 	$(MAKE) lint
-	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=--ignore=tests/test_%.py)
+	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=--ignore=tests/%)
 
 # the floors of mrdl/, by pyproject.toml; in a copy, as jobs/ and kernels/ are packages of mrdl that lie beside it
 lint: install
@@ -67,7 +67,7 @@ test-hadoop: install build/kdc/installed
 	export MRDL_FAULTS=$(FAULTS); $(call inside,$(VENV)/bin/python -m pytest -q -m hadoop,--disk 800)
 
 test-faults: install
-	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/test_hadoop_faults.py,--disk 800)
+	$(call inside,$(VENV)/bin/python -m pytest -q -s -m hadoop tests/hadoop/test_hadoop_faults.py,--disk 800)
 
 # a driver of another Python than the nodes', which see nothing of this checkout but the jars
 DRIVER ?= python3.12
@@ -81,28 +81,28 @@ test-nodes:
 	    MRDL_NODE_PATH=$$($(NODE) -c 'import os, sys; print(os.path.dirname(sys.executable))'); \
 	hadoop-conf/cluster start --hide mrdl kernels jobs .venv-driver build/node build/wheels && { \
 	MRDL_WHEELS=build/wheels hadoop-conf/cluster exec .venv-driver/bin/python -m pytest -q -m hadoop \
-	    tests/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
+	    tests/hadoop/test_hadoop.py -k one_machine; status=$$?; hadoop-conf/cluster stop; exit $$status; }
 
 # what enters kernels, for a build that checks bounds too
 JOBS ?= $(shell nproc)
-KERNEL_TESTS = kernels denormals text layers convolution recurrent sequences masks truncated states normalization graph noise losses optimizers metrics partial oracles fit
+KERNEL_TESTS = kernels layers training rounds bits
 test-kernels: install
-	$(VENV)/bin/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS:%=tests/test_%.py)
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS:%=tests/%)
 
 # the kernels under AddressSanitizer and UBSan, in a copy of the tree. Python itself leaks. libstdc++ is loaded first too:
 # ASan looks up what throws C++ exceptions when it starts, and ends a process that throws without (JAX, matplotlib do)
 SANITIZE ?= address,undefined
-SANITIZED = kernels denormals text layers masks truncated states normalization graph noise losses optimizers metrics partial
+SANITIZED = kernels layers/test_layers.py layers/test_masks.py training/test_truncated.py layers/test_states.py layers/test_normalization.py layers/test_graph.py layers/test_noise.py training/test_losses.py training/test_optimizers.py training/test_metrics.py rounds/test_partial.py
 test-sanitized:
 	rm -rf build/sanitized && mkdir -p build/sanitized
 	git ls-files -z | xargs -0 cp --parents -t build/sanitized
 	MRDL_SANITIZE=$(SANITIZE) MRDL_LEVELS=native $(MAKE) -C build/sanitized install VENV=.venv EXTRAS=plot,test
 	cd build/sanitized && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    .venv/bin/python -m pytest -q -n $(JOBS) $(SANITIZED:%=tests/test_%.py)
+	    .venv/bin/python -m pytest -q -n $(JOBS) $(SANITIZED:%=tests/%)
 
 test-oracles: install
-	$(VENV)/bin/python -m pytest -q -n $(JOBS) tests/test_oracles.py tests/test_kernels.py
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) tests/bits/test_oracles.py tests/kernels/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain

@@ -4,8 +4,12 @@ import os
 import numpy as np
 import pytest
 
-from mrdl.data import blocks
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.schedule import chunk_keys
+from mrdl.layers import Dense, Dropout, Input
+from mrdl.models.sequential import Sequential
+from mrdl.rounds.plan import Plan
+from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
 
 os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
@@ -46,28 +50,19 @@ def made(tmp_path, inline):
     return make
 
 
-def rows(shard) -> dict[str, np.ndarray]:
-    """All arrays of a shard, in the order of its blocks."""
-    with open(shard.path, "rb") as file:
-        parts = [blocks.unpack(line.rstrip(b"\n")).arrays() for line in file]
-    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-
-
-def cut_off(call, steps: int, methods) -> None:
-    """Runs the call in a process of its own, which ends as by a power cut once the methods were called so many times."""
-    left = iter(range(steps))
-
-    def limited(step):
-        def limit(*args):
-            if next(left, None) is None:
-                os._exit(9)
-            return step(*args)
-        return limit
-    if not (child := os.fork()):
-        try:
-            for owner, name in methods:
-                setattr(owner, name, limited(getattr(owner, name)))
-            call()
-        finally:
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] >> 8 == 9
+@pytest.fixture
+def given_round(tmp_path):
+    """given_round(...) -> (state path, plan path, Plan); the shard to train is d/00000."""
+    def make(**changes):
+        model = Sequential([Input((4,)), Dense(6, "relu"), Dropout(0.3), Dense(3, "softmax")]).build()
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        vector = np.zeros(len(model.weights) * 3, "f4")
+        vector[:len(model.weights)] = model.weights
+        (tmp_path / "state").write_bytes(State(vector, len(model.weights)).dump())
+        asked = Plan(model.to_json(), 1, 0, 0, None, 8, 0, chunk_keys(len(vector), 1),
+                     train={"d/00000": 0}, score=["d/00001", "d/00002"])
+        for key, value in changes.items():
+            setattr(asked, key, value)
+        (tmp_path / "plan").write_bytes(asked.dump())
+        return str(tmp_path / "state"), str(tmp_path / "plan"), asked
+    return make

@@ -1,0 +1,87 @@
+"""Gradients of a model against differences."""
+import numpy as np
+
+import mrdl
+from mrdl.losses import (
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SquaredHinge,
+)
+from mrdl.optimizers import SGD
+from mrdl.training.learner import Learner
+
+# what targets a loss takes, where its activation does not say it
+POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergence, Poisson}
+ONES = {Hinge, SquaredHinge, CategoricalHinge}
+
+
+def targets(rng, loss, shape):
+    """64 targets that suit a loss."""
+    y = {"softmax": np.eye(shape[-1])[rng.integers(0, shape[-1], (64, *shape[:-1]))],
+         "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
+         None: rng.standard_normal((64, *shape))}[loss.activation]
+    if type(loss) in POSITIVE:
+        y = abs(y) + 0.1
+    if type(loss) is KLDivergence:
+        y = np.minimum(y, 1)
+    if type(loss) in ONES:
+        y = (y > 0) * 1.0
+    return y.argmax(-1) if loss.sparse else y
+
+
+class Probe:
+    """A model and a minibatch, in float64: the loss at any weights, and its gradient."""
+
+    def __init__(self, layers, loss, n=5, *, buffers=None, weighted=False, class_weight=None, x=None):
+        rng = np.random.default_rng(0)
+        self.model = layers             # a compiled model, or the layers of one
+        if not isinstance(layers, mrdl.Model):
+            self.model = mrdl.Sequential(layers, dtype="float64")
+            self.model.compile(SGD(1.0), loss)
+        self.model.build(seed=1)
+        size = len(self.model.weights)
+        self.start = self.model.weights + 0.3 * rng.standard_normal(size)
+        y = [targets(rng, head.loss, head.shape) for head in self.model.heads()]
+        self.arrays = {"x": rng.standard_normal((64, *self.model.input_shape)) if x is None else x,
+                       "y": y[0] if len(y) == 1 else np.hstack([t.reshape(64, -1) for t in y])}
+        if weighted:
+            self.arrays["w"] = rng.random(64) * 2
+        self.index, self.w = rng.permutation(64)[:n], self.start.copy()
+        self.learner = Learner(self.model, self.w, np.zeros((0, size)), batch_size=buffers or n,
+                               class_weight=class_weight)
+
+    def step(self, index, scale):
+        self.learner.rate_scale, self.learner.sums = scale, {}
+        self.learner.step(self.arrays, index, key=77, number=3)
+        total, count = self.learner.sums["loss"]
+        return total / count
+
+    def loss(self, w):
+        self.w[:] = w
+        return self.step(self.index, 0.0)
+
+    def gradient(self):
+        self.w[:] = self.start
+        self.step(self.index, 1.0)
+        return self.start - self.w
+
+    def differences(self, h=1e-5):
+        """Central differences of fourth order."""
+        g = np.empty_like(self.start)
+        for i in range(len(g)):
+            a = []
+            for d in (-2, -1, 1, 2):
+                w = self.start.copy()
+                w[i] += d * h
+                a.append(self.loss(w))
+            g[i] = (a[0] - 8 * a[1] + 8 * a[2] - a[3]) / (12 * h)
+        return g
+
+    def check(self):
+        wanted = self.differences()
+        assert abs(wanted).max() > 1e-3
+        np.testing.assert_allclose(self.gradient(), wanted, rtol=1e-6, atol=1e-9)

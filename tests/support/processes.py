@@ -1,0 +1,78 @@
+"""Drivers in processes of their own, and what they are made to suffer."""
+import os
+import subprocess
+import sys
+import time
+
+from mrdl.runs.run import Run
+
+
+def cut_off(call, steps: int, methods) -> None:
+    """Runs the call in a process of its own, which ends as by a power cut once the methods were called so many times."""
+    left = iter(range(steps))
+
+    def limited(step):
+        def limit(*args):
+            if next(left, None) is None:
+                os._exit(9)
+            return step(*args)
+        return limit
+    if not (child := os.fork()):
+        try:
+            for owner, name in methods:
+                setattr(owner, name, limited(getattr(owner, name)))
+            call()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] >> 8 == 9
+
+
+ROUNDS = 24
+MODEL = """
+import mrdl
+from mrdl.layers import Dense, Dropout
+model = mrdl.Sequential([Dense(16, "relu"), Dropout(0.2), Dense(3, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+"""
+
+
+def driver(tmp_path, data, run, *more):
+    """The command that trains; in a process of its own."""
+    (tmp_path / "model.py").write_text(MODEL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data.url, str(run),
+         "-r", "local", "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4",
+         "--rounds", str(ROUNDS), "--resident", "never", *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def result(run):
+    """All that a run made but for the times: hashes of the states, scores, the model."""
+    run, lines = Run(run), []
+    for line in run.history():
+        lines.append({k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")})
+    commits = [commit["sha256"] for commit in run.commits()]
+    return lines, commits, run.store.read("model.safetensors")
+
+
+def children(pid):
+    """All processes below one, from /proc."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                parents[int(name)] = int(file.read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+    found, new = set(), {pid}
+    while new:
+        found |= new
+        new = {p for p, parent in parents.items() if parent in found} - found
+    return found - {pid}
+
+
+def wait_for_round(run, r):
+    until = time.monotonic() + 60
+    while r not in Run(run).rounds():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -1,0 +1,151 @@
+"""Updaters and schedules against Keras's own numbers, and what they refuse."""
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mrdl
+from mrdl.config import ConfigError, lookup, serialize
+from mrdl.constraints import MaxNorm, MinMaxNorm, UnitNorm
+from mrdl.layers import Dense, Input
+from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
+from mrdl.schedules import (
+    SCHEDULES,
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+)
+
+DATA = Path(__file__).parents[1] / "support/from_keras"
+# Written by Keras 3.15.1 on JAX with floatx and dtype policy float64: for each of 16 models
+# (Dense(5, "relu") with penalties under a last Dense) compiled with an optimizer, a loss, metrics:
+#   m.set_weights(weights); m.fit(x, y, sample_weight=w, class_weight=..., batch_size=10, epochs=20,
+#   shuffle=False): 20 updates; then get_weights() and evaluate(batch_size=4, return_dict=True)
+TRAINED = {case["name"]: case for case in json.loads((DATA / "keras_training.json").read_text())}
+# [float(schedule(step)) for step in steps] for 13 schedules; Keras counts them in float32
+SCHEDULED = json.loads((DATA / "keras_schedules.json").read_text())
+
+
+def of(case):
+    """The model of a case with the weights it begins with, and its arrays."""
+    model = mrdl.model_from_json(json.dumps(case["spec"])).build()
+    model.set_weights([np.array(w) for w in case["weights"]])
+    w = None if case["w"] is None else np.array(case["w"])
+    return model, np.array(case["x"]), np.array(case["y"]), w
+
+
+def exact(case):
+    """Keras takes means (MSE, binary cross-entropy) and rates of warm-ups in float32."""
+    return "entropy" in str(case["spec"]["compile_config"]["loss"]) and not any(
+        word in case["name"] for word in ("binary", "one output", "warm-up"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_twenty_updates_are_those_of_keras(name):
+    case = TRAINED[name]
+    model, x, y, w = of(case)
+    history = model.fit(x, y, sample_weight=w, class_weight=case["class_weight"],
+                        batch_size=len(x), epochs=20).history
+    rtol, atol = (1e-9, 1e-9) if exact(case) else (1e-6, 2e-6)
+    for got, wanted in zip(model.get_weights(), case["after"], strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=rtol, atol=atol)
+    assert set(history) == set(case["history"])
+    np.testing.assert_allclose(history["loss"], case["history"]["loss"], rtol=max(rtol, 1e-7))
+    for key, values in case["history"].items():
+        np.testing.assert_allclose(history[key], values, rtol=1e-6)
+
+
+def test_the_tables_of_keras_hold_every_schedule_and_way_to_clip_a_norm():
+    configs = [case["spec"]["compile_config"]["optimizer"] for case in TRAINED.values()]
+    for key in ("clipnorm", "global_clipnorm", "momentum", "nesterov"):
+        assert any(c["config"].get(key) for c in configs)
+    assert {c["spec"]["class_name"] for c in SCHEDULED} == {c.__name__ for c in SCHEDULES}
+
+
+@pytest.mark.parametrize("case", SCHEDULED, ids=lambda case: case["spec"]["class_name"])
+def test_a_schedule_gives_the_rates_of_keras(case):
+    schedule = lookup(case["spec"], SCHEDULES, "schedule")
+    got = [schedule(step) for step in case["steps"]]
+    np.testing.assert_allclose(got, case["rates"], rtol=2e-5, atol=1e-6)
+    assert lookup(json.loads(json.dumps(serialize(schedule))), SCHEDULES, "schedule") == schedule
+
+
+@pytest.mark.parametrize("schedule, step, rate", [
+    (ExponentialDecay(0.1, 10, 0.5), 10, 0.05), (ExponentialDecay(0.1, 4, 0.5, True), 7, 0.05),
+    (PiecewiseConstantDecay([3], [1.0, 0.5]), 3, 1.0),
+    (PiecewiseConstantDecay([3], [1.0, 0.5]), 4, 0.5), (PolynomialDecay(0.1, 8, 0.0), 100, 0.0),
+    (CosineDecay(1.0, 10), 5, 0.5), (CosineDecay(1.0, 10, warmup_target=3.0, warmup_steps=4), 2, 2),
+    (CosineDecayRestarts(1.0, 10), 10, 1.0), (CosineDecayRestarts(1.0, 10), 20, 0.5),
+])
+def test_a_schedule_is_exact_where_it_turns(schedule, step, rate):
+    assert schedule(step) == pytest.approx(rate, rel=1e-12, abs=1e-15)
+
+
+def test_a_schedule_follows_the_real_number_of_updates():
+    optimizer = SGD(PiecewiseConstantDecay([4], [0.5, 0.0]))
+    model = mrdl.Sequential([Input(1), Dense(1, use_bias=False, kernel_initializer="ones")])
+    model.compile(optimizer, "mse")
+    x, y = np.ones((2, 1), "f4"), np.zeros((2, 1), "f4")
+    model.fit(x, y, batch_size=1, epochs=1)             # 2 updates
+    model.fit(x, y, batch_size=2, epochs=2)             # 2 more
+    assert model.iterations == 4
+    left = model.get_weights()[0].item()
+    model.fit(x, y, batch_size=2, epochs=3)             # update number 4 still counts, then 0
+    assert model.iterations == 7 and model.get_weights()[0].item() == pytest.approx(0 * left)
+
+
+@pytest.mark.parametrize("make, reason", [
+    (lambda: SGD(-0.1), "learning_rate must be 0 or more"),
+    (lambda: SGD("fast"), "learning_rate='fast' must be a finite number"),
+    (lambda: SGD(math.nan), "finite"), (lambda: Adam(math.inf), "finite"),
+    (lambda: SGD(lambda step: 0.1), "finite number"), (lambda: SGD(True), "finite number"),
+    (lambda: SGD(None), "finite number"), (lambda: SGD({"class_name": "Linear"}), "unknown learning"),
+    (lambda: SGD(momentum=1.0), "momentum must be at least 0 and below 1"),
+    (lambda: SGD(nesterov=1), "nesterov=1 must be true or false"),
+    (lambda: RMSprop(rho=-0.1), "rho"), (lambda: RMSprop(epsilon=-1e-7), "epsilon"),
+    (lambda: Adam(beta_1=1.0), "beta_1"), (lambda: Adam(beta_2=2), "beta_2"),
+    (lambda: Adam(clipnorm=1.0, global_clipnorm=1.0), "only one of clipnorm"),
+    (lambda: SGD(clipvalue=1.0, clipnorm=1.0), "only one of clipnorm"),
+    (lambda: SGD(clipvalue=0.0), "above 0"), (lambda: SGD(clipvalue=math.inf), "finite"),
+    (lambda: SGD(weight_decay=-0.1), "weight_decay must be 0 or more"),
+    (lambda: AdamW(weight_decay=None), "weight_decay=None must be a finite number"),
+    (lambda: Adagrad(initial_accumulator_value=-1), "initial_accumulator_value must be 0 or more"),
+    (lambda: Adam(amsgrad=1), "amsgrad=1 must be true or false"),
+    (lambda: Lion(beta_1=0.0), "beta_1 must be above 0"), (lambda: Lion(beta_2=1.0), "beta_2"),
+    (lambda: MaxNorm(-1), "max_value=-1.0 must be 0 or more"), (lambda: MaxNorm(axis=0.5), "whole number"),
+    (lambda: MaxNorm(axis=True), "whole number"), (lambda: UnitNorm(axis=[]), "must name an axis"),
+    (lambda: MinMaxNorm(2.0, 1.0), "min_value <= max_value"), (lambda: MinMaxNorm(-1.0), "min_value"),
+    (lambda: MinMaxNorm(rate=1.5), "rate=1.5 must be between 0 and 1"),
+    (lambda: mrdl.Sequential([Input(3), Dense(2, kernel_constraint=MaxNorm(axis=2))]),
+     r"axis=2 does not fit the kernel of shape \(3, 2\)"),
+    (lambda: mrdl.Sequential([Input(3), Dense(2, kernel_constraint=UnitNorm(axis=[1, -1]))]),
+     r"axis=\(1, -1\) does not fit"),
+    (lambda: Dense(2, bias_constraint="max"), "unknown constraint 'max'; there are MaxNorm"),
+    (lambda: Adam(clipnorm=0), "above 0"), (lambda: SGD(global_clipnorm=-1), "above 0"),
+    (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps must be 1 or more"),
+    (lambda: ExponentialDecay(0.1, 5, -0.5), "decay_rate must be above 0"),
+    (lambda: ExponentialDecay(0.1, "5", 0.5), "decay_steps='5' must be a finite number"),
+    (lambda: PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "one value more"),
+    (lambda: PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3]), "must ascend"),
+    (lambda: PiecewiseConstantDecay(2, [0.1, 0.2]), "must be a list"),
+    (lambda: PolynomialDecay(0.1, 1e-300, cycle=True), "decay_steps must be 1 or more"),
+    (lambda: PolynomialDecay(0.1, 5, power=-1.0), "power must be 0 or more"),
+    (lambda: InverseTimeDecay(0.1, 1, -0.5), "decay_rate must be 0 or more"),
+    (lambda: CosineDecayRestarts(0.1, 1e-300), "first_decay_steps must be 1 or more"),
+    (lambda: SGD(ExponentialDecay(0.1, 1, 2.0)).rate(5000), "ExponentialDecay: its learning rate is not finite at update 5,000"),
+    (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), "t_mul must be 1 or more"),
+])
+def test_values_that_make_no_sense_are_refused(make, reason):
+    with pytest.raises(ConfigError, match=reason):
+        make()
+
+
+def test_numpy_scalars_are_taken_as_numbers():
+    optimizer = Adam(np.float32(0.25), beta_1=np.float64(0.5), clipnorm=np.int64(3))
+    assert optimizer == Adam(0.25, 0.5, clipnorm=3.0)
+    json.dumps(serialize(optimizer))
