@@ -218,7 +218,7 @@ def test_so_do_the_signals_of_kill_of_a_scheduler_and_of_a_closed_terminal(tmp_p
 
 def stopped_while_training(tmp_path, made, resident, number):
     data = made(160, shards=3)
-    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--until", "epochs 9999")
+    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--rounds", "9999", "--until", "epochs 9999")
     wait_for_round(tmp_path / "run", 3)
     below = children(process.pid)
     process.send_signal(number)
@@ -241,7 +241,8 @@ def test_sigterm_ends_the_other_commands_too(tmp_path, made, background):
                                   stderr=subprocess.PIPE) for command in commands]
     below = []
     for process in processes:
-        while not (server := [pid for pid in children(process.pid) if "forkserver" in command_line(pid)]):
+        while not (server := [pid for pid in children(process.pid) if "local.children" in command_line(pid)]):
+            assert process.poll() is None
             time.sleep(0.01)
         os.kill(*server, signal.SIGSTOP)
         below += server
@@ -291,7 +292,7 @@ def test_a_command_that_began_with_its_signals_ignored_goes_on(tmp_path, made):
 @pytest.mark.parametrize("resident", ["never", "always"])
 def test_a_run_that_is_removed_while_it_trains_is_told_as_such(tmp_path, made, resident):
     data = made(160, shards=3)
-    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--until", "epochs 9999")
+    process = driver(tmp_path, data, tmp_path / "run", "--resident", resident, "--rounds", "9999", "--until", "epochs 9999")
     wait_for_round(tmp_path / "run", 3)
     (tmp_path / "run").rename(tmp_path / "away")
     _, told = process.communicate(timeout=60)
