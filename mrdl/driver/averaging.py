@@ -33,7 +33,17 @@ from mrdl.training.class_weights import check_class_weight
 
 @dataclass
 class Result:
-    """A finished run: its model, why it ended, and history[metric][round - 1]."""
+    """A finished run.
+
+    Args:
+        model: the model that was trained, with the weights and the updater's state of round `best`.
+        reason: why the run ended, in words.
+        rounds: how many rounds were done.
+        best: the round whose state the model has: the best one by a rule with patience, else the
+            last.
+        metrics: that state's loss and metrics by name; those on held-out data begin with `val_`.
+        history: by name a list of numbers, one for each round; of `val_...` one for each round that
+            was scored."""
     model: Model
     reason: str
     rounds: int
@@ -44,15 +54,53 @@ class Result:
 
 @dataclass(slots=True)
 class ParameterAveraging(Options):
-    """DL4J's ParameterAveragingTrainingMaster for mrjob: W workers train copies of the model on a
-    shard each; their weights and updater state are averaged every `averaging_frequency` minibatches
-    (None: once a shard), weighted by examples.
+    """Trains a model by averaged rounds.
 
-    `epochs` and `rounds` are short for the rules of `until`; see mrdl.runs.stopping.GRAMMAR. `resident`:
-    whether one job serves many rounds ("auto" | "always" | "never"); the bits are the same.
-    `tbptt`, `tbptt_backward`: sequences are trained in windows of so many steps (mrdl.training.sequences), `buckets`: minibatches
-    are cut to the length of their longest sequence.
-    `recalibrate`: at the end one pass over all examples sets BatchNormalization's moving moments exactly."""
+    DL4J's ParameterAveragingTrainingMaster for mrjob: each of `workers` trains a copy of the model on
+    a shard of its own; their weights, and their updater's state, are averaged, weighted by examples.
+
+    All options decide bits but `runner`, `cores`, `resident` and `keep_rounds`, and those that say when the
+    run ends. With the same ones and the same shards the model has the same bits on every runner.
+
+    Args:
+        workers: shards trained at a time, 1 or more. 2, the least that averages.
+        batch_size: examples of a minibatch of one worker, 1 or more. 32, as in Keras.
+        averaging_frequency: minibatches of each worker between two averagings, 1 or more. None:
+            once a shard, which costs the fewest rounds.
+        seed: of first weights, the order of rows, dropout and noise: from 0 to 2^63 - 1. 0, so that
+            a run can be repeated without one.
+        save_updater: whether the updater's state (momentum and the like) is averaged and goes on
+            with the weights. True, as it learns faster; False starts it, and its count of updates,
+            anew each round, and sends the weights alone: with momentum half as much, with Adam a
+            third.
+        class_weight: the weight of each class's examples, {class number: 0 or more}. None: all
+            weigh 1.
+        validation_freq: rounds from one scoring of the held-out data to the next, 1 or more. None:
+            as few as keep scoring to a fifth of the cost of training.
+        keep_rounds: states of rounds that stay in the run's directory, beside the best one's, 1 or
+            more. 3: a rule with patience that is given later chooses among them.
+        retries: how often a round whose weights or loss are not finite is tried again, each time at
+            half the learning rate. 3, down to an eighth of it; then the run ends.
+        until: the rules that end the run, as in "val_loss patience 5, time 2h" (the grammar:
+            mrdl.runs.stopping.GRAMMAR, or `mrdl train --help`). None: "val_loss patience 5, epochs
+            100", of loss where nothing is held out, unless `epochs` or `rounds` is given.
+        recalibrate: whether at the end one pass over all training examples sets
+            BatchNormalization's moving moments exactly. False, as it is one more job over all the
+            data.
+        tbptt: steps of a window in which sequences are trained (truncated back-propagation through
+            time, Williams & Peng 1990), 1 or more. None: whole sequences.
+        tbptt_backward: steps at a window's end that gradients go back through, from 1 to `tbptt`.
+            None: all of the window.
+        buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
+            them that holds its longest sequence. None: no minibatch is cut.
+        epochs: stops when every example was used so often: short for "epochs N" among the rules of
+            `until`. None: no such rule.
+        rounds: stops after so many rounds: short for "rounds N". None: no such rule.
+        runner: "inline" (this process), "local" (a process a core), "hadoop" or "spark"; or a
+            Cluster, which has settings and stays open. "local", as it needs nothing else.
+        cores: tasks that run at once on this machine. None: one for each core.
+        resident: whether one job serves many rounds: "auto" (where rounds of a job each cost much),
+            "always" (on local and hadoop) or "never". The bits are the same."""
     epochs: int | None = None
     rounds: int | None = None
     runner: str | Cluster = "local"     # a name, or a Cluster with settings of its own, used for more
@@ -60,6 +108,15 @@ class ParameterAveraging(Options):
     resident: str = "auto"
 
     def options(self) -> Options:
+        """What decides the run, checked.
+
+        Returns:
+            The options as they are written into the run's directory.
+
+        Raises:
+            RunError: an option is out of its range.
+            RuleError: `until` is no rule.
+            ConfigError: `class_weight`, `tbptt` or `buckets` are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
         values["until"] = rules(self.until, self.epochs, self.rounds)
         check_class_weight(values["class_weight"])
@@ -71,12 +128,33 @@ class ParameterAveraging(Options):
     def fit(self, model: Model, data: str, validation: str | None = None, *, run: str,
             told: Callable[[str, dict[str, Any]], None] | None = None, verbose: int | str = "auto",
             exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
-        """Trains `model` on the dataset `data` into the run directory `run`, resuming what is there.
+        """Trains the model by rounds into a run directory, and goes on with the run that is there.
 
-        `validation`: another dataset, scored whole; default: the shards held out by prepare.
-        `told` hears of every event; without it the progress is printed, but for `verbose` 0. `exchange` makes
-        another form of a round's exchange than the resident one (mrdl.driver.exchanges.staged).
-        The model's weights are the best state's afterwards."""
+        Args:
+            model: a compiled model; it has the weights of the best state afterwards. Where it was
+                trained before, training goes on with its updater's state.
+            data: the dataset to train on: the folder that `prepare` made, a path or an hdfs:// URL.
+            validation: another dataset, which is scored whole. None: the shards of `data` that
+                `prepare` held out.
+            run: the run's directory, a path or an hdfs:// URL. A run that is there is gone on with;
+                its options, data and model must be these.
+            told: called with the name of each event and its facts, told(event, facts). None:
+                progress is printed.
+            verbose: 0 prints nothing; anything else prints progress. It means nothing where `told`
+                is given.
+            exchange: makes another form of a round's exchange from the cluster and the run
+                (mrdl.driver.exchanges). None: by jobs, resident ones where `resident` says so.
+
+        Returns:
+            The finished run's Result.
+
+        Raises:
+            ConfigError: the model, the data and the options do not fit each other.
+            DataError: there is no dataset at `data` or `validation`.
+            RunError: the directory holds something else, a run of other options, or another driver
+                works on the run.
+            JobFailed: a job failed, and so it did when it was tried again.
+            RoundError: what the workers answered does not add up, or one of them failed."""
         options, place, model = self.options(), Run(run), model.compiled()
         train = dataset.load(data)
         held = _held_out(train, validation)
@@ -119,13 +197,37 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
            verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None, *,
            until: str | None = None, epochs: int | None = None, rounds: int | None = None,
            learning_rate: float | None = None, data: str | None = None, validation: str | None = None) -> Result:
-    """Goes on with a run from its last commit; RunError where there is nothing to go on with.
+    """Goes on with a run from its last commit.
 
-    `until`, `epochs`, `rounds` take the place of the rules that it was begun with: a run that has ended goes on where it
-    stopped (not from the best state), to the same bits as if that had been asked for at once; RunError where it has done
-    more rounds or epochs already. `learning_rate`, above 0: that of the rounds to come, in place of the spec's rate or schedule and of what roll-backs made of it.
-    `data`, `validation`: where these datasets lie now, if they were moved.
-    `told`, `verbose`, `exchange`: as for ParameterAveraging.fit."""
+    The bits are those of a run that was never stopped. `until`, `epochs` and `rounds` take the place of
+    the rules that it was begun with: a run that has ended goes on where it stopped (not from the best
+    state), to the same bits as if that had been asked for at once.
+
+    Args:
+        run: the run's directory, a path or an hdfs:// URL.
+        runner: as for ParameterAveraging. None: the run's own.
+        cores: tasks that run at once on this machine. None: one for each core.
+        told: called with the name of each event and its facts. None: progress is printed.
+        resident: "auto", "always" or "never", as for ParameterAveraging.
+        verbose: 0 prints nothing; anything else prints progress.
+        exchange: as for ParameterAveraging.fit.
+        until: the rules that end the run from here on. None: those that it has.
+        epochs: stops when every example was used so often, counted from the run's begin. None: no
+            such rule.
+        rounds: stops after so many rounds, counted from the run's begin. None: no such rule.
+        learning_rate: above 0: that of the rounds to come, in place of the model's rate or schedule
+            and of what roll-backs made of it. None: those stay.
+        data: where the training data lies now, if it was moved. None: where it was.
+        validation: where the validation data lies now, if it was moved. None: where it was.
+
+    Returns:
+        The finished run's Result.
+
+    Raises:
+        RunError: there is nothing to go on with, the data is not what the run was begun with, or
+            the run has done more than the rules ask for.
+        ConfigError: `learning_rate` is not above 0, or `validation` is given for a run that has
+            none of its own."""
     need(learning_rate is None or 0 < learning_rate < math.inf, f"learning_rate must be above 0, not {learning_rate}")
     place = Run(run)
     found = place.options()

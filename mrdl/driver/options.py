@@ -26,7 +26,10 @@ class Options:
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Options":
-        """Those of a run; RunError for what this version does not know."""
+        """Those of a run; RunError for what this version does not know.
+
+        Args:
+            facts: the options by their names."""
         try:
             check(facts, cls, "options")
         except ValueError as error:
@@ -34,6 +37,7 @@ class Options:
         return cls(**facts)
 
     def check(self) -> "Options":
+        """These options; RunError where one is out of its range."""
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
@@ -43,7 +47,10 @@ class Options:
         return self
 
     def positive(self, *keys: str) -> None:
-        """RunError where one of these is given, and not 1 or more."""
+        """RunError where one of these is given, and not 1 or more.
+
+        Args:
+            keys: names of options."""
         for key in keys:
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
