@@ -20,7 +20,16 @@ MANY = 0.1                      # share of a text's tokens that its vocabulary l
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of blocks: one mapper's input."""
+    """A file of blocks: one mapper's input.
+
+    Args:
+        index: its number, from 0.
+        name: of the file.
+        path: of the file, with that of the folder.
+        n: its examples.
+        role: "train" or "validation".
+        blocks: how many blocks it has.
+        seal: that of the last block, which stands for all; "" where there is none."""
     index: int
     name: str
     path: str
@@ -32,7 +41,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Target:
-    """What y is like."""
+    """What y is like.
+
+    Args:
+        shape: of one row's y; () for one number.
+        classes: K, where every y is one of 0..K-1; None: y is no class.
+        low: the least y, where y is one number.
+        high: the largest y, where y is one number."""
     shape: tuple[Count, ...]    # of one row's
     classes: Count | None       # K where every y is one of 0..K-1
     low: float | None = None    # of a y with one number
@@ -41,7 +56,27 @@ class Target:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What data.json says, and where it was read."""
+    """What data.json says, and where it was read.
+
+    Args:
+        url: the folder.
+        uid: what tells it from other datasets: a hash of its input and of how it was prepared.
+        shards: its shards, those of training first.
+        shape: of x, for one row.
+        target: what y is like; None: there is no y.
+        weighted: whether the examples have weights, "w" in the blocks.
+        columns: the names of x's columns, where the input had columns.
+        dtype: "float32" or "float64", of fractions.
+        seed: of the shuffle.
+        bad: of bad records the count, the count of all (`of`), the count of each reason, and
+            samples.
+        text: of a text its `unit` and `vocabulary`; None: the rows are numbers.
+        unknown: of a text how many tokens its vocabulary lacks (`count`), `of` how many.
+        named: whether `columns` are names, by which other data must match.
+        label: the column or array that y was; None where there is none, or where the dataset is
+            older than this field.
+        weight: the column or array that the weights were; None as for `label`.
+        notes: what prepare decided, and warnings: sentences for the user."""
     url: str
     uid: str
     shards: list[Shard]
@@ -64,6 +99,7 @@ class Dataset:
         return digest(canonical([self.uid, [[s.n, s.role, s.seal] for s in self.shards]]))
 
     def tokenizer(self) -> Tokenizer | None:
+        """What turns text into the ids of this dataset and back; None where it is no text."""
         return self.text and Tokenizer(**self.text)
 
     def lacking(self) -> str:
@@ -86,9 +122,11 @@ class Dataset:
             raise DataError(f"{shard.path}, line 1: {error}; prepare the dataset again") from None
 
     def train(self) -> list[Shard]:
+        """The shards to train on."""
         return [shard for shard in self.shards if shard.role == "train"]
 
     def validation(self) -> list[Shard]:
+        """The shards that were held out."""
         return [shard for shard in self.shards if shard.role == "validation"]
 
 
@@ -149,7 +187,16 @@ class Description(Origins):
 
 
 def load(url: str) -> Dataset:
-    """The dataset in a folder; DataError where there is none, or not all of it."""
+    """The dataset in a folder.
+
+    Args:
+        url: the folder, a path or an hdfs:// URL.
+
+    Returns:
+        What data.json says of it; no shard is read.
+
+    Raises:
+        DataError: there is no dataset, it is damaged or another version's, or a shard is missing."""
     store = store_at(url)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "

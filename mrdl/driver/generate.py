@@ -10,11 +10,22 @@ from mrdl.training.time_step import TimeStep, sampled
 
 
 def generate(run: str, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int = 0) -> str:
-    """The prompt and `length` tokens after it (without one: after a new line, which is not returned), drawn from what
-    the model expects.
+    """A text that a model of characters or words goes on with.
 
-    temperature: below 1 the likelier ones come more often, 0 always the likeliest. ConfigError where the run was not
-    trained on text, or the prompt has what its vocabulary lacks."""
+    Args:
+        run: the folder of a run that was trained on text, a path or an hdfs:// URL.
+        prompt: what it goes on from. "": a new line, which is not returned.
+        length: how many tokens to write, 1 or more.
+        temperature: 1 draws tokens as the model expects them; below 1 the likelier ones come more
+            often, above 1 less; 0 always takes the likeliest.
+        seed: of the draws, from 0 to 2^63 - 1.
+
+    Returns:
+        The prompt and the tokens after it, as text.
+
+    Raises:
+        ConfigError: the run was not trained on text, gives no probabilities, or its vocabulary
+            lacks what the prompt has; or an argument is out of its range."""
     prompt, length, temperature, seed = (typed(value, kind, name) for value, kind, name in (
         (prompt, str, "prompt"), (length, int, "length"), (temperature, float, "temperature"), (seed, int, "seed")))
     need(length >= 1, f"length={length} must be 1 or more")

@@ -54,7 +54,18 @@ def state_file(model: Model, cluster: Cluster):
 def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> None:
     """Sets the mean and variance of each Normalization to those of what reaches it, over the training shards.
 
-    One map-only job; a new one replaces what an older one set. `model.adapt(x)` does so on arrays."""
+    One map-only job; a new one replaces what an older one set. `model.adapt(x)` does so on arrays.
+
+    Args:
+        model: what to adapt; its input shape must be the dataset's, and is taken from there where
+            it has none yet.
+        data: the dataset's folder, a path or an hdfs:// URL.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+
+    Raises:
+        ConfigError: the model has no Normalization to adapt, or takes other examples.
+        DataError: there is no dataset."""
     found = dataset.load(data)
     if model.input_shape is None:
         model.input_shape = Input(found.shape).shape
@@ -67,7 +78,22 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
 
 def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None,
              on_task: OnTask = None) -> list[dict[str, Any]]:
-    """{"feature", "n", "mean", "std", "min", "max"} of each feature of the last axis, over the training shards."""
+    """What each feature is like, over the training shards, by one map-only job.
+
+    Args:
+        data: the dataset's folder, a path or an hdfs:// URL.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+
+    Returns:
+        For each feature of the last axis {"feature", "n", "mean", "std", "min", "max"}: its name or
+        number, how many values there are, their mean and standard deviation, the least and the
+        largest.
+
+    Raises:
+        ConfigError: the dataset is text, or has no rows to train on.
+        DataError: there is no dataset."""
     found = dataset.load(data)
     need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {quote(data)} tells what it is")
     layer = Normalization(-1 if found.shape else None)
@@ -90,7 +116,24 @@ def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
-    """{"loss": ..., "accuracy": ...} of the finished run or saved model over a dataset's shards."""
+    """The loss and metrics of a finished run or saved model over a dataset, by one map-only job.
+
+    Args:
+        run: the run's or the model's folder, a path or an hdfs:// URL.
+        data: the dataset's folder.
+        part: which of its shards: "all", "train" or "validation".
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+
+    Returns:
+        {"loss": ..., "accuracy": ...}: numbers, or lists of them for metrics by class.
+
+    Raises:
+        ConfigError: the model does not fit the data or is not compiled, the data has other columns
+            or another vocabulary than it was trained on, or the part has no rows.
+        DataError: there is no dataset.
+        RunError: a file of the model is damaged."""
     model, found = load_model(run, updater=False), dataset.load(data)
     same_features(Run(run).features(), run, found)
     fitted(model.compiled(), found)
@@ -109,10 +152,29 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
 
 def predict(run: str, data: str, out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None) -> int:
-    """Writes OUT/part-00000.. , a line of CSV per example, and OUT/columns.csv; returns examples.
+    """Writes a model's outputs for a dataset as CSV: OUT/part-00000.. and OUT/columns.csv.
 
-    Part r holds shard r's examples in their order; RunError where OUT exists, or another one fills it just now. What
-    fails leaves nothing there, and what one that was killed left is cleared away."""
+    A line for each example; part r holds shard r's examples in their order. What fails leaves nothing
+    there, and what one that was killed left is cleared away.
+
+    Args:
+        run: the run's or the model's folder, a path or an hdfs:// URL.
+        data: the dataset's folder.
+        out: the folder to make.
+        probabilities: of a model that gives classes by place, as for each step of a text: whether
+            to write all their probabilities. False: the likeliest class and its probability, which
+            is much less. Other models' outputs are all written anyway.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+
+    Returns:
+        How many examples there are.
+
+    Raises:
+        RunError: `out` exists, or another one fills it just now.
+        ConfigError: the model does not fit the data, or is stateful.
+        DataError: there is no dataset."""
     model, found, place = load_model(run, updater=False), dataset.load(data), store_at(out)
 
     def vacant() -> None:

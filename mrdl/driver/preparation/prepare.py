@@ -35,14 +35,52 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             header: bool | None = None, drop: Sequence[str] = (),
             on_task: Callable[[str, int, int], None] | None = None,
             said: Callable[[str], None] = lambda text: None) -> Dataset:
-    """Parses, shuffles and packs the inputs into the folder `data`, by one MapReduce job.
+    """Parses, shuffles and packs inputs into a dataset, by one MapReduce job.
 
-    About `hold_out` of the rows make validation shards, equal ones together. Up to `max_bad` of the records may be bad;
-    else DataError shows some, and `data` is not made. `header`: whether text inputs have one (None: as their lines
-    look); `drop`: columns to leave out. `like`: a dataset whose columns are taken, by name and in its order.
-    format="text": rows are sequences of `sequence_length` tokens (100), each with the one that follows as its target; a
-    job before counts the tokens, characters or words by `unit` ("char"), of which the vocabulary keeps so many at most
-    (65,536). `like`: a dataset of text whose vocabulary, unit and length are taken."""
+    About `hold_out` of the rows make validation shards, equal ones together. With format="text" rows are
+    sequences of tokens, each with the one that follows as its target; a job before counts the tokens.
+
+    Args:
+        inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV or TSV (also
+            packed), .npz, IDX, or text.
+        data: the folder to make, a path or an hdfs:// URL; there must be nothing in it.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open. "local", as
+            it needs nothing else.
+        cores: tasks that run at once on this machine. None: one for each core.
+        label: the column of the labels, of an .npz the array. None: a table has no labels, and all
+            its columns are features; of an .npz "y" or "y_train" is taken.
+        weight: the column or array of the examples' weights. None: all weigh 1.
+        shards: how many shards of training data to make, 1 or more. None: one for each 64 MB, at
+            least 2.
+        hold_out: the share of the rows for validation, at least 0 and below 1. 0.0: none.
+        seed: of the shuffle and of what is held out, from 0 to 2^64 - 1.
+        max_bad: the share of the records that may be bad, from 0 to 1. 0.001: more is a mistake in
+            the input or in these arguments.
+        dtype: "float32" or "float64", in which fractions are written; whole numbers from 0 to 255
+            are bytes.
+        classes: how many classes there are, 2 or more: labels must be whole numbers below it,
+            others are bad records. None: one more than the largest label, where all are whole and
+            not below 0.
+        format: "text" for sequences of characters or words. None: rows of numbers.
+        unit: of a text: "char" or "word". None: "char".
+        sequence_length: of a text: tokens of a sequence. None: 100.
+        vocabulary: of a text: how many tokens its vocabulary keeps at most, the most frequent ones.
+            None: 65,536, as an id has two bytes.
+        like: a dataset whose columns are taken, by name and in its order; of a text its vocabulary,
+            unit and length. None: what the inputs have.
+        header: whether the first line of text inputs has the names of the columns. None: as their
+            lines look.
+        drop: the columns to leave out.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+        said: called with what is to be told before the job begins, in words.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DataError: an argument is out of its range, there is something in `data`, or more records
+            are bad than `max_bad` allows: it shows some, and `data` is not made.
+        JobFailed: the job failed."""
     store = store_at(data)
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
