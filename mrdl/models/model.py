@@ -34,8 +34,17 @@ def over(activation: str, made: Shape, shape: Shape) -> str:
 class Model:
     """Layers over one flat vector: what lies between `inputs`, which Input gave, and `outputs`.
 
-    Several inputs are one row of features, in their order: as arrays a list, in a dataset all
-    columns together; so are the targets of several outputs. `dtype` is float32, or float64 for checks."""
+    Several inputs are one row of features, in their order: as arrays a list, in a dataset all columns
+    together; so are the targets of several outputs.
+
+    Args:
+        inputs: an Input, or what it gave, or a list of them.
+        outputs: what a layer's call gave, or a list of such.
+        name: the model's name in its spec.
+        dtype: of weights and data: "float32", or "float64" for checks.
+
+    Raises:
+        ConfigError: layers do not fit each other, or an input is missing."""
 
     def __init__(self, inputs, outputs, name: str = "functional", dtype: str = "float32"):
         self._begin(name, dtype)
@@ -105,13 +114,16 @@ class Model:
         return [] if call.layer.merges else call.layer.weights(call.inputs[0].shape)
 
     def input_shapes(self) -> list[Shape]:
+        """The shape of an example of each input, without the batch."""
         return [layer.shape for layer in self.graph.inputs]
 
     def input_names(self) -> list[str]:
+        """The name of each input."""
         names = self._by_layer()
         return [names[id(layer)] for layer in self.graph.inputs]
 
     def output_shapes(self) -> list[Shape]:
+        """The shape of an example of each output, without the batch."""
         return [output.shape for output in self.graph.outputs]
 
     def output_tensors(self) -> list[int]:
@@ -163,10 +175,22 @@ class Model:
         return shapes[0] if len(shapes) == 1 else shapes
 
     def count_params(self) -> int:
+        """How many numbers the weights are, those that no training changes too."""
         return sum(w.size for _, w, _ in self.places())
 
     def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Model":
-        """Draws the weights, keyed by `seed` and the layer; called by `fit` where it was not."""
+        """Draws the weights, where there are none yet; `fit` does so by itself.
+
+        Args:
+            input_shape: of an example, without the batch. None: the model knows it.
+            seed: of the draws, with the layer's number; weights are the same in every process.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: the shape is another one than the layers', or the weights do not fit into
+                memory."""
         need(input_shape is None or Input(input_shape).shape == self.input_shape,
              f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
         need(self.layers != [], "the model has no layers")
@@ -175,7 +199,10 @@ class Model:
         return self
 
     def empty(self, size: int) -> np.ndarray:
-        """Zeros; ConfigError where they do not fit into memory."""
+        """Zeros; ConfigError where they do not fit into memory.
+
+        Args:
+            size: how many numbers."""
         limits.allow(size * self.dtype.itemsize, f"the model's {size:,} parameters")
         try:
             return zeros(size, self.dtype)
@@ -195,7 +222,11 @@ class Model:
             yield step, weight, self.weights[start:start + weight.size]
 
     def moments(self, mean: str = "moving_mean", variance: str = "moving_variance") -> list[tuple[int, int, int]]:
-        """Where weights of these names begin in the flat vector, and how many there are, layer by layer."""
+        """Where weights of these names begin in the flat vector, and how many there are, layer by layer.
+
+        Args:
+            mean: the name of the weights that are means.
+            variance: the name of those that are variances."""
         found = []
         for step in self.stack():
             if step.again:
@@ -208,7 +239,10 @@ class Model:
     def windowed(self, steps: int) -> "Model":
         """The model of one input for sequences of so many steps: the same layers, whose weights have the same places.
 
-        Its calls give one tensor each: `training.sequences.check` refuses others."""
+        Its calls give one tensor each: `training.sequences.check` refuses others.
+
+        Args:
+            steps: of a sequence, 1 or more."""
         shape = (steps, *self.input_shapes()[0][1:])
         if shape == (1,) and any(isinstance(layer, CategoryEncoding) for layer in self.layers):
             shape = (1, 1)              # else it would be one id, not a sequence of one
@@ -228,7 +262,13 @@ class Model:
         return [weight.to_keras(view) for _, weight, view in self._views()]
 
     def set_weights(self, arrays: list[np.ndarray]) -> None:
-        """The other way; shapes must be those of `get_weights`."""
+        """Sets the weights.
+
+        Args:
+            arrays: tensors in the order and of the shapes that `get_weights` gives.
+
+        Raises:
+            ValueError: there are more or fewer, or one has another shape."""
         self.build()
         views = list(self._views())
         if len(arrays) != len(views):
@@ -243,10 +283,22 @@ class Model:
     # -- training
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=(), loss_weights=None) -> None:
-        """Chooses the updater, the loss and the metrics, by Keras's names or as objects.
+        """Chooses the updater, the loss and the metrics; the updater begins anew.
 
-        With several outputs: a list, or a dict by the names of the layers that give them; one loss or
-        list of metrics is for each."""
+        With several outputs `loss`, `metrics` and `loss_weights` are lists, or dicts by the names of the
+        layers that give the outputs; one loss or list of metrics is for each.
+
+        Args:
+            optimizer: an optimizer, its name or its Keras dict (mrdl.optimizers). "rmsprop", as in
+                Keras.
+            loss: a loss, its name or its Keras dict (mrdl.losses). A cross-entropy wants its own
+                activation at the output, or from_logits=True.
+            metrics: metrics, as objects, names or Keras dicts (mrdl.metrics); "accuracy" is the
+                form that fits the loss. None by default.
+            loss_weights: what each output's loss counts in the sum of them. None: 1 each.
+
+        Raises:
+            ConfigError: a name is unknown, or these and the outputs do not fit."""
         need(loss is not None, "compile needs a loss, such as 'sparse_categorical_crossentropy'")
         need(optimizer is not None, "compile needs an optimizer, such as 'adam'")
         need(isinstance(metrics, (list, tuple, dict)), f"metrics={shown(metrics)} must be a list")
@@ -289,6 +341,7 @@ class Model:
                     self.output_names(), self.output_shapes(), losses, self.loss_weights, metrics)]
 
     def compiled(self) -> "Model":
+        """The model; ConfigError where `compile` was not called."""
         if self.loss is None:
             raise ConfigError("the model is not compiled: call compile(optimizer, loss) first")
         return self
@@ -297,29 +350,100 @@ class Model:
         """All outputs' metrics, by the names they are reported by."""
         return {head.prefix + name: metric for head in self.heads() for name, metric in head.metrics.items()}
 
-    def fit(self, x, y, **options):
-        """Trains on arrays in this process; `arrays.fit` has the options. Returns a History."""
-        return arrays.fit(self, x, y, **options)
+    def fit(self, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
+            class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
+            initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None,
+            tbptt_backward: int | None = None, buckets: tuple | None = None) -> arrays.History:
+        """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
+
+        A further call goes on: with the updater's state, and with orders and dropout of epochs that the model
+        has not seen. Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
+
+        Args:
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            y: targets, as the loss takes them: [n, *output_shape], or class numbers [n]; of several
+                outputs a list, or a dict by their names.
+            batch_size: examples of a minibatch, 1 or more; the last one of an epoch may be smaller.
+                32, as in Keras.
+            epochs: the number of the last epoch, 1 or more, as in Keras: `epochs - initial_epoch`
+                are trained.
+            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
+            class_weight: the weight of each class's examples, {class number: 0 or more}. None: 1.
+            validation_data: (x, y) or (x, y, sample_weight), scored after each epoch. None: nothing
+                is.
+            seed: of the order of rows, dropout and noise, and of weights that were not drawn yet.
+            initial_epoch: the number of epochs that count as done, 0 or more.
+            verbose: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
+            tbptt: steps of a window in which sequences are trained (truncated back-propagation
+                through time, Williams & Peng 1990). None: whole sequences.
+            tbptt_backward: steps at a window's end that gradients go back through, from 1 to
+                `tbptt`. None: all of the window.
+            buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
+                them that holds its longest one. None: no minibatch is cut.
+
+        Returns:
+            A History: the loss and metrics of each epoch.
+
+        Raises:
+            ConfigError: arrays, options and model do not fit each other, or the model is not
+                compiled."""
+        return arrays.fit(
+            self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
+            class_weight=class_weight, validation_data=validation_data, seed=seed,
+            initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
+            buckets=buckets)
 
     def adapt(self, x) -> None:
-        """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did."""
+        """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did.
+
+        Args:
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+
+        Raises:
+            ConfigError: the model has no Normalization, or takes other examples."""
         arrays.adapt(self, x)
 
     def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
-        """The loss and metrics on arrays by their names: floats, or lists of them."""
+        """The loss and metrics on arrays.
+
+        Args:
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            y: targets, as for `fit`.
+            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
+            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+
+        Returns:
+            By name numbers, or lists of them for metrics by class.
+
+        Raises:
+            ConfigError: the arrays do not fit the model, or it is not compiled."""
         return arrays.evaluate(self, x, y, sample_weight, batch_size)
 
     def predict(self, x, batch_size: int = 256) -> np.ndarray:
-        """The outputs, [n, *output_shape]."""
+        """The outputs for arrays.
+
+        Args:
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+
+        Returns:
+            An array [n, *output_shape]; of several outputs a list of them.
+
+        Raises:
+            ConfigError: the arrays do not fit the model."""
         return arrays.predict(self, x, batch_size)
 
     # -- the spec
 
     def get_config(self) -> dict[str, Any]:
+        """The layers and how they are joined, in Keras's form."""
         return keras_writer.config(self)
 
     def to_json(self, **options) -> str:
-        """The spec in Keras's JSON form; with what `compile` was given, where it was."""
+        """The spec in Keras's JSON form; with what `compile` was given, where it was.
+
+        Args:
+            **options: as json.dumps takes them, such as indent=2."""
         return json.dumps(keras_writer.form(self), **options)
 
     def summary(self) -> str:
@@ -331,20 +455,36 @@ class Model:
     # -- files
 
     def to_safetensors(self) -> bytes:
+        """The weights as the bytes of a safetensors file, by LAYER/WEIGHT, with the spec."""
         self.build()
         found = {name: weight.to_keras(view) for name, weight, view in tensors.named(self, self.weights)}
         return save_tensors(found, {"spec": self.to_json()})    # one key: their order is not fixed
 
     def save(self, path: str) -> None:
-        """Writes a folder as a finished run has it: model.json and model.safetensors, and where the model was trained
-        optimizer.safetensors, the updater's state, with which training goes on; where it was trained on a dataset
-        features.json, what that dataset's features are. saved.json has the hashes of the model's files."""
+        """Writes a folder as a finished run has it.
+
+        model.json and model.safetensors; where the model was trained optimizer.safetensors, the updater's
+        state, with which training goes on; where it was trained on a dataset features.json, what that
+        dataset's features are. saved.json has the hashes of the model's files.
+
+        Args:
+            path: the folder, a path or an hdfs:// URL; a model that is there is replaced."""
         from mrdl.runs.run import Run
         run = Run(path)
         run.store.remove(tensors.UPDATER)       # that of the weights that were there
         run.save(tensors.files(self), self.features)
 
     def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Model":
-        """Sets the weights from safetensors bytes; nothing in them is executed."""
+        """Sets the weights from the bytes of a safetensors file; nothing in them is executed.
+
+        Args:
+            data: the bytes, as `to_safetensors` gives them.
+            source: what the bytes are called in errors.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: the bytes are damaged, or of another model."""
         tensors.load_weights(self, data, source)
         return self

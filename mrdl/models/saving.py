@@ -12,7 +12,14 @@ from mrdl.models.tensors import FILES
 def model_from_json(text: str | bytes) -> Model:
     """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
 
-    Raises ConfigError for anything mrdl does not have; nothing in the text is executed."""
+    Args:
+        text: what `to_json` of a Keras model or of ours gave. Nothing in it is executed.
+
+    Returns:
+        A Sequential, or a Model where the spec is functional.
+
+    Raises:
+        ConfigError: the spec has what mrdl does not have, which is named, or is no spec."""
     try:
         found = keras_reader.parse(text)
         model = (Sequential(found.layers, found.name, found.dtype) if found.ends is None else
@@ -25,9 +32,19 @@ def model_from_json(text: str | bytes) -> Model:
 
 
 def load_model(path: str, updater: bool = True) -> Model:
-    """The model of a folder that `save` or a finished run wrote, whose training goes on where it ended.
+    """The model of a folder that `save` or a finished run wrote.
 
-    Without `updater`: its weights alone, as to score or predict."""
+    Args:
+        path: the folder, a path or an hdfs:// URL. Nothing in it is executed.
+        updater: whether to take the updater's state too, where there is one, so that training goes
+            on as if it had not stopped. False: the weights alone, as to score or predict.
+
+    Returns:
+        The model, compiled where its spec says so.
+
+    Raises:
+        ConfigError: there is no model, or a run that has not finished.
+        RunError: a file is damaged."""
     from mrdl.runs.run import Run  # workers need none
     run = Run(path)
     for name in FILES:

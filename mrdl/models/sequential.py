@@ -8,7 +8,16 @@ from mrdl.training.protocol import Step
 
 
 class Sequential(Model):
-    """A stack of layers. `dtype` is float32, or float64 for checks."""
+    """A model whose layers stand in a row.
+
+    Args:
+        layers: the layers, from the input on. An Input may stand first and gives the shape of one
+            example; without it `build`, or the first data, gives the shape.
+        name: the model's name in its spec.
+        dtype: of weights and data: "float32", or "float64" for checks.
+
+    Raises:
+        ConfigError: layers do not fit each other."""
 
     def __init__(self, layers: list[Layer] = (), name: str = "sequential", dtype: str = "float32"):
         self._begin(name, dtype)
@@ -21,9 +30,13 @@ class Sequential(Model):
             self.stack()                                # shapes that do not fit are said here
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer on top; an Input stands first and gives the shape of one example.
+        """Puts a layer on top; weights that are there stay.
 
-        Weights that are there stay."""
+        Args:
+            layer: a layer; an Input must be the first, once.
+
+        Raises:
+            ConfigError: it does not fit what is below; the model stays as it was."""
         self._put(layer)
         try:
             self.names()
@@ -96,7 +109,17 @@ class Sequential(Model):
         return self.names()[-1:] or ["output"]
 
     def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Sequential":
-        """Draws the weights, keyed by `seed` and the layer; called by `fit` where it was not."""
+        """Draws the weights, where there are none yet; `fit` does so by itself.
+
+        Args:
+            input_shape: of an example, without the batch. None: the model knows it from an Input.
+            seed: of the draws, with the layer's number; weights are the same in every process.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: the shape does not fit the layers, or the weights do not fit into memory."""
         if input_shape is not None and self.input_shape is None:
             self.input_shape = Input(input_shape).shape
             try:

@@ -18,23 +18,20 @@ from mrdl.training.scoring import Scorer
 
 @dataclass
 class History:
-    """What `fit` saw: history["loss"][epoch] and so on, as in Keras."""
+    """What `fit` saw, as in Keras.
+
+    Args:
+        history: by name a value for each epoch: history["loss"][0] is the first one's loss; of
+            validation data the names begin with `val_`.
+        epoch: the numbers of the epochs, from `initial_epoch` on."""
     history: dict[str, list[metrics.Value]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
 
 
-def fit(model: LayeredModel, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
-        class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-        initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None, tbptt_backward: int | None = None,
-        buckets: tuple | None = None) -> History:
-    """Trains on arrays in this process, rows permuted by (seed, epoch); returns a History.
-
-    x is [n, *input_shape], y what the loss takes; `epochs` is the number of the last, as in Keras. A further call goes
-    on: with the updater's state, and with orders and dropout of epochs that the model has not seen. `tbptt`: steps of a
-    window of truncated back-propagation; `buckets`: lengths to cut minibatches of masked sequences to, of like length
-    (mrdl.training.sequences). Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
-    `verbose`: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
-    ConfigError where they do not fit the model."""
+def fit(model: LayeredModel, x, y, *, batch_size: int, epochs: int, sample_weight, class_weight: dict | None,
+        validation_data: tuple | None, seed: int, initial_epoch: int, verbose: int | str, tbptt: int | None,
+        tbptt_backward: int | None, buckets: tuple | None) -> History:
+    """`Model.fit`, which says what is what."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     need(initial_epoch >= 0, "initial_epoch must be 0 or more")
     model.compiled()
