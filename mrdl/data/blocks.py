@@ -37,7 +37,20 @@ class BlockError(ValueError):
 
 @dataclass(frozen=True)
 class Block:
-    """The header of a block line; `arrays()` decodes the rest."""
+    """The header of a block line; `arrays()` decodes the rest.
+
+    Args:
+        dataset: the uid of the dataset that it is of.
+        shard: the number of its shard.
+        index: its number in the shard, from 0.
+        role: "train" or "validation".
+        n: its examples.
+        layout: by the name of an array its dtype and shape; the first axis is n.
+        crc: the CRC-32 of the arrays' bytes.
+        before: the seal of the block before it in the shard, "" in the first.
+        seal: a hash of the header.
+        line: the whole line.
+        start: where the arrays begin, in characters of the line."""
     dataset: str
     shard: int
     index: int
@@ -104,7 +117,16 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
 
 
 def unpack(line: bytes) -> Block:
-    """The block in a line: decodes the header alone; raises BlockError for anything damaged."""
+    """The block in a line; decodes the header alone.
+
+    Args:
+        line: the line, without its end.
+
+    Returns:
+        The block; its `arrays()` decodes the rest.
+
+    Raises:
+        BlockError: the line is no block, or a damaged one."""
     first = _decoded(line[:GRAIN * 4 // 3])
     if len(first) != GRAIN or first[:4] != MAGIC:
         raise BlockError(f"not a block line: it starts with {line[:20]!r}")

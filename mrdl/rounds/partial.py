@@ -25,26 +25,48 @@ class PartialError(ValueError):
 
 
 class Partial(NamedTuple):
-    """One worker's part of a chunk; after the merge, `worker` says how many were merged."""
+    """One worker's part of a chunk; after the merge, `worker` says how many were merged.
+
+    Args:
+        worker: the worker's number, from 0.
+        n: the examples, or steps that count, that the values are of: their weight in the mean.
+        values: an array [values of the chunk]; a dict in a chunk whose name begins with "record"."""
     worker: int
     n: int
     values: np.ndarray | dict
 
 
 class PartialProtocol:
-    """The line: worker and n zero-padded, so that bytes sort as numbers do."""
+    """The line: worker and n zero-padded, so that bytes sort as numbers do.
+
+    Args:
+        dtype: "float32" or "float64", of the values. float32, as the weights are."""
 
     def __init__(self, dtype: str = "float32"):
         self.dtype = np.dtype(dtype).newbyteorder("<")
 
     def write(self, chunk: str, partial: Partial) -> bytes:
+        """The line of a chunk's part.
+
+        Args:
+            chunk: the chunk's name, the shuffle's key.
+            partial: the part.
+
+        Returns:
+            The line, without its end."""
         data = json.dumps(partial.values).encode() if chunk.startswith(RECORD) else \
             np.ascontiguousarray(partial.values, self.dtype)
         return b"%s\t%06d\t%012d\t%s" % (chunk.encode(), partial.worker, partial.n,
                                          binascii.b2a_base64(data, newline=False))
 
     def read(self, line: bytes) -> tuple[str, Partial]:
-        """PartialError for anything that is not whole."""
+        """The chunk's name and part in a line.
+
+        Args:
+            line: the line, without its end.
+
+        Raises:
+            PartialError: the line is not whole."""
         try:
             head = line[:line.index(b"\t", line.index(b"\t", line.index(b"\t") + 1) + 1) + 1]
             fields = head.split(b"\t")
@@ -87,10 +109,21 @@ def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
 
 
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
-    """The n-weighted mean of a chunk, summed in float64 in worker order; a single partial as it is, and the first
-    where all have learned from n = 0.
+    """The n-weighted mean of a chunk, summed in float64 in worker order.
 
-    Records pass through. Raises PartialError where a worker comes twice or lengths differ."""
+    A single partial stays as it is, and so does the first where all have learned from n = 0. Records
+    pass through.
+
+    Args:
+        chunk: the chunk's name.
+        partials: those of the chunk, by rising number of the worker (`SORT_VALUES = True` of a
+            job).
+
+    Yields:
+        The name and the mean, whose `worker` says how many were merged.
+
+    Raises:
+        PartialError: a worker comes twice, or lengths differ."""
     if chunk.startswith(RECORD):
         yield from ((chunk, p) for p in partials)
         return

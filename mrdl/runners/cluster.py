@@ -14,10 +14,23 @@ from mrdl.runners.streaming import WHOLE_FILES, Job
 
 
 class Cluster:
-    """Where jobs run, for many rounds: `inline` (this process), `local` (a process a core) or `hadoop`.
+    """Where jobs run, for many rounds.
 
-    For `hadoop`: `jobconf` are settings of every job (queue, memory, ...), `node_python` is the command
-    of the nodes' Python, `wheels` a folder with a wheel of mrdl for it."""
+    Args:
+        runner: "inline" (this process), "local" (a process a core), "hadoop" or "spark". "local",
+            as it needs nothing else.
+        cores: tasks that run at once on this machine. None: one for each core.
+        tmp: the folder for temporary files, which go when the cluster is closed. None: the
+            system's.
+        jobconf: Hadoop's settings of every job (queue, memory, ...), by name. None: those of
+            HADOOP_CONF_DIR alone.
+        node_python: for "hadoop": the command of the nodes' Python.
+        wheels: for "hadoop": a folder with a wheel of mrdl for that Python, where it is another one
+            than here. None: mrdl as it is here goes along.
+
+    Raises:
+        ConfigError: there is no such runner.
+        OSError: it cannot work here; the message says what is missing."""
 
     def __init__(self, runner: str = "local", cores: int | None = None, tmp: str | None = None,
                  jobconf: dict[str, str] | None = None, node_python: str = "python3",
@@ -44,17 +57,27 @@ class Cluster:
 
     def own(self, url: str, spared: str | None = None) -> None:
         """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended,
-        but for one job."""
+        but for one job.
+
+        Args:
+            url: the run's directory.
+            spared: the id of a job that is left at work. None: none is."""
         self.tag = tag_of(url)
         self.backend.own(self.tag, spared)
 
     def meeting(self, url: str) -> str:
-        """The folder where resident workers of the run at `url` meet their driver."""
+        """The folder where resident workers of the run at `url` meet their driver.
+
+        Args:
+            url: the run's directory."""
         home = self.backend.home(f"resident/{tag_of(url)}")
         return os.path.join(self.tmp, "meeting") if home is None else f"{url}/resident" if url.startswith("hdfs:") else home
 
     def upload(self, path: str) -> str:
-        """What tasks read a file of this machine's by: the URL of a copy, where they are on others."""
+        """What tasks read a file of this machine's by: the URL of a copy, where they are on others.
+
+        Args:
+            path: a file of this machine."""
         return self.backend.upload(path)
 
     def slots(self) -> int:
@@ -62,23 +85,43 @@ class Cluster:
         return self.backend.slots()
 
     def holds(self, workers: int) -> bool:
-        """Can so many mappers run at once, and stay?"""
+        """Can so many mappers run at once, and stay?
+
+        Args:
+            workers: how many mappers."""
         return self.backend.holds(workers)
 
     def reducers(self, workers: int, chunks: int) -> int:
-        """How many reducers merge that many chunks: where one costs a second to start, 4 M values each."""
+        """How many reducers merge that many chunks: where one costs a second to start, 4 M values each.
+
+        Args:
+            workers: of the round.
+            chunks: of its vector."""
         return max(1, min(workers, -(-chunks // 32) if self.backend.jvms else chunks))
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
             settings: dict[str, str] | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
-        """Runs the job to its end and gives its output, one part per reducer.
+        """Runs a job to its end.
 
-        Each input is one mapper's; one that is a list of paths is read whole, one after another. With `split`,
-        plain files may be cut at line ends, into about as many ranges as cores, or as Hadoop cuts them.
-        `settings` are Hadoop's. `on_task(kind, done, total)` is called as tasks end. Raises JobFailed, or inline
-        the task's own exception."""
+        Args:
+            job: the job's class.
+            inputs: for each mapper a path, or a list of paths that it reads whole, one after
+                another.
+            args: the job's arguments, as on a command line.
+            reducers: how many, 1 or more.
+            split: whether plain files may be cut at line ends, into about as many ranges as cores,
+                or as Hadoop cuts them. False: a file is one mapper's.
+            name: the job's, as Hadoop's pages show it. None: mrjob's.
+            settings: Hadoop's, by name, of this job. None: the cluster's alone.
+            on_task: called as tasks end: on_task(kind, done, total). None: not called.
+
+        Returns:
+            The job's output, one part for each reducer.
+
+        Raises:
+            JobFailed: a task failed; inline it is the task's own exception."""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
         runner.on_task = on_task
         try:
@@ -91,22 +134,41 @@ class Cluster:
     def begin(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
               reducers: int = 1, name: str | None = None, settings: dict[str, str] | None = None,
               begun: Callable[[dict], None] = lambda note: None) -> Background:
-        """Runs the job in the background, all its mappers at once. It outlives a driver that is killed:
-        `begun` is given what `adopted` finds it by."""
+        """Runs a job in the background, all its mappers at once. It outlives a driver that is killed.
+
+        Args:
+            job: the job's class.
+            inputs: for each mapper a path, or a list of paths.
+            args: the job's arguments, as on a command line.
+            reducers: how many, 1 or more.
+            name: the job's, as Hadoop's pages show it. None: mrjob's.
+            settings: Hadoop's, by name, of this job. None: the cluster's alone.
+            begun: called with what `adopted` finds the job by."""
         inputs = list(inputs)
         runner = self._runner(job, inputs, args, reducers, False, name, settings, len(inputs))
         runner.begun = begun
         return Background(runner)
 
     def adopted(self, note: dict) -> Background | None:
-        """The job that the note is of, if it still runs."""
+        """The job that the note is of, if it still runs.
+
+        Args:
+            note: what `begun` was called with."""
         runner = self.backend.adopted(note)
         return runner and Background(runner)
 
     def command(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str], reducers: int,
                 name: str, output: str) -> list[str]:
         """The command that runs such a job without us, and writes to `output`: `hadoop jar ...` with files
-        that lie on HDFS; on this machine the job's own."""
+        that lie on HDFS; on this machine the job's own.
+
+        Args:
+            job: the job's class.
+            inputs: for each mapper a path, or a list of paths.
+            args: the job's arguments, as on a command line.
+            reducers: how many, 1 or more.
+            name: the job's, as Hadoop's pages show it.
+            output: the folder that the job is to write."""
         return self.backend.command(self._runner(job, inputs, args, reducers, False, name, None), job, args, output)
 
     def _runner(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str],

@@ -31,16 +31,25 @@ class Job(MRJob):
     `spark`."""
 
     def configure_args(self) -> None:
+        """mrjob's options; a job of your own calls this first, then adds its own."""
         self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
                                          parents=[_mrjob_options()])
 
     def load_args(self, args: list[str]) -> None:
+        """Parses the arguments, as mrjob does.
+
+        Args:
+            args: those of the command line."""
         if not {"-h", "--help"}.isdisjoint(args):
             for action in self.arg_parser._actions:     # mrjob looks for --help when it has parsed the rest
                 action.required = False
         super().load_args(args)
 
     def run_mapper(self, step_num: int = 0) -> None:
+        """Runs the mapper over the task's input, and says in YARN's pages which file that is.
+
+        Args:
+            step_num: mrjob's number of the step."""
         if file := os.environ.get("mapreduce_map_input_file"):
             self.set_status("reads " + file)    # seen in YARN's pages
         super().run_mapper(step_num)
@@ -53,12 +62,21 @@ class Job(MRJob):
         return lines
 
     def mapper(self, key, value) -> Iterator:
-        """Passes on what it gets. Defined, so that a job with only a map_pairs() has a step."""
+        """Passes on what it gets.
+
+        Defined, so that a job with only a map_pairs() has a step.
+
+        Args:
+            key: what the input protocol read as the key.
+            value: what it read as the value."""
         yield key, value
 
     @staticmethod
     def bare(line: bytes) -> bytes:
-        """An input line without its end, as mrjob has it."""
+        """An input line without its end, as mrjob has it.
+
+        Args:
+            line: with its end."""
         return line.rstrip(b"\r\n")
 
     def _wrap_protocols(self, step_num, step_type):
