@@ -15,6 +15,12 @@ EPSILON = 1e-7                  # Keras's, added to each norm before a division 
 
 @dataclass(frozen=True)
 class Constraint(Configured):
+    """What a weight is made to obey after each update.
+
+    Args:
+        axis: where norms are taken: the axes, as Keras has the tensor, that a norm runs over. 0:
+            each unit of a Dense kernel has its own; [0, 1, 2] does so for the filters of a
+            convolution."""
     keras_module: ClassVar[str] = "keras.constraints"
 
     def __post_init__(self):
@@ -47,7 +53,12 @@ class Constraint(Configured):
 
 @dataclass(frozen=True)
 class MaxNorm(Constraint):
-    """w * min(|w|, max_value) / (|w| + 1e-7) (Srebro & Shraibman 2005)."""
+    """w * min(|w|, max_value) / (|w| + 1e-7) (Srebro & Shraibman 2005).
+
+    `axis`: see Constraint.
+
+    Args:
+        max_value: the largest norm, 0 or more."""
     max_value: float = 2.0
     axis: object = 0
 
@@ -69,7 +80,9 @@ class NonNeg(Constraint):
 
 @dataclass(frozen=True)
 class UnitNorm(Constraint):
-    """w / (|w| + 1e-7)."""
+    """w / (|w| + 1e-7).
+
+    `axis`: see Constraint."""
     axis: object = 0
 
     def wanted(self, norms):
@@ -78,7 +91,14 @@ class UnitNorm(Constraint):
 
 @dataclass(frozen=True)
 class MinMaxNorm(Constraint):
-    """w * (rate * clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + 1e-7)."""
+    """w * (rate * clip(|w|, min_value, max_value) + (1 - rate) |w|) / (|w| + 1e-7).
+
+    `axis`: see Constraint.
+
+    Args:
+        min_value: the smallest norm, 0 or more.
+        max_value: the largest norm, min_value or more.
+        rate: how far an update goes to there, from 0 to 1. 1.0: all the way."""
     min_value: float = 0.0
     max_value: float = 1.0
     rate: float = 1.0

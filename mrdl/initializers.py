@@ -13,7 +13,11 @@ DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 @dataclass(frozen=True)
 class Initializer(Configured):
-    """A `seed` of its own gives the same values in every model; else the model's seed rules."""
+    """How a weight starts.
+
+    Args:
+        seed: where it has one: of the draws, in every model alike. None: the model's seed and the
+            layer decide."""
     keras_module: ClassVar[str] = "keras.initializers"
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -23,6 +27,7 @@ class Initializer(Configured):
 
 @dataclass(frozen=True)
 class Zeros(Initializer):
+    """All 0."""
     aliases: ClassVar[tuple[str, ...]] = ("zero",)
 
     def __call__(self, shape, rng):
@@ -31,6 +36,7 @@ class Zeros(Initializer):
 
 @dataclass(frozen=True)
 class Ones(Initializer):
+    """All 1."""
     aliases: ClassVar[tuple[str, ...]] = ("one",)
 
     def __call__(self, shape, rng):
@@ -39,6 +45,10 @@ class Ones(Initializer):
 
 @dataclass(frozen=True)
 class Constant(Initializer):
+    """All `value`.
+
+    Args:
+        value: the number."""
     value: float = 0.0
 
     def __call__(self, shape, rng):
@@ -47,6 +57,12 @@ class Constant(Initializer):
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
+    """Uniform values of minval..maxval.
+
+    Args:
+        minval: the least value.
+        maxval: what values are below.
+        seed: of the draws, in every model. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("uniform",)
     minval: float = -0.05
     maxval: float = 0.05
@@ -58,6 +74,12 @@ class RandomUniform(Initializer):
 
 @dataclass(frozen=True)
 class RandomNormal(Initializer):
+    """Normal values.
+
+    Args:
+        mean: their mean.
+        stddev: their standard deviation.
+        seed: of the draws, in every model. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("normal",)
     mean: float = 0.0
     stddev: float = 0.05
@@ -69,7 +91,12 @@ class RandomNormal(Initializer):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer):
-    """Normal values beyond two standard deviations are drawn again."""
+    """Normal values; those beyond two standard deviations are drawn again.
+
+    Args:
+        mean: the normal distribution's mean.
+        stddev: its standard deviation, before it is cut.
+        seed: of the draws, in every model. None: the model's seed and the layer decide."""
     mean: float = 0.0
     stddev: float = 0.05
     seed: int | None = None
@@ -83,7 +110,13 @@ class TruncatedNormal(Initializer):
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """Variance scale / n, n the fan in, out or their mean; bounds as in Keras."""
+    """Values of variance scale / n, n the fan in, the fan out or their mean; bounds as in Keras.
+
+    Args:
+        scale: above 0.
+        mode: what n is: "fan_in", "fan_out" or "fan_avg".
+        distribution: "truncated_normal", "untruncated_normal" or "uniform".
+        seed: of the draws, in every model. None: the model's seed and the layer decide."""
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
@@ -113,26 +146,31 @@ class VarianceScaling(Initializer):
         return TruncatedNormal(0.0, variance ** 0.5 / 0.87962566103423978)(shape, rng)
 
 
-def _scaling(name: str, scale: float, mode: str, distribution: str, doc: str) -> type[Initializer]:
+def _scaling(name: str, scale: float, mode: str, distribution: str, source: str) -> type[Initializer]:
     """Keras's named forms of VarianceScaling; their config holds the seed alone."""
     def call(self, shape, rng):
         return VarianceScaling(scale, mode, distribution)(shape, rng)
 
     body = {"__annotations__": {"seed": int | None}, "seed": None, "__call__": call,
-            "__doc__": doc, "__module__": __name__}
+            "__doc__": f"VarianceScaling({scale}, {mode!r}, {distribution!r}) ({source}); `seed`: see Initializer.",
+            "__module__": __name__}
     return dataclass(frozen=True)(type(name, (Initializer,), body))
 
 
-GlorotUniform = _scaling("GlorotUniform", 1, "fan_avg", "uniform", "Glorot & Bengio 2010.")
-GlorotNormal = _scaling("GlorotNormal", 1, "fan_avg", "truncated_normal", "Glorot & Bengio 2010.")
-HeUniform = _scaling("HeUniform", 2, "fan_in", "uniform", "He et al. 2015.")
-HeNormal = _scaling("HeNormal", 2, "fan_in", "truncated_normal", "He et al. 2015.")
-LecunUniform = _scaling("LecunUniform", 1, "fan_in", "uniform", "LeCun et al. 1998.")
-LecunNormal = _scaling("LecunNormal", 1, "fan_in", "truncated_normal", "LeCun et al. 1998.")
+GlorotUniform = _scaling("GlorotUniform", 1, "fan_avg", "uniform", "Glorot & Bengio 2010")
+GlorotNormal = _scaling("GlorotNormal", 1, "fan_avg", "truncated_normal", "Glorot & Bengio 2010")
+HeUniform = _scaling("HeUniform", 2, "fan_in", "uniform", "He et al. 2015")
+HeNormal = _scaling("HeNormal", 2, "fan_in", "truncated_normal", "He et al. 2015")
+LecunUniform = _scaling("LecunUniform", 1, "fan_in", "uniform", "LeCun et al. 1998")
+LecunNormal = _scaling("LecunNormal", 1, "fan_in", "truncated_normal", "LeCun et al. 1998")
 
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
-    """gain times a matrix [prod(shape[:-1]), shape[-1]] whose rows or columns are orthonormal (Saxe et al. 2014)."""
+    """gain times a matrix [prod(shape[:-1]), shape[-1]] whose rows or columns are orthonormal (Saxe et al. 2014).
+
+    Args:
+        gain: what the matrix is multiplied by.
+        seed: of the draws, in every model. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("orthogonalinitializer", "orthogonal_initializer")
     gain: float = 1.0
     seed: int | None = None

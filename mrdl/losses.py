@@ -82,7 +82,12 @@ class Crossentropy(Loss):
 
 @dataclass(frozen=True)
 class SmoothedCrossentropy(Crossentropy):
-    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary."""
+    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary.
+
+    Args:
+        from_logits: whether outputs are logits, and the loss applies its activation. False: the
+            model's last layer has it.
+        label_smoothing: from 0 to 1; 0.0 takes the targets as they are."""
     from_logits: bool = False
     label_smoothing: float = 0.0
 
@@ -94,7 +99,11 @@ class SmoothedCrossentropy(Crossentropy):
 
 @dataclass(frozen=True)
 class SparseCategoricalCrossentropy(Crossentropy):
-    """-log of the probability of the target class; targets are class numbers."""
+    """-log of the probability of the target class; targets are class numbers.
+
+    Args:
+        from_logits: whether outputs are logits, and the loss applies softmax. False: the model's
+            last layer has it."""
     activation: ClassVar[str] = "softmax"
     sparse: ClassVar[bool] = True
     from_logits: bool = False
@@ -102,14 +111,26 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
 @dataclass(frozen=True)
 class CategoricalCrossentropy(SmoothedCrossentropy):
-    """-sum of t log y; targets are one-hot or other distributions."""
+    """-sum of t log y; targets are one-hot or other distributions.
+
+    Args:
+        from_logits: whether outputs are logits, and the loss applies softmax. False: the model's
+            last layer has it.
+        label_smoothing: from 0 to 1: targets t stand for (1 - label_smoothing) t + label_smoothing
+            / K."""
     low: ClassVar[float] = 0.0
     activation: ClassVar[str] = "softmax"
 
 
 @dataclass(frozen=True)
 class BinaryCrossentropy(SmoothedCrossentropy):
-    """Mean over outputs of -t log y - (1 - t) log(1 - y)."""
+    """Mean over outputs of -t log y - (1 - t) log(1 - y).
+
+    Args:
+        from_logits: whether outputs are logits, and the loss applies a sigmoid. False: the model's
+            last layer has it.
+        label_smoothing: from 0 to 1: targets t stand for (1 - label_smoothing) t + label_smoothing
+            / 2."""
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
     activation: ClassVar[str] = "sigmoid"
@@ -166,7 +187,10 @@ class MeanSquaredLogarithmicError(MeanLoss):
 class Huber(MeanLoss):
     """Mean over outputs of e^2 / 2 with e = |y - t|, and of delta e - delta^2 / 2 where e > delta.
 
-    Huber, Robust estimation of a location parameter (1964)."""
+    Huber, Robust estimation of a location parameter (1964).
+
+    Args:
+        delta: the error, in units of the target, from which on it counts linearly; above 0."""
     delta: float = 1.0
 
     def __post_init__(self):

@@ -26,11 +26,23 @@ Step = Callable[[Now, float], float]
 
 @dataclass(frozen=True)
 class Optimizer(Configured):
-    """`slots` vectors as long as the weights are its state; they start at `initial` and are averaged.
+    """What turns gradients into updates of the weights.
 
-    With `weight_decay`, w -= learning rate * weight_decay * w before each update, of every weight
-    (Loshchilov & Hutter 2019). Clipping: clipvalue cuts each number of the gradient, clipnorm each
-    tensor's norm, global_clipnorm the norm of them all."""
+    `slots` vectors as long as the weights are its state; they start at `initial` and are averaged.
+
+    Args:
+        learning_rate: what a step is multiplied by, 0 or more; or a schedule of mrdl.schedules, or
+            its Keras dict. 0.001, of SGD 0.01, as in Keras.
+        weight_decay: before each update w -= learning rate * weight_decay * w, of every weight
+            (Loshchilov & Hutter 2019). 0 or more. None: no decay; of AdamW 0.004, as in Keras.
+        clipnorm: cuts the gradient of each tensor to this norm, above 0. None: no cut.
+        clipvalue: cuts each number of the gradient to within -clipvalue..clipvalue, above 0. None:
+            no cut.
+        global_clipnorm: cuts the gradient of all weights together to this norm, above 0. None: no
+            cut. One of the three at most.
+
+    Raises:
+        ConfigError: a number is out of its range, or two ways to cut are given."""
     keras_module: ClassVar[str] = "keras.optimizers"
     rule: ClassVar[str] = ""                    # its name in kernels/optimizers.h
     slots: ClassVar[int] = 0
@@ -103,7 +115,14 @@ class Optimizer(Configured):
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """w -= rate g; with momentum m = momentum m - rate g, w += m (Polyak 1964), or Nesterov's form
-    w += momentum m - rate g (Sutskever et al. 2013)."""
+    w += momentum m - rate g (Sutskever et al. 2013).
+
+    The other arguments: see Optimizer.
+
+    Args:
+        momentum: how much of the step before goes into this one, at least 0 and below 1. 0.0: none,
+            and no state.
+        nesterov: whether momentum has Nesterov's form."""
     shares: ClassVar[tuple[str, ...]] = ("momentum",)
     learning_rate: object = 0.01
     momentum: float = 0.0
@@ -123,7 +142,13 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """v = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon) (Hinton 2012)."""
+    """v = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon) (Hinton 2012).
+
+    The other arguments: see Optimizer.
+
+    Args:
+        rho: how much of the mean square v of before stays, at least 0 and below 1.
+        epsilon: keeps the divisor from 0; 0 or more."""
     rule: ClassVar[str] = "rmsprop"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ("rho",)
@@ -136,7 +161,13 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """v += g^2; w -= rate g / sqrt(v + epsilon) (Duchi et al. 2011)."""
+    """v += g^2; w -= rate g / sqrt(v + epsilon) (Duchi et al. 2011).
+
+    The other arguments: see Optimizer.
+
+    Args:
+        initial_accumulator_value: what v starts at, 0 or more.
+        epsilon: keeps the divisor from 0; 0 or more."""
     rule: ClassVar[str] = "adagrad"
     slots: ClassVar[int] = 1
     initial_accumulator_value: float = 0.1
@@ -153,7 +184,13 @@ class Adagrad(Optimizer):
 @dataclass(frozen=True)
 class Adadelta(Optimizer):
     """v = rho v + (1 - rho) g^2; step = g sqrt(u + epsilon) / sqrt(v + epsilon);
-    u = rho u + (1 - rho) step^2; w -= rate step (Zeiler 2012)."""
+    u = rho u + (1 - rho) step^2; w -= rate step (Zeiler 2012).
+
+    The other arguments: see Optimizer.
+
+    Args:
+        rho: how much of the mean squares u and v of before stays, at least 0 and below 1.
+        epsilon: keeps the divisor from 0, and lets the first step begin; 0 or more."""
     rule: ClassVar[str] = "adadelta"
     slots: ClassVar[int] = 2
     shares: ClassVar[tuple[str, ...]] = ("rho",)
@@ -166,7 +203,13 @@ class Adadelta(Optimizer):
 
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """w -= rate sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g (Chen et al. 2023)."""
+    """w -= rate sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g (Chen et al. 2023).
+
+    The other arguments: see Optimizer.
+
+    Args:
+        beta_1: how much of the mean m counts in a step, above 0 and at most 1.
+        beta_2: how much of the mean m of before stays, at least 0 and below 1."""
     rule: ClassVar[str] = "lion"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ("beta_2",)
@@ -184,7 +227,15 @@ class Lion(Optimizer):
 @dataclass(frozen=True)
 class Moments(Optimizer):
     """m += (g - m)(1 - beta_1) and v += (g^2 - v)(1 - beta_2), which start at 0: their bias of the first
-    updates is corrected by the real number of updates t."""
+    updates is corrected by the real number of updates t.
+
+    The other arguments: see Optimizer.
+
+    Args:
+        beta_1: how much of the mean m of before stays, at least 0 and below 1.
+        beta_2: how much of the mean square v of before stays, of Adamax of the largest; at least 0
+            and below 1.
+        epsilon: keeps the divisor from 0; 0 or more. 1e-7, as in Keras."""
     slots: ClassVar[int] = 2
     shares: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
     beta_1: float = 0.9
@@ -211,20 +262,34 @@ class Maximal:
 @dataclass(frozen=True)
 class Adam(Maximal, Moments):
     """w -= rate m / (sqrt(v) + epsilon), the rate times sqrt(1 - beta_2^t) / (1 - beta_1^t)
-    (Kingma & Ba 2015)."""
+    (Kingma & Ba 2015).
+
+    `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer.
+
+    Args:
+        amsgrad: whether the largest v so far takes the place of v (Reddi et al. 2018); it is a
+            third vector of state."""
     amsgrad: bool = False
 
 
 @dataclass(frozen=True)
 class AdamW(Maximal, Moments):
-    """Adam with weight decay (Loshchilov & Hutter 2019)."""
+    """Adam with weight decay (Loshchilov & Hutter 2019).
+
+    `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer.
+
+    Args:
+        amsgrad: whether the largest v so far takes the place of v (Reddi et al. 2018); it is a
+            third vector of state."""
     weight_decay: float = 0.004                 # Keras has it second of all
     amsgrad: bool = False
 
 
 @dataclass(frozen=True)
 class Adamax(Moments):
-    """u = max(beta_2 u, |g|); w -= rate / (1 - beta_1^t) m / (u + epsilon) (Kingma & Ba 2015)."""
+    """u = max(beta_2 u, |g|); w -= rate / (1 - beta_1^t) m / (u + epsilon) (Kingma & Ba 2015).
+
+    `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer."""
     rule: ClassVar[str] = "adamax"
 
     def numbers(self, rate, t):
@@ -238,7 +303,9 @@ WARMED = list(accumulate((1 - 0.5 * 0.96 ** i for i in range(1, 1001)), mul, ini
 @dataclass(frozen=True)
 class Nadam(Moments):
     """With u_t = beta_1 (1 - 0.96^t / 2) and U_t their product: w -= rate (u_(t+1) m / (1 - U_(t+1))
-    + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon) (Dozat 2016)."""
+    + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon) (Dozat 2016).
+
+    `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer."""
     rule: ClassVar[str] = "nadam"
 
     def numbers(self, rate, t):

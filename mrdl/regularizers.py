@@ -7,6 +7,7 @@ from mrdl.config import Configured, need
 
 @dataclass(frozen=True)
 class Regularizer(Configured):
+    """A penalty on a weight, which is added to the loss."""
     keras_module: ClassVar[str] = "keras.regularizers"
 
     def __post_init__(self):
@@ -21,6 +22,10 @@ class Regularizer(Configured):
 
 @dataclass(frozen=True)
 class L1(Regularizer):
+    """l1 * sum of |w|.
+
+    Args:
+        l1: the factor, 0 or more."""
     l1: float = 0.01
 
     @property
@@ -30,6 +35,10 @@ class L1(Regularizer):
 
 @dataclass(frozen=True)
 class L2(Regularizer):
+    """l2 * sum of w^2.
+
+    Args:
+        l2: the factor, 0 or more."""
     l2: float = 0.01
 
     @property
@@ -39,6 +48,11 @@ class L2(Regularizer):
 
 @dataclass(frozen=True)
 class L1L2(Regularizer):
+    """l1 * sum of |w| + l2 * sum of w^2.
+
+    Args:
+        l1: the factor of |w|, 0 or more.
+        l2: the factor of w^2, 0 or more."""
     aliases: ClassVar[tuple[str, ...]] = ("l1_l2",)
     l1: float = 0.0
     l2: float = 0.0

@@ -8,6 +8,7 @@ from mrdl.config import Configured, need
 
 @dataclass(frozen=True)
 class Schedule(Configured):
+    """A learning rate that follows the number of updates: schedule(step), which counts from 0."""
     keras_module: ClassVar[str] = "keras.optimizers.schedules"
     above: ClassVar[tuple[str, ...]] = ()                   # fields that must be above 0
     not_below: ClassVar[tuple[str, ...]] = ()               # fields that must not be below 0
@@ -23,12 +24,23 @@ class Schedule(Configured):
             need(getattr(self, name) >= 0, f"{kind}: {name} must be 0 or more")
 
     def __call__(self, step: int) -> float:
+        """The rate.
+
+        Args:
+            step: updates done so far, 0 before the first."""
         raise NotImplementedError           # each schedule has its own
 
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """initial_learning_rate * decay_rate ^ (step / decay_steps)."""
+    """initial_learning_rate * decay_rate ^ (step / decay_steps).
+
+    Args:
+        initial_learning_rate: the rate at update 0.
+        decay_steps: updates after which the rate was multiplied by decay_rate, 1 or more.
+        decay_rate: above 0.
+        staircase: whether the rate falls once every decay_steps updates. False: at each one a
+            little."""
     above: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
@@ -43,7 +55,14 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
-    """initial_learning_rate / (1 + decay_rate * step / decay_steps)."""
+    """initial_learning_rate / (1 + decay_rate * step / decay_steps).
+
+    Args:
+        initial_learning_rate: the rate at update 0.
+        decay_steps: updates in a unit of time, 1 or more.
+        decay_rate: what the divisor grows by in a unit of time, 0 or more.
+        staircase: whether the rate falls once every decay_steps updates. False: at each one a
+            little."""
     not_below: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
@@ -58,7 +77,11 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
-    """values[i] up to and including boundaries[i], the last value beyond."""
+    """values[i] up to and including boundaries[i], the last value beyond.
+
+    Args:
+        boundaries: numbers of updates, which ascend.
+        values: the rates, one more than boundaries."""
     steps: ClassVar[str | None] = None
     boundaries: tuple[float, ...]
     values: tuple[float, ...]
@@ -76,7 +99,15 @@ class PiecewiseConstantDecay(Schedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
-    """(initial - end) * (1 - step / decay_steps) ^ power + end."""
+    """(initial - end) * (1 - step / decay_steps) ^ power + end.
+
+    Args:
+        initial_learning_rate: the rate at update 0.
+        decay_steps: updates until the rate is end_learning_rate, 1 or more; it stays there.
+        end_learning_rate: the last rate.
+        power: of the polynomial, 0 or more. 1.0: a straight line.
+        cycle: whether beyond decay_steps the rate rises again and falls until the next multiple
+            of them."""
     not_below: ClassVar[tuple[str, ...]] = ("power",)
     initial_learning_rate: float
     decay_steps: float
@@ -95,7 +126,14 @@ class PolynomialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """Linear warm-up, then half a cosine down to alpha times the rate (Loshchilov & Hutter 2017)."""
+    """Linear warm-up, then half a cosine down to alpha times the rate (Loshchilov & Hutter 2017).
+
+    Args:
+        initial_learning_rate: the rate at update 0.
+        decay_steps: updates of the fall, after the warm-up; 1 or more.
+        alpha: the last rate, as a share of the highest.
+        warmup_target: the rate at the warm-up's end. None: there is no warm-up.
+        warmup_steps: updates of the warm-up."""
     initial_learning_rate: float
     decay_steps: float
     alpha: float = 0.0
@@ -114,7 +152,14 @@ class CosineDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecayRestarts(Schedule):
-    """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR)."""
+    """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR; Loshchilov & Hutter 2017).
+
+    Args:
+        initial_learning_rate: the rate at update 0.
+        first_decay_steps: updates of the first fall, 1 or more.
+        t_mul: how many times as long as the one before a fall is, 1 or more.
+        m_mul: how many times as high as the one before a fall begins, above 0.
+        alpha: the last rate of a fall, as a share of initial_learning_rate."""
     above: ClassVar[tuple[str, ...]] = ("m_mul",)
     steps: ClassVar[str | None] = "first_decay_steps"
     initial_learning_rate: float
