@@ -48,7 +48,14 @@ __all__ += [metric.__name__ for metric in METRICS]
 def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> dict[str, Metric]:
     """The metrics under the names they are reported by; "accuracy" becomes the form that fits.
 
-    `outputs` is the shape of the model's outputs, None where it is not known yet."""
+    Args:
+        metrics: metrics, their names or their Keras dicts.
+        loss: the loss of the output.
+        outputs: the shape of the model's outputs, None where it is not known yet.
+
+    Raises:
+        ConfigError: a metric is unknown, or does not fit the loss or the outputs, or two have one
+            name."""
     found = {}
     units = 1 if outputs is None else (outputs or (1,))[-1]
     for given in metrics:

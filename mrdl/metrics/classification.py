@@ -39,7 +39,12 @@ class CategoricalAccuracy(Mean):
 
 @dataclass(frozen=True)
 class BinaryAccuracy(Mean):
-    """The share of outputs that are above the threshold where the target is 1, else not."""
+    """The share of outputs that are above the threshold where the target is 1, else not.
+
+    `name`: see Metric.
+
+    Args:
+        threshold: of outputs. 0.5, the middle of a sigmoid."""
     name: str | None = None
     threshold: float = 0.5
 
@@ -49,6 +54,12 @@ class BinaryAccuracy(Mean):
 
 @dataclass(frozen=True)
 class TopK(Mean):
+    """Is the target's output among the k largest?
+
+    `name`: see Metric.
+
+    Args:
+        k: how many outputs may be the right one, 1 or more. 5, as in Keras."""
     one_row: ClassVar[bool] = True
     k: int = 5
     name: str | None = None
@@ -63,21 +74,32 @@ class TopK(Mean):
 
 @dataclass(frozen=True)
 class SparseTopKCategoricalAccuracy(TopK):
-    """Are fewer than k outputs larger than that of the target class?"""
+    """Are fewer than k outputs larger than that of the target class?
+
+    `k`: how many outputs may be the right one, 1 or more; `name`: see Metric."""
     sparse: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class TopKCategoricalAccuracy(TopK):
-    """Are fewer than k outputs larger than that where the largest target is?"""
+    """Are fewer than k outputs larger than that where the largest target is?
+
+    `k`: how many outputs may be the right one, 1 or more; `name`: see Metric."""
 
 
 @dataclass(frozen=True)
 class Hits(Metric):
     """tp / (tp + others): targets that are not 0 met by outputs above the threshold.
 
-    With `top_k`, outputs that are not among an example's k largest are below any threshold; with
-    `class_id`, that output alone counts. Class numbers count as one-hot targets."""
+    Class numbers count as one-hot targets.
+
+    `name`: see Metric.
+
+    Args:
+        thresholds: what outputs must be above, from 0 to 1. None: 0.5, or with `top_k` none.
+        top_k: outputs that are not among an example's so many largest are below any threshold.
+            None: all can be above.
+        class_id: the number of the one output that counts. None: all do."""
     sparse: ClassVar[None] = None
     thresholds: float | None = None
     top_k: int | None = None
@@ -113,7 +135,9 @@ class Hits(Metric):
 
 @dataclass(frozen=True)
 class Precision(Hits):
-    """tp / (tp + fp): the share of the outputs above the threshold whose target is not 0."""
+    """tp / (tp + fp): the share of the outputs above the threshold whose target is not 0.
+
+    `thresholds`, `top_k` and `class_id`: see Hits; `name`: see Metric."""
 
     def others(self, label, above):
         return above & ~label
@@ -121,7 +145,9 @@ class Precision(Hits):
 
 @dataclass(frozen=True)
 class Recall(Hits):
-    """tp / (tp + fn): the share of the targets that are not 0 whose output is above the threshold."""
+    """tp / (tp + fn): the share of the targets that are not 0 whose output is above the threshold.
+
+    `thresholds`, `top_k` and `class_id`: see Hits; `name`: see Metric."""
 
     def others(self, label, above):
         return label & ~above
@@ -131,7 +157,13 @@ class Recall(Hits):
 class F1Score(Metric):
     """2 p r / (p + r) of precision p and recall r: by class, or averaged over classes.
 
-    Without a threshold an example's largest output is the one that is chosen."""
+    `name`: see Metric.
+
+    Args:
+        average: None gives a list by class; "micro" counts all classes together, "macro" is the
+            mean over classes, "weighted" that by how often each is the target.
+        threshold: what outputs must be above to be chosen, above 0 and at most 1. None: an
+            example's largest output is chosen."""
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True
     average: str | None = None
@@ -171,7 +203,16 @@ class AUC(Metric):
     """Area under the curve of rates at `num_thresholds` even thresholds, all outputs alike.
 
     ROC: true over false positive rate. PR: precision over recall, by default interpolated as Davis
-    and Goadrich do (The relationship between precision-recall and ROC curves, 2006)."""
+    and Goadrich do (The relationship between precision-recall and ROC curves, 2006).
+
+    `name`: see Metric.
+
+    Args:
+        num_thresholds: above 1. 200, as in Keras.
+        curve: "ROC" or "PR".
+        summation_method: "interpolation", "minoring" or "majoring": of two thresholds' heights the
+            mean (of PR as above), the smaller or the larger.
+        from_logits: whether outputs are logits, of which a sigmoid is taken."""
     sparse: ClassVar[None] = None
     num_thresholds: int = 200
     curve: str = "ROC"
@@ -221,7 +262,10 @@ class AUC(Metric):
 class ConfusionMatrix(Metric):
     """Counts [K][K]: row the class that is the target, column the one with the largest output.
 
-    K is `num_classes`, or what the outputs tell apart; of a single output above 0.5 is class 1."""
+    `name`: see Metric.
+
+    Args:
+        num_classes: K. None: what the outputs tell apart; of a single output above 0.5 is class 1."""
     keras_module: ClassVar[str] = "mrdl.metrics"        # Keras has none
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True

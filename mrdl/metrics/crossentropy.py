@@ -10,6 +10,13 @@ from mrdl.metrics.metric import Mean
 
 @dataclass(frozen=True)
 class SmoothedCrossentropy(Mean):
+    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary.
+
+    `name`: see Metric.
+
+    Args:
+        from_logits: whether outputs are logits.
+        label_smoothing: from 0 to 1; 0.0 takes the targets as they are."""
     rising: ClassVar[bool] = False
     name: str | None = None
     from_logits: bool = False
@@ -21,7 +28,9 @@ class SmoothedCrossentropy(Mean):
 
 @dataclass(frozen=True)
 class BinaryCrossentropy(SmoothedCrossentropy):
-    """Mean over outputs of -t log y - (1 - t) log(1 - y), y clipped to 1e-7..1 - 1e-7."""
+    """Mean over outputs of -t log y - (1 - t) log(1 - y), y clipped to 1e-7..1 - 1e-7.
+
+    `from_logits` and `label_smoothing`: as of the loss; `name`: see Metric."""
     aliases: ClassVar[tuple[str, ...]] = ("bce",)
 
     def each(self, y, t):
@@ -50,7 +59,9 @@ def log_probabilities(y: np.ndarray, from_logits: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CategoricalCrossentropy(SmoothedCrossentropy):
-    """-sum of t log y over the last axis."""
+    """-sum of t log y over the last axis.
+
+    `from_logits` and `label_smoothing`: as of the loss; `name`: see Metric."""
 
     def each(self, y, t):
         return -(self.smooth(t, y.shape[-2]) * log_probabilities(y, self.from_logits)).sum(-2)
@@ -58,7 +69,12 @@ class CategoricalCrossentropy(SmoothedCrossentropy):
 
 @dataclass(frozen=True)
 class SparseCategoricalCrossentropy(Mean):
-    """-log of the output of the target class."""
+    """-log of the output of the target class.
+
+    `name`: see Metric.
+
+    Args:
+        from_logits: whether outputs are logits. False: probabilities."""
     rising: ClassVar[bool] = False
     sparse: ClassVar[bool] = True
     one_row: ClassVar[bool] = True

@@ -19,7 +19,10 @@ FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "pr
 class Metric(Configured):
     """Over minibatches of outputs y[..., K, B], targets t of the same shape or class numbers t[B].
 
-    A subclass has the field `name`, in Keras's place."""
+    A subclass has the field `name`, in Keras's place.
+
+    Args:
+        name: what it is reported as. None: its class's name in snake_case, as in Keras."""
     keras_module: ClassVar[str] = "keras.metrics"
     fixed: ClassVar[dict[str, Any]] = {"axis": -1}
     sparse: ClassVar[bool | None] = False       # targets are class numbers; None: or vectors
@@ -77,7 +80,14 @@ def ratio(a: Any, b: Any) -> Any:
 
 
 def add(into: Sums, sums: dict[str, Any]) -> Sums:
-    """Merges `sums` into `into`, name by name."""
+    """Merges sums, name by name.
+
+    Args:
+        into: what they are added to.
+        sums: a state, or its numbers, by name.
+
+    Returns:
+        `into`."""
     for name, state in sums.items():
         state = np.asarray(state, "f8")
         into[name] = into[name] + state if name in into else state
@@ -85,12 +95,20 @@ def add(into: Sums, sums: dict[str, Any]) -> Sums:
 
 
 def plain(sums: Sums) -> dict[str, list[float]]:
-    """The sums as a record holds them."""
+    """The sums as a record holds them.
+
+    Args:
+        sums: a state by name."""
     return {name: state.tolist() for name, state in sums.items()}
 
 
 def values(sums: Sums, named: dict[str, Metric], prefix: str = "") -> dict[str, Value]:
-    """name -> value; what is no metric is a mean, left out without any count."""
+    """name -> value; what is no metric is a mean, left out without any count.
+
+    Args:
+        sums: a state by name.
+        named: the metrics by name.
+        prefix: what each name in the result begins with, as "val_"."""
     found = {}
     for name, state in sums.items():
         if name in named:

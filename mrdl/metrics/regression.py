@@ -113,7 +113,13 @@ class CosineSimilarity(LossMetric):
 
 @dataclass(frozen=True)
 class R2Score(Metric):
-    """1 - sum of (t - y)^2 / sum of (t - mean t)^2, by output or averaged over outputs."""
+    """1 - sum of (t - y)^2 / sum of (t - mean t)^2, by output or averaged over outputs.
+
+    `name`: see Metric.
+
+    Args:
+        class_aggregation: "uniform_average" over outputs, "variance_weighted_average" by the
+            targets' variance, or None: a list by output."""
     one_row: ClassVar[bool] = True
     class_aggregation: str | None = "uniform_average"
     name: str | None = None
