@@ -15,7 +15,11 @@ from mrdl.schedules import SCHEDULES, Schedule
 
 
 class Now(NamedTuple):
-    """What one update takes: the numbers of the rule, and the share of the weights that decays."""
+    """What one update takes.
+
+    Args:
+        numbers: those of the rule (kernels/optimizers.h), the rate first.
+        decay: the share of the weights that decays before it."""
     numbers: tuple[float, ...]
     decay: float
 

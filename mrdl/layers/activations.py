@@ -70,7 +70,12 @@ class Elementwise(Layer):
 
 @dataclass(frozen=True)
 class Activation(Elementwise):
-    """y = activation(x); softmax runs over the last axis."""
+    """y = activation(x); softmax runs over the last axis.
+
+    `name`: see Layer.
+
+    Args:
+        activation: its name, such as "relu" (mrdl.layers.activations.ACTIVATIONS has them all)."""
     activation: str
     name: str | None = None
 
@@ -81,7 +86,14 @@ class Activation(Elementwise):
 
 @dataclass(frozen=True)
 class ReLU(Elementwise):
-    """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold)."""
+    """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold).
+
+    `name`: see Layer.
+
+    Args:
+        max_value: the largest y, above 0. None: there is none.
+        negative_slope: 0 or more.
+        threshold: what x must be above to stay, 0 or more."""
     max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
@@ -105,7 +117,12 @@ class ReLU(Elementwise):
 
 @dataclass(frozen=True)
 class LeakyReLU(Elementwise):
-    """y = x where x > 0, else negative_slope x (Maas et al. 2013)."""
+    """y = x where x > 0, else negative_slope x (Maas et al. 2013).
+
+    `name`: see Layer.
+
+    Args:
+        negative_slope: 0 or more. 0.3, as in Keras."""
     activation: ClassVar[str] = "leaky_relu"
     negative_slope: float = 0.3
     name: str | None = None
@@ -121,7 +138,12 @@ class LeakyReLU(Elementwise):
 
 @dataclass(frozen=True)
 class ELU(Elementwise):
-    """y = x where x > 0, else alpha (e^x - 1) (Clevert et al. 2016)."""
+    """y = x where x > 0, else alpha (e^x - 1) (Clevert et al. 2016).
+
+    `name`: see Layer.
+
+    Args:
+        alpha: -alpha is the limit of y for small x; 0 or more."""
     activation: ClassVar[str] = "elu"
     alpha: float = 1.0
     name: str | None = None
@@ -137,7 +159,12 @@ class ELU(Elementwise):
 
 @dataclass(frozen=True)
 class Softmax(Elementwise):
-    """y = e^x / sum of e^x over the last axis."""
+    """y = e^x / sum of e^x over the last axis.
+
+    `name`: see Layer.
+
+    Args:
+        axis: -1, the last one, or 1 where that is the same."""
     activation: ClassVar[str] = "softmax"
     axis: int = -1
     name: str | None = None
@@ -170,7 +197,16 @@ class PReLUOperation(Operation):
 
 @dataclass(frozen=True)
 class PReLU(Layer):
-    """y = x where x > 0, else alpha x; alpha has x's shape, 1 in the shared axes (He et al. 2015)."""
+    """y = x where x > 0, else alpha x; alpha has x's shape, 1 in the shared axes (He et al. 2015).
+
+    `name`: see Layer.
+
+    Args:
+        alpha_initializer: how alpha starts. "Zeros": as a ReLU.
+        alpha_regularizer: the penalty on alpha. None: there is none.
+        alpha_constraint: what alpha is made to obey after each update. None: nothing.
+        shared_axes: the axes, from 1 on (0 is the batch), along which alpha is the same. None: each
+            feature has its own."""
     operation: ClassVar[type[Operation]] = PReLUOperation
     supports_masking: ClassVar[bool] = True
     alpha_initializer: object = "Zeros"

@@ -69,7 +69,21 @@ def flat(rank: int, *dimensions: Sizes) -> list[int]:
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """What all have in common. The kernel is [O][kh kw C/groups] in the flat vector."""
+    """What all convolutions have in common. The kernel is [O][kh kw C/groups] in the flat vector.
+
+    `name`: see Layer.
+
+    Args:
+        kernel_size: places of the window in each dimension, or one number for all.
+        strides: places that the window moves on in each dimension, or one number for all.
+        padding: "valid": the window stays inside; "same": zeros around it make y as large as x (by
+            strides of 1); "causal" (Conv1D): all zeros come before.
+        dilation_rate: the distance of the window's places in each dimension, or one number for all.
+        activation: its name. None: linear.
+        use_bias: whether there is a bias.
+        bias_initializer: how the bias starts.
+        bias_regularizer: the penalty on the bias. None: there is none.
+        bias_constraint: what the bias is made to obey after each update. None: nothing."""
     operation: ClassVar[type[Operation]] = ConvOperation
     rank: ClassVar[int] = 2
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
@@ -123,7 +137,17 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class Filters(Convolution):
-    """Each filter meets all channels of its group."""
+    """Each filter meets all channels of its group.
+
+    The other arguments: see mrdl.layers.convolution.Convolution.
+
+    Args:
+        filters: channels of y, 1 or more.
+        groups: so many parts of the channels that are convolved by themselves; it divides the
+            channels of x and y.
+        kernel_initializer: how the kernel starts. "glorot_uniform", as in Keras.
+        kernel_regularizer: the penalty on the kernel. None: there is none.
+        kernel_constraint: what the kernel is made to obey after each update. None: nothing."""
     operation: ClassVar[Callable[[Layer, Binding], Operation]] = staticmethod(conv_operation)
     filters: int
     kernel_size: Sizes
@@ -140,12 +164,32 @@ class Filters(Convolution):
 
 @dataclass(frozen=True)
 class Conv2D(Filters):
-    """y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o])."""
+    """A convolution over images.
+
+    y[h, w, o] = activation(sum of x[h s + i d, w s + j d, c] kernel[i, j, c, o] + bias[o]).
+
+    The other arguments: see Filters and Convolution in mrdl.layers.convolution.
+
+    Args:
+        filters: channels o of y, 1 or more.
+        kernel_size: height and width of the window, or one number for both.
+        strides: rows and columns that the window moves on, or one number for both.
+        padding: "valid": the window stays inside the image; "same": zeros around it."""
 
 
 @dataclass(frozen=True)
 class Conv1D(Filters):
-    """Conv2D over steps; padding "causal": y[t] sees nothing after x[t]."""
+    """Conv2D over the steps of a sequence; padding "causal": y[t] sees nothing after x[t].
+
+    The other arguments: see Filters and Convolution in mrdl.layers.convolution.
+
+    Args:
+        filters: channels of y, 1 or more.
+        kernel_size: steps of the window.
+        strides: steps that the window moves on.
+        padding: "valid": the window stays inside; "same": zeros around it; "causal": zeros before
+            it.
+        dilation_rate: the distance of the window's steps."""
     rank: ClassVar[int] = 1
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
     strides: Sizes = 1
@@ -154,7 +198,15 @@ class Conv1D(Filters):
 
 @dataclass(frozen=True)
 class DepthwiseConv2D(Convolution):
-    """Each channel is convolved with `depth_multiplier` kernels of its own."""
+    """Each channel is convolved with `depth_multiplier` kernels of its own.
+
+    The other arguments: see mrdl.layers.convolution.Convolution.
+
+    Args:
+        depth_multiplier: channels of y for each of x, 1 or more.
+        depthwise_initializer: how the kernel starts. "glorot_uniform", as in Keras.
+        depthwise_regularizer: the penalty on the kernel. None: there is none.
+        depthwise_constraint: what the kernel is made to obey after each update. None: nothing."""
     kernel_size: Sizes
     strides: Sizes = (1, 1)
     padding: str = "valid"
@@ -202,7 +254,21 @@ class SeparableOperation(Operation):
 
 @dataclass(frozen=True)
 class SeparableConv2D(Convolution):
-    """A depthwise convolution without bias or activation, then one of 1 x 1 over its channels."""
+    """A depthwise convolution without bias or activation, then one of 1 x 1 over its channels.
+
+    The other arguments: see mrdl.layers.convolution.Convolution.
+
+    Args:
+        filters: channels of y, 1 or more.
+        depth_multiplier: channels between the two for each of x, 1 or more.
+        depthwise_initializer: how the first kernel starts. "glorot_uniform", as in Keras.
+        pointwise_initializer: how the second one starts.
+        depthwise_regularizer: the penalty on the first kernel. None: there is none.
+        depthwise_constraint: what the first kernel is made to obey after each update. None:
+            nothing.
+        pointwise_regularizer: the penalty on the second kernel. None: there is none.
+        pointwise_constraint: what the second kernel is made to obey after each update. None:
+            nothing."""
     operation: ClassVar[type[Operation]] = SeparableOperation
     filters: int
     kernel_size: Sizes
@@ -265,7 +331,15 @@ class ConvTransposeOperation(ConvOperation):
 
 @dataclass(frozen=True)
 class Conv2DTranspose(Convolution):
-    """What a convolution with these sizes would have had as its input: it enlarges by the strides."""
+    """What a convolution with these sizes would have had as its input: it enlarges by the strides.
+
+    The other arguments: see mrdl.layers.convolution.Convolution.
+
+    Args:
+        filters: channels of y, 1 or more.
+        kernel_initializer: how the kernel starts. "glorot_uniform", as in Keras.
+        kernel_regularizer: the penalty on the kernel. None: there is none.
+        kernel_constraint: what the kernel is made to obey after each update. None: nothing."""
     operation: ClassVar[type[Operation]] = ConvTransposeOperation
     filters: int
     kernel_size: Sizes

@@ -20,7 +20,13 @@ WORTH = 7 / 8       # the share of used features below which it is cheaper to le
 
 @dataclass(frozen=True)
 class Input(Layer):
-    """The shape of one example; Keras calls it InputLayer in its JSON."""
+    """The shape of one example; Keras calls it InputLayer in its JSON.
+
+    Args:
+        shape: of one example, without the batch: a tuple, or a number for one axis. (): an example
+            is one number.
+        name: its name, by which x may be given in a dict. None: "input_layer", with the first
+            number that is free."""
     shape: Shape = ()
     name: str | None = None
 
@@ -167,7 +173,20 @@ def dense_operation(layer: Layer, b: Binding) -> Operation:
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """y[..., O] = activation(x[..., I] . kernel[I, O] + bias[O])."""
+    """y[..., O] = activation(x[..., I] . kernel[I, O] + bias[O]).
+
+    `name`: see Layer.
+
+    Args:
+        units: O, 1 or more.
+        activation: its name. None: linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: how the kernel starts. "glorot_uniform", as in Keras.
+        bias_initializer: how the bias starts.
+        kernel_regularizer: the penalty on the kernel. None: there is none.
+        bias_regularizer: the penalty on the bias. None: there is none.
+        kernel_constraint: what the kernel is made to obey after each update. None: nothing.
+        bias_constraint: what the bias is made to obey after each update. None: nothing."""
     operation: ClassVar[Callable[[Layer, Binding], Operation]] = staticmethod(dense_operation)
     supports_masking: ClassVar[bool] = True
     units: int
@@ -210,7 +229,13 @@ class RescalingOperation(Operation):
 
 @dataclass(frozen=True)
 class Rescaling(Layer):
-    """y = x * scale + offset."""
+    """y = x * scale + offset.
+
+    `name`: see Layer.
+
+    Args:
+        scale: what x is multiplied by.
+        offset: what is added."""
     operation: ClassVar[type[Operation]] = RescalingOperation
     supports_masking: ClassVar[bool] = True
     scale: float
@@ -220,7 +245,9 @@ class Rescaling(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All features of an example in one row."""
+    """All features of an example in one row.
+
+    `name`: see Layer."""
     name: str | None = None
 
     def output(self, shape):
@@ -229,7 +256,12 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The features of an example under another shape; one -1 is worked out."""
+    """The features of an example under another shape; one -1 is worked out.
+
+    `name`: see Layer.
+
+    Args:
+        target_shape: of y, without the batch."""
     target_shape: Shape
     name: str | None = None
 

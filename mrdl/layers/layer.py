@@ -70,7 +70,11 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Layer(Configured):
-    """A description without arrays; `operation` is the class that does its work."""
+    """A description without arrays; `operation` is the class that does its work.
+
+    Args:
+        name: the layer's name, unlike all others of the model, without a "/". None: its kind's,
+            with the first number that is free."""
     keras_module: ClassVar[str] = "keras.layers"
     merges: ClassVar[bool] = False      # it takes several inputs
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
@@ -94,7 +98,16 @@ class Layer(Configured):
         return Weight(**{"name": part, "shape": shape, "keras": keras or shape, **said, **more})
 
     def __call__(self, inputs: "Layer | Symbol | list") -> Symbol:
-        """The layer at work on what Input or another call gave, or on a list of them where it merges."""
+        """The layer at work on what Input or another call gave.
+
+        Args:
+            inputs: an Input, or what a call gave; of a layer that merges a list of two or more.
+
+        Returns:
+            What stands for the layer's output, for the calls of others.
+
+        Raises:
+            ConfigError: the layer does not take such inputs."""
         several = isinstance(inputs, (list, tuple))
         given = tuple(getattr(x, "symbol", x) for x in (inputs if several else [inputs]))
         kind = type(self).__name__
@@ -105,7 +118,10 @@ class Layer(Configured):
         return Symbol(self, given, self.output(shapes if self.merges else shapes[0]))
 
     def output(self, shape: Shape) -> Shape:
-        """The shape of y without the batch; ConfigError where x does not fit. `shape` is a list where it merges."""
+        """The shape of y without the batch; ConfigError where x does not fit.
+
+        Args:
+            shape: of x without the batch; a list of shapes where the layer merges."""
         return shape
 
     def weights(self, shape: Shape) -> list[Weight]:

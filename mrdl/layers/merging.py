@@ -175,7 +175,12 @@ class ConcatenateOperation(Operation):
 
 @dataclass(frozen=True)
 class Concatenate(Layer):
-    """The inputs one after the other along an axis; axis 0 is the batch."""
+    """The inputs one after the other along an axis; axis 0 is the batch.
+
+    `name`: see Layer.
+
+    Args:
+        axis: along which they are put; other axes must be alike. -1, the last one."""
     operation: ClassVar[type[Operation]] = ConcatenateOperation
     merges: ClassVar[bool] = True
     supports_masking: ClassVar[bool] = True
@@ -235,7 +240,12 @@ def sum_along(a: np.ndarray, axis: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Dot(Layer):
-    """y = the sum over one axis of each input of their products."""
+    """y = the sum over one axis of each input of their products.
+
+    `name`: see Layer.
+
+    Args:
+        axes: the axis of both inputs, or one of each; from 1 on, or from -1 back (0 is the batch)."""
     operation: ClassVar[type[Operation]] = DotOperation
     merges: ClassVar[bool] = True
     axes: object

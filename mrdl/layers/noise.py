@@ -58,6 +58,15 @@ class Noise(Layer):
 
 @dataclass(frozen=True)
 class Rated(Noise):
+    """Noise by a rate, in training alone.
+
+    `name`: see Layer.
+
+    Args:
+        rate: the share that is dropped (of GaussianDropout: as strong as that), at least 0 and
+            below 1.
+        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
+            from others."""
     rate: float
     seed: int | None = None
     name: str | None = None
@@ -73,24 +82,32 @@ class Rated(Noise):
 
 @dataclass(frozen=True)
 class Dropout(Rated):
-    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate)."""
+    """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate).
+
+    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
 
 
 @dataclass(frozen=True)
 class SpatialDropout1D(Rated):
-    """Dropout of whole channels of x[steps, channels] (Tompson et al. 2014)."""
+    """Dropout of whole channels of x[steps, channels] (Tompson et al. 2014).
+
+    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
     rank: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
 class SpatialDropout2D(Rated):
-    """Dropout of whole channels of x[H, W, channels] (Tompson et al. 2014)."""
+    """Dropout of whole channels of x[H, W, channels] (Tompson et al. 2014).
+
+    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
     rank: ClassVar[int] = 3
 
 
 @dataclass(frozen=True)
 class GaussianDropout(Rated):
-    """x times normal noise of mean 1 and variance rate / (1 - rate) (Srivastava et al. 2014)."""
+    """x times normal noise of mean 1 and variance rate / (1 - rate) (Srivastava et al. 2014).
+
+    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
 
     def distribution(self):
         return "normal_noise", 1.0, (self.rate / (1 - self.rate)) ** 0.5
@@ -108,7 +125,9 @@ class AlphaDropoutOperation(NoiseOperation):
 
 @dataclass(frozen=True)
 class AlphaDropout(Rated):
-    """Dropout to where SELU saturates, then a x + b: mean and variance stay (Klambauer et al. 2017)."""
+    """Dropout to where SELU saturates, then a x + b: mean and variance stay (Klambauer et al. 2017).
+
+    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
     operation: ClassVar[type[Operation]] = AlphaDropoutOperation
 
 
@@ -123,7 +142,14 @@ class GaussianNoiseOperation(NoiseOperation):
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """x plus normal noise of standard deviation `stddev`."""
+    """x plus normal noise of standard deviation `stddev`, in training alone.
+
+    `name`: see Layer.
+
+    Args:
+        stddev: from 0 to 1, in units of x.
+        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
+            from others."""
     operation: ClassVar[type[Operation]] = GaussianNoiseOperation
     stddev: float
     seed: int | None = None

@@ -69,7 +69,25 @@ class BatchNormalization(Layer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ioffe & Szegedy 2015).
 
     In training the moments are the minibatch's, and the moving ones go on from the round's incoming state;
-    averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.rounds.partial)."""
+    averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.rounds.partial).
+
+    `name`: see Layer.
+
+    Args:
+        axis: -1: each channel of the last axis has moments of its own.
+        momentum: how much of the moving moments stays at each minibatch, from 0 to 1. 0.99, as in
+            Keras.
+        epsilon: keeps the divisor from 0; above 0.
+        center: whether there is a beta.
+        scale: whether there is a gamma.
+        beta_initializer: how beta starts.
+        gamma_initializer: how gamma starts.
+        moving_mean_initializer: how the moving mean starts.
+        moving_variance_initializer: how the moving variance starts.
+        beta_regularizer: the penalty on beta. None: there is none.
+        gamma_regularizer: the penalty on gamma. None: there is none.
+        beta_constraint: what beta is made to obey after each update. None: nothing.
+        gamma_constraint: what gamma is made to obey after each update. None: nothing."""
     operation: ClassVar[type[Operation]] = BatchNormOperation
     fixed: ClassVar = {"renorm_momentum": 0.99}     # Keras writes it also where `renorm` is off
     axis: int = -1
@@ -144,7 +162,21 @@ class LayerNormOperation(Normalized):
 
 @dataclass(frozen=True)
 class LayerNormalization(Layer):
-    """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axes (Ba, Kiros & Hinton 2016)."""
+    """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axes (Ba, Kiros & Hinton 2016).
+
+    `name`: see Layer.
+
+    Args:
+        axis: the last axis, or the last ones, whose values have their moments together.
+        epsilon: keeps the divisor from 0; above 0.
+        center: whether there is a beta.
+        scale: whether there is a gamma.
+        beta_initializer: how beta starts.
+        gamma_initializer: how gamma starts.
+        beta_regularizer: the penalty on beta. None: there is none.
+        gamma_regularizer: the penalty on gamma. None: there is none.
+        beta_constraint: what beta is made to obey after each update. None: nothing.
+        gamma_constraint: what gamma is made to obey after each update. None: nothing."""
     operation: ClassVar[type[Operation]] = LayerNormOperation
     supports_masking: ClassVar[bool] = True
     axis: object = -1
@@ -204,7 +236,16 @@ class NormalizationOperation(Operation):
 class Normalization(Layer):
     """y = (x - mean) / max(sqrt(variance), 1e-7) over the last axes; `invert`: y = mean + x max(sqrt(variance), 1e-7).
 
-    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no training changes."""
+    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no training changes.
+
+    `name`: see Layer.
+
+    Args:
+        axis: the last axis, or the last ones, each place of which has moments of its own. None: all
+            of x has one mean and variance.
+        mean: of each place, in units of x. None: as `adapt` finds it.
+        variance: of each place, in units of x squared, 0 or more. None: as `adapt` finds it.
+        invert: whether y goes back from normalized values to those of before."""
     operation: ClassVar[type[Operation]] = NormalizationOperation
     supports_masking: ClassVar[bool] = True
     axis: object = -1

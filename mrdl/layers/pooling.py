@@ -34,7 +34,17 @@ class PoolOperation(Operation):
 
 @dataclass(frozen=True)
 class Pooling(Layer):
-    """The largest value, or the mean, of each window; `strides` None: those of the window."""
+    """The largest value, or the mean, of each window.
+
+    `name`: see Layer.
+
+    Args:
+        pool_size: places of the window in each dimension, or one number for all. 2 for MaxPooling, as
+            in Keras; AveragePooling must be told.
+        strides: places that the window moves on in each dimension, or one number for all. None:
+            those of the window.
+        padding: "valid": the window stays inside; "same": it goes beyond the edge, where nothing
+            counts."""
     operation: ClassVar[type[Operation]] = PoolOperation
     rank: ClassVar[int] = 2
     largest: ClassVar[bool] = True
@@ -65,31 +75,44 @@ class Pooling(Layer):
 
 @dataclass(frozen=True)
 class MaxPooling2D(Pooling):
-    """y[h, w, c] = the largest x of the window."""
+    """y[h, w, c] = the largest x of the window.
+
+    The arguments: see mrdl.layers.pooling.Pooling."""
     pool_size: Sizes = (2, 2)
 
 
 @dataclass(frozen=True)
 class MaxPooling1D(Pooling):
-    """y[t, c] = the largest x of the window."""
+    """y[t, c] = the largest x of the window.
+
+    The arguments: see mrdl.layers.pooling.Pooling."""
     rank: ClassVar[int] = 1
     pool_size: Sizes = 2
 
 
 @dataclass(frozen=True)
 class AveragePooling2D(Pooling):
-    """y[h, w, c] = the mean of x over the window, padding left out."""
+    """y[h, w, c] = the mean of x over the window, padding left out.
+
+    The arguments: see mrdl.layers.pooling.Pooling."""
     largest: ClassVar[bool] = False
 
 
 class AveragePooling1D(Pooling):
-    """y[t, c] = the mean of x over the window, padding left out."""
+    """y[t, c] = the mean of x over the window, padding left out.
+
+    The arguments: see mrdl.layers.pooling.Pooling."""
     rank, largest = 1, False
 
 
 @dataclass(frozen=True)
 class GlobalPooling(Layer):
-    """The largest value, or the mean, of each channel."""
+    """The largest value, or the mean, of each channel.
+
+    `name`: see Layer.
+
+    Args:
+        keepdims: whether y keeps the axes, with one place each."""
     operation: ClassVar[type[Operation]] = PoolOperation
     rank: ClassVar[int] = 2
     largest: ClassVar[bool] = True
@@ -106,16 +129,22 @@ class GlobalPooling(Layer):
 
 
 class GlobalMaxPooling2D(GlobalPooling):
-    """y[c] = the largest x[h, w, c]."""
+    """y[c] = the largest x[h, w, c].
+
+    `keepdims`: see mrdl.layers.pooling.GlobalPooling."""
 
 
 class GlobalMaxPooling1D(GlobalPooling):
-    """y[c] = the largest x[t, c]."""
+    """y[c] = the largest x[t, c].
+
+    `keepdims`: see mrdl.layers.pooling.GlobalPooling."""
     rank = 1
 
 
 class GlobalAveragePooling2D(GlobalPooling):
-    """y[c] = the mean of x[h, w, c]."""
+    """y[c] = the mean of x[h, w, c].
+
+    `keepdims`: see mrdl.layers.pooling.GlobalPooling."""
     largest = False
 
 
@@ -140,6 +169,8 @@ class StepsPoolOperation(PoolOperation):
 
 
 class GlobalAveragePooling1D(GlobalPooling):
-    """y[c] = the mean of x[t, c] over the steps t that count."""
+    """y[c] = the mean of x[t, c] over the steps t that count.
+
+    `keepdims`: see mrdl.layers.pooling.GlobalPooling."""
     operation: ClassVar[type[Operation]] = StepsPoolOperation
     rank, largest = 1, False

@@ -15,12 +15,37 @@ from mrdl.layers.recurrent_operations import GRUOperation, LSTMOperation, Simple
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """What all have in common: `gates` rows of kernels for each unit.
+    """What all recurrent layers have in common: `gates` rows of kernels for each unit.
 
-    Dropout has one mask for all steps of a minibatch and for all gates, of x (`dropout`) and of the state that the
-    recurrent kernel multiplies (`recurrent_dropout`; Gal & Ghahramani 2016). Where x is masked a step changes nothing.
-    stateful: row i of a minibatch goes on with the state of row i of the one before. return_state: a call gives a list, y
-    and the states after the last step; `initial_state` of a call are such states, to begin with."""
+    Where x is masked a step changes nothing. Dropout has one mask for all steps of a minibatch and for
+    all gates (Gal & Ghahramani 2016).
+
+    `name`: see Layer.
+
+    Args:
+        units: of the state, 1 or more.
+        activation: of the state: one whose slope follows from its value, such as "tanh".
+        use_bias: whether there is a bias.
+        kernel_initializer: how the kernel of x starts.
+        recurrent_initializer: how the kernel of the state starts. "orthogonal", as in Keras.
+        bias_initializer: how the bias starts.
+        kernel_regularizer: the penalty on the kernel of x. None: there is none.
+        recurrent_regularizer: the penalty on the kernel of the state. None: there is none.
+        bias_regularizer: the penalty on the bias. None: there is none.
+        kernel_constraint: what the kernel of x is made to obey after each update. None: nothing.
+        recurrent_constraint: what the kernel of the state is made to obey after each update. None:
+            nothing.
+        bias_constraint: what the bias is made to obey after each update. None: nothing.
+        dropout: the share of x that is dropped in training, at least 0 and below 1.
+        recurrent_dropout: the share of the state that is dropped in training before the recurrent
+            kernel multiplies it, at least 0 and below 1.
+        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
+            from others.
+        return_sequences: whether y has all steps, [steps, units]. False: the last one, [units].
+        go_backwards: whether it reads x from its end; y then has the steps in the order of reading.
+        zero_output_for_mask: whether y is 0 at masked steps. False: it is that of the step before.
+        stateful: whether row i of a minibatch goes on with the state of row i of the one before.
+        return_state: whether a call gives a list, y and the states after the last step."""
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
     units: int
@@ -67,6 +92,18 @@ class Recurrent(Layer):
         return "linear"                 # the next step needs it: no loss can take it over
 
     def __call__(self, inputs, initial_state=None):
+        """The layer at work on what Input or another call gave.
+
+        Args:
+            inputs: an Input of the shape (steps, features), or what a call gave.
+            initial_state: the states to begin with: what other calls gave, each of the shape
+                (units,); h, and of an LSTM c. None: 0.
+
+        Returns:
+            What stands for y; with `return_state` a list of y and the states.
+
+        Raises:
+            ConfigError: the layer does not take such inputs or states."""
         states = [] if initial_state is None else initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         given = [getattr(state, "symbol", state) for state in states]
         need(len(given) in (0, len(self.state_names)) and all(
@@ -104,7 +141,9 @@ class Recurrent(Layer):
 
 @dataclass(frozen=True)
 class SimpleRNN(Recurrent):
-    """h_t = activation(x_t . kernel + h_(t-1) . recurrent_kernel + bias) (Elman 1990)."""
+    """h_t = activation(x_t . kernel + h_(t-1) . recurrent_kernel + bias) (Elman 1990).
+
+    The arguments: see mrdl.layers.recurrent.Recurrent."""
     operation: ClassVar[type[Operation]] = SimpleRNNOperation
 
 
@@ -126,7 +165,15 @@ class ForgetBias:
 
 @dataclass(frozen=True)
 class Memory(Recurrent):
-    """What both kinds of LSTM have in common."""
+    """What both kinds of LSTM have in common.
+
+    The other arguments: see mrdl.layers.recurrent.Recurrent.
+
+    Args:
+        recurrent_activation: of the gates: one whose slope follows from its value, such as
+            "sigmoid".
+        unit_forget_bias: whether the forget gate's bias starts at 1, so that the memory lasts at
+            first (Jozefowicz et al. 2015)."""
     operation: ClassVar[type[Operation]] = LSTMOperation
     gates: ClassVar[int] = 4
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
@@ -140,13 +187,24 @@ class Memory(Recurrent):
 
 @dataclass(frozen=True)
 class LSTM(Memory):
-    """Gates i f g o of x_t . kernel + h_(t-1) . recurrent_kernel + bias; c_t = f c_(t-1) + i g, h_t = o activation(c_t)
-    (Hochreiter & Schmidhuber 1997, Gers et al. 2000)."""
+    """Long short-term memory.
+
+    Gates i f g o of x_t . kernel + h_(t-1) . recurrent_kernel + bias; c_t = f c_(t-1) + i g,
+    h_t = o activation(c_t) (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
+
+    The arguments: see Recurrent and Memory in mrdl.layers.recurrent."""
 
 
 @dataclass(frozen=True)
 class GravesLSTM(Memory):
-    """LSTM whose gates see the memory: i and f add peephole * c_(t-1), o adds peephole * c_t (Graves 2013; DL4J)."""
+    """LSTM whose gates see the memory: i and f add peephole * c_(t-1), o adds peephole * c_t (Graves 2013; DL4J).
+
+    The other arguments: see Recurrent and Memory in mrdl.layers.recurrent.
+
+    Args:
+        peephole_initializer: how the peepholes start.
+        peephole_regularizer: the penalty on the peepholes. None: there is none.
+        peephole_constraint: what the peepholes are made to obey after each update. None: nothing."""
     keras_module: ClassVar[str] = "mrdl.layers"
     peephole_initializer: object = field(default="glorot_uniform", kw_only=True)
     peephole_regularizer: object = field(default=None, kw_only=True)
@@ -158,8 +216,17 @@ class GravesLSTM(Memory):
 
 @dataclass(frozen=True)
 class GRU(Recurrent):
-    """Gates z r; h_t = z h_(t-1) + (1 - z) candidate, with the reset gate after the product with recurrent_kernel, or
-    before it (Cho et al. 2014)."""
+    """A gated recurrent unit (Cho et al. 2014).
+
+    Gates z r; h_t = z h_(t-1) + (1 - z) candidate.
+
+    The other arguments: see mrdl.layers.recurrent.Recurrent.
+
+    Args:
+        recurrent_activation: of the gates: one whose slope follows from its value, such as
+            "sigmoid".
+        reset_after: whether the reset gate comes after the product with recurrent_kernel. False:
+            before it, as in the paper."""
     operation: ClassVar[type[Operation]] = GRUOperation
     gates: ClassVar[int] = 3
     recurrent_activation: str = "sigmoid"

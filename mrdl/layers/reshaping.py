@@ -55,7 +55,13 @@ def pairs(layer: Layer, key: str, dimensions: int) -> None:
 
 @dataclass(frozen=True)
 class ZeroPadding2D(Rows):
-    """Rows and columns of zeros around an image: padding ((top, bottom), (left, right))."""
+    """Rows and columns of zeros around an image.
+
+    `name`: see Layer.
+
+    Args:
+        padding: ((top, bottom), (left, right)), or (rows, columns) on both sides, or one number for
+            all."""
     padding: object = (1, 1)
     name: str | None = None
 
@@ -75,7 +81,12 @@ class ZeroPadding2D(Rows):
 
 @dataclass(frozen=True)
 class ZeroPadding1D(Rows):
-    """Steps of zeros before and after a sequence: padding (before, after)."""
+    """Steps of zeros before and after a sequence.
+
+    `name`: see Layer.
+
+    Args:
+        padding: (before, after), or one number for both."""
     padding: object = 1
     name: str | None = None
 
@@ -100,7 +111,13 @@ def cropped(layer: Layer, index: np.ndarray, cuts: list[tuple[int, int]]) -> np.
 
 @dataclass(frozen=True)
 class Cropping2D(Rows):
-    """An image without its edges: cropping ((top, bottom), (left, right))."""
+    """An image without its edges.
+
+    `name`: see Layer.
+
+    Args:
+        cropping: ((top, bottom), (left, right)), or (rows, columns) on both sides, or one number
+            for all."""
     cropping: object = ((0, 0), (0, 0))
     name: str | None = None
 
@@ -115,7 +132,12 @@ class Cropping2D(Rows):
 
 @dataclass(frozen=True)
 class Cropping1D(Rows):
-    """A sequence without its ends: cropping (before, after)."""
+    """A sequence without its ends.
+
+    `name`: see Layer.
+
+    Args:
+        cropping: (before, after), or one number for both."""
     cropping: object = (1, 1)
     name: str | None = None
 
@@ -130,7 +152,12 @@ class Cropping1D(Rows):
 
 @dataclass(frozen=True)
 class UpSampling2D(Rows):
-    """Each pixel as a block of size[0] x size[1] (interpolation "nearest")."""
+    """Each pixel as a block of size[0] x size[1] (interpolation "nearest").
+
+    `name`: see Layer.
+
+    Args:
+        size: rows and columns of the block, or one number for both."""
     fixed: ClassVar = {"interpolation": "nearest"}
     size: tuple[int, ...] = (2, 2)
     name: str | None = None
@@ -156,7 +183,12 @@ class UpSampling2D(Rows):
 
 @dataclass(frozen=True)
 class UpSampling1D(Rows):
-    """Each step `size` times."""
+    """Each step `size` times.
+
+    `name`: see Layer.
+
+    Args:
+        size: how often each step comes, 1 or more."""
     size: int = 2
     name: str | None = None
 
@@ -175,7 +207,12 @@ class UpSampling1D(Rows):
 
 @dataclass(frozen=True)
 class Permute(Rows):
-    """The dimensions in another order; they count from 1."""
+    """The dimensions in another order; they count from 1.
+
+    `name`: see Layer.
+
+    Args:
+        dims: for each dimension of y which one of x it is."""
     dims: tuple[int, ...]
     name: str | None = None
 
@@ -192,7 +229,12 @@ class Permute(Rows):
 
 @dataclass(frozen=True)
 class RepeatVector(Rows):
-    """y[t] = x for n steps."""
+    """y[t] = x for n steps.
+
+    `name`: see Layer.
+
+    Args:
+        n: steps of y, 1 or more."""
     n: int
     name: str | None = None
 

@@ -69,7 +69,17 @@ class Embedding(Layer):
     """y[..., D] = embeddings[V, D] at the ids x[...]; with mask_zero the steps whose id is 0 do not count.
 
     An update changes the rows that the minibatch has, and their state of the updater, alone (as lazily as PyTorch's
-    SparseAdam); all rows where the gradient is clipped by a norm, or the embeddings have a penalty."""
+    SparseAdam); all rows where the gradient is clipped by a norm, or the embeddings have a penalty.
+
+    `name`: see Layer.
+
+    Args:
+        input_dim: V, how many ids there are: 0..V-1.
+        output_dim: D, numbers of each.
+        embeddings_initializer: how they start. "uniform", within 0.05 of 0.
+        embeddings_regularizer: the penalty on them. None: there is none.
+        embeddings_constraint: what they are made to obey after each update. None: nothing.
+        mask_zero: whether id 0 fills up short sequences, and its steps do not count."""
     operation: ClassVar[type[Operation]] = EmbeddingOperation
     supports_masking: ClassVar[bool] = True
     input_dim: int
@@ -123,8 +133,16 @@ class EncodingOperation(IdsOperation):
 
 @dataclass(frozen=True)
 class CategoryEncoding(Layer):
-    """Ids x[T] or x[T, 1] below num_tokens as 0 and 1: "one_hot" y[T, K] of each, "multi_hot" y[K] of which there are, "count" of
-    how many. A recurrent layer takes the ids of one_hot themselves: it gathers where it would multiply."""
+    """Ids x[T] or x[T, 1] as 0 and 1.
+
+    A recurrent layer takes the ids of "one_hot" themselves: it gathers where it would multiply.
+
+    `name`: see Layer.
+
+    Args:
+        num_tokens: K, how many ids there are: 0..K-1.
+        output_mode: "one_hot": y[T, K] of each id; "multi_hot": y[K] of which there are; "count":
+            y[K] of how many."""
     operation: ClassVar[type[Operation]] = EncodingOperation
     num_tokens: int
     output_mode: str = "multi_hot"
@@ -171,7 +189,12 @@ class MaskingOperation(Operation):
 
 @dataclass(frozen=True)
 class Masking(Layer):
-    """Steps of x[T, F] whose features are all mask_value do not count, and become 0."""
+    """Steps of x[T, F] whose features are all mask_value do not count, and become 0.
+
+    `name`: see Layer.
+
+    Args:
+        mask_value: what all features of such a step are."""
     operation: ClassVar[type[Operation]] = MaskingOperation
     supports_masking: ClassVar[bool] = True
     mask_value: float = 0.0

@@ -61,7 +61,13 @@ class EachStepOperation(Operation):
 
 @dataclass(frozen=True)
 class TimeDistributed(Layer):
-    """The layer at each step of x[T, ...]."""
+    """The layer at each step of x[T, ...].
+
+    `name`: see Layer.
+
+    Args:
+        layer: a layer of one input, whose work at a step does not depend on other steps or on the
+            batch."""
     supports_masking: ClassVar[bool] = True
     layer: object
     name: str | None = None
@@ -158,8 +164,16 @@ class BidirectionalOperation(Operation):
 
 @dataclass(frozen=True)
 class Bidirectional(Layer):
-    """A recurrent layer over x, and one over x backwards; their outputs are put one after the other ("concat"), added
-    ("sum"), multiplied ("mul") or averaged ("ave") (Schuster & Paliwal 1997)."""
+    """A recurrent layer over x, and one over x backwards (Schuster & Paliwal 1997).
+
+    `name`: see Layer.
+
+    Args:
+        layer: the recurrent layer.
+        merge_mode: how the two outputs are put together: "concat" one after the other, "sum" added,
+            "mul" multiplied, "ave" averaged.
+        backward_layer: the layer over x backwards, with as many units and the other `go_backwards`.
+            None: one like `layer`."""
     operation: ClassVar[type[Operation]] = BidirectionalOperation
     layer: object
     merge_mode: str | None = "concat"

@@ -137,7 +137,7 @@ class Hits(Metric):
 class Precision(Hits):
     """tp / (tp + fp): the share of the outputs above the threshold whose target is not 0.
 
-    `thresholds`, `top_k` and `class_id`: see Hits; `name`: see Metric."""
+    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see Metric."""
 
     def others(self, label, above):
         return above & ~label
@@ -147,7 +147,7 @@ class Precision(Hits):
 class Recall(Hits):
     """tp / (tp + fn): the share of the targets that are not 0 whose output is above the threshold.
 
-    `thresholds`, `top_k` and `class_id`: see Hits; `name`: see Metric."""
+    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see Metric."""
 
     def others(self, label, above):
         return label & ~above

@@ -28,7 +28,10 @@ WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLI
 
 class Job(MRJob):
     """An mrjob job that runs on mrdl's own runners: `-r inline`, `local`, `hadoop` (mrdl goes along to the nodes) and
-    `spark`."""
+    `spark`.
+
+    Args:
+        args: the arguments, as on a command line. None: those of this process."""
 
     def configure_args(self) -> None:
         """mrjob's options; a job of your own calls this first, then adds its own."""
