@@ -1,0 +1,50 @@
+"""Every argument that a user can give has a line of its own: under Args, in the docstring of the function or class, or
+of a class that it inherits from."""
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+
+from mrdl.config import Configured
+
+MODULES = ["mrdl", "mrdl.blocks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
+           "mrdl.metrics", "mrdl.optimizers", "mrdl.partial", "mrdl.regularizers", "mrdl.schedules", "mrdl.streaming"]
+ARGS = re.compile(r"^Args:\n((?:(?: .*)?\n)*(?: .*)?)", re.MULTILINE)
+
+
+def described(doc: str | None) -> set[str]:
+    """The names that a docstring has lines for."""
+    found = ARGS.search(inspect.cleandoc(doc or ""))
+    return set(re.findall(r"^    \*{0,2}(\w+): \S", found[1], re.MULTILINE)) if found else set()
+
+
+def lacking(thing) -> list[str]:
+    """The arguments of a function or class that have no line."""
+    homes = thing.__mro__ if inspect.isclass(thing) else [thing]
+    known = {name for home in homes for name in described(home.__doc__)}
+    return sorted(set(inspect.signature(thing).parameters) - {"self", "cls"} - known)
+
+
+def public(module) -> Iterator[tuple[str, object]]:
+    """The functions and classes of a module that users import, and the methods of those that are no descriptions."""
+    names = getattr(module, "__all__", [name for name, value in vars(module).items() if name[0] != "_"
+                                        and getattr(value, "__module__", "") == module.__name__])
+    for name in names:
+        value = getattr(module, name)
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value) and value.__module__.startswith("mrdl.") and not issubclass(value, Exception):
+            yield name, value
+            for part, own in vars(value).items():
+                own = getattr(own, "__func__", own)
+                if inspect.isfunction(own) and part[0] != "_" and not issubclass(value, Configured):
+                    yield f"{name}.{part}", own
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_argument_of_what_users_import_is_documented(module):
+    found = dict(public(import_module(module)))
+    assert found
+    assert {name: odd for name, thing in found.items() if (odd := lacking(thing))} == {}
