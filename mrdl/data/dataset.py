@@ -196,7 +196,8 @@ def load(url: str) -> Dataset:
         What data.json says of it; no shard is read.
 
     Raises:
-        DataError: there is no dataset, it is damaged or another version's, or a shard is missing."""
+        DataError: there is no dataset, it is damaged or another version's, or a shard is
+            missing."""
     store = store_at(url)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "

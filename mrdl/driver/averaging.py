@@ -56,11 +56,13 @@ class Result:
 class ParameterAveraging(Options):
     """Trains a model by averaged rounds.
 
-    DL4J's ParameterAveragingTrainingMaster for mrjob: each of `workers` trains a copy of the model on
-    a shard of its own; their weights, and their updater's state, are averaged, weighted by examples.
+    DL4J's ParameterAveragingTrainingMaster for mrjob: each of `workers` trains a copy of the model
+    on a shard of its own; their weights, and their updater's state, are averaged, weighted by
+    examples.
 
-    All options decide bits but `runner`, `cores`, `resident` and `keep_rounds`, and those that say when the
-    run ends. With the same ones and the same shards the model has the same bits on every runner.
+    All options decide bits but `runner`, `cores`, `resident` and `keep_rounds`, and those that say
+    when the run ends. With the same ones and the same shards the model has the same bits on every
+    runner.
 
     Args:
         workers: shards trained at a time, 1 or more. 2, the least that averages.
@@ -199,9 +201,9 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
            learning_rate: float | None = None, data: str | None = None, validation: str | None = None) -> Result:
     """Goes on with a run from its last commit.
 
-    The bits are those of a run that was never stopped. `until`, `epochs` and `rounds` take the place of
-    the rules that it was begun with: a run that has ended goes on where it stopped (not from the best
-    state), to the same bits as if that had been asked for at once.
+    The bits are those of a run that was never stopped. `until`, `epochs` and `rounds` take the
+    place of the rules that it was begun with: a run that has ended goes on where it stopped (not
+    from the best state), to the same bits as if that had been asked for at once.
 
     Args:
         run: the run's directory, a path or an hdfs:// URL.

@@ -154,8 +154,8 @@ def predict(run: str, data: str, out: str, *, probabilities: bool = False, runne
             cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes a model's outputs for a dataset as CSV: OUT/part-00000.. and OUT/columns.csv.
 
-    A line for each example; part r holds shard r's examples in their order. What fails leaves nothing
-    there, and what one that was killed left is cleared away.
+    A line for each example; part r holds shard r's examples in their order. What fails leaves
+    nothing there, and what one that was killed left is cleared away.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.

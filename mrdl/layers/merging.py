@@ -245,7 +245,8 @@ class Dot(Layer):
     `name`: see Layer.
 
     Args:
-        axes: the axis of both inputs, or one of each; from 1 on, or from -1 back (0 is the batch)."""
+        axes: the axis of both inputs, or one of each; from 1 on, or from -1 back (0 is the
+            batch)."""
     operation: ClassVar[type[Operation]] = DotOperation
     merges: ClassVar[bool] = True
     axes: object

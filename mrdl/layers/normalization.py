@@ -68,8 +68,9 @@ def scale_and_offset(layer: Layer, shape: Shape) -> list[Weight]:
 class BatchNormalization(Layer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ioffe & Szegedy 2015).
 
-    In training the moments are the minibatch's, and the moving ones go on from the round's incoming state;
-    averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2 (mrdl.rounds.partial).
+    In training the moments are the minibatch's, and the moving ones go on from the round's incoming
+    state; averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2
+    (mrdl.rounds.partial).
 
     `name`: see Layer.
 
@@ -236,7 +237,8 @@ class NormalizationOperation(Operation):
 class Normalization(Layer):
     """y = (x - mean) / max(sqrt(variance), 1e-7) over the last axes; `invert`: y = mean + x max(sqrt(variance), 1e-7).
 
-    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no training changes.
+    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no
+    training changes.
 
     `name`: see Layer.
 

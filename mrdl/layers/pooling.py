@@ -39,8 +39,8 @@ class Pooling(Layer):
     `name`: see Layer.
 
     Args:
-        pool_size: places of the window in each dimension, or one number for all. 2 for MaxPooling, as
-            in Keras; AveragePooling must be told.
+        pool_size: places of the window in each dimension, or one number for all. 2 for MaxPooling,
+            as in Keras; AveragePooling must be told.
         strides: places that the window moves on in each dimension, or one number for all. None:
             those of the window.
         padding: "valid": the window stays inside; "same": it goes beyond the edge, where nothing

@@ -17,8 +17,8 @@ from mrdl.layers.recurrent_operations import GRUOperation, LSTMOperation, Simple
 class Recurrent(Layer):
     """What all recurrent layers have in common: `gates` rows of kernels for each unit.
 
-    Where x is masked a step changes nothing. Dropout has one mask for all steps of a minibatch and for
-    all gates (Gal & Ghahramani 2016).
+    Where x is masked a step changes nothing. Dropout has one mask for all steps of a minibatch and
+    for all gates (Gal & Ghahramani 2016).
 
     `name`: see Layer.
 
@@ -204,7 +204,8 @@ class GravesLSTM(Memory):
     Args:
         peephole_initializer: how the peepholes start.
         peephole_regularizer: the penalty on the peepholes. None: there is none.
-        peephole_constraint: what the peepholes are made to obey after each update. None: nothing."""
+        peephole_constraint: what the peepholes are made to obey after each update. None:
+            nothing."""
     keras_module: ClassVar[str] = "mrdl.layers"
     peephole_initializer: object = field(default="glorot_uniform", kw_only=True)
     peephole_regularizer: object = field(default=None, kw_only=True)

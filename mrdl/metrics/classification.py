@@ -137,7 +137,8 @@ class Hits(Metric):
 class Precision(Hits):
     """tp / (tp + fp): the share of the outputs above the threshold whose target is not 0.
 
-    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see Metric."""
+    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see
+    Metric."""
 
     def others(self, label, above):
         return above & ~label
@@ -147,7 +148,8 @@ class Precision(Hits):
 class Recall(Hits):
     """tp / (tp + fn): the share of the targets that are not 0 whose output is above the threshold.
 
-    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see Metric."""
+    `thresholds`, `top_k` and `class_id`: see mrdl.metrics.classification.Hits; `name`: see
+    Metric."""
 
     def others(self, label, above):
         return label & ~above
@@ -265,7 +267,8 @@ class ConfusionMatrix(Metric):
     `name`: see Metric.
 
     Args:
-        num_classes: K. None: what the outputs tell apart; of a single output above 0.5 is class 1."""
+        num_classes: K. None: what the outputs tell apart; of a single output above 0.5 is class
+            1."""
     keras_module: ClassVar[str] = "mrdl.metrics"        # Keras has none
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True

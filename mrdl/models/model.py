@@ -34,8 +34,8 @@ def over(activation: str, made: Shape, shape: Shape) -> str:
 class Model:
     """Layers over one flat vector: what lies between `inputs`, which Input gave, and `outputs`.
 
-    Several inputs are one row of features, in their order: as arrays a list, in a dataset all columns
-    together; so are the targets of several outputs.
+    Several inputs are one row of features, in their order: as arrays a list, in a dataset all
+    columns together; so are the targets of several outputs.
 
     Args:
         inputs: an Input, or what it gave, or a list of them.
@@ -285,8 +285,8 @@ class Model:
     def compile(self, optimizer="rmsprop", loss=None, metrics=(), loss_weights=None) -> None:
         """Chooses the updater, the loss and the metrics; the updater begins anew.
 
-        With several outputs `loss`, `metrics` and `loss_weights` are lists, or dicts by the names of the
-        layers that give the outputs; one loss or list of metrics is for each.
+        With several outputs `loss`, `metrics` and `loss_weights` are lists, or dicts by the names
+        of the layers that give the outputs; one loss or list of metrics is for each.
 
         Args:
             optimizer: an optimizer, its name or its Keras dict (mrdl.optimizers). "rmsprop", as in
@@ -356,8 +356,9 @@ class Model:
             tbptt_backward: int | None = None, buckets: tuple | None = None) -> arrays.History:
         """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
 
-        A further call goes on: with the updater's state, and with orders and dropout of epochs that the model
-        has not seen. Where a layer is stateful, rows stay in their order, and an epoch begins at state 0.
+        A further call goes on: with the updater's state, and with orders and dropout of epochs that
+        the model has not seen. Where a layer is stateful, rows stay in their order, and an epoch
+        begins at state 0.
 
         Args:
             x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
@@ -463,9 +464,10 @@ class Model:
     def save(self, path: str) -> None:
         """Writes a folder as a finished run has it.
 
-        model.json and model.safetensors; where the model was trained optimizer.safetensors, the updater's
-        state, with which training goes on; where it was trained on a dataset features.json, what that
-        dataset's features are. saved.json has the hashes of the model's files.
+        model.json and model.safetensors; where the model was trained optimizer.safetensors, the
+        updater's state, with which training goes on; where it was trained on a dataset
+        features.json, what that dataset's features are. saved.json has the hashes of the model's
+        files.
 
         Args:
             path: the folder, a path or an hdfs:// URL; a model that is there is replaced."""

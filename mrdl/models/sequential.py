@@ -119,7 +119,8 @@ class Sequential(Model):
             The model.
 
         Raises:
-            ConfigError: the shape does not fit the layers, or the weights do not fit into memory."""
+            ConfigError: the shape does not fit the layers, or the weights do not fit into
+                memory."""
         if input_shape is not None and self.input_shape is None:
             self.input_shape = Input(input_shape).shape
             try:

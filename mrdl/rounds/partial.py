@@ -30,7 +30,8 @@ class Partial(NamedTuple):
     Args:
         worker: the worker's number, from 0.
         n: the examples, or steps that count, that the values are of: their weight in the mean.
-        values: an array [values of the chunk]; a dict in a chunk whose name begins with "record"."""
+        values: an array [values of the chunk]; a dict in a chunk whose name begins with
+            "record"."""
     worker: int
     n: int
     values: np.ndarray | dict
@@ -111,8 +112,8 @@ def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
     """The n-weighted mean of a chunk, summed in float64 in worker order.
 
-    A single partial stays as it is, and so does the first where all have learned from n = 0. Records
-    pass through.
+    A single partial stays as it is, and so does the first where all have learned from n = 0.
+    Records pass through.
 
     Args:
         chunk: the chunk's name.

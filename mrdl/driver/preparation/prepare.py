@@ -37,8 +37,9 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Parses, shuffles and packs inputs into a dataset, by one MapReduce job.
 
-    About `hold_out` of the rows make validation shards, equal ones together. With format="text" rows are
-    sequences of tokens, each with the one that follows as its target; a job before counts the tokens.
+    About `hold_out` of the rows make validation shards, equal ones together. With format="text"
+    rows are sequences of tokens, each with the one that follows as its target; a job before counts
+    the tokens.
 
     Args:
         inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV or TSV (also
