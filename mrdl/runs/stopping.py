@@ -14,12 +14,13 @@ GRAMMAR = """\
 rule                          stops when
 rounds N                      N rounds are done
 epochs N                      every example was used N times
-time 90s | 30m | 2h           so much time was spent on the run, over all its drivers
-METRIC >= X,  METRIC <= X     a state's metric is there (val_accuracy >= 0.97)
-METRIC patience N [delta D]   N scored states in a row were not better by the share D (0.001);
-                              the best state is restored
-change < X                    a round changed the weights by less than the share X
-RULE, RULE                    either; METRIC is loss or a metric of the model, val_... on held-out data"""
+time 90s | 30m | 2h           the run has taken that long, all its drivers together
+METRIC >= X,  METRIC <= X     METRIC has reached X (val_accuracy >= 0.97)
+METRIC patience N [delta D]   METRIC has not improved by more than the share D (0.001) in the last
+                              N rounds that computed it; the best state becomes the model
+change < X                    a round changed the weights by less than X times their norm
+RULE, RULE                    one of the rules says so
+METRIC is loss or a metric of the model; with val_ before it, that on held-out data"""
 
 
 class RuleError(ValueError):
@@ -144,7 +145,7 @@ class Change(Rule):
 
     def reason(self, history, r):
         change = history[r].get("change")
-        return (f"weights changed by {change:.2g} of themselves"
+        return (f"the last round changed the weights by {change:.2g} of their norm"
                 if change is not None and change < self.limit else None)
 
 

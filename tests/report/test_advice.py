@@ -110,4 +110,4 @@ def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch
     assert "rules can take loss, and val_... with held-out data" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
-    assert "without any: val_loss patience 5, epochs 100 (loss where" in capsys.readouterr().out
+    assert "default of --until: val_loss patience 5, epochs 100 (loss patience 5, if" in capsys.readouterr().out
