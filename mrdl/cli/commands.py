@@ -94,7 +94,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
         if a.fresh_updater:
             model.fresh_updater()
         if not model.iterations and model.weights is not None:
-            say(f"{a.model}: the weights are taken over, the updater begins anew")
+            say(f"{a.model}: training begins with its weights and a new optimizer state")
 
         def fit() -> dict[str, Any]:
             return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report,

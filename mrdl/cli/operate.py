@@ -58,7 +58,7 @@ def stop(a: argparse.Namespace) -> dict[str, Any]:
     elif found["ended"]:
         say(f"{driver} has ended: {done}")
     elif a.wait:
-        raise RuntimeError(f"{driver} was asked to end, and has not after {clock(a.wait)}: it ends after the round at hand")
+        raise RuntimeError(f"{driver} was asked to end, but has not after {clock(a.wait)}: it ends when the current round is done")
     else:
         say(f"{driver} was asked to end; it will when round {found['rounds'] + 1} is committed")
     return found
@@ -69,7 +69,7 @@ def clean(a: argparse.Namespace) -> dict[str, Any]:
     for path in found["removed"]:
         say(f"removed {path}")
     for path in found["kept"]:
-        say(f"kept {path}: workers of the driver that died may still wait there; try again in some minutes")
+        say(f"kept {path}: workers of the dead driver may still wait there; try again in a few minutes")
     say(f"{counted(len(found['removed']), 'leftover')} removed" if found["removed"] else f"{found['run']} holds no leftovers")
     return found
 

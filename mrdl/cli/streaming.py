@@ -27,10 +27,10 @@ def paused(a: argparse.Namespace, work: Callable[[], dict[str, Any]]) -> dict[st
         return {"run": Run(a.run).url, "round": staged.round, "finished": None, "command": staged.command,
                 "output": staged.output}
     except Committed as committed:
-        say(f"{committed}; stage the next with: mrdl streaming {shlex.quote(a.run)}")
+        say(f"{committed}; stage the next round with: mrdl streaming {shlex.quote(a.run)}")
         return {"run": Run(a.run).url, "round": committed.round, "finished": None, "finite": True}
     except NotFinite as again:
-        say(f"{again}; stage it at half the rate with: mrdl streaming {shlex.quote(a.run)}")
+        say(f"{again}; stage it again at half the learning rate with: mrdl streaming {shlex.quote(a.run)}")
         return {"run": Run(a.run).url, "round": again.round, "finished": None, "finite": False}
 
 

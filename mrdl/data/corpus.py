@@ -50,7 +50,7 @@ class Stream:
                     file.seek(skipped + low - begin)
                     data = file.read(high - low)
                 if len(data) != high - low:
-                    raise DataError(f"{path}: it has become shorter while it was read")
+                    raise DataError(f"{path}: became shorter while it was being read")
                 found.append(data)
         return b"".join(found)
 
@@ -92,7 +92,7 @@ def check(paths: list[str]) -> tuple[list[int], list[int]]:
         found = head(path, 16)
         packed = next((tool for magic, tool in PACKED.items() if found.startswith(magic)), None)
         if packed or path.endswith((".gz", ".bz2", ".npz")):
-            raise DataError(f"{path}: text is read by ranges of bytes, which a compressed file has not: unpack it first"
+            raise DataError(f"{path}: text is read in ranges of bytes, so it must not be compressed: unpack it first"
                             + (f", with: {packed} {path}" if packed else ""))
         check_encoding(path, found)
         heads.append(len(BOM) if found.startswith(BOM) else 0)

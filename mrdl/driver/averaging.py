@@ -238,13 +238,14 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     options = Options.read(found["options"])
     options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]
-    need(validation is None or found["validation"], f"{run} has no validation data of its own that could have been moved")
+    need(validation is None or found["validation"],
+         f"{run} was begun without --validation, so its validation data cannot have been moved")
     try:
         train = dataset.load(data or found["data"]["url"])
         held = _held_out(train, found["validation"] and (validation or found["validation"]["url"]))
     except sources.DataError as error:
-        raise RunError(f"{error}; if it was moved: mrdl resume {shlex.quote(run)} --data (or --validation) and its new "
-                       "place") from None
+        raise RunError(f"{error}; if it was moved: mrdl resume {shlex.quote(run)} --data NEWPLACE "
+                       "(or --validation NEWPLACE)") from None
     for name, then, now in (("data", found["data"], train),
                             ("validation", found["validation"], held[0][0] if held else None)):
         if then and {**then, "url": now.url} != _source(now):
@@ -340,5 +341,5 @@ def rebuilt(model: Model) -> None:
     try:
         model_from_json(model.to_json())
     except ConfigError as error:
-        raise ConfigError("workers build the model from its JSON, so it can have no classes of your own: "
+        raise ConfigError("workers build the model from its JSON, so it cannot contain classes of your own: "
                           f"{error}") from None

@@ -20,7 +20,7 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
     """ConfigError where a model of the features of `of` would take those of `data` for others."""
     text, columns = known["text"], known["columns"]
     need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
-         f"{data.url} has not the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
+         f"{data.url} does not have the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
     if columns is None or not data.named or data.columns == columns:
         return
     odd = [name for name in columns if name not in data.columns]
@@ -31,26 +31,26 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
 
 def fitted(model: Model, data: dataset.Dataset) -> None:
     """ConfigError where the spec does not fit the data; called before the first job."""
-    need(not model.stateful, "a dataset's rows are shuffled: no row of a minibatch goes on with that of the one before, "
-         "as stateful=True says; make the sequences longer and train them with tbptt")
+    need(not model.stateful, "a dataset's rows are shuffled, so stateful=True cannot carry states from one minibatch to "
+         "the next; make the sequences longer and train on them with tbptt")
     if data.target is None:
         raise ConfigError(f"{data.url} has no labels: prepare it with --label")
     if model.input_shape is None:
         model.input_shape = Input(data.shape).shape
     if model.input_shape != tuple(data.shape):
-        raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data.url} has "
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, but {data.url} has "
                           f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
     check_target(model, data.target.shape)
     for step in model.stack() if data.text else ():
         ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None
-        need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, the text of {data.url} has "
+        need(ids is None or ids >= data.target.classes, f"{step.name} takes ids below {ids}, but the text of {data.url} has "
              f"{data.target.classes} tokens")
     if isinstance(model.loss, Loss) and data.target.low is not None:
         model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
     if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
-            raise ConfigError(f"the model tells {units} classes apart, " + (
+            raise ConfigError(f"the model distinguishes {units} classes, but " + (
                 f"the text of {data.url} has {data.target.classes} tokens" if data.text else
                 f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
                 + ("" if data.target.classes else " and are not class numbers")))

@@ -38,7 +38,7 @@ def generate(run: str, prompt: str = "", length: int = 200, temperature: float =
     need(loss.activation == "softmax", f"{run}: its model gives no probabilities of tokens")
     unknown = sorted({token for token in tokenizer.split(prompt) if not tokenizer.encode(token).all()})
     if unknown:
-        raise ConfigError(f"the prompt has {', '.join(map(repr, unknown[:5]))}, which the vocabulary of {run} has not")
+        raise ConfigError(f"the prompt has {', '.join(map(repr, unknown[:5]))}, not in the vocabulary of {run}")
     given = [int(token) for token in tokenizer.encode(prompt)] or [int(tokenizer.encode("\n")[0]) or 1]
     step, rng = TimeStep(model), seeds.generator("generate", seed)
     for token in given:

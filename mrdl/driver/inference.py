@@ -95,7 +95,7 @@ def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = 
         ConfigError: the dataset is text, or has no rows to train on.
         DataError: there is no dataset."""
     found = dataset.load(data)
-    need(not found.text, f"{data} is text, whose ids have no mean: mrdl show {quote(data)} tells what it is")
+    need(not found.text, f"{data} is text, and the mean of its ids says nothing: use mrdl show {quote(data)}")
     layer = Normalization(-1 if found.shape else None)
     model = Sequential([Input(found.shape), layer], dtype="float64").build()
     m, = _seen(model, moments.places_of(model), found, "describe", runner, cores, on_task)
@@ -181,7 +181,7 @@ def predict(run: str, data: str, out: str, *, probabilities: bool = False, runne
         if (there := names(place)) and BEGUN not in there:
             raise RunError(f"{out} exists; give another directory, or remove it")
     vacant()
-    need(not model.stateful, "a dataset's rows are shuffled: a stateful model predicts arrays, by model.predict")
+    need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")
     same_features(Run(run).features(), run, found)
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "

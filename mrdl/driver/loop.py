@@ -58,7 +58,7 @@ class Driver:
         if not self.total:
             raise RunError(f"{self.data.url} has no rows to train on")
         if options.recalibrate and not self.model.moments():
-            raise RunError("recalibrate: the model has no BatchNormalization, whose moments it would set")
+            raise RunError("recalibrate: the model has no BatchNormalization to recalibrate")
         self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # buffers hold no more than there is
         self.verdict = Verdict(options, self.model, self.data, self.validation)
         self.passes = Passes(self.run, self.model, self.data, self.validation, self.exchange, options.workers, self.told,
@@ -115,8 +115,8 @@ class Driver:
                     self.told("note", {"text": text})
                 if state.round == 0 and record["present"] > 4 * record["trained"]:
                     self.told("warning", {"text": f"a round reads {record['present']:,} examples to "
-                                          f"train {record['trained']:,}: make the shards smaller, or "
-                                          "the averaging frequency larger"})
+                                          f"train on {record['trained']:,} of them: make the shards smaller, "
+                                          "or the averaging frequency larger"})
                 state = new
                 if by := asked(self.run.store, self.lease.token):
                     self._settle()
@@ -144,17 +144,17 @@ class Driver:
         if model.iterations and self.options.save_updater:
             state.slots[:], state.iterations = model.slots, model.iterations
             name, rate = type(model.optimizer).__name__, model.optimizer.learning_rate
-            self.told("note", {"text": f"goes on with {name}'s state after {model.iterations:,} updates"
+            self.told("note", {"text": f"continues with {name}'s state after {model.iterations:,} updates"
                                + (f", at the learning rate {rate * model.rate_scale:g}" if isinstance(rate, float) else "")
-                               + "; --fresh-updater (in Python: compile) begins anew"})
+                               + "; to reset it: --fresh-updater (in Python: compile)"})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
         state = self.run.state(len(records) - 1)
         if state.profile != profile():
-            raise RunError(f"{self.run.url} was begun with {state.profile}; here is {profile()}: "
-                           "the same bits cannot be promised, so it is not resumed")
+            raise RunError(f"{self.run.url} was begun with {state.profile}; this machine has {profile()}: "
+                           "results would not be bit-identical, so the run cannot be resumed here")
         self.history = entries(records)
         self.told("resumed", {"round": state.round})
         self.gone = set(range(len(records))) - set(self.run.states())
@@ -211,8 +211,8 @@ class Driver:
                 return new, record, found.score
             if left := self.options.retries - retry:
                 self.told("rollback", {"round": asked.round, "rate_scale": state.rate_scale / 2, "left": left})
-        return None, {"reason": f"not finite in round {asked.round}, at {0.5 ** retry:g} of the "
-                                "rate too: lower the learning rate or scale the inputs"}, found.score
+        return None, {"reason": f"not finite: the weights or the loss of round {asked.round}, even at {0.5 ** retry:g} "
+                                "of the learning rate; lower the learning rate or scale the inputs"}, found.score
 
     def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
         """The round's job; one that failed for what may pass (a disk, memory, a machine) is tried again."""

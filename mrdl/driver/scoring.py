@@ -67,8 +67,8 @@ def whole(records: list[Record], shards: Shards) -> Iterator[Record]:
     found = {record.shard: record for record in records}
     for record in records:
         if record.n != wanted.get(record.shard) or len(found) < len(records):
-            raise RoundError(f"{record.shard}: {record.n} examples were read, not what "
-                             "the shard holds, or twice")
+            raise RoundError(f"{record.shard}: {record.n} examples were read, but "
+                             "that is not what the shard holds, or it was read twice")
     if missing := sorted(set(wanted) - set(found)):
         raise RoundError(f"shards were not read: {', '.join(missing)}")
     yield from (found[name] for name in wanted)
@@ -82,5 +82,5 @@ def failed(records: list[Record]) -> None:
                 raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
             raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")
         if record.profile != profile():
-            raise RoundError(f"a worker computes with {record.profile}, the driver with "
-                             f"{profile()}: the same bits cannot be promised")
+            raise RoundError(f"a worker has {record.profile}, the driver "
+                             f"{profile()}: their results would not be bit-identical")

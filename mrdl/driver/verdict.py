@@ -58,8 +58,8 @@ class Verdict:
             shard = self.owner[record.shard]
             due = schedule.share(shard, state.part, o.averaging_frequency, o.batch_size)
             if (record.n, record.present) != (due, shard.n):
-                raise RoundError(f"round {asked.round}: shard {record.shard} trained "
-                                 f"{record.n} of {record.present} examples, not {due} of "
+                raise RoundError(f"round {asked.round}: shard {record.shard} was trained on "
+                                 f"{record.n} of {record.present} examples instead of {due} of "
                                  f"{shard.n}: examples were lost")
             metrics.add(sums, record.sums)
             n += record.terms
@@ -68,7 +68,7 @@ class Verdict:
             raise RoundError(f"round {asked.round}: {len(trained)} of {len(asked.train)} workers "
                              f"reported, {merged.workers} were averaged over {merged.n} examples or steps")
         if not n and not state.round:
-            raise RunError(f"round {asked.round}: no step of its sequences counts, so there is nothing to learn from: "
+            raise RunError(f"round {asked.round}: all steps of its sequences are masked, so there is nothing to learn from: "
                            "take a larger averaging frequency, or prepare the data without such examples")
         scored = [r for r in merged.records if isinstance(r, Scored)]
         score = added(scored, self.validation if asked.score else [], self.metrics)

@@ -30,7 +30,7 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
     alone = sum(-(-n // batch_size) for n in sizes)
     if used > 1 and alone / used < FEW:
         lines.append(f"{sum(sizes):,} rows are few for {used} workers: an epoch is {counted(-(-alone // used), 'update')} of "
-                     f"the model, with one worker {alone}; --workers 1 or a smaller --batch-size learns more in as many epochs")
+                     f"the model, with one worker it would be {alone}; --workers 1 or a smaller --batch-size learns more per epoch")
     return lines
 
 

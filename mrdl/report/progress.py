@@ -96,8 +96,8 @@ class Lines:
         elif event == "waiting":
             self.say(f"waiting for {clock(facts['seconds'])}: {facts['text']}")
         elif event == "rollback":
-            self.say(f"round {facts['round']} is not finite: again from the round before, at "
-                     f"{facts['rate_scale']:g} of the rate (tries left: {facts['left']})")
+            self.say(f"the weights of round {facts['round']} are not finite: it runs again from the state before it, at "
+                     f"{facts['rate_scale']:g} of the learning rate (tries left: {facts['left']})")
 
     def keep(self, facts: Facts | None) -> None:
         if facts:

@@ -73,7 +73,7 @@ class Commits(ABC):
                 raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
                                f"{max([compacted, *single])}; {self._lost()}")
             return self._chained(lines)
-        raise RunError(f"{self.url}: its commits come and go while they are read; try again")
+        raise RunError(f"{self.url}: its commits changed while they were read; try again")
 
     def _chained(self, lines: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
         found, before = [], self._root() if lines else None

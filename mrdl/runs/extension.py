@@ -25,8 +25,8 @@ def check(run: Run, history: stopping.History, rules: list[stopping.Rule], until
     ended = done and done["finite"] and until == known["options"]["until"]
     if learning_rate != (known["rate"] or {}).get("learning_rate") and (
             ended or any(rule.reason(history, r) for rule in rules if not rule.scored)):
-        raise RunError(f"{run.url} has nothing left to train at another learning rate: give a rule that goes further "
-                       f"than its {r} rounds too, as --rounds {2 * r}")
+        raise RunError(f"{run.url} has no rounds left to train at another learning rate: give a rule that ends later "
+                       f"than its {r} rounds too, such as --rounds {2 * r}")
 
 
 def behind(run: Run) -> str | None:
@@ -39,4 +39,4 @@ def behind(run: Run) -> str | None:
         if ended["best"] == now:                # nothing was committed since
             return None
         of = f"round {ended['best']}"
-    return f"the model is that of {of}; the run has gone on to round {now}: mrdl resume {quote(run.url)}"
+    return f"the model is that of {of}; the run has since gone on to round {now}; to finish it: mrdl resume {quote(run.url)}"

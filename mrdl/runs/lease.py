@@ -94,8 +94,8 @@ class Lease:
 
     def _taken(self, found: dict, age: float) -> str:
         if not found:
-            return (f"{self.store.path(self.name)} is damaged: wait {EXPIRES:.0f} s, in which a driver that lives would give a "
-                    "sign, and try again")
+            return (f"{self.store.path(self.name)} is damaged: wait {EXPIRES:.0f} s, in which a living driver would "
+                    "rewrite it, and try again")
         return (f"{self.store.url}: another driver works on it (pid {found['pid']} on {found['host']}, last seen "
                 f"{max(0, age):.0f} s ago); wait for it, or end it")
 

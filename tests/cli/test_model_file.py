@@ -91,4 +91,4 @@ def test_what_it_prints_goes_to_stderr(here, capfd):
     (here / "own.py").write_text(MODEL.replace("Dense\n", "Dense\nclass Mine(Dense):\n    pass\n", 1).replace(
         "Dense(3", "Mine(3"))
     assert main(["train", "own.py", "data", "own", "--rounds", "1", "-r", "inline"]) == 2
-    assert "no classes of your own: unknown layer 'Mine'" in capfd.readouterr().err
+    assert "cannot contain classes of your own: unknown layer 'Mine'" in capfd.readouterr().err

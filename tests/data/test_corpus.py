@@ -336,7 +336,7 @@ def test_ranges_count_their_own_unknown_tokens_alone(tmp_path, inline, monkeypat
     (["abc"], {"classes": 3}, "text has no columns"), (["abc"], {"unit": "line"}, "unit line: must be char or word"),
     (["abc"], {"sequence_length": 0}, "sequence_length 0: must be from 1 to 32768"),
     (["abc"], {"vocabulary": 1}, "vocabulary 1: must be from 2 to 65536"), ([""], {}, "no text"),
-    (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, a sequence takes 101: give a smaller"),
+    (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, but a sequence takes 101: give a smaller"),
     (["abc"], {"format": "json"}, "format json: must be text"), (["1,2"], {"format": None, "unit": "char"}, "unit: for format"),
     (["abc"], {"like": "nowhere"}, "nowhere: no dataset"),
     ([" \t "], {"unit": "word"}, "the text has 0 tokens, a sequence takes 101"),
@@ -361,10 +361,10 @@ def test_a_packed_file_and_another_kind_of_dataset_are_refused(tmp_path, inline,
         path.write_bytes(packed)
         with pytest.raises(DataError) as error:
             prepare([str(path)], str(tmp_path / "data"), None, format="text", max_bad=1)
-        assert str(error.value) == (f"{path}: text is read by ranges of bytes, which a compressed file has not: unpack it "
-                                    "first" + (f", with: {tool} {path}" if tool else ""))
+        assert str(error.value) == (f"{path}: text is read in ranges of bytes, so it must not be compressed: "
+                                    "unpack it first" + (f", with: {tool} {path}" if tool else ""))
     prepared(tmp_path, inline, "BZh is no archive", name="text", sequence_length=3)
-    with pytest.raises(DataError, match="is no text: its vocabulary cannot be taken"):
+    with pytest.raises(DataError, match="is not a dataset of text"):
         prepared(tmp_path, inline, ENGLISH, name="test", like=made(30).url)
     first = prepared(tmp_path, inline, ENGLISH, name="first", sequence_length=12)
     with pytest.raises(DataError, match="leave them out"):

@@ -108,7 +108,7 @@ def test_label_and_weight_are_two_columns(tmp_path):
 def test_a_column_that_numbers_the_rows_is_told_of_and_can_be_dropped(tmp_path, name):
     rows = [f"{i},{(i * 7) % 5}.5,{i % 2}" for i in range(10)] if name in ("id", "") else ["4,0.5,1", "2,1.5,0"]
     schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y")
-    assert [f"column {name!r} looks like a number of the row" in note for note in schema.notes] == [True] * (name != "a")
+    assert [f"column {name!r} seems to number the rows" in note for note in schema.notes] == [True] * (name != "a")
     schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y", drop=[name])
     assert (schema.order, schema.notes) == ([1], [])
     assert {len(x) for x, *_ in examples(plan_of(schema), rows[0].encode().split(b"\n"))} == {1}

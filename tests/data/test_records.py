@@ -69,7 +69,7 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
     ("1,2\n", "2", "no column '2'; there are '0', '1'"),
     ("a,a\n1,2\n", "a", "several columns 'a'"), ("a,a\n1,2\n", "1", "several columns 'a'"),
     ("a,a,y\n1,2,0\n", "y", r"several columns have the name 'a': give each .*--drop a"),
-    ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3 .of a text"),
+    ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3 .if this is text"),
     ("a,b\n1,2,\n1,2,\n", None, "the rows 3 .the rows end in a delimiter: take it away"),
     ("a,b,\n1,2\n1,2\n", None, "the rows 2 .the header ends in a delimiter: take it away"),
     ("a,y,\n1,2,\n", "y", "each row ends in a delimiter, so its last column, '', is empty; .*--drop ''"),
@@ -78,7 +78,7 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
     ("a;y\n0,5;1\n", "y", "'a' is not numeric .it has '0,5'.; decimal commas are not read yet"),
     ("0,5;1\n1,5;0\n", "1", "decimal commas are not read yet"),
     ("", None, "no rows"), ("\n \r\n", None, "no rows"), ("a,b\n", None, "a header and no rows"),
-    ("1\n2\n", "0", "no column is left for x"), ("1,2\r3,4\r", None, "lone carriage return"),
+    ("1\n2\n", "0", "no feature column is left"), ("1,2\r3,4\r", None, "lone carriage return"),
     (b"\x7fELF\0\0", None, "neither text nor.*zero bytes"), (b"\x1f\x8b\x08a\0\0", None, "is compressed: unpack it first"),
     ("a,y\n1,2\n".encode("utf-16"), None, "is UTF-16.*iconv -f UTF-16 -t UTF-8"),
 ])

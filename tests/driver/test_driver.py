@@ -201,7 +201,7 @@ def test_a_rule_that_lets_nothing_run_is_refused(tmp_path, made, until):
 
 
 @pytest.mark.parametrize("model, reason", [
-    (lambda: network(2), "tells 2 classes apart, the labels .* go from 0 to 2"),
+    (lambda: network(2), "distinguishes 2 classes, but the labels .* go from 0 to 2"),
     (lambda: Sequential([Input((7,)), Dense(3)]), "takes examples of shape \\(7,\\)"),
     (lambda: Sequential([Dense(3, "softmax")]), "not compiled"),
     (lambda: binary(1), "BinaryCrossentropy takes targets from 0 to 1, not 2")])
@@ -230,7 +230,7 @@ def test_bad_options_are_refused_with_what_to_do(tmp_path, made, options, reason
 def test_a_validation_set_that_does_not_fit_is_refused_before_the_first_job(tmp_path, made, inline):
     np.savez(tmp_path / "raw.npz", x=np.ones((20, 5)), y=np.arange(20))
     other = prepare([str(tmp_path / "raw.npz")], str(tmp_path / "other"), inline)
-    with pytest.raises(ConfigError, match="tells 3 classes apart, the labels of .*other go from 0 to 19"):
+    with pytest.raises(ConfigError, match="distinguishes 3 classes, but the labels of .*other go from 0 to 19"):
         averaging(rounds=1).fit(network(), made(100).url, other.url, run=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
@@ -297,7 +297,7 @@ def test_examples_that_are_lost_from_a_shard_stop_the_run(tmp_path, made):
 
 
 def test_workers_of_another_numeric_profile_are_refused():
-    with pytest.raises(RoundError, match="the same bits cannot be promised"):
+    with pytest.raises(RoundError, match="results would not be bit-identical"):
         failed([Scored("d/00000", 1, {}, {}, "mrdl 0.0, separate multiply-add", {})])
 
 
@@ -305,7 +305,7 @@ def test_a_run_is_not_resumed_under_another_numeric_profile(tmp_path, made, monk
     averaging(rounds=2).fit(network(), made(100).url, run=str(tmp_path / "run"))
     (tmp_path / "run" / "finished.json").unlink()
     monkeypatch.setattr("mrdl.driver.loop.profile", lambda: "mrdl 9.9, fused multiply-add")
-    with pytest.raises(RunError, match="was begun with mrdl .* not resumed"):
+    with pytest.raises(RunError, match="was begun with mrdl .* cannot be resumed here"):
         resume(str(tmp_path / "run"), "inline")
 
 

@@ -102,7 +102,7 @@ def test_reducers_that_come_to_another_state_are_an_error(tmp_path, made, monkey
         merged.vector[0] += 1
         return merged
     monkeypatch.setattr(resident.ResidentExchange, "_gather", other)
-    with pytest.raises(RuntimeError, match="came to another state"):
+    with pytest.raises(RuntimeError, match="computed another state"):
         fit(made(90, shards=2, dtype="float32"), tmp_path / "run")
 
 
@@ -179,8 +179,8 @@ def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypat
     monkeypatch.setattr(resident, "SAY", 0.1)
     monkeypatch.setattr(Meeting, "come", lambda self: [1])
     fit(data, tmp_path / "run", told=lambda event, facts: events.append((event, facts.get("text"))))
-    assert ("warning", "1 of 2 workers came within 0 s: goes on with plain rounds") in events
-    assert ("waiting", "1 of 2 resident workers have come; plain rounds go on without them after 0 s") in events
+    assert ("warning", "1 of 2 resident workers started within 0 s: continues with plain rounds") in events
+    assert ("waiting", "1 of 2 resident workers have started; if some are missing after 0 s, training continues with plain rounds") in events
     monkeypatch.undo()
     fit(data, tmp_path / "plain", "inline")
     assert result(tmp_path / "run") == result(tmp_path / "plain")
@@ -213,7 +213,7 @@ def test_a_job_that_ends_before_its_workers_came_leaves_plain_rounds(tmp_path, m
     monkeypatch.setattr(Cluster, "begin", lambda self, job, inputs, arguments, **more: begin(
         self, job, inputs, ["--meeting", str(tmp_path / "nowhere"), *arguments[2:]], **more))
     fit(data, tmp_path / "run", told=lambda event, facts: event == "warning" and told.append(facts["text"]))
-    assert told and "0 of 2 workers came: " in told[0] and "plain rounds" in told[0]
+    assert told and "0 of 2 resident workers started: " in told[0] and "plain rounds" in told[0]
     fit(data, tmp_path / "plain", "inline")
     assert result(tmp_path / "run") == result(tmp_path / "plain")
 
@@ -229,7 +229,7 @@ def test_the_last_state_is_scored_by_a_job_where_the_workers_are_gone(tmp_path, 
         return answered(self, state, *arguments)
     monkeypatch.setattr(resident.ResidentExchange, "_answered", gone)
     fit(data, tmp_path / "run", told=lambda event, facts: event == "warning" and told.append(facts["text"]))
-    assert told == ["the workers are gone (killed); a job of its own scores the state"]
+    assert told == ["the resident workers are gone (killed); a separate job scores the state"]
     fit(data, tmp_path / "plain", "inline")
     assert result(tmp_path / "run") == result(tmp_path / "plain")
 

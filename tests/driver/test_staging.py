@@ -90,7 +90,7 @@ def test_what_is_not_this_rounds_whole_output_is_refused(data, capsys):
     other = done(capsys)["output"]
     train(data, "run", "--streaming")
     staged = json.loads(capsys.readouterr().out)
-    refused(capsys, "holds no finished job's output", "--commit")
+    refused(capsys, "has no output of a finished job", "--commit")
     refused(capsys, f"round 1 of this or another run; {Run('run').url} waits for its round 1", "--commit", other)
     perform(staged)
     refused(capsys, "exists: commit it with mrdl streaming")
@@ -148,7 +148,7 @@ def test_a_round_that_is_not_finite_is_staged_again_at_half_the_rate_as_the_driv
         assert streaming("run", "--commit") == 0
         out, err = capsys.readouterr()
         assert json.loads(out) == {"run": Run("run").url, "round": 1, "finished": None, "finite": False}
-        assert "round 1 is not finite, and is not committed; stage it at half the rate with: mrdl streaming run" in err
+        assert "the weights of round 1 are not finite, so it is not committed; stage it again at half the learning rate with: mrdl streaming run" in err
         refused(capsys, "is the output of round 1", "--commit", seen[-1])
         assert Run("run").rounds() == [0] and streaming("run") == 0
     with np.errstate(all="ignore"):

@@ -141,8 +141,8 @@ def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made)
     for one, run in ((model, "second"), (loaded, "third")):
         averaging(epochs=1).fit(one, data, run=str(tmp_path / run), told=lambda event, facts: notes.append(facts.get("text")))
         assert bits(one) == bits(once.model) and one.epochs == 2
-    assert [note for note in notes if note and "goes on" in note] == [
-        f"goes on with Adam's state after {n} updates, at the learning rate 0.001; --fresh-updater (in Python: compile) begins anew"
+    assert [note for note in notes if note and "continues" in note] == [
+        f"continues with Adam's state after {n} updates, at the learning rate 0.001; to reset it: --fresh-updater (in Python: compile)"
         for n in [json.loads((tmp_path / "second" / "run.json").read_text())["updater"]["iterations"]] * 2]
 
     def killed(event, facts):
@@ -219,8 +219,8 @@ def test_a_run_that_cannot_be_extended_stays_finished(tmp_path, made, monkeypatc
 @pytest.mark.parametrize("more, reason", [
     ({"rounds": 3}, "has done 6 rounds: rounds must be 6 or more, not 3"),
     ({"until": "rounds 9, epochs 1"}, "has done 2 epochs: epochs must be 2 or more, not 1"),
-    ({"learning_rate": 0.5}, "has nothing left to train at another learning rate: .*, as --rounds 12"),
-    ({"learning_rate": 0.5, "rounds": 6}, "has nothing left to train")])
+    ({"learning_rate": 0.5}, "has no rounds left to train at another learning rate: .*, such as --rounds 12"),
+    ({"learning_rate": 0.5, "rounds": 6}, "has no rounds left to train")])
 def test_what_a_run_has_gone_beyond_is_refused_and_nothing_rewritten(tmp_path, made, more, reason):
     data, run = made(60, shards=2).url, tmp_path / "run"
     options = {"averaging_frequency": 2, "workers": 2}
@@ -267,7 +267,7 @@ def test_the_model_of_a_run_that_has_gone_on_is_said_to_be_older(tmp_path, made,
         capsys.readouterr()
         assert main(["evaluate", str(run), data, "-r", "inline"]) == 0
         return capsys.readouterr().err
-    goes_on = f"; the run has gone on to round 4: mrdl resume {run}\n"
+    goes_on = f"; the run has since gone on to round 4; to finish it: mrdl resume {run}\n"
     assert f"{run}: the model is that of round 2{goes_on}" in said()
     assert main(["predict", str(run), data, str(tmp_path / "out"), "-r", "inline"]) == 0
     assert main(["train", str(run), data, str(tmp_path / "new"), "-r", "inline", "--rounds", "1"]) == 0
@@ -381,9 +381,9 @@ def test_the_command_line_extends_and_takes_over_and_says_so(tmp_path, made, cap
     assert run("resume", first, "--epochs", 2, "--learning-rate", 0.01)[0] == 0
     assert Run(first).finished()["reason"] == "2 epochs done"
     status, told = run("train", first, data, second, "--epochs", 1)
-    assert status == 0 and re.search(r"goes on with Adam's state after \d+ updates, at the learning rate 0.01; --fresh-updater", told)
+    assert status == 0 and re.search(r"continues with Adam's state after \d+ updates, at the learning rate 0.01; to reset it: --fresh-updater", told)
     status, told = run("train", first, data, tmp_path / "third", "--epochs", 1, "--fresh-updater")
-    assert status == 0 and f"{first}: the weights are taken over, the updater begins anew" in told
+    assert status == 0 and f"{first}: training begins with its weights and a new optimizer state" in told
     status, told = run("resume", first, "--rounds", 0)
     assert (status, told) == (2, "mrdl: rounds must be 1 or more, not 0\n")
 

@@ -60,7 +60,7 @@ def test_a_cluster_that_cannot_hold_all_workers_gets_plain_rounds_and_is_told_of
                      told=lambda event, facts: event in ("warning", "waiting") and told.append(facts["text"]))
     assert any(re.match(r"application_\w+ in queue root.default: (its master has not begun|YARN has given).*; http://", text)
                for text in told), told
-    assert any("of 3 workers came within 20 s: goes on with plain rounds" in text for text in told)
+    assert any("of 3 resident workers started within 20 s: continues with plain rounds" in text for text in told)
     assert len(Run(home.path("run")).rounds()) == 2 and running() == []
 
 
@@ -85,7 +85,7 @@ def test_a_killed_driver_that_is_started_again_finds_its_job_and_goes_on(tmp_pat
     process = train(tmp_path, far, home.path("run"), *RESIDENT, "--rounds", "60")
     _, told = process.communicate(timeout=180)
     assert process.returncode == 0, told
-    assert "of the driver that died goes on" in told and "resumed after round" in told
+    assert "of the dead driver is taken over" in told and "resumed after round" in told
     assert [app["id"] for app in jobs(home.path("run"))] == [job] and running() == []
     process = train(tmp_path, data.url, str(tmp_path / "near"), "-r", "inline", "--rounds", "60")
     _, told = process.communicate(timeout=60)

@@ -362,7 +362,7 @@ def test_workers_without_any_step_change_no_average(tmp_path, inline, options):
 def test_a_round_without_any_step_says_so(tmp_path, inline):
     x = np.zeros((24, T, F))
     data = prepared(tmp_path, inline, x, targets(x), 2)
-    with pytest.raises(RunError, match="round 1: no step of its sequences counts, so there is nothing to learn from"):
+    with pytest.raises(RunError, match="round 1: all steps of its sequences are masked, so there is nothing to learn from"):
         ParameterAveraging(workers=2, batch_size=4, rounds=1, runner="inline").fit(
             numbers(*STEPS), data.url, run=str(tmp_path / "run"))
 

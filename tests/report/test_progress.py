@@ -170,7 +170,7 @@ def test_nothing_that_is_said_is_taken_for_markup(monkeypatch):
         assert "a[bold]c? 0.5000" in str(bar.__rich__())
     told = bar.stream.getvalue()
     assert "warning: [red]/a/b[/red]:smile:" + "x" * 80 in told and "a[bold]c? 0.5000" in told
-    assert "resumed after round 2" in told and "round 4 is not finite" in told
+    assert "resumed after round 2" in told and "the weights of round 4 are not finite" in told
 
 
 def test_a_terminal_of_80_columns_shows_a_run_whole(made, tmp_path):

@@ -167,7 +167,7 @@ def test_other_data_in_the_place_of_a_runs_own_is_refused(tmp_path, made):
     shutil.move(other.url, data.url)                # of the same shape, and in the same place
     with pytest.raises(RunError, match="is not the data that"):
         resume(str(run), "inline")
-    with pytest.raises(ValueError, match="no validation data of its own"):
+    with pytest.raises(ValueError, match="was begun without --validation"):
         resume(str(run), "inline", validation=data.url)
 
 

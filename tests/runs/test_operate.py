@@ -127,7 +127,7 @@ def test_stop_says_where_a_driver_has_not_ended_in_time(data, capsys):
     mrdl("train", "model.py", data.url, "run", "--rounds", "1")
     with Lease(store_at("run")):
         assert mrdl("stop", "run", "--wait", "0.1") == 1
-        assert "was asked to end, and has not after" in capsys.readouterr().err
+        assert "was asked to end, but has not after" in capsys.readouterr().err
         assert mrdl("stop", "run") == 0 and "it will when round 2 is committed" in capsys.readouterr().err
     assert mrdl("stop", "nowhere") == 2 and mrdl("stop", "run", "--wait", "-1") == 2
 

@@ -311,9 +311,9 @@ def test_a_run_refuses_what_does_not_fit_before_anything_is_written(tmp_path, in
         assert not (tmp_path / "run").exists()
     model = network("sgd", LSTM(3, return_sequences=True, stateful=True))
     model.save(str(tmp_path / "saved"))
-    with pytest.raises(ConfigError, match="a dataset's rows are shuffled: no row"):
+    with pytest.raises(ConfigError, match="a dataset's rows are shuffled, so stateful=True"):
         mrdl.evaluate(str(tmp_path / "saved"), data.url, runner="inline")
-    with pytest.raises(ConfigError, match="a stateful model predicts arrays"):
+    with pytest.raises(ConfigError, match="call model.predict on arrays"):
         mrdl.predict(str(tmp_path / "saved"), data.url, str(tmp_path / "out"), runner="inline")
     with pytest.raises(ConfigError, match="Bidirectional: stateful=True is not supported"):
         Bidirectional(LSTM(3, stateful=True))

@@ -59,7 +59,7 @@ def indices(found: Top, order: list[int]) -> list[str]:
         counted = len(values) >= ROWS and all(re.fullmatch(r"\d{1,15}", value) for value in values) and all(
             int(value) == int(values[0]) + k for k, value in enumerate(values))
         if counted or re.fullmatch(r"(Unnamed: \d+)?", found.names[i]):
-            notes.append(f"column {found.names[i]!r} looks like a number of the row, and is a feature now; to leave it out, "
+            notes.append(f"column {found.names[i]!r} seems to number the rows, but is used as a feature; to leave it out, "
                          f"remove this dataset and prepare it again with: --drop {quote(found.names[i])}")
     return notes
 

@@ -141,7 +141,7 @@ def _columns(path: str, found: Top, wanted: Wanted, paths: list[str], delimiter:
     taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
     order, notes = ordered(path, names, named, taken, wanted)
     if not order:
-        raise DataError(f"{path}: no column is left for x beside {few(sorted(taken))}")
+        raise DataError(f"{path}: no feature column is left beside {few(sorted(taken))}")
     if wanted.like is None:
         notes = indices(found, order)
     return Schema("text", paths, names, [len(order)], None if label is None else [], label=label, weight=weight,
@@ -164,8 +164,9 @@ def _head(path: str) -> list[str]:
         raise DataError(f"{path}: is compressed: unpack it first, or, of gzip, let its name end in .gz")
     odd = [b"\0" in line for line in lines]
     if odd[0] or 2 * sum(odd) > len(odd):
-        raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if it is text but for "
-                        f"them: tr -d '\\000' < {quote(path)} > clean.csv; if it is UTF-16: iconv -f UTF-16 -t UTF-8)")
+        raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if the file is text "
+                        f"otherwise, remove them: tr -d '\\000' < {quote(path)} > clean.csv; if it is UTF-16, convert "
+                        "it: iconv -f UTF-16 -t UTF-8)")
     if b"\r" in lines[0] and not lines[0].endswith(b"\n"):
         raise DataError(f"{path}: lines end in a lone carriage return; convert it with: mac2unix")
     return [line.decode("latin-1").rstrip("\r\n") for line in lines]
@@ -199,5 +200,5 @@ def _numeric(path: str, found: Top, kept: set[int]) -> None:
             commas = "decimal commas are not read yet: write 0,5 as 0.5"
             raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); " + (
                 commas if re.search(r"\d[,;]-?\d", words[0]) else
-                f"mrdl reads numbers: replace it by numbers, or leave it out with: --drop {quote(name)} (of a text, give its "
-                "format: text)"))
+                f"mrdl reads numbers: replace it by numbers, or leave it out with: --drop {quote(name)} (if this is "
+                "text, prepare it with format text)"))

@@ -60,7 +60,7 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
         ends = abs(len(names) - _width(below)) == 1 and not any(row[-1] for row in ([names] if longer == "header" else below))
         raise DataError(f"{path}: the header has {len(names)} columns, the rows {_width(below)} " + (
             f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
-            "(of a text, give its format: text)"))
+            "(if this is text, prepare it with format text)"))
     return Top([name.encode("latin-1").decode("utf-8", "replace") for name in names], line, below, note)
 
 

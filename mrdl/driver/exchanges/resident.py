@@ -76,7 +76,7 @@ class ResidentExchange(PlainExchange):
             self.job = self.cluster.adopted(note)
         self.cluster.own(run, note["job"] if self.job else None)
         if self.job:
-            self.warned(f"{note['job']} of the driver that died goes on")
+            self.warned(f"{note['job']} of the dead driver is taken over")
             self.kept, self.resident = self.meeting.questions(), True
             self.number = max(self.kept, default=0)
 
@@ -98,7 +98,7 @@ class ResidentExchange(PlainExchange):
             try:
                 return self._resident(state, path, ready, plan, mappers, size, reducers, on_task)
             except NotAllCame as error:
-                self.warned(f"{error}: goes on with plain rounds")
+                self.warned(f"{error}: continues with plain rounds")
                 self.resident, self.when = False, "never"
         ready()
         began = time.perf_counter()
@@ -118,7 +118,7 @@ class ResidentExchange(PlainExchange):
                 self._cancel()
                 if getattr(error, "final", False):
                     raise
-                self.warned(f"the workers are gone ({error}); a job of its own scores the state")
+                self.warned(f"the resident workers are gone ({error}); a separate job scores the state")
         return super().score(name, path, plan, mappers, on_task)
 
     def leave(self) -> None:
@@ -167,8 +167,8 @@ class ResidentExchange(PlainExchange):
             nonlocal came, say
             came, waited = len(self.meeting.come()), time.monotonic() - began
             if came < self.workers and waited >= say:
-                self.cluster.waiting(f"{came} of {self.workers} resident workers have come; plain rounds go on without "
-                                     f"them after {COME:.0f} s", waited)
+                self.cluster.waiting(f"{came} of {self.workers} resident workers have started; if some are missing "
+                                     f"after {COME:.0f} s, training continues with plain rounds", waited)
                 say = 3 * waited
             return came == self.workers or waited > COME
         try:
@@ -176,9 +176,9 @@ class ResidentExchange(PlainExchange):
         except JobFailed as error:
             if error.final:
                 raise
-            raise NotAllCame(f"{came} of {self.workers} workers came: {error}") from None
+            raise NotAllCame(f"{came} of {self.workers} resident workers started: {error}") from None
         if came < self.workers:
-            raise NotAllCame(f"{came} of {self.workers} workers came within {COME:.0f} s")
+            raise NotAllCame(f"{came} of {self.workers} resident workers started within {COME:.0f} s")
 
     def _end(self) -> None:
         """The workers emit the newest training round, the reducers average it, as in a plain one."""
@@ -194,7 +194,7 @@ class ResidentExchange(PlainExchange):
         finally:
             self.meeting.close()
         if written.vector.tobytes() != merged.vector.tobytes():
-            raise RoundError("the job's reducers came to another state than the driver")
+            raise RoundError("the job's reducers computed another state than the driver")
 
     def _cancel(self) -> None:
         if self.job:

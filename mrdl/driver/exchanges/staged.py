@@ -42,7 +42,7 @@ class NotFinite(Paused):
     """A round that was run elsewhere is not finite: the next one that is staged is the same at half the rate."""
 
     def __init__(self, round: int):
-        super().__init__(f"round {round} is not finite, and is not committed")
+        super().__init__(f"the weights of round {round} are not finite, so it is not committed")
         self.round = round
 
 
@@ -103,7 +103,7 @@ class StagedExchange(PlainExchange):
         store, protocol = store_at(output), PartialProtocol(state.vector.dtype)
         names = store.list("part-*")
         if not names or store.exists("_temporary"):
-            raise RunError(f"{output} holds no finished job's output: its job has not ended, or has failed")
+            raise RunError(f"{output} has no output of a finished job: the job has not ended, or has failed")
         parts = []
         for name in names:
             with store.open(name) as file:

@@ -143,7 +143,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 def _columns(like: str) -> list[str]:
     """The columns of a dataset that another is to be like."""
     other = load(like)
-    demand(other.text is None, f"{like}: is text: prepare what is to be like it with --format text")
+    demand(other.text is None, f"{like}: is a dataset of text: --like can use it only with --format text")
     demand(other.named, f"{like}: its columns have no names, as its input had no header: nothing can be matched with them")
     return other.columns
 
@@ -181,7 +181,7 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes:
         notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
                      f"{facts['comments']} lines that begin with # were left out as comments")
     if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
-        notes.append("warning: labels of more than 15 digits are rounded: ids as long as these are not told apart")
+        notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
     if schema.target is not None:
         low, high, whole = facts["labels"] or (None, None, False)
         if classes is None and not schema.target and whole and 0 <= low and high < EXACT:

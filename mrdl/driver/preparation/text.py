@@ -17,16 +17,16 @@ def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary:
     """The schema of a corpus; its vocabulary is still to be counted where it is not that of the Dataset `like`."""
     words: list[str] = []
     if like is not None:
-        demand(like.text is not None, f"{like.url}: is no text: its vocabulary cannot be taken")
+        demand(like.text is not None, f"{like.url}: is not a dataset of text, so it has no vocabulary to use")
         demand(unit is None and steps is None and vocabulary is None,
-               "like: the unit, the sequence length and the vocabulary are those of that dataset: leave them out")
+               "like: the unit, the sequence length and the vocabulary come from that dataset: leave these options out")
         unit, (steps,), words = like.text["unit"], like.shape, like.text["vocabulary"]
     unit, steps = unit or UNITS[0], 100 if steps is None else steps
     demand(unit in UNITS, f"unit {unit}: must be {' or '.join(UNITS)}")
     demand(1 <= steps <= corpus.LONGEST, f"sequence_length {steps}: must be from 1 to {corpus.LONGEST}")
     demand(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
     sizes, heads = corpus.check(paths)
-    demand(sum(sizes) > 0, f"{paths[0]}: no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
+    demand(sum(sizes) > 0, f"{paths[0]}: contains no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
     return Schema("corpus", paths, [], [steps], [steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
 
 
@@ -48,7 +48,7 @@ def counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> 
 def long_enough(schema: Schema, facts: dict) -> None:
     """Each range has a sequence: else its tokens would be the target of no step."""
     least = schema.shape[0] + 1
-    hint = f"a sequence takes {least}: give a smaller sequence length"
+    hint = f"but a sequence takes {least}: give a smaller sequence length"
     demand(facts["tokens"] >= least, f"the text has {facts['tokens']} tokens, {hint}")
     if facts["short"]:
         tokens, start = facts["short"]
