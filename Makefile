@@ -101,10 +101,14 @@ test-sanitized:
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    .venv/bin/python -m pytest -q -n $(JOBS) $(SANITIZED:%=tests/%)
 
+# what takes too long for each change: the larger ones of keras.applications
+test-slow: install
+	$(VENV)/bin/python -m pytest -q -m slow
+
 test-oracles: install
 	$(VENV)/bin/python -m pytest -q -n $(JOBS) tests/bits/test_oracles.py tests/kernels/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo lint test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-oracles clean
+.PHONY: install demo lint test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-slow test-oracles clean
