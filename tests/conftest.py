@@ -1,5 +1,6 @@
 """What several tests share: small datasets of random rows, prepared by the real job."""
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
 
 os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as a shell's `&` has it: commands would not see Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
