@@ -96,7 +96,7 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
     driver, seen = lease.seen(place.store)
     if seen is not None:
         raise RunError(f"{place.url}: a driver works on it (pid {driver.get('pid')} on {driver.get('host')}); "
-                       "end it first, as with mrdl stop")
+                       "end it first, for example with mrdl stop")
     removed, size = [], 0
     with lease.Lease(place.store):      # nobody begins meanwhile
         for name in _leftovers(place):

@@ -223,7 +223,7 @@ class Run(Commits):
         return {name: value for name, value in found.items() if name not in ("format", "run", "files", "seal")}
 
     def _finished(self) -> dict[str, Any]:
-        hint = f"remove it, and make it anew with: mrdl resume {quote(self.url)}"
+        hint = f"remove it, and recreate it with: mrdl resume {quote(self.url)}"
         found = self._sealed("finished.json", FINISHED, hint)
         if self.exists() and found["run"] != self._ended():     # a copy without run.json is a model alone
             raise RunError(f"{self.url}/finished.json is not of this run and its newest commit; {hint}")
@@ -238,7 +238,7 @@ class Run(Commits):
         """The bytes of a file of a finished run or a saved model; RunError where finished.json or saved.json says others."""
         if self.store.exists("finished.json"):
             files, source = self._finished()["files"], "finished.json"
-            hint = f"remove {source}, and make both anew with: mrdl resume {quote(self.url)}"
+            hint = f"remove {source}, and recreate both with: mrdl resume {quote(self.url)}"
         elif self.store.exists("saved.json"):
             hint = "save the model again, or remove saved.json where the file is meant to be another"
             files, source = self._sealed("saved.json", SAVED, hint)["files"], "saved.json"
@@ -253,7 +253,7 @@ class Run(Commits):
         try:
             return self.checked(name, self.store.read(name))
         except FileNotFoundError:
-            raise RunError(f"{self.url}/{name} is gone: restore it from a copy, or remove finished.json, and make it anew "
+            raise RunError(f"{self.url}/{name} is gone: restore it from a copy, or remove finished.json, and recreate it "
                            f"with: mrdl resume {quote(self.url)}") from None
 
     def has(self, name: str) -> bool:

@@ -251,8 +251,8 @@ def test_bytes_that_are_no_utf_8_are_counted_and_too_many_refused(tmp_path, inli
     dirty = ENGLISH.encode()[:2000] + b"\xff\xfe" + ENGLISH.encode()[2000:]
     data = prepared(tmp_path, inline, dirty, sequence_length=20)
     assert data.bad["count"] == 2 and data.bad["reasons"] == {"not UTF-8": 2} and "\ufffd" in data.text["vocabulary"]
-    with pytest.raises(DataError, match=r"8 of \d+ characters are bad .*: 8 not UTF-8; where the text has another encoding, "
-                                        r"convert it, as with: iconv -f LATIN1 -t UTF-8\n") as error:
+    with pytest.raises(DataError, match=r"8 of \d+ characters are bad .*: 8 not UTF-8; if the text has another encoding, "
+                                        r"convert it, for example with: iconv -f LATIN1 -t UTF-8\n") as error:
         prepared(tmp_path, inline, dirty + b"\xff" * 6, name="worse", sequence_length=20)
     places = [2000, 2001, *range(len(dirty), len(dirty) + 6)]
     assert [re.search(r"0.txt, byte (\d+): not UTF-8: ", line)[1] for line in str(error.value).splitlines()[1:]] \
@@ -337,7 +337,7 @@ def test_ranges_count_their_own_unknown_tokens_alone(tmp_path, inline, monkeypat
     (["abc"], {"sequence_length": 0}, "sequence_length 0: must be from 1 to 32768"),
     (["abc"], {"vocabulary": 1}, "vocabulary 1: must be from 2 to 65536"), ([""], {}, "no text"),
     (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, but a sequence takes 101: give a smaller"),
-    (["abc"], {"format": "json"}, "format json: must be text"), (["1,2"], {"format": None, "unit": "char"}, "unit: for format"),
+    (["abc"], {"format": "json"}, "format json: must be text"), (["1,2"], {"format": None, "unit": "char"}, "unit: only possible with format"),
     (["abc"], {"like": "nowhere"}, "nowhere: no dataset"),
     ([" \t "], {"unit": "word"}, "the text has 0 tokens, a sequence takes 101"),
 ])
@@ -367,7 +367,7 @@ def test_a_packed_file_and_another_kind_of_dataset_are_refused(tmp_path, inline,
     with pytest.raises(DataError, match="is not a dataset of text"):
         prepared(tmp_path, inline, ENGLISH, name="test", like=made(30).url)
     first = prepared(tmp_path, inline, ENGLISH, name="first", sequence_length=12)
-    with pytest.raises(DataError, match="leave them out"):
+    with pytest.raises(DataError, match="leave these options out"):
         prepared(tmp_path, inline, ENGLISH, name="test", like=first.url, unit="char")
 
 

@@ -104,7 +104,7 @@ def test_a_run_whose_files_say_something_else_is_not_gone_on_with(there, file, o
     assert old in text
     path.write_text(text.replace(old, new, 1))
     try:
-        with pytest.raises(ValueError, match=rf"/{path.name}|{path.name} is damaged.*(again|anew)"):
+        with pytest.raises(ValueError, match=rf"/{path.name}|{path.name} is damaged.*(again|anew|recreate)"):
             resume(str(there / "stopped"), "inline")
     finally:
         path.write_text(text)
@@ -164,7 +164,7 @@ def test_how_another_run_ended_is_not_taken_for_how_this_one_did(there, tmp_path
         shutil.copy(other / file, run)
     for read in (lambda: Run(run).finished(), lambda: Run(run).history(), lambda: load_model(str(run)),
                  lambda: resume(str(run), "inline")):
-        with pytest.raises(RunError, match=r"finished.json is not of this run .* remove it, and make it anew with: mrdl resume"):
+        with pytest.raises(RunError, match=r"finished.json is not of this run .* remove it, and recreate it with: mrdl resume"):
             read()
     (run / "finished.json").unlink()
     resume(str(run), "inline")

@@ -180,7 +180,7 @@ def _delimiter(path: str, lines: list[str]) -> str:
     best = max(DELIMITERS, key=fit)
     blanks = [len(words) > 1 and all(map(is_number, words)) for words in map(str.split, lines[:50])]
     if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
-        raise DataError(f"{path}: blanks are no delimiter yet: put commas between the fields, as with: "
+        raise DataError(f"{path}: blanks are no delimiter yet: put commas between the fields, for example with: "
                         "sed -E 's/^ +| +$//g; s/ +/,/g'")
     return best
 

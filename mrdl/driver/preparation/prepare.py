@@ -103,7 +103,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     else:
         odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary))
                if value is not None]
-        demand(not odd, f"{', '.join(odd)}: for format text alone")
+        demand(not odd, f"{', '.join(odd)}: only possible with format text")
         schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
     demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
@@ -169,7 +169,7 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
         head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
                 f"allows {100 * max_bad:.3g} %): {reasons}")
         if facts["characters"]:
-            head += "; where the text has another encoding, convert it, as with: iconv -f LATIN1 -t UTF-8"
+            head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],
             "samples": [{name: sample[name] for name in Sample.__annotations__} for sample in facts["samples"]]}
