@@ -336,7 +336,7 @@ def test_ranges_count_their_own_unknown_tokens_alone(tmp_path, inline, monkeypat
     (["abc"], {"classes": 3}, "text has no columns"), (["abc"], {"unit": "line"}, "unit line: must be char or word"),
     (["abc"], {"sequence_length": 0}, "sequence_length 0: must be from 1 to 32768"),
     (["abc"], {"vocabulary": 1}, "vocabulary 1: must be from 2 to 65536"), ([""], {}, "no text"),
-    (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, but a sequence takes 101: give a smaller"),
+    (["", ""], {}, "no text, nor in 1 more inputs"), (["a"], {}, "the text has 1 tokens, a sequence takes 101: give a smaller"),
     (["abc"], {"format": "json"}, "format json: must be text"), (["1,2"], {"format": None, "unit": "char"}, "unit: only possible with format"),
     (["abc"], {"like": "nowhere"}, "nowhere: no dataset"),
     ([" \t "], {"unit": "word"}, "the text has 0 tokens, a sequence takes 101"),

@@ -48,7 +48,7 @@ def counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> 
 def long_enough(schema: Schema, facts: dict) -> None:
     """Each range has a sequence: else its tokens would be the target of no step."""
     least = schema.shape[0] + 1
-    hint = f"but a sequence takes {least}: give a smaller sequence length"
+    hint = f"a sequence takes {least}: give a smaller sequence length"
     demand(facts["tokens"] >= least, f"the text has {facts['tokens']} tokens, {hint}")
     if facts["short"]:
         tokens, start = facts["short"]
