@@ -22,8 +22,8 @@ def test_workers_without_a_shard_and_with_few_minibatches_are_told():
     assert "2 of 50 workers train, as there are 2 shards" in line and "mrdl prepare --shards 50" in line
     assert "1 of 2 workers trains, as there is 1 shard with" in advice.of_workers(shards(50), 2, 32)[0]
     line, = advice.of_workers(shards(184, 165), 2, 32)
-    assert "an epoch is 6 updates of the model, with one worker 12" in line and "--workers 1" in line
-    assert "an epoch is 1 update of the model, with one worker 2;" in advice.of_workers(shards(20, 20), 2, 32)[0]
+    assert "an epoch is 6 updates of the model, with one worker it would be 12" in line and "--workers 1" in line
+    assert "an epoch is 1 update of the model, with one worker it would be 2;" in advice.of_workers(shards(20, 20), 2, 32)[0]
     assert advice.of_workers(shards(640, 640), 2, 32) == [] == advice.of_workers(shards(10), 1, 32)
 
 
