@@ -200,7 +200,7 @@ def test_what_the_command_line_tells_of_texts(tmp_path, inline, capsys):
     (tmp_path / "b.txt").write_text("ЖЩ" * 100 + ENGLISH[:500])
     assert main(["prepare", str(tmp_path / "b.txt"), str(tmp_path / "b"), "--format", "text", "--like", data]) == 0
     assert "% of the tokens are not in the vocabulary ([UNK]): is it another" in capsys.readouterr().err
-    assert main(["describe", data]) == 2 and f"mrdl show {data} tells" in capsys.readouterr().err
+    assert main(["describe", data]) == 2 and f"mrdl show {data}" in capsys.readouterr().err
     assert main(["evaluate", run, data, "-r", "inline"]) == 0
     assert capsys.readouterr().out.startswith("loss ")
     (tmp_path / "model.py").write_text("import mrdl\nfrom mrdl.layers import *\nm = mrdl.Sequential([Embedding(40, 3), "
