@@ -11,7 +11,7 @@ from mrdl.data.sources import DataError
 from mrdl.data.tokenizer import UNITS, UNKNOWN, Tokenizer
 from mrdl.storage.paths import opened
 from mrdl.storage.schemes import store_at
-from mrdl.storage.sealed import Count, Hash, canonical, check, digest, parsed, unsealed
+from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, formatted
 
 DESCRIPTION = "data.json"
 FORMAT = 2
@@ -203,12 +203,9 @@ def load(url: str) -> Dataset:
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
                         f"mrdl prepare INPUT.. {quote(url)}")
     try:
-        found = parsed(data := store.read(DESCRIPTION))
-        if found.get("format") != FORMAT:
-            raise DataError(f"{url}: a dataset of another version of mrdl; prepare it again")
-        check(unsealed(data), Description, DESCRIPTION)
-    except DataError:
-        raise
+        found = formatted(store.read(DESCRIPTION), FORMAT, Description, DESCRIPTION)
+    except OtherFormat:
+        raise DataError(f"{url}: a dataset of another version of mrdl; prepare it again") from None
     except ValueError as error:
         raise DataError(f"{url}: {DESCRIPTION} is damaged ({error}); prepare it again") from None
     target = found["target"] and Target(**{**found["target"], "shape": tuple(found["target"]["shape"])})

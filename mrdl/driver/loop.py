@@ -94,7 +94,7 @@ class Driver:
             if done := self.run.finished():
                 return done
             self.exchange.begin(self.run.url, self.lease.check)
-            state = state or self._first()
+            state, finite = state or self._first(), True
             while not (reason := self._reason(state.round, scored=False)):
                 try:
                     new, record, score = self._round(state)
@@ -104,8 +104,9 @@ class Driver:
                 if score:
                     self._scored(state.round, score)
                     reason = self._reason(state.round, scored=True)     # of the state before this round
-                if new is None:
-                    reason = reason or record["reason"]
+                finite = new is not None or bool(reason)
+                if not finite:
+                    reason = record["reason"]
                 if score:
                     self.told("scored", {"round": state.round, "score": score, "ends": bool(reason)})
                 if reason:
@@ -122,7 +123,7 @@ class Driver:
                     self._settle()
                     self.run.write_history(self.history[1:])
                     raise RunStopped(f"{self.run.url}: stopped after round {state.round}, as {by} asked")
-            return self._finish(state, reason)
+            return self._finish(state, reason, finite)
 
     @contextmanager
     def _gauged(self) -> Iterator[None]:
@@ -289,8 +290,9 @@ class Driver:
         r = len(self.history) - 1
         return (self.patience.best(self.history, r, self.gone), "best so far") if self.patience and r > 0 else None
 
-    def _finish(self, state: State, reason: str) -> dict[str, Any]:
-        """Scores the last state, restores the best where a rule asked for it, writes the model."""
+    def _finish(self, state: State, reason: str, finite: bool) -> dict[str, Any]:
+        """Scores the last state, restores the best where a rule asked for it, writes the model. `finite`: the run did not end
+        because a round was not."""
         self._settle()
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
@@ -315,13 +317,12 @@ class Driver:
         self.lease.check()
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "better": None if ever == best else ever,
-                "finite": not reason.startswith("not finite"),
-                "metrics": values}
+                "finite": finite, "metrics": values}
         self.run.finish(done, self.history[1:], tensors.files(model))
         if r:
             self.run.compact(r - 1)
         self.run.sweep()
-        if done["finite"] and (text := self._advice(values, r)):
+        if finite and (text := self._advice(values, r)):
             self.told("note", {"text": text})
         self.told("finished", done)
         return done

@@ -20,7 +20,7 @@ from typing import Any, TypedDict
 
 from mrdl.runs.commits import Commits, RunError, entries
 from mrdl.storage.base import UNFINISHED
-from mrdl.storage.sealed import Count, Hash, canonical, check, digest, parsed, seal, unsealed
+from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, formatted, seal
 
 FORMAT = 2
 OLD = 60.0                      # seconds after which nobody writes a file any more
@@ -159,15 +159,11 @@ class Run(Commits):
         """What a file of ours holds, checked; RunError says what to do."""
         data = self.store.read(name)
         try:
-            found = parsed(data)
-            if found.get("format") != FORMAT:
-                raise RunError(f"{self.url}/{name} was written by another version of mrdl; {hint}")
-            check(unsealed(data), kind, name)
-        except RunError:
-            raise
+            return formatted(data, FORMAT, kind, name)
+        except OtherFormat:
+            raise RunError(f"{self.url}/{name} was written by another version of mrdl; {hint}") from None
         except ValueError as error:
             raise RunError(f"{self.url}/{name} is damaged: {error}; {hint}") from None
-        return found
 
     def _root(self) -> str:
         """What the first commit follows on: a hash of all in run.json that decides bits."""

@@ -31,9 +31,27 @@ def seal(facts: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "seal": digest(canonical(facts))}
 
 
+class OtherFormat(ValueError):
+    """A file was written by another version of mrdl."""
+
+
+def formatted(data: bytes, form: Any, kind: Any, name: str) -> dict[str, Any]:
+    """The sealed object of a file whose "format" is `form`, checked to be what `kind` says (see `check`).
+
+    OtherFormat where it has another format; another ValueError where it is damaged."""
+    facts = parsed(data)
+    if facts.get("format") != form:
+        raise OtherFormat
+    check(_intact(facts), kind, name)
+    return facts
+
+
 def unsealed(data: bytes) -> dict[str, Any]:
     """The object in sealed JSON, still with its "seal"; ValueError where a bit of what it says is wrong."""
-    facts = parsed(data)
+    return _intact(parsed(data))
+
+
+def _intact(facts: dict[str, Any]) -> dict[str, Any]:
     if facts.get("seal") != digest(canonical({name: value for name, value in facts.items() if name != "seal"})):
         raise ValueError("its hash is not that of what it says")
     return facts
