@@ -1,4 +1,5 @@
-"""What differs from runner to runner behind a Cluster: a new runner has a Backend of its own, and a line in mrdl.runners.registry."""
+"""What differs from runner to runner behind a Cluster. A new runner is a subclass of Backend, and a line in
+mrdl.runners.registry."""
 import sys
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -7,10 +8,11 @@ from mrdl.runners.streaming import Job
 
 
 class Backend:
-    """Where the jobs of one cluster run. The defaults are those of tasks in this process.
+    """Where the jobs of one cluster run. The default methods suit tasks that run in this process.
 
-    `cluster` has what the user asked for (cores, jobconf, ...), the folder `tmp`, and who is told (`warned`, `waiting`)."""
-    kind: ClassVar[type]                # mrjob's runner
+    `cluster` has the user's options (cores, jobconf, ...), the folder `tmp`, and the functions to call with messages
+    (`warned`, `waiting`)."""
+    kind: ClassVar[type]                # mrjob's runner class
     jvms: ClassVar[bool] = False        # does each task cost a JVM?
     stays: ClassVar[bool] = False       # can workers stay for many rounds?
 
@@ -18,35 +20,35 @@ class Backend:
         self.cluster = cluster
 
     def ready(self) -> None:
-        """OSError, in one line, where jobs cannot run."""
+        """Raises OSError with a one-line message if jobs cannot run."""
 
     def own(self, tag: str, spared: str | None) -> None:
-        """Ends what a driver that died left of the jobs of this tag, but for one."""
+        """Kills the jobs with this tag that a dead driver left behind, except the job whose id is `spared`."""
 
     def home(self, name: str) -> str | None:
-        """A name in the user's own folder on the cluster, as a URL; None where tasks share this machine's files."""
+        """The URL of `name` in the user's own folder on the cluster; None if tasks share this machine's files."""
 
     def upload(self, path: str) -> str:
-        """What tasks read a file of this machine's by."""
+        """Makes a file of this machine available to tasks, and returns the path or URL by which they read it."""
         return path
 
     def slots(self) -> int:
-        """How many tasks run at once, were nothing else there; 0 where nobody knows."""
+        """How many tasks can run at once if nothing else runs; 0 if that is unknown."""
         return self.cluster.cores
 
     def holds(self, workers: int) -> bool:
-        """Can so many mappers run at once, and stay?"""
+        """Can this many mappers run at once, and stay for many rounds?"""
         return False
 
     def made(self, options: dict[str, Any], groups: list[list[str]]):
-        """mrjob's runner of a job, with its options; `groups`: the paths of each mapper."""
+        """An mrjob runner for a job with these options; `groups`: the paths of each mapper."""
         raise NotImplementedError           # each backend has its own
 
     def adopted(self, note: dict[str, Any]):
-        """The job of a driver that died, with a runner's face, if it still runs."""
+        """The job of a dead driver, as an object with a runner's methods; None if the job no longer runs."""
 
     def command(self, runner, job: type[Job], args: Iterable[str], output: str) -> list[str]:
-        """The command that runs the job of a runner without us, and writes to `output`."""
+        """The command that runs the runner's job without mrdl's driver, and writes to `output`."""
         return [sys.executable, "-m", job.__module__, "-r", self.cluster.runner, *args, *arguments(runner._opts["jobconf"]),
                 "--no-cat-output", "--output-dir", output, *runner._get_input_paths()]
 
@@ -55,5 +57,5 @@ class Backend:
 
 
 def arguments(settings: dict[str, Any]) -> list[str]:
-    """Hadoop's settings as arguments of a job."""
+    """Hadoop settings as command-line arguments of a job."""
     return [f"--jobconf={key}={value}" for key, value in settings.items() if value is not None]

@@ -1,4 +1,4 @@
-"""A job class and its inputs in, one part of output per reducer out, whatever the runner."""
+"""Runs a job class on its inputs, and returns one output part per reducer, on any runner."""
 import os
 import shutil
 import tempfile
@@ -17,31 +17,31 @@ class Cluster:
     """Where jobs run, for many rounds.
 
     Args:
-        runner: "inline" (this process), "local" (a process a core), "hadoop" or "spark". "local",
-            as it needs nothing else.
-        cores: tasks that run at once on this machine. None: one for each core.
-        tmp: the folder for temporary files, which go when the cluster is closed. None: the
-            system's.
-        jobconf: Hadoop's settings of every job (queue, memory, ...), by name. None: those of
-            HADOOP_CONF_DIR alone.
-        node_python: for "hadoop": the command of the nodes' Python.
-        wheels: for "hadoop": a folder with a wheel of mrdl for that Python, where it is another one
-            than here. None: mrdl as it is here goes along.
+        runner: "inline" (this process), "local" (one process per core), "hadoop" or "spark".
+            The default is "local", because it needs no other software.
+        cores: tasks that run at once on this machine. None: one per core.
+        tmp: the folder for temporary files, which are removed when the cluster is closed. None:
+            the system's folder.
+        jobconf: Hadoop settings for every job (queue, memory, ...), by name. None: only the
+            settings in HADOOP_CONF_DIR.
+        node_python: for "hadoop": the command that starts Python on the nodes.
+        wheels: for "hadoop": a folder with a wheel of mrdl for the nodes' Python, if its version
+            differs from the driver's. None: the nodes get the mrdl that runs here.
 
     Raises:
         ConfigError: there is no such runner.
-        OSError: it cannot work here; the message says what is missing."""
+        OSError: the runner cannot work here; the message says what is missing."""
 
     def __init__(self, runner: str = "local", cores: int | None = None, tmp: str | None = None,
                  jobconf: dict[str, str] | None = None, node_python: str = "python3",
                  wheels: str | None = None):
         if runner not in registry.RUNNERS:
-            raise ConfigError(f"no runner {runner!r}: there are {', '.join(registry.RUNNERS)}")
+            raise ConfigError(f"there is no runner {runner!r}; choose one of {', '.join(registry.RUNNERS)}")
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
-        self.tag: str | None = None             # of the jobs of one run
+        self.tag: str | None = None             # marks the jobs of one run
         self.warned: Callable[[str], None] = lambda text: None
         self.planned: Callable[[str], None] = lambda text: None
-        self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # what for, and how long already
+        self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # the reason, and how long so far
         self.node_python, self.wheels = node_python, wheels
         self.tmp = tempfile.mkdtemp(prefix="mrdl-", dir=tmp)
         self.backend: Backend | None = None
@@ -52,16 +52,16 @@ class Cluster:
             raise
 
     def ready(self) -> None:
-        """OSError, in one line, where jobs cannot run."""
+        """Raises OSError with a one-line message if jobs cannot run."""
         self.backend.ready()
 
     def own(self, url: str, spared: str | None = None) -> None:
-        """Jobs are those of the run at `url` from now on; what a driver of it that died left is ended,
-        but for one job.
+        """From now on, jobs of this cluster belong to the run at `url`. Jobs that a dead driver of this
+        run left behind are killed, except one.
 
         Args:
             url: the run's directory.
-            spared: the id of a job that is left at work. None: none is."""
+            spared: the id of a job that keeps running. None: all are killed."""
         self.tag = tag_of(url)
         self.backend.own(self.tag, spared)
 
@@ -74,54 +74,59 @@ class Cluster:
         return os.path.join(self.tmp, "meeting") if home is None else f"{url}/resident" if url.startswith("hdfs:") else home
 
     def upload(self, path: str) -> str:
-        """What tasks read a file of this machine's by: the URL of a copy, where they are on others.
+        """Makes a file of this machine available to tasks: if they run on other machines, uploads a copy.
 
         Args:
-            path: a file of this machine."""
+            path: a file of this machine.
+
+        Returns:
+            The path or URL by which tasks read the file."""
         return self.backend.upload(path)
 
     def slots(self) -> int:
-        """How many tasks run at once, were nothing else there; 0 where nobody knows."""
+        """How many tasks can run at once if nothing else runs; 0 if that is unknown."""
         return self.backend.slots()
 
     def holds(self, workers: int) -> bool:
-        """Can so many mappers run at once, and stay?
+        """Can this many mappers run at once, and stay for many rounds?
 
         Args:
-            workers: how many mappers."""
+            workers: the number of mappers."""
         return self.backend.holds(workers)
 
     def reducers(self, workers: int, chunks: int) -> int:
-        """How many reducers merge that many chunks: where one costs a second to start, 4 M values each.
+        """How many reducers should merge this many chunks. If starting a reducer costs a second (a JVM), each
+        merges about 4 M values.
 
         Args:
-            workers: of the round.
-            chunks: of its vector."""
+            workers: the number of workers in the round.
+            chunks: the number of chunks of the vector."""
         return max(1, min(workers, -(-chunks // 32) if self.backend.jvms else chunks))
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
             settings: dict[str, str] | None = None,
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
-        """Runs a job to its end.
+        """Runs a job and waits for its end.
 
         Args:
             job: the job's class.
-            inputs: for each mapper a path, or a list of paths that it reads whole, one after
-                another.
+            inputs: for each mapper a path, or a list of paths that it reads one after another,
+                each of them whole.
             args: the job's arguments, as on a command line.
-            reducers: how many, 1 or more.
-            split: whether plain files may be cut at line ends, into about as many ranges as cores,
-                or as Hadoop cuts them. False: a file is one mapper's.
-            name: the job's, as Hadoop's pages show it. None: mrjob's.
-            settings: Hadoop's, by name, of this job. None: the cluster's alone.
-            on_task: called as tasks end: on_task(kind, done, total). None: not called.
+            reducers: the number of reducers, at least 1.
+            split: whether several mappers may share an uncompressed file: it is cut at line ends,
+                into about as many ranges as there are cores, or as Hadoop cuts it. False: one
+                mapper reads the whole file.
+            name: the job's name in Hadoop's web pages. None: mrjob chooses one.
+            settings: Hadoop settings for this job, by name. None: only the cluster's.
+            on_task: called when a task ends: on_task(kind, done, total). None: not called.
 
         Returns:
             The job's output, one part for each reducer.
 
         Raises:
-            JobFailed: a task failed; inline it is the task's own exception."""
+            JobFailed: a task failed. (The inline runner raises the task's own exception.)"""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
         runner.on_task = on_task
         try:
@@ -134,23 +139,23 @@ class Cluster:
     def begin(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
               reducers: int = 1, name: str | None = None, settings: dict[str, str] | None = None,
               begun: Callable[[dict], None] = lambda note: None) -> Background:
-        """Runs a job in the background, all its mappers at once. It outlives a driver that is killed.
+        """Starts a job in the background, with all its mappers at once. The job survives the driver's death.
 
         Args:
             job: the job's class.
             inputs: for each mapper a path, or a list of paths.
             args: the job's arguments, as on a command line.
-            reducers: how many, 1 or more.
-            name: the job's, as Hadoop's pages show it. None: mrjob's.
-            settings: Hadoop's, by name, of this job. None: the cluster's alone.
-            begun: called with what `adopted` finds the job by."""
+            reducers: the number of reducers, at least 1.
+            name: the job's name in Hadoop's web pages. None: mrjob chooses one.
+            settings: Hadoop settings for this job, by name. None: only the cluster's.
+            begun: called with a note by which `adopted` can find the job again."""
         inputs = list(inputs)
         runner = self._runner(job, inputs, args, reducers, False, name, settings, len(inputs))
         runner.begun = begun
         return Background(runner)
 
     def adopted(self, note: dict) -> Background | None:
-        """The job that the note is of, if it still runs.
+        """The job that the note describes; None if it no longer runs.
 
         Args:
             note: what `begun` was called with."""
@@ -159,22 +164,22 @@ class Cluster:
 
     def command(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str], reducers: int,
                 name: str, output: str) -> list[str]:
-        """The command that runs such a job without us, and writes to `output`: `hadoop jar ...` with files
-        that lie on HDFS; on this machine the job's own.
+        """The command that runs such a job without mrdl's driver: for "hadoop" `hadoop jar ...`, whose files
+        have been put on HDFS; for runners on this machine `python -m mrdl.jobs...`.
 
         Args:
             job: the job's class.
             inputs: for each mapper a path, or a list of paths.
             args: the job's arguments, as on a command line.
-            reducers: how many, 1 or more.
-            name: the job's, as Hadoop's pages show it.
-            output: the folder that the job is to write."""
+            reducers: the number of reducers, at least 1.
+            name: the job's name in Hadoop's web pages.
+            output: the folder that the job writes to."""
         return self.backend.command(self._runner(job, inputs, args, reducers, False, name, None), job, args, output)
 
     def _runner(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str],
                 reducers: int, split: bool, name: str | None, settings: dict[str, str] | None,
                 cores: int = 1):
-        """mrjob's runner of a job."""
+        """An mrjob runner for a job."""
         groups = [[_existing(path) for path in ([item] if isinstance(item, str) else item)]
                   for item in map(_plain, inputs)]
         settings = {"mapreduce.job.reduces": reducers, "mapreduce.job.name": name,
@@ -188,11 +193,11 @@ class Cluster:
         return self.backend.made(kwargs, groups)
 
     def close(self) -> None:
-        """Ends every process and removes every file of this cluster's."""
+        """Ends all processes of this cluster and removes all its files."""
         try:
             if self.backend:
                 self.backend.close()
-        finally:                        # Ctrl-C while they end
+        finally:                        # also if Ctrl-C comes while they end
             shutil.rmtree(self.tmp, ignore_errors=True)
 
     def __enter__(self):
@@ -204,7 +209,7 @@ class Cluster:
 
 @contextmanager
 def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]:
-    """A cluster of the runner of this name, for a while; or the caller's own, which stays open."""
+    """Yields a cluster with the named runner, which is closed afterwards; or the caller's own cluster, which stays open."""
     if isinstance(runner, Cluster):
         yield runner
     else:
@@ -213,19 +218,19 @@ def opened(runner: str | Cluster, cores: int | None = None) -> Iterator[Cluster]
 
 
 def tag_of(url: str) -> str:
-    """What marks the jobs of the run at `url`."""
+    """The tag that marks the jobs of the run at `url`."""
     return "mrdl-" + blake2b(url.encode(), digest_size=12).hexdigest()
 
 
 def _plain(item) -> str | list[str]:
-    """An input as a path or a list of them: pathlib's paths too, and file:// URLs."""
+    """An input as a string, or a list of strings; accepts pathlib paths and file:// URLs."""
     if isinstance(item, (list, tuple)):
         return [_plain(path) for path in item]
     return os.fspath(item).removeprefix("file://")
 
 
 def _existing(path: str) -> str:
-    if "://" in path:               # on HDFS: the job itself says what is missing
+    if "://" in path:               # on HDFS: the job itself reports a missing file
         return path
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such input file")

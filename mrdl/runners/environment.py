@@ -1,7 +1,7 @@
-"""What every task finds in its environment, whichever runner starts it."""
-# one core a task is the cluster's business; a BLAS that starts threads would break the fork
+"""Environment variables of every task, on all runners."""
+# a task uses one core; besides, a BLAS that has started threads could not be forked safely
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# vectors of megabytes come and go in each task: in pages of 4 KB, a fifth of a round is page faults
+# each task allocates and frees vectors of megabytes: with 4 KB pages, page faults take a fifth of a round
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-# what most tasks import, by name: it stands above the runners
+# modules that most tasks import; given by name, because runners must not import from the floors above
 PRELOAD = ("mrdl.worker.answer", "mrdl.jobs")

@@ -1,10 +1,10 @@
-"""What a job ends with that fails."""
+"""The exception of a failed job."""
 from mrdl.runners.mrjob_imports import StepFailedException
 
 
 class JobFailed(StepFailedException):
-    """A task failed: str() says which one, on what input, and ends with its own traceback. `final`: another attempt
-    would fail alike, or somebody has ended the job."""
+    """A task failed. The message says which task and which input, and ends with the task's traceback. `final` is True if
+    another attempt would fail in the same way, or if somebody has killed the job."""
     final = False
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a job gave: its parts, and a job in the background."""
+"""The output of a job, and a job that runs in the background."""
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from mrdl.storage import paths
 
 
 class Output:
-    """What a job wrote: part r is reducer r's (mapper r's where nothing is reduced)."""
+    """What a job wrote: part r comes from reducer r (from mapper r if the job has no reducers)."""
 
     def __init__(self, parts: list[str], clean: Callable[[], None], report: dict[str, Any]):
         self.parts, self._clean, self.report = parts, clean, report
@@ -21,12 +21,12 @@ class Output:
                 yield line.removesuffix(b"\n")
 
     def move(self, part: int, path: str) -> None:
-        """Puts a part at `path`, over what is there: renamed where both lie in one storage."""
+        """Moves a part to `path`, replacing what is there: by renaming if both are in the same storage."""
         paths.move(self.parts[part], path)
         self.parts[part] = path
 
     def close(self) -> None:
-        """Removes what was not moved."""
+        """Removes the parts that were not moved."""
         self._clean()
 
     def __enter__(self):
@@ -37,7 +37,7 @@ class Output:
 
 
 class Background:
-    """A job that runs while its driver goes on."""
+    """A job that runs in a thread of its own while the driver continues."""
 
     def __init__(self, runner):
         self.runner, self.error = runner, None
@@ -47,17 +47,17 @@ class Background:
     def _run(self) -> None:
         try:
             self.runner.run()
-        except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+        except BaseException as error:  # noqa: BLE001 - check() and output() raise it
             self.error = error
 
     def check(self) -> None:
-        """JobFailed where it has ended."""
+        """Raises the job's error, or JobFailed, if the job has ended."""
         if not self.thread.is_alive():
-            raise self.error or JobFailed("the job has ended, and nobody had asked it to")
+            raise self.error or JobFailed("the job has ended before the driver asked it to")
 
     def output(self, meanwhile: Callable[[], None]) -> Output:
-        """What it wrote, once it has ended well; raises what ended it otherwise. `meanwhile` is called every
-        second until then."""
+        """Waits for the job's end and returns its output; raises the job's error if it failed. Until then,
+        `meanwhile` is called every second."""
         while self.thread.is_alive():
             meanwhile()
             self.thread.join(1)
@@ -67,7 +67,7 @@ class Background:
         return output_of(self.runner)
 
     def cancel(self) -> None:
-        """Ends it, and waits for that."""
+        """Cancels the job, and waits until it has ended."""
         self.runner.cancel()
         self.thread.join()
         self.runner.cleanup()

@@ -1,4 +1,4 @@
-"""Which reducer gets a key, as Hadoop streaming picks it; and keys for which it picks the reducer that they are meant for."""
+"""Computes which reducer gets a key, as Hadoop streaming does; and makes keys that go to chosen reducers."""
 from functools import lru_cache
 
 import numpy as np
@@ -6,9 +6,9 @@ import numpy as np
 
 @lru_cache(1 << 16)
 def partition(key: bytes, reducers: int, sort_values: bool = False) -> int:
-    """The reducer that gets `key`, as Hadoop streaming picks it.
+    """The number of the reducer to which Hadoop streaming sends `key`.
 
-    Text.hashCode starts at 1; KeyFieldBasedPartitioner, which mrjob takes for SORT_VALUES, at 0."""
+    Text.hashCode starts at 1. KeyFieldBasedPartitioner, which mrjob uses if SORT_VALUES is set, starts at 0."""
     code = 0 if sort_values else 1
     for byte in key:
         code = (31 * code + (byte - 256 if byte > 127 else byte)) & 0xFFFFFFFF
@@ -20,7 +20,7 @@ _LETTERS = b"0123456789abcdefghijklmnopqrstuvwxyz"
 
 @lru_cache(None)
 def _suffix_hashes(length: int) -> np.ndarray:
-    """What each suffix of this length adds to the hash of what stands before it."""
+    """For each suffix of this length, what it adds to the hash of the key."""
     letters = np.frombuffer(_LETTERS, np.uint8).astype(np.uint32)
     codes = np.zeros(1, np.uint32)
     for _ in range(length):
@@ -29,18 +29,19 @@ def _suffix_hashes(length: int) -> np.ndarray:
 
 
 def spread(names: list[str], reducers: int, sort_values: bool = False) -> list[str]:
-    """Keys "name.suffix": key i goes to reducer i % reducers (shortest, then smallest suffix)."""
+    """Keys "name.suffix", of which key i goes to reducer i % reducers. Takes the shortest suffix that does so, and
+    the smallest of these."""
     return [_key(name + ".", i % reducers, reducers, sort_values) for i, name in enumerate(names)]
 
 
 def _key(stem: str, wanted: int, reducers: int, sort_values: bool) -> str:
     before = partition(stem.encode(), 1 << 32, sort_values)
     for length in range(1, 6):
-        # the hash is linear: all suffixes of a length in one line
+        # the hash is linear, so one line computes it for all suffixes of a length
         codes = _suffix_hashes(length) + np.uint32(before * 31**length & 0xFFFFFFFF)
         fits = (codes & np.uint32(0x7FFFFFFF)) % np.uint32(reducers) == wanted
         if fits.any():
             code = int(fits.argmax())
             places = [36**i for i in reversed(range(length))]
             return stem + "".join(chr(_LETTERS[code // place % 36]) for place in places)
-    raise ValueError(f"no key that starts with {stem!r} goes to reducer {wanted} of {reducers}")
+    raise ValueError(f"found no key that starts with {stem!r} and goes to reducer {wanted} of {reducers}")

@@ -1,18 +1,19 @@
-"""What the Python that runs this is, as one line of JSON. Needs no package, and no new Python.
+"""Prints one line of JSON that describes the Python running this script.
 
-mrdl.archive sends it to a node as a streaming mapper: it must run where mrdl itself could not."""
+It is sent to a node as a streaming mapper, so it must also run where mrdl cannot: it imports no packages, and works
+with old versions of Python."""
 import json
 import platform
 import sys
 import sysconfig
 
-# as kernels/cpu.pyx has them
+# the same as in kernels/cpu.pyx
 LEVELS = (("v2", ("sse4_2", "ssse3", "popcnt", "cx16")), ("v3", ("avx2", "fma", "bmi2")),
           ("v4", ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")))
 
 
 def cpu_level():
-    """The best of the x86-64 levels; None where the system does not tell."""
+    """The highest x86-64 level that this CPU supports; None if the system does not tell."""
     try:
         with open("/proc/cpuinfo") as file:
             flags = set(next(line for line in file if line.startswith("flags")).split())
@@ -27,7 +28,7 @@ def cpu_level():
 
 
 if __name__ == "__main__":
-    for _ in sys.stdin:         # streaming fails a mapper that leaves its input unread
+    for _ in sys.stdin:         # streaming lets a mapper fail if it leaves input unread
         pass
     print(json.dumps({"python": platform.python_version(),
                       "soabi": sysconfig.get_config_var("SOABI"), "machine": platform.machine(),

@@ -1,8 +1,8 @@
-"""What shares a mapper, where one may be a JVM: small files, ranges and shards in, hands of them out; in a job's input a hand
-is a file that names its files, which the mapper opens itself.
+"""Small files, ranges and shards share a mapper where each mapper costs a JVM. Those that share one are called a hand.
+The job's input for a hand is a file that lists the names of its files; the mapper opens these itself.
 
-Such a mapper reads over the network. A hand of the largest size is then half a second of a gigabit link, where a mapper for
-each of its files, placed on the node that has it, would be 16 JVMs and more, of a second each."""
+Such a mapper reads over the network. The largest hand takes half a second on a gigabit link. With one mapper per file, on
+the node that holds the file, it would take at least 16 JVMs, each of which takes a second to start."""
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,15 +10,15 @@ from typing import Any
 
 from mrdl.storage.paths import opened
 
-SMALL = 4 << 20                 # bytes below which an item may share a mapper with others
-LEAST = 1 << 20                 # bytes that are worth a task of their own
-MOST = 64 << 20                 # bytes that small items make a mapper at most
-SHARED = "mrdl-files-"          # begins the name of an input that names files, a line each
+SMALL = 4 << 20                 # bytes; a smaller item may share a mapper with others
+LEAST = 1 << 20                 # bytes; less than this is not worth a task of its own
+MOST = 64 << 20                 # bytes in a hand, at most
+SHARED = "mrdl-files-"          # prefix of the name of an input file that lists other files, one per line
 
 
 def hands_of(items: list, size: Callable[[Any], float], slots: int, most: int = MOST) -> list[list]:
-    """Items that follow each other in hands of about the same size: of LEAST bytes, as many as slots or more, and of
-    `most` bytes at most where no item is larger."""
+    """Cuts the list of items into hands of about equal size: about one hand per slot, but with at least LEAST bytes, and
+    with at most `most` bytes unless a single item is larger."""
     each = min(most, max(LEAST, -(-sum(map(size, items)) // max(slots, 1))))
     hands, held = [], each
     for item in items:
@@ -31,7 +31,7 @@ def hands_of(items: list, size: Callable[[Any], float], slots: int, most: int = 
 
 
 def shared(items: list, size: Callable[[Any], float], slots: Callable[[], int]) -> list[list]:
-    """Large items by themselves, then small ones in hands; each by itself where nobody knows how many slots there are."""
+    """First each large item alone, then hands of small items. If the number of slots is unknown, each item alone."""
     small = [item for item in items if size(item) < SMALL]
     if len(small) < 2 or not (count := slots()):
         return [[item] for item in items]
@@ -39,13 +39,14 @@ def shared(items: list, size: Callable[[Any], float], slots: Callable[[], int]) 
 
 
 def write(path: str, files: Iterable[str]) -> None:
-    """The input that names these files; its own name begins with SHARED."""
+    """Writes an input file that lists these files; its own name must begin with SHARED."""
     with open(path, "w", encoding="ascii") as file:
         file.writelines(json.dumps(name) + "\n" for name in files)
 
 
 def lines(names: Iterable[bytes], reads: Callable[[str], None]) -> Iterator[bytes]:
-    """The lines of the named files, one after another, each under its name as Hadoop tells it; `reads` hears of each."""
+    """The lines of the named files, one file after another. Sets Hadoop's variables to the file being read, and calls
+    `reads` with its path."""
     for path in map(json.loads, names):
         os.environ.update(mapreduce_map_input_file=path, mapreduce_map_input_start="0")
         reads(path)

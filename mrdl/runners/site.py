@@ -1,7 +1,9 @@
-"""All that a node needs beside Python, as one file: mrdl, its kernels, NumPy and what tasks import.
+"""Builds one archive of everything that a node needs besides Python: mrdl, its kernels, NumPy and
+the other packages that tasks import.
 
-YARN unpacks it beside a task, which has it on its PYTHONPATH; the same content has the same name,
-so a node gets it once. The node's Python may be of another version than the driver's."""
+YARN unpacks the archive in a task's folder, which is on the task's PYTHONPATH. Archives are named
+by a hash of their content, so a node downloads each only once. The node's Python may have another
+version than the driver's."""
 import filecmp
 import gzip
 import hashlib
@@ -26,11 +28,11 @@ from mrdl.runners import probe
 
 OLDEST = (3, 10)
 PACKAGES = ("numpy", "mrjob", "safetensors", "fsspec")
-HDFS = ("hdfs-native", "typing-extensions")     # the first imports the second
-SOURCES = (".pyx", ".pxi", ".h")                # what kernels are built from
+HDFS = ("hdfs-native", "typing-extensions")     # hdfs-native imports typing-extensions
+SOURCES = (".pyx", ".pxi", ".h")                # sources of kernels
 PIP = "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
-# Compiles what a task imports: a node may not write beside the files, so each task would do it
-# anew. "Unchecked", so that it holds whatever times the files get when they are unpacked.
+# Compiles all modules that a task imports: a node may be unable to write .pyc files into the archive,
+# so each task would compile them again. "Unchecked", because unpacking may change the files' times.
 COMPILE = """
 import importlib, os, pkgutil, py_compile, sys
 from contextlib import suppress
@@ -48,7 +50,7 @@ for module in list(sys.modules.values()):
 
 @dataclass(frozen=True)
 class Target:
-    """A node's Python, as far as compiled files depend on it."""
+    """The properties of a node's Python that compiled files depend on."""
     version: str        # "3.11"
     soabi: str          # "cpython-311-x86_64-linux-gnu"
     machine: str        # "x86_64"
@@ -58,7 +60,7 @@ class Target:
         return f"Python {self.version} ({self.soabi}, glibc {self.glibc})"
 
     def tags(self) -> list[str]:
-        """pip's options for the wheels that run there: for this glibc or any older one."""
+        """pip's options to select wheels that run on the node: those for its glibc or any older one."""
         minors = range(int(self.glibc.split(".")[1]), 16, -1)
         platforms = [*(f"manylinux_2_{minor}" for minor in minors), "manylinux2014", "linux"]
         return ["--only-binary=:all:", "--implementation=cp", f"--python-version={self.version}",
@@ -67,14 +69,14 @@ class Target:
 
 
 def probe_command(python: str) -> tuple[str, str]:
-    """A mapper's command, and the script to ship with it: it prints a line for parse_probe().
+    """A mapper's command that prints a line for parse_probe(), and the script to ship with it.
 
-    A script, as streaming has its own rules for quotes and blanks in a command."""
+    It is a script and not `python -c`, because streaming has its own rules for quotes and blanks in commands."""
     return f"{python} {os.path.basename(probe.__file__)}", probe.__file__
 
 
 def parse_probe(line: str) -> Target:
-    """The node that wrote the line; ConfigError where mrdl cannot run on it."""
+    """The Target that the line describes; ConfigError if mrdl cannot run there."""
     try:
         found = json.loads(line)
         release, soabi = found["python"], found["soabi"] or "unknown"
@@ -82,23 +84,23 @@ def parse_probe(line: str) -> Target:
         here = f"Python {release} ({found['executable']})"
         libc, cpu = found["libc"], found["cpu"]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError("the nodes' Python should say what it is, and wrote "
+        raise ConfigError("the nodes' Python was asked to describe itself, but wrote "
                           f"{line[:200]!r}") from None
-    need(version >= OLDEST, f"nodes run {here}; mrdl needs {'.'.join(map(str, OLDEST))} or newer: "
-         "install it, or name another with --node-python")
+    need(version >= OLDEST, f"the nodes run {here}; mrdl needs {'.'.join(map(str, OLDEST))} or newer: "
+         "install it, or name another Python with --node-python")
     glibc = re.fullmatch(r"glibc (2\.\d+)", libc)
-    need(soabi.startswith("cpython-") and glibc, f"nodes run {here}, its ABI is {soabi}, its C "
-         f"library {libc or 'unknown'}; mrdl needs CPython and glibc: name one with --node-python")
+    need(soabi.startswith("cpython-") and glibc, f"the nodes run {here}, with the ABI {soabi} and the C "
+         f"library {libc or 'unknown'}; mrdl needs CPython with glibc: name one with --node-python")
     need(cpu != "v1", "the nodes' CPUs are older than x86-64-v2: mrdl's kernels do not run there")
     return Target(".".join(map(str, version)), soabi, found["machine"], glibc[1])
 
 
 def build(target: Target, wheels: str | None = None, cache: str | None = None,
           warned: Callable[[str], None] = lambda text: None) -> str:
-    """The path of the archive, site-HASH.tar.gz; what was built before is found again at once.
+    """Builds the archive, unless it exists already, and returns its path, site-HASH.tar.gz.
 
-    `wheels` is a folder with a wheel of mrdl for the target, and with whatever else pip's index
-    lacks. The packages have the driver's versions wherever there are wheels of these."""
+    `wheels` is a folder with a wheel of mrdl for the target, and of any package that pip's index lacks.
+    Packages have the same versions as the driver's, if there are wheels of these versions."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mrdl")
     folder = Path(cache or home).expanduser()
     code, sources, kernels = _own_files(target.soabi)
@@ -120,16 +122,16 @@ def build(target: Target, wheels: str | None = None, cache: str | None = None,
         _compile(target, site)
         _pack(files | _files(site, "**/*.pyc"), packed)
         made.mkdir(exist_ok=True)
-        os.replace(packed, path)        # whole or not there; whoever builds it too gets the same
+        os.replace(packed, path)        # atomic; another process that builds it at the same time gets the same bytes
     return str(path)
 
 
 def _own_files(soabi: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path]]:
-    """mrdl's code, its kernels' sources, the kernels for the ABI: names in the archive -> paths.
+    """Three dicts of name in the archive -> path: mrdl's code, the kernels' sources, the kernels built for the ABI.
 
-    No kernels if one of them is missing."""
+    The third is empty if any kernel is missing."""
     files = {}
-    for package in ("mrdl", "mrdl.kernels", "mrdl.jobs"):   # in a checkout, side by side
+    for package in ("mrdl", "mrdl.kernels", "mrdl.jobs"):   # in a checkout these are three separate folders
         folder = Path(import_module(package).__path__[0])
         files |= {f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}": path
                   for path in folder.rglob("*") if path.suffix in (".py", ".so", *SOURCES)}
@@ -142,7 +144,7 @@ def _own_files(soabi: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, 
 
 
 def _pins() -> list[str]:
-    """The packages, in the driver's versions; those for HDFS only where the driver has them."""
+    """The packages with the driver's versions; those for HDFS only if the driver has them."""
     try:
         metadata.version(HDFS[0])
     except metadata.PackageNotFoundError:
@@ -152,7 +154,7 @@ def _pins() -> list[str]:
 
 def _wheel_kernels(target: Target, wheels: str | None, sources: dict[str, Path],
                    folder: Path) -> dict[str, Path]:
-    """The kernels out of a wheel, which must have been built from the sources that stand here."""
+    """The kernels from a wheel, which must have been built from the same sources as this mrdl."""
     place = ["--no-index", f"--find-links={wheels}"] if wheels else []
     how = (f"in its source tree run `python{target.version} -m pip wheel . --no-deps -w wheels`, "
            "then give --wheels wheels")
@@ -160,26 +162,27 @@ def _wheel_kernels(target: Target, wheels: str | None, sources: dict[str, Path],
     need(not error, f"mrdl's kernels are not built for the nodes' {target}: {how} ({error})")
     for name, path in sources.items():
         need((folder / name).is_file() and filecmp.cmp(folder / name, path, shallow=False),
-             f"the wheel for the nodes' {target} is of another mrdl than this one ({name}): {how}")
+             f"the wheel for the nodes' {target} was built from another version of mrdl ({name} differs): {how}")
     return _files(folder, "mrdl/kernels/**/*.so")
 
 
 def _packages(target: Target, pins: list[str], wheels: str | None, cache: Path,
               warned: Callable[[str], None]) -> Path:
-    """The folder of the packages for the target; kept, so that only mrdl's own files are new next time."""
+    """The folder with the packages for the target. It is kept, so that a changed mrdl needs no new download."""
     made = cache / f"packages-{_digest({}, repr((target, pins)))[:16]}"
     if not made.exists():
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             folder = Path(temporary, "packages")
             _install(target, pins, [f"--find-links={wheels}"] if wheels else [], folder, warned)
-            with suppress(OSError):         # another was as quick, and has the same
+            with suppress(OSError):         # another process has made the same folder meanwhile
                 folder.rename(made)
     return made
 
 
 def _install(target: Target, pins: list[str], links: list[str], site: Path,
              warned: Callable[[str], None]) -> None:
-    """All packages at once, in the versions asked for; else each in the newest that there is."""
+    """Installs all packages in the pinned versions. If that fails, installs them one by one, in the newest version that
+    exists where the pinned one does not."""
     if not _pip(target, site, *pins, *links):
         return
     for pin in pins:
@@ -190,7 +193,7 @@ def _install(target: Target, pins: list[str], links: list[str], site: Path,
 
 
 def _pip(target: Target, folder: Path, *arguments: str) -> str:
-    """Installs into the folder. Gives what went wrong, or nothing."""
+    """Installs into the folder. Returns pip's error, or "" if there was none."""
     done = subprocess.run(
         safe_path.command(PIP, "install", "--quiet", "--disable-pip-version-check",
          "--no-input", "--no-deps", "--no-compile", f"--target={folder}", *target.tags(),
@@ -200,7 +203,8 @@ def _pip(target: Target, folder: Path, *arguments: str) -> str:
 
 
 def _compile(target: Target, site: Path) -> None:
-    """Needs a Python of the target's version here; without one, tasks start half as fast."""
+    """Compiles the modules to .pyc. This needs a Python of the target's version on this machine; without one, tasks take
+    twice as long to start."""
     same = target.soabi == sysconfig.get_config_var("SOABI")
     python = sys.executable if same else shutil.which(f"python{target.version}")
     if python:
@@ -210,7 +214,7 @@ def _compile(target: Target, site: Path) -> None:
 
 
 def _files(folder: Path, pattern: str = "**/*") -> dict[str, Path]:
-    """What is imported and loaded, or matches: no tests, type stubs, headers, commands."""
+    """The files below the folder that match and that Python imports or loads: no tests, type stubs, headers or commands."""
     found = {path.relative_to(folder): path for path in sorted(folder.glob(pattern))}
     return {name.as_posix(): path for name, path in found.items()
             if (path.suffix in (".py", ".pyc") or ".so" in path.suffixes)
@@ -225,7 +229,7 @@ def _digest(files: dict[str, Path], more: str = "") -> str:
 
 
 def _pack(files: dict[str, Path], path: Path) -> None:
-    """The same files give the same bytes: in one order, without times and owners."""
+    """Packs files into a .tar.gz. The same files give the same bytes: sorted, without times and owners."""
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file, \
             tarfile.open(fileobj=file, mode="w") as archive:
         for name, content in sorted(files.items()):
@@ -236,7 +240,7 @@ def _pack(files: dict[str, Path], path: Path) -> None:
 
 
 def main() -> None:
-    """python -m mrdl.archive [PYTHON [WHEELS]]: for a driver without a network."""
+    """python -m mrdl.archive [PYTHON [WHEELS]]: builds the archive for a driver that has no network."""
     python, wheels = (sys.argv[1:] + [sys.executable, None][len(sys.argv) - 1:])[:2]
     said = subprocess.run([python, probe.__file__], input="", check=True, capture_output=True, text=True,
                           env=safe_path.environment())

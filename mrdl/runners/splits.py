@@ -1,4 +1,4 @@
-"""A job's inputs, cut into what one mapper reads each."""
+"""Cuts a job's inputs into splits: what each mapper reads."""
 import os
 from collections.abc import Callable
 
@@ -12,14 +12,15 @@ Split = list[tuple[str, int, int | None]]       # path, first byte, end: one map
 
 def cut(groups: list[list[str]], pieces: int, least: int, most: int,
         size: Callable[[str], int]) -> list[Split]:
-    """A mapper's paths each. Plain single files in ranges: about so many pieces of them all."""
+    """Makes the splits from `groups`, the paths of each mapper. A group of one uncompressed file is cut into ranges, so that
+    all such files together give about `pieces` splits of `least` to `most` bytes."""
     plain = {group[0]: size(group[0]) for group in groups if least < LARGEST_SPLIT
              and len(group) == 1 and os.path.splitext(group[0])[1] not in OPENERS}
     each = max(min(-(-sum(plain.values()) // pieces), most), least, SMALLEST_SPLIT)
     splits: list[Split] = []
     for group in groups:
         start, length = 0, plain.get(group[0], 0)
-        while length - start > each * 1.1:      # Hadoop's slack: no tiny last split
+        while length - start > each * 1.1:      # Hadoop does the same, to avoid a tiny last split
             splits.append([(group[0], start, start + each)])
             start += each
         splits.append([(path, start, NO_END) for path in group])

@@ -16,25 +16,25 @@ logging.getLogger("mrjob").addHandler(logging.NullHandler())
 
 @lru_cache(None)
 def _mrjob_options() -> ArgumentParser:
-    """mrjob's own 180 options, made once: they cost every job and task 3 to 5 ms."""
+    """A parser with mrjob's own 180 options. It is cached, because making it takes 3 to 5 ms in every job and task."""
     parser = ArgumentParser(add_help=False)
     MRJob.configure_args(types.SimpleNamespace(arg_parser=parser))
     return parser
 
 
-# settings of jobs on shards: one file is one mapper's
+# settings for jobs on shards: each file is read by one mapper
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
 
 class Job(MRJob):
-    """An mrjob job that runs on mrdl's own runners: `-r inline`, `local`, `hadoop` (mrdl goes along to the nodes) and
+    """An mrjob job that runs on mrdl's own runners: `-r inline`, `local`, `hadoop` (which sends mrdl to the nodes) and
     `spark`.
 
     Args:
-        args: the arguments, as on a command line. None: those of this process."""
+        args: the arguments, as on a command line. None: this process's."""
 
     def configure_args(self) -> None:
-        """mrjob's options; a job of your own calls this first, then adds its own."""
+        """Adds mrjob's options. A job with options of its own overrides this method and calls it first."""
         self.arg_parser = ArgumentParser(usage=self._usage(), add_help=False,
                                          parents=[_mrjob_options()])
 
@@ -42,44 +42,44 @@ class Job(MRJob):
         """Parses the arguments, as mrjob does.
 
         Args:
-            args: those of the command line."""
+            args: the command line's arguments."""
         if not {"-h", "--help"}.isdisjoint(args):
-            for action in self.arg_parser._actions:     # mrjob looks for --help when it has parsed the rest
+            for action in self.arg_parser._actions:     # mrjob handles --help only after it has parsed the rest
                 action.required = False
         super().load_args(args)
 
     def run_mapper(self, step_num: int = 0) -> None:
-        """Runs the mapper over the task's input, and says in YARN's pages which file that is.
+        """Runs the mapper over the task's input, and shows the input file's name in YARN's pages.
 
         Args:
-            step_num: mrjob's number of the step."""
+            step_num: the number of mrjob's step."""
         if file := os.environ.get("mapreduce_map_input_file"):
-            self.set_status("reads " + file)    # seen in YARN's pages
+            self.set_status("reads " + file) 
         super().run_mapper(step_num)
 
     def _read_input(self) -> Iterator[bytes]:
-        """mrjob's lines, or those of the files that they name."""
+        """The lines of the input; if the input is a list of files (mrdl.runners.sharing), the lines of these files."""
         lines = super()._read_input()
         if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(sharing.SHARED):
             return sharing.lines(lines, lambda path: self.set_status("reads " + path))
         return lines
 
     def mapper(self, key, value) -> Iterator:
-        """Passes on what it gets.
+        """Passes its input on unchanged.
 
-        Defined, so that a job with only a map_pairs() has a step.
+        It is defined here because mrjob otherwise sees no step in a job that has only a map_pairs().
 
         Args:
-            key: what the input protocol read as the key.
-            value: what it read as the value."""
+            key: the key that the input protocol has read.
+            value: the value that it has read."""
         yield key, value
 
     @staticmethod
     def bare(line: bytes) -> bytes:
-        """An input line without its end, as mrjob has it.
+        """An input line without its line end, as mrjob strips it.
 
         Args:
-            line: with its end."""
+            line: the line with its line end."""
         return line.rstrip(b"\r\n")
 
     def _wrap_protocols(self, step_num, step_type):
@@ -88,12 +88,12 @@ class Job(MRJob):
         return lambda: (read(self.bare(line)) for line in self._read_input()), write_line
 
     def _runner_class(self):
-        """mrdl's own runners, so that a job by itself runs as it does under a driver."""
+        """Selects mrdl's own runners, so that a job started alone runs as it does under the driver."""
         name = self.options.runner or "inline"
         return registry.backend(name).kind if name in registry.RUNNERS else super()._runner_class()
 
     def _non_option_kwargs(self) -> dict:
-        """As mrjob's, but for a # in the path of a file argument: to mrjob, a name in tasks follows it."""
+        """Like mrjob's, but paths of file arguments may contain "#", after which mrjob expects the file's name in tasks."""
         given, self._cl_args = self._cl_args, [arg.replace("#", "\0") for arg in self._cl_args]
         kwargs = super()._non_option_kwargs()
         self._cl_args = given
@@ -105,5 +105,5 @@ class Job(MRJob):
     def _runner_kwargs(self) -> dict:
         kwargs = super()._runner_kwargs()
         if self.options.runner == "local":
-            kwargs["mrjob_cls"] = type(self)    # mrjob gives it to its inline runner only
+            kwargs["mrjob_cls"] = type(self)    # mrjob passes this only to its inline runner
         return kwargs

@@ -121,7 +121,7 @@ def test_a_queue_that_is_not_there_is_told_in_hadoops_words(tmp_path, made):
 
 @pytest.mark.parametrize("name, value, why", [
     ("mapreduce.map.java.opts", "-Xfoo", "attempt_.*_m_00000._0 .* failed: Unrecognized option: -Xfoo"),
-    ("mapreduce.map.memory.mb", "much", 'mapreduce.map.memory.mb=much is no number.*NumberFormatException: .*"much"')])
+    ("mapreduce.map.memory.mb", "much", 'mapreduce.map.memory.mb=much is not a number.*NumberFormatException: .*"much"')])
 def test_a_setting_that_cannot_work_ends_the_job_at_its_first_failure(tmp_path, made, name, value, why):
     data = made(40, shards=2, dtype="float32")
     with Cluster("hadoop", jobconf={name: value}) as cluster, pytest.raises(JobFailed, match=why) as failure:

@@ -102,8 +102,8 @@ def test_a_line_that_streaming_ended_with_a_tab_is_read():
     ({"python": "3.6.8", "soabi": "cpython-36m-x86_64-linux-gnu"},
      r"nodes run Python 3\.6\.8 \(/usr/bin/python3\); mrdl needs 3\.10 or newer: install it, or n"),
     ({"python": "2.7.18", "soabi": None}, r"nodes run Python 2\.7\.18 .* mrdl needs 3\.10"),
-    ({"soabi": "pypy310-pp73"}, "its ABI is pypy310-pp73"),
-    ({"libc": ""}, "its C library unknown; mrdl needs CPython and glibc"),
+    ({"soabi": "pypy310-pp73"}, "with the ABI pypy310-pp73"),
+    ({"libc": ""}, "the C library unknown; mrdl needs CPython with glibc"),
     ({"cpu": "v1"}, "older than x86-64-v2"),
 ])
 def test_a_node_that_cannot_run_mrdl_is_named(found, message):
@@ -113,7 +113,7 @@ def test_a_node_that_cannot_run_mrdl_is_named(found, message):
 
 @pytest.mark.parametrize("line", ["", "python3: not found", "[]", '{"python": "new"}', "3"])
 def test_a_line_that_no_probe_wrote_is_shown(line):
-    with pytest.raises(ConfigError, match="should say what it is, and wrote"):
+    with pytest.raises(ConfigError, match="asked to describe itself, but wrote"):
         archive.parse_probe(line)
 
 
@@ -205,7 +205,7 @@ def test_the_kernels_of_another_python_come_out_of_a_wheel(tmp_path):
 
 def test_a_wheel_of_other_kernels_is_refused(tmp_path):
     wheel(tmp_path, b"\n")
-    with pytest.raises(ConfigError, match=r"is of another mrdl than this one \(mrdl/kernels/"):
+    with pytest.raises(ConfigError, match=r"was built from another version of mrdl \(mrdl/kernels/"):
         archive.build(UNBUILT, wheels=str(tmp_path), cache=str(tmp_path / "cache"))
 
 

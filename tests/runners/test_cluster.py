@@ -195,7 +195,7 @@ def test_a_missing_input_or_file_argument_is_named(cluster, tmp_path):
 
 
 def test_an_unknown_runner_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="no runner 'yarn': there are inline, local, hadoop"):
+    with pytest.raises(ValueError, match="no runner 'yarn'; choose one of inline, local, hadoop"):
         Cluster("yarn")
 
 

@@ -32,7 +32,7 @@ def test_an_answer_that_does_not_come_is_said_to_be_waited_for(tmp_path, monkeyp
     asked.ready()
     thread.join()
     asked.close()
-    assert len(told) == 1 and told[0].startswith("YARN does not answer: is its ResourceManager there?")
+    assert len(told) == 1 and told[0].startswith("YARN does not answer: is its ResourceManager running?")
 
 
 GONE = """

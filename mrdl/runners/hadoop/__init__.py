@@ -1,1 +1,1 @@
-"""Jobs on YARN, through one resident JVM."""
+"""Runs jobs on YARN, through one JVM that stays for all of them."""

@@ -1,4 +1,4 @@
-"""One driver's connection to a cluster: its gateway, its folder on HDFS, its jobs."""
+"""A driver's connection to a cluster: its gateway, its folder on HDFS, its jobs."""
 import getpass
 import hashlib
 import itertools
@@ -20,25 +20,25 @@ from mrdl.runners.site import Target, build, parse_probe, probe_command
 from mrdl.storage.base import Storage
 from mrdl.storage.schemes import store_at
 
-# what a job's seconds go into: until its master runs, until the first container does, ...
+# the phases of a job: until its master runs, until its first container runs, ...
 PHASES = ("submit", "master", "map", "reduce", "end")
-# maps and reduces: attempts that were launched; follow() adds how many were needed
+# maps and reduces: the attempts that were launched; follow() adds the number that was needed
 COUNTED = {"maps": "TOTAL_LAUNCHED_MAPS", "reduces": "TOTAL_LAUNCHED_REDUCES",
            "maps_failed": "NUM_FAILED_MAPS", "reduces_failed": "NUM_FAILED_REDUCES",
-           "maps_killed": "NUM_KILLED_MAPS", "reduces_killed": "NUM_KILLED_REDUCES",     # speculation's losers
+           "maps_killed": "NUM_KILLED_MAPS", "reduces_killed": "NUM_KILLED_REDUCES",     # speculative copies that lost
            "data_local": "DATA_LOCAL_MAPS",
-           "map_memory": "MAP_PHYSICAL_MEMORY_BYTES_MAX",      # of the task's JVM and all below it
+           "map_memory": "MAP_PHYSICAL_MEMORY_BYTES_MAX",      # of the task's JVM and all its child processes
            "reduce_memory": "REDUCE_PHYSICAL_MEMORY_BYTES_MAX"}
 SETTINGS = {
-    # one reader of a file is one mapper's shard; reducers wait for the last mapper, so they start when
-    # most mappers are done: on a busy cluster they would hold containers that mappers need
+    # reducers can do nothing before the last mapper ends; on a busy cluster, starting them early would
+    # take containers that mappers need
     "mapreduce.job.reduce.slowstart.completedmaps": "0.9",
 }
 
 
 def whole_lines(side: str) -> dict[str, str]:
-    """Settings for output lines as the task (map | reduce) writes them; else one without a tab gets one
-    at its end."""
+    """Settings that leave the output lines of a task ("map" or "reduce") unchanged; without them, Hadoop adds a
+    tab to each line that has none."""
     kind = "map.output" if side == "map" else "job.output"
     return {f"stream.{side}.output.reader.class":
             "org.apache.hadoop.streaming.io.KeyOnlyTextOutputReader",
@@ -46,17 +46,17 @@ def whole_lines(side: str) -> dict[str, str]:
 
 
 def user() -> str:
-    """Who we are to HDFS."""
+    """The user's name on HDFS."""
     return os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
 
 
 def home() -> Storage:
-    """The user's folder for what jobs need."""
+    """The user's folder on HDFS for the files that jobs need."""
     return store_at(f"hdfs:///user/{user()}/.mrdl")
 
 
 class Hadoop:
-    """One driver's connection: its gateway, its folder on HDFS, and what lies in it for all jobs."""
+    """A driver's connection: its gateway, its folder on HDFS, and the files in it that all jobs use."""
 
     def __init__(self, tmp: str, python: str = "python3", wheels: str | None = None,
                  warned: Callable[[str], None] = lambda text: None,
@@ -69,12 +69,12 @@ class Hadoop:
         self._site: str | None = None
 
     def ready(self) -> None:
-        """OSError where there is no HDFS, no Hadoop client or no Java."""
+        """Raises OSError if there is no HDFS, no Hadoop client or no Java."""
         self.home.exists(".")
         self.gateway.ready()
 
     def upload(self, path: str) -> str:
-        """The URL of the file on HDFS, where it is put unless its content lies there already."""
+        """Puts the file on HDFS, unless a file with the same content is there already; returns its URL."""
         if "://" in path:
             return path
         with open(path, "rb") as file:
@@ -88,7 +88,7 @@ class Hadoop:
         return self.uploaded[name]
 
     def site(self) -> str:
-        """The URL of the archive of mrdl and all it needs, for the nodes' Python."""
+        """The URL of the archive of mrdl and its packages, built for the nodes' Python."""
         if self._site is None:
             target = self._target()
             try:
@@ -99,7 +99,7 @@ class Hadoop:
         return self._site
 
     def _target(self) -> "Target":
-        """What the nodes' Python is: asked by a job of one mapper, once for each name of it."""
+        """The nodes' Python. A job of one mapper finds it out, once for each value of --node-python."""
         name = f"nodes/{re.sub('[^A-Za-z0-9._-]', '_', self.python)}.json"
         if not self.home.exists(name):
             self.home.write(name, self._probed())
@@ -128,8 +128,9 @@ class Hadoop:
     def run(self, settings: dict[str, str], streaming: list[str], maps: int = 1, reducers: int = 0,
             on_task: Callable[[str, int, int], None] | None = None,
             begun: Callable[[str], None] | None = None) -> dict[str, Any]:
-        """One job from its submission to its end; gives some counters, the seconds of each phase, and the
-        file that each map read. Raises JobFailed. A job whose id `begun` wants to know outlives us."""
+        """Submits a job and waits for its end; returns some counters, the seconds of each phase, and the file
+        that each map read. Raises JobFailed. If `begun` is given, it is called with the job's id, and the
+        job survives the driver."""
         began = time.time()
         try:
             job, inputs = self.gateway.submit(settings, streaming, stays=begun is not None)
@@ -140,7 +141,7 @@ class Hadoop:
             text = str(error)
             if wrong := [f"-D {name}={value}" for name, value in settings.items()
                          if "NumberFormat" in text and f'"{value}"' in text]:
-                text = f"{', '.join(wrong)} is no number: {text}"
+                text = f"{', '.join(wrong)} is not a number: {text}"
             failure = type(error)(text)
             failure.final = getattr(error, "final", bool(NEVER.search(text)))
             raise failure from None
@@ -148,12 +149,12 @@ class Hadoop:
     def follow(self, job: str, inputs: list[str], maps: int = 1, reducers: int = 0,
                on_task: Callable[[str, int, int], None] | None = None,
                began: float = 0.0, all_at_once: bool = False) -> dict[str, Any]:
-        """The rest of a job, as `run`."""
+        """Waits for the end of a submitted job; returns the same as `run`."""
         watch = Watch(self.gateway, job, inputs, {"mapper": maps, "reducer": reducers}, on_task,
                       self.warned, self.waiting, all_at_once)
         try:
             watch.run()
-        except BaseException:           # Ctrl-C too: nothing may run on
+        except BaseException:           # Ctrl-C too: the job must not keep running
             with suppress(Exception):
                 self.gateway.kill(job)
             raise
@@ -167,15 +168,15 @@ class Hadoop:
 
     def kill_tagged(self, tag: str, spared: str | None = None) -> None:
         for app in self.gateway.kill_tagged(tag, spared):
-            self.warned(f"{app} was left by a driver that died: killed")
+            self.warned(f"killed {app}, which a driver that died left behind")
 
     def adopted(self, note: dict[str, Any]) -> "Adopted | None":
-        """The job of a driver that died, if it runs."""
+        """The job of a dead driver; None if it no longer runs."""
         found = self.gateway.attach(note["job"])
         return Adopted(self, note) if found in ("PREP", "RUNNING") else None
 
     def holds(self, workers: int, jobconf: dict[str, str]) -> bool:
-        """Have the nodes that run room for so many mappers and a job's master, were nothing else there?"""
+        """If nothing else ran, would the live nodes have room for this many mappers and a job's master?"""
         return self.gateway.room(jobconf) > workers
 
     def close(self) -> None:
@@ -183,7 +184,7 @@ class Hadoop:
 
 
 def _marks(times: dict[str, list]) -> list[float]:
-    """When the first map began, the last one ended, and the last reduce."""
+    """The times when the first map began, the last map ended, and the last reduce ended."""
     maps = times["map"] or [(0.0, 0.0)]
     last = max(end for _, end in maps)
     return [min(begin for begin, _ in maps), last,
@@ -191,12 +192,12 @@ def _marks(times: dict[str, list]) -> list[float]:
 
 
 def literal(path: str) -> str:
-    """The pattern that Hadoop finds this path by, and no other: an input is a list of patterns to it."""
+    """A pattern that matches only this path: Hadoop takes inputs as a list of glob patterns."""
     return re.sub(r"[*?\[\]{}\\]", r"\\\g<0>", path).replace(",", r"{\,}")
 
 
 class Adopted:
-    """A job that a driver began that died since; has a runner's face."""
+    """A job that was started by a driver that has died; it has the methods of a runner."""
 
     def __init__(self, hadoop: Hadoop, note: dict[str, Any]):
         self.hadoop, self.note = hadoop, note

@@ -1,7 +1,7 @@
-"""Streaming jobs in, their events out: a resident JVM that submits to YARN, in a process of its own.
+"""A JVM, in a process of its own, that submits streaming jobs to YARN and reports their events.
 
-`hadoop jar` starts a JVM for each job, about a second; this one starts one for all rounds, and asks for
-states, diagnostics and logs without another. It dies with the driver, and kills the driver's jobs first."""
+`hadoop jar` starts a JVM for each job, which takes about a second. The gateway starts one JVM for all rounds,
+which also fetches states, diagnostics and logs. When the driver dies, it kills the driver's jobs, and ends."""
 import json
 import os
 import select
@@ -17,17 +17,17 @@ from mrdl import safe_path
 from mrdl.runners.hadoop.jvm import LOG_WAIT, GatewayError
 
 START = "from mrdl.runners.hadoop.jvm import serve; serve(int(sys.argv[1]))"
-SILENT = 20.0                   # seconds without an answer until it is said; the log of a task may take LOG_WAIT
+SILENT = 20.0                   # seconds without an answer before the user is told; the log of a task may take LOG_WAIT
 
 
 class Gateway:
-    """The driver's side: each method is one question to the JVM. Started at the first one. `waiting(text, seconds)` is
-    called where no answer comes: Hadoop's client tries to reach its servers for as long as its settings say."""
+    """The driver's side: each method is one question to the JVM; the first one starts it. If no answer comes,
+    `waiting(text, seconds)` is called, because Hadoop's client may try to reach its servers for a long time."""
 
     def __init__(self, tmp: str, waiting: Callable[[str, float], None] = lambda text, seconds: None):
         self.waiting = waiting
         self.process: subprocess.Popen | None = None
-        self.lock = threading.Lock()        # a job in the background is followed by a thread of its own
+        self.lock = threading.Lock()        # a job in the background is followed by another thread
         self.log = os.path.join(tmp, "gateway.log")
 
     def _launch(self) -> None:
@@ -63,34 +63,34 @@ class Gateway:
         while not link.poll(1000):
             waited = time.monotonic() - began
             if waited >= say:
-                self.waiting("YARN does not answer: is its ResourceManager there? It is tried for as long as "
+                self.waiting("YARN does not answer: is its ResourceManager running? mrdl keeps trying for as long as "
                              "yarn.resourcemanager.connect.max-wait.ms says", waited)
                 say = 3 * waited
         return self.replies.readline()
 
     def start(self) -> None:
-        """Begins to start the JVM; nobody waits for it."""
+        """Starts the JVM without waiting for it."""
         if self.process is None:
             self._launch()
 
     def ready(self) -> None:
-        """GatewayError where jobs cannot be submitted from here."""
+        """Raises GatewayError if this machine cannot submit jobs."""
         self._ask("version")
 
     def submit(self, settings: dict[str, str], streaming: list[str],
                stays: bool = False) -> tuple[str, list[str]]:
-        """The id of a job that was begun, and the file that each of its maps reads.
+        """Submits a job; returns its id, and the file that each of its maps reads.
 
-        `settings` as -D, `streaming` as the arguments of the streaming jar; `stays`: it is not killed
-        where the driver dies."""
+        `settings`: as with -D; `streaming`: the arguments of the streaming jar; `stays`: the job is not killed
+        when the driver dies."""
         return self._ask("submit", settings=settings, streaming=streaming, stays=stays)
 
     def attach(self, job: str) -> str | None:
-        """The state of a job that another driver submitted; None where it is not known any more."""
+        """The state of a job that another driver submitted; None if YARN no longer knows it."""
         return self._ask("attach", job=job)
 
     def room(self, settings: dict[str, str]) -> int:
-        """How many mappers the nodes that run can hold at once, were nothing else there."""
+        """How many mappers the live nodes could run at once if nothing else ran."""
         return self._ask("room", settings=settings)
 
     def poll(self, job: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Gateway:
         return self._ask("poll", job=job)
 
     def report(self, job: str) -> dict[str, Any]:
-        """Counters of a job that has ended, and the times of its tasks."""
+        """The counters of a job that has ended, and the times of its tasks."""
         return self._ask("report", job=job)
 
     def diagnostics(self, job: str, attempt: str) -> str:
@@ -109,19 +109,19 @@ class Gateway:
         return self._ask("application", job=job)
 
     def stderr(self, job: str, attempt: str, patience: float = LOG_WAIT) -> str:
-        """The end of what an attempt wrote to stderr; "" where no log is found within `patience` seconds."""
+        """The end of an attempt's stderr; "" if no log is found within `patience` seconds."""
         return self._ask("stderr", job=job, attempt=attempt, patience=patience)
 
     def kill(self, job: str) -> None:
         self._ask("kill", job=job)
 
     def kill_tagged(self, tag: str, spared: str | None = None) -> list[str]:
-        """Kills the applications that carry the tag, those of a driver that died, but for the one of a
-        job; gives their ids."""
+        """Kills all applications with this tag (a dead driver left them), except that of the job `spared`;
+        returns their ids."""
         return self._ask("kill_tagged", tag=tag, spared=spared)
 
     def close(self) -> None:
-        """Ends the JVM; jobs that run are killed."""
+        """Ends the JVM, and kills jobs that still run."""
         process, self.process = self.process, None
         if process is None:
             return

@@ -1,4 +1,4 @@
-"""Where this machine's Hadoop client has its jars: what a JVM of ours is given."""
+"""Finds the jars of this machine's Hadoop client, for the gateway's JVM."""
 import glob
 import os
 import re
@@ -7,15 +7,15 @@ import subprocess
 
 HOMES = ("HADOOP_MAPRED_HOME", "HADOOP_TOOLS_HOME", "HADOOP_HOME", "HADOOP_PREFIX")     # variables
 BELOW = ("", "share/hadoop/tools/lib", "share/hadoop/mapreduce")        # such a folder
-# where the packages of EMR and Bigtop, Cloudera and Hortonworks put MapReduce
+# where the packages of EMR, Bigtop, Cloudera and Hortonworks put MapReduce
 PACKAGES = ("/usr/lib/hadoop-mapreduce", "/opt/cloudera/parcels/CDH/lib/hadoop-mapreduce",
             "/usr/hdp/current/hadoop-mapreduce-client")
 STREAMING = re.compile(r"hadoop-streaming(-\d.*)?(?<!-sources)(?<!-tests)\.jar")
 
 
 def class_path() -> list[str]:
-    """What `hadoop classpath` says, and the streaming jar, which a stock Hadoop leaves out of it. OSError with what to do
-    where there is no Hadoop, or none with that jar."""
+    """The class path that `hadoop classpath` prints, and the streaming jar, which a stock Hadoop leaves out of it. Raises
+    OSError, which says what to do, if there is no Hadoop or no such jar."""
     entries = _told()
     jar = _found(entries)
     there = {os.path.normpath(entry) for entry in entries}
@@ -23,7 +23,7 @@ def class_path() -> list[str]:
 
 
 def streaming_jar() -> str:
-    """Where Hadoop's streaming jar lies; OSError as above."""
+    """The path of Hadoop's streaming jar; OSError as above."""
     return _found(_told())
 
 
@@ -37,11 +37,11 @@ def _told() -> list[str]:
         found = subprocess.run([_command(), "classpath"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise OSError(f"no Hadoop client ({error}): set HADOOP_HOME, or put its bin/hadoop on the PATH") from None
-    return [entry for entry in found.stdout.strip().split(":") if entry]    # to Java, "" is the current folder
+    return [entry for entry in found.stdout.strip().split(":") if entry]    # Java would take "" as the current folder
 
 
 def _found(entries: list[str]) -> str:
-    """The streaming jar: on the class path, else below a Hadoop's folder, else where packages put it."""
+    """Finds the streaming jar: on the class path, else below Hadoop's folders, else where packages put it."""
     folders = [os.path.dirname(os.path.normpath(entry)) for entry in entries if entry.endswith(("*", ".jar"))]
     homes = [*filter(None, map(os.environ.get, HOMES)), *(folder.partition("/share/hadoop")[0] for folder in folders),
              os.path.dirname(os.path.dirname(os.path.realpath(shutil.which(_command()) or "")))]

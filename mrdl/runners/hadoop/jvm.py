@@ -1,4 +1,4 @@
-"""The gateway's own side: a JVM that submits jobs and answers questions."""
+"""The gateway's process: a JVM that submits jobs and answers the driver's questions."""
 import json
 import os
 import re
@@ -11,18 +11,18 @@ from typing import Any
 
 from mrdl.runners.hadoop import jars
 
-LOG_WAIT = 15.0                 # seconds until a finished job's logs lie where `yarn logs` finds them
-TAIL = 8192                     # bytes of a log
+LOG_WAIT = 15.0                 # seconds until `yarn logs` finds the logs of a finished job
+TAIL = 8192                     # bytes to read from the end of a log
 
 
 class GatewayError(OSError):
-    """Hadoop could not be asked; the message is its own."""
+    """Hadoop could not answer; the message is Hadoop's."""
 
 
 def serve(descriptor: int) -> None:
-    """Answers questions until the driver is gone; then kills the jobs it left."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):      # sent to all of a service, say: the driver's
-        signal.signal(number, signal.SIG_IGN)                          # end is ours, and a JVM obeys them else
+    """Answers questions until the driver is gone, then kills the driver's jobs."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):      # they may reach all processes of a service;
+        signal.signal(number, signal.SIG_IGN)                          # this one must outlive the driver, to kill its jobs
     with socket.socket(fileno=descriptor) as link, link.makefile("rb") as questions:
         jobs = None
         for line in questions:
@@ -41,7 +41,7 @@ def serve(descriptor: int) -> None:
 
 
 def _told(error: Exception) -> str:
-    """A Java exception's message in one line: of the classes it went through, the innermost alone."""
+    """A Java exception's message in one line; of nested exceptions, only the class of the innermost is named."""
     text = str(error).strip() or type(error).__name__
     classes, message = re.match(r"((?:[\w.$]+(?:Exception|Error): )*)(.*)", text).groups()
     return re.sub(r"^.*[.$](?=\w+: $)", "", classes) + message
@@ -52,7 +52,7 @@ class _Jobs:
         try:
             import jpype
         except ImportError:
-            raise GatewayError("jobs are submitted by jpype: pip install jpype1") from None
+            raise GatewayError("mrdl submits jobs through jpype, which is not installed: pip install jpype1") from None
         flags = [flag for name in ("HADOOP_OPTS", "HADOOP_CLIENT_OPTS")
                  for flag in shlex.split(os.environ.get(name, "")) if flag.startswith("-")]
         try:
@@ -61,16 +61,17 @@ class _Jobs:
             raise GatewayError("no Java: install a JDK or JRE, and set JAVA_HOME") from None
         self.java = jpype.JClass
         self.running: dict[str, Any] = {}       # id -> its RunningJob
-        self.seen: dict[str, int] = {}          # id -> events that were told
-        self.staying: set[str] = set()          # ids of those that outlive their driver
+        self.seen: dict[str, int] = {}          # id -> number of events reported so far
+        self.staying: set[str] = set()          # ids of jobs that outlive the driver
         self.StreamJob = self.java("org.apache.hadoop.streaming.StreamJob")
 
     def version(self) -> str:
         return str(self.java("org.apache.hadoop.util.VersionInfo").getVersion())
 
     def _conf(self):
-        """For questions, not for jobs, which keep what they are given. The ResourceManager is tried for as long as
-        yarn.resourcemanager.connect.max-wait.ms says; by default each of these tries is itself ten or more."""
+        """The configuration for questions; jobs keep their own settings. Hadoop tries to reach the ResourceManager for
+        yarn.resourcemanager.connect.max-wait.ms, but by default each such try is ten retries or more, so the wait would
+        be ten times longer."""
         conf = self.java("org.apache.hadoop.mapred.JobConf")()
         conf.setInt("ipc.client.connect.max.retries", 1)
         return conf
@@ -81,7 +82,7 @@ class _Jobs:
     def submit(self, settings: dict[str, str], streaming: list[str],
                stays: bool) -> tuple[str, list[str]]:
         client = self._client()
-        client.getClusterStatus()       # fails in time, which the job's own settings do not
+        client.getClusterStatus()       # fails early; with the job's own settings it would take longer
         conf = self.StreamJob.createJob(streaming)
         conf.setJarByClass(self.StreamJob.class_)
         for key, value in settings.items():
@@ -109,7 +110,7 @@ class _Jobs:
         conf = self._conf()
         for key, value in settings.items():
             conf.set(key, value)
-        memory = max(0, conf.getInt("mapreduce.map.memory.mb", 0)) or 1024     # as YARN has it where none is set
+        memory = max(0, conf.getInt("mapreduce.map.memory.mb", 0)) or 1024     # YARN's default
         cores = conf.getInt("mapreduce.map.cpu.vcores", 1)
         state = self.java("org.apache.hadoop.yarn.api.records.NodeState").RUNNING
         client = self._yarn()
@@ -118,7 +119,8 @@ class _Jobs:
         return sum(min(int(n.getMemorySize()) // memory, int(n.getVirtualCores()) // cores) for n in nodes)
 
     def _inputs(self, job, conf) -> list[str]:
-        """Hadoop numbers maps by the size of their splits: which they are stands in the job's folder."""
+        """The input of each map. Hadoop numbers maps by the size of their splits, so this reads the split file in the
+        job's folder."""
         Path, Text = self.java("org.apache.hadoop.fs.Path"), self.java("org.apache.hadoop.io.Text")
         folder = Path(job.getJobFile()).getParent()
         fs = folder.getFileSystem(conf)
@@ -128,7 +130,7 @@ class _Jobs:
         for split in splits:
             with fs.open(Path(split.getSplitIndex().getSplitLocation())) as file:
                 file.seek(split.getStartOffset())
-                Text.readString(file)           # the split's class
+                Text.readString(file)           # skips the name of the split's class
                 found.append(Text.readString(file))
         return found
 
@@ -181,11 +183,11 @@ class _Jobs:
         end = time.monotonic() + patience
         while not (text := self._logs(str(log.getApplicationId()), str(log.getContainerId()),
                                       str(log.getOwner()))) and time.monotonic() < end:
-            time.sleep(0.5)     # node managers hand the logs in when the application is over
+            time.sleep(0.5)     # NodeManagers upload logs only after the application has ended
         return text
 
     def _logs(self, application: str, container: str, owner: str) -> str:
-        """What `yarn logs` prints of a container's stderr; "" where it finds none."""
+        """What `yarn logs` prints of a container's stderr; "" if it finds none."""
         system, kept = self.java("java.lang.System"), self.java("java.io.ByteArrayOutputStream")()
         before = system.out
         system.setOut(self.java("java.io.PrintStream")(kept))

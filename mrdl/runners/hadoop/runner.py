@@ -1,6 +1,6 @@
-"""mrjob's Hadoop runner without its JVMs: file work through the storage door, jobs through the gateway.
+"""mrjob's Hadoop runner, but it starts no JVMs: files go through mrdl.storage, jobs through the gateway.
 
-Every file goes to HDFS once, under its content's hash, and YARN's node managers keep it from job to job."""
+Each file is uploaded to HDFS once, named by the hash of its content, and YARN's NodeManagers cache it for later jobs."""
 import os
 import re
 import secrets
@@ -26,11 +26,11 @@ with stand_ins():
 
 
 class HadoopRunner(HadoopJobRunner):
-    """A job's one step, on YARN. `hadoop` is the driver's connection; without one it makes its own."""
+    """Runs a job's single step on YARN. `hadoop` is the driver's connection; if it is None, the runner opens one."""
     hadoop: Hadoop | None = None
-    groups: list[list[str]] | None = None       # a mapper's paths; None: each input by itself
+    groups: list[list[str]] | None = None       # the paths of each mapper; None: one mapper per input
     on_task: Callable[[str, int, int], None] | None = None
-    begun: Callable[[dict[str, Any]], None] | None = None   # is told what `Adopted` takes
+    begun: Callable[[dict[str, Any]], None] | None = None   # called with the note that `Adopted` needs
     job: str | None = None
     cancelled = False
 
@@ -40,10 +40,10 @@ class HadoopRunner(HadoopJobRunner):
                 "check_input_paths": False}
 
     def get_hadoop_version(self) -> str:
-        return "3.3"            # the names of the settings; asking would start a JVM
+        return "3.3"            # decides how mrjob names settings; asking Hadoop would start a JVM
 
     def _make_unique_job_key(self, label=None, owner=None) -> str:
-        tag = self._opts["jobconf"].get("mapreduce.job.tags") or "mrdl"     # by which `mrdl clean` finds a run's
+        tag = self._opts["jobconf"].get("mapreduce.job.tags") or "mrdl"     # `mrdl clean` finds a run's folders by it
         return f"{tag}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def _run(self) -> None:
@@ -53,7 +53,7 @@ class HadoopRunner(HadoopJobRunner):
         key = basename(self._hadoop_tmp_dir)
         default = join(self._hadoop_tmp_dir, "output")
         self._hadoop_tmp_dir = self.hadoop.home.path(f"jobs/{key}")
-        if self._output_dir == default:         # else it was asked for, as by --output-dir
+        if self._output_dir == default:         # else the caller gave one, as with --output-dir
             self._output_dir = f"{self._hadoop_tmp_dir}/output"
         try:
             for step in range(self._num_steps()):
@@ -66,14 +66,14 @@ class HadoopRunner(HadoopJobRunner):
         return shlex.split(self.hadoop.python) if self.hadoop else super()._default_python_bin(local)
 
     def _dest_in_wd_mirror(self, path: str, name: str) -> str:
-        return quote(self.hadoop.upload(path), safe="/:@")      # of a URI: # and , have a meaning beside it
+        return quote(self.hadoop.upload(path), safe="/:@")      # quoted, because # and , have a meaning in this list of URIs
 
     def _step_input_uris(self, step_num: int) -> list[str]:
         return super()._step_input_uris(step_num) if step_num else [literal(url) for url in self._inputs]
 
     @cached_property
     def _inputs(self) -> list[str]:
-        """What each mapper reads: a file, or one that names several."""
+        """What each mapper reads: a file, or a file that lists several files."""
         found = []
         for number, group in enumerate(self.groups or [[path] for path in self._get_input_paths()]):
             found.append(group[0])
@@ -88,11 +88,11 @@ class HadoopRunner(HadoopJobRunner):
                 self.hadoop.home.clear(f"jobs/{basename(self._hadoop_tmp_dir)}")
 
     def _streaming(self, step: int) -> tuple[dict[str, str], list[str]]:
-        """mrjob's arguments of the streaming jar, told apart: the settings, and the rest."""
+        """mrjob's arguments for the streaming jar, in two parts: the settings, and the rest."""
         settings, rest = dict(SETTINGS), []
         arguments = iter(self._hadoop_streaming_jar_args(step))
         files, archives = [], [f"{self.hadoop.site()}#site"]
-        # tasks may be processes of YARN's user, and are ours to HDFS
+        # tasks may run as YARN's user; on HDFS they must act as the submitting user
         environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": "site",
                        "HADOOP_USER_NAME": self.hadoop.user}
         for argument in arguments:
@@ -115,7 +115,7 @@ class HadoopRunner(HadoopJobRunner):
                 ("tmpfiles", "tmparchives")}, rest
 
     def command(self, output: str) -> list[str]:
-        """The job as a command of the hadoop client's; all that it needs lies on HDFS."""
+        """The job as a command for the hadoop client; all its files are on HDFS."""
         self._create_setup_wrapper_scripts()
         self._output_dir = output
         settings, streaming = self._streaming(0)
@@ -137,14 +137,14 @@ class HadoopRunner(HadoopJobRunner):
         self.begun({"job": job, "output": self._output_dir, "folder": self._hadoop_tmp_dir})
 
     def cancel(self) -> None:
-        """Ends the job, or has it ended once it has begun; called by another thread."""
+        """Kills the job; if it has not been submitted yet, it is killed right after. Called by another thread."""
         self.cancelled = True
         if self.job:
             with suppress(OSError):
                 self.hadoop.gateway.kill(self.job)
 
     def cat_output(self) -> Iterator[bytes]:
-        """As mrjob's, without a JVM a file: the lines of each part, and nothing between two."""
+        """Like mrjob's, but without a JVM per file: the lines of all parts, with nothing between the parts."""
         for part in self.parts():
             store, name = place(part)
             with store.open(name) as file:
@@ -152,20 +152,19 @@ class HadoopRunner(HadoopJobRunner):
             yield b""
 
     def parts(self) -> list[str]:
-        """The URLs of what the job wrote, in the order of its reducers; without any, of its inputs.
-
-        Hadoop numbers maps by the size of their splits."""
+        """The URLs of the job's output files, in the order of its reducers; without reducers, in the order of its inputs
+        (Hadoop numbers maps by the size of their splits)."""
         store = store_at(self.get_output_dir())
         parts = [store.path(name) for name in store.list("part-*")]
         if "reducer" in self._get_step(self._num_steps() - 1):
             return parts
-        read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]     # of one host, by any of its names
+        read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]     # without the host, which may be written in several ways
                        for urls in (self.report["inputs"], self._inputs))
         return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
 
 
 class OnHadoop(Backend):
-    """Jobs on YARN, over one connection."""
+    """Runs jobs on YARN, over one connection."""
     kind = HadoopRunner
     jvms = True
     stays = True
@@ -202,7 +201,7 @@ class OnHadoop(Backend):
         return self.hadoop.adopted(note)
 
     def command(self, runner, job, args, output):
-        """`hadoop jar ...`, with files that lie on HDFS."""
+        """A `hadoop jar ...` command, whose files are on HDFS."""
         return runner.command(output)
 
     def close(self):

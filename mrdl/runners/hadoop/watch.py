@@ -1,4 +1,4 @@
-"""A job on YARN, followed to its end: its tasks are told of as they end, what it waits for, and why it failed."""
+"""Follows a job on YARN to its end: reports tasks that end, what the job waits for, and why it failed."""
 import re
 import time
 from collections.abc import Callable
@@ -7,20 +7,21 @@ from typing import Any
 
 from mrdl.runners.failures import JobFailed
 
-POLL = 0.1                      # seconds between two questions for a job's state
-FIRST = 5.0                     # seconds in which nothing happens until what a job waits for is said
-# what comes again however often it is tried: a setting, a right, a quota or a command that is not as it should be
+POLL = 0.1                      # seconds between two requests for a job's state
+FIRST = 5.0                     # seconds without any progress before the user is told what the job waits for
+# failures that every attempt would repeat: a wrong setting or command, a missing permission, a full quota
 NEVER = re.compile(
     r"NumberFormatException|IllegalArgumentException|InvalidResourceRequest|unknown queue|cannot submit applications|"
     r"AccessControlException|PermissionError|quota of \S+ is exceeded|Could not create the Java Virtual Machine|"
     r"Unrecognized .*option|Cannot run program")
-# lines of YARN's diagnostics that say no more than that something failed
+# lines of YARN's diagnostics that say only that something failed, not why
 EMPTY = re.compile(r"(at|\.\.\.) |Task failed task_|Job failed as tasks failed|Job received Kill|$")
 
 
 class Watch:
-    """Follows a job to its end. `gateway` (mrdl.runners.hadoop.gateway) is asked about it; `inputs`: what each map reads; `total`: the
-    tasks of each kind; `all_at_once`: it needs containers for all its mappers, and it is said where it lacks some.
+    """Follows a job to its end. `gateway` (mrdl.runners.hadoop.gateway) answers questions about it; `inputs`: what each map
+    reads; `total`: the number of tasks of each kind; `all_at_once`: the job needs containers for all its mappers at the
+    same time, so the user is told if some are missing.
 
     Events go to `on_task(kind, done, total)`, `warned(text)` and `waiting(text, seconds)`."""
 
@@ -30,12 +31,12 @@ class Watch:
         self.gateway, self.job, self.inputs, self.total = gateway, job, inputs, total
         self.on_task, self.warned, self.waiting, self.all_at_once = on_task, warned, waiting, all_at_once
         self.done: dict[str, set[str]] = {"mapper": set(), "reducer": set()}
-        self.failed: list[tuple[str, str]] = []         # attempts, and why
-        self.at: tuple = ()                             # where the job is
-        self.since = self.next = 0.0                    # when it came there; when to say that it is still there
+        self.failed: list[tuple[str, str]] = []         # (attempt, reason)
+        self.at: tuple = ()                             # the job's progress when it was last seen to change
+        self.since = self.next = 0.0                    # when it changed; when to tell the user that nothing changes
 
     def run(self) -> None:
-        """JobFailed where the job did not succeed."""
+        """Waits for the job's end; raises JobFailed if it did not succeed."""
         while True:
             state = self.gateway.poll(self.job)
             for attempt, is_map, status in state["events"]:
@@ -56,43 +57,43 @@ class Watch:
             if self.on_task:
                 self.on_task(kind, len(done), max(self.total[kind], len(done)))
             return
-        done.discard(task)              # its output was lost with a machine, or it never had one
+        done.discard(task)              # a machine was lost with the task's output, or the attempt failed
         if status in ("FAILED", "TIPFAILED"):
             why = self.gateway.diagnostics(self.job, attempt)
             self.failed.append((attempt, why))
             what = f"{self._named(attempt)} failed: {headline(why)}"
             if NEVER.search(what):
-                raise _failed(f"job {self.job} was ended, as other attempts would fail alike: {what}", final=True)
+                raise _failed(f"job {self.job} was killed, because other attempts would fail in the same way: {what}", final=True)
             self.warned(what)
 
     def _named(self, attempt: str) -> str:
-        """The attempt, and what it reads if it is a mapper."""
+        """The attempt's id, and for a mapper its input."""
         _, _, _, kind, number, _ = attempt.split("_")
-        known = kind == "m" and int(number) < len(self.inputs)      # not of an adopted job
+        known = kind == "m" and int(number) < len(self.inputs)      # unknown for an adopted job
         return attempt + (f" (input {self.inputs[int(number)]})" if known else "")
 
     # -- its end
 
     def _failure(self, state: dict[str, Any]) -> JobFailed:
-        """What a user needs to know: YARN's reason; or the attempt that failed last, its exit and its last words."""
+        """The error for the user: YARN's reason; or the attempt that failed last, with its exit and the end of its log."""
         name, killed = f"job {self.job} {state['state'].lower()}", state["state"] == "KILLED"
         if self.failed and not killed:
             attempt, why = self.failed[-1]
             said = self.gateway.stderr(self.job, attempt)
             return _failed(f"{name}: {self._named(attempt)}: {headline(why, said)}", said)
         why = reason(self._application().get("diagnostics") or state["failure"])
-        # somebody who kills it wants it ended, and a master that kills its own job could never run it
+        # final: a user who kills a job wants no other attempt, and a job that its own master killed can never run
         return _failed(f"{name}: {why}", final=killed or bool(NEVER.search(why)))
 
     def _application(self) -> dict[str, Any]:
-        with suppress(OSError):         # YARN has forgotten it, or is not there
+        with suppress(OSError):         # YARN no longer knows the job, or is down
             return self.gateway.application(self.job)
         return {}
 
     # -- what it waits for
 
     def _waits(self, state: dict[str, Any]) -> None:
-        """Says what the job waits for where nothing happens: soon, then more and more seldom."""
+        """If nothing happens, tells the user what the job waits for: after FIRST seconds, then at growing intervals."""
         now, at = time.monotonic(), (state["state"], state["map"], state["reduce"])
         if state["events"] or at != self.at:
             self.at, self.since, self.next = at, now, now + FIRST
@@ -103,13 +104,13 @@ class Watch:
                 self.waiting(f"{app['id']} in queue {app['queue']}: {what}; {app['url']}", now - self.since)
 
     def _lacks(self, app: dict[str, Any]) -> str | None:
-        """What keeps the application from going on; None where it has what it needs."""
+        """What the application lacks; None if it has what it needs."""
         if app["state"] in ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED"):
             why = reason(app["diagnostics"].partition("Details :")[0])
             return f"its master has not begun: {why}"
         left = self.total["mapper"] - len(self.done["mapper"])
         needed = max(1, left) if self.all_at_once else 1
-        running = app["containers"] - 1         # beside its master's
+        running = app["containers"] - 1         # all but its master's
         if 0 <= running < needed:
             return f"YARN has given {running} of the {needed} containers that it needs at once" if running else \
                 "YARN has given no container to its tasks yet"
@@ -123,14 +124,14 @@ def _failed(text: str, said: str = "", final: bool = False) -> JobFailed:
 
 
 def reason(diagnostics: str) -> str:
-    """YARN's diagnostics in a line, without stack traces."""
+    """YARN's diagnostics in one line, without stack traces."""
     lines = dict.fromkeys(line.strip() for line in diagnostics.splitlines())
     return " ".join(line for line in lines if not EMPTY.match(line)) or "YARN gives no reason"
 
 
 def headline(why: str, said: str = "") -> str:
-    """What happened to an attempt in a line, by YARN's diagnostics and what it wrote to stderr: the exception of the
-    worker's own Python where that tells of one; of a JVM that did not start, its first words."""
+    """What happened to an attempt, in one line: the exception of the worker's Python if its stderr has one; what the JVM
+    printed if it did not start; else YARN's diagnostics."""
     lines = [line for line in why.splitlines() if line.strip()] or ["no reason was given"]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     first = next(filter(NEVER.search, causes), causes[-1]) if causes else lines[0]

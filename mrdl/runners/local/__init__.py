@@ -1,1 +1,1 @@
-"""The runners without Java: in this process, or in children of a warm one."""
+"""The runners that need no Java: tasks run in this process, or in child processes that are kept."""

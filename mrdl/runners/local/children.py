@@ -1,4 +1,4 @@
-"""The warm process and its children: tasks in, exit statuses out."""
+"""The fork server and its children: they run tasks, and report exit statuses."""
 import ctypes
 import gc
 import importlib.util
@@ -17,47 +17,47 @@ from contextlib import suppress
 from mrdl.runners.local.task import Task, perform, told
 from mrdl.runners.streaming import Job
 
-MOST_KEPT = 1024        # MB a child has ever held, beyond which it does no other task
+MOST_KEPT = 1024        # MB; a child whose memory was ever larger gets no further task
 _LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent() -> None:
-    """Asks Linux to kill this process when its parent dies; elsewhere the server does it."""
+    """Asks Linux to kill this process when its parent dies; on other systems the server kills it."""
     if sys.platform == "linux":
         _LIBC.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
 
 
 class Child:
-    """The server's side of one child: a task at a time."""
+    """One child as the server sees it. A child runs one task at a time."""
 
     def __init__(self, server: "Server"):
         self.link, theirs = socket.socketpair()
-        self.ticket: int | None = None          # of the task at hand
+        self.ticket: int | None = None          # of the current task
         driver = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             _child(driver, theirs, [self.link, *server.sockets()])
         theirs.close()
         with suppress(ProcessLookupError):
-            os.setpgid(self.pid, self.pid)  # both sides do it: the group is there whoever is first
+            os.setpgid(self.pid, self.pid)  # parent and child both call it, so the group exists whichever runs first
 
     def fileno(self) -> int:
         return self.link.fileno()
 
     def done(self) -> bool:
-        """Has it ended a task well? Asked when its socket has something to read, which may be its end."""
+        """Has the child finished its task successfully? Called when its socket is readable, also because it was closed."""
         with suppress(ConnectionError):
             return bool(self.link.recv(1))
         return False
 
     def give(self, ticket: int, line: bytes) -> None:
         self.ticket = ticket
-        with suppress(OSError):     # it is dead: _reap() tells
+        with suppress(OSError):     # the child is dead: _reap() reports it
             self.link.sendall(line + b"\n")
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)     # its sort too
+            os.killpg(self.pid, signal.SIGKILL)     # the whole group, with a `sort` that the task started
 
 
 class Server:
@@ -76,7 +76,7 @@ class Server:
         return [self.link, *(child.link for child in self.children)]
 
     def run(self, driver: int) -> bool:
-        """Until the driver says stop (True) or is gone."""
+        """Serves until the driver says stop (returns True) or is gone (False)."""
         begun = b""
         self.link.sendall(b"ready\n")
         # the timeout is for a driver whose own children keep its socket open
@@ -127,9 +127,9 @@ class Server:
 
 
 def serve(descriptor: int, tmp: str, driver: int, preload: list[str]) -> None:
-    """The server's side: runs until the driver says stop or is gone; then tidies up after it."""
+    """Runs the server until the driver says stop or is gone. If the driver died, removes its temporary folder."""
     _preload(preload)
-    gc.freeze()         # the children share what is here: no collection touches it
+    gc.freeze()         # so that garbage collection does not write to (and copy) pages that the children share
     stopped = False
     with socket.socket(fileno=descriptor) as link:
         server = Server(link)
@@ -143,7 +143,7 @@ def serve(descriptor: int, tmp: str, driver: int, preload: list[str]) -> None:
 
 
 def _ended(driver: int) -> bool:
-    """Is the driver dead? Its socket closes a moment before its children are given to another parent."""
+    """Is the driver dead? Waits a second at most: its socket closes shortly before its children get another parent."""
     for _ in range(100):
         if os.getppid() != driver:
             return True
@@ -152,8 +152,8 @@ def _ended(driver: int) -> bool:
 
 
 def _preload(names: list[str]) -> None:
-    """Imports what tasks need. A module that fails here fails again, and is reported, in a task."""
-    Job([])     # makes what all jobs share
+    """Imports the modules that tasks need. Errors are ignored here: the import fails again in a task, which reports it."""
+    Job([])     # fills the cache of options that all jobs share
     with suppress(Exception):
         for name in names:
             for module in pkgutil.iter_modules(getattr(importlib.import_module(name), "__path__", [])):
@@ -161,7 +161,7 @@ def _preload(names: list[str]) -> None:
 
 
 def _child(server: int, link: socket.socket, others: list[socket.socket]) -> None:
-    """The child's side: task after task, until one fails or has taken much memory. Never returns."""
+    """Runs in the child: one task after another, until one fails or has used too much memory. Never returns."""
     status = 1
     try:
         os.setpgid(0, 0)
@@ -204,7 +204,7 @@ def _perform(message: dict) -> None:
 
 
 def load(module: str, name: str, path: str) -> type:
-    """The job class: by the module's name where that gives this file, else from the file."""
+    """The job class: imported by its module's name if that gives the file `path`, else loaded from the file."""
     found = None
     if module != "__main__":
         try:
@@ -212,7 +212,7 @@ def load(module: str, name: str, path: str) -> type:
         except ImportError:
             pass        # a test or a script outside sys.path
     if found is None or not os.path.samefile(found.__file__, path):
-        # under another name than __main__, so that a script's main part does not run
+        # not under the name __main__, or the script's main part would run
         alias = "__job_main__" if module == "__main__" else module
         spec = importlib.util.spec_from_file_location(alias, path)
         found = sys.modules[alias] = importlib.util.module_from_spec(spec)

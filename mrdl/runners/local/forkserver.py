@@ -1,9 +1,9 @@
-"""Tasks in, exit statuses out: a warm process of our own, and children of it that do the tasks.
+"""A server process that forks children, which run the tasks.
 
-It is started by exec and never imports the user's __main__. A child that did its task well waits for
-another, with the memory it has: fresh pages and modules are most of what a short task costs. Children
-die with the server, and it dies with the driver: the driver's end of the socket closes, whatever the
-driver died of."""
+The server is started by exec and never imports the user's __main__. A child that has finished a task
+waits for the next one and keeps its memory, because a short task spends most of its time on new pages
+and imports. Children die with the server. The server ends when the driver's end of the socket closes,
+and that happens whatever the driver died of."""
 import json
 import os
 import socket
@@ -20,8 +20,8 @@ LOST = "lost"       # the status of a task whose server died
 
 
 class ForkServer:
-    """The driver's side: `start` a task, `wait` for the tasks that ended. `preload`: names of modules that the children
-    share, and of packages, with all their modules."""
+    """The driver's side: `start` begins a task, `wait` returns the tasks that have ended. `preload`: names of modules to
+    import before forking, so that children share them; of a package, all modules are imported."""
 
     def __init__(self, tmp: str, preload: Iterable[str] = ()):
         self.tmp, self.preload = tmp, tuple(preload)
@@ -36,7 +36,7 @@ class ForkServer:
             self.process = subprocess.Popen(
                 safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid()), *self.preload),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
-                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)   # Ctrl-C is ours alone
+                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)   # Ctrl-C goes to the driver only
         self.replies = self.socket.makefile("rb")
         self.ready = False
 
@@ -44,7 +44,7 @@ class ForkServer:
         return os.path.join(self.tmp, "forkserver.log")
 
     def start(self, task) -> int:
-        """Gives the task to a child, and us its ticket."""
+        """Gives the task to a child, and returns the task's ticket: the number by which `wait` reports it."""
         if self.process is None:
             self._launch()
         self.started += 1
@@ -53,7 +53,7 @@ class ForkServer:
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass        # the server is dead: wait() tells
+            pass        # the server is dead: wait() reports it
         return self.started
 
     def wait(self) -> list[tuple[int, int | str]]:
@@ -81,12 +81,12 @@ class ForkServer:
             return b""
 
     def end(self) -> None:
-        """Has the server end with its tasks; whoever is in wait() is told that they are lost."""
+        """Makes the server and its tasks end; a thread that is in wait() gets them as lost."""
         with suppress(OSError):
             self.socket.sendall(b"stop\n")
 
     def kill(self) -> None:
-        """Ends the server and its tasks; the next start() begins anew."""
+        """Ends the server and its tasks; the next start() starts a new server."""
         process, self.process = self.process, None
         self.running.clear()
         if process is None:
@@ -98,6 +98,6 @@ class ForkServer:
             process.wait(5)
         except subprocess.TimeoutExpired:
             pass
-        finally:        # a server that is stopped, or a second Ctrl-C
+        finally:        # also if the server hangs, or Ctrl-C comes a second time
             process.kill()
             process.wait()

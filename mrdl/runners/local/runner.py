@@ -1,7 +1,8 @@
-"""mrjob runners without Java: inputs in, one output file per reducer (or mapper) out.
+"""mrjob runners that need no Java. They write one output file per reducer (or mapper).
 
-They differ from mrjob's own where Hadoop does: an input is read where it lies, split only at byte
-ranges; `mapreduce.job.reduces` and the partitioner are honoured; a killed task is run again."""
+They behave like Hadoop where mrjob's own runners do not: inputs are read in place and not copied, and
+are split into byte ranges; `mapreduce.job.reduces` and the partitioner are respected; a killed task is
+run again."""
 import errno
 import os
 import secrets
@@ -24,14 +25,14 @@ with stand_ins():
     from mrjob.inline import InlineMRJobRunner
     from mrjob.util import save_current_environment, save_cwd, save_sys_path
 
-ATTEMPTS = 4                    # as mapreduce.map.maxattempts
-SORT_MEMORY = 64 << 20          # more than this is sorted by GNU sort, on disk
+ATTEMPTS = 4                    # the default of mapreduce.map.maxattempts
+SORT_MEMORY = 64 << 20          # bytes; larger inputs of reducers are sorted on disk, by GNU sort
 
 
 class InlineRunner(InlineMRJobRunner):
-    """Tasks one after the other in this process: the user's own exception surfaces."""
+    """Runs tasks one after the other in this process; an exception in a task reaches the caller unchanged."""
     alias = "inline"
-    groups: list[list[str]] | None = None       # a mapper's paths; None: each input by itself
+    groups: list[list[str]] | None = None       # the paths of each mapper; None: one mapper per input
     on_task: Callable[[str, int, int], None] | None = None
     server: ForkServer | None = None
     sort_memory = SORT_MEMORY
@@ -41,7 +42,7 @@ class InlineRunner(InlineMRJobRunner):
         return {**super()._default_opts(), "cleanup_on_failure": ["ALL"]}
 
     def get_hadoop_version(self) -> str:
-        return "3.3"            # the names of the variables in the tasks' environment
+        return "3.3"            # decides how mrjob names the variables in a task's environment
 
     def _make_unique_job_key(self, label=None, owner=None) -> str:
         return f"mrdl-{os.getpid()}-{secrets.token_hex(4)}"
@@ -49,11 +50,11 @@ class InlineRunner(InlineMRJobRunner):
     def _check_step(self, step: dict, step_num: int) -> None:
         super()._check_step(step, step_num)
         if step.get("input_manifest") or not step.get("mapper"):
-            raise NotImplementedError(f"the {self.alias} runner takes steps with a mapper of lines")
+            raise NotImplementedError(f"the {self.alias} runner needs a mapper that reads lines in each step")
 
     def _run_streaming_step(self, step: dict, step_num: int) -> None:
         output = self._output_dir_for_step(step_num)
-        os.makedirs(output)     # as in Hadoop, it must not be there
+        os.makedirs(output)     # as in Hadoop, the folder must not exist
         reducers = int(self._jobconf_for_step(step_num).get("mapreduce.job.reduces", 1))
         if not step.get("reducer"):
             reducers = 0
@@ -99,7 +100,7 @@ class InlineRunner(InlineMRJobRunner):
                     sort_memory=self.sort_memory)
 
     def _run_tasks(self, tasks: list[Task]) -> list[str]:
-        """The folder of each task's output."""
+        """Runs the tasks; returns the output folder of each."""
         for done, task in enumerate(tasks, 1):
             with save_current_environment(), save_cwd(), save_sys_path():
                 perform(task, self._mrjob_cls)
@@ -112,12 +113,12 @@ class InlineRunner(InlineMRJobRunner):
 
 
 class LocalRunner(InlineRunner):
-    """Tasks in children of a fork server, as many at once as there are cores."""
+    """Runs tasks in children of a fork server, as many at once as there are cores."""
     alias = "local"
     cancelled = False
 
     def cancel(self) -> None:
-        """Ends the tasks; called by another thread than the one in _run_tasks."""
+        """Ends the tasks. Called by a thread other than the one in _run_tasks."""
         self.cancelled = True
         self.server.end()
 
@@ -145,18 +146,18 @@ class LocalRunner(InlineRunner):
                         self._tell(task, len(outputs), len(tasks))
                     else:
                         waiting.appendleft(self._next_attempt(task, status))
-        except BaseException:       # Ctrl-C too: nothing may run on
+        except BaseException:       # Ctrl-C too: no task may keep running
             self.server.kill()
             raise
         return [outputs[number] for number in range(len(tasks))]
 
     def _next_attempt(self, task: Task, status: int | str) -> Task:
-        """The task once more, if it was killed; an exception would only come again."""
+        """The next attempt of a task that was killed. Raises JobFailed if the task raised an exception, as it would again."""
         if self.cancelled:
             raise JobFailed(f"{task} of {task.job[1]} was cancelled")
         if status != LOST and status > 0:
             words = _last_words(task.log)
-            if f"OSError: [Errno {errno.ENOSPC}]" in words.rpartition("\n")[2]:    # no fault of the job's
+            if f"OSError: [Errno {errno.ENOSPC}]" in words.rpartition("\n")[2]:    # a full disk is not the job's fault
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             gap = "\n" if "\n" in words else " "
             raise JobFailed(f"{task} of {task.job[1]} failed:{gap}{words}")
@@ -173,14 +174,14 @@ class LocalRunner(InlineRunner):
 
 
 def _existing(path: str) -> str:
-    """The absolute path of a file; the error of one that is not there has its name."""
+    """The absolute path of a file; FileNotFoundError, with its name, if there is none."""
     path = os.path.abspath(path.removeprefix("file://"))
     os.stat(path)
     return path
 
 
 def _last_words(log: str) -> str:
-    """The end of a task's stderr, without what it told Hadoop."""
+    """The end of a task's stderr, without the lines for Hadoop (counters and status)."""
     try:
         with open(log, errors="replace") as file:
             lines = [line for line in file if not line.startswith("reporter:")]
@@ -190,7 +191,7 @@ def _last_words(log: str) -> str:
 
 
 class Inline(Backend):
-    """Tasks in this process."""
+    """Runs tasks in this process."""
     kind = InlineRunner
     server: ForkServer | None = None
 
@@ -201,13 +202,13 @@ class Inline(Backend):
 
 
 class Local(Inline):
-    """Tasks in children of a process that stays for all jobs."""
+    """Runs tasks in children of one server process, which serves all jobs."""
     kind = LocalRunner
     stays = True
 
     def __init__(self, cluster):
         super().__init__(cluster)
-        self.server = ForkServer(cluster.tmp, PRELOAD)      # now: it warms up while the driver prepares its first job
+        self.server = ForkServer(cluster.tmp, PRELOAD)      # started early: it imports modules while the driver prepares its first job
 
     def holds(self, workers):
         return workers <= self.cluster.cores

@@ -1,4 +1,4 @@
-"""The local shuffle: lines in, sorted by key; in memory, or by GNU sort on disk."""
+"""The local shuffle: distributes lines to reducers, and sorts them by key, in memory or by GNU sort on disk."""
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from os.path import getsize, join
 from mrdl.runners.partitioning import partition
 
 SHUFFLE_MEMORY = 16 << 20
-LONG_LINE = 1 << 16            # lines beyond this are moved one by one, with few copies
-LONG_KEY = 1 << 10             # the key fields of a long line stand within this
+LONG_LINE = 1 << 16            # bytes; longer lines are moved one by one, to save copies
+LONG_KEY = 1 << 10             # the key fields of a long line are within its first LONG_KEY bytes
 
 
 def is_long(file) -> bool:
-    """Is this a file of long lines, by its first one? Such are taken out of the page cache, a copy each."""
+    """True if the first line is longer than LONG_LINE. Such files are memory-mapped, and each line is copied once."""
     head = file.peek(LONG_LINE)[:LONG_LINE]
     return len(head) == LONG_LINE and b"\n" not in head
 
 
 def long_lines(whole: mmap) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end, without their newlines."""
+    """The (start, end) of each line, without its newline."""
     start = 0
     while start < len(whole):
         end = whole.find(b"\n", start)
@@ -30,8 +30,8 @@ def long_lines(whole: mmap) -> Iterator[tuple[int, int]]:
 
 
 def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iterator[bytes]:
-    """The lines of files in the order of their first `fields`: sorted in memory, or where they are more than so many bytes
-    by GNU sort, in files of the folder."""
+    """The lines of all files, sorted by their first `fields` fields: in memory if the files have at most `memory` bytes, else
+    by GNU sort with temporary files in `folder`."""
     if sum(map(getsize, paths)) <= memory:
         yield from _sorted_here(paths, fields)
         return
@@ -40,7 +40,7 @@ def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iter
                           env={**os.environ, "LC_ALL": "C"}) as sort:
         try:
             yield from sort.stdout
-        except GeneratorExit:       # the reducer has had enough
+        except GeneratorExit:       # the reducer reads no further
             sort.kill()
             raise
     if sort.returncode:
@@ -48,7 +48,7 @@ def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iter
 
 
 def _sorted_here(paths: list[str], fields: int) -> Iterator[bytes]:
-    """The lines of files in the order of their first fields, sorted in memory."""
+    """The lines of all files, sorted in memory by their first fields."""
     def key(line: bytes) -> bytes:
         end = -1
         for _ in range(fields):
@@ -57,7 +57,7 @@ def _sorted_here(paths: list[str], fields: int) -> Iterator[bytes]:
                 return line
         return line[:end]
 
-    lines, long = [], []            # whole ones, and (key, file, place) of long ones
+    lines, long = [], []            # short lines, and (key, mapped file, start, end) of long ones
     for path in paths:
         with open(path, "rb", buffering=LONG_LINE) as file:
             if is_long(file):
@@ -66,11 +66,11 @@ def _sorted_here(paths: list[str], fields: int) -> Iterator[bytes]:
                          for start, end in long_lines(whole)]
             else:
                 lines += file.read().split(b"\n")
-                lines.pop()         # what follows the last newline
+                lines.pop()         # the empty string after the last newline
     if not long:
         lines.sort(key=key)
         lines.reverse()
-        while lines:                # each is freed when it was used
+        while lines:                # frees each line after its use
             yield lines.pop()
         return
     long += [(key(line), line, 0, len(line)) for line in lines]
@@ -99,7 +99,7 @@ class Shuffle:
         if self.reducers == 1:
             self.parts[0] += self.begun
         elif len(self.begun) == 2 and self.begun[1] == b"\n" and b"\n" not in self.begun[0]:
-            self._deal(self.begun[0], self.begun)       # as mrjob writes a line: no copy of it
+            self._deal(self.begun[0], self.begun)       # mrjob writes a line in pieces; joining them would copy it
         else:
             for line in BytesIO(b"".join(self.begun)):
                 self._deal(line, [line])

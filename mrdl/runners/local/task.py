@@ -1,4 +1,4 @@
-"""One attempt of a mapper or reducer: its lines in, sorted if need be; its output files out."""
+"""Runs one attempt of a mapper or reducer: reads its lines (sorted for a reducer), writes its output files."""
 import errno
 import os
 import traceback
@@ -14,16 +14,16 @@ from mrdl.storage.paths import OPENERS
 
 @dataclass(frozen=True)
 class Task:
-    """All that a mapper or reducer needs to run, here or in a child of the fork server."""
-    job: list[str]          # the class: module, name, file
+    """Everything that a mapper or reducer needs to run, in this process or in a child of the fork server."""
+    job: list[str]          # the job class: its module, name and file
     kind: str               # mapper | reducer
     number: int
     args: list[str]
     inputs: list            # a mapper's Split; a reducer's list of paths
-    files: dict[str, str]   # name in its working directory -> path
-    folder: str             # has its log and a folder for each attempt
+    files: dict[str, str]   # name in the task's working directory -> path
+    folder: str             # contains the log, and a folder for each attempt
     env: dict[str, str]
-    reducers: int           # how many files its output is spread over
+    reducers: int           # the number of output files
     sort_values: bool
     sort_memory: int
     attempt: int = 0
@@ -34,7 +34,7 @@ class Task:
 
     @property
     def output(self) -> str:
-        return join(self.folder, f"attempt-{self.attempt}")     # a killed one is never looked at
+        return join(self.folder, f"attempt-{self.attempt}")     # the output of a killed attempt is never read
 
     def __str__(self) -> str:
         read = [path for path, *_ in self.inputs] if self.kind == "mapper" else []
@@ -62,7 +62,7 @@ def perform(task: Task, job: type) -> None:
 
 
 def told(error: BaseException) -> str:
-    """What a task that failed has to say: one line where its input or a full disk is to blame, else the traceback."""
+    """The message of a failed task: one line if its input or a full disk is the cause, else the traceback."""
     ours = isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == "mrdl"
     if ours or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         return f"{type(error).__name__}: {error}\n"
@@ -70,7 +70,8 @@ def told(error: BaseException) -> str:
 
 
 def read_splits(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. A range owns those that begin behind its first byte, up to the one at its end, as in Hadoop."""
+    """A mapper's lines. As in Hadoop, a range that starts inside a file skips its first line, and reads on to the end of the
+    line that begins at or before its end."""
     for path, start, stop in split:
         os.environ["mapreduce_map_input_file"] = "file://" + path
         opener = OPENERS.get(os.path.splitext(path)[1])

@@ -1,4 +1,4 @@
-"""mrjob's Spark runner, with tasks of our own (mrdl.runners.spark.tasks): each job is a spark-submit."""
+"""mrjob's Spark runner, but with mrdl's tasks (mrdl.runners.spark.tasks). Each job is one spark-submit."""
 import os
 import re
 import shutil
@@ -25,9 +25,9 @@ from mrdl.storage.schemes import store_at
 with stand_ins():
     from mrjob.spark.runner import SparkMRJobRunner
 
-MOST = 128 << 20        # bytes of a split: a block of HDFS
+MOST = 128 << 20        # bytes of a split, at most: the size of an HDFS block
 RETRIED = 4             # attempts of a task, as on a cluster
-# where all of Spark is on this machine; it lives for seconds, half of which its best compiler would take
+# settings if all of Spark runs on this machine. Its JVM lives for seconds, of which the optimizing JIT would take half
 HERE = {"spark.ui.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 NAMES = {"mapreduce.job.name": "spark.app.name", "mapreduce.job.tags": "spark.yarn.tags"}
 SCRIPT = """from mrdl.runners.spark.tasks import SparkJob
@@ -43,8 +43,8 @@ LOST = re.compile(r"failed (\d+) times, most recent failure: Lost task (\d+)\.\d
 
 
 class SparkRunner(SparkMRJobRunner):
-    """A job's one step, on Spark."""
-    groups: list[list[str]] | None = None       # a mapper's paths; None: each input by itself
+    """Runs a job's single step on Spark."""
+    groups: list[list[str]] | None = None       # the paths of each mapper; None: one mapper per input
     on_task: Callable[[str, int, int], None] | None = None
     cores = os.cpu_count() or 1                 # of this machine
     node_python: str | None = None
@@ -57,9 +57,9 @@ class SparkRunner(SparkMRJobRunner):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self._upload_mgr = None         # spark-submit itself takes files where they are needed
+        self._upload_mgr = None         # spark-submit itself distributes the files
         self.said: deque[str] = deque(maxlen=1000)
-        self.words: deque[str] = deque(maxlen=20)       # of tasks, where they are on this machine
+        self.words: deque[str] = deque(maxlen=20)       # what tasks wrote to stderr, if they run on this machine
 
     # ---- where it runs
 
@@ -82,7 +82,7 @@ class SparkRunner(SparkMRJobRunner):
         return self._spark_master().startswith("local")
 
     def _spark_executors_have_own_wd(self) -> bool:
-        return True             # if not, tasks stand in Spark's folder of files
+        return True             # else tasks start in Spark's folder of files
 
     def _pick_spark_tmp_dir(self) -> str:
         if self._here() and not self._opts["spark_tmp_dir"]:
@@ -99,7 +99,8 @@ class SparkRunner(SparkMRJobRunner):
     # ---- what spark-submit is given
 
     def _jobconf_for_step(self, step_num: int) -> dict[str, str]:
-        """Settings by Spark's names: those of Hadoop are for what Spark has of it."""
+        """The settings under Spark's names. Hadoop's settings get the prefix spark.hadoop., for the parts of Hadoop that
+        Spark uses."""
         given = {NAMES.get(name, name): value
                  for name, value in super()._jobconf_for_step(step_num).items()}
         settings = {name if name.startswith("spark.") else "spark.hadoop." + name: value
@@ -116,7 +117,8 @@ class SparkRunner(SparkMRJobRunner):
             [] if self._here() else ["--archives", f"{self._site()}#site"])
 
     def _file_arg_hash_paths(self, named_paths=None, always_use_hash: bool = True) -> Iterator[str]:
-        """As mrjob's, but files of this machine by links: in their paths # , ? and * would have a meaning."""
+        """Like mrjob's, but files of this machine are given as links, because # , ? and * in their own paths would have a
+        meaning."""
         folder = tempfile.mkdtemp(dir=self._get_local_tmp_dir())
         for name, path in sorted(self._working_dir_mgr.name_to_path("file").items()):
             place = self._dest_in_wd_mirror(path, name) or path
@@ -124,16 +126,17 @@ class SparkRunner(SparkMRJobRunner):
                 yield place if os.path.basename(place) == name else f"{place}#{name}"
             else:
                 os.symlink(os.path.abspath(place), os.path.join(folder, name))
-                yield f"file://{folder}/{name}"         # of a path, Spark would follow the link
+                yield f"file://{folder}/{name}"         # a URL, because of a plain path Spark would follow the link
 
     def _site(self) -> str:
-        """mrdl and all it needs, for the nodes: PySpark wants the driver's Python there."""
+        """The archive of mrdl and its packages, for the nodes; built for the driver's Python, whose version PySpark
+        requires there."""
         said = subprocess.run([sys.executable, probe.__file__], input="", check=True,
                               capture_output=True, text=True, env=safe_path.environment())
         return site.build(site.parse_probe(said.stdout), self.wheels)
 
     def _spark_script_path(self, step_num: int) -> str:
-        """A script that has all it needs to know in it, so that it may run on any machine."""
+        """Writes the script to submit. It contains the whole description of the job, so it can run on any machine."""
         jobconf = self._opts["jobconf"]
         groups = self.groups or [[path] for path in self._get_input_paths()]
         least = int(jobconf.get("mapreduce.input.fileinputformat.split.minsize", 0))
@@ -151,14 +154,14 @@ class SparkRunner(SparkMRJobRunner):
         return path
 
     def _there(self, path: str) -> str:
-        """A path that tasks can read: that of a copy, where they are on other machines."""
+        """A path that tasks can read; if they run on other machines, the path of a copy."""
         if "://" in path:
             return path
-        path = os.path.abspath(path)            # the job stands in another folder
+        path = os.path.abspath(path)            # absolute, because the job runs in another folder
         if "://" not in self._spark_tmp_dir:
             return path
         store = store_at(self._spark_tmp_dir)
-        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # the name decides where rows go
+        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # keeps the file's name, which decides where `prepare` puts rows
         store.put(name, path)
         return store.path(name)
 
@@ -170,12 +173,12 @@ class SparkRunner(SparkMRJobRunner):
     def _check_step(self, step: dict, step_num: int) -> None:
         super()._check_step(step, step_num)
         if step_num or not step.get("mapper"):
-            raise NotImplementedError("the spark runner takes jobs of one step, with a mapper")
+            raise NotImplementedError("the spark runner needs a job of one step, which has a mapper")
 
     def _run_step_on_spark(self, step: dict, step_num: int, last_step_num=None) -> None:
         arguments = self._args_for_spark_step(step_num)
         address = {"SPARK_LOCAL_IP": "127.0.0.1"} if self._here() else {}
-        if self._here():        # Spark starts tasks by python -m, which imports from the folder it stands in
+        if self._here():        # Spark starts tasks by python -m, which imports modules from the current folder
             arguments = ["sh", "-c", 'cd "$0" && exec "$@"', self._get_local_tmp_dir(), *arguments]
         environment = {**address, **safe_path.environment(), **self._spark_cmdenv(step_num)}
         status, _ = self._run_spark_submit(arguments, environment, self._heard)
@@ -183,7 +186,7 @@ class SparkRunner(SparkMRJobRunner):
             raise JobFailed(self._why())
 
     def _heard(self, record: dict) -> None:
-        """A record of Spark's log; what has no form of its own follows one that has."""
+        """Handles a record of Spark's log. Lines that do not look like a record belong to the record before them."""
         message = record["message"]
         self.said.append(message)
         first, *more = message.splitlines() or [""]
@@ -194,7 +197,7 @@ class SparkRunner(SparkMRJobRunner):
             self.on_task("reducer" if int(done[1]) else "mapper", int(done[2]), int(done[3]))
 
     def _why(self) -> str:
-        """What a user needs to know of a job that failed: the task, and its own traceback."""
+        """The error for the user: the task that failed, and its traceback."""
         said = "\n".join(self.said)
         if found := FAILED.search(said):
             return found[0]
@@ -215,13 +218,13 @@ class SparkRunner(SparkMRJobRunner):
 
 
 class OnSpark(Backend):
-    """Jobs by spark-submit."""
+    """Runs jobs by spark-submit."""
     kind = SparkRunner
 
     def __init__(self, cluster):
         super().__init__(cluster)
-        with tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:    # mrjob makes one for each runner
-            SparkRunner(local_tmp_dir=folder).get_spark_submit_bin()    # ConfigError where it is not there
+        with tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:    # mrjob wants a folder for each runner
+            SparkRunner(local_tmp_dir=folder).get_spark_submit_bin()    # raises ConfigError if there is no Spark
 
     def slots(self):
         return 0
@@ -233,4 +236,4 @@ class OnSpark(Backend):
         return runner
 
     def command(self, runner, job, args, output):
-        raise ConfigError("a round's command is made for -r hadoop, local or inline")
+        raise ConfigError("rounds on Spark cannot be staged: use -r hadoop, local or inline")

@@ -1,7 +1,8 @@
-"""A job's tasks on Spark: splits in; part r of the output is reducer r's, or mapper r's. mrdl.runners.spark.runner submits it.
+"""The tasks of a job on Spark. Part r of the output comes from reducer r, or from mapper r if there are no reducers.
 
-Spark places tasks, shuffles and sorts. It does not read or write: its text files go through Java
-strings, which change bytes that are no UTF-8. Nor does it hash: reducer r must get what Hadoop gives it."""
+Spark places tasks, shuffles and sorts. This module reads and writes the files, because Spark's text files go through
+Java strings, which change bytes that are not UTF-8; and it partitions keys, so that reducer r gets the same keys as on
+Hadoop. mrdl.runners.spark.runner submits it."""
 import os
 import tempfile
 import traceback
@@ -18,12 +19,12 @@ from mrdl.storage.schemes import store_at
 
 @dataclass(frozen=True)
 class SparkJob:
-    """What spark-submit is told of a job; its methods run in Spark's tasks."""
-    job: str                # the class: module.name
+    """The description of a job for spark-submit; its methods run in Spark's tasks."""
+    job: str                # the job class, as module.name
     args: list[str]
     splits: list[Split]
     output: str
-    reducers: int           # 0: the mappers' output is the job's
+    reducers: int           # 0: the job's output is that of its mappers
     sort_values: bool
 
     def run(self) -> None:
@@ -48,12 +49,12 @@ class SparkJob:
             yield from self.performed("reducer", lines)
 
     def named(self, number: int, mapper: bool) -> str:
-        """The task, as a user is told of it."""
+        """The task's name in messages."""
         read = f" (input {', '.join(path for path, *_ in self.splits[number])})" if mapper else ""
         return f"{'mapper' if mapper else 'reducer'} {number}{read} of {self.job.rpartition('.')[2]}"
 
     def performed(self, kind: str, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines that the job makes of these."""
+        """Runs the job's mapper or reducer on the lines; yields its output lines."""
         from pyspark import SparkFiles
         os.chdir(SparkFiles.getRootDirectory())
         module, _, name = self.job.rpartition(".")
@@ -64,14 +65,14 @@ class SparkJob:
         yield from (write(*pair) for pair in made)
 
     def key(self, line: bytes) -> bytes:
-        """What the reducer's lines are sorted by: one field, with SORT_VALUES two."""
+        """The key by which a reducer's lines are sorted: the first field; with SORT_VALUES, the first two."""
         return b"\t".join(line.split(b"\t", 2)[:2 if self.sort_values else 1])
 
     def reducer(self, key: bytes) -> int:
         return partition(key.partition(b"\t")[0], self.reducers, self.sort_values)
 
     def written(self, number: int, lines: Iterable[bytes]) -> Iterator[int]:
-        """Puts a part in its place, whole: a second attempt has the same bytes."""
+        """Writes part `number` of the output, atomically. A second attempt writes the same bytes."""
         from pyspark import SparkFiles
         with tempfile.NamedTemporaryFile(dir=SparkFiles.getRootDirectory()) as file:
             for line in lines:
@@ -83,13 +84,14 @@ class SparkJob:
 
 
 def _tell(path: str, start: int) -> None:
-    """Tells the job what it reads, as Hadoop does."""
+    """Sets the variables in which Hadoop tells a job what it reads."""
     os.environ.update(mapreduce_map_input_file=path if "://" in path else "file://" + path,
                       mapreduce_map_input_start=str(start))
 
 
 def _read(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. A range owns those that begin behind its first byte, up to the one at its end, as in Hadoop."""
+    """A mapper's lines. As in Hadoop, a range that starts inside a file skips its first line, and reads on to the end of the
+    line that begins at or before its end."""
     for path, start, stop in split:
         _tell(path, start)
         with opened(path) as file:
@@ -104,8 +106,8 @@ def _read(split: Split) -> Iterator[bytes]:
 
 @contextmanager
 def _failing(task: str) -> Iterator[None]:
-    """An exception of the job's becomes a text that mrdl.runners.spark.runner finds in Spark's log."""
+    """Turns an exception in the job into a text that mrdl.runners.spark.runner finds in Spark's log."""
     try:
         yield
-    except (Exception, SystemExit):     # noqa: BLE001 - whatever it is, Spark shows no more than its words
+    except (Exception, SystemExit):     # noqa: BLE001 - Spark shows only the text of an exception
         raise RuntimeError(f"{task} failed:\n{traceback.format_exc()}") from None
