@@ -37,7 +37,10 @@ def public(module) -> Iterator[tuple[str, object]]:
             yield name, value
         elif inspect.isclass(value) and value.__module__.startswith("mrdl.") and not issubclass(value, Exception):
             yield name, value
-            for part, own in vars(value).items():
+            inherited = {}
+            for home in reversed(value.__mro__):
+                inherited |= vars(home) if home.__module__.startswith("mrdl.") else {}
+            for part, own in inherited.items():
                 own = getattr(own, "__func__", own)
                 if inspect.isfunction(own) and part[0] != "_" and not issubclass(value, Configured):
                     yield f"{name}.{part}", own

@@ -8,13 +8,12 @@ import numpy as np
 
 from mrdl.kernels import zeros
 from mrdl.layers.core import GeometricOperation
+from mrdl.layers.geometry import Geometry
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Binding, Operation
 
 AT = (0, 1, -1, 2, -2)          # where polynomials are evaluated; the sixth point is infinity
 POINTS = len(AT) + 1
-# H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups (kernels/geometry.pxi)
-Geometry = tuple[int, ...]
 COST = 6                        # of a multiply-add of the transforms, which wait for memory, in the products'
 
 

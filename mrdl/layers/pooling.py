@@ -5,8 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.layers.convolution import Sizes, check_sizes, flat, image, planned, possible, sizes
-from mrdl.layers.convolution_operations import Geometry
+from mrdl.layers.geometry import Geometry, Sizes, check_sizes, flat, image, planned, possible, sizes
 from mrdl.layers.layer import LARGEST, Layer
 from mrdl.layers.operation import Binding, Operation, Shape
 

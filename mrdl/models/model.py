@@ -1,4 +1,6 @@
-"""Model: layers over one flat vector; Keras's methods, and Keras's JSON as the spec."""
+"""Model: layers over one flat vector of weights, its spec in Keras's JSON, and its files.
+
+What it does (compile, fit, evaluate, predict) is in trainer.py."""
 import json
 import math
 from collections.abc import Iterator
@@ -8,19 +10,16 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from mrdl import limits
-from mrdl import metrics as metrics_of
-from mrdl.config import ConfigError, lookup, need, shown, typed
+from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers import CategoryEncoding, Input
 from mrdl.layers.layer import Symbol, Weight
 from mrdl.layers.operation import Shape
-from mrdl.losses import LOSSES, Loss
 from mrdl.models import drawing, summary, tensors
 from mrdl.models.formats import keras_writer
 from mrdl.models.graph import Graph
-from mrdl.optimizers import OPTIMIZERS, Optimizer
-from mrdl.training import arrays
-from mrdl.training.protocol import Head, Step
+from mrdl.models.trainer import Trainer
+from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features"}
@@ -31,7 +30,7 @@ def over(activation: str, made: Shape, shape: Shape) -> str:
     return f"{activation} over {made[-1]}" if activation == "softmax" and made[-1] != shape[-1] else activation
 
 
-class Model:
+class Model(Trainer):
     """Layers over one flat vector: what lies between `inputs`, which Input gave, and `outputs`.
 
     Several inputs are one row of features, in their order: as arrays a list, in a dataset all
@@ -61,19 +60,8 @@ class Model:
              f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
         self.weights: np.ndarray | None = None          # the flat vector
-        self.optimizer: Optimizer | None = None
-        self.loss: Loss | list[Loss] | None = None      # a list where there are several outputs
-        self.loss_weights: list[float] = [1.0]
-        self.metrics: list = []                         # of one output; of several a list of lists
-        self.fresh_updater()
         self.features: dict[str, Any] | None = None     # of the dataset it was trained on: see Run.features
-        self.epochs = 0                                 # trained: the next one's order and dropout are of this number
-
-    def fresh_updater(self) -> None:
-        """Training begins with an updater that has done nothing; `compile` does so too."""
-        self.slots: np.ndarray | None = None            # its state
-        self.iterations = 0                             # updates done: what schedules and Adam's t count
-        self.rate_scale = 1.0                           # of the learning rate: halved by rounds that were not finite
+        super().__init__()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """ConfigError for what has no effect, such as Keras's trainable=False."""
@@ -280,172 +268,27 @@ class Model:
         for (_, weight, view), array in zip(views, arrays):
             weight.from_keras(np.asarray(array, self.dtype), view)
 
-    # -- training
-
-    def compile(self, optimizer="rmsprop", loss=None, metrics=(), loss_weights=None) -> None:
-        """Chooses the updater, the loss and the metrics; the updater begins anew.
-
-        With several outputs `loss`, `metrics` and `loss_weights` are lists, or dicts by the names
-        of the layers that give the outputs; one loss or list of metrics is for each.
-
-        Args:
-            optimizer: an optimizer, its name or its Keras dict (mrdl.optimizers). "rmsprop", as in
-                Keras.
-            loss: a loss, its name or its Keras dict (mrdl.losses). A cross-entropy wants its own
-                activation at the output, or from_logits=True.
-            metrics: metrics, as objects, names or Keras dicts (mrdl.metrics); "accuracy" is the
-                form that fits the loss. None by default.
-            loss_weights: what each output's loss counts in the sum of them. None: 1 each.
-
-        Raises:
-            ConfigError: a name is unknown, or these and the outputs do not fit."""
-        need(loss is not None, "compile needs a loss, such as 'sparse_categorical_crossentropy'")
-        need(optimizer is not None, "compile needs an optimizer, such as 'adam'")
-        need(isinstance(metrics, (list, tuple, dict)), f"metrics={shown(metrics)} must be a list")
-        optimizer = lookup(optimizer, OPTIMIZERS, "optimizer")
-        nested = any(isinstance(m, (list, tuple)) for m in metrics)
-        losses = [lookup(one, LOSSES, "loss") for one in self._each("loss", loss, isinstance(loss, (list, tuple)))]
-        measured = [list(ms or ()) for ms in self._each("metrics", metrics, nested)]
-        weights = [typed(1.0 if w is None else w, float, "loss_weights") for w in self._each(
-            "loss_weights", loss_weights, isinstance(loss_weights, (list, tuple)))]
-        need(None not in losses, "compile needs a loss for each output")
-        known = getattr(self, "input_shape", None) is not None
-        if self.layers:
-            for one, activation in zip(losses, self.output_activations()):
-                one.fuses(activation)
-        for one, ms, shape in zip(losses, measured, self.output_shapes() if known else [None] * len(losses)):
-            metrics_of.named(ms, one, shape)
-        several = len(losses) > 1
-        self.loss, self.metrics = (losses, measured) if several else (losses[0], measured[0])
-        self.optimizer, self.loss_weights = optimizer, weights
-        self.fresh_updater()
-
-    def _each(self, what: str, given: Any, several: bool) -> list:
-        """One for each output."""
-        names = self.output_names()
-        if isinstance(given, dict) and "class_name" not in given:
-            odd = sorted(set(given) - set(names))
-            need(not odd, f"{what}: there is no output {shown(odd)}; there are {', '.join(names)}")
-            return [given.get(name) for name in names]
-        if several:
-            need(len(given) == len(names), f"{what}={shown(given)} must have one for each output: {', '.join(names)}")
-            return list(given)
-        return [given] * len(names)
-
-    def heads(self) -> list[Head]:
-        """The outputs of a compiled model, with what is asked of each."""
-        several = isinstance(self.compiled().loss, list)
-        losses, metrics = (self.loss, self.metrics) if several else ([self.loss], [self.metrics])
-        return [Head(name if several else "", shape, loss, weight, metrics_of.named(ms, loss, shape))
-                for name, shape, loss, weight, ms in zip(
-                    self.output_names(), self.output_shapes(), losses, self.loss_weights, metrics)]
-
-    def compiled(self) -> "Model":
-        """The model; ConfigError where `compile` was not called."""
-        if self.loss is None:
-            raise ConfigError("the model is not compiled: call compile(optimizer, loss) first")
-        return self
-
-    def named_metrics(self) -> dict[str, metrics_of.Metric]:
-        """All outputs' metrics, by the names they are reported by."""
-        return {head.prefix + name: metric for head in self.heads() for name, metric in head.metrics.items()}
-
-    def fit(self, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
-            class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-            initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None,
-            tbptt_backward: int | None = None, buckets: tuple | None = None) -> arrays.History:
-        """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
-
-        A further call goes on: with the updater's state, and with orders and dropout of epochs that
-        the model has not seen. Where a layer is stateful, rows stay in their order, and an epoch
-        begins at state 0.
-
-        Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
-            y: targets, as the loss takes them: [n, *output_shape], or class numbers [n]; of several
-                outputs a list, or a dict by their names.
-            batch_size: examples of a minibatch, 1 or more; the last one of an epoch may be smaller.
-                32, as in Keras.
-            epochs: the number of the last epoch, 1 or more, as in Keras: `epochs - initial_epoch`
-                are trained.
-            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            class_weight: the weight of each class's examples, {class number: 0 or more}. None: 1.
-            validation_data: (x, y) or (x, y, sample_weight), scored after each epoch. None: nothing
-                is.
-            seed: of the order of rows, dropout and noise, and of weights that were not drawn yet.
-            initial_epoch: the number of epochs that count as done, 0 or more.
-            verbose: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
-            tbptt: steps of a window in which sequences are trained (truncated back-propagation
-                through time, Williams & Peng 1990). None: whole sequences.
-            tbptt_backward: steps at a window's end that gradients go back through, from 1 to
-                `tbptt`. None: all of the window.
-            buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
-                them that holds its longest one. None: no minibatch is cut.
-
-        Returns:
-            A History: the loss and metrics of each epoch.
-
-        Raises:
-            ConfigError: arrays, options and model do not fit each other, or the model is not
-                compiled."""
-        return arrays.fit(
-            self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
-            class_weight=class_weight, validation_data=validation_data, seed=seed,
-            initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
-            buckets=buckets)
-
-    def adapt(self, x) -> None:
-        """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did.
-
-        Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
-
-        Raises:
-            ConfigError: the model has no Normalization, or takes other examples."""
-        arrays.adapt(self, x)
-
-    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
-        """The loss and metrics on arrays.
-
-        Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
-            y: targets, as for `fit`.
-            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
-
-        Returns:
-            By name numbers, or lists of them for metrics by class.
-
-        Raises:
-            ConfigError: the arrays do not fit the model, or it is not compiled."""
-        return arrays.evaluate(self, x, y, sample_weight, batch_size)
-
-    def predict(self, x, batch_size: int = 256) -> np.ndarray:
-        """The outputs for arrays.
-
-        Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
-
-        Returns:
-            An array [n, *output_shape]; of several outputs a list of them.
-
-        Raises:
-            ConfigError: the arrays do not fit the model."""
-        return arrays.predict(self, x, batch_size)
-
     # -- the spec
 
     def get_config(self) -> dict[str, Any]:
         """The layers and how they are joined, in Keras's form."""
         return keras_writer.config(self)
 
-    def to_json(self, **options) -> str:
+    def to_json(self, *, indent: int | str | None = None, separators: tuple[str, str] | None = None,
+                sort_keys: bool = False, ensure_ascii: bool = True) -> str:
         """The spec in Keras's JSON form; with what `compile` was given, where it was.
 
+        The arguments are those of json.dumps.
+
         Args:
-            **options: as json.dumps takes them, such as indent=2."""
-        return json.dumps(keras_writer.form(self), **options)
+            indent: how far each level is indented, in spaces or as a text. None: all is one line.
+            separators: what stands between items, and between a key and its value. None: ", " and
+                ": "; with `indent` "," and ": ".
+            sort_keys: whether keys are sorted. False: they stand in Keras's order.
+            ensure_ascii: whether characters beyond ASCII are written as \\u escapes. True, as in
+                json.dumps."""
+        return json.dumps(keras_writer.form(self), indent=indent, separators=separators,
+                          sort_keys=sort_keys, ensure_ascii=ensure_ascii)
 
     def summary(self) -> str:
         """Prints and returns the table of layers, shapes and parameters."""

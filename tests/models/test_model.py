@@ -57,6 +57,13 @@ def test_names_are_the_own_or_the_first_that_are_free():
     assert mrdl.model_from_json(unbuilt.to_json()).names() == unbuilt.names()
 
 
+@pytest.mark.parametrize("form", [{"indent": 2}, {"separators": (",", ":")}, {"sort_keys": True}, {"ensure_ascii": False}])
+def test_the_spec_is_written_in_the_form_that_is_asked_for(form):
+    plain = mrdl.Sequential([Input(4), Dense(3, name="größe")]).to_json()
+    again = mrdl.model_from_json(plain).to_json(**form)
+    assert again == json.dumps(json.loads(plain), **form) != plain
+
+
 def test_a_saved_model_comes_back_whole(tmp_path):
     x, y = arrays()
     model = classifier(Adam(ExponentialDecay(0.01, 10, 0.5)))
