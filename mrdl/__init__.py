@@ -24,9 +24,7 @@ _HOMES = {"Cluster": "runners.cluster",
           "resume": "driver.averaging"}
 # modules that users import, and need not
 _DOORS = {"blocks", "dataset", "partial", "streaming"}
-__all__ = ["Cluster", "JobFailed", "Model", "ParameterAveraging", "Result", "Sequential", "adapt",
-           "describe", "evaluate", "generate", "load_model", "model_from_json", "predict",
-           "prepare", "resume"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):

@@ -1,6 +1,8 @@
 """The parser of the command line: each command's arguments, with its help and an example."""
 import argparse
-from typing import NoReturn
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn, get_args
 
 from mrdl import __version__, limits
 from mrdl.cli.commands import (
@@ -18,34 +20,13 @@ from mrdl.cli.show import show
 from mrdl.config import cut
 from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
+from mrdl.driver.options import Options
 from mrdl.runners.registry import RUNNERS
 from mrdl.runs import stopping
 
-EXAMPLES = {
-    "prepare": "mrdl prepare train.csv data/train --label label --hold-out 0.1",
-    "describe": "mrdl describe data/train",
-    "train": "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
-    "resume": "mrdl resume runs/digits --epochs 40",
-    "evaluate": "mrdl evaluate runs/digits data/test --json",
-    "predict": "mrdl predict runs/digits data/test predictions",
-    "generate": "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
-    "show": "mrdl show runs/digits",
-    "streaming": "mrdl streaming hdfs:///models/m1 > round.sh && sh round.sh && mrdl streaming hdfs:///models/m1 --commit",
-    "runs": "mrdl runs hdfs:///models",
-    "stop": "mrdl stop hdfs:///models/m1 --wait 600",
-    "clean": "mrdl clean hdfs:///models/m1",
-}
-
-DATA = ("data", None, "a dataset that prepare made")
-RUN = ("run", None, "directory of the run")
-MODEL = ("run", None, "directory of a run or a saved model")
-
-
-def _memory(text: str) -> int:
-    try:
-        return limits.size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+OPTIONS = {field.name: field for field in fields(Options)}
+OWN = "that of the run"         # the runner of commands that go on with a run
+DEBUG = {"action": "store_true", "help": "after an error, show the traceback too"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,44 +39,125 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     root = Parser(prog="mrdl", description="Deep learning as Hadoop streaming jobs.")
     root.add_argument("--version", action="version", version=f"mrdl {__version__}")
-    debug = {"action": "store_true", "help": "after an error, show the traceback too"}
-    root.add_argument("--debug", **debug)
+    root.add_argument("--debug", **DEBUG)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return root
 
-    def command(function, text, *positional):
-        p = commands.add_parser(function.__name__, help=text, description=text,
-                                epilog=f"example: {EXAMPLES[function.__name__]}",
+
+@dataclass(frozen=True)
+class Command:
+    """`arguments` adds those that the command alone has; the others are common to several commands."""
+    function: Callable[[argparse.Namespace], Any]
+    help: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda p: None
+    runner: str | None = None           # the default, as the help says it; None: the command runs no job
+    model: bool = False                 # does it load a model?
+
+    def add(self, commands) -> None:
+        name = self.function.__name__
+        p = commands.add_parser(name, help=self.help, description=self.help,
+                                epilog=f"example: {self.example}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-        p.set_defaults(function=function)
+        p.set_defaults(function=self.function)
         p.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-        p.add_argument("--debug", default=argparse.SUPPRESS, **debug)      # after the command too
-        for name, many, about in positional:
-            p.add_argument(name, nargs=many, metavar=name.upper(), help=about)
-        if function in (train, resume, streaming, evaluate, predict, generate):
-            p.add_argument("--max-memory", type=_memory, metavar="SIZE", help="refuse a model that is "
-                           "estimated to need more memory, such as 8G (default: three quarters of this machine's: "
-                           f"{limits.shown(limits.limit())})")
-        if function in (generate, show, runs, stop, clean):        # which need no job
-            return p
-        begun = function in (resume, streaming)         # on the run's own runner
-        p.add_argument("-r", "--runner", default=None if begun else "local",
-                       help=" or ".join([", ".join([*RUNNERS][:-1]), [*RUNNERS][-1]])
-                       + f" (default: {'that of the run' if begun else 'local'})")
-        p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
-                       help="a Hadoop setting for all jobs, such as mapreduce.job.queuename=night; may be repeated")
-        p.add_argument("--node-python", default="python3", metavar="COMMAND",
-                       help="-r hadoop: the command for Python on the nodes (default: python3)")
-        p.add_argument("--wheels", metavar="DIR",
-                       help="-r hadoop: folder with a wheel of mrdl for the nodes' version of Python")
-        p.add_argument("--cores", type=int, help="tasks at the same time on this machine (default: one per core)")
-        return p
+        p.add_argument("--debug", **{**DEBUG, "default": argparse.SUPPRESS})    # after the command too
+        if self.model:
+            of_models(p)
+        if self.runner:
+            of_jobs(p, self.runner)
+        self.arguments(p)
 
-    p = command(prepare, "Turns raw files into a dataset of shuffled shards, by a MapReduce job.",
-                ("inputs", "+", "CSV, TSV (also .gz), .npz, IDX, or text"),
-                ("data", None, "folder to write the dataset to"))
+
+# -- what several commands have
+
+def positional(p: argparse.ArgumentParser, name: str, about: str, **more) -> None:
+    p.add_argument(name, metavar=name.upper(), help=about, **more)
+
+
+def dataset(p: argparse.ArgumentParser) -> None:
+    positional(p, "data", "a dataset that prepare made")
+
+
+def run(p: argparse.ArgumentParser) -> None:
+    positional(p, "run", "directory of the run")
+
+
+def trained(p: argparse.ArgumentParser) -> None:
+    positional(p, "run", "directory of a run or a saved model")
+
+
+def option(p: argparse.ArgumentParser, name: str, help: str, *, flag: str | None = None,
+           **more) -> None:
+    """An option of a run: flag, type and default follow from the field of Options of this name."""
+    field = OPTIONS[name]
+    kind = (get_args(field.type) or [field.type])[0]        # X of X | None
+    if kind is bool:
+        more["action"] = "store_false" if field.default else "store_true"
+    elif get_args(kind):                                    # of list[X]
+        more |= {"nargs": "+", "type": get_args(kind)[0]}
+    else:
+        more["type"] = kind
+    p.add_argument(flag or "--" + name.replace("_", "-"), dest=name, default=field.default,
+                   help=help, **more)
+
+
+def of_models(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--max-memory", type=_memory, metavar="SIZE",
+                   help="refuse a model that is estimated to need more memory, such as 8G (default: "
+                   f"three quarters of this machine's: {limits.shown(limits.limit())})")
+
+
+def of_jobs(p: argparse.ArgumentParser, runner: str) -> None:
+    """Where jobs run; `runner` is the default, as the help says it."""
+    *names, last = RUNNERS
+    p.add_argument("-r", "--runner", default=None if runner == OWN else runner,
+                   help=f"{', '.join(names)} or {last} (default: {runner})")
+    p.add_argument("-D", "--jobconf", action="append", default=[], metavar="NAME=VALUE",
+                   help="a Hadoop setting for all jobs, such as mapreduce.job.queuename=night; may be repeated")
+    p.add_argument("--node-python", default="python3", metavar="COMMAND",
+                   help="-r hadoop: the command for Python on the nodes (default: python3)")
+    p.add_argument("--wheels", metavar="DIR",
+                   help="-r hadoop: folder with a wheel of mrdl for the nodes' version of Python")
+    p.add_argument("--cores", type=int, help="tasks at the same time on this machine (default: one per core)")
+
+
+def _memory(text: str) -> int:
+    try:
+        return limits.size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def ending(p: argparse.ArgumentParser, until: str) -> None:
+    """When a run stops."""
+    p.add_argument("--epochs", type=int, metavar="N", help="stop after N epochs, or earlier if a rule of --until holds")
+    p.add_argument("--rounds", type=int, metavar="N", help="stop after N rounds, or earlier if a rule of --until holds")
+    p.add_argument("--until", help=until)
+    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
+
+
+def driven(p: argparse.ArgumentParser) -> None:
+    """The arguments of the commands that run rounds."""
+    p.add_argument("--on-finish", metavar="COMMAND",
+                   help="shell command to run when this one ends, in whatever way; its environment has MRDL_RUN, "
+                   "MRDL_STATUS (finished, failed, stopped or interrupted) and MRDL_REASON")
+    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident.WHEN,
+                   help="run many rounds in one job: always (--resident alone means this too), never, or auto, the "
+                   "default: if a job per round has too much overhead")
+
+
+# -- what each command has
+
+def of_prepare(p: argparse.ArgumentParser) -> None:
+    positional(p, "inputs", "CSV, TSV (also .gz), .npz, IDX, or text", nargs="+")
+    positional(p, "data", "folder to write the dataset to")
     p.add_argument("--label", help="column with the labels (of .npz: the array; default: y); without this option "
                    "a table has no labels, and all its columns are features")
-    p.add_argument("--sample-weight", help="column with the weights of the examples")
+    p.add_argument("--sample-weight", dest="weight", metavar="SAMPLE_WEIGHT",
+                   help="column with the weights of the examples")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, default=0.0,
                    help="share of the rows to hold out for validation (default: 0)")
@@ -119,15 +181,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--like", metavar="DATA", help="select the columns of the dataset DATA, by name; of a text: use its "
                    "vocabulary, unit and sequence length")
 
-    command(describe, "Prints the mean, deviation, smallest and largest value of each feature, over the training rows.",
-            DATA)
-    p = command(train, "Trains a model in rounds that average the workers' weights; continues a run that was stopped.",
-                ("model", None, ("a .py file that defines `model`, a model as .json, or the folder of a saved model "
-                                 "or a finished run")), DATA, RUN)
-    p.add_argument("--workers", type=int, default=2, help="number of shards trained on at the same time (default: 2)")
-    p.add_argument("--batch-size", type=int, default=32, help="examples per minibatch (default: 32)")
-    p.add_argument("--averaging-frequency", type=int,
-                   help="minibatches that a worker trains on between two averagings (default: its whole shard)")
+
+def of_train(p: argparse.ArgumentParser) -> None:
+    positional(p, "model", "a .py file that defines `model`, a model as .json, or the folder of a "
+               "saved model or a finished run")
+    dataset(p)
+    run(p)
+    option(p, "workers", "number of shards trained on at the same time (default: %(default)s)")
+    option(p, "batch_size", "examples per minibatch (default: %(default)s)")
+    option(p, "averaging_frequency",
+           "minibatches that a worker trains on between two averagings (default: its whole shard)")
     ending(p, "when to stop (see below); with a new rule, a run that has ended continues")
     p.epilog += (f"\n\ndefault of --until: {stopping.DEFAULT} (loss patience 5, if no data is held out);\n"
                  "the final model is that of the best round if a rule has patience, else that of the last round")
@@ -135,79 +198,132 @@ def parser() -> argparse.ArgumentParser:
                    help="if MODEL is a run or a saved model: take only its weights, and reset the optimizer")
     p.add_argument("--validation",
                    help="dataset to compute val_... metrics on (default: the rows that prepare held out)")
-    p.add_argument("--validation-freq", type=int, help="compute val_... metrics every so many rounds (default: chosen "
-                   "so that they cost at most a fifth of training)")
-    p.add_argument("--seed", type=int, default=0,
-                   help="seed of the initial weights, the order of the rows and dropout (default: 0)")
-    p.add_argument("--keep-rounds", type=int, default=3,
-                   help="keep the states of so many last rounds, and of the best one (default: 3)")
-    p.add_argument("--reset-updater", action="store_true",
-                   help="reset the optimizer's state in each round (default: average it)")
-    p.add_argument("--tbptt", type=int, metavar="STEPS", help="train on sequences in windows of so many steps, by "
-                   "truncated back-propagation (default: whole sequences)")
-    p.add_argument("--tbptt-backward", type=int, metavar="STEPS",
-                   help="steps at the end of a window that gradients flow back through (default: the whole window)")
-    p.add_argument("--buckets", type=int, nargs="+", metavar="STEPS", help="cut each minibatch of padded sequences to "
-                   "the smallest of these lengths that holds them (default: no cutting)")
-    p.add_argument("--recalibrate", action="store_true", help="at the end, recompute BatchNormalization's mean and "
-                   "variance in one pass over all training examples")
+    option(p, "validation_freq", "compute val_... metrics every so many rounds (default: chosen "
+           "so that they cost at most a fifth of training)")
+    option(p, "seed", "seed of the initial weights, the order of the rows and dropout "
+           "(default: %(default)s)")
+    option(p, "keep_rounds", "keep the states of so many last rounds, and of the best one "
+           "(default: %(default)s)")
+    option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
+           flag="--reset-updater")
+    option(p, "tbptt", "train on sequences in windows of so many steps, by truncated "
+           "back-propagation (default: whole sequences)", metavar="STEPS")
+    option(p, "tbptt_backward", "steps at the end of a window that gradients flow back through "
+           "(default: the whole window)", metavar="STEPS")
+    option(p, "buckets", "cut each minibatch of padded sequences to the smallest of these lengths "
+           "that holds them (default: no cutting)", metavar="STEPS")
+    option(p, "recalibrate", "at the end, recompute BatchNormalization's mean and variance in one "
+           "pass over all training examples")
     p.add_argument("--streaming", action="store_true",
                    help="begin the run but run no round: print the command of the first round, as mrdl streaming does")
     driven(p)
-    p = command(resume, "Continues a run from its last commit; with a new rule, also a run that has ended.", RUN)
+
+
+def of_resume(p: argparse.ArgumentParser) -> None:
+    run(p)
     ending(p, "when to stop, instead of the rules that the run has (see below)")
     p.add_argument("--learning-rate", type=float, metavar="X",
                    help="learning rate of all further rounds (above 0), instead of the model's rate or schedule")
     p.add_argument("--data", help="new place of the dataset, if it was moved")
     p.add_argument("--validation", help="new place of the dataset given as --validation, if it was moved")
     driven(p)
-    p = command(evaluate, "Computes the loss and metrics of a model on a dataset.", MODEL, DATA)
+
+
+def of_evaluate(p: argparse.ArgumentParser) -> None:
+    trained(p)
+    dataset(p)
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
                    help="which shards of the dataset (default: all)")
-    p = command(predict, "Writes a model's outputs for every example, as CSV. Of a model that classifies each step of "
-                "a sequence: the likeliest class and its probability, for each step.", MODEL, DATA,
-                ("out", None, "folder to write the predictions to"))
+
+
+def of_predict(p: argparse.ArgumentParser) -> None:
+    trained(p)
+    dataset(p)
+    positional(p, "out", "folder to write the predictions to")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
-    p = command(generate, "Generates text with a model that was trained on text.", RUN)
+
+
+def of_generate(p: argparse.ArgumentParser) -> None:
+    run(p)
     p.add_argument("--prompt", default="", help="text to continue (default: a line break)")
     p.add_argument("--length", type=int, default=200, metavar="N", help="number of tokens to generate (default: 200)")
     p.add_argument("--temperature", type=float, default=1.0, metavar="T",
                    help="below 1: likely tokens become more likely; 0: always the likeliest token (default: 1)")
     p.add_argument("--seed", type=int, default=0, help="seed of the random choices (default: 0)")
-    command(show, "Shows a run: its settings, its rounds and how it ended; or what a dataset contains.",
-            ("run", None, "directory of a run or a dataset"))
-    p = command(streaming, "Uploads what a run's next round needs, and prints the command that runs the round as a "
-                "Hadoop streaming job; or, with --commit, commits what that job wrote.", RUN)
+
+
+def of_show(p: argparse.ArgumentParser) -> None:
+    positional(p, "run", "directory of a run or a dataset")
+
+
+def of_streaming(p: argparse.ArgumentParser) -> None:
+    run(p)
     p.add_argument("--output", metavar="OUT",
                    help="folder that the job writes to (default: one in the run's directory)")
     p.add_argument("--commit", nargs="?", const="", metavar="OUT",
                    help="check the job's output and commit it to the run; finish the run if a stop rule holds")
-    command(runs, "Lists the runs in a folder, with the state of each.",
-            ("folder", None, "a folder that contains runs, or a run"))
-    p = command(stop, "Tells the driver of a run, on any host, to end after the current round; the run can be resumed.",
-                RUN)
+
+
+def of_runs(p: argparse.ArgumentParser) -> None:
+    positional(p, "folder", "a folder that contains runs, or a run")
+
+
+def of_stop(p: argparse.ArgumentParser) -> None:
+    run(p)
     p.add_argument("--wait", type=float, default=0.0, metavar="SECONDS",
                    help="wait so long for the driver to end; exit status 1 if it has not by then (default: do not wait)")
-    p = command(clean, "Removes what dead drivers left behind; refuses a run whose driver is alive.", RUN)
+
+
+def of_clean(p: argparse.ArgumentParser) -> None:
+    run(p)
     p.add_argument("--cache", action="store_true",
                    help="-r hadoop: also empty .mrdl/cache in your home on HDFS; only while none of your jobs runs")
-    return root
 
 
-def ending(p: argparse.ArgumentParser, until: str) -> None:
-    """When a run stops."""
-    p.add_argument("--epochs", type=int, metavar="N", help="stop after N epochs, or earlier if a rule of --until holds")
-    p.add_argument("--rounds", type=int, metavar="N", help="stop after N rounds, or earlier if a rule of --until holds")
-    p.add_argument("--until", help=until)
-    p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
-
-
-def driven(p: argparse.ArgumentParser) -> None:
-    """The arguments of the commands that run rounds."""
-    p.add_argument("--on-finish", metavar="COMMAND",
-                   help="shell command to run when this one ends, in whatever way; its environment has MRDL_RUN, "
-                   "MRDL_STATUS (finished, failed, stopped or interrupted) and MRDL_REASON")
-    p.add_argument("--resident", nargs="?", const="always", default="auto", choices=resident.WHEN,
-                   help="run many rounds in one job: always (--resident alone means this too), never, or auto, the "
-                   "default: if a job per round has too much overhead")
+COMMANDS = (
+    Command(prepare, "Turns raw files into a dataset of shuffled shards, by a MapReduce job.",
+            "mrdl prepare train.csv data/train --label label --hold-out 0.1",
+            of_prepare, runner="local"),
+    Command(describe, "Prints the mean, deviation, smallest and largest value of each feature, "
+            "over the training rows.",
+            "mrdl describe data/train",
+            dataset, runner="local"),
+    Command(train, "Trains a model in rounds that average the workers' weights; continues a run "
+            "that was stopped.",
+            "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",
+            of_train, runner="local", model=True),
+    Command(resume, "Continues a run from its last commit; with a new rule, also a run that has "
+            "ended.",
+            "mrdl resume runs/digits --epochs 40",
+            of_resume, runner=OWN, model=True),
+    Command(evaluate, "Computes the loss and metrics of a model on a dataset.",
+            "mrdl evaluate runs/digits data/test --json",
+            of_evaluate, runner="local", model=True),
+    Command(predict, "Writes a model's outputs for every example, as CSV. Of a model that "
+            "classifies each step of a sequence: the likeliest class and its probability, for "
+            "each step.",
+            "mrdl predict runs/digits data/test predictions",
+            of_predict, runner="local", model=True),
+    Command(generate, "Generates text with a model that was trained on text.",
+            "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
+            of_generate, model=True),
+    Command(show, "Shows a run: its settings, its rounds and how it ended; or what a dataset "
+            "contains.",
+            "mrdl show runs/digits",
+            of_show),
+    Command(streaming, "Uploads what a run's next round needs, and prints the command that runs "
+            "the round as a Hadoop streaming job; or, with --commit, commits what that job wrote.",
+            "mrdl streaming hdfs:///models/m1 > round.sh && sh round.sh && "
+            "mrdl streaming hdfs:///models/m1 --commit",
+            of_streaming, runner=OWN, model=True),
+    Command(runs, "Lists the runs in a folder, with the state of each.",
+            "mrdl runs hdfs:///models",
+            of_runs),
+    Command(stop, "Tells the driver of a run, on any host, to end after the current round; the "
+            "run can be resumed.",
+            "mrdl stop hdfs:///models/m1 --wait 600",
+            of_stop),
+    Command(clean, "Removes what dead drivers left behind; refuses a run whose driver is alive.",
+            "mrdl clean hdfs:///models/m1",
+            of_clean))

@@ -1,6 +1,8 @@
 """The commands, one function each: `a` are its arguments, what it gives is what --json prints."""
 import argparse
+from collections.abc import Callable
 from contextlib import closing
+from inspect import signature
 from shlex import quote
 from typing import Any
 
@@ -51,14 +53,17 @@ def cluster(a: argparse.Namespace) -> Cluster:
     return made
 
 
+def given(a: argparse.Namespace, function: Callable, **others) -> dict[str, Any]:
+    """The function's arguments: those that the command has too, by their names, and others."""
+    named = {name: getattr(a, name) for name in signature(function).parameters if hasattr(a, name)}
+    return named | others
+
+
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation import prepare as preparing
     with cluster(a) as runner, tasks("prepares") as on_task:
-        made = preparing.prepare(a.inputs, a.data, runner=runner, on_task=on_task, said=say, label=a.label,
-                                 weight=a.sample_weight, shards=a.shards, hold_out=a.hold_out,
-                                 seed=a.seed, max_bad=a.max_bad, dtype=a.dtype, classes=a.classes, format=a.format,
-                                 unit=a.unit, sequence_length=a.sequence_length, vocabulary=a.vocabulary, like=a.like,
-                                 header=a.header and a.header == "yes", drop=a.drop)
+        made = preparing.prepare(**given(a, preparing.prepare, runner=runner, on_task=on_task,
+                                         said=say, header=a.header and a.header == "yes"))
     for line in described(made):
         say(line)
     return counts(made)
@@ -81,12 +86,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.averaging import ParameterAveraging
     from mrdl.driver.fits import same_features
     with cluster(a) as runner:
-        training = ParameterAveraging(
-            workers=a.workers, batch_size=a.batch_size, averaging_frequency=a.averaging_frequency,
-            epochs=a.epochs, rounds=a.rounds, until=a.until, seed=a.seed, runner=runner,
-            validation_freq=a.validation_freq, save_updater=not a.reset_updater,
-            keep_rounds=a.keep_rounds, resident=a.resident, recalibrate=a.recalibrate,
-            tbptt=a.tbptt, tbptt_backward=a.tbptt_backward, buckets=a.buckets)
+        training = ParameterAveraging(**given(a, ParameterAveraging, runner=runner))
         training.options()          # what makes no sense is said before anything is read
         if not a.model.endswith((".py", ".json")):
             same_features(Run(a.model).features(), a.model, load_dataset(a.data))
@@ -107,8 +107,7 @@ def resume(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import averaging
     with cluster(a) as runner:
         return told(a.run, lambda report: averaging.resume(
-            a.run, runner, told=report, resident=a.resident, until=a.until, epochs=a.epochs, rounds=a.rounds,
-            learning_rate=a.learning_rate, data=a.data, validation=a.validation))
+            **given(a, averaging.resume, runner=runner, told=report)))
 
 
 def streaming(a: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import pytest
 from command_line import MODEL, mrdl
 
 from mrdl.cli import main
+from mrdl.cli.arguments import parser
+from mrdl.driver.averaging import ParameterAveraging, resume
+from mrdl.driver.preparation.prepare import prepare
 from mrdl.models.saving import load_model
 from mrdl.storage.sealed import seal
 
@@ -27,6 +31,21 @@ def here(tmp_path, monkeypatch):
                header="kind,a,b,c,d", comments="")
     (tmp_path / "model.py").write_text(MODEL)
     return tmp_path
+
+
+COMMON = {"command", "function", "json", "debug", "jobconf", "node_python", "wheels"}
+
+
+@pytest.mark.parametrize("words, function, own", [
+    ("prepare raw data", prepare, set()),
+    ("train model data run", ParameterAveraging,
+     {"model", "data", "run", "validation", "fresh_updater", "streaming", "on_finish", "max_memory"}),
+    ("resume run", resume, {"on_finish", "max_memory"})])
+def test_each_argument_has_the_name_of_what_it_sets_and_the_same_default(words, function, own):
+    a, parameters = vars(parser().parse_args(words.split())), signature(function).parameters
+    assert set(a) - set(parameters) == COMMON | own
+    for name in set(a) & set(parameters) - {"run", "inputs", "data"}:
+        assert (a[name] or None) == (parameters[name].default or None), name
 
 
 def test_whole_numbers_that_are_amounts_are_not_called_classes(here, capsys):
