@@ -1,23 +1,9 @@
 """Lines of delimited numbers in, rows of doubles out; base64 in, bytes out."""
 include "common.pxi"
+include "numbers.pxi"
 
-from libc.math cimport isfinite
 from libc.string cimport memchr
 
-
-cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* text, char** stop, object overflow) except? -1.0
-
-
-# what became of a line
-GOOD, EMPTY, FIELDS, NUMBER, FINITE = range(5)
-
-cdef enum:
-    _GOOD, _EMPTY, _FIELDS, _NUMBER, _FINITE, _SLOW
-
-ctypedef const unsigned char* Text
-
-cdef double POWER[23]
 cdef unsigned int SIXTEENTH[4][256]     # base64: the bits of a character at each place in its four
 
 
@@ -25,8 +11,6 @@ cdef void _tables():
     cdef int i, place
     cdef bytes alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     cdef unsigned int bits
-    for i in range(23):
-        POWER[i] = float("1e%d" % i)
     for i in range(256):
         for place in range(4):
             bits = alphabet.find(bytes([i])) if bytes([i]) in alphabet else 1 << 24
@@ -112,7 +96,6 @@ cdef int _line(Text p, Text stop, unsigned char delimiter, double[:, ::1] out, P
 cdef int _number(Text* place, Text stop, unsigned char delimiter, double* value) noexcept nogil:
     """One field: spaces, a quote, a number, a quote, spaces; leaves place[0] at its end."""
     cdef Text p = place[0]
-    cdef Text start
     cdef bint quoted
     cdef int code
     while p < stop and p[0] == b" ":
@@ -121,10 +104,7 @@ cdef int _number(Text* place, Text stop, unsigned char delimiter, double* value)
     p += quoted
     while p < stop and p[0] == b" ":
         p += 1
-    start = p
-    code = _decimal(&p, stop, value)
-    if code == _NUMBER:
-        code = _word(&p, stop)
+    code = _float(&p, stop, b".", 0, value)
     while p < stop and p[0] == b" ":
         p += 1
     if quoted and p < stop and p[0] == b'"':
@@ -134,96 +114,8 @@ cdef int _number(Text* place, Text stop, unsigned char delimiter, double* value)
         p += 1
     if code == _NUMBER or quoted or not (p == stop or p[0] == delimiter):
         return _NUMBER
-    if code == _SLOW:
-        value[0] = _slow(start)
-        code = _GOOD if isfinite(value[0]) else _FINITE
     place[0] = p
     return code
-
-
-cdef int _decimal(Text* place, Text stop, double* value) noexcept nogil:
-    """digits [. digits] [e digits], exact where digits and power of ten are exact doubles."""
-    cdef Text p = place[0]
-    cdef Text start
-    cdef unsigned long long m = 0
-    cdef int digits = 0, power = 0, shown = 0
-    cdef bint minus = p[0] == b"-", less
-    if p < stop and (p[0] == b"-" or p[0] == b"+"):
-        p += 1
-    start = p
-    while p < stop and 48 <= p[0] <= 57:
-        if digits or p[0] != 48:
-            digits += 1
-        if digits <= 19:
-            m = m * 10 + (p[0] - 48)
-        p += 1
-    shown = p > start
-    if p < stop and p[0] == b".":
-        p += 1
-        start = p
-        while p < stop and 48 <= p[0] <= 57:
-            if digits or p[0] != 48:
-                digits += 1
-            if digits <= 19:
-                m = m * 10 + (p[0] - 48)
-            p += 1
-        power = <int> (start - p)
-        shown |= p > start
-    if not shown:
-        return _NUMBER
-    if p < stop and (p[0] == b"e" or p[0] == b"E"):
-        p += 1
-        less = p < stop and p[0] == b"-"
-        if p < stop and (p[0] == b"-" or p[0] == b"+"):
-            p += 1
-        start, shown = p, 0
-        while p < stop and 48 <= p[0] <= 57:
-            if shown < 100000:
-                shown = shown * 10 + (p[0] - 48)
-            p += 1
-        if p == start:
-            return _NUMBER
-        power += -shown if less else shown
-    place[0] = p
-    if digits > 19 or m > 1ULL << 53 or power < -22 or power > 22:
-        return _SLOW
-    value[0] = <double> m
-    if power < 0:
-        value[0] /= POWER[-power]
-    else:
-        value[0] *= POWER[power]
-    if minus:
-        value[0] = -value[0]
-    return _GOOD
-
-
-cdef int _word(Text* place, Text stop) noexcept nogil:
-    """inf, infinity or nan, as Python's float() takes them: numbers, but not finite."""
-    cdef Text p = place[0]
-    cdef Py_ssize_t size = 0
-    cdef const char* word
-    cdef int i, j
-    if p < stop and (p[0] == b"-" or p[0] == b"+"):
-        p += 1
-    for i in range(3):
-        word = "infinity" if i == 0 else "inf" if i == 1 else "nan"
-        size = 8 if i == 0 else 3
-        if stop - p >= size:
-            for j in range(<int> size):
-                if (p[j] | 32) != <unsigned char> word[j]:
-                    break
-            else:
-                place[0] = p + size
-                return _FINITE
-    return _NUMBER
-
-
-cdef double _slow(Text start) noexcept with gil:
-    cdef char* stop
-    try:
-        return PyOS_string_to_double(<const char*> start, &stop, OverflowError)
-    except OverflowError:
-        return float("inf")
 
 
 def decode64(const unsigned char[::1] characters, unsigned char[::1] out):

@@ -1,0 +1,328 @@
+"""Columns of words: fields of text found in its lines, and what is made of them.
+
+Field i is the bytes data[starts[i]:stops[i]]. Each function checks that fields lie in their data (ValueError)."""
+include "common.pxi"
+include "numbers.pxi"
+
+from libc.math cimport NAN
+from libc.stdint cimport int64_t
+from libc.string cimport memchr, memcmp, memmove
+
+cdef extern from "words.h" nogil:
+    Text find(Text p, Text stop, Text end, unsigned char a, unsigned char b)
+    uint64_t hash_word(Text p, size_t size)
+
+
+# the order of a date's parts
+YMD, DMY, MDY = range(3)
+
+cdef int PARTS[3][3]            # of an order: which of year, month, day (0, 1, 2) comes first, second, third
+PARTS[0][:] = [0, 1, 2]
+PARTS[1][:] = [2, 1, 0]
+PARTS[2][:] = [1, 2, 0]
+
+cdef unsigned char NOTHING[1]   # where the fields of no bytes are
+
+ctypedef const unsigned char[::1] Bytes
+ctypedef const int64_t[:] Places        # may be a column of a table
+
+
+def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] starts, int64_t[:, ::1] stops,
+          int[::1] codes, int[::1] fields):
+    r"""starts, stops[rows, columns] = the fields of each line of `buffer`; returns how many lines there are.
+
+    Lines end in \n; any \r before it is no part of them. Delimiter 32 (a blank) is any run of blanks and tabs, also
+    around the line. A field is stripped of blanks and tabs, within its quotes too. One that begins with a double quote
+    goes on to the next single one: delimiters in it are text, and "" is one quote, which is made so in `buffer`, in
+    place. What follows that quote belongs to the field, as Python's csv has it; other quotes are text.
+
+    codes[row] is GOOD, EMPTY (a blank line), FIELDS (not `columns` of them) or QUOTE (a quoted field does not end in
+    its line); fields[row] is the count of fields, or the field whose quote does not end. What a line does not have, or
+    what follows such a quote, is at 0:0."""
+    cdef Py_ssize_t row = 0, rows = codes.shape[0]
+    cdef unsigned char* p
+    cdef unsigned char* end
+    cdef unsigned char* stop
+    need(starts.shape[0] == stops.shape[0] == fields.shape[0] == rows and starts.shape[1] == stops.shape[1],
+         "split: starts and stops[rows, columns], codes[rows] and fields[rows] do not fit")
+    need(delimiter not in b'"\r\n', "split: no such delimiter")
+    if buffer.shape[0] == 0:
+        return 0
+    with nogil:
+        p, end = &buffer[0], &buffer[0] + buffer.shape[0]
+        while p < end and row < rows:
+            stop = <unsigned char*> memchr(p, b"\n", end - p)
+            if stop == NULL:
+                stop = end
+            codes[row] = _split(&buffer[0], p, stop, end, delimiter, starts, stops, row, &fields[row])
+            p = stop + (stop < end)
+            row += 1
+    need(p == end, "split: more lines than rows to put them in")
+    return row
+
+
+cdef inline bint _blank(unsigned char byte, unsigned char delimiter) noexcept nogil:
+    return byte == b" " or (byte == b"\t" and delimiter != b"\t")
+
+
+cdef int _split(unsigned char* base, unsigned char* p, unsigned char* stop, Text end, unsigned char delimiter,
+                int64_t[:, ::1] starts, int64_t[:, ::1] stops, Py_ssize_t row, int* field) noexcept nogil:
+    """One line."""
+    cdef unsigned char other = b"\t" if delimiter == b" " else delimiter
+    cdef Py_ssize_t f = 0, columns = starts.shape[1]
+    cdef unsigned char* start
+    cdef unsigned char* last        # where the field ends
+    cdef int code = _GOOD
+    while stop > p and (stop - 1)[0] == b"\r":
+        stop -= 1
+    start = p
+    while start < stop and _blank(start[0], delimiter):
+        start += 1
+    if start == stop:
+        code = _EMPTY
+    while code == _GOOD:
+        while p < stop and _blank(p[0], delimiter):
+            p += 1
+        if delimiter == b" " and p == stop:
+            break
+        start = p
+        if p < stop and p[0] == b'"':
+            start += 1
+            p = _quoted(start, stop, end, delimiter, other, &last)
+            if p == NULL:
+                code = _QUOTE
+                break
+            while start < last and (start[0] == b" " or start[0] == b"\t"):
+                start += 1
+            while start < last and ((last - 1)[0] == b" " or (last - 1)[0] == b"\t"):
+                last -= 1
+        else:
+            p = last = <unsigned char*> find(p, stop, end, delimiter, other)
+            while start < last and _blank((last - 1)[0], delimiter):
+                last -= 1
+        if f < columns:
+            starts[row, f], stops[row, f] = start - base, last - base
+        f += 1
+        if p == stop:
+            break
+        p += 1
+    field[0] = <int> f
+    if code == _GOOD and f != columns:
+        code = _FIELDS
+    while f < columns:
+        starts[row, f] = stops[row, f] = 0
+        f += 1
+    return code
+
+
+cdef unsigned char* _quoted(unsigned char* start, unsigned char* stop, Text end, unsigned char delimiter,
+                            unsigned char other, unsigned char** last) noexcept nogil:
+    """A field after its first quote, made plain in place up to last[0]; returns where its delimiter is, or NULL."""
+    cdef unsigned char* quote
+    cdef unsigned char* p = start       # read up to here
+    cdef unsigned char* to = start      # and written up to here
+    cdef Py_ssize_t size
+    cdef bint doubled = True
+    while doubled:
+        quote = <unsigned char*> memchr(p, b'"', stop - p)
+        if quote == NULL:
+            return NULL
+        doubled = quote + 1 < stop and quote[1] == b'"'
+        size = quote - p + doubled
+        if to != p:
+            memmove(to, p, size)
+        to += size
+        p = quote + 1 + doubled
+    quote = <unsigned char*> find(p, stop, end, delimiter, other)
+    size = quote - p
+    while size and _blank(p[size - 1], delimiter):
+        size -= 1
+    memmove(to, p, size)
+    last[0] = to + size
+    return quote
+
+
+cdef Py_ssize_t _count(Bytes data, Places starts, Places stops) except -1:
+    """How many fields there are; each lies in its data."""
+    cdef Py_ssize_t i, n = starts.shape[0]
+    cdef bint fit = True
+    need(stops.shape[0] == n, "starts and stops have one length")
+    with nogil:
+        for i in range(n):
+            fit &= 0 <= starts[i] <= stops[i] <= data.shape[0]
+    need(fit, "a field is not within its data")
+    return n
+
+
+cdef inline Text _base(Bytes data) noexcept:
+    if data.shape[0]:
+        return &data[0]
+    return NOTHING
+
+
+def numbers(Bytes data, Places starts, Places stops, unsigned char decimal, unsigned char thousands,
+            double[::1] out, int[::1] codes):
+    """out[n] = float(field), to the bit; nan where codes[n] is not GOOD.
+
+    `decimal` is the byte before the fraction; `thousands` the one between digits in groups of three (0: none), which
+    may stand in any number before its fraction. Else it must be of digits [. digits] [e digits], with signs: no blanks,
+    no underscores. codes: GOOD, EMPTY, NUMBER (is none), FINITE (inf, nan or too large)."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops)
+    cdef Text base = _base(data)
+    cdef Text p
+    cdef Text stop
+    need(out.shape[0] == codes.shape[0] == n, "numbers: out and codes must have a place for each field")
+    need(decimal != thousands and decimal not in b"0123456789+-eE" and thousands not in b"0123456789+-eE",
+         "numbers: no such decimal or thousands mark")
+    with nogil:
+        for i in range(n):
+            p, stop = base + starts[i], base + stops[i]
+            if p == stop:
+                codes[i] = _EMPTY
+            else:
+                codes[i] = _float(&p, stop, decimal, thousands, &out[i])
+                if p < stop:
+                    codes[i] = _NUMBER
+            if codes[i] != _GOOD:
+                out[i] = NAN
+
+
+def hashes(Bytes data, Places starts, Places stops, uint64_t[::1] out):
+    """out[n] = a hash of each field's bytes: the same on every CPU; its top and its low bits may be used alone."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops)
+    cdef Text base = _base(data)
+    need(out.shape[0] == n, "hashes: out must have a place for each field")
+    with nogil:
+        for i in range(n):
+            out[i] = hash_word(base + starts[i], stops[i] - starts[i])
+
+
+def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, Places ostops, Places indices,
+          unsigned char[::1] out):
+    """out[n] = 1 where field i is field indices[i] of `other`, else 0, as for the index -1."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops), m = _count(other, ostarts, ostops), size
+    cdef Text base = _base(data)
+    cdef Text obase = _base(other)
+    cdef int64_t at
+    cdef bint fit = True
+    need(indices.shape[0] == out.shape[0] == n, "equal: indices and out must have a place for each field")
+    with nogil:
+        for i in range(n):
+            fit &= -1 <= indices[i] < m
+    need(fit, "equal: an index is not of a field")
+    with nogil:
+        for i in range(n):
+            at, size = indices[i], stops[i] - starts[i]
+            out[i] = at >= 0 and size == ostops[at] - ostarts[at] and not memcmp(base + starts[i], obase + ostarts[at],
+                                                                                size)
+
+
+def dates(Bytes data, Places starts, Places stops, int order, double[::1] out, int[::1] codes):
+    """out[n] = seconds since 1970 UTC of a date; nan where codes[n] is not GOOD.
+
+    The order is YMD, DMY or MDY. A year has 4 digits, 0001 to 9999; month and day have 1 or 2 between two equal
+    separators of - / . or 2 without any. Then, if at all: T or a blank, H:MM or HH:MM, :SS, and a fraction of seconds
+    (of which the first 9 digits count); then, if at all: Z, or the distance to UTC as +HH, +HHMM or +HH:MM, also
+    with -. codes: GOOD, EMPTY, NUMBER (is no date, or one that no calendar has)."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops)
+    cdef Text base = _base(data)
+    need(out.shape[0] == codes.shape[0] == n, "dates: out and codes must have a place for each field")
+    need(0 <= order <= 2, "dates: the order is YMD, DMY or MDY")
+    with nogil:
+        for i in range(n):
+            codes[i] = _EMPTY if starts[i] == stops[i] else _date(base + starts[i], base + stops[i], order, &out[i])
+            if codes[i] != _GOOD:
+                out[i] = NAN
+
+
+cdef int _digits(Text* place, Text stop, int least, int most) noexcept nogil:
+    """The number of `least` to `most` digits here, or -1; leaves place[0] behind them."""
+    cdef int value = 0, size = 0
+    while size < most and place[0] < stop and 48 <= place[0][0] <= 57:
+        value = value * 10 + (place[0][0] - 48)
+        place[0] += 1
+        size += 1
+    return value if size >= least else -1
+
+
+cdef bint _skipped(Text* place, Text stop, unsigned char byte) noexcept nogil:
+    """Whether this byte is here; leaves place[0] behind it then."""
+    if place[0] < stop and place[0][0] == byte:
+        place[0] += 1
+        return True
+    return False
+
+
+cdef int _date(Text p, Text stop, int order, double* value) noexcept nogil:
+    cdef int date[3]
+    cdef int i, part
+    cdef bint apart                     # whether separators stand between the parts
+    cdef Text start = p
+    cdef int64_t seconds
+    cdef double fraction = 0
+    while p < stop and 48 <= p[0] <= 57:
+        p += 1
+    apart = p - start != 8 and p < stop
+    if apart and p[0] != b"-" and p[0] != b"/" and p[0] != b".":
+        return _NUMBER
+    start, p = p, start                 # start: of the first separator
+    for i in range(3):
+        part = PARTS[order][i]
+        date[part] = _digits(&p, stop, 4 if part == 0 else 2 - apart, 4 if part == 0 else 2)
+        if date[part] < (part == 0) or (apart and i < 2 and not _skipped(&p, stop, start[0])):
+            return _NUMBER
+    if not 1 <= date[1] <= 12 or not 1 <= date[2] <= _length(date[0], date[1]):
+        return _NUMBER
+    seconds = 86400 * _day(date[0], date[1], date[2])
+    if p < stop and not _time(&p, stop, &seconds, &fraction):
+        return _NUMBER
+    value[0] = <double> seconds + fraction
+    return _GOOD if p == stop else _NUMBER
+
+
+cdef int _length(int year, int month) noexcept nogil:
+    """How many days a month has."""
+    if month == 2:
+        return 28 + (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
+    return 30 + (month + month / 8) % 2
+
+
+cdef int64_t _day(int year, int month, int day) noexcept nogil:
+    """Days since 1970-01-01: years begin in March, so that a leap day is their last."""
+    year -= month < 3
+    return 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 719469
+
+
+cdef bint _time(Text* place, Text stop, int64_t* seconds, double* fraction) noexcept nogil:
+    """Adds a time of day, from its T or blank to its distance to UTC; False where it is none."""
+    cdef int hour, minute, second = 0, scale = 0, sign
+    if not _skipped(place, stop, b"T") and not _skipped(place, stop, b" "):
+        return False
+    hour = _digits(place, stop, 1, 2)
+    if not _skipped(place, stop, b":"):
+        return False
+    minute = _digits(place, stop, 2, 2)
+    if _skipped(place, stop, b":"):
+        second = _digits(place, stop, 2, 2)
+        if second >= 0 and _skipped(place, stop, b"."):
+            if place[0] == stop or not 48 <= place[0][0] <= 57:
+                return False
+            while place[0] < stop and 48 <= place[0][0] <= 57:
+                if scale < 9:
+                    fraction[0] = fraction[0] * 10 + (place[0][0] - 48)
+                    scale += 1
+                place[0] += 1
+            fraction[0] /= POWER[scale]
+    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
+        return False
+    seconds[0] += 3600 * hour + 60 * minute + second
+    if place[0] == stop or _skipped(place, stop, b"Z"):
+        return True
+    sign = -1 if _skipped(place, stop, b"+") else 1
+    if sign == 1 and not _skipped(place, stop, b"-"):
+        return False
+    hour, minute = _digits(place, stop, 2, 2), 0
+    if _skipped(place, stop, b":") or place[0] < stop:
+        minute = _digits(place, stop, 2, 2)
+    seconds[0] += sign * (3600 * hour + 60 * minute)
+    return 0 <= hour < 24 and 0 <= minute < 60
