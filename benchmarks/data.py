@@ -16,9 +16,8 @@ from mrdl.kernels import text
 from mrdl import prepare
 from mrdl.data import blocks
 from mrdl.data.preparation import Plan
-from mrdl.data.readers.table import READERS
+from mrdl.data.readers.delimited import Delimited
 from mrdl.data.rows import Rows
-from mrdl.data.schema import Schema
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.mrjob_imports import protocol
 from mrdl.runners.streaming import Job
@@ -86,9 +85,9 @@ def python(lines: bytes) -> None:
 
 def rows(lines: bytes) -> None:
     names = [str(column) for column in range(785)]
-    schema = Schema("text", [], names, [784], [], label="0")
+    schema = Delimited(files=[], columns=names, shape=[784], target=[], label="0", order=list(range(1, 785)))
     plan = Plan(schema, "bench", 0, ["0", "1", "2"], 0, 0.0, "float32", None)
-    for _ in Rows(plan, READERS["text"]).pairs(io.BytesIO(lines).read().splitlines()):
+    for _ in Rows(plan).pairs(io.BytesIO(lines).read().splitlines()):
         pass
 
 

@@ -3,8 +3,7 @@ import os
 from itertools import groupby
 
 from mrdl.data.facts import merged_facts
-from mrdl.data.preparation import Plan
-from mrdl.data.readers.table import READERS
+from mrdl.data.readers.table import loaded
 from mrdl.data.rows import Rows
 from mrdl.data.shards import shard_lines
 from mrdl.runners.mrjob_imports import protocol
@@ -27,12 +26,12 @@ class Prepare(Job):
         self.add_file_arg("--plan", required=True, help="what mrdl.data.preparation.Plan.dump wrote")
 
     def map_pairs(self, pairs, step_num=0):
-        plan, lines = Plan.load(self.options.plan), (line for _, line in pairs)
+        plan, lines = loaded(self.options.plan), (line for _, line in pairs)
         for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
-            yield from Rows(plan, READERS[plan.schema.kind], file, int(os.environ.get("mapreduce_map_input_start", "0"))).pairs(own)
+            yield from Rows(plan, file, int(os.environ.get("mapreduce_map_input_start", "0"))).pairs(own)
 
     def reducer(self, key, values):
-        plan = Plan.load(self.options.plan)
+        plan = loaded(self.options.plan)
         shard = plan.keys.index(key.decode())
         if shard == plan.shards:
             yield None, merged_facts(values)

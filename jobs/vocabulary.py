@@ -2,7 +2,7 @@
 from binascii import hexlify
 
 from mrdl.data import corpus
-from mrdl.data.preparation import Plan
+from mrdl.data.readers.table import loaded
 from mrdl.runners.mrjob_imports import protocol
 from mrdl.runners.streaming import Job
 
@@ -17,7 +17,7 @@ class Vocabulary(Job):
         self.add_file_arg("--plan", required=True, help="what mrdl.data.preparation.Plan.dump wrote")
 
     def mapper(self, _, line):
-        plan = Plan.load(self.options.plan)
+        plan = loaded(self.options.plan)
         _, start, stop = map(int, line.split(b"\t"))
         for token, count in corpus.counted(plan.schema.stream(), start, stop, plan.schema.unit).items():
             yield hexlify(token.encode("utf-8", "surrogatepass")), b"%d" % count

@@ -1,6 +1,6 @@
 """The plan of a prepare job, as its tasks get it."""
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from mrdl.data.schema import Schema
@@ -28,16 +28,10 @@ class Plan:
 
     def uid(self, content: int) -> str:
         """The dataset's. `content`: of a corpus the sum over its ranges of their digests, which hold their places."""
-        if self.schema.kind != "corpus":
+        if not self.schema.by_content:
             return self.dataset
         return blake2b(f"{self.dataset} {content % 2**64}".encode(), digest_size=8).hexdigest()
 
     def dump(self, path: str) -> None:
         with open(path, "w", encoding="ascii") as file:
-            json.dump(asdict(self), file)
-
-    @classmethod
-    def load(cls, path: str) -> "Plan":
-        with open(path, encoding="ascii") as file:
-            fields = json.load(file)
-        return cls(**{**fields, "schema": Schema(**fields["schema"])})
+            json.dump({**vars(self), "schema": self.schema.dump()}, file)

@@ -10,7 +10,7 @@ shards, and nothing depends on folders, splits or mappers.
 import json
 from binascii import b2a_base64, hexlify
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -27,12 +27,11 @@ PLACE = 8                       # bytes that say where in its file a row stands
 class Rows:
     """A mapper's split as rows for the shuffle, and the facts about it.
 
-    `read(rows, lines)` (mrdl.data.readers.table) gives what `encoded` makes of the rows in the lines of `file` from byte `start` on,
-    and tells of those that it leaves out: `reject`, `comments` and so on."""
+    `read` of the schema gives what `encoded` makes of the rows in the lines of `file` from byte `start` on, and tells of those
+    that it leaves out: `reject`, `comments` and so on."""
 
-    def __init__(self, plan: Plan, read: "Callable[[Rows, Iterable[bytes]], Iterator[tuple[bytes, bytes]]]", file: str = "",
-                 start: int = 0):
-        self.plan, self.read, self.file, self.start = plan, read, file, start
+    def __init__(self, plan: Plan, file: str = "", start: int = 0):
+        self.plan, self.file, self.start = plan, file, start
         self.count = [0] * plan.shards
         self.comments = 0
         self.bad: Counter = Counter()
@@ -47,14 +46,14 @@ class Rows:
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
-        for placed, stored in self.read(self, lines):
+        for placed, stored in plan.schema.read(self, lines):
             row = placed[:-PLACE]
             digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
             shard = train + code % plan.validation if plan.validation and stored in self.held else code % train
             self.count[shard] += 1
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
-        if plan.schema.kind == "corpus":            # every block tells the uid: each shard must know all of the content
+        if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps({
             "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels, "short": self.short,

@@ -1,45 +1,106 @@
 """What the rows of inputs look like, the same for every input."""
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mrdl.data.corpus import Stream
-from mrdl.data.sources import ArrayFile
+import numpy as np
+
+from mrdl.data import blocks
+
+if TYPE_CHECKING:
+    from mrdl.data.rows import Rows
+
+
+FIRST = 4                       # bytes of a file that tell its form
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What a task must know to read the inputs."""
-    kind: str                   # text | npz | idx | corpus
-    files: list                 # idx: [images, labels or None]; else paths
-    columns: list               # of a text; arrays of an .npz
-    shape: list                 # of x, for one row
-    target: list | None         # of y, for one row; None: there is no y
-    x: str = ""                 # the array (npz)
+class Wanted:
+    """What the user says of the inputs of rows."""
     label: str | None = None    # the column or array
     weight: str | None = None
-    delimiter: str = ","
-    header: list = field(default_factory=list)  # of a text: how it stands in the files
-    order: list = field(default_factory=list)   # of a text: the places of x's columns
+    header: bool | None = None  # of a text, whether there is one; None: as the lines look
+    drop: Sequence[str] = ()    # columns to leave out
+    like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema(ABC):
+    """What a task must know to read the inputs: a class for each form of input (mrdl/data/readers)."""
+    kind: ClassVar[str]
+    by_lines: ClassVar[bool] = False    # a mapper gets lines of the files; else lines that name spans: file TAB start TAB stop
+    by_content: ClassVar[bool] = False  # what the files hold decides the dataset's uid; else their names and sizes
+
+    files: list                 # paths
+    shape: list                 # of x, for one row
+    target: list | None = None  # of y, for one row; None: there is no y
+    columns: list = field(default_factory=list)
+    label: str | None = None    # the column or array
+    weight: str | None = None
     named: bool = False         # whether the columns have names of their own
     notes: list = field(default_factory=list)   # what was decided about the input, for the user
-    counts: list | None = None  # rows of each file (npz, idx); bytes of text (corpus)
-    heads: list | None = None   # bytes before the text of each file (corpus)
-    unit: str = ""              # of a corpus: char | word
-    vocabulary: list = field(default_factory=list)      # of a corpus
 
-    def stream(self) -> Stream:
-        """The files of a corpus."""
-        return Stream(self.files, self.counts, self.heads)
+    @abstractmethod
+    def read(self, rows: "Rows", lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """What rows.encoded makes of a mapper's lines; bad records go to rows.reject."""
 
-    @contextmanager
-    def arrays(self, index: int):
-        """x, and where there are y and w: the arrays of file `index`, open (npz, idx)."""
-        file = self.files[index]
-        if self.kind == "idx":
-            named = {name: (path, None) for name, path in zip("xy", file) if path}
-        else:
-            named = {"x": (file, self.x), "y": (file, self.label), "w": (file, self.weight)}
-        with ExitStack() as stack:
-            yield {name: stack.enter_context(closing(ArrayFile(path, member)))
-                   for name, (path, member) in named.items()
-                   if self.kind == "idx" or member is not None}
+    def decides(self) -> list:
+        """What else of it, in JSON, decides which rows the dataset has."""
+        return []
+
+    def features(self) -> list[str]:
+        """The names of x's columns, where there are columns."""
+        return []
+
+    def classes(self) -> int | None:
+        """How many classes y has, where the form says it."""
+        return None
+
+    def paths(self) -> list[str]:
+        """All files, each once."""
+        return self.files
+
+    def spans(self) -> list[tuple[tuple[int, int, int], int]]:
+        """((file, start, stop), bytes) of what a mapper reads at a time, where it is not by_lines."""
+        raise NotImplementedError
+
+    def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
+        """The arrays of rows, in the bytes that Rows.encoded made of them."""
+        small = all(row[0] == ord("u") for row in rows)
+        x = np.empty((len(rows), prod(self.shape)), np.uint8 if small else dtype)
+        rest = []
+        for i, row in enumerate(rows):
+            own = np.dtype("u1") if row[0] == ord("u") else dtype
+            x[i] = np.frombuffer(row, own, x.shape[1], 1)
+            rest.append(row[1 + x.shape[1] * own.itemsize:])
+        rest = np.frombuffer(b"".join(rest), "<f8").reshape(len(rows), -1)
+        found = {"x": x.reshape(-1, *self.shape)}
+        if self.target is not None:
+            y = rest[:, :prod(self.target)].reshape(-1, *self.target)
+            found["y"] = blocks.narrow(y, dtype.name, labels=True)
+        if self.weight is not None:
+            found["w"] = rest[:, -1].astype(dtype)
+        return found
+
+    def described(self, facts: dict) -> dict[str, Any]:
+        """What data.json says of this form alone."""
+        return {"text": None, "unknown": {}}
+
+    def dump(self) -> dict:
+        return {"kind": self.kind, **asdict(self)}
+
+
+class Recognised(Schema):
+    """A form that a file is seen to have: rows of numbers. (Any text may be a corpus: the user must say so.)"""
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, path: str, first: bytes) -> bool:
+        """Whether a file is of this form, by its name and its FIRST bytes."""
+
+    @classmethod
+    @abstractmethod
+    def sniffed(cls, paths: list[str], wanted: Wanted) -> "Recognised":
+        """The one schema of all inputs; DataError where they do not agree, or lack what is wanted."""

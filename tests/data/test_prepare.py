@@ -7,6 +7,7 @@ import pytest
 from raw_data import idx, shard_bytes, table, text
 
 from mrdl.data import blocks, dataset
+from mrdl.data.readers import arrays
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.runners.cluster import Cluster
@@ -137,7 +138,8 @@ def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_rows(tmp_
 def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, monkeypatch):
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((100, 3, 2)), w=np.ones(100))
     one = prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
-    monkeypatch.setattr(planning, "RANGE", 1000)
+    monkeypatch.setattr(arrays, "RANGE", 1000)
+    monkeypatch.setattr(planning, "SPAN", 1000)
     tasks = []
     many = prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
                            on_task=lambda kind, done, total: tasks.append((kind, total)))
@@ -148,8 +150,9 @@ def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, mo
 
 def test_no_input_makes_more_mappers_than_the_bound(tmp_path, local, monkeypatch):
     np.savez(tmp_path / "a.npz", x=np.zeros((100, 300)))
-    monkeypatch.setattr(planning, "RANGE", 1000)
-    monkeypatch.setattr(planning, "MANIFESTS", 5)
+    monkeypatch.setattr(arrays, "RANGE", 1000)
+    monkeypatch.setattr(arrays, "SPANS", 5)
+    monkeypatch.setattr(planning, "SPAN", 1000)
     tasks = []
     prepare(tmp_path / "a.npz", str(tmp_path / "d"), local, on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert ("mapper", 5) in tasks

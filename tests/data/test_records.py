@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from raw_data import examples, mapped, packed, plan_of, text
 
 from mrdl.data.corpus import BOM
-from mrdl.data.readers.table import READERS
+from mrdl.data.readers.delimited import Delimited
 from mrdl.data.rows import Rows
-from mrdl.data.schema import Schema
 from mrdl.data.shards import shard_lines
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, expand
@@ -218,7 +217,7 @@ def test_no_line_is_lost_and_offsets_are_exact_however_a_file_is_cut(tmp_path_fa
     rows, _ = accounted(plan, content, path)
     found = []
     for start, stop in ((0, cut), (cut, None)) if 0 < cut < len(content) else ((0, None),):
-        part = Rows(plan, READERS[plan.schema.kind], path, start)
+        part = Rows(plan, path, start)
         raw = (line.removesuffix(b"\n") for line in read_splits([(path, start, stop)]))
         found += [value for key, value in part.pairs(raw) if key != plan.keys[-1].encode()]
         for sample in part.samples:
@@ -248,7 +247,7 @@ def test_rows_survive_the_way_into_blocks_with_the_smallest_dtypes(tmp_path):
 
 
 def test_blocks_hold_about_a_megabyte():
-    schema = Schema("text", [], [str(i) for i in range(1000)], [1000], None, order=list(range(1000)))
+    schema = Delimited(files=[], columns=[str(i) for i in range(1000)], shape=[1000], order=list(range(1000)))
     line = b",".join(b"%d" % (i % 256) for i in range(999))
     plan = plan_of(schema, shards=1)
     values, _ = mapped(plan, [line + b",%d" % (i % 256) for i in range(5000)])

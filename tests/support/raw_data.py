@@ -10,7 +10,6 @@ from mrdl.data import blocks
 from mrdl.data.dataset import Dataset
 from mrdl.data.facts import merged_facts
 from mrdl.data.preparation import Plan
-from mrdl.data.readers.table import READERS
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Schema
 from mrdl.data.shards import shard_lines
@@ -25,7 +24,7 @@ def plan_of(schema: Schema, shards=2, **options) -> Plan:
 def mapped(plan: Plan, lines, file="f", start=0):
     """Rows by key, as the shuffle would give them, and the facts."""
     by_key = {key.encode(): [] for key in plan.keys}
-    for key, value in Rows(plan, READERS[plan.schema.kind], file, start).pairs(lines):
+    for key, value in Rows(plan, file, start).pairs(lines):
         by_key[key].append(value)
     *shards, facts = by_key.values()
     return [sorted(values) for values in shards], json.loads(merged_facts(facts))

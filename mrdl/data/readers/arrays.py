@@ -1,74 +1,140 @@
-"""Rows of arrays in files: ranges of rows in, canonical bytes out."""
+"""Rows of arrays in files."""
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mrdl.data.readers.columns import few
 from mrdl.data.rows import Rows
-from mrdl.data.schema import Schema
+from mrdl.data.schema import FIRST, Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
 from mrdl.storage.paths import exists
 
 BATCH = 1 << 18                 # bytes that are read at once
+RANGE = 16 << 20                # bytes of arrays that make a mapper
+SPANS = 10_000                  # mappers at most, or one a file
 
 
-def read(rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Each line names rows: file TAB start TAB stop."""
-    schema = rows.plan.schema
-    for line in lines:
-        index, start, stop = map(int, line.split(b"\t"))
-        rows.file = str(schema.files[index] if schema.kind == "npz" else schema.files[index][0])
-        with schema.arrays(index) as arrays:
-            x = arrays.pop("x")
-            step = max(1, BATCH // max(x.stride, 1))
-            for begin in range(start, stop, step):
-                end = min(begin + step, stop)
-                rest = [array.rows(begin, end).astype("f8") for array in arrays.values()]
-                rest = np.concatenate([np.empty((end - begin, 0)), *rest], axis=1)
-                starts = x.start + np.arange(begin, end) * x.stride
-                names = [b"row %d" % row for row in range(begin, end)]
-                yield from rows.encoded(x.rows(begin, end), rest, starts, names)
+@dataclass(frozen=True, kw_only=True)
+class Arrays(Recognised):
+    """Arrays in files, a row of each for an example."""
+    counts: list = field(default_factory=list)  # rows of each file
+
+    def located(self, index: int) -> dict[str, tuple[str, str | None]]:
+        """(path, array) of x, and where there are y and w, in file `index`."""
+        raise NotImplementedError
+
+    @contextmanager
+    def arrays(self, index: int):
+        """x, and where there are y and w: the arrays of file `index`, open."""
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(closing(ArrayFile(path, member)))
+                   for name, (path, member) in self.located(index).items()}
+
+    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for line in lines:
+            index, start, stop = map(int, line.split(b"\t"))
+            rows.file = self.located(index)["x"][0]
+            with self.arrays(index) as arrays:
+                x = arrays.pop("x")
+                step = max(1, BATCH // max(x.stride, 1))
+                for begin in range(start, stop, step):
+                    end = min(begin + step, stop)
+                    rest = [array.rows(begin, end).astype("f8") for array in arrays.values()]
+                    rest = np.concatenate([np.empty((end - begin, 0)), *rest], axis=1)
+                    starts = x.start + np.arange(begin, end) * x.stride
+                    names = [b"row %d" % row for row in range(begin, end)]
+                    yield from rows.encoded(x.rows(begin, end), rest, starts, names)
+
+    def spans(self) -> list[tuple[tuple[int, int, int], int]]:
+        strides = []
+        for index in range(len(self.counts)):
+            with self.arrays(index) as arrays:
+                strides.append(sum(array.stride for array in arrays.values()))
+        most = max(RANGE, sum(count * stride for count, stride in zip(self.counts, strides)) // SPANS)
+        return [((index, start, stop), (stop - start) * stride)
+                for index, (count, stride) in enumerate(zip(self.counts, strides))
+                for step in [max(1, most // stride)] for start in range(0, count, step) for stop in [min(start + step, count)]]
 
 
-def npz(paths: list[str], label: str | None, weight: str | None) -> Schema:
-    schemas = []
-    for path in paths:
-        names = members(path)
-        y = label or next((name for name in ("y", "y_train") if name in names), None)
-        x = "x" + y[1:] if y and y[0] == "y" else "x"
-        others = [name for name in names if name not in (y, weight)]
-        if x not in names and len(others) == 1:
-            x = others[0]
-        if y is not None and y == weight:
-            raise DataError(f"{path}: array {y!r} is named both for the label and for the weight: they must be two arrays")
-        for name, what in ((x, "x"), (y, "label"), (weight, "weight")):
-            if name is not None and name not in names:
-                raise DataError(f"{path}: {what}: no array {name!r}; there are {few(names)} "
-                                "(wanted: x and y, or the name of the labels' array)")
-        schemas.append(Schema("npz", [path], names, [], None, x=x, label=y, weight=weight))
-    return _agreed(schemas)
+@dataclass(frozen=True, kw_only=True)
+class Npz(Arrays):
+    """Arrays by their names in .npz files."""
+    kind = "npz"
+    x: str                      # the array of the features
+
+    @classmethod
+    def recognises(cls, path: str, first: bytes) -> bool:
+        return path.endswith(".npz")
+
+    def located(self, index: int) -> dict[str, tuple[str, str | None]]:
+        members = {"x": self.x, "y": self.label, "w": self.weight}
+        return {name: (self.files[index], member) for name, member in members.items() if member is not None}
+
+    def decides(self) -> list:
+        return [self.x]
+
+    @classmethod
+    def sniffed(cls, paths: list[str], wanted: Wanted) -> Arrays:
+        _no_columns(paths, wanted)
+        schemas, weight = [], wanted.weight
+        for path in paths:
+            names = members(path)
+            y = wanted.label or next((name for name in ("y", "y_train") if name in names), None)
+            x = "x" + y[1:] if y and y[0] == "y" else "x"
+            others = [name for name in names if name not in (y, weight)]
+            if x not in names and len(others) == 1:
+                x = others[0]
+            if y is not None and y == weight:
+                raise DataError(f"{path}: array {y!r} is named both for the label and for the weight: they must be two arrays")
+            for name, what in ((x, "x"), (y, "label"), (weight, "weight")):
+                if name is not None and name not in names:
+                    raise DataError(f"{path}: {what}: no array {name!r}; there are {few(names)} "
+                                    "(wanted: x and y, or the name of the labels' array)")
+            schemas.append(cls(files=[path], columns=names, shape=[], x=x, label=y, weight=weight))
+        return _agreed(schemas)
 
 
-def idx(paths: list[str], label: str | None, weight: str | None) -> Schema:
-    if weight is not None or label is not None:
-        raise DataError("IDX files have no columns: leave out the label and the weight")
-    flat = {}
-    for path in paths:
-        with closing(ArrayFile(path)) as array:
-            flat[path] = len(array.shape) == 1
-    images, labels = [p for p in paths if not flat[p]], [p for p in paths if flat[p]]
-    if len(images) == len(labels) == 1:
-        pairs = [[images[0], labels[0]]]
-    else:
-        pairs = [[path, _twin(path)] for path in images]
-    lone = set(labels) - {y for _, y in pairs}
-    if lone:
-        raise DataError(f"{min(lone)}: labels without their images")
-    return _agreed([Schema("idx", [pair], [], [], None, label="labels" if pair[1] else None)
-                    for pair in pairs])
+@dataclass(frozen=True, kw_only=True)
+class Idx(Arrays):
+    """IDX files, MNIST's; a file is [images, labels or None]."""
+    kind = "idx"
+
+    @classmethod
+    def recognises(cls, path: str, first: bytes) -> bool:
+        return len(first) == FIRST and first[:2] == b"\0\0"
+
+    def located(self, index: int) -> dict[str, tuple[str, str | None]]:
+        return {name: (path, None) for name, path in zip("xy", self.files[index]) if path}
+
+    def paths(self) -> list[str]:
+        return [path for pair in self.files for path in pair if path]
+
+    @classmethod
+    def sniffed(cls, paths: list[str], wanted: Wanted) -> Arrays:
+        _no_columns(paths, wanted)
+        if wanted.weight is not None or wanted.label is not None:
+            raise DataError("IDX files have no columns: leave out the label and the weight")
+        flat = {}
+        for path in paths:
+            with closing(ArrayFile(path)) as array:
+                flat[path] = len(array.shape) == 1
+        images, labels = [p for p in paths if not flat[p]], [p for p in paths if flat[p]]
+        if len(images) == len(labels) == 1:
+            pairs = [[images[0], labels[0]]]
+        else:
+            pairs = [[path, _twin(path)] for path in images]
+        lone = set(labels) - {y for _, y in pairs}
+        if lone:
+            raise DataError(f"{min(lone)}: labels without their images")
+        return _agreed([cls(files=[pair], shape=[], label="labels" if pair[1] else None) for pair in pairs])
+
+
+def _no_columns(paths: list[str], wanted: Wanted) -> None:
+    if wanted.header is not None or wanted.drop or wanted.like is not None:
+        raise DataError(f"{paths[0]}: has no columns: leave out header, drop and like")
 
 
 def _twin(images: str) -> str | None:
@@ -80,7 +146,7 @@ def _twin(images: str) -> str | None:
     return folder + slash + found[0] if found else None
 
 
-def _agreed(schemas: list[Schema]) -> Schema:
+def _agreed(schemas: list[Arrays]) -> Arrays:
     """One schema of all files, with the shapes and counts that their arrays have."""
     shaped = []
     for schema in schemas:
@@ -88,7 +154,7 @@ def _agreed(schemas: list[Schema]) -> Schema:
             for array in arrays.values():
                 array.verify()
             shapes = {name: list(array.shape) for name, array in arrays.items()}
-        path = schema.files[0] if schema.kind == "npz" else schema.files[0][0]
+        path = schema.paths()[0]
         lengths = {shape[0] for shape in shapes.values()}
         if len(lengths) > 1 or len(shapes.get("w", [0])) > 1:
             raise DataError(f"{path}: its arrays do not fit each other, their shapes are {shapes}")
@@ -101,9 +167,9 @@ def _agreed(schemas: list[Schema]) -> Schema:
                               counts=list(lengths)))
         first = shaped[0]
         for name in ("shape", "target", "label", "x", "weight"):
-            if getattr(shaped[-1], name) != getattr(first, name):
-                raise DataError(f"{path}: {name} {getattr(shaped[-1], name)}, but before "
-                                f"{getattr(first, name)}; all inputs must agree")
+            own, others = getattr(shaped[-1], name, None), getattr(first, name, None)
+            if own != others:
+                raise DataError(f"{path}: {name} {own}, but before {others}; all inputs must agree")
     if not any(schema.counts[0] for schema in shaped):
         raise DataError(f"{path}: no rows")
     return replace(first, files=[schema.files[0] for schema in shaped],

@@ -2,21 +2,11 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from shlex import quote
 
 from mrdl.data.readers.header import ROWS, Top
+from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the user says of the columns of a text."""
-    label: str | None = None
-    weight: str | None = None
-    header: bool | None = None  # whether there is one; None: as the lines look
-    drop: Sequence[str] = ()    # columns to leave out
-    like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
 
 
 def ordered(path: str, names: list[str], named: bool, taken: dict[str, str], wanted: Wanted) -> tuple[list[int], list[str]]:

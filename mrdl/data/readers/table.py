@@ -1,4 +1,18 @@
-"""Readers by the kind of a schema: a new form of input is a module with a `read(rows, lines)`, and a line here."""
-from mrdl.data.readers import arrays, delimited, text
+"""The forms of input: a new one is a Schema in a file of its own, and its place here."""
+import json
 
-READERS = {"text": delimited.read, "corpus": text.read, "npz": arrays.read, "idx": arrays.read}
+from mrdl.data.preparation import Plan
+from mrdl.data.readers.arrays import Idx, Npz
+from mrdl.data.readers.delimited import Delimited
+from mrdl.data.readers.text import Corpus
+
+FORMS = (Npz, Idx, Delimited)   # a file is of the first one that recognises it
+READERS = {form.kind: form for form in (*FORMS, Corpus)}
+
+
+def loaded(path: str) -> Plan:
+    """What Plan.dump wrote."""
+    with open(path, encoding="ascii") as file:
+        fields = json.load(file)
+    schema = fields.pop("schema")
+    return Plan(READERS[schema.pop("kind")](**schema), **fields)

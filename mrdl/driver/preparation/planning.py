@@ -1,10 +1,8 @@
 """What a prepare job is told: its plan, its inputs, Hadoop's settings; how many tasks it has."""
 import json
-import math
 import os
 from hashlib import blake2b
 
-from mrdl.data import corpus
 from mrdl.data.preparation import Plan
 from mrdl.data.schema import Schema
 from mrdl.printing import counted
@@ -14,9 +12,8 @@ from mrdl.runners.partitioning import spread
 from mrdl.storage.paths import place, size
 
 SHARD = 64 << 20                # bytes of input that make a shard
-RANGE = 16 << 20                # bytes of arrays that make a mapper
+SPAN = 16 << 20                 # bytes of spans that share a mapper at most
 FEW = 8                         # so many reducers at least, where there are as many shards
-MANIFESTS = 10_000              # mappers of arrays at most, or one a file
 
 
 def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
@@ -25,9 +22,7 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     lengths = sizes(schema)
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
-    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, schema.x,
-               *([schema.order, schema.header] if schema.kind == "text" else []),
-               *([schema.unit, schema.shape, schema.vocabulary] if schema.kind == "corpus" else []),
+    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, *schema.decides(),
                sorted((place(path)[1], count) for path, count in lengths.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
@@ -39,7 +34,7 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
 
 def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[list[str]]:
     """The inputs of the mappers: ranges of arrays or of a corpus, or files of text, of which small ones share a mapper."""
-    if plan.schema.kind != "text":
+    if not plan.schema.by_lines:
         return [[path] for path in manifests(plan, folder, cluster.slots())]
     return sharing.shared(plan.schema.files, sizes(plan.schema).__getitem__, cluster.slots)
 
@@ -47,38 +42,26 @@ def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[list[str]]:
 def told(plan: Plan, tasks: list[list[str]], reducers: int) -> str:
     """For the user: how many tasks there are, and for what; a large text may be split among more."""
     lengths = sizes(plan.schema)
-    split = plan.schema.kind == "text" and max(lengths.values()) >= sharing.SMALL
+    split = plan.schema.by_lines and max(lengths.values()) >= sharing.SMALL
     return (f"planned: {'at least ' * split}{counted(len(tasks), 'map task')} for {counted(len(lengths), 'file')}; "
             f"{counted(plan.shards, 'shard')} written by {counted(reducers, 'reduce task')}")
 
 
 def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:
-    """Files of lines, a range of rows of some input each: file TAB start TAB stop. Of a corpus it is one of bytes, of
-    all its files together. Short ranges share a file."""
+    """Files of lines, a span that a mapper reads each: file TAB start TAB stop. Short ones share a file."""
     found: list[str] = []
-    if plan.schema.kind == "corpus":
-        hands = [[(0, *span)] for span in corpus.ranges(sum(plan.schema.counts))]
-    else:
-        strides = []
-        for index in range(len(plan.schema.counts)):
-            with plan.schema.arrays(index) as arrays:
-                strides.append(sum(array.stride for array in arrays.values()))
-        most = max(RANGE, sum(map(math.prod, zip(plan.schema.counts, strides))) // MANIFESTS)
-        spans = [(index, start, min(start + step, count)) for index, (count, stride) in enumerate(
-            zip(plan.schema.counts, strides)) for step in [max(1, most // stride)] for start in range(0, count, step)]
-        hands = (sharing.hands_of(spans, lambda span: (span[2] - span[1]) * strides[span[0]], slots, RANGE) if slots
-                 else [[span] for span in spans])
+    spans = plan.schema.spans()
+    hands = sharing.hands_of(spans, lambda span: span[1], slots, SPAN) if slots else [[span] for span in spans]
     for hand in hands:
         found.append(os.path.join(folder, f"rows-{len(found):06d}"))
         with open(found[-1], "w", encoding="ascii") as file:
-            file.writelines(f"{index}\t{start}\t{stop}\n" for index, start, stop in hand)
+            file.writelines(f"{index}\t{start}\t{stop}\n" for (index, start, stop), _ in hand)
     return found
 
 
 def sizes(schema: Schema) -> dict[str, int]:
     """The bytes of each input file."""
-    return {path: size(path) for file in schema.files
-            for path in (file if isinstance(file, list) else [file]) if path}
+    return {path: size(path) for path in schema.paths()}
 
 
 def settings(schema: Schema, plan: Plan) -> dict[str, str]:
@@ -86,4 +69,4 @@ def settings(schema: Schema, plan: Plan) -> dict[str, str]:
     lines that keep their carriage returns, as on all runners: each byte counts in the places of rows."""
     megabytes = int(sum(sizes(schema).values()) / plan.shards * 1.6) >> 20
     return {**({"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}),
-            **({"textinputformat.record.delimiter": "\n"} if schema.kind == "text" else {})}
+            **({"textinputformat.record.delimiter": "\n"} if schema.by_lines else {})}

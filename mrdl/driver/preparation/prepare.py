@@ -108,7 +108,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
     with cluster_of(runner, cores) as cluster:
-        if schema.kind == "corpus" and not schema.vocabulary:
+        if format == "text" and not schema.vocabulary:
             schema = counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
         plan, reducers = planning.planned(schema, shards, hold_out, seed, dtype, classes)
         distinct = None
@@ -120,11 +120,11 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             while True:                     # once more where better rows to hold out are known then
                 plan.dump(path)
                 with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
-                                 split=schema.kind == "text" and any(len(task) == 1 for task in tasks), name=f"mrdl prepare {data}",
+                                 split=schema.by_lines and any(len(task) == 1 for task in tasks), name=f"mrdl prepare {data}",
                                  settings=planning.settings(schema, plan), on_task=on_task) as output:
                     *_, last = output.lines(plan.shards % reducers)
                     facts = json.loads(last)
-                    if schema.kind == "corpus":
+                    if format == "text":
                         long_enough(schema, facts)
                     bad = _tolerated(facts, max_bad)
                     total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
@@ -184,18 +184,15 @@ def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
     if schema.target is not None:
         low, high, whole = facts["labels"] or (None, None, False)
+        classes = classes or schema.classes()
         if classes is None and not schema.target and whole and 0 <= low and high < EXACT:
             classes = max(2, int(high) + 1)
         target = asdict(Target(tuple(schema.target), classes, low, high))
     train = plan.shards - plan.validation
-    if schema.kind == "corpus":
-        target = asdict(Target(tuple(schema.target), len(schema.vocabulary)))
     return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
-            "columns": [schema.columns[i] for i in schema.order], "named": schema.named, "label": schema.label,
-            "weight": schema.weight, "notes": notes, "bad": bad,
-            "text": {"unit": schema.unit, "vocabulary": schema.vocabulary} if schema.kind == "corpus" else None,
-            "unknown": {"count": facts["unknown"], "of": facts["tokens"]} if schema.kind == "corpus" else {},
+            "columns": schema.features(), "named": schema.named, "label": schema.label,
+            "weight": schema.weight, "notes": notes, "bad": bad, **schema.described(facts),
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}

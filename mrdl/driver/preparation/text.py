@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mrdl.data import corpus
 from mrdl.data.preparation import Plan
-from mrdl.data.schema import Schema
+from mrdl.data.readers.text import Corpus
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tokenizer import MOST, UNITS
 from mrdl.driver.preparation import planning
@@ -13,7 +13,7 @@ from mrdl.jobs.vocabulary import Vocabulary
 from mrdl.runners.cluster import Cluster
 
 
-def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary: int | None, like) -> Schema:
+def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary: int | None, like) -> Corpus:
     """The schema of a corpus; its vocabulary is still to be counted where it is not that of the Dataset `like`."""
     words: list[str] = []
     if like is not None:
@@ -27,10 +27,10 @@ def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary:
     demand(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
     sizes, heads = corpus.check(paths)
     demand(sum(sizes) > 0, f"{paths[0]}: contains no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
-    return Schema("corpus", paths, [], [steps], [steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
+    return Corpus(files=paths, shape=[steps], target=[steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
 
 
-def counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> Schema:
+def counted(schema: Corpus, most: int, cluster: Cluster, name: str, on_task) -> Corpus:
     """The schema with the vocabulary of its files, by a job of its own."""
     plan = Plan(schema, "", 0, [], 0, 0.0, "float32", None)
     with tempfile.TemporaryDirectory(prefix="mrdl-vocabulary-") as folder:
@@ -45,7 +45,7 @@ def counted(schema: Schema, most: int, cluster: Cluster, name: str, on_task) -> 
     return replace(schema, vocabulary=found)
 
 
-def long_enough(schema: Schema, facts: dict) -> None:
+def long_enough(schema: Corpus, facts: dict) -> None:
     """Each range has a sequence: else its tokens would be the target of no step."""
     least = schema.shape[0] + 1
     hint = f"a sequence takes {least}: give a smaller sequence length"
