@@ -80,16 +80,24 @@ ACTIVATIONS = importlib.import_module(f"mrdl.kernels.{LEVEL}.activations").ACTIV
 def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
     """Every kernel, specialised for float32 or float64.
 
-    Raises ValueError for another dtype: kernels exist for these two."""
+    Raises:
+        ValueError: for another dtype; kernels exist for these two.
+        ImportError: a kernel of TABLE is not built."""
     names = {"float32": "float", "float64": "double"}
     name = np.dtype(dtype).name
     if name not in names:
         raise ValueError(f"kernels are built for float32 and float64, not {name}")
     found = {}
+    advice = "`make install` builds it (after a build with MRDL_LEVELS=native, `touch setup.py` first)"
     for file, kernels in TABLE.items():
-        module = importlib.import_module(f"mrdl.kernels.{level}.{file}")
+        try:
+            module = importlib.import_module(f"mrdl.kernels.{level}.{file}")
+        except ModuleNotFoundError:
+            raise ImportError(f"kernels/{file}.pyx is not built for {level}: {advice}") from None
         for kernel in kernels:
-            function = getattr(module, kernel)     # `gather` also depends on what it reads
+            function = getattr(module, kernel, None)        # `gather` also depends on what it reads
+            if function is None:
+                raise ImportError(f"kernels/{file}.pyx has no {kernel} as it is built for {level}: {advice}")
             found[kernel] = function.__signatures__.get(names[name], function)
     return SimpleNamespace(**found)
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mrdl import Sequential, kernels
+from mrdl import Model, Sequential, kernels
 from mrdl.config import snake
 from mrdl.constraints import MinMaxNorm
 from mrdl.layers import (
@@ -15,37 +15,60 @@ from mrdl.layers import (
     GRU,
     LSTM,
     Activation,
+    Add,
     AlphaDropout,
+    Average,
+    AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
     Bidirectional,
     CategoryEncoding,
+    Concatenate,
+    Conv1D,
     Conv2D,
     Conv2DTranspose,
+    Cropping1D,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
+    Dot,
     Dropout,
     Embedding,
     Flatten,
     GaussianDropout,
     GaussianNoise,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
     GravesLSTM,
     Input,
     LayerNormalization,
     LeakyReLU,
     Masking,
+    Maximum,
+    MaxPooling1D,
     MaxPooling2D,
+    Minimum,
+    Multiply,
     Normalization,
+    Permute,
     PReLU,
     ReLU,
+    RepeatVector,
     Rescaling,
     Reshape,
     SeparableConv2D,
     SimpleRNN,
+    Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
+    Subtract,
     TimeDistributed,
+    UpSampling1D,
     UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
 )
 from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import LOSSES
@@ -70,9 +93,9 @@ HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorica
          ("sigmoid", "binary_crossentropy"), (None, "mse"),
          *(("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.activation is None)]
 
-
+# From 21 features to some of any number, in one axis; Dense(5) comes after them.
 LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
-    [ReLU(1.5, 0.2, 0.1), PReLU(shared_axes=[1]), LeakyReLU(), ELU(0.5)],
+    [ReLU(1.5, 0.2, 0.1), PReLU(shared_axes=[1]), LeakyReLU(), ELU(0.5), Softmax()],
     [Reshape((7, 3)), SpatialDropout1D(0.2), PReLU("normal"), Reshape((7, 1, 3)),
      SpatialDropout2D(0.2), PReLU("normal", shared_axes=(1, 2)), Flatten()],
     [GaussianNoise(0.1), GaussianDropout(0.2), AlphaDropout(0.3)], [Normalization(), Dense(9), Normalization(None, 1, 3)],
@@ -82,13 +105,27 @@ LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [
      UpSampling2D((1, 2)), Conv2D(4, 2, 2, groups=2), Flatten()],
     [Reshape((7, 3)), GRU(5, return_sequences=True, recurrent_dropout=0.2), SimpleRNN(6, return_sequences=True),
      Bidirectional(LSTM(4, return_sequences=True)), GRU(5, reset_after=False, return_sequences=True), GravesLSTM(7)],
+    [Reshape((7, 3)), Conv1D(6, 2, padding="causal"), MaxPooling1D(2, 1), ZeroPadding1D(2), AveragePooling1D(2), Cropping1D(1),
+     UpSampling1D(3), Permute((2, 1)), GlobalAveragePooling1D(), RepeatVector(4), Dense(5, "tanh"), GlobalMaxPooling1D()],
+    [Reshape((1, 7, 3)), ZeroPadding2D(1), Cropping2D(((1, 0), (0, 1))), Dense(4, "tanh"), GlobalAveragePooling2D(keepdims=True),
+     UpSampling2D(2), ZeroPadding2D(((0, 1), (1, 0))), GlobalMaxPooling2D()],
     # denormal numbers, on the way forward and back
     [Rescaling(1e-37), Dense(33), Dense(9, "tanh", kernel_initializer="random_normal"), Rescaling(1e35), Dense(7, "tanh")]]
 
-
+# From 21 ids to features of 21 steps; AFTER_IDS and Dense(5) come after them.
 IDS = [[CategoryEncoding(256, "one_hot"), GravesLSTM(18, return_sequences=True), Dense(7, "tanh")],
        [Embedding(256, 9, mask_zero=True), LSTM(11, return_sequences=True, dropout=0.2), Dropout(0.2),
         TimeDistributed(Dense(7, "relu"))]]
+AFTER_IDS = [Masking(), GRU(6, return_sequences=True)]
+
+
+def merging():
+    """Inputs and outputs of a model with every layer that merges, as LAYERS from 21 features on."""
+    x = Input((21,))
+    scaled = Rescaling(1 / 100, -1)(x)
+    a, b = Dense(6, "tanh")(scaled), Dense(6, "relu")(scaled)
+    merged = [kind()([a, b]) for kind in (Add, Subtract, Multiply, Average, Maximum, Minimum)]
+    return x, Dense(5, "softmax")(Concatenate()([*merged, Dot(1)([a, b])]))
 
 
 def trained() -> str:
@@ -110,13 +147,13 @@ def trained() -> str:
                 assert np.isfinite(model.weights).all()
                 found.update(model.weights.tobytes() + model.slots.tobytes())
                 found.update(repr(history.history).encode())
-        for layers in LAYERS:
-            model = Sequential([Input((21,)), Rescaling(1 / 100, -1), *layers, Dense(5, "softmax")], dtype=dtype)
+        for model in (Model(*merging(), dtype=dtype), *(
+                Sequential([Input((21,)), Rescaling(1 / 100, -1), *layers, Dense(5, "softmax")], dtype=dtype) for layers in LAYERS)):
             model.compile("adam", "sparse_categorical_crossentropy")
             model.fit(x, labels, batch_size=11, verbose=0)
             found.update(model.weights.tobytes() + model.slots.tobytes())
         for layers in IDS:
-            model = Sequential([Input((21,)), *layers, Masking(), GRU(6, return_sequences=True), Dense(5, "softmax")], dtype=dtype)
+            model = Sequential([Input((21,)), *layers, *AFTER_IDS, Dense(5, "softmax")], dtype=dtype)
             model.compile("rmsprop", "sparse_categorical_crossentropy")
             model.fit(x, x % 5, batch_size=11, tbptt=8, tbptt_backward=5, verbose=0)
             found.update(model.weights.tobytes() + model.slots.tobytes())
