@@ -19,7 +19,8 @@ OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constra
 
 @dataclass(frozen=True)
 class Weight:
-    """One trainable tensor: `shape` in the flat vector, `keras` as the user sees it."""
+    """One tensor of a layer. The weights of a model stand one after the other in a vector, the flat vector.
+    There the tensor has the shape `shape`; the user sees it in the shape `keras`."""
     name: str
     shape: Shape
     keras: Shape
@@ -70,7 +71,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Layer(Configured):
-    """A description without arrays; `operation` is the class that does its work.
+    """A description without arrays; `operation` makes the Operation that does its work.
+
+    A subclass says in `output` what shape comes out and in `weights` what tensors it has. It checks its fields
+    in __post_init__ after that of Layer, which looks up initializers, regularizers and constraints.
 
     Args:
         name: the layer's name, unlike all others of the model, without a "/". None: its kind's,
@@ -78,7 +82,8 @@ class Layer(Configured):
     keras_module: ClassVar[str] = "keras.layers"
     merges: ClassVar[bool] = False      # it takes several inputs
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
-    operation: ClassVar[type[Operation] | None] = None      # None: y is x under another shape
+    # called with (layer, Binding); None: y is x under another shape
+    operation: ClassVar[type[Operation] | None] = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -125,13 +130,19 @@ class Layer(Configured):
         return shape
 
     def weights(self, shape: Shape) -> list[Weight]:
+        """The tensors in Keras's order, each made by `weight`, where x has that shape without the batch."""
         return []
 
     @property
     def last_activation(self) -> str:
-        """What comes last, and may be left to a loss that contains it."""
+        """The activation that comes last. A loss that contains it, as a crossentropy does softmax, computes both
+        at once; then Binding.linear tells the operation to leave it out."""
         return getattr(self, "activation", "linear")
 
     def scratch(self, shape: Shape) -> int:
-        """How many values an example its operation keeps beside y, where that is much."""
+        """How many values an example its operation keeps beside y, where that is much (mrdl.limits estimates a
+        model's memory by it). Their gradients are not counted: the estimate adds them as it does for y.
+
+        Args:
+            shape: of x without the batch."""
         return 0

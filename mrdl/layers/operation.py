@@ -1,4 +1,9 @@
-"""What a layer becomes when it is bound to buffers: tensors, and operations on them."""
+"""What a layer becomes when it is bound to buffers: tensors, and operations on them.
+
+All arrays of a minibatch are [features, N]: a column is an example, N the size of the minibatch rounded up
+to a multiple of 16 (mrdl.kernels.pad). An example with more axes is flattened in their order, so that one of
+steps and features is [steps features, N]. The columns past the minibatch are padding: in values anything, in
+gradients 0."""
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -8,15 +13,16 @@ import numpy as np
 from mrdl.kernels import pad, zeros
 
 Shape = tuple[int, ...]
-# start, stop, fill(batch): writes that range's gradient to its place
+# a range of the flat vector, start to stop, and fill(batch), which writes its gradient to where Place said
 Piece = tuple[int, int, Callable[[int], None]]
 
 
 class Tensor:
-    """Activations of one minibatch: value[F, N], grad[F, N], and value batch-major where asked.
+    """Activations of one minibatch: value[F, N], grad[F, N] (None where nothing is trained), and by `rows` the
+    value batch-major.
 
-    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot code,
-    which is not filled in for those who say ids_only."""
+    Of a sequence also: mask[T, N], 0 where a step does not count, and ids[T, N] where value is their one-hot
+    code. With `ids_only` all who take the tensor read its ids, and value is not filled in."""
     mask: np.ndarray | None = None
     ids: np.ndarray | None = None
     ids_only = False
@@ -27,8 +33,8 @@ class Tensor:
         self.grad = zeros((features, N), dtype) if training else None
         self._rows: dict[int, np.ndarray] = {}          # by steps
         self.fresh: set[int] = set()    # whose rows are those of this minibatch
-        self.relu = False               # value is some layer's max(0, .)
-        self.masked = False             # whoever fills grad has put its zeros in already
+        self.relu = False               # value is max(0, z) of the layer that makes it
+        self.masked = False             # who fills grad has multiplied it by relu's slope: its layer need not
 
     def storage(self, steps: int = 1) -> np.ndarray:
         """What `rows` fills."""
@@ -90,18 +96,21 @@ class Draws:
 
 @dataclass
 class Binding:
-    """What a layer is bound to: kernels, its weights' views, and the tensors before and after it."""
-    k: SimpleNamespace
+    """What a layer is bound to: kernels, its weights' views, and the tensors before and after it.
+
+    A layer that is made of others binds them to `replace(b, ...)` of its own, as SeparableOperation in
+    mrdl/layers/convolution.py does with a Tensor between the two."""
+    k: SimpleNamespace                  # all kernels by name, for the model's float type
     x: Tensor
     y: Tensor
-    w: dict[str, np.ndarray]
-    offsets: dict[str, int]
+    w: dict[str, np.ndarray]            # by the name of the Weight, in its shape in the flat vector
+    offsets: dict[str, int]             # where each begins there
     index: int                          # number of the layer: its random stream
     shape: Shape                        # of one example of x
     training: bool
     linear: bool = False                # leave the output activation to the loss
-    first: bool = False                 # nobody needs the gradient of x
-    draws: "Draws | None" = None
+    first: bool = False                 # nobody needs the gradient of x: `backward` may leave it out
+    draws: "Draws | None" = None        # what random numbers are keyed by
     xs: "list[Tensor]" = field(default_factory=list)        # all that the layer was called with; x is the first
     parts: "list[Tensor]" = field(default_factory=list)     # what it gives beside y: a recurrent layer's states
 
@@ -113,19 +122,23 @@ def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
 
 
 class Place:
-    """What an operation is told of a range of the flat vector: where its gradient goes, and what its update reads."""
+    """What `Operation.gradients` is given, to ask where the gradient of a range of the flat vector goes, and what the
+    range's update will read."""
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         """The array [stop - start] that the range's gradient goes to."""
         raise NotImplementedError           # each use has its own
 
     def ahead(self, start: int, stop: int) -> np.ndarray | None:
-        """Addresses of the range's weights and slots, read when its gradient is whole; None: not at once."""
+        """Addresses of the range's weights and slots, where its update follows at once: kernels that take them
+        have the CPU fetch what is there. None: the update comes later."""
         return None
 
 
 class Operation:
-    """A layer at work: forward and backward on fixed buffers. The defaults suit a view of x. `layer`: its description."""
+    """A layer at work on fixed buffers, which it takes from `b` and makes in __init__ alone. `layer`: its description.
+
+    For each minibatch come `forward`, then, in training, `backward`, then the fills of `gradients`."""
 
     def __init__(self, layer, b: Binding):
         self.layer, self.b = layer, b
@@ -136,11 +149,18 @@ class Operation:
         return mask_of(self.b.x, self.b.shape)
 
     def forward(self) -> None:
+        """Fills b.y.value from b.x.value and b.w."""
         raise NotImplementedError           # each layer's operation has its own
 
     def backward(self, batch: int) -> None:
+        """Fills b.x.grad from b.y.grad, which it may overwrite. `batch`: how many columns are examples."""
         raise NotImplementedError           # each layer's operation has its own
 
     def gradients(self, place: Place) -> Iterator[Piece]:
-        """The pieces of this layer's gradient, each to be filled after `backward`."""
+        """The pieces of this layer's gradient. It is asked when buffers are made; the fills are called for each
+        minibatch, after `backward`.
+
+        The piece of a small weight: start is b.offsets[name], stop = start + b.w[name].size, and fill(batch)
+        writes to the array that place(start, stop) gave, as in PReLUOperation. A matrix is cut into pieces that
+        stay in the cache by `by_rows` in mrdl/layers/core.py."""
         return iter(())
