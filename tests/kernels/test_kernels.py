@@ -209,6 +209,34 @@ def test_wrong_shapes_and_values_are_refused_with_the_reason(name, given, reason
         getattr(kernels.typed("f4"), name)(*given())
 
 
+# (kernel, argument, axis) where a shorter array is right, as it says itself how many there are or has more than is read
+ANY_LENGTH = {
+    ("dense_gradient", 3, 0), ("dense_gradient", 3, 1), ("transpose", 0, 0), ("transpose", 0, 1), ("transpose_columns", 1, 0),
+    ("gather", 0, 1), ("gather", 1, 0), ("used_features", 0, 1), ("dropout_mask", 0, 0), ("dropout_mask", 0, 1),
+    ("normal_noise", 0, 0), ("normal_noise", 0, 1), ("categorical_crossentropy", 2, 0), ("binary_crossentropy", 2, 0),
+    ("mean_loss", 3, 0), ("row_loss", 3, 0), ("sum_squares", 0, 0), ("conv_gradient", 3, 0), ("channel_sums", 0, 1),
+    ("channel_sums", 1, 0), ("from_tiles", 1, 0), ("take_rows", 0, 0), ("add_rows", 2, 0), ("ids_gradient", 1, 0),
+    ("ids_gradient", 4, 0), ("flush", 0, 0), ("flush", 0, 1)}
+
+
+@pytest.mark.parametrize("name", {name.split()[0]: name for name in KERNELS}.values())
+def test_an_array_that_is_too_short_is_refused(name):
+    given, taken = arguments(name, np.random.default_rng(0), "float32", 10, 33, 64, 64), set()
+    for i, whole in enumerate(given):
+        for axis in range(whole.ndim) if isinstance(whole, np.ndarray) else ():
+            less = 16 if axis else 1                # of columns there are whole lanes
+            if whole.shape[axis] > less:
+                shape = np.subtract(whole.shape, np.eye(whole.ndim, dtype=int)[axis] * less)
+                short = whole.reshape(-1)[:np.prod(shape)].reshape(shape)       # what is read after it is there
+                try:
+                    kernel(kernels.typed("float32"), name)(*given[:i], short, *given[i + 1:])
+                    taken.add((name.split()[0], i, axis))
+                except ValueError:
+                    pass
+    assert taken == {line for line in ANY_LENGTH if line[0] == name.split()[0]}, (
+        "its `need` does not look at the size of an argument that it reads or writes, or ANY_LENGTH lacks it")
+
+
 def test_philox_is_the_published_one():
     """Test vectors of Random123 (kat_vectors) for philox4x32-10."""
     words = [int(w) for w in reference.philox((0, 0, 0, 0), 0)]

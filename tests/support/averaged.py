@@ -1,4 +1,4 @@
-"""Small runs of averaged rounds."""
+"""A small model, and ParameterAveraging with options for few rows."""
 from mrdl import ParameterAveraging, Sequential
 from mrdl.layers import Dense
 
@@ -10,5 +10,6 @@ def network(units=3, optimizer="adam", **options):
 
 
 def averaging(**options):
+    """`options`: others of ParameterAveraging, or other values."""
     return ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 3,
                                  "runner": "inline", **options})

@@ -1,4 +1,4 @@
-"""A job whose mapper says something, and dies. On Hadoop a job is a script of its own."""
+"""A job whose mapper writes to stderr, then kills itself. It has its own file, as Hadoop starts a job by its script."""
 import os
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Gradients of a model against differences."""
+"""A model's gradient against differences of its loss: `Probe(layers, loss).check()`."""
 import numpy as np
 
 import mrdl
@@ -14,13 +14,13 @@ from mrdl.losses import (
 from mrdl.optimizers import SGD
 from mrdl.training.learner import Learner
 
-# what targets a loss takes, where its activation does not say it
+# losses whose targets must be above 0, and those whose targets are 0 or 1, where their activation does not say so
 POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergence, Poisson}
 ONES = {Hinge, SquaredHinge, CategoricalHinge}
 
 
 def targets(rng, loss, shape):
-    """64 targets that suit a loss."""
+    """Targets of 64 examples that suit a loss, for outputs of that shape."""
     y = {"softmax": np.eye(shape[-1])[rng.integers(0, shape[-1], (64, *shape[:-1]))],
          "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
          None: rng.standard_normal((64, *shape))}[loss.activation]
@@ -34,7 +34,10 @@ def targets(rng, loss, shape):
 
 
 class Probe:
-    """A model and a minibatch, in float64: the loss at any weights, and its gradient."""
+    """A model and a minibatch, in float64: the loss at any weights, and its gradient.
+
+    `n`: examples in the minibatch. `buffers`: how many the model's buffers have room for, if more. `weighted`: whether
+    examples have weights of their own."""
 
     def __init__(self, layers, loss, n=5, *, buffers=None, weighted=False, class_weight=None, x=None):
         rng = np.random.default_rng(0)
@@ -55,6 +58,8 @@ class Probe:
                                class_weight=class_weight)
 
     def step(self, index, scale):
+        """Trains on these examples and gives their loss. The optimizer is SGD with a rate of 1: with the scale 1 the
+        weights become less by the gradient, with the scale 0 they stay."""
         self.learner.rate_scale, self.learner.sums = scale, {}
         self.learner.step(self.arrays, index, key=77, number=3)
         total, count = self.learner.sums["loss"]
@@ -70,7 +75,7 @@ class Probe:
         return self.start - self.w
 
     def differences(self, h=1e-5):
-        """Central differences of fourth order."""
+        """The gradient by central differences of fourth order, a weight at a time."""
         g = np.empty_like(self.start)
         for i in range(len(g)):
             a = []

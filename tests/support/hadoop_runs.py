@@ -1,4 +1,4 @@
-"""The same runs on a cluster and here."""
+"""Data, a model and commands for tests that compare a run on the cluster with the same run in this process."""
 import json
 import subprocess
 import sys
@@ -31,12 +31,14 @@ def model():
 
 
 def fit(data, run, runner, **options):
+    """Trains from Python, on the runner of that name. `options`: of ParameterAveraging."""
     training = mrdl.ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 6,
                                           "epochs": 1, "runner": runner, "resident": "never", **options})
     return training.fit(model(), data, run=run)
 
 
 def train(tmp_path, data, run, *more):
+    """The process of a `mrdl train` on Hadoop, to be waited for or killed. `more`: words of its command line."""
     (tmp_path / "model.py").write_text(MODEL)
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data, run, "-r", "hadoop",
@@ -45,8 +47,8 @@ def train(tmp_path, data, run, *more):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def running(tag=None):
-    """The applications of the cluster that are not over."""
+def running():
+    """The ids of the cluster's applications that are not over."""
     listed = subprocess.run(["yarn", "application", "-list", "-appStates",
                              "SUBMITTED,ACCEPTED,RUNNING"], text=True, capture_output=True,
                             check=True).stdout
@@ -61,18 +63,18 @@ def wait_for_round(run, seconds=60):
 
 
 def asked(path):
-    """The ResourceManager's answer."""
+    """What YARN's ResourceManager answers to GET /ws/v1/cluster/PATH."""
     with urlopen("http://127.0.0.1:8088/ws/v1/cluster/" + path) as reply:
         return json.load(reply)
 
 
 def jobs(run):
-    """The run's applications."""
+    """The YARN applications of a run, as the ResourceManager lists them, over or not."""
     return [app for app in (asked("apps")["apps"] or {"app": []})["app"] if f"mrdl {run} " in app["name"]]
 
 
 def far_copy(data, home):
-    """The dataset on HDFS."""
+    """Copies the dataset to HDFS, below `home`; gives its path there."""
     for name in store_at(data.url).list():
         home.put(f"data/{name}", store_at(data.url).path(name))
     return home.path("data")

@@ -1,4 +1,4 @@
-"""Drivers in processes of their own, and what they are made to suffer."""
+"""Drivers in processes of their own, which tests kill, and what is left of them."""
 import os
 import subprocess
 import sys
@@ -8,7 +8,9 @@ from mrdl.runs.run import Run
 
 
 def cut_off(call, steps: int, methods) -> None:
-    """Runs the call in a process of its own, which ends as by a power cut once the methods were called so many times."""
+    """Runs the call in a process of its own, which ends as by a power cut at the call after `steps` calls of the methods.
+
+    `methods`: (class, name of the method)."""
     left = iter(range(steps))
 
     def limited(step):
@@ -37,7 +39,7 @@ model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 def driver(tmp_path, data, run, *more):
-    """The command that trains; in a process of its own."""
+    """The process of a `mrdl train` of ROUNDS rounds on the local runner. `more`: words of its command line."""
     (tmp_path / "model.py").write_text(MODEL)
     return subprocess.Popen(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data.url, str(run),
@@ -47,7 +49,7 @@ def driver(tmp_path, data, run, *more):
 
 
 def result(run):
-    """All that a run made but for the times: hashes of the states, scores, the model."""
+    """What a run made, without times, so that two runs can be compared: its history, its states' hashes, the model."""
     run, lines = Run(run), []
     for line in run.history():
         lines.append({k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")})
@@ -56,7 +58,7 @@ def result(run):
 
 
 def children(pid):
-    """All processes below one, from /proc."""
+    """The pids of all processes that one has started, and theirs, by /proc."""
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

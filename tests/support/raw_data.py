@@ -16,13 +16,15 @@ from mrdl.data.shards import shard_lines
 
 
 def plan_of(schema: Schema, shards=2, **options) -> Plan:
+    """What prepare's tasks are told: how rows are read and dealt to shards. `options`: other fields of Plan."""
     fields = {"dataset": "abc", "seed": 0, "keys": [f"{i:05d}" for i in range(shards + 1)],
               "validation": 0, "hold_out": 0.0, "dtype": "float32", "classes": None}
     return Plan(schema, **{**fields, **options})
 
 
 def mapped(plan: Plan, lines, file="f", start=0):
-    """Rows by key, as the shuffle would give them, and the facts."""
+    """What the mapper makes of a file's lines: the packed rows of each shard, as the shuffle would give them to its
+    reducer, and the facts that the last key is for (counts, bad records and the like)."""
     by_key = {key.encode(): [] for key in plan.keys}
     for key, value in Rows(plan, file, start).pairs(lines):
         by_key[key].append(value)
@@ -31,7 +33,7 @@ def mapped(plan: Plan, lines, file="f", start=0):
 
 
 def packed(plan: Plan, shard: int, values) -> list[blocks.Block]:
-    """The blocks of a shard."""
+    """The blocks that the reducer makes of a shard's packed rows."""
     found = [blocks.unpack(line) for line in shard_lines(plan, shard, values)]
     assert [(block.shard, block.index) for block in found] == [
         (shard, index) for index in range(len(found))]
@@ -57,6 +59,7 @@ def text(folder, content: str | bytes, name="in.csv") -> str:
 
 
 def idx(array: np.ndarray) -> bytes:
+    """The array as a file of MNIST's format, IDX."""
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     sizes = struct.pack(f">{array.ndim}I", *array.shape)
     return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")
@@ -64,6 +67,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def table(rows=300, columns=6, seed=0) -> list[bytes]:
+    """Lines of CSV without a header."""
     values = np.random.default_rng(seed).integers(0, 400, (rows, columns))
     return [b",".join(b"%d" % value for value in row) for row in values]
 

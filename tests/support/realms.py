@@ -1,4 +1,4 @@
-"""A realm of Kerberos with its HDFS."""
+"""A realm of Kerberos with a small HDFS of its own: a KDC, a NameNode and a DataNode, each a JVM."""
 import os
 import subprocess
 from pathlib import Path
@@ -16,11 +16,11 @@ SETTINGS = {
     "dfs.datanode.kerberos.principal": f"hdfs/localhost@{REALM}",
     "dfs.datanode.keytab.file": "{folder}/keytab",
     "dfs.block.access.token.enable": "true", "dfs.replication": "1",
-    # / is theirs
+    # they are superusers of HDFS, as who started the NameNode
     "hadoop.user.group.static.mapping.overrides": "alice=supergroup;yarn=supergroup;mapred=supergroup",
-    # any value makes a client protect data as the DataNode asks; that has its own by -D
+    # with any value a client protects data as the DataNode asks it to; the DataNode gets its value by -D
     "dfs.data.transfer.protection": "authentication",
-    # else its web pages would need a certificate; that data is protected does not hang on it
+    # without it a DataNode's web pages need a certificate; it changes nothing for the data
     "ignore.secure.ports.for.testing": "true",
     "dfs.namenode.http-address": "127.0.0.1:18070", "dfs.namenode.safemode.extension": "0",
     "dfs.datanode.address": f"127.0.0.1:{DATANODE}", "dfs.datanode.ipc.address": "127.0.0.1:18067",
@@ -29,7 +29,7 @@ SETTINGS = {
 
 
 class Realm:
-    """JVMs in a folder, which has their settings and logs."""
+    """JVMs that run in `folder`, which has their settings and logs; `home`: of the cluster, whose jars they use."""
 
     def __init__(self, folder: Path, home: Path):
         self.folder, self.home, self.running = folder, home, {}

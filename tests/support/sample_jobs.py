@@ -11,7 +11,7 @@ from mrdl.runners.streaming import Job
 
 
 class Raw:
-    """key TAB value, both bytes."""
+    """A protocol of mrjob's: a line is key TAB value, both bytes."""
 
     def read(self, line: bytes) -> tuple[bytes, bytes]:
         key, _, value = line.partition(b"\t")
@@ -56,7 +56,7 @@ class SortedOrder(Order):
 
 
 class MapOnly(RawJob):
-    """A line of facts a mapper."""
+    """Each mapper writes one line: how many lines it got, what --state holds, and the beginning of its lines."""
 
     def configure_args(self):
         super().configure_args()
@@ -83,7 +83,8 @@ class Environment(Job):
 
 
 class Faulty(RawJob):
-    """What goes wrong is in the lines; `attempt TAB pid` of each try is noted in --notes."""
+    """A line says what goes wrong and how often: "kill 2" kills its mapper in the first two attempts. Each attempt adds a
+    line `attempt TAB pid` to the file --notes."""
 
     def configure_args(self):
         super().configure_args()
@@ -115,7 +116,8 @@ class Faulty(RawJob):
 
 
 class Marks(RawJob):
-    """Leaves marks on its process, and tells (pid, whether there were any); takes the line's MB."""
+    """Leaves marks on its process, and tells [pid, whether there were marks already]: does a task see what another one has
+    left? Of a line that is a number it takes as many MB of memory."""
     INTERNAL_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
 
     def mapper(self, _, line):
@@ -127,7 +129,7 @@ class Marks(RawJob):
 
 
 class Loaded(RawJob):
-    """Is the module of each line there before anybody imports it?"""
+    """Tells of the module that each line names whether it is imported already."""
 
     def mapper(self, _, line):
         yield line, str(line.decode() in sys.modules).encode()

@@ -3,11 +3,12 @@ import numpy as np
 
 from mrdl.driver.preparation.prepare import prepare
 
-T, F, V = 5, 3, 7
+T, F, V = 5, 3, 7           # steps, features of a step, and the ids there are: 0 to V - 1
 
 
 def sequences(n=64, value=0.0, seed=5):
-    """x[n, T, F] of unequal length, some without any step, some with a step in the middle that does not count."""
+    """x[n, T, F] of unequal length: a step that does not count is `value` in all its features, which is what Masking looks
+    for. Some sequences have no step that counts, some lack one in the middle."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, T, F))
     for row, length in zip(x, rng.integers(0, T + 1, n)):
@@ -17,9 +18,11 @@ def sequences(n=64, value=0.0, seed=5):
 
 
 def ids(n=64, seed=5):
+    """Ids [n, T], for an Embedding."""
     return np.random.default_rng(seed).integers(0, V, (n, T)).astype("u1")
 
 
 def prepared(tmp_path, inline, x, y, shards, dtype="float64"):
+    """The dataset that the real prepare job makes of these arrays."""
     np.savez(tmp_path / "raw.npz", x=x, y=y)
     return prepare([str(tmp_path / "raw.npz")], str(tmp_path / "data"), inline, shards=shards, dtype=dtype)

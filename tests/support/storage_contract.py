@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class StorageContract:
-    first = ""                  # what a child process runs before its own code
+    first = ""                  # Python code that a child process runs first, such as what hides a module
 
     def everything(self, storage: Storage) -> list[str]:
         """The names in the folder, hidden ones too."""

@@ -5,6 +5,7 @@ ENGLISH = "It was the best of times, it was the worst of times;\nit was the age 
 
 
 def prepared(tmp_path, cluster, *texts, name="data", **more):
+    """The dataset of a file for each text. `more`: options of `prepare`."""
     paths = []
     for i, text in enumerate(texts):
         paths.append(str(tmp_path / f"{name}-{i}.txt"))
