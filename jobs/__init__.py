@@ -1,1 +1,1 @@
-"""The MapReduce jobs. They hold no maths: each connects lines to a function of mrdl."""
+"""The MapReduce jobs. They contain no maths: each passes its input lines to a function of mrdl."""

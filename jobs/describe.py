@@ -1,9 +1,9 @@
-"""The moments of what reaches layers: blocks in, one record of exact (n, mean, M2) per shard out."""
+"""Computes the moments of layers' inputs: reads blocks, writes one record of exact (n, mean, M2) per shard."""
 from mrdl.jobs.evaluate import Evaluate
 
 
 class Describe(Evaluate):
-    """Map: forward each shard of the split. Nothing is reduced: the driver merges in the shards' order."""
+    """Map: run each shard of the split forward. There is no reducer: the driver merges the records in the shards' order."""
 
 
 if __name__ == "__main__":

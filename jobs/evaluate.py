@@ -1,4 +1,4 @@
-"""Loss and metrics of a model over shards: blocks in, one record per shard out."""
+"""Computes a model's loss and metrics over shards: reads blocks, writes one record per shard."""
 from mrdl.rounds import partial
 from mrdl.runners.mrjob_imports import protocol
 from mrdl.runners.streaming import WHOLE_FILES, Job
@@ -6,7 +6,7 @@ from mrdl.worker import answer
 
 
 class Evaluate(Job):
-    """Map: score each shard of the split. Nothing is reduced: the driver adds the sums."""
+    """Map: score each shard of the split. There is no reducer: the driver adds the sums."""
     INPUT_PROTOCOL = protocol.BytesValueProtocol
     JOBCONF = WHOLE_FILES
     OUTPUT_PROTOCOL = partial.PartialProtocol

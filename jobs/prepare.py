@@ -1,4 +1,4 @@
-"""Raw input in; shard r out of reducer r, and the facts about all rows out of the last one."""
+"""Reads raw input; reducer r writes shard r, and the last reducer writes the facts about all rows."""
 import os
 from itertools import groupby
 
@@ -11,14 +11,14 @@ from mrdl.runners.streaming import Job
 
 
 class Prepare(Job):
-    """Parse, shuffle by hash, pack. Key: the shard's; value: hash TAB row."""
+    """Parses rows, shuffles them by hash, and packs them. Key: the shard's; value: hash TAB row."""
     INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
     INTERNAL_PROTOCOL = protocol.BytesProtocol
     SORT_VALUES = True
 
     @staticmethod
     def bare(line: bytes) -> bytes:
-        """With its carriage return: each byte counts in the places of rows."""
+        """Keeps the carriage return, because byte offsets of rows count every byte."""
         return line.removesuffix(b"\n")
 
     def configure_args(self):

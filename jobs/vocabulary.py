@@ -1,4 +1,4 @@
-"""Ranges of text in; out of the reducers how often each token occurs."""
+"""Counts tokens: mappers read ranges of text, reducers write how often each token occurs."""
 from binascii import hexlify
 
 from mrdl.data import corpus

@@ -1,7 +1,7 @@
-"""The layer kernels, in the best build this CPU can run: `typed(dtype)` holds them all by name.
+"""The kernels of layers, in the best build that this CPU can run: `typed(dtype)` has them all by name.
 
-Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 asks for another than the best. (A build with
-MRDL_LEVELS=native has one: that of the CPU it was made on.)
+Each .pyx file is built once per CPU level; MRDL_CPU_LEVEL=v3 selects a level other than the best. (A build with
+MRDL_LEVELS=native has only one level, that of the CPU it was built on.)
 """
 import importlib
 import math
@@ -12,7 +12,7 @@ from glob import glob
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import SimpleNamespace
 
-try:                    # before NumPy, which says less about what is wrong
+try:                    # before NumPy, whose error would say less
     from mrdl.kernels.cpu import levels
 except ModuleNotFoundError:
     _found = sorted(name.split(".")[-2] for name in glob(os.path.join(__path__[0], "cpu.*.so")))
@@ -21,7 +21,7 @@ except ModuleNotFoundError:
         f"{os.uname().machine}), found: {', '.join(_found) or 'none'}") from None
 import numpy as np
 
-# file -> its kernels; each has a NumPy twin of the same name and arguments in reference
+# file -> its kernels; each has a NumPy twin with the same name and arguments in kernels/reference
 TABLE = {
     "dense": ["dense_forward", "dense_backward", "dense_gradient", "transpose",
               "transpose_steps", "transpose_columns", "gather"],
@@ -48,12 +48,12 @@ LANES = 16      # activations are [feature][N] with N a multiple of this, whatev
 
 
 def pad(n: int) -> int:
-    """n up to the next multiple of the lanes."""
+    """n rounded up to a multiple of LANES."""
     return -(-n // LANES) * LANES
 
 
 def built() -> list[str]:
-    """The levels that are built and that this CPU can run, best first."""
+    """The levels that have been built and that this CPU can run, best first."""
     here = levels() if os.uname().machine in ("x86_64", "AMD64") else ["plain"]
     return [level for level in here
             if any(os.path.exists(os.path.join(__path__[0], level, "merge" + suffix)) for suffix in EXTENSION_SUFFIXES)]
@@ -62,23 +62,23 @@ def built() -> list[str]:
 def _pick() -> str:
     asked, here = os.environ.get("MRDL_CPU_LEVEL"), built()
     if not here:
-        raise ImportError(f"mrdl's kernels were built with MRDL_LEVELS=native for another CPU; this one runs "
-                          f"{', '.join(levels())}: build them without it")
+        raise ImportError(f"mrdl's kernels were built with MRDL_LEVELS=native on another CPU; this CPU can run "
+                          f"{', '.join(levels())}: build them again, without MRDL_LEVELS")
     if asked and asked not in here:
-        raise ImportError(f"MRDL_CPU_LEVEL={asked}: this CPU runs {', '.join(here)}")
+        raise ImportError(f"MRDL_CPU_LEVEL={asked}: this CPU can run only {', '.join(here)}")
     return asked or here[0]
 
 
 LEVEL = _pick()
-#: decides the bits together with mrdl's version (design: numeric profile)
+#: whether multiply-adds are fused; with mrdl's version, this decides the bits (the numeric profile)
 FMA = LEVEL != "v2"
-#: the elementwise activations: name -> "x" or "y", what activation_backward takes the slope from
+#: the elementwise activations: name -> "x" or "y", from which activation_backward computes the slope
 ACTIVATIONS = importlib.import_module(f"mrdl.kernels.{LEVEL}.activations").ACTIVATIONS
 
 
 @cache
 def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
-    """Every kernel, specialised for float32 or float64.
+    """All kernels by name, for float32 or float64.
 
     Raises:
         ValueError: for another dtype; kernels exist for these two.
@@ -103,7 +103,7 @@ def typed(dtype, level: str = LEVEL) -> SimpleNamespace:
 
 
 def zeros(shape: int | tuple[int, ...], dtype) -> np.ndarray:
-    """np.zeros that begins on a cache line: vectors that cross lines cost the kernels a tenth."""
+    """Like np.zeros, but aligned to a cache line: vectors that cross cache lines make kernels a tenth slower."""
     dtype, line = np.dtype(dtype), 64
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
     raw = np.zeros(size + line, np.uint8)
@@ -112,5 +112,6 @@ def zeros(shape: int | tuple[int, ...], dtype) -> np.ndarray:
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where arrays begin, for kernels that ask for what is read after them (`ahead`); they must outlive it."""
+    """The addresses of arrays, for kernels that prefetch what is read after them (`ahead`). The arrays must outlive the
+    result."""
     return np.array([array.ctypes.data for array in arrays], np.uint64)

@@ -1,10 +1,10 @@
 """mrdl: deep learning as Hadoop streaming jobs."""
 from mrdl import safe_path
 
-safe_path.leave()           # before modules are imported that are not loaded yet
+safe_path.leave()           # must come before any other import
 
 __version__ = "0.1.0"
-# in a checkout kernels/ and jobs/ stand beside mrdl/
+# in a checkout, kernels/ and jobs/ are next to mrdl/
 __path__.append(safe_path.HOME)
 
 _HOMES = {"Cluster": "runners.cluster",
@@ -22,13 +22,13 @@ _HOMES = {"Cluster": "runners.cluster",
           "predict": "driver.inference",
           "prepare": "driver.preparation.prepare",
           "resume": "driver.averaging"}
-# modules that users import, and need not
+# modules that users may use without importing them
 _DOORS = {"blocks", "dataset", "partial", "streaming"}
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
-    """Imported when first asked for: a task on a node needs few of them, and starts for each round."""
+    """Imports names on first use: a task on a node needs few of them, and starts anew for each round."""
     from importlib import import_module
     if name in _DOORS:
         return import_module("mrdl." + name)

@@ -3,7 +3,7 @@ import sys
 
 
 def main() -> int:
-    """The command's exit status. Its modules take a moment to load, and Ctrl-C may come then."""
+    """Runs the command; returns its exit status. Handles Ctrl-C also while modules are being imported."""
     try:
         from mrdl.cli import main as command
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`python -m mrdl.archive [PYTHON [WHEELS]]` packs what a node needs beside Python."""
+"""`python -m mrdl.archive [PYTHON [WHEELS]]` packs everything that a node needs besides Python."""
 from mrdl.runners.site import main
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
+"""Converts objects to and from Keras's JSON form: {"module", "class_name", "config", "registered_name"}."""
 import dataclasses
 import difflib
 import functools
@@ -18,13 +18,13 @@ class ConfigError(ValueError):
     """A spec that mrdl cannot build; the message names the object and the key."""
 
 
-# Keras writes these for every object; with such a value they ask for nothing
+# Keras writes these keys for every object; with these values they have no effect
 HARMLESS = (None, False, 0.0, "float32", "channels_last")
-MANY = 30               # names of a kind, beyond which an error shows those that are like the wrong one
-FEW = 5                 # of those
-LIKE = 0.8              # how like a name must be to be proposed, by difflib
-LONG = 80               # characters of a name that are compared
-LINE = 1000             # characters of a line of an error
+MANY = 30               # an error lists up to this many known names, else only those similar to the wrong one
+FEW = 5                 # how many similar names it lists
+LIKE = 0.8              # how similar a name must be to be suggested, by difflib's measure
+LONG = 80               # how many characters of a name are compared
+LINE = 1000             # longest line of an error, in characters
 COMMON = {"dtype", "trainable", "name", "ema_momentum"}
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string",
          NoneType: "none"}
@@ -34,13 +34,13 @@ _short.maxstring = _short.maxother = 80
 
 
 def shown(value: Any) -> str:
-    """The value on one short line, whatever it is: for messages."""
+    """Any value as one short line, for messages."""
     text = " ".join(_short.repr(value).split())
     return text if len(text) <= 160 else text[:157] + "..."
 
 
 def cut(text: str) -> str:
-    """The text with no line too long to be read: for errors that quote what they were given."""
+    """The text with long lines shortened, for errors that quote input."""
     return "\n".join(line if len(line) <= LINE else f"{line[:LINE // 2]} ... {line[-LINE // 2:]}" for line in text.split("\n"))
 
 
@@ -50,7 +50,7 @@ def need(ok: bool, message: str) -> None:
 
 
 def typed(value: Any, kind: Any, where: str) -> Any:
-    """The value as a field's type has it: NumPy's scalars become Python's, lists tuples."""
+    """The value converted to a field's type: NumPy scalars become Python numbers, lists become tuples."""
     kinds = typing.get_args(kind) or (kind,)
     if typing.get_origin(kind) is tuple:
         need(isinstance(value, (list, tuple)), f"{where}={shown(value)} must be a list")
@@ -73,11 +73,11 @@ def typed(value: Any, kind: Any, where: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Configured:
-    """A frozen description whose fields are its Keras config."""
+    """An immutable description; its fields are the keys of its Keras config."""
 
     keras_module: ClassVar[str] = "keras"
     aliases: ClassVar[tuple[str, ...]] = ()
-    fixed: ClassVar[dict[str, Any]] = {}        # what Keras writes beside the fields: no other value
+    fixed: ClassVar[dict[str, Any]] = {}        # keys that Keras writes besides the fields; other values of them are refused
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -127,17 +127,18 @@ def snake(name: str) -> str:
 
 
 def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = ()) -> Any:
-    """The object that `value` names: itself, a name ("he_normal", "HeNormal") or a Keras dict.
+    """The object for `value`, which may be the object itself, a name ("he_normal", "HeNormal") or a Keras dict.
 
-    Raises ConfigError with the names there are, or those most like it; `others` are names that the caller knows."""
+    Raises ConfigError, which lists the known names or the most similar ones; `others` are further names that the caller
+    accepts."""
     if value is None or isinstance(value, tuple(table)):
         return value
     name, config, foreign = value, {}, False
     if isinstance(value, dict):
         name, config = value.get("class_name"), value.get("config")
-        if name == "function":                          # Keras's form of a function of its own
+        if name == "function":                          # a function of Keras
             name, config = config, {}
-        else:                                           # a class of the user's has a home of its own
+        else:                                           # a class of the user has another module
             foreign = (str(value.get("module") or "keras").split(".")[0] not in ("keras", "mrdl")
                        or (value.get("registered_name") or name) != name)
         config = {} if config is None else config

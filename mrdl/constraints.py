@@ -1,8 +1,8 @@
-"""Constraints on weights: what a tensor is made to obey after each update, as in Keras.
+"""Constraints on weights, which are enforced after each update, as in Keras.
 
-A tensor is seen in Keras's shape; norms run over `axis`: 0 for a Dense kernel, [0, 1, 2] for a filter.
-Averaging: the mean of weights that are all non-negative, or whose norms are all at most `max_value`,
-is so too. Unit norms and a least norm do not survive a mean; they hold again after the next update."""
+Tensors have Keras's shapes; norms run over `axis`: 0 for a Dense kernel, [0, 1, 2] for a filter.
+Averaging: if the weights of all workers are non-negative, or have norms of at most `max_value`, so
+has their mean. Unit norms and smallest norms are lost in a mean; the next update restores them."""
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,17 +10,16 @@ import numpy as np
 
 from mrdl.config import Configured, need, shown, typed
 
-EPSILON = 1e-7                  # Keras's, added to each norm before a division by it
+EPSILON = 1e-7                  # as in Keras, added to each norm before dividing by it
 
 
 @dataclass(frozen=True)
 class Constraint(Configured):
-    """What a weight is made to obey after each update.
+    """A constraint on a weight, enforced after each update.
 
     Args:
-        axis: where norms are taken: the axes, as Keras has the tensor, that a norm runs over. 0:
-            each unit of a Dense kernel has its own; [0, 1, 2] does so for the filters of a
-            convolution."""
+        axis: the axes that a norm runs over, in Keras's shape of the tensor. With 0, each unit of
+            a Dense kernel has its own norm; with [0, 1, 2], each filter of a convolution."""
     keras_module: ClassVar[str] = "keras.constraints"
 
     def __post_init__(self):
@@ -33,7 +32,7 @@ class Constraint(Configured):
             object.__setattr__(self, "axis", axis)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """ConfigError where a tensor of that shape does not have the axes."""
+        """Raises ConfigError if a tensor of this shape does not have the axes."""
         axes = getattr(self, "axis", ())
         axes = axes if isinstance(axes, tuple) else (axes,)
         need(all(-len(shape) <= a < len(shape) for a in axes)
@@ -42,12 +41,12 @@ class Constraint(Configured):
              f"shape {shown(shape)}")
 
     def apply(self, w: np.ndarray) -> None:
-        """Makes w obey, in place."""
+        """Enforces the constraint on w, in place."""
         norms = np.sqrt(np.square(w).sum(self.axis, keepdims=True))
         w *= self.wanted(norms) / (norms + w.dtype.type(EPSILON))
 
     def wanted(self, norms: np.ndarray) -> np.ndarray:
-        """What becomes of these norms."""
+        """The norms that replace these norms."""
         raise NotImplementedError           # each constraint has its own
 
 
@@ -98,7 +97,7 @@ class MinMaxNorm(Constraint):
     Args:
         min_value: the smallest norm, 0 or more.
         max_value: the largest norm, min_value or more.
-        rate: how far an update goes to there, from 0 to 1. 1.0: all the way."""
+        rate: how far each update moves the norm into the range, from 0 to 1. 1.0: completely."""
     min_value: float = 0.0
     max_value: float = 1.0
     rate: float = 1.0

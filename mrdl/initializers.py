@@ -1,4 +1,4 @@
-"""How weights start: Keras's initialisers over a keyed random generator."""
+"""Initial values of weights: Keras's initializers, with a keyed random generator."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,15 +13,15 @@ DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 @dataclass(frozen=True)
 class Initializer(Configured):
-    """How a weight starts.
+    """The initial values of a weight.
 
     Args:
-        seed: where it has one: of the draws, in every model alike. None: the model's seed and the
-            layer decide."""
+        seed: for random initializers: the seed, whatever the model and layer. None: the model's
+            seed and the layer decide."""
     keras_module: ClassVar[str] = "keras.initializers"
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """float64 values of Keras's shape; the last two axes are fan-in and fan-out."""
+        """float64 values in Keras's shape, whose last two axes are fan-in and fan-out."""
         raise ConfigError(f"{type(self).__name__} draws nothing")
 
 
@@ -57,12 +57,12 @@ class Constant(Initializer):
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
-    """Uniform values of minval..maxval.
+    """Values drawn uniformly from minval to maxval.
 
     Args:
-        minval: the least value.
-        maxval: what values are below.
-        seed: of the draws, in every model. None: the model's seed and the layer decide."""
+        minval: the smallest value.
+        maxval: the bound that all values are below.
+        seed: the seed, whatever the model and layer. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("uniform",)
     minval: float = -0.05
     maxval: float = 0.05
@@ -79,7 +79,7 @@ class RandomNormal(Initializer):
     Args:
         mean: their mean.
         stddev: their standard deviation.
-        seed: of the draws, in every model. None: the model's seed and the layer decide."""
+        seed: the seed, whatever the model and layer. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("normal",)
     mean: float = 0.0
     stddev: float = 0.05
@@ -95,8 +95,8 @@ class TruncatedNormal(Initializer):
 
     Args:
         mean: the normal distribution's mean.
-        stddev: its standard deviation, before it is cut.
-        seed: of the draws, in every model. None: the model's seed and the layer decide."""
+        stddev: its standard deviation, before truncation.
+        seed: the seed, whatever the model and layer. None: the model's seed and the layer decide."""
     mean: float = 0.0
     stddev: float = 0.05
     seed: int | None = None
@@ -110,13 +110,13 @@ class TruncatedNormal(Initializer):
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """Values of variance scale / n, n the fan in, the fan out or their mean; bounds as in Keras.
+    """Values with the variance scale / n, where n is the fan-in, the fan-out or their mean; bounds as in Keras.
 
     Args:
         scale: above 0.
         mode: what n is: "fan_in", "fan_out" or "fan_avg".
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
-        seed: of the draws, in every model. None: the model's seed and the layer decide."""
+        seed: the seed, whatever the model and layer. None: the model's seed and the layer decide."""
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
@@ -142,12 +142,12 @@ class VarianceScaling(Initializer):
             return RandomUniform(-limit, limit)(shape, rng)
         if self.distribution == "untruncated_normal":
             return RandomNormal(0.0, variance ** 0.5)(shape, rng)
-        # 0.8796...: the standard deviation of a normal cut at two of its own
+        # 0.8796...: the standard deviation of a standard normal truncated at -2 and 2
         return TruncatedNormal(0.0, variance ** 0.5 / 0.87962566103423978)(shape, rng)
 
 
 def _scaling(name: str, scale: float, mode: str, distribution: str, source: str) -> type[Initializer]:
-    """Keras's named forms of VarianceScaling; their config holds the seed alone."""
+    """Keras's named forms of VarianceScaling; their config has only the seed."""
     def call(self, shape, rng):
         return VarianceScaling(scale, mode, distribution)(shape, rng)
 
@@ -169,8 +169,8 @@ class Orthogonal(Initializer):
     """gain times a matrix [prod(shape[:-1]), shape[-1]] whose rows or columns are orthonormal (Saxe et al. 2014).
 
     Args:
-        gain: what the matrix is multiplied by.
-        seed: of the draws, in every model. None: the model's seed and the layer decide."""
+        gain: factor of the matrix.
+        seed: the seed, whatever the model and layer. None: the model's seed and the layer decide."""
     aliases: ClassVar[tuple[str, ...]] = ("orthogonalinitializer", "orthogonal_initializer")
     gain: float = 1.0
     seed: int | None = None
@@ -178,8 +178,8 @@ class Orthogonal(Initializer):
     def __call__(self, shape, rng):
         need(len(shape) > 1, f"Orthogonal: the shape {shown(shape)} has less than two axes")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        q = rng.standard_normal((max(rows, columns), min(rows, columns))).T     # each row made orthogonal to those before
-        for i in range(len(q)):                 # by Gram and Schmidt: NumPy's own sums, whatever the LAPACK
+        q = rng.standard_normal((max(rows, columns), min(rows, columns))).T     # make each row orthogonal to those before it,
+        for i in range(len(q)):                 # by Gram-Schmidt and not by LAPACK, whose versions differ in the last bits
             q[i] /= np.sqrt((q[i] * q[i]).sum())
             q[i + 1:] -= (q[i + 1:] * q[i]).sum(1)[:, None] * q[i]
         return self.gain * (q.T if rows >= columns else q).reshape(shape)

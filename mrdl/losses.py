@@ -1,4 +1,4 @@
-"""Losses, by Keras's names: cross-entropies are computed together with the output activation."""
+"""Losses, with Keras's names. Cross-entropies are computed together with the output's activation."""
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -9,21 +9,21 @@ import numpy as np
 from mrdl.config import Configured, need, shown, snake
 
 Shape = tuple[int, ...]
-ROUNDING = 1e-6                 # by which targets that were computed, as probabilities, may be beyond their range
+ROUNDING = 1e-6                 # how far computed targets, such as probabilities, may be outside their range
 
 
 @dataclass(frozen=True)
 class Loss(Configured):
-    """`activation` is the output activation that the loss contains; None: it takes any output."""
+    """`activation` is the output activation that the loss contains; None: the loss takes any output."""
     keras_module: ClassVar[str] = "keras.losses"
     activation: ClassVar[str | None] = None
-    sparse: ClassVar[bool] = False              # targets are class numbers, not vectors
-    low: ClassVar[float] = -math.inf            # what targets are at least and at most: what is beyond is a mistake
+    sparse: ClassVar[bool] = False              # True: targets are class numbers, not vectors
+    low: ClassVar[float] = -math.inf            # the range of valid targets
     high: ClassVar[float] = math.inf
     fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
 
     def fuses(self, output: str) -> bool:
-        """Is the model's output activation computed by the loss? ConfigError where they do not fit."""
+        """Does the loss compute the activation `output` of the model's output? ConfigError if it needs another one."""
         if self.activation is None or getattr(self, "from_logits", False):
             return False
         need(output == self.activation,
@@ -32,7 +32,7 @@ class Loss(Configured):
         return True
 
     def check(self, outputs: Shape, target: Shape) -> None:
-        """Do targets of this shape (without the batch) fit the model's output? ConfigError if not."""
+        """Raises ConfigError if targets of this shape (without the batch) do not fit the model's output."""
         units, given, name = math.prod(outputs), math.prod(target), type(self).__name__
         if self.sparse:
             each = "an example" if len(outputs) == 1 else f"for each of {shown(outputs[:-1])}"
@@ -47,10 +47,10 @@ class Loss(Configured):
                  f"the model gives {units} values an example, the targets have {given}{hint}")
 
     def check_range(self, targets: np.ndarray, where: str = "") -> None:
-        """ConfigError where some of the targets, which are at least one, are beyond what the loss is for."""
+        """Raises ConfigError if a target is outside the loss's range. There must be at least one target."""
         if self.low == -math.inf:
             return
-        low, high = targets.min(), targets.max()        # NaN, where one is
+        low, high = targets.min(), targets.max()        # NaN if any target is NaN
         least, most = self.low - ROUNDING, self.high + ROUNDING
         beyond = high if least <= low else low
         need(least <= beyond <= most, f"{where}{type(self).__name__} takes targets " + (
@@ -58,20 +58,20 @@ class Loss(Configured):
             + f", not {beyond:g}")
 
     def steps(self, outputs: Shape) -> int:
-        """How many terms an example of these outputs has, each with a loss of its own: rows of classes."""
+        """How many losses an example with outputs of this shape has: one for each row of classes."""
         return math.prod(outputs[:-1]) if self.activation == "softmax" else 1
 
     def bind(self, k: SimpleNamespace, z: np.ndarray, grad: np.ndarray | None, units: int, y: np.ndarray | None = None):
-        """-> compute(t, weight, scale) -> the sum of weight * loss; fills grad[C, N], and where the loss contains
-        an activation y[C, N] with what it gives.
+        """Returns a function compute(t, weight, scale), which returns the sum of weight * loss and fills grad[C, N];
+        if the loss contains an activation, it also fills y[C, N] with the activation's values.
 
-        `units` is the last axis of the outputs' shape, whose product is C."""
+        `units` is the last axis of the outputs' shape; C is the product of all axes."""
         raise NotImplementedError           # each kind of loss has its own
 
 
 @dataclass(frozen=True)
 class Crossentropy(Loss):
-    """A loss that contains its output activation, unless `from_logits`."""
+    """A loss that contains the output's activation; with `from_logits`, it applies the activation itself."""
 
     def bind(self, k, z, grad, units, y=None):
         grad, y = (np.empty_like(z) if given is None else given for given in (grad, y))
@@ -82,12 +82,12 @@ class Crossentropy(Loss):
 
 @dataclass(frozen=True)
 class SmoothedCrossentropy(Crossentropy):
-    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary.
+    """Replaces targets t by (1 - label_smoothing) t + label_smoothing / K; K = 2 for binary cross-entropy.
 
     Args:
-        from_logits: whether outputs are logits, and the loss applies its activation. False: the
-            model's last layer has it.
-        label_smoothing: from 0 to 1; 0.0 takes the targets as they are."""
+        from_logits: whether outputs are logits, to which the loss applies the activation. False:
+            the model's last layer has the activation.
+        label_smoothing: from 0 to 1; 0.0 leaves the targets unchanged."""
     from_logits: bool = False
     label_smoothing: float = 0.0
 
@@ -102,8 +102,8 @@ class SparseCategoricalCrossentropy(Crossentropy):
     """-log of the probability of the target class; targets are class numbers.
 
     Args:
-        from_logits: whether outputs are logits, and the loss applies softmax. False: the model's
-            last layer has it."""
+        from_logits: whether outputs are logits, to which the loss applies softmax. False: the
+            model's last layer has softmax."""
     activation: ClassVar[str] = "softmax"
     sparse: ClassVar[bool] = True
     from_logits: bool = False
@@ -114,10 +114,10 @@ class CategoricalCrossentropy(SmoothedCrossentropy):
     """-sum of t log y; targets are one-hot or other distributions.
 
     Args:
-        from_logits: whether outputs are logits, and the loss applies softmax. False: the model's
-            last layer has it.
-        label_smoothing: from 0 to 1: targets t stand for (1 - label_smoothing) t + label_smoothing
-            / K."""
+        from_logits: whether outputs are logits, to which the loss applies softmax. False: the
+            model's last layer has softmax.
+        label_smoothing: from 0 to 1; targets t are replaced by (1 - label_smoothing) t +
+            label_smoothing / K."""
     low: ClassVar[float] = 0.0
     activation: ClassVar[str] = "softmax"
 
@@ -127,10 +127,10 @@ class BinaryCrossentropy(SmoothedCrossentropy):
     """Mean over outputs of -t log y - (1 - t) log(1 - y).
 
     Args:
-        from_logits: whether outputs are logits, and the loss applies a sigmoid. False: the model's
-            last layer has it.
-        label_smoothing: from 0 to 1: targets t stand for (1 - label_smoothing) t + label_smoothing
-            / 2."""
+        from_logits: whether outputs are logits, to which the loss applies a sigmoid. False: the
+            model's last layer has the sigmoid.
+        label_smoothing: from 0 to 1; targets t are replaced by (1 - label_smoothing) t +
+            label_smoothing / 2."""
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
     activation: ClassVar[str] = "sigmoid"
@@ -179,7 +179,7 @@ class MeanAbsolutePercentageError(MeanLoss):
 
 @dataclass(frozen=True)
 class MeanSquaredLogarithmicError(MeanLoss):
-    """Mean over outputs of (log(1 + y) - log(1 + t))^2; y and t below 1e-7 count as that."""
+    """Mean over outputs of (log(1 + y) - log(1 + t))^2; y and t below 1e-7 are replaced by 1e-7."""
     aliases: ClassVar[tuple[str, ...]] = ("msle",)
 
 
@@ -190,7 +190,7 @@ class Huber(MeanLoss):
     Huber, Robust estimation of a location parameter (1964).
 
     Args:
-        delta: the error, in units of the target, from which on it counts linearly; above 0."""
+        delta: errors above this (in units of the target) count linearly; above 0."""
     delta: float = 1.0
 
     def __post_init__(self):
@@ -207,15 +207,15 @@ class LogCosh(MeanLoss):
 class Hinge(MeanLoss):
     """Mean over outputs of max(0, 1 - t y), targets -1 and 1; a target of 0 counts as -1.
 
-    Keras converts 0 to -1 in a batch whose targets are all 0 or 1: the same but for targets that
-    mix 0 with others. By the target alone a score does not depend on the batch."""
+    Keras converts 0 to -1 only if all targets of a batch are 0 or 1. The results differ only for
+    targets that mix 0 with other values. Here a score does not depend on how batches are cut."""
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
 class SquaredHinge(MeanLoss):
-    """Mean over outputs of max(0, 1 - t y)^2; targets as Hinge takes them."""
+    """Mean over outputs of max(0, 1 - t y)^2; targets as for Hinge."""
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 1.0
 
@@ -246,7 +246,7 @@ class Poisson(MeanLoss):
 
 @dataclass(frozen=True)
 class CosineSimilarity(RowLoss):
-    """-cosine of the angle between y and t over the last axis; lengths below 1e-7 count as that."""
+    """-cosine of the angle between y and t over the last axis; lengths below 1e-7 are replaced by 1e-7."""
 
 
 LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,

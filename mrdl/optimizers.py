@@ -1,4 +1,4 @@
-"""Updaters: Keras's optimisers as descriptions; `block` ties one to a range of the flat vector."""
+"""Updaters: Keras's optimizers, as descriptions; `block` binds one to a range of the flat vector."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from mrdl.schedules import SCHEDULES, Schedule
 
 
 class Now(NamedTuple):
-    """What one update takes.
+    """The numbers for one update.
 
     Args:
-        numbers: those of the rule (kernels/optimizers.h), the rate first.
-        decay: the share of the weights that decays before it."""
+        numbers: the numbers that the rule needs (kernels/optimizers.h), the rate first.
+        decay: the share of each weight that is subtracted before the update (weight decay)."""
     numbers: tuple[float, ...]
     decay: float
 
@@ -30,25 +30,25 @@ Step = Callable[[Now, float], float]
 
 @dataclass(frozen=True)
 class Optimizer(Configured):
-    """What turns gradients into updates of the weights.
+    """Turns gradients into updates of the weights.
 
-    `slots` vectors as long as the weights are its state; they start at `initial` and are averaged.
+    Its state is `slots` vectors, each as long as the weights; they start at `initial`, and rounds average them.
 
     Args:
-        learning_rate: what a step is multiplied by, 0 or more; or a schedule of mrdl.schedules, or
-            its Keras dict. 0.001, of SGD 0.01, as in Keras.
-        weight_decay: before each update w -= learning rate * weight_decay * w, of every weight
-            (Loshchilov & Hutter 2019). 0 or more. None: no decay; of AdamW 0.004, as in Keras.
-        clipnorm: cuts the gradient of each tensor to this norm, above 0. None: no cut.
-        clipvalue: cuts each number of the gradient to within -clipvalue..clipvalue, above 0. None:
-            no cut.
-        global_clipnorm: cuts the gradient of all weights together to this norm, above 0. None: no
-            cut. One of the three at most.
+        learning_rate: factor of each step, 0 or more; or a schedule of mrdl.schedules, or its
+            Keras dict. The default is 0.001 (for SGD 0.01), as in Keras.
+        weight_decay: before each update, w -= learning rate * weight_decay * w, for all weights
+            (Loshchilov & Hutter 2019). 0 or more. None: no decay. (AdamW: 0.004, as in Keras.)
+        clipnorm: clips the gradient of each tensor to this norm, above 0. None: no clipping.
+        clipvalue: clips each number of the gradient to -clipvalue..clipvalue, above 0. None: no
+            clipping.
+        global_clipnorm: clips the gradient of all weights together to this norm, above 0. None:
+            no clipping. At most one of the three may be given.
 
     Raises:
-        ConfigError: a number is out of its range, or two ways to cut are given."""
+        ConfigError: a number is out of its range, or more than one kind of clipping is given."""
     keras_module: ClassVar[str] = "keras.optimizers"
-    rule: ClassVar[str] = ""                    # its name in kernels/optimizers.h
+    rule: ClassVar[str] = ""                    # the rule's name in kernels/optimizers.h
     slots: ClassVar[int] = 0
     initial: ClassVar[float] = 0.0
     shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
@@ -72,8 +72,8 @@ class Optimizer(Configured):
         for key in ("epsilon", "weight_decay", "initial_accumulator_value"):
             need((getattr(self, key, 0) or 0) >= 0, f"{name}: {key} must be 0 or more")
         clips = [v for v in (self.clipnorm, self.clipvalue, self.global_clipnorm) if v is not None]
-        need(len(clips) < 2, f"{name}: only one of clipnorm, clipvalue and global_clipnorm")
-        need(min(clips, default=1) > 0, f"{name}: what to clip to must be above 0")
+        need(len(clips) < 2, f"{name}: give only one of clipnorm, clipvalue and global_clipnorm")
+        need(min(clips, default=1) > 0, f"{name}: the norm or value to clip to must be above 0")
 
     def get_config(self):
         config = super().get_config()
@@ -81,19 +81,19 @@ class Optimizer(Configured):
         return config
 
     def rate(self, step: int) -> float:
-        """The learning rate of update number `step`, which counts from 0."""
+        """The learning rate of update number `step`, counted from 0."""
         rate = self.learning_rate
         try:
             return float(rate(step) if isinstance(rate, Schedule) else rate)
-        except ArithmeticError:                 # a growing one, beyond what a number holds
+        except ArithmeticError:                 # a growing rate that overflows
             raise ConfigError(f"{type(rate).__name__}: its learning rate is not finite at update {step:,}") from None
 
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
-        """What the rule takes at update number `t`, which counts from 1; a function of t alone."""
+        """The numbers for the rule at update number `t`, counted from 1; they depend only on t."""
         raise NotImplementedError           # each updater has its own
 
     def at(self, step: int, rate_scale: float = 1.0) -> Now:
-        """Update number `step`, which counts from 0."""
+        """The numbers for update number `step`, counted from 0."""
         rate = self.rate(step) * rate_scale
         return Now(self.numbers(rate, step + 1), rate * (self.weight_decay or 0.0))
 
@@ -106,11 +106,11 @@ class Optimizer(Configured):
 
     @property
     def clips(self) -> bool:
-        """Is a norm wanted before the first update?"""
+        """Is a norm of the gradient needed before the first update?"""
         return self.clipnorm is not None or self.global_clipnorm is not None
 
     def block(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
-        """The update of one range: w[P], g[P] and slots[slots, P] are its views."""
+        """Binds the updater to one range: w[P], g[P] and slots[slots, P] are views of it."""
         update, rule = k.update, self.rule
         clip = math.inf if self.clipvalue is None else self.clipvalue
         return lambda now, scale: update(rule, w, g, slots, now.numbers, now.decay, scale, clip)
@@ -124,9 +124,9 @@ class SGD(Optimizer):
     The other arguments: see Optimizer.
 
     Args:
-        momentum: how much of the step before goes into this one, at least 0 and below 1. 0.0: none,
-            and no state.
-        nesterov: whether momentum has Nesterov's form."""
+        momentum: the share of the last step that is added to this one, at least 0 and below 1.
+            0.0: no momentum, and no state.
+        nesterov: whether to use Nesterov's form of momentum."""
     shares: ClassVar[tuple[str, ...]] = ("momentum",)
     learning_rate: object = 0.01
     momentum: float = 0.0
@@ -151,8 +151,8 @@ class RMSprop(Optimizer):
     The other arguments: see Optimizer.
 
     Args:
-        rho: how much of the mean square v of before stays, at least 0 and below 1.
-        epsilon: keeps the divisor from 0; 0 or more."""
+        rho: the share of the old mean square v that is kept, at least 0 and below 1.
+        epsilon: keeps the divisor above 0; 0 or more."""
     rule: ClassVar[str] = "rmsprop"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ("rho",)
@@ -170,8 +170,8 @@ class Adagrad(Optimizer):
     The other arguments: see Optimizer.
 
     Args:
-        initial_accumulator_value: what v starts at, 0 or more.
-        epsilon: keeps the divisor from 0; 0 or more."""
+        initial_accumulator_value: the initial value of v, 0 or more.
+        epsilon: keeps the divisor above 0; 0 or more."""
     rule: ClassVar[str] = "adagrad"
     slots: ClassVar[int] = 1
     initial_accumulator_value: float = 0.1
@@ -193,8 +193,8 @@ class Adadelta(Optimizer):
     The other arguments: see Optimizer.
 
     Args:
-        rho: how much of the mean squares u and v of before stays, at least 0 and below 1.
-        epsilon: keeps the divisor from 0, and lets the first step begin; 0 or more."""
+        rho: the share of the old mean squares u and v that is kept, at least 0 and below 1.
+        epsilon: keeps the divisor above 0, and makes the first step larger than 0; 0 or more."""
     rule: ClassVar[str] = "adadelta"
     slots: ClassVar[int] = 2
     shares: ClassVar[tuple[str, ...]] = ("rho",)
@@ -212,8 +212,8 @@ class Lion(Optimizer):
     The other arguments: see Optimizer.
 
     Args:
-        beta_1: how much of the mean m counts in a step, above 0 and at most 1.
-        beta_2: how much of the mean m of before stays, at least 0 and below 1."""
+        beta_1: the share of the mean m in a step, above 0 and at most 1.
+        beta_2: the share of the old mean m that is kept, at least 0 and below 1."""
     rule: ClassVar[str] = "lion"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ("beta_2",)
@@ -230,16 +230,16 @@ class Lion(Optimizer):
 
 @dataclass(frozen=True)
 class Moments(Optimizer):
-    """m += (g - m)(1 - beta_1) and v += (g^2 - v)(1 - beta_2), which start at 0: their bias of the first
-    updates is corrected by the real number of updates t.
+    """m += (g - m)(1 - beta_1) and v += (g^2 - v)(1 - beta_2). Both start at 0; the bias that this causes in
+    the first updates is corrected by the real number of updates, t.
 
     The other arguments: see Optimizer.
 
     Args:
-        beta_1: how much of the mean m of before stays, at least 0 and below 1.
-        beta_2: how much of the mean square v of before stays, of Adamax of the largest; at least 0
-            and below 1.
-        epsilon: keeps the divisor from 0; 0 or more. 1e-7, as in Keras."""
+        beta_1: the share of the old mean m that is kept, at least 0 and below 1.
+        beta_2: the share of the old mean square v (Adamax: of the old maximum) that is kept, at
+            least 0 and below 1.
+        epsilon: keeps the divisor above 0; 0 or more. 1e-7, as in Keras."""
     slots: ClassVar[int] = 2
     shares: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
     beta_1: float = 0.9
@@ -252,7 +252,7 @@ class Moments(Optimizer):
 
 
 class Maximal:
-    """With amsgrad a third slot, the largest v so far, takes the place of v (Reddi et al. 2018)."""
+    """With amsgrad, the largest v so far is used instead of v; it is a third slot (Reddi et al. 2018)."""
 
     @property
     def slots(self) -> int:
@@ -265,14 +265,14 @@ class Maximal:
 
 @dataclass(frozen=True)
 class Adam(Maximal, Moments):
-    """w -= rate m / (sqrt(v) + epsilon), the rate times sqrt(1 - beta_2^t) / (1 - beta_1^t)
+    """w -= r m / (sqrt(v) + epsilon), with r = rate sqrt(1 - beta_2^t) / (1 - beta_1^t)
     (Kingma & Ba 2015).
 
     `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer.
 
     Args:
-        amsgrad: whether the largest v so far takes the place of v (Reddi et al. 2018); it is a
-            third vector of state."""
+        amsgrad: whether to use the largest v so far instead of v (Reddi et al. 2018); the state
+            then has a third vector."""
     amsgrad: bool = False
 
 
@@ -283,9 +283,9 @@ class AdamW(Maximal, Moments):
     `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer.
 
     Args:
-        amsgrad: whether the largest v so far takes the place of v (Reddi et al. 2018); it is a
-            third vector of state."""
-    weight_decay: float = 0.004                 # Keras has it second of all
+        amsgrad: whether to use the largest v so far instead of v (Reddi et al. 2018); the state
+            then has a third vector."""
+    weight_decay: float = 0.004                 # in Keras it is the second argument
     amsgrad: bool = False
 
 
@@ -300,7 +300,7 @@ class Adamax(Moments):
         return rate / (1 - self.beta_1 ** t), self.beta_1, self.beta_2, self.epsilon
 
 
-# the product over i = 1..n of 1 - 0.96^i / 2, which no longer changes a double at n = 1000
+# the product over i = 1..n of 1 - 0.96^i / 2; from n = 1000 on it does not change in float64
 WARMED = list(accumulate((1 - 0.5 * 0.96 ** i for i in range(1, 1001)), mul, initial=1.0))
 
 
@@ -313,7 +313,7 @@ class Nadam(Moments):
     rule: ClassVar[str] = "nadam"
 
     def numbers(self, rate, t):
-        # Keras keeps U_t as a running product; here it follows from t, as a worker must not remember
+        # Keras keeps U_t as a running product. Here it is computed from t, because workers keep no memory between rounds
         now, after = (self.beta_1 * (1 - 0.5 * 0.96 ** i) for i in (t, t + 1))
         product = self.beta_1 ** t * WARMED[min(t, 1000)]
         return (rate * after / (1 - product * after), rate * (1 - now) / (1 - product), self.beta_1,

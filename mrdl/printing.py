@@ -1,4 +1,4 @@
-"""Numbers and bars as people read them, and how much of a line a terminal has room for."""
+"""Formats numbers and bars for people, and finds out how wide a terminal is."""
 import math
 import os
 import shutil
@@ -6,12 +6,13 @@ from typing import Any, TextIO
 
 
 def told(values: dict[str, Any]) -> list[str]:
-    """"loss 0.1234" for each value."""
+    """Texts like "loss 0.1234", one for each value."""
     return ["".join(c if c.isprintable() else "?" for c in f"{name} {written(value)}") for name, value in values.items()]
 
 
 def written(value: float | list) -> str:
-    """A number with four places, or by powers of ten where these say little; a list's where they are few; a matrix's shape."""
+    """A number with four decimal places, or in exponential form if these would say too little; the numbers of a short list;
+    the shape of a matrix."""
     if not isinstance(value, list):
         return f"{value:.4f}" if not value or not 1e-3 > abs(value) and not 1e5 <= abs(value) < math.inf else f"{value:.4e}"
     if value and isinstance(value[0], list):
@@ -29,15 +30,15 @@ def terminal(stream: TextIO | None) -> bool:
 
 
 def bar(share: float, width: int, stream: TextIO | None) -> str:
-    """A bar of that many columns, filled by a share of it, in what the stream can show."""
+    """A bar of `width` columns, of which `share` is filled, in characters that the stream can show."""
     full, rest = "━─" if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else "=-"
     return (full * int(width * share)).ljust(width, rest)
 
 
 def columns(stream: TextIO | None) -> int:
-    """How wide the stream's terminal is now; where that is not known, what $COLUMNS says, or 80."""
+    """The present width of the stream's terminal; if unknown, $COLUMNS, or else 80."""
     try:
         wide = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError, AttributeError):       # no terminal, or closed, or no file at all
+    except (OSError, ValueError, AttributeError):       # not a terminal, or closed, or not a real file
         wide = 0
     return wide or shutil.get_terminal_size().columns

@@ -1,4 +1,4 @@
-"""Penalties on weights: l1 |w| + l2 w^2, summed and added to the loss, as in Keras."""
+"""Penalties on weights, as in Keras: the sum of l1 |w| + l2 w^2 is added to the loss."""
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class Regularizer(Configured):
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Of |w| and of w^2."""
+        """The factors of |w| and of w^2."""
         raise NotImplementedError           # each penalty has its own
 
 

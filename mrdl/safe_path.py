@@ -1,21 +1,21 @@
 """Keeps the modules of the current folder out of mrdl and of every Python that it starts.
 
-Whoever changes into a stranger's folder must not run the json.py that lies in it. Python puts the current
-folder first in sys.path for -m and -c, and wherever PYTHONPATH has an empty entry; `mrdl` imports this
-module before any that is not yet loaded."""
+A user who works in a stranger's folder must not run a json.py that lies there. Python puts the current
+folder first in sys.path for -m and -c, and wherever PYTHONPATH has an empty entry. So `mrdl` imports this
+module before all others."""
 import os
 import sys
 
-HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))     # where mrdl itself was found
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))     # the folder that mrdl was imported from
 
 
 def leave() -> None:
-    """Takes the current folder out of this process's sys.path where mrdl is the program that runs.
+    """Removes the current folder from sys.path, if the running program is mrdl.
 
-    It stays where mrdl is imported from it, as in a checkout that is not installed."""
+    The folder stays if mrdl itself is imported from it, as in a checkout that is not installed."""
     try:
         here = os.getcwd()
-    except OSError:                 # the folder is gone, so nothing can be imported from it
+    except OSError:                 # the current folder was deleted, so nothing can be imported from it
         return
     if here == HOME:
         return
@@ -37,7 +37,7 @@ def _module() -> bool:
 
 
 def _python_path() -> tuple[list[str], list[str]]:
-    """The entries of PYTHONPATH, and those that do not stand for the current folder, as "" and "." do."""
+    """All entries of PYTHONPATH; and those of them that do not mean the current folder ("" and "." do)."""
     set_to = os.environ.get("PYTHONPATH")
     given = set_to.split(os.pathsep) if set_to else []
     return given, [folder for folder in given
@@ -45,17 +45,18 @@ def _python_path() -> tuple[list[str], list[str]]:
 
 
 def folders() -> list[str]:
-    """sys.path for a Python in any working directory, without what stands for the current one ("")."""
+    """sys.path for a Python in any working directory, without entries that mean the current folder."""
     return [os.path.abspath(folder) for folder in sys.path if folder or os.getcwd() == HOME]
 
 
 def environment() -> dict[str, str]:
-    """The environment for a Python that is started: PYTHONPATH without the current folder."""
+    """The environment for a new Python process: its PYTHONPATH has no entry for the current folder."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(_python_path()[1])}
 
 
 def command(code: str, *arguments: str) -> list[str]:
-    """Starts a Python that imports what this one can, but nothing of the current folder.
+    """The command for a Python that can import what this one can, but nothing from the current folder.
 
-    -c puts that first, so the code may import no more than sys, which is built in, before the path is set."""
+    With -c, Python puts the current folder first in sys.path, so before setting the path the code imports only sys, which
+    is built in."""
     return [sys.executable, "-c", f"import sys; sys.path[:] = {folders()!r}; {code}", *arguments]

@@ -1,4 +1,4 @@
-"""Learning rates that follow the real number of updates: Keras's schedules, step -> rate."""
+"""Keras's learning rate schedules: functions of the real number of updates."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,10 +8,10 @@ from mrdl.config import Configured, need
 
 @dataclass(frozen=True)
 class Schedule(Configured):
-    """A learning rate that follows the number of updates: schedule(step), which counts from 0."""
+    """A learning rate that depends on the number of updates: schedule(step), with step counted from 0."""
     keras_module: ClassVar[str] = "keras.optimizers.schedules"
     above: ClassVar[tuple[str, ...]] = ()                   # fields that must be above 0
-    not_below: ClassVar[tuple[str, ...]] = ()               # fields that must not be below 0
+    not_below: ClassVar[tuple[str, ...]] = ()               # fields that must be 0 or more
     steps: ClassVar[str | None] = "decay_steps"             # the field that counts updates: 1 or more
 
     def __post_init__(self):
@@ -37,10 +37,11 @@ class ExponentialDecay(Schedule):
 
     Args:
         initial_learning_rate: the rate at update 0.
-        decay_steps: updates after which the rate was multiplied by decay_rate, 1 or more.
+        decay_steps: the number of updates in which the rate is multiplied by decay_rate once, 1 or
+            more.
         decay_rate: above 0.
-        staircase: whether the rate falls once every decay_steps updates. False: at each one a
-            little."""
+        staircase: whether the rate changes only once every decay_steps updates. False: it changes
+            a little at each update."""
     above: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
@@ -59,10 +60,10 @@ class InverseTimeDecay(Schedule):
 
     Args:
         initial_learning_rate: the rate at update 0.
-        decay_steps: updates in a unit of time, 1 or more.
-        decay_rate: what the divisor grows by in a unit of time, 0 or more.
-        staircase: whether the rate falls once every decay_steps updates. False: at each one a
-            little."""
+        decay_steps: the number of updates in which the divisor grows by decay_rate, 1 or more.
+        decay_rate: 0 or more.
+        staircase: whether the rate changes only once every decay_steps updates. False: it changes
+            a little at each update."""
     not_below: ClassVar[tuple[str, ...]] = ("decay_rate",)
     initial_learning_rate: float
     decay_steps: float
@@ -77,11 +78,11 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
-    """values[i] up to and including boundaries[i], the last value beyond.
+    """values[i] up to and including boundaries[i]; after the last boundary, the last value.
 
     Args:
-        boundaries: numbers of updates, which ascend.
-        values: the rates, one more than boundaries."""
+        boundaries: numbers of updates, in ascending order.
+        values: the rates; one more than there are boundaries."""
     steps: ClassVar[str | None] = None
     boundaries: tuple[float, ...]
     values: tuple[float, ...]
@@ -103,11 +104,12 @@ class PolynomialDecay(Schedule):
 
     Args:
         initial_learning_rate: the rate at update 0.
-        decay_steps: updates until the rate is end_learning_rate, 1 or more; it stays there.
+        decay_steps: the number of updates until the rate is end_learning_rate, 1 or more; it stays
+            there.
         end_learning_rate: the last rate.
         power: of the polynomial, 0 or more. 1.0: a straight line.
-        cycle: whether beyond decay_steps the rate rises again and falls until the next multiple
-            of them."""
+        cycle: whether the rate, instead of staying, jumps up after each multiple of decay_steps
+            and falls again."""
     not_below: ClassVar[tuple[str, ...]] = ("power",)
     initial_learning_rate: float
     decay_steps: float
@@ -130,10 +132,10 @@ class CosineDecay(Schedule):
 
     Args:
         initial_learning_rate: the rate at update 0.
-        decay_steps: updates of the fall, after the warm-up; 1 or more.
+        decay_steps: the number of updates, after the warm-up, in which the rate falls; 1 or more.
         alpha: the last rate, as a share of the highest.
         warmup_target: the rate at the warm-up's end. None: there is no warm-up.
-        warmup_steps: updates of the warm-up."""
+        warmup_steps: the number of updates in the warm-up."""
     initial_learning_rate: float
     decay_steps: float
     alpha: float = 0.0
@@ -152,14 +154,14 @@ class CosineDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecayRestarts(Schedule):
-    """Cosine decay that starts again, each time t_mul as long and m_mul as high (SGDR; Loshchilov & Hutter 2017).
+    """Cosine decay that restarts, each time t_mul times as long and m_mul times as high (SGDR; Loshchilov & Hutter 2017).
 
     Args:
         initial_learning_rate: the rate at update 0.
-        first_decay_steps: updates of the first fall, 1 or more.
-        t_mul: how many times as long as the one before a fall is, 1 or more.
-        m_mul: how many times as high as the one before a fall begins, above 0.
-        alpha: the last rate of a fall, as a share of initial_learning_rate."""
+        first_decay_steps: the number of updates in the first period, 1 or more.
+        t_mul: each period is this many times as long as the one before, 1 or more.
+        m_mul: each period begins at this many times the rate of the one before, above 0.
+        alpha: the last rate of a period, as a share of initial_learning_rate."""
     above: ClassVar[tuple[str, ...]] = ("m_mul",)
     steps: ClassVar[str | None] = "first_decay_steps"
     initial_learning_rate: float

@@ -1,4 +1,4 @@
-"""What a streaming job of your own is made of; see docs/streaming.md."""
+"""For streaming jobs of your own; see docs/streaming.md."""
 from mrdl.runners.mrjob_imports import protocol
 from mrdl.runners.streaming import WHOLE_FILES, Job
 

@@ -1,4 +1,4 @@
-"""The NumPy twin of every kernel: same name, same arguments, plain formulas; the oracle of the tests."""
+"""The NumPy twin of every kernel: the same name and arguments, and plain formulas; tests compare kernels with them."""
 from mrdl.kernels.reference.dense import *
 from mrdl.kernels.reference.images import *
 from mrdl.kernels.reference.sequences import *

@@ -1,4 +1,4 @@
-"""Dense layers, activations, noise and normalization."""
+"""The twins of the kernels for dense layers, activations, noise and normalization."""
 from math import erf, inf
 from statistics import NormalDist
 
@@ -98,7 +98,7 @@ def _elu_slope(y, below, above):
     return np.where(y > 0, above, y + below)
 
 
-# name -> y(x, *parameters), slope(s, *parameters), whether s is x or y, the parameters
+# name -> y(x, *parameters), slope(s, *parameters), whether s is "x" or "y", the default parameters
 _SCALE = 1.0507009873554804934193349852946
 ACTIVATIONS = {
     "linear": (lambda x: x, lambda y: 1, "y", ()),
@@ -158,7 +158,7 @@ def multiply(x, mask, y):
 
 
 def philox(counter, key):
-    """Philox 4x32-10: four arrays of 32-bit words for a counter of four arrays and a 64-bit key."""
+    """Philox 4x32-10: returns four arrays of 32-bit words, for a counter of four arrays and a 64-bit key."""
     c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
     k0, k1, low = key & 0xffffffff, key >> 32, np.uint64(0xffffffff)
     for _ in range(10):

@@ -1,9 +1,10 @@
-"""Convolution, its tiles, and pooling."""
+"""The twins of the kernels for convolution, for its tiles (Winograd), and for pooling."""
 import numpy as np
 
 
 def _taps(geometry):
-    """For each place of the kernel: its number, output pixels (h, w) that it meets, and the input pixels there."""
+    """For each position in the kernel: its number, the output pixels (h, w) that it contributes to, and the input pixels
+    that it reads for them."""
     H, W, _, OH, OW, _, kh, kw, sh, sw, dh, dw, top, left, _ = geometry
     h, w = (a.ravel() for a in np.meshgrid(np.arange(OH), np.arange(OW), indexing="ij"))
     for k in range(kh * kw):
@@ -13,7 +14,7 @@ def _taps(geometry):
 
 
 def _images(a, pixels, groups):
-    """[pixels, groups, channels of a group, N]"""
+    """The array as [pixels, groups, channels of a group, N]."""
     return a.reshape(pixels, groups, -1, a.shape[1])
 
 
@@ -61,7 +62,7 @@ def conv_gradient(dy, x, first, dw, geometry):
 
 
 def _of_tiles(tiling, J):
-    """Each tile's pixels that lie inside the image: h, w, t, j, and where its points begin."""
+    """The pixels of each tile that lie inside the image: h, w, t, j, and where the tile's points begin."""
     H, W, T, F, step, left, sh, st, _ = tiling
     for h, t, j in np.ndindex(H, T, J):
         if 0 <= t * step - left + j < W:
@@ -96,7 +97,7 @@ def channel_sums(x, sums):
 
 
 def _windows(x, geometry, empty):
-    """The values of each window, [places, output pixels, C, N], `empty` where a place is padding."""
+    """The values in each window, [positions, output pixels, C, N]; `empty` for padding."""
     H, W, C, OH, OW, *_ = geometry
     images = x.reshape(H * W, C, -1)
     found = np.full((geometry[6] * geometry[7], OH * OW, *images.shape[1:]), empty, x.dtype)

@@ -1,10 +1,10 @@
-"""Recurrent layers, ids and embeddings."""
+"""The twins of the kernels for recurrent layers, ids and embeddings."""
 import numpy as np
 from mrdl.kernels.reference.dense import activation_backward, activation_forward
 
 
 def _slope(name, y):
-    """The activation's slope where it gave y."""
+    """The activation's slope, computed from its output y."""
     out = np.empty_like(y)
     activation_backward(name, y, np.ones_like(y), out)
     return out
@@ -22,7 +22,7 @@ def _steps(a, U):
 
 
 def _sequence(gates, r, z, mask, drop):
-    """-> U, the gates as [T, G, U, N], mask and drop, all 1 where there are none."""
+    """Returns U, the gates as [T, G, U, N], the mask and the dropout factors (1 if there are none)."""
     U, N = r.shape[1], z.shape[1]
     z = z.reshape(-1, gates, U, N)
     return (U, z, np.ones((len(z), N), bool) if mask is None else mask != 0,
@@ -30,7 +30,7 @@ def _sequence(gates, r, z, mask, drop):
 
 
 def _see(h, drop, seen, U, t):
-    """What the recurrent kernel multiplies in step t."""
+    """The vector that the recurrent kernel multiplies in step t."""
     if drop is None:
         return _steps(h, U)[t]
     _steps(seen, U)[t] = _steps(h, U)[t] * drop
@@ -77,7 +77,7 @@ def lstm_backward(r, peephole, mask, drop, z, c, made, dy, dz, work, acts):
     p, c, made, out = _peepholes(peephole, U, z), _steps(c, U), _steps(made, U), dz.reshape(z.shape)
     dh, dc = work[:U].copy(), work[U:2 * U].copy()
     for t in reversed(range(len(z))):
-        (i, f, g, o), (di, df, dg, do) = z[t].copy(), out[t]     # dz may be z
+        (i, f, g, o), (di, df, dg, do) = z[t].copy(), out[t]     # copied, because dz and z may share memory
         dh = dh + _steps(dy, U)[t]
         d, e = np.where(counts[t], dh, 0), np.where(counts[t], dc, 0)
         do[:] = d * made[t] * _slope(acts[1], o)

@@ -1,4 +1,4 @@
-"""Losses, updaters and the reducer's loop."""
+"""The twins of the kernels for losses, updaters and the reducer's loop."""
 import numpy as np
 from mrdl.kernels.reference.dense import activation_forward, softmax_forward
 
@@ -31,7 +31,7 @@ def binary_crossentropy(z, t, weight, scale, smoothing, y, dz):
     return float((weight * each[:, :B].mean(0)).sum())
 
 
-# name -> (f(y, t, p), df/dy), as Keras writes them
+# name -> (f(y, t, p), df/dy), with Keras's formulas
 MEAN_LOSSES = {
     "mean_squared_error": (lambda y, t, p: (y - t) ** 2, lambda y, t, p: 2 * (y - t)),
     "mean_absolute_error": (lambda y, t, p: abs(y - t), lambda y, t, p: np.sign(y - t)),

@@ -1,4 +1,4 @@
-"""Activations by Keras's names, and the layers made of them."""
+"""Activations, with Keras's names, and the layers that apply them."""
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ ALIASES = {"swish": "silu"}
 
 
 def activation(name: str | dict | None) -> str:
-    """Keras's name of an activation; ConfigError with the names there are."""
+    """Keras's name of an activation; ConfigError, which lists the known names, if there is no such activation."""
     if isinstance(name, dict):
         name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
     if name is None:
@@ -28,7 +28,7 @@ def activation(name: str | dict | None) -> str:
 
 
 def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = None, steps: int = 1):
-    """-> forward(x, y), backward(s, dy, dx), and whether s is "x" or "y"; softmax is taken in each of the steps."""
+    """Returns forward(x, y), backward(s, dy, dx), and "x" or "y": which of them s is. Softmax is applied to each step."""
     if name == "softmax":
         def by_step(kernel):
             def each(*arrays):
@@ -57,7 +57,7 @@ class ActivationOperation(Operation):
 
 @dataclass(frozen=True)
 class Elementwise(Layer):
-    """y = activation(x), with `parameters` where they are not those of the name."""
+    """y = activation(x), with `parameters` if they differ from the activation's defaults."""
     operation: ClassVar[type[Operation]] = ActivationOperation
     supports_masking: ClassVar[bool] = True
     parameters: ClassVar[tuple[float, ...] | None] = None
@@ -91,9 +91,9 @@ class ReLU(Elementwise):
     `name`: see Layer.
 
     Args:
-        max_value: the largest y, above 0. None: there is none.
-        negative_slope: 0 or more.
-        threshold: what x must be above to stay, 0 or more."""
+        max_value: the largest y, above 0. None: no limit.
+        negative_slope: the slope for x below the threshold, 0 or more.
+        threshold: x above this is passed on unchanged; 0 or more."""
     max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
@@ -122,7 +122,7 @@ class LeakyReLU(Elementwise):
     `name`: see Layer.
 
     Args:
-        negative_slope: 0 or more. 0.3, as in Keras."""
+        negative_slope: the slope for x below 0; 0 or more. 0.3, as in Keras."""
     activation: ClassVar[str] = "leaky_relu"
     negative_slope: float = 0.3
     name: str | None = None
@@ -143,7 +143,7 @@ class ELU(Elementwise):
     `name`: see Layer.
 
     Args:
-        alpha: -alpha is the limit of y for small x; 0 or more."""
+        alpha: for very negative x, y approaches -alpha; 0 or more."""
     activation: ClassVar[str] = "elu"
     alpha: float = 1.0
     name: str | None = None
@@ -164,14 +164,14 @@ class Softmax(Elementwise):
     `name`: see Layer.
 
     Args:
-        axis: -1, the last one, or 1 where that is the same."""
+        axis: -1, the last axis; or 1 if that is the last axis."""
     activation: ClassVar[str] = "softmax"
     axis: int = -1
     name: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        need(self.axis in (-1, 1), f"Softmax: axis={self.axis} is not supported; -1 is the last one")
+        need(self.axis in (-1, 1), f"Softmax: axis={self.axis} is not supported; give -1, the last axis")
 
 
 class PReLUOperation(Operation):
@@ -197,22 +197,22 @@ class PReLUOperation(Operation):
 
 @dataclass(frozen=True)
 class PReLU(Layer):
-    """y = x where x > 0, else alpha x; alpha has x's shape, 1 in the shared axes (He et al. 2015).
+    """y = x where x > 0, else alpha x; alpha has x's shape, with size 1 in the shared axes (He et al. 2015).
 
     `name`: see Layer.
 
     Args:
-        alpha_initializer: how alpha starts. "Zeros": as a ReLU.
-        alpha_regularizer: the penalty on alpha. None: there is none.
-        alpha_constraint: what alpha is made to obey after each update. None: nothing.
-        shared_axes: the axes, from 1 on (0 is the batch), along which alpha is the same. None: each
-            feature has its own."""
+        alpha_initializer: the initial alpha. "Zeros": the layer starts as a ReLU.
+        alpha_regularizer: the penalty on alpha. None: no penalty.
+        alpha_constraint: the constraint on alpha. None: no constraint.
+        shared_axes: the axes along which alpha is the same, counted from 1 (0 is the batch). None:
+            each feature has its own alpha."""
     operation: ClassVar[type[Operation]] = PReLUOperation
     supports_masking: ClassVar[bool] = True
     alpha_initializer: object = "Zeros"
     alpha_regularizer: object = None
     alpha_constraint: object = None
-    shared_axes: object = None                  # from 1: axis 0 is the batch
+    shared_axes: object = None                  # counted from 1: axis 0 is the batch
     name: str | None = None
 
     def __post_init__(self):
@@ -225,7 +225,7 @@ class PReLU(Layer):
 
     def output(self, shape):
         need(max(self.shared_axes or (0,)) <= len(shape),
-             f"PReLU: its input has the shape {shown(shape)}, no axes {shown(self.shared_axes)}")
+             f"PReLU: shared_axes={shown(self.shared_axes)} do not fit an input of shape {shown(shape)}")
         return shape
 
     def weights(self, shape):

@@ -1,8 +1,8 @@
-"""How images are convolved: directly, or by fewer products.
+"""Two ways to convolve images: directly, or with fewer multiplications.
 
-Fewer are Winograd's minimal filtering (Lavin & Gray 2016) along the rows of images. Rows are cut into tiles of m
-outputs; of a tile's m + r - 1 pixels, for a kernel row of r, as many combinations ("points") are made, and one
-convolution of each point takes the place of r: m + r - 1 products instead of m r.
+The latter is Winograd's minimal filtering (Lavin & Gray 2016) along the rows of images. A row is cut into tiles of m
+outputs. For a kernel row of r weights, a tile needs m + r - 1 pixels. From these, m + r - 1 linear combinations
+("points") are computed, and each is multiplied once: m + r - 1 multiplications instead of m r.
 """
 import numpy as np
 
@@ -12,9 +12,9 @@ from mrdl.layers.geometry import Geometry
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Binding, Operation
 
-AT = (0, 1, -1, 2, -2)          # where polynomials are evaluated; the sixth point is infinity
+AT = (0, 1, -1, 2, -2)          # the points at which polynomials are evaluated; the sixth is infinity
 POINTS = len(AT) + 1
-COST = 6                        # of a multiply-add of the transforms, which wait for memory, in the products'
+COST = 6                        # a multiply-add of the transforms, which wait for memory, costs this many of the products
 
 
 class ConvOperation(GeometricOperation):
@@ -26,7 +26,7 @@ class ConvOperation(GeometricOperation):
 
 
 def transforms(r: int, dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-> outputs[m, 6], kernel[6, r], pixels[6, 6]: y = outputs ((kernel w) * (pixels x)), by Toom and Cook."""
+    """Returns outputs[m, 6], kernel[6, r], pixels[6, 6] for y = outputs ((kernel w) * (pixels x)), after Toom and Cook."""
     m = POINTS + 1 - r
     others = [[q for q in AT if q != p] for p in AT]
     pixels = [[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(AT)[::-1]]
@@ -37,7 +37,7 @@ def transforms(r: int, dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def worth(geometry: Geometry) -> bool:
-    """Do the products saved outweigh the transforms?"""
+    """Do the transforms cost less than the multiplications that they save?"""
     _, _, C, _, OW, O, kh, r, *strides, _, _, groups = geometry
     if strides[:4] != [1, 1, 1, 1] or groups != 1 or not 2 < r < POINTS:
         return False
@@ -47,14 +47,14 @@ def worth(geometry: Geometry) -> bool:
 
 
 def tiled(geometry: Geometry) -> int:
-    """How many values the tiles of an image have, 0 where there are none."""
+    """How many values the tiles of an image have; 0 if the image is convolved directly."""
     H, _, C, _, OW, _, _, r, *_ = geometry
     return H * -(-OW // (POINTS + 1 - r)) * POINTS * C if worth(geometry) else 0
 
 
 class WinogradOperation(ConvOperation):
-    """The points are groups of one convolution, whose kernels are columns; one row of it at a time stays in the
-    cache."""
+    """Computes all points by one convolution, in which each point is a group and kernels are columns. It computes one
+    row at a time, which fits into the cache."""
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
@@ -78,13 +78,13 @@ class WinogradOperation(ConvOperation):
             self.dx_row = zeros((T * POINTS * C, N), dtype)
 
     def points(self, H: int, OH: int, top: int) -> tuple:
-        """The convolution of the points, between H rows and OH."""
+        """The geometry of the convolution of the points, from H rows to OH rows."""
         _, _, C, _, _, O, kh, *_ = self.geometry
         T = self.x_tiling[2]
         return (H, T, POINTS * C, OH, T, POINTS * O, kh, 1, 1, 1, 1, 1, top, 0, POINTS)
 
     def weights_tiling(self, rows: int) -> tuple:
-        """Rows of the kernel as images of one tile, the points of all of them together."""
+        """The tiling that takes each row of the kernel as an image of one tile; all their points are stored together."""
         _, _, _, _, _, _, kh, r, *_ = self.geometry
         return (rows * kh, r, 1, 1, 1, 0, 1, 0, rows * kh)
 
@@ -123,5 +123,5 @@ class WinogradOperation(ConvOperation):
 
 
 def conv_operation(layer: Layer, b: Binding) -> Operation:
-    """The one that suits the shapes; nothing else decides it, so that it is the same everywhere."""
+    """The operation for a convolution. The choice depends only on the shapes, so it is the same on all machines."""
     return (WinogradOperation if worth(layer.geometry(b.shape)) else ConvOperation)(layer, b)

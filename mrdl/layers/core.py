@@ -13,9 +13,9 @@ from mrdl.layers.activations import activation, bound
 from mrdl.layers.layer import Layer, Symbol
 from mrdl.layers.operation import Binding, Operation, Piece, Place, Shape
 
-# bytes of gradient that are computed, then applied, while they are still in the second cache
+# bytes of the gradient to compute at once: they are applied while they are still in the L2 cache
 BLOCK = 1 << 19
-WORTH = 7 / 8       # the share of used features below which it is cheaper to leave the others out
+WORTH = 7 / 8       # if the share of features in use is below this, leaving out the others is faster
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Input(Layer):
     Args:
         shape: of one example, without the batch: a tuple, or a number for one axis. (): an example
             is one number.
-        name: its name, by which x may be given in a dict. None: "input_layer", with the first
-            number that is free."""
+        name: the input's name, by which x may be given in a dict. None: "input_layer", with the
+            first free number."""
     shape: Shape = ()
     name: str | None = None
 
@@ -40,14 +40,14 @@ class Input(Layer):
 
     @cached_property
     def symbol(self) -> Symbol:
-        """What layers are called with."""
+        """The symbol of this input, with which layers are called."""
         return Symbol(self, (), self.shape)
 
 
 def by_rows(place: Place, start: int, shape: Shape, itemsize: int,
             fill: Callable[[int, int, np.ndarray, np.ndarray | None], None]) -> Iterator[Piece]:
-    """The gradient of a matrix, as many rows at a time as stay in the cache:
-    fill(batch, first row, g[rows, columns], what its update reads)."""
+    """Cuts the gradient of a matrix into pieces, each of as many rows as fit into the cache. A piece is computed by
+    fill(batch, first row, g[rows, columns], addresses of what its update reads)."""
     rows, columns = shape
     step = max(1, BLOCK // (columns * itemsize))
     for o in range(0, rows, step):
@@ -58,20 +58,20 @@ def by_rows(place: Place, start: int, shape: Shape, itemsize: int,
 
 
 class Activated(Operation):
-    """An operation with a kernel, a bias and an activation after them."""
+    """An operation that multiplies by a kernel, adds a bias and applies an activation."""
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         kind = "linear" if b.linear else layer.activation
-        self.relu = kind == "relu"                  # in the product's last step
+        self.relu = kind == "relu"                  # the product itself applies it
         self.w = b.w["kernel"]
         self.bias = b.w["bias"] if "bias" in b.w else zeros(len(self.w), self.w.dtype)
         b.y.relu = self.relu
-        b.x.masked = b.x.relu and not b.first       # our product with the weights does it
+        b.x.masked = b.x.relu and not b.first       # this layer's product with the weights applies x's ReLU to the gradient
         self.act, self.derivative, source = bound(b.k, kind, steps=len(b.y.value) // len(self.w))
         self.act = None if kind in ("linear", "relu") else self.act
         self.derivative = None if kind == "linear" else self.derivative
-        # before the activation, where its slope is taken from there
+        # the values before the activation, if its slope is computed from them
         self.z = zeros(b.y.value.shape, self.w.dtype) if source == "x" and b.training else b.y.value
 
     def activate(self) -> None:
@@ -79,13 +79,13 @@ class Activated(Operation):
             self.act(self.z, self.b.y.value)
 
     def slope(self) -> None:
-        """The gradient of z in the place of y's."""
+        """Replaces the gradient of y by that of z."""
         grad = self.b.y.grad
         if self.derivative and not self.b.y.masked:
             self.derivative(self.z, grad, grad)
 
     def gradient(self, batch: int, first: int, g: np.ndarray, ahead: np.ndarray | None = None) -> None:
-        """Rows of the kernel's gradient, from `first` on; `ahead`: what their update reads (Place.ahead)."""
+        """Computes rows of the kernel's gradient, beginning with `first`; `ahead`: see Place.ahead."""
         raise NotImplementedError           # each product has its own
 
     def gradients(self, place):
@@ -119,8 +119,8 @@ class GeometricOperation(Activated):
 
 
 class DenseOperation(Activated):
-    """Input features that are 0 in the whole minibatch, such as borders of images, are left out where that is
-    worth it: they would add exact zeros."""
+    """Leaves out input features that are 0 in the whole minibatch, such as borders of images, if that is faster. The
+    result is the same, because they would add exact zeros."""
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
@@ -156,7 +156,7 @@ class DenseOperation(Activated):
 
 
 class StepsOperation(GeometricOperation):
-    """Dense over the last axis of [..., I]: a convolution of width 1 forward and back."""
+    """Dense over the last axis of [..., I], computed as a convolution of width 1."""
 
     def __init__(self, layer: Layer, b: Binding):
         self.steps = math.prod(b.shape[:-1])
@@ -206,7 +206,7 @@ class Dense(Layer):
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
 
     def output(self, shape):
-        need(shape != (), "Dense: an example of its input is one number, without an axis: Reshape((1,)) gives it one")
+        need(shape != (), "Dense: its input must have at least one axis, but an example is a single number: put Reshape((1,)) before it")
         return (*shape[:-1], self.units)
 
     def weights(self, shape):
@@ -234,8 +234,8 @@ class Rescaling(Layer):
     `name`: see Layer.
 
     Args:
-        scale: what x is multiplied by.
-        offset: what is added."""
+        scale: factor of x.
+        offset: the number that is added."""
     operation: ClassVar[type[Operation]] = RescalingOperation
     supports_masking: ClassVar[bool] = True
     scale: float
@@ -245,7 +245,7 @@ class Rescaling(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All features of an example in one row.
+    """Makes one row of all features of an example.
 
     `name`: see Layer."""
     name: str | None = None
@@ -256,12 +256,12 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The features of an example under another shape; one -1 is worked out.
+    """Gives an example another shape; one size may be -1, which is computed.
 
     `name`: see Layer.
 
     Args:
-        target_shape: of y, without the batch."""
+        target_shape: the shape of y, without the batch."""
     target_shape: Shape
     name: str | None = None
 

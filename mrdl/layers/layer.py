@@ -1,4 +1,4 @@
-"""What every layer is: a frozen description of its weights and shapes."""
+"""The base class of layers: an immutable description of weights and shapes."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -12,8 +12,8 @@ from mrdl.initializers import INITIALIZERS
 from mrdl.layers.operation import Operation, Shape
 from mrdl.regularizers import REGULARIZERS
 
-LARGEST = 1 << 48               # values that a layer may give of an example
-# what a layer's fields say of its weights: kernel_initializer, bias_constraint and so on
+LARGEST = 1 << 48               # the largest number of values that a layer may output for an example
+# the suffixes of fields that describe a weight: kernel_initializer, bias_constraint and so on
 OF_WEIGHTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
 
@@ -28,7 +28,7 @@ class Weight:
     regularizer: object = None
     constraint: object = None
     transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
-    trainable: bool = True              # else the layer itself changes it, not the updater
+    trainable: bool = True              # False: the layer itself changes it, not the updater
 
     def __post_init__(self):
         if self.constraint is not None:
@@ -39,28 +39,28 @@ class Weight:
         return math.prod(self.shape)
 
     def view(self, flat: np.ndarray) -> np.ndarray:
-        """The tensor in Keras's shape, in the memory of the flat vector."""
+        """A view of the flat vector with Keras's shape."""
         array = flat.reshape(self.shape)
         return (array.T if self.transposed else array).reshape(self.keras)
 
     def to_keras(self, flat: np.ndarray) -> np.ndarray:
-        return np.array(self.view(flat), order="C")         # ascontiguousarray makes a row of one number
+        return np.array(self.view(flat), order="C")         # np.ascontiguousarray would turn a single number into a row
 
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
         out.reshape(self.shape)[...] = array.reshape(self.shape[::-1]).T if self.transposed else array
 
 
 def sized(layer: "Layer", shape: Shape) -> Shape:
-    """The shape of what a layer gives; ConfigError where that is beyond any memory, as what doubles at each layer soon is."""
+    """The shape of a layer's output; ConfigError if no machine could hold it, as when it doubles at each of many layers."""
     if math.prod(shape) > LARGEST:
-        raise ConfigError(f"{type(layer).__name__}: it would give {shown(shape)}, more values than any machine holds")
+        raise ConfigError(f"{type(layer).__name__}: its output would have the shape {shown(shape)}, more values than any machine can hold")
     return shape
 
 
 class Symbol:
-    """What one call of a layer gives: an input of other calls. `shape` is that of an example.
+    """The output of one call of a layer, with which other layers can be called. `shape` is that of an example.
 
-    A call may give more than one: `part` 1, 2... of the call whose first is `main`."""
+    If a call has several outputs, the first is `main`, and the others have the `part` 1, 2..."""
 
     def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape, main: "Symbol | None" = None, part: int = 0):
         self.layer, self.inputs, self.shape, self.main, self.part = layer, inputs, sized(layer, shape), main or self, part
@@ -77,8 +77,8 @@ class Layer(Configured):
     in __post_init__ after that of Layer, which looks up initializers, regularizers and constraints.
 
     Args:
-        name: the layer's name, unlike all others of the model, without a "/". None: its kind's,
-            with the first number that is free."""
+        name: the layer's name: unique in the model, and without a "/". None: made of its kind and
+            the first free number."""
     keras_module: ClassVar[str] = "keras.layers"
     merges: ClassVar[bool] = False      # it takes several inputs
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
@@ -98,18 +98,19 @@ class Layer(Configured):
                      f"{type(self).__name__}: {key} is missing")
 
     def weight(self, part: str, shape: Shape, keras: Shape | None = None, **more) -> Weight:
-        """A tensor with what the fields {part}_initializer, _regularizer and _constraint say of it."""
+        """A weight with the initializer, regularizer and constraint in the fields {part}_initializer and so on."""
         said = {kind: getattr(self, f"{part}_{kind}", None) for kind in OF_WEIGHTS}
         return Weight(**{"name": part, "shape": shape, "keras": keras or shape, **said, **more})
 
     def __call__(self, inputs: "Layer | Symbol | list") -> Symbol:
-        """The layer at work on what Input or another call gave.
+        """Applies the layer to an Input, or to the output of another layer.
 
         Args:
-            inputs: an Input, or what a call gave; of a layer that merges a list of two or more.
+            inputs: an Input, or what the call of a layer returned; for a layer that merges, a list
+                of at least two of these.
 
         Returns:
-            What stands for the layer's output, for the calls of others.
+            A symbol of the layer's output, with which other layers can be called.
 
         Raises:
             ConfigError: the layer does not take such inputs."""
@@ -117,16 +118,16 @@ class Layer(Configured):
         given = tuple(getattr(x, "symbol", x) for x in (inputs if several else [inputs]))
         kind = type(self).__name__
         need(all(isinstance(x, Symbol) for x in given) and several == self.merges,
-             f"{kind} is called with {shown(inputs)}, not {'a list of ' * self.merges}what Input or a layer gave")
-        need(not self.merges or len(given) > 1, f"{kind} takes two inputs or more")
+             f"{kind} is called with {shown(inputs)}, not {'a list of ' * self.merges}what Input or the call of a layer returned")
+        need(not self.merges or len(given) > 1, f"{kind} needs at least two inputs")
         shapes = [x.shape for x in given]
         return Symbol(self, given, self.output(shapes if self.merges else shapes[0]))
 
     def output(self, shape: Shape) -> Shape:
-        """The shape of y without the batch; ConfigError where x does not fit.
+        """The shape of y without the batch; ConfigError if x does not fit.
 
         Args:
-            shape: of x without the batch; a list of shapes where the layer merges."""
+            shape: the shape of x without the batch; for a layer that merges, a list of shapes."""
         return shape
 
     def weights(self, shape: Shape) -> list[Weight]:

@@ -1,6 +1,6 @@
-"""Layers of several inputs, as in Keras; all but Dot and Concatenate want inputs of one shape.
+"""Layers with several inputs, as in Keras. All except Dot and Concatenate need inputs of the same shape.
 
-Of masked inputs a step of y counts where it does in any of them, and where one has no mask all do."""
+A step of y is unmasked if it is unmasked in any input; if an input has no mask, y has none."""
 import math
 from dataclasses import dataclass
 from functools import reduce
@@ -19,7 +19,7 @@ class MergeOperation(Operation):
         self.masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
         if all(mask is not None for mask in self.masks):
             b.y.mask = np.zeros_like(self.masks[0])
-        # x, and which of it counts; None: all
+        # the inputs, and which of their values are unmasked; None: all
         self.xs: list[np.ndarray] = [x.value for x in b.xs]
         self.counts: list[np.ndarray | None] = [None] * len(b.xs)
 
@@ -56,20 +56,20 @@ class Merge(Layer):
     operation: ClassVar[type[Operation]] = MergeOperation
     merges: ClassVar[bool] = True
     supports_masking: ClassVar[bool] = True
-    neutral: ClassVar[float | None] = None      # what steps of an input that do not count stand for; None: themselves
-    first_of_none: ClassVar[bool] = False       # y is x_1 where none counts, else 0
+    neutral: ClassVar[float | None] = None      # the value that replaces masked steps of an input; None: they are not replaced
+    first_of_none: ClassVar[bool] = False       # where all inputs are masked: True: y is x_1; False: y is 0
     name: str | None = None
 
     def output(self, shapes):
         need(len(set(shapes)) == 1,
-             f"{type(self).__name__}: its inputs have the shapes {', '.join(map(shown, shapes))}, not one")
+             f"{type(self).__name__}: its inputs must have the same shape, not {', '.join(map(shown, shapes))}")
         return shapes[0]
 
     def merge(self, xs: list[np.ndarray], y: np.ndarray) -> None:
         raise NotImplementedError           # each merge has its own
 
     def slope(self, xs: list[np.ndarray], y: np.ndarray, dy: np.ndarray, i: int, dx: np.ndarray) -> None:
-        """Fills the gradient of input i."""
+        """Computes the gradient of input i."""
         dx[:] = dy
 
 
@@ -98,7 +98,7 @@ class Subtract(Merge):
 
 @dataclass(frozen=True)
 class Multiply(Merge):
-    """y = x_1 x_2 ...; steps that do not count are left out."""
+    """y = x_1 x_2 ...; masked steps are left out."""
     neutral: ClassVar[float] = 1.0
 
     def merge(self, xs, y):
@@ -130,7 +130,7 @@ class Extreme(Merge):
 
 @dataclass(frozen=True)
 class Maximum(Extreme):
-    """y = the largest of x_1, x_2, ... that count; of equal ones the first takes the gradient."""
+    """y = the largest of x_1, x_2, ... that are unmasked; if several are equal, the first gets the gradient."""
     neutral: ClassVar[float] = -math.inf
 
     def merge(self, xs, y):
@@ -139,7 +139,7 @@ class Maximum(Extreme):
 
 @dataclass(frozen=True)
 class Minimum(Extreme):
-    """y = the smallest of x_1, x_2, ... that count; of equal ones the first takes the gradient."""
+    """y = the smallest of x_1, x_2, ... that are unmasked; if several are equal, the first gets the gradient."""
     neutral: ClassVar[float] = math.inf
 
     def merge(self, xs, y):
@@ -151,9 +151,9 @@ class ConcatenateOperation(Operation):
         super().__init__(layer, b)
         marks = [np.full(shape, i) for i, shape in enumerate(b.shape)]
         which = np.concatenate(marks, layer.places(b.shape[0])).ravel()
-        self.rows = [np.flatnonzero(which == i) for i in range(len(marks))]     # of y, that are input i's
+        self.rows = [np.flatnonzero(which == i) for i in range(len(marks))]     # the rows of y that come from input i
         masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
-        self.along = layer.places(b.shape[0]) == 0                              # the steps of one after the other's
+        self.along = layer.places(b.shape[0]) == 0                              # True: the steps of one input follow those of another
         if self.along and any(mask is not None for mask in masks):
             masks = [np.ones((shape[0], x.value.shape[1]), x.value.dtype) if mask is None else mask
                      for mask, x, shape in zip(masks, b.xs, b.shape)]
@@ -180,7 +180,8 @@ class Concatenate(Layer):
     `name`: see Layer.
 
     Args:
-        axis: along which they are put; other axes must be alike. -1, the last one."""
+        axis: the axis along which they are joined; their other axes must be equal. -1, the last
+            axis."""
     operation: ClassVar[type[Operation]] = ConcatenateOperation
     merges: ClassVar[bool] = True
     supports_masking: ClassVar[bool] = True
@@ -188,7 +189,7 @@ class Concatenate(Layer):
     name: str | None = None
 
     def places(self, shape) -> int:
-        """The axis of an example."""
+        """The number of the axis in the shape of an example."""
         return self.axis - 1 if self.axis > 0 else self.axis + len(shape)
 
     def output(self, shapes):
@@ -200,14 +201,14 @@ class Concatenate(Layer):
 
 
 class DotOperation(Operation):
-    """x_i as [rows, K, columns, N], K the axis that is summed over; y[rows_1 columns_1, rows_2 columns_2, N]."""
+    """Takes x_i as [rows, K, columns, N], where K is the axis to sum over; y is [rows_1 columns_1, rows_2 columns_2, N]."""
 
     def __init__(self, layer, b):
         super().__init__(layer, b)
         self.shapes = [(math.prod(s[:a]), s[a], math.prod(s[a + 1:])) for s, a in zip(b.shape, layer.summed(b.shape))]
 
     def parts(self, arrays):
-        """For each k: x_1[.., k, ..] as [M_1, 1, N] and x_2[.., k, ..] as [1, M_2, N]."""
+        """Yields, for each k, x_1[.., k, ..] as [M_1, 1, N] and x_2[.., k, ..] as [1, M_2, N]."""
         a, b = (x.reshape(*shape, -1) for x, shape in zip(arrays, self.shapes))
         N = a.shape[-1]
         for k in range(self.shapes[0][1]):
@@ -234,19 +235,19 @@ class DotOperation(Operation):
 
 
 def sum_along(a: np.ndarray, axis: int) -> np.ndarray:
-    """In the order of the axis: the same bits everywhere."""
+    """The sum along an axis, in its order, so that the bits are the same everywhere."""
     return reduce(np.add, np.moveaxis(a, axis, 0))
 
 
 @dataclass(frozen=True)
 class Dot(Layer):
-    """y = the sum over one axis of each input of their products.
+    """The dot product of two inputs: the sum of their products over one axis of each.
 
     `name`: see Layer.
 
     Args:
-        axes: the axis of both inputs, or one of each; from 1 on, or from -1 back (0 is the
-            batch)."""
+        axes: the axis to sum over: one number for both inputs, or one for each; counted from 1, or
+            from -1 backwards (0 is the batch)."""
     operation: ClassVar[type[Operation]] = DotOperation
     merges: ClassVar[bool] = True
     axes: object
@@ -256,7 +257,7 @@ class Dot(Layer):
         super().__post_init__()
         axes = self.axes if isinstance(self.axes, (list, tuple)) else (self.axes,) * 2
         need(len(axes) == 2 and all(isinstance(a, int) and not isinstance(a, bool) and a != 0 for a in axes),
-             f"Dot: axes={shown(self.axes)} must be one or two whole numbers, not 0: that is the batch")
+             f"Dot: axes={shown(self.axes)} must be one or two whole numbers, and not 0, which is the batch")
         object.__setattr__(self, "axes", tuple(axes) if isinstance(self.axes, (list, tuple)) else self.axes)
 
     def summed(self, shapes) -> list[int]:

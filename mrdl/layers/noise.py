@@ -1,6 +1,6 @@
-"""Layers that are random in training and leave x as it is elsewhere.
+"""Layers that add noise in training, and otherwise pass x on unchanged.
 
-The run's seed rules the draws; a `seed` of the layer's own is mixed in."""
+Random numbers depend on the run's seed, and on the layer's `seed` if it has one."""
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,12 +12,12 @@ from mrdl.kernels import zeros
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Operation
 
-# where SELU saturates: -alpha scale
+# the value at which SELU saturates: -alpha scale
 SATURATION = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
 
 
 class NoiseOperation(Operation):
-    """y = x * noise; the same noise for the same key, layer and minibatch, whatever the batch."""
+    """y = x * noise. The noise depends only on the key, the layer and the minibatch's number, not on the batch size."""
 
     def __init__(self, layer, b):
         super().__init__(layer, b)
@@ -44,29 +44,29 @@ class NoiseOperation(Operation):
 
 @dataclass(frozen=True)
 class Noise(Layer):
-    """`distribution` is the kernel that draws, and its last arguments."""
+    """`distribution`: the name of the kernel that draws the noise, and its last arguments."""
     operation: ClassVar[type[Operation]] = NoiseOperation
     supports_masking: ClassVar[bool] = True
-    rank: ClassVar[int | None] = None           # of x, where a whole channel has one draw
+    rank: ClassVar[int | None] = None           # the rank that x must have, if all values of a channel share one draw
 
     def output(self, shape):
         if self.rank and len(shape) != self.rank:
             raise ConfigError(f"{type(self).__name__}: its input has the shape {shown(shape)}; it "
-                              f"takes {self.rank} axes, the last the channels")
+                              f"needs {self.rank} axes, of which the last is the channels")
         return shape
 
 
 @dataclass(frozen=True)
 class Rated(Noise):
-    """Noise by a rate, in training alone.
+    """Noise with a rate, only in training.
 
     `name`: see Layer.
 
     Args:
-        rate: the share that is dropped (of GaussianDropout: as strong as that), at least 0 and
-            below 1.
-        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
-            from others."""
+        rate: the share of values that is dropped (GaussianDropout: noise as strong as dropout at
+            this rate), at least 0 and below 1.
+        seed: mixed into the random numbers besides the run's seed. None: only the run's seed and
+            the layer's number decide."""
     rate: float
     seed: int | None = None
     name: str | None = None
@@ -125,7 +125,8 @@ class AlphaDropoutOperation(NoiseOperation):
 
 @dataclass(frozen=True)
 class AlphaDropout(Rated):
-    """Dropout to where SELU saturates, then a x + b: mean and variance stay (Klambauer et al. 2017).
+    """Sets dropped values to where SELU saturates, then computes a x + b, which keeps mean and variance
+    (Klambauer et al. 2017).
 
     `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
     operation: ClassVar[type[Operation]] = AlphaDropoutOperation
@@ -142,14 +143,14 @@ class GaussianNoiseOperation(NoiseOperation):
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """x plus normal noise of standard deviation `stddev`, in training alone.
+    """x plus normal noise with the standard deviation `stddev`, only in training.
 
     `name`: see Layer.
 
     Args:
         stddev: from 0 to 1, in units of x.
-        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
-            from others."""
+        seed: mixed into the random numbers besides the run's seed. None: only the run's seed and
+            the layer's number decide."""
     operation: ClassVar[type[Operation]] = GaussianNoiseOperation
     stddev: float
     seed: int | None = None

@@ -12,7 +12,7 @@ from mrdl.layers.operation import Binding, Operation, Shape
 
 
 class Normalized(Operation):
-    """gamma and beta where the layer has them, else 1 and 0; their gradients are there after `backward`."""
+    """Has gamma and beta (1 and 0 if the layer does not have them), and their gradients, which `backward` computes."""
 
     def __init__(self, layer: Layer, b: Binding, channels: int):
         super().__init__(layer, b)
@@ -32,10 +32,10 @@ class Normalized(Operation):
 class BatchNormOperation(Normalized):
     def __init__(self, layer: "BatchNormalization", b: Binding):
         super().__init__(layer, b, b.shape[-1])
-        need(self.x_mask is None, "BatchNormalization does not take masked steps: LayerNormalization does")
+        need(self.x_mask is None, "BatchNormalization cannot handle masked steps; use LayerNormalization")
         self.mean, self.variance = np.zeros_like(self.gamma), np.zeros_like(self.gamma)
         self.inverse = np.zeros_like(self.gamma)
-        self.by_batch = b.training              # also while the moving moments are found again (mrdl.training.moments)
+        self.by_batch = b.training              # True in training and in recalibration (mrdl.training.moments)
 
     def forward(self):
         b, dtype = self.b, self.gamma.dtype.type
@@ -68,17 +68,17 @@ def scale_and_offset(layer: Layer, shape: Shape) -> list[Weight]:
 class BatchNormalization(Layer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis (Ioffe & Szegedy 2015).
 
-    In training the moments are the minibatch's, and the moving ones go on from the round's incoming
-    state; averaging merges them as mean = sum p m, variance = sum p (v + m^2) - mean^2
-    (mrdl.rounds.partial).
+    In training, mean and variance are those of the minibatch. The moving mean and variance continue
+    from the state that the round begins with; averaging merges them: mean = sum p m, variance =
+    sum p (v + m^2) - mean^2 (mrdl.rounds.variances).
 
     `name`: see Layer.
 
     Args:
-        axis: -1: each channel of the last axis has moments of its own.
-        momentum: how much of the moving moments stays at each minibatch, from 0 to 1. 0.99, as in
-            Keras.
-        epsilon: keeps the divisor from 0; above 0.
+        axis: -1: each channel of the last axis has its own mean and variance.
+        momentum: the share of the moving mean and variance that is kept at each minibatch, from 0
+            to 1. 0.99, as in Keras.
+        epsilon: keeps the divisor above 0; above 0.
         center: whether there is a beta.
         scale: whether there is a gamma.
         beta_initializer: how beta starts.
@@ -90,7 +90,7 @@ class BatchNormalization(Layer):
         beta_constraint: what beta is made to obey after each update. None: nothing.
         gamma_constraint: what gamma is made to obey after each update. None: nothing."""
     operation: ClassVar[type[Operation]] = BatchNormOperation
-    fixed: ClassVar = {"renorm_momentum": 0.99}     # Keras writes it also where `renorm` is off
+    fixed: ClassVar = {"renorm_momentum": 0.99}     # Keras writes it even if `renorm` is off
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -124,7 +124,7 @@ class BatchNormalization(Layer):
 
 
 def plain_axes(layer: Layer) -> None:
-    """The layer's axis as a number, or a tuple of none or several: Keras writes [-1], and [] for None."""
+    """Sets the layer's axis to a number, or to a tuple: Keras's JSON has [-1] for -1, and [] for None."""
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
     need(all(isinstance(a, int) and not isinstance(a, bool) for a in axes),
          f"{type(layer).__name__}: axis={shown(layer.axis)} must be whole numbers")
@@ -132,7 +132,7 @@ def plain_axes(layer: Layer) -> None:
 
 
 def last_axes(layer: Layer, shape: Shape) -> Shape:
-    """The part of an example's shape that the layer's axis names; ConfigError where it is not the end."""
+    """The sizes of the axes that the layer's `axis` names; ConfigError if they are not the last axes."""
     axes = layer.axis if isinstance(layer.axis, tuple) else (layer.axis,)
     rank, count = len(shape), len(axes)
     need(count <= rank and sorted(a - 1 if a > 0 else a + rank for a in axes) == list(range(rank - count, rank)),
@@ -168,8 +168,8 @@ class LayerNormalization(Layer):
     `name`: see Layer.
 
     Args:
-        axis: the last axis, or the last ones, whose values have their moments together.
-        epsilon: keeps the divisor from 0; above 0.
+        axis: the last axis, or several last axes; mean and variance are computed over them.
+        epsilon: keeps the divisor above 0; above 0.
         center: whether there is a beta.
         scale: whether there is a gamma.
         beta_initializer: how beta starts.
@@ -199,7 +199,7 @@ class LayerNormalization(Layer):
         need(self.epsilon > 0, f"LayerNormalization: epsilon={self.epsilon} must be above 0")
 
     def normalized(self, shape: Shape) -> Shape:
-        """The axes that moments are taken over."""
+        """The sizes of the axes that mean and variance are computed over."""
         return last_axes(self, shape)
 
     def output(self, shape):
@@ -218,7 +218,7 @@ class NormalizationOperation(Operation):
         self.zero = np.zeros_like(self.moments[0])
 
     def factor(self) -> np.ndarray:
-        """What x is multiplied by."""
+        """The factor of x."""
         deviation = np.maximum(np.sqrt(self.moments[1]), self.zero.dtype.type(1e-7))
         return deviation if self.layer.invert else 1 / deviation
 
@@ -237,17 +237,18 @@ class NormalizationOperation(Operation):
 class Normalization(Layer):
     """y = (x - mean) / max(sqrt(variance), 1e-7) over the last axes; `invert`: y = mean + x max(sqrt(variance), 1e-7).
 
-    Without `mean` and `variance` they are weights that `adapt` sets (mrdl.training.moments) and no
-    training changes.
+    If `mean` and `variance` are not given, they are weights, which `adapt` sets (mrdl.training.moments)
+    and training does not change.
 
     `name`: see Layer.
 
     Args:
-        axis: the last axis, or the last ones, each place of which has moments of its own. None: all
-            of x has one mean and variance.
-        mean: of each place, in units of x. None: as `adapt` finds it.
-        variance: of each place, in units of x squared, 0 or more. None: as `adapt` finds it.
-        invert: whether y goes back from normalized values to those of before."""
+        axis: the last axis, or several last axes; each position along them has its own mean and
+            variance. None: all of x has one mean and variance.
+        mean: the mean at each position, in units of x. None: `adapt` computes it.
+        variance: the variance at each position, in units of x squared, 0 or more. None: `adapt`
+            computes it.
+        invert: whether the layer does the reverse: from normalized values to the original ones."""
     operation: ClassVar[type[Operation]] = NormalizationOperation
     supports_masking: ClassVar[bool] = True
     axis: object = -1
@@ -261,7 +262,7 @@ class Normalization(Layer):
         if self.axis is None:
             object.__setattr__(self, "axis", ())
         plain_axes(self)
-        need((self.mean is None) == (self.variance is None), "Normalization: mean and variance are given both, or none")
+        need((self.mean is None) == (self.variance is None), "Normalization: give both mean and variance, or neither")
         for key in ("mean", "variance"):
             if (value := getattr(self, key)) is not None:
                 try:
@@ -272,10 +273,10 @@ class Normalization(Layer):
                      f"Normalization: {key}={shown(value)} must be finite" + ", and not below 0" * (key == "variance"))
                 object.__setattr__(self, key, frozen(numbers.tolist()))
         need(np.shape(self.mean or 0) == np.shape(self.variance or 0),
-             f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} must have one shape")
+             f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} must have the same shape")
 
     def given(self, shape: Shape, dtype="f4") -> list[np.ndarray]:
-        """[mean[C], variance[C]] of the fields; [] where they are weights."""
+        """[mean[C], variance[C]] if they are given; [] if they are weights."""
         kept = last_axes(self, shape)
         try:
             return [] if self.mean is None else [
@@ -297,5 +298,5 @@ class Normalization(Layer):
 
 
 def frozen(value):
-    """Lists as tuples, all the way down."""
+    """Turns lists into tuples, at all levels."""
     return tuple(map(frozen, value)) if isinstance(value, list) else value

@@ -37,18 +37,18 @@ class Tensor:
         self.masked = False             # who fills grad has multiplied it by relu's slope: its layer need not
 
     def storage(self, steps: int = 1) -> np.ndarray:
-        """What `rows` fills."""
+        """The array that `rows` fills."""
         if steps not in self._rows:
             features, N = self.value.shape
             self._rows[steps] = zeros((steps * N, pad(features // steps)), self.value.dtype)
         return self._rows[steps]
 
     def give_storage(self, steps: int, rows: np.ndarray) -> None:
-        """What `rows` is to fill."""
+        """Sets the array that `rows` fills."""
         self._rows[steps] = rows
 
     def rows(self, steps: int = 1) -> np.ndarray:
-        """value batch-major step by step, [steps N, F padded]; turned once a minibatch."""
+        """value in batch-major order, step by step: [steps N, F padded]. It is transposed once per minibatch."""
         rows = self.storage(steps)
         if steps not in self.fresh:
             self.k.transpose_steps(self.value, steps, rows)
@@ -57,7 +57,7 @@ class Tensor:
 
 
 class Part(Tensor):
-    """Some features of another tensor: one of a model's inputs. Nobody needs its gradient."""
+    """A range of another tensor's features: one of a model's inputs. It has no gradient."""
 
     def __init__(self, whole: Tensor, start: int, stop: int):
         super().__init__(whole.k, 0, whole.value.shape[1], whole.value.dtype, False)
@@ -65,12 +65,12 @@ class Part(Tensor):
 
 
 class Branch(Tensor):
-    """A tensor for one of several that take it: its gradient is its own, the rest is shared."""
+    """A tensor as seen by one of its several users: it has a gradient of its own; everything else is shared."""
 
     def __init__(self, source: Tensor):
         self.source, self.value, self.mask, self.ids = source, source.value, source.mask, source.ids
         self.grad = None if source.grad is None else np.zeros_like(source.grad)
-        self.relu = self.masked = False         # each would leave out what the others add
+        self.relu = self.masked = False         # the ReLU's slope must be applied to the sum of all branches
 
     def storage(self, steps: int = 1) -> np.ndarray:
         return self.source.storage(steps)
@@ -80,7 +80,7 @@ class Branch(Tensor):
 
 
 class View(Branch):
-    """A tensor under another shape: its steps are not those that a mask and ids are of."""
+    """A tensor with another shape: it has no mask and ids, because its steps are different ones."""
 
     def __init__(self, source: Tensor):
         super().__init__(source)
@@ -88,10 +88,10 @@ class View(Branch):
 
 
 class Draws:
-    """Which minibatch this is: the key of its (seed, epoch, shard), which chooses random numbers, and its number."""
+    """Identifies the minibatch, for random numbers: the key of (seed, epoch, shard), and the minibatch's number."""
     key = 0
     minibatch = 0
-    batch = 0                           # its examples
+    batch = 0                           # the number of its examples
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Binding:
 
 
 def mask_of(tensor: Tensor, shape: Shape) -> np.ndarray | None:
-    """The tensor's mask where it has a row for each step of that shape; as a view of another shape it has none."""
+    """The tensor's mask, if it has a row for each step of this shape; else None."""
     mask = tensor.mask
     return mask if mask is not None and len(shape) > 1 and len(mask) == shape[0] else None
 
@@ -126,8 +126,8 @@ class Place:
     range's update will read."""
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        """The array [stop - start] that the range's gradient goes to."""
-        raise NotImplementedError           # each use has its own
+        """The array [stop - start] for the range's gradient."""
+        raise NotImplementedError           # subclasses define it
 
     def ahead(self, start: int, stop: int) -> np.ndarray | None:
         """Addresses of the range's weights and slots, where its update follows at once: kernels that take them
@@ -145,7 +145,7 @@ class Operation:
 
     @property
     def x_mask(self) -> np.ndarray | None:
-        """That of x, where its steps are those of x still."""
+        """The mask of x, if x still has the steps that the mask belongs to."""
         return mask_of(self.b.x, self.b.shape)
 
     def forward(self) -> None:

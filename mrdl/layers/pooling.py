@@ -14,7 +14,7 @@ class PoolOperation(Operation):
     def __init__(self, layer: "Pooling", b: Binding):
         super().__init__(layer, b)
         self.geometry = layer.geometry(b.shape)
-        b.x.masked = b.x.relu and not b.first and layer.largest     # our backward does it
+        b.x.masked = b.x.relu and not b.first and layer.largest     # this layer's backward pass applies x's ReLU
 
     def forward(self):
         b = self.b
@@ -38,12 +38,12 @@ class Pooling(Layer):
     `name`: see Layer.
 
     Args:
-        pool_size: places of the window in each dimension, or one number for all. 2 for MaxPooling,
-            as in Keras; AveragePooling must be told.
-        strides: places that the window moves on in each dimension, or one number for all. None:
-            those of the window.
-        padding: "valid": the window stays inside; "same": it goes beyond the edge, where nothing
-            counts."""
+        pool_size: the window's size in each dimension, or one number for all. 2 for MaxPooling, as
+            in Keras; AveragePooling has no default.
+        strides: how far the window moves in each dimension, or one number for all. None: by its
+            size.
+        padding: "valid": the window stays inside the image; "same": it may extend beyond the edge,
+            where it contains nothing."""
     operation: ClassVar[type[Operation]] = PoolOperation
     rank: ClassVar[int] = 2
     largest: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class Pooling(Layer):
         super().__post_init__()
         check_sizes(self, "pool_size", "strides")
         need(self.padding in ("valid", "same"),
-             f"{type(self).__name__}: padding={shown(self.padding)} is none of valid, same")
+             f"{type(self).__name__}: padding={shown(self.padding)} must be valid or same")
 
     def geometry(self, shape: Shape) -> Geometry:
         H, W, C = image(self, shape)
@@ -111,7 +111,7 @@ class GlobalPooling(Layer):
     `name`: see Layer.
 
     Args:
-        keepdims: whether y keeps the axes, with one place each."""
+        keepdims: whether y keeps the axes, with size 1."""
     operation: ClassVar[type[Operation]] = PoolOperation
     rank: ClassVar[int] = 2
     largest: ClassVar[bool] = True
@@ -148,7 +148,7 @@ class GlobalAveragePooling2D(GlobalPooling):
 
 
 class StepsPoolOperation(PoolOperation):
-    """The mean over the steps that count; 0 where none does."""
+    """The mean over the unmasked steps; 0 if all are masked."""
 
     def forward(self):
         mask, x = self.x_mask, self.b.x.value
@@ -168,7 +168,7 @@ class StepsPoolOperation(PoolOperation):
 
 
 class GlobalAveragePooling1D(GlobalPooling):
-    """y[c] = the mean of x[t, c] over the steps t that count.
+    """y[c] = the mean of x[t, c] over the unmasked steps t.
 
     `keepdims`: see mrdl.layers.pooling.GlobalPooling."""
     operation: ClassVar[type[Operation]] = StepsPoolOperation

@@ -15,37 +15,39 @@ from mrdl.layers.recurrent_operations import GRUOperation, LSTMOperation, Simple
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """What all recurrent layers have in common: `gates` rows of kernels for each unit.
+    """The common part of all recurrent layers; kernels have `gates` rows for each unit.
 
-    Where x is masked a step changes nothing. Dropout has one mask for all steps of a minibatch and
-    for all gates (Gal & Ghahramani 2016).
+    A masked step changes nothing. Dropout uses one mask for all gates and all steps of a minibatch
+    (Gal & Ghahramani 2016).
 
     `name`: see Layer.
 
     Args:
-        units: of the state, 1 or more.
-        activation: of the state: one whose slope follows from its value, such as "tanh".
+        units: the size of the state, 1 or more.
+        activation: the activation of the state; its slope must be computable from its output, as
+            for "tanh".
         use_bias: whether there is a bias.
-        kernel_initializer: how the kernel of x starts.
-        recurrent_initializer: how the kernel of the state starts. "orthogonal", as in Keras.
-        bias_initializer: how the bias starts.
-        kernel_regularizer: the penalty on the kernel of x. None: there is none.
-        recurrent_regularizer: the penalty on the kernel of the state. None: there is none.
-        bias_regularizer: the penalty on the bias. None: there is none.
-        kernel_constraint: what the kernel of x is made to obey after each update. None: nothing.
-        recurrent_constraint: what the kernel of the state is made to obey after each update. None:
-            nothing.
-        bias_constraint: what the bias is made to obey after each update. None: nothing.
+        kernel_initializer: initial values of the kernel for x.
+        recurrent_initializer: initial values of the kernel for the state. "orthogonal", as in
+            Keras.
+        bias_initializer: initial values of the bias.
+        kernel_regularizer: the penalty on the kernel for x. None: no penalty.
+        recurrent_regularizer: the penalty on the kernel for the state. None: no penalty.
+        bias_regularizer: the penalty on the bias. None: no penalty.
+        kernel_constraint: the constraint on the kernel for x. None: no constraint.
+        recurrent_constraint: the constraint on the kernel for the state. None: no constraint.
+        bias_constraint: the constraint on the bias. None: no constraint.
         dropout: the share of x that is dropped in training, at least 0 and below 1.
         recurrent_dropout: the share of the state that is dropped in training before the recurrent
             kernel multiplies it, at least 0 and below 1.
-        seed: goes into the draws beside the run's. None: the layer's number alone tells its draws
-            from others.
-        return_sequences: whether y has all steps, [steps, units]. False: the last one, [units].
-        go_backwards: whether it reads x from its end; y then has the steps in the order of reading.
-        zero_output_for_mask: whether y is 0 at masked steps. False: it is that of the step before.
-        stateful: whether row i of a minibatch goes on with the state of row i of the one before.
-        return_state: whether a call gives a list, y and the states after the last step."""
+        seed: mixed into the random numbers besides the run's seed. None: only the run's seed and
+            the layer's number decide.
+        return_sequences: whether y has all steps, [steps, units]. False: only the last, [units].
+        go_backwards: whether x is read from its end; y then has the steps in the order of reading.
+        zero_output_for_mask: whether y is 0 at masked steps. False: y repeats the step before.
+        stateful: whether row i of a minibatch continues with the state of row i of the minibatch
+            before it.
+        return_state: whether a call returns a list: y, and the states after the last step."""
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
     units: int
@@ -89,18 +91,18 @@ class Recurrent(Layer):
 
     @property
     def last_activation(self) -> str:
-        return "linear"                 # the next step needs it: no loss can take it over
+        return "linear"                 # the next step needs the activated value, so a loss cannot compute the activation
 
     def __call__(self, inputs, initial_state=None):
-        """The layer at work on what Input or another call gave.
+        """Applies the layer to an Input, or to the output of another layer.
 
         Args:
-            inputs: an Input of the shape (steps, features), or what a call gave.
-            initial_state: the states to begin with: what other calls gave, each of the shape
-                (units,); h, and of an LSTM c. None: 0.
+            inputs: an Input of the shape (steps, features), or what the call of a layer returned.
+            initial_state: the states to begin with, h and for an LSTM also c: outputs of other
+                layers, each of the shape (units,). None: 0.
 
         Returns:
-            What stands for y; with `return_state` a list of y and the states.
+            A symbol of y; with `return_state`, a list of the symbols of y and of the states.
 
         Raises:
             ConfigError: the layer does not take such inputs or states."""
@@ -117,15 +119,15 @@ class Recurrent(Layer):
         return [y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))]
 
     def scratch(self, shape):
-        return shape[0] * self.units * (2 * self.gates + 4)         # gates, states, what the next step sees
+        return shape[0] * self.units * (2 * self.gates + 4)         # gates, states, and the input of the next step
 
     def acts(self) -> tuple[str, str]:
-        """The activations of the state and of the gates."""
+        """The activation of the state, and that of the gates."""
         return self.activation, getattr(self, "recurrent_activation", self.activation)
 
     def output(self, shape):
         need(len(shape) == 2, f"{type(self).__name__}: its input has the shape {shown(shape)}, not (steps, features)"
-             + "; ids go through Embedding or CategoryEncoding first" * (len(shape) == 1))
+             + "; for ids, put Embedding or CategoryEncoding before it" * (len(shape) == 1))
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def weights(self, shape):
@@ -149,7 +151,7 @@ class SimpleRNN(Recurrent):
 
 @dataclass(frozen=True)
 class ForgetBias:
-    """1 for the forget gate, as `initializer` has it for the others (Jozefowicz et al. 2015)."""
+    """1 for the forget gate; values of `initializer` for the other gates (Jozefowicz et al. 2015)."""
     initializer: Callable
     units: int
 
@@ -165,15 +167,15 @@ class ForgetBias:
 
 @dataclass(frozen=True)
 class Memory(Recurrent):
-    """What both kinds of LSTM have in common.
+    """The common part of both kinds of LSTM.
 
     The other arguments: see mrdl.layers.recurrent.Recurrent.
 
     Args:
-        recurrent_activation: of the gates: one whose slope follows from its value, such as
-            "sigmoid".
-        unit_forget_bias: whether the forget gate's bias starts at 1, so that the memory lasts at
-            first (Jozefowicz et al. 2015)."""
+        recurrent_activation: the activation of the gates; its slope must be computable from its
+            output, as for "sigmoid".
+        unit_forget_bias: whether the forget gate's bias starts at 1, so that at the beginning of
+            training the memory is kept (Jozefowicz et al. 2015)."""
     operation: ClassVar[type[Operation]] = LSTMOperation
     gates: ClassVar[int] = 4
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
@@ -202,10 +204,9 @@ class GravesLSTM(Memory):
     The other arguments: see Recurrent and Memory in mrdl.layers.recurrent.
 
     Args:
-        peephole_initializer: how the peepholes start.
-        peephole_regularizer: the penalty on the peepholes. None: there is none.
-        peephole_constraint: what the peepholes are made to obey after each update. None:
-            nothing."""
+        peephole_initializer: initial values of the peepholes.
+        peephole_regularizer: the penalty on the peepholes. None: no penalty.
+        peephole_constraint: the constraint on the peepholes. None: no constraint."""
     keras_module: ClassVar[str] = "mrdl.layers"
     peephole_initializer: object = field(default="glorot_uniform", kw_only=True)
     peephole_regularizer: object = field(default=None, kw_only=True)
@@ -224,10 +225,10 @@ class GRU(Recurrent):
     The other arguments: see mrdl.layers.recurrent.Recurrent.
 
     Args:
-        recurrent_activation: of the gates: one whose slope follows from its value, such as
-            "sigmoid".
-        reset_after: whether the reset gate comes after the product with recurrent_kernel. False:
-            before it, as in the paper."""
+        recurrent_activation: the activation of the gates; its slope must be computable from its
+            output, as for "sigmoid".
+        reset_after: whether the reset gate is applied after the product with recurrent_kernel.
+            False: before it, as in the paper."""
     operation: ClassVar[type[Operation]] = GRUOperation
     gates: ClassVar[int] = 3
     recurrent_activation: str = "sigmoid"

@@ -1,4 +1,4 @@
-"""Recurrent layers at work: what all have in common, and each cell."""
+"""The operations of recurrent layers: the common part, and each kind of cell."""
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,10 +17,11 @@ def over_time(a: np.ndarray, steps: int) -> np.ndarray:
 
 
 class RecurrentOperation(Operation):
-    """What x gives to all gates is one convolution of width 1; then the steps follow in one call.
+    """Computes x's contribution to all gates and steps by one convolution of width 1, then all steps by one call of the
+    cell's kernel.
 
-    `h` begins with the state before the first step, which is 0 unless `carry`."""
-    scratch: ClassVar[int]              # rows for each unit that the kernel's way back needs
+    `h` begins with the state before the first step, which is 0 unless `carry` is True."""
+    scratch: ClassVar[int]              # rows per unit that the kernel's backward pass needs
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
@@ -29,12 +30,12 @@ class RecurrentOperation(Operation):
         self.bias = b.w["bias"] if "bias" in b.w else zeros(rows, self.w.dtype)
         self.geometry = (self.T, 1, F, self.T, 1, rows, *(1,) * 6, 0, 0, 1)
         self.acts, self.carry = layer.acts(), False
-        self.back = None                # how many of the last steps gradients go through; None: all
-        # a dropped id is no id
+        self.back = None                # through how many of the last steps gradients flow back; None: all
+        # with input dropout the input is no longer one-hot, so ids cannot replace it
         self.takes_ids = b.x.ids_only = b.x.ids is not None and not (b.training and layer.dropout)
         self.z, self.h, self.seen = self.new(self.T * rows), self.new((self.T + 1) * U), self.new(self.T * U)
         self.x = self.new(self.T * F) if layer.go_backwards or (b.training and layer.dropout) else b.x.value
-        self.kept = self.new(F) if b.training and layer.dropout else None       # of x, alike in all steps
+        self.kept = self.new(F) if b.training and layer.dropout else None       # dropout factors of x, the same in all steps
         self.drop = self.new(U) if b.training and layer.recurrent_dropout else None
         if not layer.zero_output_for_mask:
             b.y.value = self.output
@@ -43,7 +44,7 @@ class RecurrentOperation(Operation):
             whole = layer.return_sequences and not layer.zero_output_for_mask
             self.dy = b.y.grad if whole else self.new(self.T * U)
             self.turned = zeros(self.w.shape[::-1], self.w.dtype)
-            # batch-major, step by step: what r multiplies, which but for dropout is the output of the step before
+            # the vectors that r multiplies, batch-major, step by step: without dropout, the outputs of the step before
             N = b.x.value.shape[1]
             states = zeros(((self.T + 1) * N, pad(U)), self.w.dtype)
             self.h_rows, self.shares = states[:-N], whole and self.drop is None
@@ -56,7 +57,7 @@ class RecurrentOperation(Operation):
 
     @property
     def output(self) -> np.ndarray:
-        """What the layer gives of h."""
+        """The layer's output, as a view of h."""
         return self.h[self.layer.units if self.layer.return_sequences else -self.layer.units:]
 
     @property
@@ -66,32 +67,33 @@ class RecurrentOperation(Operation):
 
     @property
     def finals(self) -> list[np.ndarray]:
-        """Those after the last one."""
+        """The states after the last step."""
         return [self.h[-self.layer.units:]]
 
     def go_on(self, before: "RecurrentOperation") -> None:
-        """The next sequence begins with the states that `before` ended with, which may be this very one."""
+        """Makes the next sequence begin with the last states of `before`, which may be this operation itself."""
         self.carry = True
         for state, final in zip(self.states, before.finals):
             state[:] = final
 
     def reset(self) -> None:
-        """The next sequence begins at state 0 also where the layer is stateful."""
+        """Makes the next sequence begin with state 0, also if the layer is stateful."""
         for final in self.finals:
             final[:] = 0
 
     def last(self, a: np.ndarray | None, each: int) -> np.ndarray | None:
-        """Of the steps in a, with `each` rows a step, those that gradients go through; of states with the one before."""
+        """The part of `a`, which has `each` rows per step, that gradients flow through; for states, with the state before."""
         return a if a is None or self.back is None else a[max(0, self.T - self.back) * each:]
 
     @property
     def state_grads(self) -> list[np.ndarray]:
-        """The gradients of the states in the kernel's `work`: of the last ones before it, of the first ones after it."""
+        """The gradients of the states, in the kernel's `work`: before the call those of the last states, after it those of
+        the first ones."""
         U = self.layer.units
         return [self.work[i * U:(i + 1) * U] for i in range(len(self.states))]
 
     def in_order(self, a: np.ndarray | None) -> np.ndarray | None:
-        """[T ...] in the order of the steps."""
+        """The array [T ...] in the order in which steps are read."""
         return np.ascontiguousarray(a[::-1]) if a is not None and self.layer.go_backwards else a
 
     def forward(self):
@@ -121,18 +123,18 @@ class RecurrentOperation(Operation):
 
     @property
     def zeroed(self) -> bool:
-        """Are masked outputs 0, not those of the step before?"""
+        """True if masked outputs are 0; False if they repeat the step before."""
         return self.layer.zero_output_for_mask and self.mask is not None
 
     def zero(self, a: np.ndarray) -> None:
-        """Zeros in a[T U, N], or in a[U, N] of the last step, where the step is masked."""
+        """Writes 0 at masked steps of a[T U, N], or of a[U, N], which has only the last step."""
         if self.layer.return_sequences:
             over_time(a, self.T)[:] *= self.mask[:, None]
         else:
             a *= self.mask[-1]
 
     def draw(self) -> None:
-        """The minibatch's dropout, of the input and of the state."""
+        """Draws the minibatch's dropout factors for the input and the state."""
         draws, layer = self.b.draws, self.layer
         for mask, rate, name in ((self.kept, layer.dropout, "dropout"), (self.drop, layer.recurrent_dropout, "recurrent")):
             if mask is not None:
@@ -176,11 +178,11 @@ class RecurrentOperation(Operation):
             over_time(b.x.grad, self.T)[:] = over_time(b.x.grad, self.T)[::-1].copy()
 
     def steps(self) -> None:
-        """All steps, by the kernel of the cell."""
+        """Computes all steps, by the cell's kernel."""
         raise NotImplementedError           # each cell has its own
 
     def steps_back(self) -> None:
-        """The same backwards."""
+        """Computes the backward pass of all steps."""
         raise NotImplementedError           # each cell has its own
 
     def input_gradient(self, batch: int, first: int, g: np.ndarray, ahead: np.ndarray | None = None) -> None:
@@ -194,7 +196,7 @@ class RecurrentOperation(Operation):
 
     @property
     def multiplied(self) -> np.ndarray:
-        """What the recurrent kernel multiplied in each step."""
+        """The vectors that the recurrent kernel multiplied, for each step."""
         return self.h[:-self.layer.units] if self.drop is None else self.seen
 
     def gradients(self, place):
@@ -208,7 +210,7 @@ class RecurrentOperation(Operation):
             yield start, start + size, lambda batch, fill=fill, g=g: fill(g)
 
     def vectors(self) -> list[tuple[str, int, Callable[[np.ndarray], None]]]:
-        """The other weights: name, row, what fills its gradient."""
+        """The other weights: (name, row, function that fills the gradient)."""
         return [("bias", 0, lambda g: self.b.k.channel_sums(self.dz, g))] if "bias" in self.b.w else []
 
 
@@ -229,7 +231,7 @@ class LSTMOperation(RecurrentOperation):
 
     def __init__(self, layer, b):
         super().__init__(layer, b)
-        self.dz = self.z                # memory that is gone through costs time
+        self.dz = self.z                # they share memory, because touching more memory takes time
         self.peephole = b.w.get("peephole")
         self.c, self.made = self.new((self.T + 1) * layer.units), self.new(self.T * layer.units)
 
@@ -284,12 +286,12 @@ class GRUOperation(RecurrentOperation):
         if self.after is not None:
             k.dense_gradient(self.dq, self.h_rows, batch, g, self.T, first, ahead)
             return
-        gated = max(0, min(len(g), 2 * U - first))      # the candidate sees r h
+        gated = max(0, min(len(g), 2 * U - first))      # the rows of the gates; the candidate's rows multiply r h instead
         if gated:
             k.dense_gradient(self.dz, self.h_rows, batch, g[:gated], self.T, first)
         if gated < len(g):
             reset = np.ascontiguousarray(over_time(self.q, self.T)[:, :U]).reshape(-1, self.q.shape[1])
-            k.transpose_steps(reset, self.T, self.h_rows)       # the gates' rows came before
+            k.transpose_steps(reset, self.T, self.h_rows)       # the gates' rows have been computed before
             k.dense_gradient(self.dz, self.h_rows, batch, g[gated:], self.T, first + gated)
 
     def vectors(self):

@@ -1,4 +1,4 @@
-"""The layers by their classes: filled by mrdl.layers, and read by layers that hold others."""
+"""The table of layers: filled by mrdl.layers, and used by layers that contain other layers."""
 from mrdl.layers.layer import Layer
 
 LAYERS: list[type[Layer]] = []

@@ -1,4 +1,4 @@
-"""Layers that put rows of features elsewhere, as in Keras (channels_last)."""
+"""Layers that only move features: padding, cropping, up-sampling and so on, as in Keras (channels_last)."""
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,15 +24,16 @@ class RowsOperation(Operation):
 
 @dataclass(frozen=True)
 class Rows(Layer):
-    """Each feature of y is one of x, or 0."""
+    """Each feature of y is a feature of x, or 0."""
     operation: ClassVar[type[Operation]] = RowsOperation
 
     def moved(self, index: np.ndarray) -> np.ndarray:
-        """The indices of x's features, where y has them; -1 for a 0. ConfigError where x does not fit."""
+        """Rearranges `index`, the numbers of x's features in x's shape, to y's shape; -1 stands for 0. ConfigError if x does
+        not fit."""
         raise NotImplementedError           # each layer has its own
 
     def output(self, shape):
-        return self.moved(np.broadcast_to(np.int64(0), shape)).shape        # as a view, which takes no memory
+        return self.moved(np.broadcast_to(np.int64(0), shape)).shape        # a broadcast view takes no memory
 
 
 def rank(layer: Layer, shape: Shape, wanted: str) -> None:
@@ -41,7 +42,7 @@ def rank(layer: Layer, shape: Shape, wanted: str) -> None:
 
 
 def pairs(layer: Layer, key: str, dimensions: int) -> None:
-    """Keras's forms of (before, after) for each dimension: one number, one a dimension, or pairs."""
+    """Expands Keras's short forms to (before, after) for each dimension: one number, one number per dimension, or pairs."""
     value = getattr(layer, key)
     given = value if isinstance(value, (list, tuple)) else (value,) * (dimensions if dimensions > 1 else 2)
     if dimensions == 1:
@@ -207,19 +208,19 @@ class UpSampling1D(Rows):
 
 @dataclass(frozen=True)
 class Permute(Rows):
-    """The dimensions in another order; they count from 1.
+    """Changes the order of the dimensions, which are counted from 1.
 
     `name`: see Layer.
 
     Args:
-        dims: for each dimension of y which one of x it is."""
+        dims: for each dimension of y, the number of the dimension of x."""
     dims: tuple[int, ...]
     name: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
         need(sorted(self.dims) == list(range(1, len(self.dims) + 1)),
-             f"Permute: dims={shown(self.dims)} must be the numbers from 1 on in some order")
+             f"Permute: dims={shown(self.dims)} must be the numbers 1, 2, ... in any order")
 
     def moved(self, index):
         need(index.ndim == len(self.dims),
@@ -229,12 +230,12 @@ class Permute(Rows):
 
 @dataclass(frozen=True)
 class RepeatVector(Rows):
-    """y[t] = x for n steps.
+    """Repeats x for n steps: y[t] = x.
 
     `name`: see Layer.
 
     Args:
-        n: steps of y, 1 or more."""
+        n: the number of steps, 1 or more."""
     n: int
     name: str | None = None
 

@@ -11,28 +11,28 @@ from mrdl.layers.operation import Binding, Operation
 
 
 class IdsOperation(Operation):
-    """x[T, N] as whole numbers, `ids`."""
+    """An operation that takes x[T, N] as whole numbers, `ids`."""
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         need(b.first, f"{type(layer).__name__} takes ids: it must be the first layer of its input")
-        need(b.x.value.dtype == "f8" or layer.count <= 1 << 24, f"{type(layer).__name__}: {layer.count} ids: float32, as "
-             f"which they come, has {1 << 24} whole numbers")
+        need(b.x.value.dtype == "f8" or layer.count <= 1 << 24, f"{type(layer).__name__}: it has {layer.count} ids, but ids come as float32, "
+             f"which is exact only up to {1 << 24}")
         self.ids = np.zeros(b.x.value.shape, np.int32)
 
     def read(self) -> None:
-        """ValueError for an id that is not one of 0..count - 1."""
+        """Converts x to ids; ValueError for a value that is not one of 0..count - 1."""
         x, count = self.b.x.value, self.layer.count
         low, high = float(x.min()), float(x.max())
-        if not (0 <= low and high < count):             # NaN too
-            raise ValueError(f"{type(self.layer).__name__}: id {high if low >= 0 else low:g} is none of 0..{count - 1}")
+        if not (0 <= low and high < count):             # this is true for NaN, too
+            raise ValueError(f"{type(self.layer).__name__}: id {high if low >= 0 else low:g} is not one of 0..{count - 1}")
         self.ids[:] = x
         if not np.array_equal(self.ids, x):
-            raise ValueError(f"{type(self.layer).__name__}: {x[self.ids != x][0]:g} is no id: ids are whole numbers")
+            raise ValueError(f"{type(self.layer).__name__}: {x[self.ids != x][0]:g} is not an id: ids are whole numbers")
 
 
 class EmbeddingOperation(IdsOperation):
-    """Its gradient and its update are of the rows that the minibatch has."""
+    """Computes the gradient only for the rows that occur in the minibatch; only these are updated."""
     sparse = True
 
     def __init__(self, layer, b):
@@ -56,7 +56,7 @@ class EmbeddingOperation(IdsOperation):
         g = place(start, start + self.table.size).reshape(self.table.shape)
 
         def fill(batch: int) -> np.ndarray:
-            """Fills the rows of g that it returns, and leaves the others."""
+            """Fills some rows of g, and returns their numbers; leaves the others unchanged."""
             rows = np.unique(self.ids[:, :batch])
             g[rows] = 0
             self.b.k.embedding_gradient(self.b.y.grad, self.ids, batch, g)
@@ -66,20 +66,20 @@ class EmbeddingOperation(IdsOperation):
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """y[..., D] = embeddings[V, D] at the ids x[...]; with mask_zero the steps whose id is 0 do not count.
+    """y[..., D] = the rows of embeddings[V, D] for the ids x[...]; with mask_zero, steps whose id is 0 are masked.
 
-    An update changes the rows that the minibatch has, and their state of the updater, alone (as lazily as PyTorch's
-    SparseAdam); all rows where the gradient is clipped by a norm, or the embeddings have a penalty.
+    An update changes only the rows that occur in the minibatch, and their part of the updater's state (like PyTorch's
+    SparseAdam). If the gradient is clipped by norm, or the embeddings have a penalty, it changes all rows.
 
     `name`: see Layer.
 
     Args:
-        input_dim: V, how many ids there are: 0..V-1.
-        output_dim: D, numbers of each.
-        embeddings_initializer: how they start. "uniform", within 0.05 of 0.
-        embeddings_regularizer: the penalty on them. None: there is none.
-        embeddings_constraint: what they are made to obey after each update. None: nothing.
-        mask_zero: whether id 0 fills up short sequences, and its steps do not count."""
+        input_dim: V, the number of ids, which are 0..V-1.
+        output_dim: D, the size of an embedding.
+        embeddings_initializer: initial values. "uniform": from -0.05 to 0.05.
+        embeddings_regularizer: the penalty on them. None: no penalty.
+        embeddings_constraint: the constraint on them. None: no constraint.
+        mask_zero: whether id 0 is padding, whose steps are masked."""
     operation: ClassVar[type[Operation]] = EmbeddingOperation
     supports_masking: ClassVar[bool] = True
     input_dim: int
@@ -133,16 +133,16 @@ class EncodingOperation(IdsOperation):
 
 @dataclass(frozen=True)
 class CategoryEncoding(Layer):
-    """Ids x[T] or x[T, 1] as 0 and 1.
+    """Encodes ids x[T] or x[T, 1] as vectors of 0 and 1, or of counts.
 
-    A recurrent layer takes the ids of "one_hot" themselves: it gathers where it would multiply.
+    A recurrent layer after "one_hot" uses the ids directly: it looks up rows of its kernel instead of multiplying.
 
     `name`: see Layer.
 
     Args:
-        num_tokens: K, how many ids there are: 0..K-1.
-        output_mode: "one_hot": y[T, K] of each id; "multi_hot": y[K] of which there are; "count":
-            y[K] of how many."""
+        num_tokens: K, the number of ids, which are 0..K-1.
+        output_mode: "one_hot": y[T, K], one vector per id; "multi_hot": y[K], 1 for each id that
+            occurs; "count": y[K], how often each id occurs."""
     operation: ClassVar[type[Operation]] = EncodingOperation
     num_tokens: int
     output_mode: str = "multi_hot"
@@ -189,12 +189,12 @@ class MaskingOperation(Operation):
 
 @dataclass(frozen=True)
 class Masking(Layer):
-    """Steps of x[T, F] whose features are all mask_value do not count, and become 0.
+    """Masks the steps of x[T, F] whose features are all equal to mask_value, and sets them to 0.
 
     `name`: see Layer.
 
     Args:
-        mask_value: what all features of such a step are."""
+        mask_value: the value of all features at a masked step."""
     operation: ClassVar[type[Operation]] = MaskingOperation
     supports_masking: ClassVar[bool] = True
     mask_value: float = 0.0

@@ -1,4 +1,4 @@
-"""Layers around other layers: Bidirectional, TimeDistributed."""
+"""Layers that contain other layers: Bidirectional, TimeDistributed."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ from mrdl.layers.sequences import CategoryEncoding, Embedding
 
 MERGES = ("concat", "sum", "mul", "ave")
 
-BACKWARD = 1 << 20              # added to the number of a layer that reads backwards: other random numbers
+BACKWARD = 1 << 20              # added to the number of the backward layer, so that it has other random numbers
 
 
 class EachStepOperation(Operation):
-    """The layer on T N columns: the steps of an example are examples of its own."""
+    """Applies the layer to T N columns: each step counts as an example."""
 
     def __init__(self, layer: "TimeDistributed", b: Binding):
         super().__init__(layer, b)
@@ -33,7 +33,7 @@ class EachStepOperation(Operation):
 
     @staticmethod
     def by_step(a: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Views of a[T F, N] and of columns[F, T N] that have one shape."""
+        """Views of a[T F, N] and columns[F, T N] with the same shape."""
         N = a.shape[1]
         T = columns.shape[1] // N
         return a.reshape(T, -1, N), columns.reshape(-1, T, N).transpose(1, 0, 2)
@@ -61,13 +61,13 @@ class EachStepOperation(Operation):
 
 @dataclass(frozen=True)
 class TimeDistributed(Layer):
-    """The layer at each step of x[T, ...].
+    """Applies a layer to each step of x[T, ...].
 
     `name`: see Layer.
 
     Args:
-        layer: a layer of one input, whose work at a step does not depend on other steps or on the
-            batch."""
+        layer: a layer with one input, whose output at a step does not depend on other steps or on
+            other examples of the batch."""
     supports_masking: ClassVar[bool] = True
     layer: object
     name: str | None = None
@@ -77,14 +77,14 @@ class TimeDistributed(Layer):
         super().__post_init__()
         need(self.layer is not None, "TimeDistributed: layer is missing")
         need(not (self.layer.merges or isinstance(self.layer, (BatchNormalization, Embedding, CategoryEncoding, Input))),
-             f"TimeDistributed: it does not take {type(self.layer).__name__}")
+             f"TimeDistributed: {type(self.layer).__name__} is not supported")
         for key in ("stateful", "return_state"):
             need(not getattr(self.layer, key, False), f"TimeDistributed: its layer's {key}=True is not supported")
         object.__setattr__(self, "layer", replace(self.layer, name=None))
 
     @property
     def operation(self) -> Callable[[Layer, Binding], Operation] | None:
-        if isinstance(self.layer, Dense):       # which takes steps as they are
+        if isinstance(self.layer, Dense):       # Dense works on steps anyway
             return lambda layer, b: layer.layer.operation(layer.layer, b)
         return self.layer.operation and EachStepOperation
 
@@ -106,7 +106,7 @@ class TimeDistributed(Layer):
 
 
 class BidirectionalOperation(Operation):
-    """Each direction has a branch of x and an output of its own."""
+    """Each direction has its own branch of x, and its own output."""
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
@@ -120,7 +120,7 @@ class BidirectionalOperation(Operation):
         b.x.ids_only = all(way.takes_ids for way in self.ways)
 
     def results(self, part: str) -> list[np.ndarray]:
-        """Values or gradients of both ways as [T, U, N], in the order of x."""
+        """The values or gradients of both directions as [T, U, N], in the order of x."""
         steps = self.b.shape[0] if self.layer.layer.return_sequences else 1
         first, second = (over_time(getattr(way.b.y, part), steps) for way in self.ways)
         return [first, second[::-1]]
@@ -164,16 +164,16 @@ class BidirectionalOperation(Operation):
 
 @dataclass(frozen=True)
 class Bidirectional(Layer):
-    """A recurrent layer over x, and one over x backwards (Schuster & Paliwal 1997).
+    """Two recurrent layers, one that reads x forwards and one that reads it backwards (Schuster & Paliwal 1997).
 
     `name`: see Layer.
 
     Args:
         layer: the recurrent layer.
-        merge_mode: how the two outputs are put together: "concat" one after the other, "sum" added,
-            "mul" multiplied, "ave" averaged.
-        backward_layer: the layer over x backwards, with as many units and the other `go_backwards`.
-            None: one like `layer`."""
+        merge_mode: how the two outputs are combined: "concat" (one after the other), "sum", "mul"
+            (product) or "ave" (average).
+        backward_layer: the layer that reads x backwards, with the same number of units and the
+            opposite `go_backwards`. None: a copy of `layer`."""
     operation: ClassVar[type[Operation]] = BidirectionalOperation
     layer: object
     merge_mode: str | None = "concat"
@@ -185,27 +185,27 @@ class Bidirectional(Layer):
             object.__setattr__(self, key, lookup(getattr(self, key), RECURRENT, "recurrent layer"))
         super().__post_init__()
         need(self.layer is not None, "Bidirectional: layer is missing")
-        for key in ("layer", "backward_layer"):                 # as in Keras, which gives names of its own too
+        for key in ("layer", "backward_layer"):                 # renamed, as Keras does
             if (one := getattr(self, key)) is not None:
                 object.__setattr__(self, key, replace(
                     one, name=None, zero_output_for_mask=one.return_sequences))
         if self.backward_layer == replace(self.layer, go_backwards=not self.layer.go_backwards):
-            object.__setattr__(self, "backward_layer", None)    # Keras writes it always
+            object.__setattr__(self, "backward_layer", None)    # Keras's JSON always contains it
         need(not any(one and (one.stateful or one.return_state) for one in (self.layer, self.backward_layer)),
-             "Bidirectional: stateful=True is not supported: the way back has no state to go on with; nor is return_state")
+             "Bidirectional: stateful=True and return_state=True are not supported")
         need(self.merge_mode in MERGES, f"Bidirectional: merge_mode={shown(self.merge_mode)} is none of "
              f"{', '.join(MERGES)}")
         back = self.backward_layer
         need(back is None or (back.units, back.return_sequences, back.go_backwards) == (
             self.layer.units, self.layer.return_sequences, not self.layer.go_backwards),
-            "Bidirectional: backward_layer must have the units and return_sequences of layer, and the other go_backwards")
+            "Bidirectional: backward_layer must have the same units and return_sequences as layer, and the opposite go_backwards")
 
     @property
     def supports_masking(self) -> bool:
         return self.layer.return_sequences
 
     def ways(self) -> list[tuple[str, Recurrent]]:
-        """The prefixes of the weights' names, and the layers."""
+        """The two layers, with the prefixes of their weights' names."""
         back = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)
         return [("forward_", self.layer), ("backward_", back)]
 

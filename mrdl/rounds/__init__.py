@@ -1,1 +1,1 @@
-"""What driver and workers tell each other about a round."""
+"""The data that the driver and its workers exchange about a round."""

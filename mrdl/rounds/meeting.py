@@ -1,19 +1,19 @@
-"""Where resident workers meet their driver: a folder of files, each whole, and each written once.
+"""The folder where resident workers and their driver exchange files. Each file is written once, atomically.
 
-    setup               how many workers; the shard that each holds, or none: they take what they are asked for
+    setup               the number of workers, and the shard that each keeps (none: they read what a question names)
     job                 the job that the workers belong to
-    place-0003          the input of the mapper that is worker 3, where it holds no shard
-    worker-0003         worker 3 has come
-    state-000006        a state, where workers cannot read the run's folder
-    common-5f2a...      what several questions have in common: the model, who works on what
-    000007/ask.5f2a.8_35 the seventh question: what is common, and numbers of its own; an empty file, as
-                        these are made in a tenth of the time
-    000007/done-0003    what worker 3 made of it
-    000007/part-0003    the means of the chunks that worker 3 merges, where the workers merge
-    driver              touched by the driver while it waits: it lives
+    place-0003          the input of the mapper that is worker 3, if workers keep no shards
+    worker-0003         worker 3 has started
+    state-000006        a state, if workers cannot read the run's folder
+    common-5f2a...      what several questions have in common: the model, which worker works on what
+    000007/ask.5f2a.8_35 the seventh question. The file is empty, because that takes a tenth of the time; its name
+                        has the hash of its common part, and its own numbers
+    000007/done-0003    worker 3's answer
+    000007/part-0003    the means of the chunks that worker 3 merges, if the workers merge
+    driver              touched by the driver while it waits, to show that it is alive
 
-A result is its values, from the file's first byte, then a JSON object and the object's length: who wants
-a chunk reads that range. Nothing but files, so it works wherever HDFS does."""
+An answer consists of its values, from the file's first byte on, then a JSON object, then the object's length: a reader
+that needs one chunk reads only that range. The exchange uses only files, so it works wherever HDFS does."""
 import errno
 import io
 import json
@@ -34,14 +34,14 @@ from mrdl.storage.local import Local
 from mrdl.storage.schemes import store_at
 
 LENGTH = struct.Struct("<Q")
-OWN = ("round", "epoch", "first")       # of a plan: what differs from question to question
-LEAST, MOST = 0.001, 0.1        # seconds between two looks at the folder
-EACH = 0.004                    # seconds that each worker adds to MOST: many that wait look seldom
+OWN = ("round", "epoch", "first")       # the fields of a plan that differ from question to question
+LEAST, MOST = 0.001, 0.1        # seconds between two looks at the folder, at least and at most
+EACH = 0.004                    # seconds added to MOST for each worker, so that many workers do not overload the NameNode
 
 
 class Pauses:
-    """How long to sleep between looks. Rounds are alike: most of what the last wait took is slept at once,
-    then a tenth of the time waited so far, so that looking costs little and adds little."""
+    """How long to sleep between looks. Rounds take similar times, so the first sleep is most of what the last wait
+    took; each further one is a tenth of the time waited so far. So there are few looks, and little time is lost."""
 
     def __init__(self, workers: int):
         self.most, self.last = max(MOST, EACH * workers), 0.0
@@ -56,12 +56,12 @@ class Pauses:
 
 @dataclass
 class Result:
-    """What a worker made of a question. `records` are (worker, n, facts), as in the shuffle."""
+    """A worker's answer to a question. `records` are (worker, n, facts), as in the shuffle."""
     worker: int = 0
     n: int = 0
-    workers: int = 1                    # how many were averaged: 1, or all of them in a merged part
+    workers: int = 1                    # how many workers' values were averaged: 1, or all in a merged part
     dtype: str = "<f4"
-    size: int = 0                       # values
+    size: int = 0                       # number of values
     records: list = field(default_factory=list)
 
     def dump(self, values: list[np.ndarray]) -> bytes:
@@ -72,7 +72,7 @@ class Result:
 
     @classmethod
     def parse(cls, tail: bytes, values: int, source: str) -> "Result":
-        """The object behind so many bytes of values; PartialError where that does not fit."""
+        """Parses the JSON object that follows `values` bytes of values; PartialError if the two do not fit."""
         try:
             found = cls(**json.loads(tail))
             if found.size * np.dtype(found.dtype).itemsize != values:
@@ -84,7 +84,7 @@ class Result:
 
 def means(keys: list[str], size: int, results: list[tuple[Result, np.ndarray]]
           ) -> Iterator[tuple[str, Partial]]:
-    """The means of the chunks of whole results: what reducers make of them."""
+    """The means of all chunks of these results, computed as reducers do."""
     results = sorted(results, key=lambda pair: pair[0].worker)
     for key, (start, stop) in zip(keys, partial.ranges(size, keys) if results else ()):
         yield from partial.merge(key, (Partial(head.worker, head.n, values[start:stop])
@@ -92,18 +92,18 @@ def means(keys: list[str], size: int, results: list[tuple[Result, np.ndarray]]
 
 
 class Meeting:
-    """One side's view of the folder."""
+    """The folder, as used by the driver or by a worker."""
 
     def __init__(self, url: str):
         self.store = store_at(url)
         if isinstance(self.store, Local):
-            self.store.durable = False          # nobody needs these files after a crash of the machine
-        self.common: dict[str, dict] = {}       # those that were written, or read: hash -> content
+            self.store.durable = False          # these files are not needed after a crash of the machine
+        self.common: dict[str, dict] = {}       # hash -> content of the common parts written or read so far
 
     # -- the driver's side
 
     def begin(self, workers: int, homes: list[tuple[str, str]]) -> None:
-        """`homes`: (name, path) of each worker's shard; none: they take what they are asked for."""
+        """`homes`: (name, path) of the shard that each worker keeps; empty: workers read what a question names."""
         self.store.clear("")
         self.common = {}
         self.store.write("setup", json.dumps([workers, homes]).encode())
@@ -113,13 +113,13 @@ class Meeting:
         self.store.write("driver", b"")
 
     def places(self, workers: int) -> list[str]:
-        """The inputs of mappers that hold no shard: each names a worker."""
+        """The inputs of mappers that keep no shard: each contains the number of a worker."""
         for place in range(workers):
             self.store.write(f"place-{place:04d}", b"%d\n" % place)
         return [self.store.path(f"place-{place:04d}") for place in range(workers)]
 
     def note(self, job: dict[str, Any]) -> None:
-        """What a driver must know to go on with the job of one that died."""
+        """Writes what a later driver must know to take over the job if this one dies."""
         self.store.write("job", json.dumps(job).encode())
 
     def noted(self) -> dict[str, Any] | None:
@@ -128,11 +128,11 @@ class Meeting:
         return None
 
     def sees(self, path: str) -> bool:
-        """Can workers read a file of the driver's by its path?"""
+        """Can workers read a file of the driver by its path?"""
         return "://" in path or isinstance(self.store, Local)
 
     def bring(self, r: int, path: str) -> str:
-        """Puts the driver's file of state r where workers find it, in the place of older ones."""
+        """Puts the driver's file of state r where workers can read it, and removes older ones."""
         for old in self.store.list("state-*"):
             if old < f"state-{r - 1:06d}":
                 self.store.remove(old)
@@ -140,7 +140,7 @@ class Meeting:
         return self.store.path(f"state-{r:06d}")
 
     def ask(self, number: int, common: dict[str, Any], **own: float) -> None:
-        """FileExistsError where a rival has asked under this number: a question never changes."""
+        """Asks question `number`. FileExistsError if another driver has already asked it: a question never changes."""
         text = json.dumps({**common, "own": list(own)}).encode()
         name = blake2b(text, digest_size=8).hexdigest()
         if name not in self.common:
@@ -154,15 +154,15 @@ class Meeting:
                                   self.store.path(f"{number:06d}"))
 
     def come(self) -> list[int]:
-        """The workers that have come."""
+        """The workers that have started."""
         return [int(name[7:]) for name in self.store.list("worker-*")]
 
     def results(self, number: int, kind: str = "done") -> list[int]:
-        """Who has left a result."""
+        """The workers that have left a result."""
         return [int(name.rpartition("-")[2]) for name in self.store.list(f"{number:06d}/{kind}-*")]
 
     def forget(self, number: int) -> None:
-        """Removes a question with all that was made of it."""
+        """Removes a question and all its answers."""
         self.store.clear(f"{number:06d}")
 
     def close(self) -> None:
@@ -171,17 +171,17 @@ class Meeting:
     # -- the workers' side
 
     def setup(self) -> tuple[int, list[tuple[str, str]]]:
-        """What `begin` was given."""
+        """The number of workers and their shards, as given to `begin`."""
         workers, homes = json.loads(self.store.read("setup"))
         return workers, [tuple(home) for home in homes]
 
     def arrive(self, worker: int, facts: dict[str, Any]) -> float | None:
-        """Says that the worker has come; gives when, by the storage's clock."""
+        """Reports that the worker has started; returns when, by the storage's clock."""
         self.store.write(f"worker-{worker:04d}", json.dumps(facts).encode())
         return self.store.modified(f"worker-{worker:04d}")
 
     def asked(self, number: int) -> dict[str, Any] | None:
-        """A question, what is common and what is its own together; None while it is not there."""
+        """A question, with its common part and its own; None if it has not been asked yet."""
         for name in self.store.list(f"{number:06d}/ask.*"):
             _, common, own = name.split(".", 2)
             if common not in self.common:
@@ -191,7 +191,7 @@ class Meeting:
         return None
 
     def seen(self) -> float | None:
-        """When the driver last said that it lives; None where it has closed the meeting."""
+        """When the driver last showed that it is alive; None if it has closed the meeting."""
         return self.store.modified("driver")
 
     def has(self, number: int, worker: int, kind: str = "done") -> bool:
@@ -199,17 +199,17 @@ class Meeting:
 
     def leave(self, number: int, worker: int, result: Result, values: list[np.ndarray],
               kind: str = "done") -> None:
-        """Of a worker and its twin the first one's stays: it is being read."""
+        """Writes a result. If a copy of this worker has already written it, that file stays, as others may be reading it."""
         self.store.create(f"{number:06d}/{kind}-{worker:04d}", result.dump(values))
 
     # -- both
 
     def questions(self) -> list[int]:
-        """The numbers of those that are there."""
+        """The numbers of the questions in the folder."""
         return [int(name[:6]) for name in self.store.list("*/ask.*")]
 
     def read(self, number: int, worker: int, kind: str = "done") -> tuple[Result, np.ndarray]:
-        """A result and its values."""
+        """Reads a result and its values."""
         name = f"{number:06d}/{kind}-{worker:04d}"
         data = self.store.read(name)
         start = len(data) - LENGTH.size
@@ -219,18 +219,18 @@ class Meeting:
         return found, np.frombuffer(data, found.dtype, found.size)
 
     def head(self, number: int, worker: int, kind: str = "done") -> Result:
-        """A result without its values."""
+        """Reads a result without its values."""
         name = f"{number:06d}/{kind}-{worker:04d}"
         with self.store.open(name) as file:
             end = file.seek(-LENGTH.size, io.SEEK_END)
             length = LENGTH.unpack(file.read(LENGTH.size))[0]
             if length > end:
-                raise PartialError(f"{self.store.path(name)} is damaged: its end says {length}")
+                raise PartialError(f"{self.store.path(name)} is damaged: its last line gives the length {length}")
             file.seek(end - length)
             return Result.parse(file.read(length), end - length, self.store.path(name))
 
     def values(self, number: int, worker: int, dtype: str, start: int, stop: int) -> np.ndarray:
-        """Values start..stop of a result."""
+        """Reads the values start..stop of a result."""
         size, name = np.dtype(dtype).itemsize, f"{number:06d}/done-{worker:04d}"
         found = np.empty(stop - start, dtype)
         with self.store.open(name) as file:

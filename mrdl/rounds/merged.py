@@ -1,4 +1,4 @@
-"""The merged vector of a round, gathered from its reducers and checked."""
+"""Collects the output of a round's reducers into one vector, and checks it."""
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,24 +10,24 @@ from mrdl.rounds.record import Failed, Record, order, parse
 
 
 class RoundError(RuntimeError):
-    """A round whose parts do not add up, or in which a worker failed."""
+    """The parts of a round do not fit together, or one of its workers failed."""
 
 
 @dataclass
 class Merged:
-    """The means by chunk, and each worker's records."""
-    vector: np.ndarray | None           # None: no worker got so far
+    """The averaged vector of a round, and each worker's records."""
+    vector: np.ndarray | None           # None: no worker finished training
     workers: int
     n: int
     records: list[Record] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)     # of the job's phases, where it tells
-    job: dict[str, int] = field(default_factory=dict)           # its counters, where it has some
+    seconds: dict[str, float] = field(default_factory=dict)     # of the job's phases, if the runner reports them
+    job: dict[str, int] = field(default_factory=dict)           # the job's counters, if it has any
 
 
 def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int, dtype) -> Merged:
-    """The merged chunks as one vector, and the records in an order of their own.
+    """Joins the merged chunks to one vector, and sorts the records.
 
-    RoundError where a chunk is missing or counts differ between chunks."""
+    RoundError if a chunk is missing, or if the number of examples differs between chunks."""
     records, found, vector = [], {}, None
     ranges = dict(zip(plan.keys, partial.ranges(size, plan.keys)))
     for chunk, p in parts:
@@ -37,7 +37,7 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
         if chunk in found:
             raise RoundError(f"chunk {chunk} came twice")
         if chunk not in ranges:
-            raise RoundError(f"chunk {chunk} is none of this round's")
+            raise RoundError(f"chunk {chunk} does not belong to this round")
         start, stop = ranges[chunk]
         if len(p.values) != stop - start:
             raise RoundError(f"chunk {chunk} has {len(p.values)} values, not {stop - start}")

@@ -1,7 +1,8 @@
-"""What a worker emits and what averaging means: (worker, n, values) of a chunk -> their weighted mean.
+"""What a worker emits, a partial (worker, n, values) for each chunk, and how partials are averaged.
 
 A partial line is `chunk TAB worker TAB n TAB base64(values)`. Chunks are fixed ranges of the state's
-vector, the shuffle's keys; a chunk whose name starts with "record" carries JSON and is not averaged.
+vector; their names are the keys of the shuffle. A chunk whose name starts with "record" has JSON
+instead of values, and is not averaged.
 """
 import binascii
 import itertools
@@ -14,23 +15,24 @@ import numpy as np
 from mrdl import kernels
 from mrdl.kernels.text import decode64
 
-# values a chunk: small enough that each uses the memory of the one before (fresh pages cost more than
-# the sums), large enough that a line is mostly values
+# values in a chunk: few enough that a chunk can reuse the memory of the one before it (touching new pages
+# takes longer than summing), many enough that a line consists mostly of values
 CHUNK = 1 << 17
 RECORD = "record"
 
 
 class PartialError(ValueError):
-    """A damaged partial, or partials that do not belong together."""
+    """A partial is damaged, or partials do not belong together."""
 
 
 class Partial(NamedTuple):
-    """One worker's part of a chunk; after the merge, `worker` says how many were merged.
+    """One worker's values for one chunk; after the merge, `worker` is the number of workers merged.
 
     Args:
         worker: the worker's number, from 0.
-        n: the examples, or steps that count, that the values are of: their weight in the mean.
-        values: an array [values of the chunk]; a dict in a chunk whose name begins with
+        n: the number of examples (or of unmasked steps) that the worker trained on: the weight
+            of its values in the mean.
+        values: a 1-D array with the chunk's values; a dict in a chunk whose name begins with
             "record"."""
     worker: int
     n: int
@@ -38,36 +40,37 @@ class Partial(NamedTuple):
 
 
 class PartialProtocol:
-    """The line: worker and n zero-padded, so that bytes sort as numbers do.
+    """Reads and writes partial lines. The worker and n are zero-padded, so that lines sort as numbers do.
 
     Args:
-        dtype: "float32" or "float64", of the values. float32, as the weights are."""
+        dtype: "float32" or "float64", the type of the values. The default is float32, the type
+            of weights."""
 
     def __init__(self, dtype: str = "float32"):
         self.dtype = np.dtype(dtype).newbyteorder("<")
 
     def write(self, chunk: str, partial: Partial) -> bytes:
-        """The line of a chunk's part.
+        """Makes the line of a partial.
 
         Args:
-            chunk: the chunk's name, the shuffle's key.
-            partial: the part.
+            chunk: the chunk's name, the key of the shuffle.
+            partial: the partial.
 
         Returns:
-            The line, without its end."""
+            The line, without a line end."""
         data = json.dumps(partial.values).encode() if chunk.startswith(RECORD) else \
             np.ascontiguousarray(partial.values, self.dtype)
         return b"%s\t%06d\t%012d\t%s" % (chunk.encode(), partial.worker, partial.n,
                                          binascii.b2a_base64(data, newline=False))
 
     def read(self, line: bytes) -> tuple[str, Partial]:
-        """The chunk's name and part in a line.
+        """Parses a line to the chunk's name and the partial.
 
         Args:
-            line: the line, without its end.
+            line: the line, without a line end.
 
         Raises:
-            PartialError: the line is not whole."""
+            PartialError: the line is damaged or truncated."""
         try:
             head = line[:line.index(b"\t", line.index(b"\t", line.index(b"\t") + 1) + 1) + 1]
             fields = head.split(b"\t")
@@ -87,7 +90,7 @@ class PartialProtocol:
 
 
 def _decoded(text: memoryview) -> np.ndarray:
-    """The bytes of base64; ValueError for anything else. Only its last group may be padded."""
+    """Decodes base64; ValueError for anything else. Only the last group may be padded."""
     tail = binascii.a2b_base64(text[-4:])
     data = np.empty(max(0, len(text) // 4 - 1) * 3 + len(tail), np.uint8)
     body = data[:len(data) - len(tail)]
@@ -98,7 +101,7 @@ def _decoded(text: memoryview) -> np.ndarray:
 
 
 def pieces(size: int) -> int:
-    """How many chunks a vector has."""
+    """The number of chunks of a vector with `size` values."""
     return -(-size // CHUNK)
 
 
@@ -110,21 +113,21 @@ def ranges(size: int, keys: list[str]) -> list[tuple[int, int]]:
 
 
 def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partial]]:
-    """The n-weighted mean of a chunk, summed in float64 in worker order.
+    """The mean of a chunk's partials, weighted by n, summed in float64 in the order of workers.
 
-    A single partial stays as it is, and so does the first where all have learned from n = 0.
-    Records pass through.
+    A single partial is returned unchanged. If n is 0 in all partials, the first is returned.
+    Records are passed on unchanged.
 
     Args:
         chunk: the chunk's name.
-        partials: those of the chunk, by rising number of the worker (`SORT_VALUES = True` of a
-            job).
+        partials: the chunk's partials, sorted by worker (a job has them in this order if it
+            sets `SORT_VALUES = True`).
 
     Yields:
-        The name and the mean, whose `worker` says how many were merged.
+        The chunk's name and the mean, whose `worker` is the number of workers merged.
 
     Raises:
-        PartialError: a worker comes twice, or lengths differ."""
+        PartialError: a worker occurs twice, or the lengths differ."""
     if chunk.startswith(RECORD):
         yield from ((chunk, p) for p in partials)
         return

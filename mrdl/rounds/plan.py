@@ -1,4 +1,4 @@
-"""What one round asks of its workers."""
+"""The plan of a round: what each worker has to do."""
 from __future__ import annotations
 
 import json
@@ -11,23 +11,23 @@ from mrdl.rounds.state import State, checksum
 
 @dataclass
 class Plan:
-    """What one round asks of its workers; sent to them beside the state."""
-    spec: str                           # the model, as its JSON
-    round: int                          # number of the state it makes; 1 is the first
+    """What the workers of one round have to do. It is sent to them together with the state."""
+    spec: str                           # the model, as JSON
+    round: int                          # the number of the state that the round makes, from 1
     epoch: int
-    first: int                          # minibatch of each shard's order
-    count: int | None                   # minibatches; None: the whole shard
+    first: int                          # the first minibatch to train on, in each shard
+    count: int | None                   # how many minibatches; None: all
     batch_size: int
     seed: int
-    keys: list[str]                     # of the chunks, then of the records
+    keys: list[str]                     # keys of the shuffle: those of the chunks, then that of the records
     train: dict[str, int] = field(default_factory=dict)         # shard -> worker
     score: list[str] = field(default_factory=list)
     seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
-    moments: list[tuple[int, int, int]] = field(default_factory=list)   # that are averaged as mrdl.rounds.variances says
+    moments: list[tuple[int, int, int]] = field(default_factory=list)   # moving means and variances, which mrdl.rounds.variances averages
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
-    describe: list[tuple[int, int, int]] = field(default_factory=list)  # whose inputs' moments are wanted, not scores
+    describe: list[tuple[int, int, int]] = field(default_factory=list)  # if given, workers do not score: they compute the moments of these layers' inputs
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -38,11 +38,11 @@ class Plan:
 
 
 def identity(plan: Plan, state: State) -> str:
-    """Tells a round from every other of any run: by its plan and the state that it begins with."""
+    """A hash of the plan and of the state that the round begins with; it differs for any two rounds of any runs."""
     facts = [state.iterations, state.rate_scale, checksum(state.vector)]
     return blake2b(plan.dump() + json.dumps(facts).encode(), digest_size=8).hexdigest()
 
 
 def name(dataset: str, shard: int) -> str:
-    """How plan and blocks call a shard."""
+    """A shard's name in plans and messages."""
     return f"{dataset}/{shard:05d}"

@@ -1,6 +1,6 @@
-"""What a worker says of its work, as records of one kind each; and the record of a round, which a commit has.
+"""A worker's report on its work (a record, of one of four kinds), and the record of a round, which its commit contains.
 
-A worker's record travels as JSON beside the partials: `facts` writes it, `parse` reads it."""
+A worker's record travels as JSON with the partials: `facts` writes it, `parse` reads it."""
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,37 +8,37 @@ from mrdl.metrics.metric import FACTS
 from mrdl.rounds.partial import PartialError
 from mrdl.storage.sealed import Count, check
 
-# what a worker's seconds go into: resident ones wait for the round, and write the last one's result
+# the phases of a worker; only a resident worker waits (for its next question) and writes (its last answer)
 PHASES = ("wait", "start", "read", "compute", "emit", "write")
 
 
 def measured(record: dict[str, Any]) -> dict[str, Any]:
-    """The loss and metrics of a round's record."""
+    """The loss and metrics in the record of a round."""
     return {name: value for name, value in record.items() if name not in FACTS}
 
 
 @dataclass
 class Trained:
-    """A worker has trained on its part of a shard."""
+    """A worker trained on its part of a shard."""
     kind = "trained"
     shard: str
-    round: Count                    # of the plan, and which one of all runs' (plan.identity)
+    round: Count                    # the round's number, and its identity (plan.identity)
     of: str
-    n: Count                        # examples
-    terms: Count                    # of the loss's mean: examples, or steps that count
-    present: Count                  # examples of the shard
+    n: Count                        # examples trained on
+    terms: Count                    # how many terms the mean loss has: examples, or unmasked steps
+    present: Count                  # examples in the shard
     updates: Count
-    sums: dict[str, list]           # of the loss and the metrics
-    targets: dict[str, list]        # what the targets are like (mrdl.report.advice)
-    profile: str                    # numeric
-    memory: Count                   # bytes, at most
+    sums: dict[str, list]           # sums for the loss and the metrics
+    targets: dict[str, list]        # statistics of the targets (mrdl.report.advice)
+    profile: str                    # the numeric profile
+    memory: Count                   # the largest memory use, in bytes
     seconds: dict[str, float]       # by phase
     worker: Count = 0
 
 
 @dataclass
 class Scored:
-    """A worker has scored a whole shard."""
+    """A worker scored a whole shard."""
     kind = "scored"
     shard: str
     n: Count
@@ -51,22 +51,22 @@ class Scored:
 
 @dataclass
 class Described:
-    """A worker has measured what reaches layers, over a whole shard."""
+    """A worker measured the inputs of layers, over a whole shard."""
     kind = "described"
     shard: str
     n: Count
-    moments: list                   # (n, mean, M2, least, largest) of each place
+    moments: list                   # (n, mean, M2, smallest, largest) for each layer
     profile: str
     worker: Count = 0
 
 
 @dataclass
 class Failed:
-    """A worker's own exception: it would come again wherever the work is done."""
+    """A worker raised an exception that any other attempt would raise too."""
     kind = "failed"
-    raised: str                     # its class
+    raised: str                     # the exception's class
     message: str
-    where: str                      # the shard and the block that were read
+    where: str                      # the shard and the block that were being read
     traceback: str
     worker: Count = 0
 
@@ -76,17 +76,17 @@ KINDS = {kind.kind: kind for kind in (Trained, Scored, Described, Failed)}
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """The record as JSON holds it; the number of its worker stands beside it."""
+    """The record as a dict for JSON; the worker's number is stored outside it."""
     return {"kind": record.kind, **{name: value for name, value in vars(record).items() if name != "worker"}}
 
 
 def parse(worker: int, facts: dict[str, Any]) -> Record:
-    """The record of such facts; PartialError where they are those of no kind."""
+    """Makes the record from its dict; PartialError if it is of no known kind."""
     kind = KINDS.get(facts.get("kind"))
     given = {**{name: value for name, value in facts.items() if name != "kind"}, "worker": worker}
     try:
         if kind is None:
-            raise ValueError("it is of no kind that this version knows")
+            raise ValueError("this version does not know its kind")
         check(given, kind, "it")
     except ValueError as error:
         raise PartialError(f"the record of worker {worker} is damaged: {error}") from None
@@ -94,5 +94,5 @@ def parse(worker: int, facts: dict[str, Any]) -> Record:
 
 
 def order(record: Record) -> tuple[int, str]:
-    """What a round's records are sorted by, so that they come alike whoever was first."""
+    """The sort key of a round's records, which makes their order independent of who finished first."""
     return record.worker, record.shard if isinstance(record, (Scored, Described)) else ""

@@ -1,4 +1,4 @@
-"""Everything round r + 1 needs from round r, as one safetensors file; no pickle anywhere."""
+"""The state: everything that round r + 1 needs from round r, in one safetensors file (never pickle)."""
 import io
 import json
 import os
@@ -14,35 +14,35 @@ from mrdl import __version__, kernels
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
 
-DTYPES = {"F32": np.float32, "F64": np.float64}         # safetensors' names
+DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
 
 class StateError(ValueError):
-    """A state that is damaged or belongs to something else."""
+    """A state is damaged, or belongs to something else."""
 
 
 def profile() -> str:
-    """What decides the bits of a run: mrdl's version, whether multiply-adds are fused, what numbers too small for a
-    full significand become."""
+    """The numeric profile, on which the bits of a run depend: mrdl's version, whether multiply-adds are fused, and how
+    denormal numbers are treated."""
     return f"mrdl {__version__}, {'fused' if kernels.FMA else 'separate'} multiply-add, denormals flushed to 0"
 
 
 def checksum(vector: np.ndarray) -> int:
-    """The sum of a vector's words: tells states apart that came about in other ways."""
+    """The sum of the vector's words; differs between states that were computed differently."""
     return int(vector.view(f"u{vector.itemsize}").sum(dtype=np.uint64))
 
 
 @dataclass
 class State:
-    """`vector` is the weights, then the updater's slots: [P (1 + slots)]."""
+    """`vector` has the weights, then the updater's slots: [P (1 + slots)]."""
     vector: np.ndarray
     parameters: int                     # P
     round: int = 0                      # rounds done
-    iterations: int = 0                 # updates done: what schedules and Adam's t count
+    iterations: int = 0                 # updates done, as counted by schedules and Adam
     epoch: int = 0
-    group: int = 0                      # the next group of the epoch
-    part: int = 0                       # the next round of the group
-    rate_scale: float = 1.0             # halved at each roll-back
+    group: int = 0                      # the next group of shards in this epoch
+    part: int = 0                       # the next round of this group
+    rate_scale: float = 1.0             # factor of the learning rate; halved at each roll-back
     profile: str = field(default_factory=profile)
 
     @property
@@ -55,7 +55,7 @@ class State:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All but the vector."""
+        """All fields except the vector."""
         return {k: v for k, v in vars(self).items() if k != "vector"}
 
     def dump(self) -> bytes:
@@ -64,12 +64,12 @@ class State:
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
-        """The state in the bytes of a file; StateError where there is none."""
+        """Parses the bytes of a state's file; StateError if they are not a state."""
         return cls._read(io.BytesIO(data), len(data), source)
 
     @classmethod
     def load(cls, path: str) -> "State":
-        """The state in a file, of whatever storage; StateError where there is none."""
+        """Reads a state from a file in any storage; StateError if it is not a state."""
         folder, name = place(path)
         with folder.open(name) as file:
             size = file.seek(0, os.SEEK_END)
@@ -78,8 +78,8 @@ class State:
 
     @classmethod
     def _read(cls, file: BinaryIO, size: int, source: str) -> "State":
-        """Reads into the one vector. safetensors would map the file, whose pages count as a task's memory
-        beside those of the copy; its format is a length, a JSON header and the values."""
+        """Reads the values directly into the vector. The safetensors library would map the file, so a task would need
+        memory for the mapped pages and for the copy. The format is simple: a length, a JSON header, the values."""
         with _refused(source):
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, size)))
@@ -103,8 +103,8 @@ class State:
 
 @contextmanager
 def _refused(source: str):
-    """Whatever is wrong with a file is one StateError; sizes are checked before memory is taken."""
+    """Turns any error in a file into a StateError. (Sizes are checked before memory is allocated.)"""
     try:
         yield
     except (struct.error, RecursionError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise StateError(f"{source} is no state of a run: {error}") from None
+        raise StateError(f"{source} is not a state of a run: {error}") from None

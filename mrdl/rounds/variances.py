@@ -1,28 +1,29 @@
-"""How moving variances are averaged: exactly, as part of an average that knows nothing of them.
+"""Averages moving variances exactly, although the reducers average all values in the same way.
 
-Worker i ends with the moving mean m_i and variance v_i of a layer, from an m_0 that all began with. Of all their examples,
-by their shares p_i, the mean is m = sum p_i m_i and the variance sum p_i (v_i + (m_i - m_0)^2) - (m - m_0)^2. So each
-worker sends v_i + (m_i - m_0)^2 in the variance's place, and whoever averaged takes (m - m_0)^2 away again."""
+All workers begin with the moving mean m_0 of a layer; worker i ends with the mean m_i and the variance v_i. With p_i, its
+share of the examples, the mean over all is m = sum p_i m_i, and the variance is
+sum p_i (v_i + (m_i - m_0)^2) - (m - m_0)^2. So each worker sends v_i + (m_i - m_0)^2 instead of its variance, and after
+averaging, the driver (or a resident worker) subtracts (m - m_0)^2."""
 import numpy as np
 
 from mrdl import kernels
 
-Places = list[tuple[int, int, int]]     # of each layer: where mean and variance begin in the vector, and their size
+Places = list[tuple[int, int, int]]     # for each layer: where its mean and variance begin in the vector, and their size
 
 
 class Variances:
-    """The moving variances of one round, from the vector that it begins with."""
+    """The moving variances in a round that begins with the state `vector`."""
 
     def __init__(self, vector: np.ndarray, places: Places):
         self.places = places
         self.means = [vector[mean:mean + size].copy() for mean, _, size in places]      # m_0
 
     def widen(self, values: np.ndarray) -> None:
-        """A worker's, before they are averaged: in place, by the square of what each mean has moved."""
+        """Before averaging, in place: adds to each variance of a worker the square of its mean's change."""
         self._shift(values, 1)
 
     def narrow(self, values: np.ndarray) -> None:
-        """The average's: in place, by the square of what its mean has moved."""
+        """After averaging, in place: subtracts from each variance the square of its mean's change."""
         self._shift(values, -1)
 
     def _shift(self, values: np.ndarray, sign: int) -> None:

@@ -1,1 +1,1 @@
-"""Files on local disks and on HDFS behind one door."""
+"""One interface to files on local disks and on HDFS."""

@@ -1,7 +1,8 @@
-"""Names in, bytes out: the one door to what a run, its lease and its data lie on. mrdl.storage.schemes has a door for each URL.
+"""The interface to files: runs, leases and datasets are read and written only through it. mrdl.storage.schemes finds the
+class for a URL.
 
-Whatever a reader can see is whole: files are made under another name and get theirs by rename or
-link. Every error is an OSError that names the path."""
+Readers never see an unfinished file: files are written under another name, and then renamed or
+linked. Every error is an OSError that names the path."""
 import errno
 import io
 import os
@@ -10,9 +11,9 @@ import sys
 from abc import ABC, abstractmethod
 from typing import BinaryIO
 
-UNFINISHED = re.compile(r"\..+-[0-9a-f]{16}")     # the name of a file that is not whole yet
-CHUNK = 1 << 20                 # bytes of a file that are in memory at a time
-MOST = {".json": 1 << 28, ".jsonl": 1 << 30}    # bytes of a file that is read at once, by the end of its name
+UNFINISHED = re.compile(r"\..+-[0-9a-f]{16}")     # the name of an unfinished file
+CHUNK = 1 << 20                 # bytes read or written at a time
+MOST = {".json": 1 << 28, ".jsonl": 1 << 30}    # largest size of a file that `read` accepts, by the end of its name
 
 
 class Storage(ABC):
@@ -25,96 +26,95 @@ class Storage(ABC):
 
     @abstractmethod
     def path(self, name: str) -> str:
-        """What a job takes as its input."""
+        """The path or URL by which a job can read the file."""
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
-        """The file, to be read from any place in it."""
+        """Opens the file for reading; it can be read from any position."""
 
     def read(self, name: str) -> bytes:
-        """All of the file; OSError where it is larger than one of ours can be."""
+        """The whole content of the file; OSError if it is larger than any file of mrdl can be."""
         most = MOST.get(os.path.splitext(name)[1], sys.maxsize)
         with self.open(name) as file:
             if file.seek(0, os.SEEK_END) > most:
-                raise OSError(errno.EFBIG, f"larger than {most >> 20} MB, so it is none of ours", self.path(name))
+                raise OSError(errno.EFBIG, f"larger than {most >> 20} MB, so mrdl did not write it", self.path(name))
             file.seek(0)
             return file.read()
 
     def write(self, name: str, data: bytes) -> None:
-        """Readers see the old bytes or the new ones, also after a crash."""
+        """Writes or replaces the file atomically: readers see the old bytes or the new ones, also after a crash."""
         self._put(name, io.BytesIO(data), replace=True)
 
     def put(self, name: str, path: str) -> None:
-        """As `write`, with the bytes of a local file, which may be larger than memory."""
+        """Like `write`, with the content of a local file, which may be larger than memory."""
         with open(path, "rb") as file:
             self._put(name, file, replace=True)
 
     def create(self, name: str, data: bytes) -> bool:
-        """False, and nothing changed, where the name is taken: of many callers one gets True."""
+        """Writes a new file. Returns False and changes nothing if the name exists; of several callers, one gets True."""
         return self._put(name, io.BytesIO(data), replace=False)
 
     @abstractmethod
     def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
-        """All of the file's bytes under the name; False where it is taken and is to stay."""
+        """Writes all bytes of `file` under the name; returns False if the name exists and `replace` is False."""
 
     @abstractmethod
     def exists(self, name: str) -> bool: ...
 
     @abstractmethod
     def is_folder(self) -> bool:
-        """Whether the folder is there."""
+        """Does the folder exist?"""
 
     @abstractmethod
     def list(self, pattern: str = "*") -> list[str]:
-        """Names that match, sorted; `**` crosses folders. Files not yet whole are not among them."""
+        """The names that match, sorted, without unfinished files; `**` matches any number of folders."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Removes a file; no error if it is not there."""
+        """Removes a file; no error if it does not exist."""
 
     @abstractmethod
     def clear(self, name: str) -> None:
-        """Removes a folder with all that is in it; no error if it is not there."""
+        """Removes a folder with everything in it; no error if it does not exist."""
 
     @abstractmethod
     def vacate(self) -> None:
-        """Removes the folder itself where nothing is in it; no error where something is."""
+        """Removes the folder itself if it is empty; no error if it is not."""
 
     @abstractmethod
     def rename(self, old: str, new: str) -> bool:
-        """Over what is there. False if `old` is gone: of many callers one gets True."""
+        """Renames a file, replacing `new`. Returns False if `old` is gone; of several callers, one gets True."""
 
     @abstractmethod
     def claim(self, old: str, new: str) -> bool:
-        """Renames a folder with something in it. False where the name is taken: of many callers one gets
-        True."""
+        """Renames a folder that is not empty. Returns False if the name exists; of several callers, one gets True."""
 
     @abstractmethod
     def touch(self, name: str) -> None:
-        """Sets the time of a file to now, and nothing else; no error if it is not there."""
+        """Sets the modification time of a file to now; no error if it does not exist."""
 
     @abstractmethod
     def modified(self, name: str) -> float | None:
-        """When the file was written, by the storage's clock; None if it is not there."""
+        """When the file was written, by the storage's clock; None if it does not exist."""
 
     @abstractmethod
     def size(self, name: str) -> int:
-        """Bytes of the file."""
+        """The file's size in bytes."""
 
     @abstractmethod
     def now(self) -> float:
-        """The storage's clock, which need not be this machine's."""
+        """The time by the storage's clock, which may differ from this machine's."""
 
 
 def named(path: str) -> str:
-    """The path; ValueError where its bytes are no UTF-8, which JSON, HDFS and hashes of names want."""
+    """Returns the path; ValueError if it is not UTF-8, which JSON, HDFS and the hashes of names require."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{path!a}: a name that is not UTF-8; rename it, or make a link to it") from None
+        raise ValueError(f"{path!a}: the name is not UTF-8; rename it, or make a link to it") from None
     return path
 
 
 def masked(url: str) -> str:
-    """The URL to be shown: without a password."""
+    """The URL without its password, for messages."""
     return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url)

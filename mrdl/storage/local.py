@@ -1,4 +1,4 @@
-"""A directory of this machine behind the storage's door: files are made under another name and get theirs by rename or link."""
+"""The storage class for local disks: files are written under another name, and then renamed or linked."""
 import errno
 import glob
 import io
@@ -14,13 +14,13 @@ from mrdl.storage.base import CHUNK, Storage
 
 
 class Local(Storage):
-    """A directory of this machine. `durable`: what was written is there after a crash of it."""
+    """A directory on this machine. `durable`: files survive a crash of the machine (fsync)."""
 
     durable = True
 
     def __init__(self, url: str | os.PathLike):
         self.url = os.path.abspath(os.fspath(url).removeprefix("file://"))
-        if os.path.islink(self.url) and not os.path.exists(self.url):   # for reading not there, for writing in the way
+        if os.path.islink(self.url) and not os.path.exists(self.url):   # a dangling link can be neither read nor written to
             raise FileNotFoundError(errno.ENOENT, f"a link to {os.readlink(self.url)}, which is not there", self.url)
 
     def path(self, name: str) -> str:
@@ -36,7 +36,7 @@ class Local(Storage):
                 os.replace(made, path)
                 return True
             try:
-                os.link(made, path)     # rename would take the place of what is there
+                os.link(made, path)     # rename would replace an existing file
             except FileExistsError:
                 return False
         return True
@@ -98,23 +98,24 @@ class Local(Storage):
 
 
 def regular(path: str, flags: int) -> int:
-    """An opener for `open` that refuses what has no end (a device) or waits for a writer (a pipe)."""
+    """An opener for `open` that refuses devices, which may have no end, and pipes, which would wait for a writer."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):       # `open` itself refuses a folder
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "no regular file", path)
+        raise OSError(errno.EINVAL, "not a regular file", path)
     return descriptor
 
 
 def make_folder(path: str) -> None:
-    """The folder of a file, where it is not there."""
+    """Makes the folder of a file, unless it exists."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
 @contextmanager
 def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
-    """A file of the source's bytes beside `path`, on the disk if durable; gone afterwards unless renamed."""
+    """Yields a temporary file next to `path` with the source's bytes (synced to disk if durable). The caller renames or
+    links it; otherwise it is removed."""
     folder, name = os.path.split(path)
     made = os.path.join(folder, f".{name}-{secrets.token_hex(8)}")
     try:
@@ -128,7 +129,7 @@ def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
         if durable:
             _sync_folder(folder)
     except OSError as error:
-        # a full disk gives no name, a folder in the way its own
+        # the error of a full disk has no name, and that of a folder in the way has the folder's
         error.filename = path
         raise
     finally:
@@ -137,7 +138,7 @@ def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Makes a rename in it last."""
+    """Makes a rename in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

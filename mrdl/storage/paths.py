@@ -1,4 +1,4 @@
-"""Files by their paths and URLs: opened (and unpacked), looked at, moved."""
+"""Functions on files given by path or URL: open (and unpack), look at, move."""
 import bz2
 import errno
 import gzip
@@ -30,7 +30,7 @@ def exists(path: str) -> bool:
 
 @contextmanager
 def opened(path: str):
-    """The file, unpacked where its name ends in .gz or .bz2."""
+    """Opens the file; unpacks it if its name ends in .gz or .bz2."""
     folder, name = place(path)
     opener = OPENERS.get("." + name.rpartition(".")[2])
     with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
@@ -38,27 +38,27 @@ def opened(path: str):
 
 
 def size(path: str) -> int:
-    """Bytes of the file as it lies there."""
+    """The file's size in bytes (if it is packed: packed)."""
     folder, name = place(path)
     return folder.size(name)
 
 
 def head(path: str, count: int) -> bytes:
-    """The first bytes of the file as it lies there."""
+    """The first bytes of the file (if it is packed: packed)."""
     folder, name = place(path)
     with folder.open(name) as file:
         return file.read(count)
 
 
 def move(source: str, target: str) -> None:
-    """Moves a file, over what is there: renamed where both paths lie in one storage."""
+    """Moves a file, replacing `target`; by renaming if both paths are in the same storage."""
     (here, old), (there, new) = place(source), place(target)
     if isinstance(here, Local) and isinstance(there, Local):
         try:
             make_folder(target)
             shutil.move(source, target)
         except OSError as error:
-            if error.errno != errno.ENOSPC:     # which names the file that is read
+            if error.errno != errno.ENOSPC:     # a full disk: the error names the file that is read
                 raise
             raise OSError(error.errno, error.strerror, target) from None
         return

@@ -1,6 +1,6 @@
-"""JSON files that carry a hash of themselves, and a check of what they hold: nothing is read from a disk on trust.
+"""JSON files that contain a hash of their own content, and a check of their values against type annotations.
 
-A sealed object has the key "seal": the SHA-256 of the others in canonical JSON (keys sorted, no spaces)."""
+A sealed object has the key "seal": the SHA-256 of its other keys and values in canonical JSON (keys sorted, no spaces)."""
 import dataclasses
 import hashlib
 import json
@@ -16,29 +16,29 @@ Hash = Annotated[str, re.compile("[0-9a-f]{64}")]
 
 
 def digest(data: bytes) -> str:
-    """SHA-256, in hexadecimal."""
+    """The SHA-256 of the data, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def canonical(facts: Any) -> bytes:
-    """The same bytes for the same JSON value."""
+    """Canonical JSON: the same value always gives the same bytes."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
 
 
 def seal(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts as JSON gives them back, with their hash."""
+    """The facts, converted as by writing and reading JSON, with their hash."""
     facts = json.loads(json.dumps(facts))
     return {**facts, "seal": digest(canonical(facts))}
 
 
 class OtherFormat(ValueError):
-    """A file was written by another version of mrdl."""
+    """The file was written by another version of mrdl."""
 
 
 def formatted(data: bytes, form: Any, kind: Any, name: str) -> dict[str, Any]:
-    """The sealed object of a file whose "format" is `form`, checked to be what `kind` says (see `check`).
+    """The sealed object in a file. Its "format" must be `form`, and its values must match `kind` (see `check`).
 
-    OtherFormat where it has another format; another ValueError where it is damaged."""
+    OtherFormat if it has another format; another ValueError if it is damaged."""
     facts = parsed(data)
     if facts.get("format") != form:
         raise OtherFormat
@@ -47,33 +47,33 @@ def formatted(data: bytes, form: Any, kind: Any, name: str) -> dict[str, Any]:
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The object in sealed JSON, still with its "seal"; ValueError where a bit of what it says is wrong."""
+    """The object in sealed JSON, still with its "seal"; ValueError if a single bit of its content has changed."""
     return _intact(parsed(data))
 
 
 def _intact(facts: dict[str, Any]) -> dict[str, Any]:
     if facts.get("seal") != digest(canonical({name: value for name, value in facts.items() if name != "seal"})):
-        raise ValueError("its hash is not that of what it says")
+        raise ValueError("its hash does not fit its content")
     return facts
 
 
 def parsed(data: bytes) -> dict[str, Any]:
-    """The object in JSON; ValueError where there is none."""
+    """The object in JSON; ValueError if it is not a JSON object."""
     try:
         facts = json.loads(data)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if type(facts) is not dict:
-        raise ValueError("it holds no object")
+        raise ValueError("it is not a JSON object")
     return facts
 
 
 def check(value: Any, kind: Any, where: str) -> None:
-    """ValueError where a value out of JSON is not what an annotation says.
+    """Raises ValueError if a value from JSON does not match the annotation `kind`.
 
     kind: a type; a union; Literal; Annotated with a range or a pattern; list[...], tuple[..., ...] or dict[str, ...];
-    a dataclass, a TypedDict or {name: kind}: an object with just these names, but for those of a TypedDict that are not
-    required."""
+    a dataclass, a TypedDict or {name: kind}: an object with exactly these names (optional names of a TypedDict may be
+    missing)."""
     kinds = fields(kind) if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) else kind
     if isinstance(kinds, dict):
         check(value, dict, where)
@@ -95,7 +95,7 @@ def check(value: Any, kind: Any, where: str) -> None:
 
 
 def fields(kind: type) -> dict[str, Any]:
-    """The annotations of a class's fields by their names."""
+    """A class's fields and their annotations."""
     return typing.get_type_hints(kind, include_extras=True)
 
 

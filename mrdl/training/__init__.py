@@ -1,1 +1,1 @@
-"""Training and scoring of a model in one process."""
+"""Trains and scores a model in one process."""

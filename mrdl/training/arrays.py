@@ -1,4 +1,4 @@
-"""A model on arrays in this process: fit, evaluate and predict as Keras has them."""
+"""Keras's fit, evaluate and predict: a model on arrays, in this process."""
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +18,12 @@ from mrdl.training.scoring import Scorer
 
 @dataclass
 class History:
-    """What `fit` saw, as in Keras.
+    """What `fit` returns, as in Keras.
 
     Args:
-        history: by name a value for each epoch: history["loss"][0] is the first one's loss; of
-            validation data the names begin with `val_`.
-        epoch: the numbers of the epochs, from `initial_epoch` on."""
+        history: for each name, a list of one value per epoch: history["loss"][0] is the loss of
+            the first epoch. Names of validation values begin with `val_`.
+        epoch: the numbers of the epochs, beginning with `initial_epoch`."""
     history: dict[str, list[metrics.Value]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
 
@@ -31,7 +31,7 @@ class History:
 def fit(model: LayeredModel, x, y, *, batch_size: int, epochs: int, sample_weight, class_weight: dict | None,
         validation_data: tuple | None, seed: int, initial_epoch: int, verbose: int | str, tbptt: int | None,
         tbptt_backward: int | None, buckets: tuple | None) -> History:
-    """`Model.fit`, which says what is what."""
+    """Implements `Model.fit`; the arguments are documented there."""
     need(batch_size >= 1 and epochs >= 1, "batch_size and epochs must be 1 or more")
     need(initial_epoch >= 0, "initial_epoch must be 0 or more")
     model.compiled()
@@ -62,12 +62,12 @@ def fit(model: LayeredModel, x, y, *, batch_size: int, epochs: int, sample_weigh
         learner.sums = {}
         learner.reset()
         printed.begin(epoch)
-        own = max(epoch, model.epochs)          # what is drawn is keyed by: another `fit` goes on where this one ends
+        own = max(epoch, model.epochs)          # the key of random numbers: it counts on from `fit` to `fit`
         key = seeds.key(seed, "dropout", own, 0)
         for number, rows, index in minibatches([(n, arrays)], batch_size, None if model.stateful else seed, own, 0,
                                                of_length=learner.length_of):
             learner.step(rows, index, key, number)
-            model.iterations = learner.iterations       # which an interrupt must not leave behind the weights
+            model.iterations = learner.iterations       # set here, so that after Ctrl-C it still fits the weights
             printed.step(number + 1, seen)
         model.epochs = own + 1
         logs = seen()
@@ -81,10 +81,10 @@ def fit(model: LayeredModel, x, y, *, batch_size: int, epochs: int, sample_weigh
 
 
 def adapt(model: LayeredModel, x) -> None:
-    """Sets the mean and variance of each Normalization to those of what reaches it."""
+    """Sets the mean and variance of each Normalization layer to those of its input, for x."""
     x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)
-    need(moments.places_of(model) != [], "the model has no Normalization to adapt")
+    need(moments.places_of(model) != [], "the model has no Normalization layer to adapt")
     moments.adapt(model, x, again=True)
 
 
@@ -94,7 +94,7 @@ def evaluate(model: LayeredModel, x, y, sample_weight=None, batch_size: int = 25
 
 
 def scored(model: LayeredModel, arrays: Arrays, batch_size: int = 256) -> dict[str, metrics.Value]:
-    """The loss and metrics on arrays that were `checked`."""
+    """The loss and metrics on arrays that have passed `checked`."""
     limits.check(model, at_once(model, min(batch_size, len(arrays["x"]))))
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
     scorer.add(arrays)

@@ -1,4 +1,4 @@
-"""What `fit` prints on stdout while it trains, as Keras does."""
+"""Prints the progress of `fit` on stdout, as Keras does."""
 import sys
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Any
 from mrdl.config import need, shown
 from mrdl.printing import bar, columns, terminal, written
 
-BAR, OFTEN = 20, 0.1            # columns; seconds between two looks of the bar
+BAR, OFTEN = 20, 0.1            # columns of the bar; seconds between two updates of it
 
 
 class Epochs:
-    """`verbose`: 1 or "auto" a bar an epoch, 2 a line, 0 nothing. A bar moves on a terminal alone."""
+    """`verbose`: 1 or "auto": a bar per epoch; 2: a line per epoch; 0: nothing. The bar moves only on a terminal."""
 
     def __init__(self, verbose: int | str, epochs: int, steps: int):
         need(verbose in ("auto", 0, 1, 2), f"verbose={shown(verbose)} must be one of 'auto', 0, 1, 2")
@@ -25,7 +25,7 @@ class Epochs:
         self.began, self.next = time.monotonic(), 0.0
 
     def step(self, done: int, logs: Callable[[], dict[str, Any]]) -> None:
-        """After each minibatch; `logs` are called for where they are shown."""
+        """To be called after each minibatch; `logs` is called only if its values are shown."""
         if self.moves and (now := time.monotonic()) >= self.next:
             self.next = now + OFTEN
             text = self._line(done, (now - self.began) / done * (self.steps - done), logs())
@@ -37,7 +37,7 @@ class Epochs:
                   + "\x1b[K" * self.moves, flush=True)
 
     def _line(self, done: int, seconds: float, logs: dict[str, Any]) -> str:
-        """Steps, seconds left (of a whole epoch: taken), those of a step, and values in Keras's order."""
+        """The line: steps, seconds left (after an epoch: seconds taken), time per step, and the values in Keras's order."""
         step = (time.monotonic() - self.began) / done
         each = f"{step:.0f}s" if step >= 1 else f"{step * 1e3:.0f}ms" if step >= 1e-3 else f"{step * 1e6:.0f}us"
         count = f"{done:>{len(str(self.steps))}}/{self.steps}"

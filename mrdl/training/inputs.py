@@ -1,4 +1,4 @@
-"""Arrays that users give, checked and made one array a model can read."""
+"""Checks the arrays that users give, and joins them to one array that a model can read."""
 import math
 
 import numpy as np
@@ -11,10 +11,11 @@ from mrdl.training.protocol import LayeredModel
 
 
 def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
-    """The array as blocks hold it: bytes, int32 where whole numbers fit, else floats."""
+    """Converts the array to a type that blocks can store: bytes stay bytes, other whole numbers become int32 if they fit,
+    else floats."""
     try:
         array = np.ascontiguousarray(array)
-    except ValueError as error:                 # rows of different lengths
+    except ValueError as error:                 # the rows differ in length
         raise ConfigError(f"{name}: {error}") from None
     need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers")
     if array.dtype.name in ("uint8", "uint16", "int32", "float32", "float64"):
@@ -25,7 +26,7 @@ def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
 
 
 def joined(given, names: list[str], what: str, dtype: np.dtype):
-    """One array of what was given for each of several inputs or outputs: a list, or a dict by their names."""
+    """Joins the arrays of several inputs or outputs, given as a list or as a dict by name, to one array."""
     if isinstance(given, dict):
         need(set(given) == set(names), f"{what} has the names {shown(sorted(given))}, not {', '.join(names)}")
         given = [given[name] for name in names]
@@ -39,19 +40,19 @@ def joined(given, names: list[str], what: str, dtype: np.dtype):
 
 
 def checked(model: LayeredModel, x, y, w=None) -> Arrays:
-    """The arrays of examples, as blocks hold them; ConfigError where they do not fit the model."""
+    """The examples as arrays, converted as for blocks; ConfigError if they do not fit the model."""
     arrays = {"x": joined(x, model.input_names(), "x", model.dtype),
               "y": joined(y, model.output_names(), "y", model.dtype)}
     if w is not None:
         arrays["w"] = numbers(w, "sample_weight", model.dtype).astype(model.dtype, copy=False)
         if arrays["w"].shape[1:] == (1,):
             arrays["w"] = arrays["w"][:, 0].copy()
-        need(arrays["w"].ndim == 1, "sample_weight must hold one number an example, not the shape "
+        need(arrays["w"].ndim == 1, "sample_weight must have one number per example, but has the shape "
              + shown(arrays["w"].shape))
         need(bool((arrays["w"] >= 0).all() and np.isfinite(arrays["w"]).all()),
-             "sample_weight must hold finite numbers of 0 and more")
+             "sample_weight must be finite and not negative")
     lengths = {len(a) for a in arrays.values()}
-    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have one length, not 0: they have "
+    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have the same length, and not be empty; their lengths are "
          + ", ".join(str(len(array)) for array in arrays.values()))
     fitting(model, arrays["x"])
     y = arrays["y"]
@@ -64,27 +65,27 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
         if head.loss.sparse and y.dtype.kind == "f":
             need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),
                  f"{type(head.loss).__name__}: y must hold class numbers")
-        if not masked:                          # of masked steps targets may be anything
+        if not masked:                          # targets of masked steps may be anything
             head.loss.check_range(labels)
         at += width
     return arrays
 
 
 def check_target(model: LayeredModel, shape: Shape) -> None:
-    """ConfigError where targets of this shape, of one example, do not fit the outputs."""
+    """Raises ConfigError if targets with this shape (of one example) do not fit the outputs."""
     heads = model.heads()
     if len(heads) == 1:
         heads[0].loss.check(heads[0].shape, shape)
         return
     wanted = sum(head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape) for head in heads)
-    need(math.prod(shape) == wanted, f"the {len(heads)} outputs take {wanted} values an example, the targets "
+    need(math.prod(shape) == wanted, f"the {len(heads)} outputs need {wanted} target values per example, but the targets "
          f"have {math.prod(shape)}")
     for head in heads:
         head.loss.check(head.shape, head.shape[:-1] if head.loss.sparse else head.shape)
 
 
 def fitting(model: LayeredModel, x: np.ndarray) -> None:
-    """Builds the model on examples such as x's; ConfigError where its input has another shape."""
+    """Builds the model for examples with x's shape, unless it is built; ConfigError if its input has another shape."""
     model.build(x.shape[1:] if model.input_shape is None else None)
     need(x.shape[1:] == model.input_shape,
          f"the model takes examples of shape {model.input_shape}, not {shown(x.shape[1:])}")

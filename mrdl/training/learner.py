@@ -1,4 +1,4 @@
-"""Minibatches in, trained weights out: what `model.fit` and a worker of a round do alike."""
+"""Trains weights on minibatches; both `model.fit` and the workers of a round use it."""
 import numpy as np
 
 from mrdl import metrics
@@ -13,8 +13,8 @@ from mrdl.training.scoring import score
 
 
 class Learner:
-    """One worker's model, updater and sums; `step` trains on one minibatch in place."""
-    length_of = None                    # x[n, ...] -> a length of each row, where like ones go together
+    """A model in training, with its updater and the sums of its metrics; `step` trains on one minibatch, in place."""
+    length_of = None                    # x[n, ...] -> the length of each row, to group rows of similar length
 
     def __init__(self, model: LayeredModel, weights: np.ndarray, slots: np.ndarray, *, batch_size: int,
                  iterations: int = 0, rate_scale: float = 1.0, class_weight: dict | None = None):
@@ -22,7 +22,7 @@ class Learner:
         self.rate_scale = rate_scale
         self.net = Network(model, batch_size, weights, model.heads(), training=True)
         self.sums: metrics.Sums = {}
-        self.updates = self.terms = 0           # terms: examples, or steps that count (Network.compute)
+        self.updates = self.terms = 0           # terms: examples, or unmasked steps (Network.compute)
         self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
         self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
                             if w.constraint is not None for of in [weights[start:start + w.size]]]
@@ -30,13 +30,13 @@ class Learner:
         self.pieces = pieces.updates(self.net, model, weights, slots)
 
     def reset(self) -> None:
-        """The next sequences begin at state 0, in stateful layers too."""
+        """Resets the states of stateful layers to 0."""
         for operation in self.net.operations:
             if hasattr(operation, "reset"):
                 operation.reset()
 
     def weights_of(self, y: np.ndarray, w: np.ndarray | None, index: np.ndarray) -> np.ndarray:
-        """The weight of each example: its sample weight times its class's."""
+        """The weight of each example: its sample weight times the weight of its class."""
         dtype = self.net.x.value.dtype
         weight = np.ones(len(index), dtype) if w is None else w[index].astype(dtype)
         if self.class_weight:
@@ -44,7 +44,7 @@ class Learner:
         return weight
 
     def step(self, arrays: Arrays, index: np.ndarray, key: int, number: int) -> None:
-        """One update on rows `index`; (key, number) choose the minibatch's random numbers."""
+        """Does one update on the rows `index`; (key, number) are the key of the minibatch's random numbers."""
         net, x, y = self.net, arrays["x"], arrays["y"]
         B = len(index)
         weight = self.weights_of(y, arrays.get("w"), index)
@@ -63,7 +63,7 @@ class Learner:
                 if isinstance(update.step, Rows):
                     squares += update.step(rows, now)
                     continue
-                if not update.step:             # the layer's earlier calls add to it first
+                if not update.step:             # other calls of the layer have yet to add to this gradient
                     continue
                 if update.penalty:
                     penalty += k.regularize(update.w, update.g, *update.penalty)
@@ -82,7 +82,7 @@ class Learner:
         score(net, losses, t, B, self.sums)
 
     def _clipped(self, now: Now) -> float:
-        """The updates with the gradient cut to a norm: each tensor's, or that of them all."""
+        """Applies the updates with the gradient clipped by its norm, per tensor or over all tensors."""
         optimizer, squares = self.optimizer, {start: 0.0 for start, _ in self.tensors}
         made = [update for _, updates in self.pieces for update in updates if update.step]
         for update in made:

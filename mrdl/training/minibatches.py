@@ -1,4 +1,4 @@
-"""Rows in windows to minibatches: shuffled, or of like length."""
+"""Makes minibatches of the rows of windows: shuffled, or grouped by length."""
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from mrdl.data.windows import Arrays
 
 
 class Minibatch(NamedTuple):
-    number: int                         # in the shard's epoch
+    number: int                         # counts the minibatches of the shard in this epoch
     arrays: Arrays
     index: np.ndarray
 
 
 def like(lengths: np.ndarray, order: np.ndarray, batch: int, which: np.ndarray) -> np.ndarray:
-    """The order in which rows of like length make up the minibatches, and these come as `which` says; what is less
-    than one stays last."""
+    """Groups rows of similar length into minibatches, then orders the minibatches by `which`. An incomplete minibatch
+    comes last."""
     order = order[np.argsort(lengths, kind="stable")]
     whole = len(which) * batch
     return np.concatenate([order[:whole].reshape(-1, batch)[which].reshape(-1), order[whole:]])
@@ -25,11 +25,11 @@ def like(lengths: np.ndarray, order: np.ndarray, batch: int, which: np.ndarray) 
 def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: int | None, epoch: int,
                 shard: int, first: int = 0, count: int | None = None,
                 of_length: Callable[[np.ndarray], np.ndarray] | None = None) -> Iterator[Minibatch]:
-    """Minibatches [first, first + count) of a shard's rows in their order of this epoch.
+    """Minibatches [first, first + count) of a shard, in the order of this epoch.
 
-    A window is (rows, arrays): its rows are permuted by (seed, epoch, shard, window), or stay as they are
-    where the seed is None; by `of_length`(x) rows of like length then come together. The arrays of a window without a
-    wanted row are not looked at."""
+    A window is (number of rows, arrays). Its rows are permuted by (seed, epoch, shard, window), or keep their order if the
+    seed is None. If `of_length` is given, rows of similar length, `of_length(x)`, are grouped. The arrays of windows that
+    have none of the wanted rows are not used."""
     skip, number, left = first * batch, first, None
     stop = None if count is None else first + count
     for position, (n, arrays) in enumerate(windows):
@@ -42,7 +42,7 @@ def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: 
                 n // batch, seed or 0, "lengths", epoch, shard, position))
         order = order[skip:]
         skip = 0
-        if left is not None:                    # a minibatch that straddles two windows
+        if left is not None:                    # a minibatch with rows of two windows
             take, order = order[:batch - len(left["x"])], order[batch - len(left["x"]):]
             left = {name: np.concatenate([left[name], array[take]])
                     for name, array in arrays.items()}

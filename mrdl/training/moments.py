@@ -1,8 +1,9 @@
-"""The moments of what reaches a layer: minibatches in, exact (n, mean, M2), least and largest value out, and their merge.
+"""Computes the moments of a layer's input: n, mean, M2, the smallest and the largest value of each feature.
 
-n counts values of a feature: examples times positions; M2 is the sum of (x - mean)^2. In float64, by the
-pairwise formula of Chan, Golub & LeVeque (1979), in the order of a shard's rows, then of the shards: the
-same bits whoever reads which shard. Normalization is adapted and BatchNormalization recalibrated by it."""
+n is the number of values of a feature: examples times positions. M2 is the sum of (x - mean)^2. They are computed in
+float64 by the pairwise formula of Chan, Golub & LeVeque (1979), first over a shard's rows, then over the shards in order.
+So the bits do not depend on which worker reads which shard. Used to adapt Normalization and to recalibrate
+BatchNormalization."""
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,8 @@ from mrdl.training.minibatches import minibatches
 from mrdl.training.network import Network, at_once
 from mrdl.training.protocol import LayeredModel
 
-ADAPTING = 256                  # rows at a time, at most
-Place = tuple[int, int, int]    # where mean and variance begin in the flat vector, and how many features there are
+ADAPTING = 256                  # the largest number of rows at a time
+Place = tuple[int, int, int]    # where mean and variance begin in the flat vector; the number of features
 
 
 class Moments(NamedTuple):
@@ -36,7 +37,7 @@ def merged(a: Moments, b: Moments) -> Moments:
 
 
 def moments(x: np.ndarray, features: int, batch: int) -> Moments:
-    """Those of x[P features, :batch]."""
+    """The moments of x[P features, :batch]."""
     n, mean, variance = len(x) // features * batch, np.zeros(features), np.zeros(features)
     kernels.typed(mean.dtype).channel_moments(x := np.ascontiguousarray(x, mean.dtype), batch, mean, variance)
     seen = x.reshape(-1, features, x.shape[1])[..., :batch]
@@ -44,9 +45,9 @@ def moments(x: np.ndarray, features: int, batch: int) -> Moments:
 
 
 class Pool:
-    """The moments of what reaches the layers of these places, over minibatches; dropout and noise are off.
+    """Accumulates the moments of the inputs of the layers at these places, over minibatches. Dropout and noise are off.
 
-    A BatchNormalization among them normalises by the minibatch's own moments, as in training."""
+    BatchNormalization layers normalise by the minibatch's own moments, as in training."""
 
     def __init__(self, model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int):
         self.net, sizes = Network(model, batch, weights), {mean: size for mean, _, size in places}
@@ -58,7 +59,7 @@ class Pool:
             self.steps.append((operation, mean if mean in sizes else None, sizes.get(mean)))
             if mean in sizes:
                 operation.by_batch = True
-        while self.steps and self.steps[-1][1] is None:     # nobody looks at what they give
+        while self.steps and self.steps[-1][1] is None:     # their outputs are not needed
             self.steps.pop()
 
     def add(self, arrays: Arrays, index: np.ndarray) -> None:
@@ -70,7 +71,7 @@ class Pool:
 
 
 def pooled(model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int, windows) -> list[Moments]:
-    """Of each place, over a shard's windows of rows, taken `batch` at a time in their stored order."""
+    """The moments at each place, over the windows of a shard: `batch` rows at a time, in the stored order."""
     pool = Pool(model, weights, places, batch)
     for _, arrays, index in minibatches(windows, batch, None, 0, 0):
         pool.add(arrays, index)
@@ -78,10 +79,11 @@ def pooled(model: LayeredModel, weights: np.ndarray, places: list[Place], batch:
 
 
 def written(weights: np.ndarray, places: list[Place], found: list[Moments], counted: bool = False) -> None:
-    """Puts mean and variance M2 / n (of the whole, not a sample) in their places, and n behind them where asked."""
+    """Writes mean and variance to their places; with `counted`, n behind them. The variance is M2 / n: that of the whole
+    population, not of a sample."""
     for (mean, variance, size), m in zip(places, found, strict=True):
         need(m.n > 0 and bool(np.isfinite(m.mean).all() and np.isfinite(m.m2).all()),
-             "what reaches a layer of moments is not finite, or nothing does: scale the inputs")
+             "cannot compute a layer's mean and variance: its input is empty, or has infinite or NaN values; scale the inputs")
         weights[mean:mean + size] = m.mean
         weights[variance:variance + size] = m.m2 / m.n
         kernels.typed(weights.dtype).flush(weights[None, mean:variance + size])
@@ -92,24 +94,24 @@ def written(weights: np.ndarray, places: list[Place], found: list[Moments], coun
 # -- Normalization
 
 def places_of(model: LayeredModel) -> list[Place]:
-    """Of all Normalization that can be adapted; behind mean and variance lies the count."""
+    """The places of all Normalization layers that can be adapted. In the flat vector the count follows the variance."""
     return model.moments("mean", "variance")
 
 
 def unadapted(model: LayeredModel, again: bool = False) -> list[Place]:
-    """The places of Normalization that has not been adapted, or of all (`again`).
+    """The places of the Normalization layers that have not been adapted; with `again`, of all.
 
-    ConfigError where one of them takes what another makes. Keras leaves the count at 0, so that a layer is
-    adapted as well where its moments are not those it begins with."""
+    ConfigError if the input of one of them depends on another. A layer counts as adapted if its count is above 0, or if
+    its mean and variance differ from the initial ones (Keras leaves the count at 0)."""
     w = model.build().weights
     found = {place[0]: place for place in places_of(model) if again or not (
         w[place[1] + place[2]] or w[place[0]:place[0] + place[2]].any()
         or (w[place[1]:place[1] + place[2]] != 1).any())}
-    behind: dict[int, str] = {}             # tensor -> the first of them that it is made by
+    behind: dict[int, str] = {}             # tensor -> name of the first such layer that it depends on
     for number, step in enumerate(model.stack(), len(model.input_shapes())):
         source = next((behind[x] for x in step.inputs if x in behind), None)
         own = bool(step.weights) and step.offsets[0] in found
-        need(not (own and source), f"{step.name} takes what {source} gives, which is not adapted: give one of the "
+        need(not (own and source), f"{step.name} depends on {source}, which is not adapted either: give one of the "
              "two its mean= and variance=")
         if own or source:
             behind[number] = source or step.name
@@ -117,8 +119,8 @@ def unadapted(model: LayeredModel, again: bool = False) -> list[Place]:
 
 
 def adapt(model: LayeredModel, x: np.ndarray, again: bool = False) -> None:
-    """Sets the moments of those layers from x[n, ...]."""
+    """Adapts the layers that `unadapted` names to x[n, ...]."""
     if places := unadapted(model, again):
-        need(len(x) > 0, "there is no row to adapt Normalization to")
+        need(len(x) > 0, "x has no rows to adapt Normalization to")
         batch = at_once(model, ADAPTING)
         written(model.weights, places, pooled(model, model.weights, places, batch, [(len(x), {"x": x})]), True)

@@ -1,4 +1,4 @@
-"""A model bound to buffers for up to N examples: rows in, outputs, and the gradient of the loss."""
+"""A model bound to buffers for up to N examples: computes outputs, and the gradient of the loss."""
 import itertools
 import math
 
@@ -13,27 +13,28 @@ from mrdl.training.outputs import Output
 from mrdl.training.protocol import Head, LayeredModel, Step
 from mrdl.training.wiring import Join, Wires
 
-MEMORY = 128 << 20             # bytes of activations that inference holds at most
+MEMORY = 128 << 20             # largest size of inference's activations, in bytes
 
 
 def at_once(model: LayeredModel, batch: int) -> int:
-    """How many examples inference takes at once: `batch`, or what fits; decided by the model alone."""
+    """How many examples inference takes at once: `batch`, or fewer if MEMORY is too small. Depends only on the model."""
     if model.stateful:
-        return batch                # row i of a minibatch goes on with row i of the one before
+        return batch                # row i of a minibatch continues row i of the minibatch before it
     fits = MEMORY // (limits.features(model) * model.dtype.itemsize) // LANES * LANES
     return min(batch, max(fits, LANES))
 
 
 def widened(a: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that the kernels gather, and their numbers: of two-byte ids, which have no kernel, only these, as int32."""
+    """The array and the rows' numbers for the gather kernels. They have no kernel for two-byte ids, so of such an array the
+    wanted rows are copied first, as int32."""
     return (a[index].astype(np.int32), np.arange(len(index))) if a.dtype.name == "uint16" else (a, index)
 
 
 class Network:
-    """Forward and backward of one minibatch; activations are [feature][N], N = batch padded to 16.
+    """The forward and backward pass of one minibatch. Activations are [feature][N], N = batch rounded up to 16.
 
-    `weights` is the flat vector and stays the caller's. With heads, an output activation that a loss
-    contains is computed by the loss. `outputs`: [F, N] of each output, without such an activation."""
+    `weights` is the caller's flat vector, which is not copied. With heads, a loss that contains an output's activation
+    computes that activation itself. `outputs`: [F, N] for each output, without such an activation."""
 
     def __init__(self, model: LayeredModel, batch: int, weights: np.ndarray, heads: list[Head] = (), training: bool = False):
         self.k, self.N, self.dtype, self.training = kernels.typed(model.dtype), pad(batch), model.dtype, training
@@ -45,7 +46,7 @@ class Network:
         fused = [head.loss.fuses(activation) for head, activation in zip(heads, model.output_activations())]
         linear = wiring.left_to_losses(ends, fused, sources, takers)
         scaled = wiring.scaled_input(stack, len(inputs))
-        if scaled:                              # by the gather
+        if scaled:                              # the gather does the scaling
             self.scale, self.offset = scaled.layer.scale, scaled.layer.offset
         self.wires = Wires(self._tensor, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
         self.operations: list[Operation | Join] = []
@@ -57,7 +58,7 @@ class Network:
         found = list(map(self.wires.taken, ends))
         self.x, self.outputs = self.wires.x, [tensor.value for tensor in found]
         self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
-        # a learner adds the penalties with their gradients
+        # in training, the learner adds the penalties together with their gradients
         self.penalty = self._penalty(model, weights) if heads and not training else 0.0
         widths = [h.steps if h.head.loss.sparse else len(h.values) for h in self.heads]
         self.cuts = list(itertools.pairwise(itertools.accumulate(widths, initial=0)))
@@ -68,7 +69,7 @@ class Network:
         return Tensor(self.k, math.prod(shape), self.N, self.dtype, self.training)
 
     def _bound(self, number: int, step: Step, weights: np.ndarray, linear: bool) -> list[Operation | Join]:
-        """The operation of a step on its buffers, and a Join for each tensor of its that several take."""
+        """The operation of a step, bound to its buffers, and a Join for each of its tensors that has several users."""
         xs = [self.wires.taken(source) for source in step.inputs]
         y, parts = self._tensor(step.output), {part: self._tensor(shape) for part, shape in step.parts}
         places = list(zip(step.weights, step.offsets))
@@ -82,7 +83,7 @@ class Network:
         return [operation, *self.wires.made({number: y, **parts})]
 
     def _penalty(self, model: LayeredModel, weights: np.ndarray) -> float:
-        """The penalty on these weights."""
+        """The regularizers' penalty on these weights."""
         penalty = 0.0
         for _, weight, start in model.places():
             if weight.regularizer is not None:
@@ -91,18 +92,18 @@ class Network:
         return penalty
 
     def compute(self, targets: list[np.ndarray], weight: np.ndarray, one: float | None = None):
-        """-> (whole, n, [(loss, n) of each output]): the sum of weight * loss over n terms, which are the examples, or
-        the steps that count where the outputs are sequences; in `whole` the outputs' weighted losses, and the penalty
-        for each term as Keras counts it. n is the first output's.
+        """Returns (whole, n, [(loss, n) of each output]). A loss is the sum of weight * loss over n terms: examples, or
+        unmasked steps if the outputs are sequences. `whole` is the weighted sum of the outputs' losses, plus the penalty
+        once per term, as Keras counts it; its n is that of the first output.
 
-        Fills the gradients of the means over each output's terms, or of `one` times the sums."""
+        Fills the gradients: of the mean over each output's terms, or, if `one` is given, of `one` times the sum."""
         losses = [output.compute(t, weight, one) for output, t in zip(self.heads, targets)]
         n = losses[0][1]
         whole = sum(output.head.weight * loss * (n / max(terms, 1)) for output, (loss, terms) in zip(self.heads, losses))
         return whole + self.penalty * n, n, losses
 
     def read(self, x: np.ndarray, index: np.ndarray) -> None:
-        """Takes rows `index` of x[n, ...] as the minibatch."""
+        """Loads the rows `index` of x[n, ...] as the minibatch."""
         x, index = widened(x, index)
         self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage())
         self.x.fresh = {1}
@@ -112,9 +113,9 @@ class Network:
             tensor.fresh = set()
 
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
-        """Rows `index` of the targets as each loss takes them: t[B], t[steps, B] or t[C, N]."""
+        """The rows `index` of the targets, in the layout that each loss needs: t[B], t[steps, B] or t[C, N]."""
         y = y.reshape(len(y), -1)
-        need(y.shape[1] == self.cuts[-1][1], f"{y.shape[1]} targets an example, not {self.cuts[-1][1]}")
+        need(y.shape[1] == self.cuts[-1][1], f"{y.shape[1]} target values per example, but the outputs need {self.cuts[-1][1]}")
         y, index = widened(y, index)
         if not all(output.head.loss.sparse for output in self.heads):
             self.k.gather(y, index, 1.0, 0.0, self.target_rows)

@@ -1,4 +1,4 @@
-"""An output of a model with its loss, or without."""
+"""An output of a model, and its loss."""
 import math
 
 import numpy as np
@@ -8,7 +8,8 @@ from mrdl.training.protocol import Head
 
 
 class Output:
-    """An output and its loss, step by step where each step has a loss of its own or some do not count."""
+    """An output and its loss. The loss is computed step by step if each step has a loss of its own, or if steps are
+    masked."""
 
     def __init__(self, k, head: Head, tensor: Tensor, fused: bool):
         self.head, z, self.mask = head, tensor.value, mask_of(tensor, head.shape)
@@ -17,7 +18,7 @@ class Output:
             self.steps = math.lcm(self.steps, len(self.mask))
         self.units = len(z) // self.steps
         self.values = np.empty_like(z) if fused else z
-        spare = np.empty((self.units, z.shape[1]), z.dtype)     # where nobody wants gradients
+        spare = np.empty((self.units, z.shape[1]), z.dtype)     # scratch, if no gradients are wanted
         last = (head.shape or (1,))[-1]
         self.whole = self.steps == 1 and self.mask is None      # an example is one term
         if self.whole:
@@ -28,21 +29,21 @@ class Output:
                                         self.values[cut] if fused else spare) for cut in cuts]
 
     def counts(self, B: int) -> np.ndarray | None:
-        """Which steps of B examples count, [steps, B]; None: all do."""
+        """Which steps of B examples are unmasked, [steps, B]; None: all."""
         if self.mask is None:
             return None
         return np.repeat(self.mask[:, :B] != 0, self.steps // len(self.mask), 0)
 
     def compute(self, t: np.ndarray, weight: np.ndarray, one: float | None) -> tuple[float, int]:
-        """-> the sum of weight * loss over the terms, and their number; fills the gradient of the mean over them,
-        or of `one` times the sum."""
+        """Returns the sum of weight * loss over the terms, and the number of terms. Fills the gradient of the mean over
+        the terms, or, if `one` is given, of `one` times the sum."""
         B = len(weight)
         counts = self.counts(B)
         n = B * self.steps if counts is None else int(np.count_nonzero(counts))
         scale = (1.0 / max(n, 1) if one is None else one) * self.head.weight
         if not self.whole and not self.head.loss.sparse:
             t = t.reshape(self.steps, self.units, -1)
-        if counts is not None:                  # whatever stands there, -1 or NaN
+        if counts is not None:                  # targets of masked steps may be anything, such as -1 or NaN
             np.moveaxis(t[..., :B], -1, 1)[~counts] = 0
         self.head.loss.check_range(t[..., :B])
         if self.whole:
@@ -51,7 +52,7 @@ class Output:
                    for s, compute in enumerate(self.each)), n
 
     def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs and targets of the terms that count, as a metric takes them: y[..., K, n]."""
+        """Outputs and targets of the unmasked terms, in the layout for metrics: y[..., K, n]."""
         if self.whole:
             shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" else self.head.shape or (1,)
             y = self.values[:, :B].reshape(*shape, B)

@@ -1,4 +1,4 @@
-"""Pieces of the gradient: where each is put, how it is filled, and the update of the weights that it makes."""
+"""The gradient in pieces: where each piece is stored, how it is computed, and how it updates its weights."""
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from mrdl.training.protocol import LayeredModel
 
 @dataclass(slots=True)
 class Update:
-    """One piece of the gradient, with the weights that it changes."""
-    tensor: int                         # where the tensor that it is in begins in the flat vector
-    fill: Callable[[int], np.ndarray | None]    # fill(batch) writes g; of an embedding's rows it gives their numbers
+    """One piece of the gradient, with the weights that it updates."""
+    tensor: int                         # where the piece's tensor begins in the flat vector
+    fill: Callable[[int], np.ndarray | None]    # fill(batch) writes g; for an embedding it returns the rows' numbers
     w: np.ndarray
     g: np.ndarray
-    step: "Step | Rows | None"          # None: a call of the layer is still to add to g
+    step: "Step | Rows | None"          # None: another call of the layer has yet to add to g
     penalty: tuple[float, float] | None = None  # the factors of l1 and l2
 
 
 def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update]]]:
-    """The updates of each operation, from the last to the first, as a learner goes through them.
+    """The updates of each operation, from the last operation to the first, as a learner needs them.
 
-    weights: the flat vector; slots: the updater's state, [slots, weights]. Both stay the caller's and are changed in place."""
+    weights: the flat vector; slots: the updater's state, [slots, weights]. Both are the caller's, and are changed in place."""
     optimizer, k = model.optimizer, net.k
-    # the weights of layers that are called more than once: their gradients are summed
+    # weights of layers that are called more than once: the gradients of all calls are summed
     shared = {start for step in model.stack() if step.again for start in step.offsets}
     penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
     starts = sorted(start for _, _, start in model.places())
@@ -61,7 +61,8 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
 
 
 def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, shared: Callable[[int], bool]) -> "Whole":
-    """Where the gradient goes: all of it to places of its own where it `clips`, else piece by piece to the same one."""
+    """Where pieces of the gradient are stored: with `clips` the whole gradient is kept; else the pieces use the same memory,
+    one after the other."""
     flat = zeros(len(weights), weights.dtype)
     whole = Whole(flat)
     if clips:
@@ -71,7 +72,7 @@ def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, 
 
 
 class Whole(Place):
-    """All of the gradient, where its norm is wanted before the first update."""
+    """Keeps the whole gradient, because its norm is needed before the first update."""
 
     def __init__(self, flat: np.ndarray):
         self.flat = flat
@@ -81,7 +82,8 @@ class Whole(Place):
 
 
 class Cached(Whole):
-    """One piece at a time, which is applied while it is in the cache; what layers share is summed as a whole."""
+    """Keeps one piece at a time, which is applied while it is in the CPU's cache; pieces of shared weights are all kept, to
+    be summed."""
 
     def __init__(self, flat: np.ndarray, piece: np.ndarray, weights: np.ndarray, slots: np.ndarray,
                  shared: Callable[[int], bool]):
@@ -96,7 +98,7 @@ class Cached(Whole):
 
 
 class Rows:
-    """The update of some rows of a table[V, D]: they are taken out, and put back."""
+    """The update of some rows of a table[V, D]: copies the rows out, updates them, and writes them back."""
 
     def __init__(self, optimizer, k, w: np.ndarray, g: np.ndarray, slots: np.ndarray):
         self.optimizer, self.k, self.w, self.g, self.slots = optimizer, k, w, g, slots
@@ -109,7 +111,7 @@ class Rows:
 
 
 def all_rows(g: np.ndarray, fill):
-    """A `fill` of the rows that it has, 0 in the others."""
+    """A `fill` for the whole table: the rows that `fill` has, and 0 in all others."""
     def whole(batch):
         g[:] = 0
         fill(batch)
@@ -117,7 +119,7 @@ def all_rows(g: np.ndarray, fill):
 
 
 def added_to(k, g: np.ndarray, fill):
-    """A `fill` that adds to what g holds."""
+    """A `fill` that adds to the present content of g."""
     before = np.empty_like(g)
 
     def add(batch):

@@ -1,4 +1,4 @@
-"""What training needs of a model: its calls of layers, its outputs, and a flat vector of weights with an updater's state."""
+"""What training needs from a model: its calls of layers, its outputs, and the flat vectors of weights and updater's state."""
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -12,25 +12,25 @@ from mrdl.optimizers import Optimizer
 
 
 class Step(NamedTuple):
-    """One call of a layer: shapes without the batch, its weights and where they start."""
-    index: int                  # of the call: its random stream; of the first one, the layer's number
+    """One call of a layer. Shapes are without the batch."""
+    index: int                  # number of the call, the key of its random numbers; of a layer's first call: the layer's number
     name: str
     layer: Layer
     output: Shape
     weights: list[Weight]
     offsets: list[int]
-    inputs: tuple[int, ...]     # numbers of tensors: the model's inputs, then what each step gives
-    shapes: list[Shape]         # of the inputs
-    again: bool = False         # the layer was called before, with these weights
-    parts: tuple = ()           # (number of the tensor, shape) of each thing that it gives beside its first, in order
+    inputs: tuple[int, ...]     # numbers of tensors: first the model's inputs, then the output of each step
+    shapes: list[Shape]         # shapes of the inputs
+    again: bool = False         # True: an earlier call used the same layer and weights
+    parts: tuple = ()           # (number of the tensor, shape) of each output after the first, in order
 
 
 class Head(NamedTuple):
-    """One of a model's outputs, and what is asked of it."""
-    name: str                   # "" where it is the only one
+    """One of a model's outputs, with its loss and metrics."""
+    name: str                   # "" if it is the only output
     shape: Shape
     loss: Loss
-    weight: float               # of its loss in the whole one
+    weight: float               # of its loss in the total loss
     metrics: dict[str, Metric]
 
     @property
@@ -39,39 +39,39 @@ class Head(NamedTuple):
 
 
 class LayeredModel(Protocol):
-    """A model as those see it who train, score or describe it. mrdl.Model and mrdl.Sequential are such models.
+    """A model as seen by the code that trains, scores or describes it; mrdl.Model and mrdl.Sequential implement this.
 
-    Shapes are those of one example. Each weight has one place in the flat vector, whoever reads it."""
+    Shapes are those of one example. Each weight has one place in the flat vector, even if several calls use it."""
     dtype: np.dtype                     # float32, or float64 for checks
     layers: list[Layer]
-    input_shape: Shape | None           # of all inputs together; None until it is built
-    weights: np.ndarray | None          # the flat vector; None until it is built
+    input_shape: Shape | None           # of all inputs joined; None until the model is built
+    weights: np.ndarray | None          # the flat vector; None until the model is built
     slots: np.ndarray | None            # the updater's state, [slots, weights]; None before any training
-    optimizer: Optimizer | None         # None until it is compiled, and so the loss
+    optimizer: Optimizer | None         # None until the model is compiled; so is the loss
     loss: Loss | list[Loss] | None
     iterations: int                     # updates done
     epochs: int                         # epochs done
-    rate_scale: float                   # of the learning rate
-    stateful: bool                      # does a layer go on from minibatch to minibatch?
+    rate_scale: float                   # factor of the learning rate
+    stateful: bool                      # does a layer keep its states from minibatch to minibatch?
     output_shape: Shape | list[Shape]
 
     def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "LayeredModel":
-        """Draws the weights that are not there yet."""
+        """Creates the weights, unless they exist."""
 
     def compiled(self) -> "LayeredModel":
-        """The model itself; ConfigError where nobody has compiled it."""
+        """Returns the model itself; ConfigError if it has not been compiled."""
 
     def stack(self) -> list[Step]:
-        """The calls of layers, each after those whose tensors it takes."""
+        """The calls of layers, in an order in which each follows the calls whose outputs it uses."""
 
     def places(self) -> Iterator[tuple[Step, Weight, int]]:
-        """Each weight once, with where it starts in the flat vector."""
+        """Each weight once, with its start in the flat vector."""
 
     def moments(self, mean: str = ..., variance: str = ...) -> list[tuple[int, int, int]]:
-        """(start of a mean, start of its variance, size of each) of the layers that have weights of these names."""
+        """(start of the mean, start of the variance, size of each) for each layer that has weights with these names."""
 
     def count_params(self) -> int:
-        """How many numbers the flat vector has."""
+        """The length of the flat vector."""
 
     def input_names(self) -> list[str]: ...
 
@@ -82,7 +82,7 @@ class LayeredModel(Protocol):
     def output_shapes(self) -> list[Shape]: ...
 
     def output_tensors(self) -> list[int]:
-        """The numbers of the tensors that are outputs: the inputs come first, then what each step gives."""
+        """The numbers of the tensors that are outputs. (Tensors are numbered: inputs first, then the output of each step.)"""
 
     def output_activations(self) -> list[str]:
         """The activations of the layers that compute the outputs."""
@@ -91,7 +91,7 @@ class LayeredModel(Protocol):
         """The outputs, with the loss and the metrics of each."""
 
     def named_metrics(self) -> dict[str, Metric]:
-        """All outputs' metrics, by the names they are reported by."""
+        """The metrics of all outputs, by the names under which they are reported."""
 
     def windowed(self, steps: int) -> "LayeredModel":
-        """The model for sequences of so many steps; its weights have the same places."""
+        """The same model for sequences of `steps` steps; its weights have the same places."""

@@ -1,4 +1,4 @@
-"""Loss and metrics of a model on arrays."""
+"""Computes the loss and metrics of a model on arrays."""
 import numpy as np
 
 from mrdl import metrics
@@ -8,7 +8,7 @@ from mrdl.training.protocol import LayeredModel
 
 
 def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarray], B: int, sums: metrics.Sums) -> None:
-    """Adds each output's loss, where there are several, and its metrics over the first B columns to `sums`."""
+    """Adds each output's metrics over the first B columns to `sums`, and its loss if there are several outputs."""
     for output, t, loss in zip(net.heads, targets, losses):
         head = output.head
         if head.name:
@@ -20,7 +20,7 @@ def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarra
 
 
 class Scorer:
-    """Loss and metrics of fixed weights over examples, summed in their order."""
+    """Sums the loss and metrics of fixed weights over examples, in their order."""
 
     def __init__(self, model: LayeredModel, weights: np.ndarray, batch_size: int = 256):
         self.batch_size = at_once(model.compiled(), batch_size)

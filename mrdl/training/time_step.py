@@ -1,4 +1,4 @@
-"""A model of sequences, one step at a time, with its states kept."""
+"""Runs a model of sequences one step at a time, and keeps its states."""
 import numpy as np
 
 from mrdl.config import ConfigError
@@ -8,7 +8,7 @@ from mrdl.training.protocol import LayeredModel
 
 
 class TimeStep:
-    """A model at work step by step, with the states of the steps before (DL4J's rnnTimeStep)."""
+    """A model that computes one step per call, with the states of the earlier steps (DL4J's rnnTimeStep)."""
 
     def __init__(self, model: LayeredModel):
         try:
@@ -19,7 +19,7 @@ class TimeStep:
         self.logits = model.output_activations() != ["softmax"]
 
     def __call__(self, x: int) -> np.ndarray:
-        """The probabilities [K] of what follows one more step, a token."""
+        """Takes the next token, x; returns the probabilities [K] of the token that follows it."""
         for operation in sequences.recurrent(self.net):
             operation.go_on(operation)
         self.net.read(np.array([[x]], np.int32), np.zeros(1, np.int64))
@@ -32,9 +32,9 @@ class TimeStep:
 
 
 def sampled(p: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
-    """A token of probabilities p[K]^(1 / temperature), scaled to a sum of 1; the likeliest where that is 0."""
+    """Draws a token with the probabilities p[K]^(1 / temperature), scaled to a sum of 1; temperature 0: the likeliest."""
     if temperature == 0:
         return int(p.argmax())
-    with np.errstate(divide="ignore", over="ignore"):                   # what has no probability never comes
+    with np.errstate(divide="ignore", over="ignore"):                   # log(0) = -inf: a token with probability 0 is never drawn
         logits = (np.log(p) - np.log(p.max())) / temperature
-    return int((logits + rng.gumbel(size=len(p))).argmax())             # Gumbel 1954
+    return int((logits + rng.gumbel(size=len(p))).argmax())             # the Gumbel-max trick (Gumbel 1954)

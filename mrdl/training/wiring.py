@@ -1,7 +1,7 @@
-"""Which tensor goes where when a model is bound to buffers: a function for each question, then the tensors themselves.
+"""Decides which tensor goes where when a model is bound to buffers: one function per question, then the tensors.
 
-Tensors have numbers: first the model's inputs, then what each step gives, then what steps give beside that. A view is a
-step without an operation: it gives its input under another shape."""
+Tensors are numbered: first the model's inputs, then the first output of each step, then the further outputs of steps. A
+view is a step without an operation: its output is its input with another shape."""
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from mrdl.layers import Rescaling
 from mrdl.layers.operation import Branch, Part, Shape, Tensor, View
 from mrdl.training.protocol import Step
 
-# view or input -> the tensor that it is, under another shape; None: an input
+# view -> the tensor that it shows with another shape; input -> None
 Sources = dict[int, int | None]
 
 
 def sources(stack: list[Step], inputs: int) -> Sources:
-    """Which tensor each view is another shape of."""
+    """For each view, the tensor that it shows."""
     found: Sources = dict.fromkeys(range(inputs))
     for number, step in enumerate(stack, inputs):
         if step.layer.operation is None:
@@ -29,38 +29,38 @@ def sources(stack: list[Step], inputs: int) -> Sources:
 
 
 def takers(stack: list[Step], ends: list[int], sources: Sources) -> Counter:
-    """How many operations and outputs take each tensor, directly or through views; `ends`: the outputs' tensors."""
+    """How many operations and outputs use each tensor, directly or through views; `ends`: the outputs' tensors."""
     taken = itertools.chain(ends, *(step.inputs for step in stack if step.layer.operation))
     return Counter(sources.get(number, number) for number in taken)
 
 
 def reshaped(stack: list[Step], inputs: int) -> set[int]:
-    """The views under which steps are no steps any more, so that no mask is theirs."""
+    """The views that do not keep the steps of their input, and so have no mask."""
     return {number for number, step in enumerate(stack, inputs)
             if step.layer.operation is None and not step.layer.supports_masking}
 
 
 def scaled_input(stack: list[Step], inputs: int) -> Step | None:
-    """The Rescaling that can be left to the gather: it alone takes the only input."""
+    """The Rescaling layer that the gather can do: the only user of the model's only input. None if there is none."""
     alone = inputs == 1 and sum(step.inputs.count(0) for step in stack) == 1
     return stack[0] if alone and isinstance(stack[0].layer, Rescaling) else None
 
 
 def left_to_losses(ends: list[int], fused: list[bool], sources: Sources, takers: Counter) -> set[int]:
-    """The tensors whose activation a loss computes; `fused` says of each output whether its loss does.
+    """The tensors whose activation a loss computes; `fused`: for each output, whether its loss does.
 
-    ConfigError where another layer takes such a tensor: it would get it without its activation."""
+    ConfigError if another layer uses such a tensor, because it would get it without its activation."""
     found = {sources.get(end, end) for end, yes in zip(ends, fused) if yes}
-    need(all(takers[number] < 2 for number in found), "an output goes into other layers too: give it no "
+    need(all(takers[number] < 2 for number in found), "the model uses an output as another layer's input, too: give the output no "
          "activation, and its loss from_logits=True")
     return found
 
 
 class Wires:
-    """The tensors by their numbers, each as those see it who take it.
+    """The tensors by their numbers.
 
-    A tensor that several take has a Branch for each of them, whose gradients a Join adds. `x` holds all inputs,
-    `others` are all tensors but x. `inputs`: the features of each input; `make(shape)` gives a tensor of its own."""
+    A tensor with several users has a Branch for each of them, and a Join adds the branches' gradients. `x` has all inputs,
+    `others` are all tensors except x. `inputs`: the number of features of each input; `make(shape)` makes a new tensor."""
 
     def __init__(self, make: Callable[[Shape], Tensor], inputs: list[int], sources: Sources, takers: Counter,
                  reshaped: set[int]):
@@ -71,25 +71,25 @@ class Wires:
         self.inputs = set(map(id, first))
         self.others = [tensor for tensor in first if tensor is not self.x]
         self.tensors = dict(enumerate(first))
-        self.branches: dict[int, list[Branch]] = {}     # by the number of the tensor that they are of
+        self.branches: dict[int, list[Branch]] = {}     # tensor's number -> its branches
 
     def is_input(self, tensor: Tensor) -> bool:
-        """Then nobody needs its gradient."""
+        """Is it an input of the model, whose gradient is not needed?"""
         return id(tensor) in self.inputs
 
     def same(self, number: int, source: int) -> None:
-        """A view, or an input that the gather has scaled."""
+        """Registers tensor `number` as a view of `source`, or as an input that the gather has scaled."""
         self.tensors[number] = self.tensors[source]
 
     def made(self, tensors: dict[int, Tensor]) -> list["Join"]:
-        """Puts in what a step gives; a Join for each that several take."""
+        """Registers the outputs of a step; returns a Join for each output that has several users."""
         self.tensors |= tensors
         self.others += tensors.values()
         return [Join(tensor, self.branches.setdefault(number, [])) for number, tensor in tensors.items()
                 if self.takers[number] > 1]
 
     def taken(self, number: int) -> Tensor:
-        """The tensor for one who takes it."""
+        """The tensor (or a branch of it) for its next user."""
         tensor, source = self.tensors[number], self.sources.get(number, number)
         if not self.is_input(tensor) and self.takers[source] > 1:
             tensor = Branch(tensor)
@@ -99,7 +99,7 @@ class Wires:
 
 
 class Join:
-    """Where a tensor goes into several operations: its gradient is the sum of theirs."""
+    """For a tensor that several operations use: its gradient is the sum of theirs."""
 
     def __init__(self, tensor: Tensor, branches: list[Branch]):
         self.tensor, self.branches = tensor, branches

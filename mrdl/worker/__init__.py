@@ -1,1 +1,1 @@
-"""What mappers do: read blocks, train or score, answer with partials and records."""
+"""The work of mappers: they read blocks, train or score, and emit partials and records."""

@@ -1,4 +1,4 @@
-"""What a mapper of a round does: blocks in; out come its partials and records, from them alone."""
+"""The work of a mapper in a round: reads blocks, yields partials and records. The result depends on nothing else."""
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -16,19 +16,19 @@ from mrdl.worker.train import train
 
 
 def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
-    """The partials of the one shard to train, or the scores of those to score.
+    """Trains on the mapper's shard and yields partials, or scores its shards and yields their records.
 
-    An I/O or memory error fails the task, and Hadoop tries it again."""
+    An I/O or memory error makes the task fail, and Hadoop starts another attempt."""
     lines = iter(lines)
     yield from answer(Reading(lines), lambda: (State.load(state), Plan.parse(Path(plan).read_bytes())))
-    for _ in lines:                             # Hadoop breaks the pipe of a mapper that leaves
+    for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass
 
 
 def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitted:
-    """What one mapper makes of the blocks that it reads, for the state and the plan that are asked for.
+    """Does a mapper's work on the blocks that it reads; `asked` gives the state and the plan.
 
-    A deterministic failure becomes a record, alike on all runners."""
+    An exception that would come again is emitted as a record, in the same way on all runners."""
     began = time.perf_counter()
     try:
         given, wanted = asked()
@@ -36,8 +36,8 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
         for shard, own in groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard)):
             if shard in wanted.train:
                 if trained:
-                    raise BlockError(f"one mapper got shards {trained} and {shard}; "
-                                     "one shard must be one split")
+                    raise BlockError(f"one mapper got two shards, {trained} and {shard}: "
+                                     "each shard must be an input split of its own")
                 trained = shard
                 yield from train(own, shard, given, wanted, began)
             elif shard in wanted.score:
@@ -46,5 +46,5 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - reported with its traceback; the driver refuses the round
+    except Exception as error:  # noqa: BLE001 - emitted with its traceback; the driver then rejects the round
         yield RECORD, Partial(0, 0, facts(Failed(type(error).__name__, str(error), reading.where(), traceback.format_exc())))

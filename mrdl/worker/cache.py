@@ -1,4 +1,4 @@
-"""Shards that a resident worker has read: their rows in memory up to a limit, on local disk beyond it."""
+"""Keeps the rows of shards that a resident worker has read: in memory up to a limit, the rest on local disk."""
 import math
 import os
 import tempfile
@@ -17,20 +17,20 @@ MEMORY, DISK = 256 << 20, 16 << 30      # bytes
 
 
 def room() -> int:
-    """Bytes of rows that a worker may keep in memory: of a container, no more than a quarter."""
+    """How many bytes of rows a worker may keep in memory: MEMORY, and at most a quarter of its container's memory."""
     container = int(os.environ.get("mapreduce_map_memory_mb", "0"))
     return min(MEMORY, container << 18) if container > 0 else MEMORY
 
 
 @dataclass
 class Rows:
-    """The rows of a window's blocks, decoded and joined; passes for the window's one block."""
+    """The rows of a window's blocks, decoded and joined. It can be used in place of a Block."""
     dataset: str
     shard: int
-    index: int                          # of the window's first block
+    index: int                          # number of the window's first block
     n: int
-    seal: str                           # of the window's last block
-    kept: Arrays | None                 # None: they are on disk
+    seal: str                           # the seal of the window's last block
+    kept: Arrays | None                 # None: the arrays are on disk
     layout: dict = field(default_factory=dict)      # name -> (dtype, shape)
     file: BinaryIO | None = None
     place: int = 0
@@ -40,7 +40,7 @@ class Rows:
         return sum(math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape in self.layout.values())
 
     def arrays(self) -> Arrays:
-        """name -> array; OSError where the disk has not what was written to it."""
+        """Returns name -> array; OSError if the file on disk is shorter than what was written."""
         if self.kept is not None:
             return self.kept
         found, place = {}, self.place
@@ -53,7 +53,7 @@ class Rows:
         return found
 
     def put_down(self, file: BinaryIO) -> None:
-        """Writes the arrays to the end of a file, and lets go of them."""
+        """Appends the arrays to a file, and frees their memory."""
         self.file, self.place = file, file.seek(0, os.SEEK_END)
         file.writelines(np.ascontiguousarray(array) for array in self.kept.values())
         file.flush()
@@ -61,7 +61,7 @@ class Rows:
 
 
 def joined(blocks: Iterable[Block]) -> Iterator[Rows]:
-    """A shard's blocks, a window at a time."""
+    """Joins a shard's blocks, one window at a time."""
     for _, group in groupby(blocks, lambda b: b.index // WINDOW):
         group = list(group)
         parts = [block.arrays() for block in group]
@@ -73,16 +73,16 @@ def joined(blocks: Iterable[Block]) -> Iterator[Rows]:
 
 
 class Shelf:
-    """path -> its rows. The shard that was used least recently goes when the disk's share is used up."""
+    """Maps a shard's path to its rows. When the disk limit is reached, it drops the least recently used shard."""
 
     def __init__(self, memory: int | None = None, disk: int = DISK, folder: str | None = None):
         self.memory, self.disk, self.folder = room() if memory is None else memory, disk, folder
         self.shards: OrderedDict[str, list[Rows]] = OrderedDict()
-        self.files: dict[str, BinaryIO] = {}    # of shards that are not all in memory
-        self.read = 0                   # shards that were read, again too
+        self.files: dict[str, BinaryIO] = {}    # files of shards that are not completely in memory
+        self.read = 0                   # how often a shard was read
 
     def rows(self, path: str, blocks: Iterable[Block]) -> list[Rows]:
-        """The shard's rows; `blocks`, which reads them, is looked at only where they are not here."""
+        """The shard's rows. `blocks`, which reads the shard, is consumed only if they are not kept here."""
         if path not in self.shards:
             self.read += 1
             found, held = [], self._used(True)

@@ -1,7 +1,7 @@
-"""What a worker's record adds to the counters of its Hadoop job, in whole numbers, as streaming counters are.
+"""The Hadoop counters of a worker. Counters of streaming jobs are whole numbers, so the loss is given in millionths.
 
-YARN's pages and `mapred job -status` show them in the group "mrdl", summed over tasks: the mean loss is
-`loss_millionths` / `terms` / 1e6, a worker's rate is `examples` / `milliseconds` * 1000."""
+YARN's pages and `mapred job -status` show them in the group "mrdl", summed over tasks. The mean loss is
+`loss_millionths` / `terms` / 1e6, a worker's examples per second are `examples` / `milliseconds` * 1000."""
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -13,7 +13,7 @@ Increment = Callable[[str, str, int], None]     # MRJob.increment_counter
 
 
 def amounts(record: Record) -> dict[str, int]:
-    """The counters of one record; none where the worker failed or only scored."""
+    """The counters of one record; empty if the worker failed or only scored."""
     if not isinstance(record, Trained):
         return {}
     loss = record.sums.get("loss", [0.0])[0]
@@ -29,7 +29,7 @@ def count(facts: dict, increment: Increment) -> None:
 
 
 def counted(emitted: Iterable[tuple[str, Partial]], increment: Increment) -> Iterator[tuple[str, Partial]]:
-    """Passes on what a worker emits; its records are counted."""
+    """Passes on what a worker emits, and adds its records to the counters."""
     for chunk, part in emitted:
         if chunk.startswith(RECORD):
             count(part.values, increment)

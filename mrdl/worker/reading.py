@@ -1,4 +1,4 @@
-"""A mapper's blocks, read ahead and checked to be each shard's own and in order."""
+"""Reads a mapper's blocks ahead, and checks that they belong to their shard and are in order."""
 import os
 import queue
 import threading
@@ -11,12 +11,12 @@ from mrdl.rounds.plan import name
 
 
 class Reading:
-    """The blocks of lines, checked to be each shard's own and in order; knows where it is."""
+    """Parses lines to blocks, checks that these belong to their shard and are in order, and remembers the position."""
 
     def __init__(self, lines: Iterator[bytes]):
         self.lines, self.last = lines, None
-        self.file, self.line = "", 0            # where in the input
-        self.seen = "", 0                       # and where `last` was
+        self.file, self.line = "", 0            # the position in the input
+        self.seen = "", 0                       # the position of `last`
 
     def __iter__(self) -> "Reading":
         return self
@@ -30,10 +30,10 @@ class Reading:
         if block.index != (last.index + 1 if follows else 0):
             raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} comes "
                              f"{f'after block {last.index}' if follows else 'first'}; a mapper "
-                             "must see its shard whole and in order")
+                             "must get its whole shard, in order")
         if block.before != (last.seal if follows else ""):
-            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} does not follow on the one "
-                             "before it: the file was put together from several")
+            raise BlockError(f"shard {name(block.dataset, block.shard)}: block {block.index} does not continue the block "
+                             "before it: the file is a mixture of several files")
         self.last, self.seen = block, (self.file, self.line)
         return block
 
@@ -44,13 +44,13 @@ class Reading:
 
 
 def whole(reading: Iterable[Block], seals: dict[str, str]) -> Iterator[Block]:
-    """The same blocks, or rows of them; BlockError where a shard ends otherwise than data.json says."""
+    """Passes the blocks (or Rows) on; BlockError if a shard's last block is not the one that data.json records."""
     last = None
 
     def ended() -> None:
         shard = last and name(last.dataset, last.shard)
         if last and seals.get(shard, last.seal) != last.seal:
-            raise BlockError(f"shard {shard} is not as data.json says: blocks at its end are missing, or it is another's")
+            raise BlockError(f"shard {shard} does not match data.json: blocks at its end are missing, or it belongs to another dataset")
 
     for block in reading:
         if last and (last.dataset, last.shard) != (block.dataset, block.shard):
@@ -61,7 +61,7 @@ def whole(reading: Iterable[Block], seals: dict[str, str]) -> Iterator[Block]:
 
 
 def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
-    """The same items, made by a thread of their own, one ahead; its errors are raised here."""
+    """Passes the items on. A thread makes them, one item ahead; its errors are raised here."""
     ready: queue.Queue = queue.Queue(maxsize=1)
     done, left = object(), threading.Event()
 
@@ -72,7 +72,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
                 if left.is_set():
                     return
             ready.put((done, None))
-        except BaseException as error:  # noqa: BLE001 - raised where the items are used
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
             ready.put((done, error))
 
     thread = threading.Thread(target=produce, daemon=True)
@@ -87,7 +87,7 @@ def ahead(items: Iterator, waited: Callable[[float], None]) -> Iterator:
             if item is done:
                 return
             yield item
-    finally:                                    # nobody else may read `items` while it does
+    finally:                                    # wait for the thread, as no two threads may read `items` at once
         left.set()
         while thread.is_alive():
             with suppress(queue.Empty):

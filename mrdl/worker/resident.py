@@ -1,8 +1,8 @@
-"""What a mapper of a resident job does: it stays, works on one round after another, and emits the last.
+"""The work of a mapper in a resident job: it stays alive, works on one round after another, and emits the last.
 
-It reads its shard once and keeps it. All that it is asked and all that it answers are files of a folder
-(mrdl.rounds.meeting). An answer is a function of the question alone: a worker that died begins anew with the
-newest one, and a twin does no harm."""
+It reads its shard once and keeps it. Questions and answers are files in a folder (mrdl.rounds.meeting). An answer
+depends only on its question. So a new attempt of a worker that died continues with the newest question, and a
+speculative copy does no harm."""
 import os
 import socket
 import sys
@@ -28,15 +28,15 @@ from mrdl.worker import answer, counters
 from mrdl.worker.cache import Rows, Shelf
 from mrdl.worker.reading import Reading
 
-REPORT = 10.0                   # seconds between two signs of life to Hadoop, and looks for the driver's
+REPORT = 10.0                   # seconds between two reports to Hadoop, and between two looks whether the driver is alive
 
 
 class NoDriver(Exception):
-    """Nobody asks any more: the worker is to leave, and no other attempt of it can do better."""
+    """The driver is gone for good: the worker ends, and another attempt of it would have to end too."""
 
 
 class Kept:
-    """The rows of shards, read through the storage door where the shelf has not got them."""
+    """The rows of shards; those that the shelf does not have are read from storage."""
 
     def __init__(self, shelf: Shelf, paths: list[str], lives: Callable[[], Any]):
         self.rows, self.at, self.lives = self._all(shelf, paths), "no block", lives
@@ -67,34 +67,33 @@ def _lines(path: str) -> Iterator[bytes]:
 
 
 class Resident:
-    """One mapper. `told` shows a text as the task's status; `patience`: seconds without a driver;
+    """One mapper. `told` shows a text as the task's status; `patience`: seconds to wait for a driver;
     `increment` adds to the job's counters."""
 
     def __init__(self, meeting: Meeting, shelf: Shelf, told: Callable[[str], None], patience: float,
                  increment: counters.Increment):
         self.meeting, self.shelf, self.told, self.patience = meeting, shelf, told, patience
         self.increment = increment
-        self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if they hold one
-        self.place = 0                  # this worker's among them
-        self.number = 0                 # of the question at hand
-        self.reported = self.heard = time.monotonic()   # when we gave a sign of life, and when the driver did
-        self.sign: float | None = None  # the driver's last one, by the storage's clock
-        self.written = 0.0              # seconds that the last answer took to write
-        self.mine: tuple[Result, np.ndarray] | None = None      # that answer
-        self.next: np.ndarray | None = None     # what the next state should be, as far as it was averaged
+        self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if workers keep shards
+        self.place = 0                  # this worker's number
+        self.number = 0                 # of the current question
+        self.reported = self.heard = time.monotonic()   # when this worker last reported to Hadoop, and when the driver last showed that it is alive
+        self.sign: float | None = None  # the time of the driver's last sign of life, by the storage's clock
+        self.written = 0.0              # seconds that writing the last answer took
+        self.mine: tuple[Result, np.ndarray] | None = None      # the last answer
+        self.next: np.ndarray | None = None     # the expected weights and slots of the next state, as far as they are averaged
         self.variances = Variances(np.empty(0), [])
-        self.vector = np.empty(0, "f4")         # the state at hand, trained in place
+        self.vector = np.empty(0, "f4")         # the current state; training changes it in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
-        """From the first question to the last; gives the partials of the last round, or nothing where the
-        driver is gone."""
+        """Answers all questions, then yields the partials of the last round; yields nothing if the driver is gone."""
         lines = iter(lines)
         try:
             self._arrive(lines)
             yield from self._served()
         except NoDriver as gone:
             print(f"{gone}: the worker leaves", file=sys.stderr)
-        for _ in lines:                 # Hadoop breaks the pipe of a mapper that leaves
+        for _ in lines:                 # a mapper that exits with unread input fails (broken pipe)
             pass
 
     def _served(self) -> Iterator[tuple[str, Partial]]:
@@ -111,11 +110,11 @@ class Resident:
             self.number += 1
 
     def _arrive(self, lines: Iterator[bytes]) -> None:
-        """Takes its place: that of the shard in its split, or the one that its line names."""
+        """Finds out which worker this is: by the shard in its input, or by the number in its input line."""
         try:
             workers, self.homes = self.meeting.setup()
         except FileNotFoundError:
-            raise NoDriver(f"the driver's folder {self.meeting.store.url} is gone") from None
+            raise NoDriver(f"the driver's folder {self.meeting.store.url} does not exist any more") from None
         self.pauses = {what: Pauses(workers) for what in ("question", "state", "results")}
         if not self.homes:
             self.place = int(next(lines))
@@ -125,18 +124,18 @@ class Resident:
             place = next((i for i, (shard, _) in enumerate(self.homes)
                           if first and shard == name(first.dataset, first.shard)), None)
             if place is None:
-                raise BlockError(f"{reading.where()} is no worker's home")
+                raise BlockError(f"{reading.where()}: no worker of this job has this shard")
             self.place = place
-            with suppress(BlockError):          # it is read again when it is asked for, and reported
+            with suppress(BlockError):          # a damaged shard is read again when a question needs it, and is reported then
                 self.shelf.rows(self.homes[place][1], chain([first], reading))
         came = self.meeting.arrive(self.place, {
             "host": socket.gethostname(), "pid": os.getpid(),
             "attempt": os.environ.get("mapreduce_task_attempt_id", "")})
-        self._look(came)                # an attempt that comes after the driver's death need not wait for it
+        self._look(came)                # an attempt that starts after the driver's death need not wait for the driver
         self.number = max(self.meeting.questions(), default=1)
 
     def _wait(self, found: Callable[[], Any], for_what: str) -> Any:
-        """What `found` gives, once it gives something; NoDriver where the driver is gone for good."""
+        """Calls `found` until it gives something, and returns that; NoDriver if the driver is gone for good."""
         for pause in self.pauses[for_what]:
             if got := found():
                 return got
@@ -145,8 +144,8 @@ class Resident:
             time.sleep(pause)
 
     def _look(self, by: float | None = None) -> None:
-        """NoDriver where the driver has given up, or no sign of it came for too long. `by`: what the storage's
-        clock says now; without it, a sign is as old as the time since we saw it first."""
+        """Raises NoDriver if the driver has ended the job, or has shown no sign of life for too long. `by`: the time
+        by the storage's clock; without it, the age of a sign is counted from when this worker first saw it."""
         sign, now = self.meeting.seen(), time.monotonic()
         if sign is None:
             raise NoDriver("the driver has given up")
@@ -156,7 +155,7 @@ class Resident:
             raise NoDriver(f"no sign of the driver for {now - self.heard:.0f} s")
 
     def _lives(self, text: str) -> bool:
-        """Says so to Hadoop, once in a while; is it time again?"""
+        """Reports `text` to Hadoop if REPORT seconds have passed since the last report; returns whether they had."""
         due = time.monotonic() - self.reported > REPORT
         if due:
             self.reported = time.monotonic()
@@ -167,12 +166,12 @@ class Resident:
         return self._lives(f"works on round {self.number}")
 
     def _answer(self, asked: dict[str, Any], work: list[list[str]], waited: float) -> None:
-        """Does what this worker was asked for, unless it stands there already."""
+        """Does this worker's part of the question and writes its answer, unless the answer exists already."""
         self.mine = None
         if not work or self.meeting.has(self.number, self.place):
             return
         result, values = Result(dtype=asked["dtype"]), []
-        for paths in reversed(work):    # what trains comes last: it changes the state in place
+        for paths in reversed(work):    # training comes last, because it changes the state in place
             for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: (
                     self._given(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN}))):
                 if chunk.startswith(RECORD):
@@ -195,7 +194,7 @@ class Resident:
         return state
 
     def _state(self, asked: dict[str, Any]) -> State:
-        """The state of a question: foreseen, where that is the one; else out of its file."""
+        """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
         told = asked["state"]
         if self.next is not None and told:
             if self.vector.dtype != self.next.dtype or len(self.vector) != told["length"]:
@@ -207,14 +206,14 @@ class Resident:
                              rate_scale=told["rate_scale"])
         path = asked["path"].replace("%06d", f"{asked['round'] - 1:06d}")
         store, file = placed(path)
-        self._wait(lambda: store.exists(file), "state")     # its commit may have just begun
+        self._wait(lambda: store.exists(file), "state")     # the driver may just have begun the commit
         given = State.load(path)
         self.vector = given.vector
         return given
 
     def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
-        """The average of all results, in the time that the driver takes to come to it; None where it is
-        quicker, or a worker has failed."""
+        """Computes the average of all results while the driver does so too; None if the driver was quicker, or a
+        worker failed."""
         meeting, number, trained = self.meeting, self.number, asked["trained"]
         self._wait(lambda: set(meeting.results(number)) >= set(trained) or meeting.asked(number + 1), "results")
         if not set(meeting.results(number)) >= set(trained):
@@ -228,14 +227,14 @@ class Resident:
         return next
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
-        """The means of chunks first..stop, out of everybody's results: what a reducer does."""
+        """Computes the means of chunks first..stop from all workers' results, as a reducer does."""
         trained, meeting = asked["trained"], self.meeting
         if meeting.has(self.number, self.place, "part"):
             return
         self._wait(lambda: set(meeting.results(self.number)) >= set(trained), "results")
         heads = sorted(((meeting.head(self.number, place), place) for place in trained),
                        key=lambda pair: pair[0].worker)
-        if any(not head.size for head, _ in heads):     # one has failed, and the driver will say so
+        if any(not head.size for head, _ in heads):     # a worker failed; the driver reports it
             return
         cuts = partial.ranges(asked["size"], asked["plan"]["keys"])[first:stop]
         start, end = cuts[0][0], cuts[-1][1]
@@ -247,7 +246,7 @@ class Resident:
             self.place, made[0].n, made[0].worker, asked["dtype"]), [m.values for m in made], "part")
 
     def _emitted(self, asked: dict[str, Any]) -> Iterator[tuple[str, Partial]]:
-        """What this worker made of the last round, as a plain round's mapper emits it."""
+        """Yields this worker's answer of the last round, as the mapper of a plain round emits it."""
         if not self.meeting.has(asked["last"], self.place):
             return
         result, values = self.meeting.read(asked["last"], self.place)

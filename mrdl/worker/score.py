@@ -45,8 +45,9 @@ def describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> 
 
 
 def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bool = False) -> Iterator[bytes]:
-    """CSV of each example: its targets where it has them, the class where there is one, the outputs; of a model that
-    classifies places each one's likeliest class, then their probabilities, unless all `probabilities` are wanted."""
+    """A CSV line for each example: its targets if there are any, the predicted class if the model classifies, and the
+    outputs. If the model classifies each step or pixel: the likeliest class of each, then the probability of each, or
+    with `probabilities` those of all classes."""
     reading = Reading(iter(lines))
     try:
         yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()), probabilities)
@@ -72,6 +73,6 @@ def _predicted(reading: Reading, given: State, asked: Plan, probabilities: bool)
 
 
 def _shown(value: float) -> str:
-    """A number in a line of CSV: a whole one with all its digits, as it may be an id."""
+    """A number as CSV text. A whole number keeps all its digits, because it may be an id."""
     whole = isinstance(value, int) or value.is_integer() and abs(value) < 2**53
     return str(int(value)) if whole else format(value, ".8g")

@@ -22,7 +22,7 @@ from mrdl.worker.reading import ahead
 
 def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
     model = model_from_json(asked.spec)
-    vector = given.vector                       # ours alone: the file was read for this task
+    vector = given.vector                       # may be changed in place: the file was read for this task alone
     variances, of = Variances(vector, asked.moments), identity(asked, given)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
@@ -63,10 +63,10 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
 
 
 def _peak() -> int:
-    """Bytes of memory that this process has held at most."""
+    """The largest memory use of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def shard_number(shard: str) -> int:
-    """The shard's place in its dataset: what its random streams are keyed by."""
+    """The shard's number in its dataset, by which its random numbers are keyed."""
     return int(shard.rsplit("/", 1)[1])

@@ -45,10 +45,10 @@ def test_what_is_not_utf8_is_refused_by_the_first_command(here, capsys):
     for words in (["prepare", "x\udcff/rows\udcff.csv", "data", "--label", "y"],
                   ["prepare", "x\udcff", "data", "--label", "y"], ["show", "x\udcff"]):
         status, _, err = mrdl(capsys, *words)
-        assert status == 2 and "a name that is not UTF-8; rename it" in err and err.count("\n") == 1
+        assert status == 2 and "the name is not UTF-8; rename it" in err and err.count("\n") == 1
     os.rename(b"x\xff", "plain")
     status, _, err = mrdl(capsys, "prepare", "plain", "data", "--label", "y")
-    assert status == 2 and "rows\\udcff.csv': a name that is not UTF-8" in err
+    assert status == 2 and "rows\\udcff.csv': the name is not UTF-8" in err
     assert sorted(os.listdir()) == ["model.py", "plain"]
 
 

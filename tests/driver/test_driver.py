@@ -285,7 +285,7 @@ def test_examples_that_are_lost_from_a_shard_stop_the_run(tmp_path, made):
     last = blocks.pack(arrays, dataset=block.dataset, shard=block.shard, index=block.index,
                        role=block.role, before=block.before)
     Path(data.shards[0].path).write_bytes(b"".join([*lines[:-1], last, b"\n"]))
-    with pytest.raises(RoundError, match=r"data/part-00000, line 1\): .* is not as data.json says: .*; prepare the dataset again$"):
+    with pytest.raises(RoundError, match=r"data/part-00000, line 1\): .* does not match data.json: .*; prepare the dataset again$"):
         averaging(rounds=2).fit(network(), data.url, run=str(tmp_path / "run"))
     facts = unsealed(Path(data.url, "data.json").read_bytes())
     facts["shards"][0]["seal"] = blocks.unpack(last).seal

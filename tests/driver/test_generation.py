@@ -118,8 +118,8 @@ def test_logits_are_probabilities_too(tmp_path, inline):
 
 
 @pytest.mark.parametrize("layer, reason", [
-    (Bidirectional(GRU(4, return_sequences=True)), "^generate: Bidirectional reads backwards"),
-    (Conv1D(4, 2, padding="causal"), "^generate: conv1d mixes steps")])
+    (Bidirectional(GRU(4, return_sequences=True)), "^generate cannot be used with Bidirectional, which reads backwards"),
+    (Conv1D(4, 2, padding="causal"), "^generate cannot be used with conv1d, which mixes steps")])
 def test_models_that_do_not_go_on_step_by_step_are_refused(tmp_path, inline, layer, reason):
     with pytest.raises(ConfigError, match=reason):
         mrdl.generate(trained(tmp_path, inline, ENGLISH[:3000], layer))

@@ -351,7 +351,7 @@ def test_normalization_that_takes_what_another_gives_is_refused_until_that_one_i
     data, x = made(60), np.random.default_rng(0).random((9, 5))
     for call in (lambda m: averaging().fit(m, data.url, run=str(tmp_path / "run")), lambda m: m.adapt(x),
                  lambda m: mrdl.adapt(m, data.url, runner="inline"), lambda m: m.fit(x, np.zeros(9))):
-        with pytest.raises(ConfigError, match="second takes what first gives, which is not adapted: give") as error:
+        with pytest.raises(ConfigError, match="second depends on first, which is not adapted either: give") as error:
             call(chained())
         assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
@@ -363,18 +363,18 @@ def test_normalization_that_takes_what_another_gives_is_refused_until_that_one_i
 
 
 @pytest.mark.parametrize("make, reason", [
-    (lambda: Normalization(mean=1.0), "given both, or none"), (lambda: Normalization(axis="x"), "whole numbers"),
-    (lambda: Normalization(mean=[1, 2], variance=1), "must have one shape"),
+    (lambda: Normalization(mean=1.0), "give both mean and variance"), (lambda: Normalization(axis="x"), "whole numbers"),
+    (lambda: Normalization(mean=[1, 2], variance=1), "must have the same shape"),
     (lambda: Normalization(mean="a", variance=1), "mean='a' must be numbers"),
     (lambda: Normalization(mean=0, variance=-1), "not below 0"),
     (lambda: Normalization(mean=np.nan, variance=1), "must be finite"),
     (lambda: mrdl.Sequential([Input(3), Normalization(mean=[1, 2], variance=[1, 2])]), "do not fit the shape"),
     (lambda: mrdl.Sequential([Input((4, 3)), Normalization(1)]), "axis=1 of"),
     (lambda: mrdl.Sequential([Input(()), Normalization()]), "axis=-1 of"),
-    (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.ones((0, 3))), "no row to adapt"),
+    (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.ones((0, 3))), "x has no rows to adapt"),
     (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.ones((2, 4))), "examples of shape"),
     (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.full((2, 3), np.inf)), "not finite"),
-    (lambda: mrdl.Sequential([Input(3), Dense(2)]).adapt(np.ones((2, 3))), "no Normalization to adapt"),
+    (lambda: mrdl.Sequential([Input(3), Dense(2)]).adapt(np.ones((2, 3))), "no Normalization layer to adapt"),
 ])
 def test_what_cannot_be_is_said_in_one_line(make, reason):
     with pytest.raises(ConfigError, match=reason) as error:

@@ -362,10 +362,10 @@ def test_a_worker_leaves_where_the_driver_has_given_up(meeting, monkeypatch, cap
 def test_a_split_that_is_nobodys_home_is_refused(meeting, made):
     data = made(20, shards=1)
     meeting.begin(1, [("other/00000", "x")])
-    with open(data.train()[0].path, "rb") as file, pytest.raises(ValueError, match="no worker's home"):
+    with open(data.train()[0].path, "rb") as file, pytest.raises(ValueError, match="no worker of this job has this shard"):
         list(resident_worker.Resident(meeting, cache.Shelf(), print, 1, print).serve(
             line.rstrip(b"\n") for line in file))
-    with pytest.raises(ValueError, match="no block is no worker's home"):
+    with pytest.raises(ValueError, match="no block: no worker of this job has this shard"):
         list(resident_worker.Resident(meeting, cache.Shelf(), print, 1, print).serve([]))
 
 

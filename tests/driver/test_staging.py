@@ -100,7 +100,7 @@ def test_what_is_not_this_rounds_whole_output_is_refused(data, capsys):
     assert len(whole) == 3                          # a chunk, and the records of two workers
     for lines, why, status in ((whole[1:], "0 were averaged", 1), (whole[:-1], "workers reported", 1),
                                ([whole[0][:-40], *whole[1:]], "damaged partial line", 2),
-                               ([b"000009.x" + whole[0][whole[0].index(b"\t"):], *whole[1:]], "is none of this round's", 1)):
+                               ([b"000009.x" + whole[0][whole[0].index(b"\t"):], *whole[1:]], "does not belong to this round", 1)):
         part.write_bytes(b"".join(lines))
         refused(capsys, why, "--commit", "kept", status=status)
     part.write_bytes(b"".join(whole))

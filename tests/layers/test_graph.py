@@ -208,7 +208,7 @@ def test_inputs_and_targets_are_lists_dicts_or_one_row_of_all():
     ([np.ones((4, 5)), np.ones((3, 3))], None, "differ in length"),
     ({"left": np.ones((4, 5))}, None, "x has the names"),
     ([np.ones((4, 5)), np.ones((4, 4))], None, r"examples of shape \(8,\)"),
-    (None, [np.ones(4)], "y is a list of 1"), (None, np.ones((4, 2)), "take 3 values an example"),
+    (None, [np.ones(4)], "y is a list of 1"), (None, np.ones((4, 2)), "need 3 target values per example"),
     (None, np.full((4, 3), 0.5), "class numbers"),
 ])
 def test_data_that_does_not_fit_a_graph_is_refused(x, y, reason):
@@ -287,11 +287,11 @@ def test_the_summary_of_a_graph_says_what_each_layer_takes(capsys):
     (lambda: mrdl.Model(Input((3,)), Dense(2)(Input((3,)))), "an Input that is not among the model's inputs"),
     (lambda: mrdl.Model(Dense(2), Dense(2)(Input((3,)))), "inputs are what Input gave"),
     (lambda: Dense(2)([Input((3,))]), "Dense is called with"), (lambda: Dense(2)(np.ones(3)), "Dense is called with"),
-    (lambda: Add()(Input((3,))), "not a list of what Input"), (lambda: Add()([Input((3,))]), "two inputs or more"),
-    (lambda: Add()([Input((3,)), Input((4,))]), r"the shapes \(3,\), \(4,\), not one"),
+    (lambda: Add()(Input((3,))), "not a list of what Input"), (lambda: Add()([Input((3,))]), "needs at least two inputs"),
+    (lambda: Add()([Input((3,)), Input((4,))]), r"must have the same shape, not \(3,\), \(4,\)"),
     (lambda: Subtract()([Input((3,))] * 3), "Subtract takes two inputs, not 3"),
     (lambda: Dot(1)([Input((3,))] * 3), "Dot takes two inputs, not 3"),
-    (lambda: Dot(1)([Input((3,)), Input((4,))]), "do not fit inputs"), (lambda: Dot(0), "not 0: that is the batch"),
+    (lambda: Dot(1)([Input((3,)), Input((4,))]), "do not fit inputs"), (lambda: Dot(0), "and not 0, which is the batch"),
     (lambda: Concatenate()([Input((3, 2)), Input((4, 3))]), "do not fit along axis -1"),
     (lambda: Concatenate(0)([Input((3,)), Input((4,))]), "do not fit along axis 0"),
     (lambda: mrdl.Sequential([Input((3,)), Add()]), "Add takes several inputs: use mrdl.Model"),
@@ -313,7 +313,7 @@ def test_an_output_with_its_losss_activation_cannot_go_on():
     h = Dense(3, "softmax", name="a")(x)
     model = mrdl.Model(x, [h, Dense(2, "softmax", name="b")(h)])
     model.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ConfigError, match="goes into other layers too"):
+    with pytest.raises(ConfigError, match="uses an output as another layer's input"):
         model.fit(np.ones((4, 3)), np.zeros((4, 2), "i4"))
 
 

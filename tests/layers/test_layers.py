@@ -211,10 +211,10 @@ def test_the_shape_that_comes_out(layer, shape, wanted):
 
 
 @pytest.mark.parametrize("layers, reason", [
-    ([Input(()), Dense(3)], r"layer 1, Dense: an example of its input is one number, without an axis: Reshape\(\(1,\)\)"),
-    ([Input((2, 3)), PReLU(shared_axes=3)], r"PReLU: its input has the shape \(2, 3\), no axes \(3,\)"),
-    ([Input(6), SpatialDropout1D(0.5)], r"SpatialDropout1D: its input .* takes 2 axes"),
-    ([Input((2, 3)), SpatialDropout2D(0.5)], r"SpatialDropout2D: its input .* takes 3 axes"),
+    ([Input(()), Dense(3)], r"layer 1, Dense: its input must have at least one axis, but an example is a single number: put Reshape\(\(1,\)\)"),
+    ([Input((2, 3)), PReLU(shared_axes=3)], r"PReLU: shared_axes=\(3,\) do not fit an input of shape \(2, 3\)"),
+    ([Input(6), SpatialDropout1D(0.5)], r"SpatialDropout1D: its input .* needs 2 axes"),
+    ([Input((2, 3)), SpatialDropout2D(0.5)], r"SpatialDropout2D: its input .* needs 3 axes"),
     ([Input(6), Dense(4), Reshape((3, 2))], r"layer 2, Reshape: 4 features do not fit \(3, 2\)"),
     ([Input(6), Reshape((4, -1))], "6 features"), ([Input(6), Reshape((-1, -1))], "6 features"),
     ([Input(6), Reshape((0, -1))], "6 features"), ([Input(6), Reshape((-2, -3))], "6 features"),

@@ -233,19 +233,19 @@ def test_a_model_of_float64_comes_back_through_keras():
     (lambda: mrdl.Sequential([Input((3, 4, 2)), Masking()]), r"Masking: its input has the shape \(3, 4, 2\), not \(steps, feat"),
     (lambda: TimeDistributed(LSTM(3, stateful=True)), "its layer's stateful=True is not supported"),
     (lambda: TimeDistributed(LSTM(3, return_state=True)), "its layer's return_state=True is not supported"),
-    (lambda: TimeDistributed(Input((4, 2))), "it does not take Input"),
+    (lambda: TimeDistributed(Input((4, 2))), "Input is not supported"),
     (lambda: mrdl.Sequential([Input(1), Embedding((1 << 24) + 1, 1)]).build().predict(np.zeros((1, 1))),
-     "16777217 ids: float32, as which they come, has 16777216 whole numbers"),
+     "it has 16777217 ids, but ids come as float32, which is exact only up to 16777216"),
     (lambda: LSTM(4)(Input((T, F)), initial_state=np.zeros((20, 4))), "initial_state=array"),
-    (lambda: mrdl.Sequential([Input(T), LSTM(4)]), "ids go through Embedding or CategoryEncoding first"),
-    (lambda: numbers(*STEPS).fit(sequences(), np.zeros((63, T, 1))), "one length, not 0: they have 64, 63"),
+    (lambda: mrdl.Sequential([Input(T), LSTM(4)]), "for ids, put Embedding or CategoryEncoding before it"),
+    (lambda: numbers(*STEPS).fit(sequences(), np.zeros((63, T, 1))), "the same length, and not be empty; their lengths are 64, 63"),
     (lambda: numbers(SimpleRNN(2), Dense(4, "softmax"), loss="sparse_categorical_crossentropy").fit(sequences(), ids()),
      "give the last recurrent layer return_sequences=True"),
     (lambda: numbers(SimpleRNN(2, return_sequences=True), Dense(4, "softmax"), loss="categorical_crossentropy").fit(
         sequences(), ids() % 4), "for class numbers use sparse_categorical_crossentropy"),
     (lambda: numbers(SimpleRNN(3, return_sequences=True), Dense(1, "sigmoid"), loss="binary_crossentropy").fit(
-        sequences(), np.ones((64, T, 1)), class_weight={0: 1, 1: 5}), "class_weight is for one class an example"),
-    (lambda: unbuilt().fit(sequences(), ids() % 4, class_weight={0: 1, 1: 5}), "class_weight is for one class an example"),
+        sequences(), np.ones((64, T, 1)), class_weight={0: 1, 1: 5}), "class_weight needs one class per example"),
+    (lambda: unbuilt().fit(sequences(), ids() % 4, class_weight={0: 1, 1: 5}), "class_weight needs one class per example"),
 ])
 def test_what_does_not_fit_is_refused_in_one_line(make, reason):
     with pytest.raises(ConfigError, match=reason) as error:
@@ -297,8 +297,8 @@ def test_what_counts_is_the_same_for_buckets_and_the_layer(kind, value):
 @pytest.mark.parametrize("layers, options, reason", [
     ([SimpleRNN(3), RepeatVector(T), SimpleRNN(3, return_sequences=True), Dense(1)], {"tbptt": 2}, "simple_rnn gives one of them"),
     ([GlobalAveragePooling1D(), RepeatVector(T), Dense(1)], {"tbptt": 2}, "global_average_pooling1d gives one of them"),
-    ([LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"tbptt": 2}, "layer_normalization mixes steps"),
-    ([Masking(), LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"buckets": [2]}, "mixes steps"),
+    ([LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"tbptt": 2}, "layer_normalization, which mixes steps"),
+    ([Masking(), LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"buckets": [2]}, "which mixes steps"),
     (STEPS, {"tbptt": "2"}, "tbptt='2' must be a whole number"), (STEPS, {"tbptt": 2.0}, "tbptt=2.0 must be a whole"),
     (STEPS, {"tbptt": True}, "tbptt=True must be a whole"), (STEPS, {"buckets": 3}, "buckets=3 must be a list"),
     (STEPS, {"tbptt": 3, "tbptt_backward": 1.5}, "tbptt_backward=1.5 must be a whole"),

@@ -263,7 +263,7 @@ def test_the_forget_gate_begins_open_and_recurrent_kernels_orthogonal():
     (lambda: mrdl.Sequential([Input(4), LSTM(3)]), r"its input has the shape \(4,\), not \(steps, features\)"),
     (lambda: Bidirectional(LSTM(3), None), "merge_mode=None is none of concat, sum, mul, ave"),
     (lambda: Bidirectional(Dense(3)), "unknown recurrent layer"),
-    (lambda: Bidirectional(LSTM(3), backward_layer=LSTM(3)), "the other go_backwards"),
+    (lambda: Bidirectional(LSTM(3), backward_layer=LSTM(3)), "the opposite go_backwards"),
 ])
 def test_what_cannot_be_is_refused_in_one_line(make, reason):
     with pytest.raises(ConfigError, match=reason) as error:

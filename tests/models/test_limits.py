@@ -110,7 +110,7 @@ def test_the_limit_is_an_option_whose_help_states_it(capsys, monkeypatch):
     assert main(["evaluate", "nowhere", "nodata", "--max-memory", "1.5G"]) == 2 and limits.most == 3 << 29
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "nowhere", "nodata", "--max-memory", "lots"])
-    assert left.value.code == 2 and "lots: must be an amount of memory, as 8G or 500M" in capsys.readouterr().err
+    assert left.value.code == 2 and "lots: must be a size of memory, such as 8G or 500M" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text, count", [("8G", 8 << 30), ("500 mb", 500 << 20), ("1000", 1000), ("0.5k", 512)])
@@ -274,11 +274,11 @@ def test_a_window_that_the_kernels_do_not_have_is_refused_with_its_layer(name):
 
 def test_layers_that_double_what_they_get_are_refused_at_the_first_that_no_machine_holds():
     x = Input((3,))
-    with pytest.raises(ConfigError, match="Concatenate: it would give .*, more values than any machine holds"):
+    with pytest.raises(ConfigError, match="Concatenate: its output would have the shape .*, more values than any machine can hold"):
         for number in range(100):
             x = Concatenate()([x, x])
     assert number == 46                         # 3 * 2^47 > 2^48
-    with pytest.raises(ConfigError, match="layer 1, RepeatVector: it would give"):
+    with pytest.raises(ConfigError, match="layer 1, RepeatVector: its output would have"):
         compiled(Input((2,)), RepeatVector(2 ** 62), Flatten())
 
 

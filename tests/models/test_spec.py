@@ -84,7 +84,7 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 3, "config", "target_shape"], [2.5, None], "target_shape=2.5 must be a whole"),
     ([*LAYER, 2, "config", "data_format"], "channels_first", "Flatten: data_format"),
     ([*LAYER, 6, "config", "rate"], 1.0, "Dropout: rate=1.0 must be at least 0 and below 1"),
-    ([*LAYER, 6], {"class_name": "PReLU", "config": {"shared_axes": [1, 9]}}, "no axes (1, 9)"),
+    ([*LAYER, 6], {"class_name": "PReLU", "config": {"shared_axes": [1, 9]}}, "shared_axes=(1, 9) do not fit"),
     ([*LAYER, 6], {"class_name": "SpatialDropout2D", "config": {
         "rate": 0.5, "data_format": "channels_first"}}, "SpatialDropout2D: data_format"),
     ([*LAYER, 6, "config", "noise_shape"], [1, 2], "Dropout: noise_shape"),
@@ -93,7 +93,7 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 0, "config", "batch_shape"], [None, None], "Input: shape=None must be a whole number"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 2, 0], "must be positive"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 7], "layer 3, Reshape: 7 features do not fit"),
-    ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 18], "layer 1, Rescaling: it would give (1000000000000000000,)"),
+    ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 18], "layer 1, Rescaling: its output would have the shape (1000000000000000000,)"),
     ([*LAYER, 0, "config", "batch_shape"], [None, 10 ** 30], "Input: shape=1000"),
     ([*LAYER, 0, "config", "batch_shape"], {"a": 1}, "batch_shape={'a': 1} is no list"),
     ([*LAYER, 0, "config", "sparse"], True, "InputLayer: sparse=True is not supported"),

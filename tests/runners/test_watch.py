@@ -68,6 +68,6 @@ def test_a_lost_datanode_is_not_told_as_a_lost_namenode():
                       'xfer_port: 9866 }, capacity: Some(8) }' for i in (1, 2))
     client = SimpleNamespace(addresses=["master:8020"])
     assert _broken(DataNodesFailed(f'DataTransferError("All DataNodes failed: [{nodes}]")'), client) == (
-        "the NameNode is there, but none of the file's DataNodes (node1, node2) can be reached: "
+        "the NameNode answers, but none of the file's DataNodes (node1, node2) can be reached: "
         'DataTransferError("All DataNodes failed")')
     assert _broken(ConnectionResetError("reset"), client) == "the connection to HDFS (master:8020) failed: reset"

@@ -125,7 +125,7 @@ def test_a_device_or_a_pipe_in_the_place_of_a_file_is_refused_at_once(there, tmp
     for make in (lambda path: os.symlink("/dev/zero", path), os.mkfifo):
         Path(file).unlink(missing_ok=True)
         make(file)
-        with pytest.raises(OSError, match=rf"no regular file: '.*{file}'"):
+        with pytest.raises(OSError, match=rf"not a regular file: '.*{file}'"):
             read()
 
 
@@ -219,7 +219,7 @@ def test_a_shard_that_lost_its_last_blocks_or_is_another_datasets_is_refused(the
     assert big.shards[0].blocks > 1
     path = Path(big.shards[0].path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(RuntimeError, match=r"big/part-00000, line \d+\): .* is not as data.json says: .* prepare the dataset again"):
+    with pytest.raises(RuntimeError, match=r"big/part-00000, line \d+\): .* does not match data.json: .* prepare the dataset again"):
         trained(big.url, tmp_path / "run")
 
 
@@ -324,5 +324,5 @@ def test_a_block_out_of_another_version_of_its_shard_is_refused():
                                    before=blocks.unpack(first).seal)]
     ours, theirs = lines(1.0), lines(2.0)
     assert len(list(Reading(iter(ours)))) == 2
-    with pytest.raises(blocks.BlockError, match="block 1 does not follow on the one before it"):
+    with pytest.raises(blocks.BlockError, match="block 1 does not continue the block before it"):
         list(Reading(iter([theirs[0], ours[1]])))

@@ -154,7 +154,7 @@ def test_a_model_without_input_takes_the_shape_of_its_first_rows():
     x, y = arrays()
     model = mrdl.Sequential([Dense(3, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ConfigError, match="without an axis"):
+    with pytest.raises(ConfigError, match="must have at least one axis"):
         model.fit(x[:, 0], y)
     assert model.input_shape is None
     model.fit(x, y)
@@ -174,9 +174,9 @@ def test_a_model_without_weights_scores():
 
 X, Y = arrays(8)
 WRONG = {
-    "no rows": (X[:0], Y[:0], {}, "one length, not 0"), "lengths": (X, Y[:5], {}, "one length"),
+    "no rows": (X[:0], Y[:0], {}, "the same length, and not be empty"), "lengths": (X, Y[:5], {}, "the same length"),
     "weights": (X, Y, {"sample_weight": np.ones(5)}, "one length"),
-    "shape of weights": (X, Y, {"sample_weight": np.ones((8, 2))}, r"not the shape \(8, 2\)"),
+    "shape of weights": (X, Y, {"sample_weight": np.ones((8, 2))}, r"but has the shape \(8, 2\)"),
     "shape": (X[:, :5], Y, {}, r"examples of shape \(6,\), not \(5,\)"),
     "rank": (X[:, :, None], Y, {}, r"not \(6, 1\)"), "one-hot": (X, np.eye(3)[Y % 3], {}, "one-hot"),
     "text": (np.full((8, 6), "a"), Y, {}, "x holds <U1, not numbers"),
@@ -321,10 +321,10 @@ def test_probabilities_that_were_rounded_are_no_mistake():
 
 @pytest.mark.parametrize("given, reason", [
     ({"class_weight": {3: 1.0}}, "there is no class 3; there are 0 to 2"),
-    ({"class_weight": {0: 1.0, 0.5: 1.0}}, "must give class numbers"),
-    ({"class_weight": {0: np.inf}}, "must give class numbers"), ({"class_weight": {0: np.nan}}, "must give class numbers"),
-    ({"sample_weight": -np.ones(8)}, "finite numbers of 0 and more"),
-    ({"sample_weight": np.full(8, np.nan)}, "finite numbers of 0 and more"),
+    ({"class_weight": {0: 1.0, 0.5: 1.0}}, "must be a dict of class numbers"),
+    ({"class_weight": {0: np.inf}}, "must be a dict of class numbers"), ({"class_weight": {0: np.nan}}, "must be a dict of class numbers"),
+    ({"sample_weight": -np.ones(8)}, "must be finite and not negative"),
+    ({"sample_weight": np.full(8, np.nan)}, "must be finite and not negative"),
     ({"validation_data": X}, "must be .x, y. or"), ({"validation_data": (X,)}, "must be .x, y. or"),
     ({"validation_data": (X[:, :2], Y)}, "examples of shape"), ({"validation_data": (X, Y + 0.5)}, "class numbers"),
     ({"initial_epoch": -1}, "initial_epoch")])

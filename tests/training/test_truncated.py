@@ -284,16 +284,16 @@ def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b_in_each_window_
     (lambda: network(), {"tbptt_backward": 3}, "tbptt_backward is given without tbptt"),
     (lambda: network(), {"tbptt": 4, "tbptt_backward": 5}, "tbptt_backward=5 must be from 1 to tbptt=4"),
     (lambda: network("sgd", Bidirectional(LSTM(3, return_sequences=True))), {"tbptt": 4},
-     "tbptt: Bidirectional reads backwards"),
-    (lambda: network("sgd", LSTM(3, return_sequences=True, go_backwards=True)), {"tbptt": 4}, "tbptt: LSTM reads backwards"),
-    (lambda: network("sgd", LSTM(3)), {"tbptt": 4}, "tbptt needs an output for each step, and lstm gives one of them all: give recurrent layers return_sequences"),
-    (lambda: network("sgd", Conv1D(3, 2, padding="same")), {"tbptt": 4}, "tbptt: conv1d mixes steps"),
-    (lambda: network("sgd", Flatten()), {"buckets": [3]}, "buckets: flatten mixes steps"),
-    (lambda: network("sgd", LayerNormalization((1, 2))), {"tbptt": 4}, "tbptt: layer_normalization mixes steps"),
-    (lambda: network(), {"buckets": [3]}, "buckets need a mask: begin with Masking or Embedding"),
-    (lambda: network("sgd", *MASKED["steps"]), {"buckets": [3, 2]}, r"buckets=\[3, 2\] must be numbers of steps that rise"),
+     "tbptt cannot be used with Bidirectional, which reads backwards"),
+    (lambda: network("sgd", LSTM(3, return_sequences=True, go_backwards=True)), {"tbptt": 4}, "tbptt cannot be used with LSTM, which reads backwards"),
+    (lambda: network("sgd", LSTM(3)), {"tbptt": 4}, "tbptt needs an output for each step, but lstm gives one for all steps: give recurrent layers return_sequences"),
+    (lambda: network("sgd", Conv1D(3, 2, padding="same")), {"tbptt": 4}, "tbptt cannot be used with conv1d, which mixes steps"),
+    (lambda: network("sgd", Flatten()), {"buckets": [3]}, "buckets cannot be used with flatten, which mixes steps"),
+    (lambda: network("sgd", LayerNormalization((1, 2))), {"tbptt": 4}, "tbptt cannot be used with layer_normalization, which mixes steps"),
+    (lambda: network(), {"buckets": [3]}, "buckets need a mask: the model must begin with Masking or Embedding"),
+    (lambda: network("sgd", *MASKED["steps"]), {"buckets": [3, 2]}, r"buckets=\[3, 2\] must be numbers of steps in ascending order"),
     (lambda: network("sgd", *MASKED["steps"]), {"buckets": [0, 2]}, r"buckets=\[0, 2\] must be numbers of steps"),
-    (lambda: network("sgd", LSTM(3, return_sequences=True, stateful=True)), {"tbptt": 4}, "choose one"),
+    (lambda: network("sgd", LSTM(3, return_sequences=True, stateful=True)), {"tbptt": 4}, "cannot be used with stateful layers"),
 ])
 def test_what_does_not_fit_is_refused_in_one_line(make, options, reason):
     with pytest.raises(ConfigError, match=reason) as error:
@@ -315,7 +315,7 @@ def test_a_run_refuses_what_does_not_fit_before_anything_is_written(tmp_path, in
         mrdl.evaluate(str(tmp_path / "saved"), data.url, runner="inline")
     with pytest.raises(ConfigError, match="call model.predict on arrays"):
         mrdl.predict(str(tmp_path / "saved"), data.url, str(tmp_path / "out"), runner="inline")
-    with pytest.raises(ConfigError, match="Bidirectional: stateful=True is not supported"):
+    with pytest.raises(ConfigError, match="Bidirectional: stateful=True and return_state=True are not supported"):
         Bidirectional(LSTM(3, stateful=True))
 
 

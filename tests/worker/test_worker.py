@@ -74,7 +74,7 @@ def test_a_damaged_state_comes_as_a_record(given_round, tmp_path):
     given = given_round()
     (tmp_path / "state").write_bytes(b"x" * 50)
     error = worked(given, shard())["record"][0].values
-    assert (error["kind"], error["raised"]) == ("failed", "StateError") and "no state of a run" in error["message"]
+    assert (error["kind"], error["raised"]) == ("failed", "StateError") and "not a state of a run" in error["message"]
 
 
 def damaged(lines, at):
@@ -88,7 +88,7 @@ def damaged(lines, at):
     (shard()[1:], "BlockError", "block 1 comes first", "the input, line 1"),
     ([shard()[0], shard()[2]], "BlockError", "block 2 comes after block 0", "the input, line 2"),
     ([b"not a block"], "BlockError", "damaged block", "the input, line 1"),
-    ([shard()[0], shard(seed=1)[1]], "BlockError", "does not follow on the one before it", "the input, line 2"),
+    ([shard()[0], shard(seed=1)[1]], "BlockError", "does not continue the block before it", "the input, line 2"),
     (shard() + shard(3), "BlockError", "no part in this round", "shard d/00003"),
     (shard(1) + shard(9), "BlockError", "no part in this round", "shard d/00009")])
 def test_what_a_worker_cannot_read_comes_as_a_record_and_the_input_is_drained(
@@ -104,7 +104,7 @@ def test_what_a_worker_cannot_read_comes_as_a_record_and_the_input_is_drained(
 def test_two_shards_to_train_in_one_mapper_are_refused(given_round):
     given = given_round(train={"d/00000": 0, "d/00005": 1})
     error = worked(given, shard() + shard(5))["record"][-1].values
-    assert "one shard must be one split" in error["message"]
+    assert "each shard must be an input split of its own" in error["message"]
 
 
 def test_a_label_outside_the_outputs_is_said_with_shard_and_block(given_round):
@@ -163,9 +163,9 @@ def test_scores_do_not_depend_on_how_shards_are_packed_into_mappers(given_round)
     (40).to_bytes(8, "little") + json.dumps({"__metadata__": {}}).encode().ljust(40)])
 def test_a_file_that_is_no_state_is_refused(tmp_path, data):
     (tmp_path / "state").write_bytes(data)
-    with pytest.raises(StateError, match="no state of a run"):
+    with pytest.raises(StateError, match="not a state of a run"):
         State.parse(data, "state-1")
-    with pytest.raises(StateError, match="no state of a run"):
+    with pytest.raises(StateError, match="not a state of a run"):
         State.load(str(tmp_path / "state"))
 
 

@@ -1,1 +1,1 @@
-"""HDFS without a JVM."""
+"""Access to HDFS without a JVM."""

@@ -1,11 +1,11 @@
-"""What both clients of HDFS share. Paths are absolute; an error is Refused, or an OSError where
-the connection broke."""
+"""What both clients of HDFS share. Paths are absolute. If HDFS answers with an error, it is raised as Refused;
+if the connection breaks, as an OSError."""
 import errno
 import re
 from typing import NamedTuple
 
 MEGABYTE = 1 << 20
-SILENCE = 60.0                  # seconds without a byte until an HTTP connection counts as broken
+SILENCE = 60.0                  # seconds without data before an HTTP connection counts as broken
 CODES = {
     "FileNotFoundException": errno.ENOENT, "FileAlreadyExistsException": errno.EEXIST,
     "ParentNotDirectoryException": errno.ENOTDIR, "PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
@@ -19,7 +19,7 @@ SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno
 
 
 class Refused(Exception):
-    """What HDFS answers where it does not do as asked: Java's exception and its message."""
+    """HDFS answered with an error: the Java exception and its message."""
 
     def __init__(self, java: str, message: str):
         text = message.strip().split("\n")[0] or java
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 def replaced() -> Refused:
-    return Refused("Stale", "was replaced or removed while it was read")
+    return Refused("Stale", "was replaced or removed while it was being read")
 
 
 class Status(NamedTuple):
@@ -43,5 +43,5 @@ class Status(NamedTuple):
 
 
 def one_block(size: int) -> int | None:
-    """The block size that holds a file whole: a shard, that one node then has all of. None: the cluster's."""
+    """A block size that makes the file one block, so that one node has all of a shard. None: the cluster's default."""
     return -(-size // MEGABYTE) * MEGABYTE if 16 * MEGABYTE < size < 1024 * MEGABYTE else None

@@ -1,4 +1,4 @@
-"""HDFS behind the storage's door: by hdfs-native, or by WebHDFS where that is not installed; no JVM."""
+"""The storage class for HDFS: uses hdfs-native, or WebHDFS if hdfs-native is not installed; no JVM."""
 import errno
 import io
 import logging
@@ -21,23 +21,23 @@ from mrdl.storage.hdfs.common import Refused, Status
 from mrdl.storage.hdfs.native import DataNodesFailed, Native
 from mrdl.storage.hdfs.web import Web
 
-CONNECT = 10.0                  # seconds until a NameNode that does not answer counts as not there
-PATIENCE = 120.0                # seconds to wait for one that is in safe mode, starts or fails over
-AGAIN = 30.0                    # seconds in which other DataNodes are tried for those that do not answer
-APART = 60.0                    # seconds between two refusals that are not of one wait
+CONNECT = 10.0                  # seconds to wait for an answer before a NameNode counts as absent
+PATIENCE = 120.0                # seconds to wait for a NameNode that is in safe mode, starts or fails over
+AGAIN = 30.0                    # seconds during which other DataNodes are tried if some do not answer
+APART = 60.0                    # refusals further apart than this many seconds start a new wait
 PASSING = ("SafeModeException", "RetriableException", "StandbyException",
-           "ConnectException", "SocketException", "EOFException")   # a DataNode's, of the NameNode
+           "ConnectException", "SocketException", "EOFException")   # a DataNode reports that it cannot reach the NameNode
 
 
 class Wait:
-    """For a NameNode that is in safe mode, starts or fails over. All who ask it share one, so that those who tidy up
-    after somebody gave up do not wait as long once more."""
+    """A wait for a NameNode that is in safe mode, starts or fails over. All requests share one wait, so that clean-up
+    after a request that gave up does not wait the whole time again."""
 
     def __init__(self):
-        self.since = self.last = self.say = -math.inf   # when it began, was refused last, is to be told of
+        self.since = self.last = self.say = -math.inf   # when it began, when HDFS last refused, when to tell the user again
 
     def left(self, why: OSError) -> float:
-        """Seconds that are left of it, now that the NameNode has refused; says so at first, then seldom."""
+        """The seconds left, after a refusal. Logs a warning at the first refusal, then at growing intervals."""
         now = time.monotonic()
         if now - self.last > APART:
             self.since = self.say = now
@@ -51,11 +51,11 @@ class Wait:
         self.last = -math.inf
 
 
-_waits: dict[str, Wait] = {}            # host of a URL -> the one for its NameNodes
+_waits: dict[str, Wait] = {}            # host of a URL -> the wait for its NameNodes
 
 
 class Hdfs(Storage):
-    """A folder of HDFS; the clock is the NameNode's."""
+    """A folder on HDFS; its clock is the NameNode's."""
 
     def __init__(self, url: str | os.PathLike):
         text = os.fspath(url)
@@ -63,10 +63,10 @@ class Hdfs(Storage):
         if inner.startswith("//"):
             self.host, _, inner = inner[2:].partition("/")
             if masked(text) != text:
-                raise ValueError(f"{masked(text)}: a URL of HDFS takes no password: leave it out; who you are is said by "
+                raise ValueError(f"{masked(text)}: an hdfs:// URL takes no password: leave it out; HDFS knows you by "
                                  "HADOOP_USER_NAME or by a Kerberos ticket")
         elif not inner.startswith("/"):
-            raise ValueError(f"{text}: a path of HDFS is absolute, as hdfs:///data/train")
+            raise ValueError(f"{text}: a path on HDFS must be absolute, such as hdfs:///data/train")
         self.root = posixpath.normpath("/" + inner.lstrip("/"))
         self.url = self.path("")
 
@@ -77,7 +77,8 @@ class Hdfs(Storage):
         return f"hdfs://{self.host}{self._at(name)}"
 
     def _ask(self, name: str, call: Callable[[Native | Web], Any], again: bool = False) -> Any:
-        """What the client answers; its errors as OSErrors of this file. `again`: may be asked twice."""
+        """Calls the client and returns its answer. Errors become OSErrors with this file's path. `again`: the call
+        may be repeated."""
         path, began, pause, tries = self.path(name), time.monotonic(), 0.1, 0
         client, wait, refused = _client(self.host, path), _waits.setdefault(self.host, Wait()), False
         while True:
@@ -95,7 +96,7 @@ class Hdfs(Storage):
                 failure = OSError(errno.ECONNABORTED, _broken(error, client), path)
                 left = AGAIN - (time.monotonic() - began) if again else 0
                 if again and tries < 3:
-                    left = max(left, AGAIN)     # one try may take two minutes, if a machine is off
+                    left = max(left, AGAIN)     # a single try may take two minutes if a machine is off
                 if again and tries == 1:
                     logging.getLogger(__name__).warning("%s; trying again", failure)
             if left <= 0:
@@ -136,7 +137,7 @@ class Hdfs(Storage):
         except ConnectionError:
             if self.exists(made):
                 raise
-        return True                     # also where only the answer was lost
+        return True                     # it succeeded, and only the answer was lost
 
     def _status(self, name: str) -> Status | None:
         try:
@@ -157,7 +158,7 @@ class Hdfs(Storage):
         return []
 
     def _matching(self, folder: str, pattern: list[str]) -> Iterator[str]:
-        """As glob: `**` is any number of folders, and a star matches no hidden name."""
+        """Like glob: `**` matches any number of folders, and a star does not match hidden names."""
         first, rest = pattern[0], pattern[1:]
         if rest and (first == "**" or not set(first) & set("*?[")):
             yield from self._matching(folder if first == "**" else posixpath.join(folder, first),
@@ -222,7 +223,7 @@ class Hdfs(Storage):
 
 
 class Reader(io.RawIOBase):
-    """A file of HDFS, from any place in it."""
+    """A file on HDFS, readable from any position."""
 
     def __init__(self, store: Hdfs, name: str):
         self.store, self.name, self.at = store, name, 0
@@ -252,17 +253,17 @@ class Reader(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """In one piece: io's own asks for 8 KB at a time."""
+        """Reads the rest with one request; io's own method would make one for every 8 KB."""
         return self._fetched(self.length)
 
 
 def _broken(error: OSError, client: Native | Web) -> str:
-    """What a connection that broke was to: to DataNodes, where the NameNode has answered."""
+    """The message for a broken connection; says whether it was to the NameNode or to DataNodes."""
     said = re.sub(r" with url: \S+", "", str(error))
     if not isinstance(error, DataNodesFailed):
         return f"the connection to HDFS ({', '.join(client.addresses)}) failed: {said}"
     which = ", ".join(re.findall(r'host_name: \\?"([^"\\]+)', said))
-    return (f"the NameNode is there, but none of the file's DataNodes{which and f' ({which})'} can be reached: "
+    return (f"the NameNode answers, but none of the file's DataNodes{which and f' ({which})'} can be reached: "
             + re.sub(r": \[DatanodeInfo.*\]", "", said))
 
 
@@ -277,7 +278,7 @@ def _client(host: str, path: str) -> Native | Web:
 
 @cache
 def _connected(host: str, folder: str, user: str | None, pid: int) -> Native | Web:
-    """A process's one client for a host: it has threads, which a fork does not take along."""
+    """The client for a host. The process's id is part of the key, because a forked process lacks the client's threads."""
     settings = namenode.settings(folder)
     service = namenode.service(host, settings)
     for kind in (Native, Web):
@@ -289,7 +290,7 @@ def _connected(host: str, folder: str, user: str | None, pid: int) -> Native | W
 
 
 def _reach(addresses: list[str], folder: str) -> None:
-    """Neither client itself says soon and clearly that nobody is there."""
+    """Checks that a NameNode can be reached; both clients would take long to say so, and not clearly."""
     end = time.monotonic() + CONNECT
     while True:
         for address in addresses:

@@ -1,4 +1,4 @@
-"""A URL's host in; the addresses of its NameNodes out, by Hadoop's own settings files."""
+"""Finds the addresses of the NameNodes for a URL's host, from Hadoop's configuration files."""
 import errno
 import getpass
 import os
@@ -8,21 +8,21 @@ from xml.etree import ElementTree
 
 
 class Service(NamedTuple):
-    """One NameNode, or those of a name service (HA)."""
-    host: str                   # host:port, or the name that stands for all
+    """One NameNode, or all NameNodes of a name service (HA)."""
+    host: str                   # host:port, or the name of the name service
     rpc: list[str]              # host:port of each
     web: list[str]              # URL of each
 
 
 def folder() -> str:
-    """Where the settings lie."""
+    """The folder with Hadoop's configuration files."""
     home = os.environ.get("HADOOP_HOME")
     return os.environ.get("HADOOP_CONF_DIR") or (
         os.path.join(home, "etc", "hadoop") if home else "/etc/hadoop/conf")
 
 
 def settings(folder: str) -> dict[str, str]:
-    """core-site.xml and hdfs-site.xml, each ${...} replaced by what it means."""
+    """The properties in core-site.xml and hdfs-site.xml, with each ${...} replaced by its value."""
     found = {"user.name": getpass.getuser()}
     for name in ("core-site.xml", "hdfs-site.xml"):
         path = os.path.join(folder, name)
@@ -43,13 +43,13 @@ def settings(folder: str) -> dict[str, str]:
             return default
         return match[0] if value is None else value
 
-    for _ in range(20):                 # as deep as Hadoop goes
+    for _ in range(20):                 # Hadoop has the same limit
         found = {name: re.sub(r"\$\{([^{}$\s]+)\}", meant, value) for name, value in found.items()}
     return found
 
 
 def service(host: str, settings: dict[str, str]) -> Service:
-    """Those that answer for `host`; "" is the default file system's."""
+    """The NameNodes for `host`; "" means the default file system."""
     default = settings.get("fs.defaultFS", "").rstrip("/")
     if not host and not default.startswith("hdfs://"):
         raise OSError(errno.EINVAL, f"there is no default HDFS (fs.defaultFS is {default!r}): set "

@@ -1,4 +1,4 @@
-"""HDFS by hdfs-native; its face is that of WebHDFS's client."""
+"""Access to HDFS through hdfs-native; the class has the same methods as WebHDFS's client."""
 import ctypes
 import errno
 import os
@@ -15,42 +15,42 @@ from mrdl.storage.base import CHUNK
 from mrdl.storage.hdfs.common import Refused, Status, one_block, replaced
 from mrdl.storage.hdfs.namenode import Service
 
-LATE = 10.0                     # seconds until a file's last block must be known
-TOKENS = "HADOOP_TOKEN_FILE_LOCATION"       # has the path of a file where YARN has started us
-# of hdfs-native: numbers, a sentence that says nothing, and then the reason
+LATE = 10.0                     # seconds to wait until a file's last block is known
+TOKENS = "HADOOP_TOKEN_FILE_LOCATION"       # YARN sets it for tasks, to the path of a file
+# an error of hdfs-native: numbers, a sentence without information, then the reason
 KEYLESS = re.compile(r'GSSAPIError\(.*?, "(?:.* (?:inaccessible|more information): )?(.*)"\)', re.DOTALL)
 BROKEN = ("DataTransferError", "BlocksNotFound", "ChecksumError", "OperationFailed")    # of hdfs-native
 
 
 class DataNodesFailed(OSError):
-    """The NameNode has answered, and the DataNodes that it named did not."""
+    """The NameNode answered, but the DataNodes that it named did not."""
 
 
 class Native:
-    """hdfs-native speaks the NameNode's and the DataNodes' own protocols."""
+    """A client through hdfs-native, which speaks the native protocols of NameNodes and DataNodes."""
 
-    process: int | None = None          # that used it last
+    process: int | None = None          # id of the process that last made a client
 
     def __init__(self, service: Service, settings: dict[str, str]):
         from hdfs_native import Client, WriteOptions
         kerberos = settings.get("hadoop.security.authentication") == "kerberos"
-        token = _name_in_tokens(service) if kerberos else None      # by which no library is asked
+        token = _name_in_tokens(service) if kerberos else None      # with a token, no Kerberos library is needed
         if kerberos and not token and sys.platform == "linux":
             try:
-                ctypes.CDLL("libgssapi_krb5.so.2")      # hdfs-native would go on trying for 44 s
+                ctypes.CDLL("libgssapi_krb5.so.2")      # without it, hdfs-native would try for 44 s
             except OSError:
                 raise OSError(errno.EACCES, "this HDFS wants Kerberos: install libgssapi-krb5-2 (Debian) "
                               "or krb5-libs (Red Hat)") from None
         if Native.process not in (None, os.getpid()):
-            # a forked process has its parent's connections to DataNodes, but not the threads that
-            # serve them: it would wait for an answer for ever; they are dropped after 3 s
+            # a forked process inherits connections to DataNodes, but not the threads that serve them,
+            # so it would wait for an answer for ever; hdfs-native drops connections after 3 s
             time.sleep(3.2)
         Native.process = os.getpid()
         self.addresses = service.rpc
-        if len(service.rpc) == 1:       # 45 s for one that is gone; its default is three minutes
+        if len(service.rpc) == 1:       # fail after 45 s if it is gone, not after three minutes
             settings = {"dfs.client.failover.max.attempts": "6", **settings}
         with answered():
-            # the settings again, as it leaves ${...} as they stand in the files
+            # the settings are passed, because hdfs-native does not replace ${...} in the files
             self.client = Client(f"hdfs://{token or service.host}", settings)
         self.Options = WriteOptions
 
@@ -66,10 +66,10 @@ class Native:
     def list(self, path: str) -> list[Status]:
         with answered():
             return [self._status(found) for found in self.client.list_status(path)
-                    if found.path != path]              # a file lists itself
+                    if found.path != path]              # for a file, the list has the file itself
 
     def open(self, path: str) -> tuple[int, Callable[[int, int], bytes]]:
-        """The file's size, and what gives `count` bytes from `at`; both must lie in it."""
+        """The file's size, and a function that reads `count` bytes at position `at`; the range must lie in the file."""
         found, file = self._settled(path)
 
         def fetch(at: int, count: int) -> bytes:
@@ -77,7 +77,7 @@ class Native:
             try:
                 with answered():
                     return file.read_range(at, count)
-            except OSError:             # its blocks may have moved, or have gone with it
+            except OSError:             # its blocks may have moved, or the file may be gone
                 with answered():
                     file = self.client.read(path)
                 if self.status(path) != found:
@@ -86,8 +86,8 @@ class Native:
         return len(file), fetch
 
     def _settled(self, path: str):
-        """The file's status and a reader of it. Where the NameNode lets a file be closed before a DataNode
-        has told of its last block, this client would not see that block for some milliseconds."""
+        """The file's status and a reader for it. A NameNode may let a file be closed before a DataNode has reported
+        its last block; for some milliseconds, hdfs-native then does not see that block, so this waits for it."""
         end = time.monotonic() + LATE
         while True:
             found = self.status(path)
@@ -96,7 +96,7 @@ class Native:
             if len(file) == found.size:
                 return found, file
             if time.monotonic() > end:
-                raise OSError(f"no DataNode has told of its last block for {LATE:.0f} s")
+                raise OSError(f"no DataNode has reported its last block for {LATE:.0f} s")
             time.sleep(0.001)
 
     def create(self, path: str, source: BinaryIO) -> None:
@@ -126,8 +126,8 @@ class Native:
 
 
 def _name_in_tokens(service: Service) -> str | None:
-    """What the job's tokens call this NameNode, where we are a task: mostly its address, and hdfs-native
-    finds a token only by what it was called with itself."""
+    """In a task: the NameNode's name in the job's tokens, usually its address. hdfs-native must be called with
+    exactly this name to find the token."""
     with suppress(OSError, KeyError), open(os.environ[TOKENS], "rb") as file:
         tokens, names = file.read(), [service.host]
         if names == service.rpc:
@@ -139,7 +139,7 @@ def _name_in_tokens(service: Service) -> str | None:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """hdfs-native's errors as Refused; most are a RuntimeError that quotes Java's exception."""
+    """Turns hdfs-native's errors into Refused; most are a RuntimeError that quotes the Java exception."""
     try:
         yield
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""HDFS by WebHDFS."""
+"""Access to HDFS through WebHDFS."""
 import errno
 import getpass
 import json
@@ -15,7 +15,7 @@ from mrdl.storage.hdfs.native import DataNodesFailed
 
 
 class Web:
-    """WebHDFS: HTTP to the NameNode, which sends on to a DataNode where bytes are meant."""
+    """A client through WebHDFS: HTTP to the NameNode, which redirects to a DataNode to read or write data."""
 
     def __init__(self, service: Service, settings: dict[str, str]):
         import requests
@@ -26,14 +26,14 @@ class Web:
         self.urls, self.url = service.web, service.web[0] if len(service.web) == 1 else None
         self.user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self.session = requests.Session()
-        self.session.trust_env = False          # no proxy stands before a cluster's own nodes
+        self.session.trust_env = False          # ignore proxy settings for the cluster's nodes
         self.session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        if self.url:                            # an only NameNode that is gone is called for 30 s
+        if self.url:                            # a single NameNode that is gone is retried for 30 s
             self.session.mount(self.url, requests.adapters.HTTPAdapter(max_retries=Retry(
                 None, connect=6, read=0, redirect=0, status=0, other=0, backoff_factor=0.5)))
 
     def _call(self, method: str, operation: str, path: str, **parameters: Any):
-        """The NameNode's answer; where it sends on to a DataNode, that is not followed."""
+        """The NameNode's answer; a redirection to a DataNode is not followed."""
         try:
             return self._send(method, self._active(), operation, path, parameters)
         except (OSError, Refused) as error:
@@ -42,7 +42,7 @@ class Web:
             raise
 
     def _active(self) -> str:
-        """The NameNode of a name service that is not on standby; the first, where none is."""
+        """The active NameNode of a name service; the first, if none is active."""
         for url in [] if self.url else self.urls:
             with suppress(OSError, Refused):
                 self._send("GET", url, "GETFILESTATUS", "/", {})
@@ -83,7 +83,7 @@ class Web:
         found = self._call("GET", "GETFILESTATUS", path).json()["FileStatus"]
         if found["type"] == "DIRECTORY":
             raise Refused("FileNotFoundException", "is a folder")
-        # not by its name, which may come to mean another file between two calls
+        # not by its name, which may belong to another file at the next call
         file = f"/.reserved/.inodes/{found['fileId']}"
 
         def fetch(at: int, count: int) -> bytes:
@@ -103,7 +103,7 @@ class Web:
 
     def _through(self, method: str, operation: str, path: str, source: BinaryIO | None,
                  **parameters: Any):
-        """What the DataNode answers that the NameNode names."""
+        """The answer of the DataNode to which the NameNode redirects."""
         sent = self._call(method, operation, path, **parameters)
         some = source and source.seek(0, 2)
         if some:
@@ -115,7 +115,7 @@ class Web:
             raise DataNodesFailed(str(error)) from None
 
     def rename(self, old: str, new: str, replace: bool) -> None:
-        # without options it is another call, which answers False, and moves into a folder
+        # without options, RENAME does not replace files, and moves into existing folders
         self._call("PUT", "RENAME", old, destination=new,
                    renameoptions="OVERWRITE" if replace else "NONE")
 
