@@ -373,7 +373,7 @@ def test_normalization_that_takes_what_another_gives_is_refused_until_that_one_i
     (lambda: mrdl.Sequential([Input(()), Normalization()]), "axis=-1 of"),
     (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.ones((0, 3))), "x has no rows to adapt"),
     (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.ones((2, 4))), "examples of shape"),
-    (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.full((2, 3), np.inf)), "not finite"),
+    (lambda: mrdl.Sequential([Input(3), Normalization()]).adapt(np.full((2, 3), np.inf)), "infinite or NaN values"),
     (lambda: mrdl.Sequential([Input(3), Dense(2)]).adapt(np.ones((2, 3))), "no Normalization layer to adapt"),
 ])
 def test_what_cannot_be_is_said_in_one_line(make, reason):

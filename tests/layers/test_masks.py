@@ -295,8 +295,8 @@ def test_what_counts_is_the_same_for_buckets_and_the_layer(kind, value):
 
 
 @pytest.mark.parametrize("layers, options, reason", [
-    ([SimpleRNN(3), RepeatVector(T), SimpleRNN(3, return_sequences=True), Dense(1)], {"tbptt": 2}, "simple_rnn gives one of them"),
-    ([GlobalAveragePooling1D(), RepeatVector(T), Dense(1)], {"tbptt": 2}, "global_average_pooling1d gives one of them"),
+    ([SimpleRNN(3), RepeatVector(T), SimpleRNN(3, return_sequences=True), Dense(1)], {"tbptt": 2}, "simple_rnn gives one for all steps"),
+    ([GlobalAveragePooling1D(), RepeatVector(T), Dense(1)], {"tbptt": 2}, "global_average_pooling1d gives one for all steps"),
     ([LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"tbptt": 2}, "layer_normalization, which mixes steps"),
     ([Masking(), LayerNormalization((1, 2), center=False, scale=False), Dense(1)], {"buckets": [2]}, "which mixes steps"),
     (STEPS, {"tbptt": "2"}, "tbptt='2' must be a whole number"), (STEPS, {"tbptt": 2.0}, "tbptt=2.0 must be a whole"),

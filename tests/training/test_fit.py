@@ -175,7 +175,7 @@ def test_a_model_without_weights_scores():
 X, Y = arrays(8)
 WRONG = {
     "no rows": (X[:0], Y[:0], {}, "the same length, and not be empty"), "lengths": (X, Y[:5], {}, "the same length"),
-    "weights": (X, Y, {"sample_weight": np.ones(5)}, "one length"),
+    "weights": (X, Y, {"sample_weight": np.ones(5)}, "the same length"),
     "shape of weights": (X, Y, {"sample_weight": np.ones((8, 2))}, r"but has the shape \(8, 2\)"),
     "shape": (X[:, :5], Y, {}, r"examples of shape \(6,\), not \(5,\)"),
     "rank": (X[:, :, None], Y, {}, r"not \(6, 1\)"), "one-hot": (X, np.eye(3)[Y % 3], {}, "one-hot"),
@@ -202,7 +202,7 @@ def test_rows_that_do_not_fit_are_refused_with_the_reason(what):
 
 
 @pytest.mark.parametrize("options, reason", [
-    ({"epochs": 0}, "1 or more"), ({"class_weight": {"a": 1}}, "class_weight={'a': 1} must give"),
+    ({"epochs": 0}, "1 or more"), ({"class_weight": {"a": 1}}, "class_weight={'a': 1} must be a dict"),
     ({"class_weight": {-1: 1}}, "class_weight"), ({"class_weight": {0: "a"}}, "class_weight"),
     ({"class_weight": [1, 2]}, "class_weight"), ({"class_weight": {0: None}}, "class_weight"),
 ])
