@@ -1,11 +1,12 @@
-/* Sums of doubles without rounding: integers of many words of 32 bits, each kept in 64 so that it can be added to often.
-   See Kulisch, Computer Arithmetic and Validity, 2013; Neal, Fast exact summation using small and large superaccumulators, 2015. */
+/* Sums of doubles without rounding: integers of many words of 32 bits, each kept in 64 so that much
+   can be added to it before it must carry. See Kulisch, Computer Arithmetic and Validity (2013);
+   Neal, Fast exact summation using small and large superaccumulators (2015). */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-enum { OFTEN = 1024 };      /* values that are added before words carry: each adds less than 2^53 to a word */
+enum { OFTEN = 1024 };      /* values between two carries: each adds less than 2^53 to a word */
 
 /* Each word but the last into [0, 2^32). */
 static inline void carry(int64_t *words, size_t count) {
@@ -53,7 +54,8 @@ static inline void add_squares(const double *x, size_t n, int64_t *words, size_t
         parts p(x[i]);
         unsigned __int128 square = (unsigned __int128)p.mantissa * p.mantissa;
         unsigned shift = 2 * p.exponent % 32;
-        unsigned __int128 low = (unsigned __int128)(uint64_t)square << shift, high = square >> 64 << shift;
+        unsigned __int128 low = (unsigned __int128)(uint64_t)square << shift;
+        unsigned __int128 high = square >> 64 << shift;
         int64_t *word = words + 2 * p.exponent / 32;
         word[0] += (int64_t)(low & 0xffffffff);
         word[1] += (int64_t)(low >> 32 & 0xffffffff);

@@ -1,8 +1,8 @@
 """Sums of doubles and of their squares without rounding: neither order nor splits change them.
 
-A sum is an integer of 32-bit words, lowest first, each in an int64: SUMS words are in units of 2^-1074, SQUARES words in
-units of 2^-2148, with room for 2^63 values of any size. Two sums are merged by adding their arrays; `carry` then gives
-them the words that one sum of all values has."""
+A sum is an integer of 32-bit words, lowest first, each in an int64. SUMS words count in units of
+2^-1074, SQUARES words (of squares) in units of 2^-2148; 2^63 values of any size have room. Sums are
+merged by adding their arrays (up to 2^30 of them); after `carry`, equal sums have equal words."""
 include "common.pxi"
 
 from libc.math cimport isfinite
@@ -17,11 +17,12 @@ SUMS, SQUARES = 68, 136         # words
 
 
 cdef int _fit(const int64_t[::1] words) except -1:
-    return need(words.shape[0] == SUMS or words.shape[0] == SQUARES, "exact: a sum has SUMS words, one of squares SQUARES")
+    return need(words.shape[0] == SUMS or words.shape[0] == SQUARES,
+                "exact: a sum has SUMS words, one of squares SQUARES")
 
 
 def add(const double[::1] values, int64_t[::1] sums, int64_t[::1] squares=None):
-    """sums[SUMS] += values[n]; squares[SQUARES] += values^2, if they are wanted; both are carried then.
+    """sums[SUMS] += values[n], and squares[SQUARES] += values^2 if it is given; both are carried.
 
     ValueError, and nothing is added, where a value is not finite."""
     cdef Py_ssize_t i, n = values.shape[0]
@@ -41,14 +42,14 @@ def add(const double[::1] values, int64_t[::1] sums, int64_t[::1] squares=None):
 
 
 def carry(int64_t[::1] words):
-    """Words become those that equal sums have: each is in [0, 2^32), but the last, which has the sign."""
+    """The same sum in words that are in [0, 2^32), but for the last, which has the sign."""
     _fit(words)
     with nogil:
         c_carry(&words[0], words.shape[0])
 
 
 def total(const int64_t[::1] words):
-    """(integer, exponent): what words are the sum of is integer 2^exponent."""
+    """(integer, exponent): the sum is integer * 2^exponent."""
     _fit(words)
     value = 0
     for word in reversed(words):

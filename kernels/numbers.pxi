@@ -1,4 +1,5 @@
-# Included by the kernels that read numbers from text: what became of it, and the parser, which rounds as float() does.
+# Included by the kernels that read numbers from text: the codes of what became of it, and the
+# parser, which rounds as float() does.
 
 from libc.math cimport isfinite
 from libc.stdint cimport uint64_t
@@ -37,11 +38,12 @@ cdef void _powers():
 _powers()
 
 
-cdef inline int _float(Text* place, Text stop, unsigned char point, unsigned char mark, double* value) noexcept nogil:
-    """A number as float() takes it, without blanks and underscores; leaves place[0] at its end where it is one.
+cdef inline int _float(Text* place, Text stop, unsigned char point, unsigned char mark,
+                       double* value) noexcept nogil:
+    """The number that begins here, as float() reads it, without blanks and underscores.
 
-    `point` stands before the fraction, `mark` (0: none) between groups of three digits. Returns _GOOD, _NUMBER (is none)
-    or _FINITE (inf, nan or too large)."""
+    `point` stands before the fraction, `mark` (0: none) between groups of three digits. Returns
+    _GOOD, _NUMBER (is none) or _FINITE (inf, nan or too large); place[0] is behind it then."""
     cdef Text p = place[0]
     cdef Text start
     cdef uint64_t m = 0                 # the first 19 digits that count
@@ -83,21 +85,21 @@ cdef inline int _float(Text* place, Text stop, unsigned char point, unsigned cha
             p += 1
         start = p
         while p < stop and 48 <= p[0] <= 57:
-            if exponent < 1000000000 // 10:
+            if exponent < 100000000:        # as large as any
                 exponent = exponent * 10 + (p[0] - 48)
             p += 1
         if p == start:
             return _NUMBER
         power += -exponent if less else exponent
     start, place[0] = place[0], p
-    if digits <= 19 and m <= 1ULL << 53 and -22 <= power <= 22:     # both are exact: one rounding
+    if digits <= 19 and m <= 1ULL << 53 and -22 <= power <= 22:     # exact both: one rounding
         value[0] = <double> m
         if power < 0:
             value[0] /= POWER[-power]
         else:
             value[0] *= POWER[power]
-    elif not (round_decimal(m, power, FIVES, value)
-              and (digits <= 19 or (round_decimal(m + 1, power, FIVES, &above) and above == value[0]))):
+    elif not round_decimal(m, power, FIVES, value) or (digits > 19 and not (
+            round_decimal(m + 1, power, FIVES, &above) and above == value[0])):
         value[0] = _slow(start, p, point, mark)
         minus = False
     if minus:
@@ -106,7 +108,7 @@ cdef inline int _float(Text* place, Text stop, unsigned char point, unsigned cha
 
 
 cdef bint _grouped(Text p, Text stop, unsigned char mark) noexcept nogil:
-    """Whether digits begin here with 1 to 3 of them, no 0 first, and go on in one or more groups of a mark and 3."""
+    """Whether 1 to 3 digits are here, no 0 first, and then one or more times a mark and 3 digits."""
     cdef int size = 0
     cdef bint first = True
     if p < stop and p[0] == 48:
@@ -145,6 +147,8 @@ cdef int _word(Text* place, Text stop) noexcept nogil:
     return _NUMBER
 
 
-cdef double _slow(Text start, Text stop, unsigned char point, unsigned char mark) noexcept with gil:
+cdef double _slow(Text start, Text stop, unsigned char point,
+                  unsigned char mark) noexcept with gil:
+    """What Python makes of the few numbers that round_decimal does not decide."""
     text = (<const char*> start)[:stop - start]
     return float(text.replace(bytes([mark]), b"").replace(bytes([point]), b"."))

@@ -15,7 +15,8 @@ static inline text find(text p, text stop, text end, unsigned char a, unsigned c
     const __m128i as = _mm_set1_epi8((char)a), bs = _mm_set1_epi8((char)b);
     for (; p < stop && end - p >= 16; p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)p);
-        unsigned hits = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, as), _mm_cmpeq_epi8(bytes, bs)));
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, as), _mm_cmpeq_epi8(bytes, bs));
+        unsigned hits = _mm_movemask_epi8(found);
         if (hits) {
             int at = __builtin_ctz(hits);
             return stop - p > at ? p + at : stop;
@@ -44,8 +45,8 @@ static inline uint64_t mix(uint64_t x) {
     return x ^ x >> 31;
 }
 
-/* 8 bytes a turn; the last ones may be read twice, which keeps words of one size apart. Words of up to 8 bytes and one
-   size never share a hash. */
+/* 8 bytes a turn; the last turn may read some of them again. Two words of one size, up to 8, never
+   share a hash. */
 static inline uint64_t hash_word(text p, size_t size) {
     uint64_t hash = (size + 1) * 0x9e3779b97f4a7c15, last = 0;
     text end = p + size;

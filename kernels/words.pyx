@@ -1,6 +1,7 @@
 """Columns of words: fields of text found in its lines, and what is made of them.
 
-Field i is the bytes data[starts[i]:stops[i]]. Each function checks that fields lie in their data (ValueError)."""
+Field i is the bytes data[starts[i]:stops[i]]. Each function raises ValueError where one is not
+within its data, and where arrays do not fit."""
 include "common.pxi"
 include "numbers.pxi"
 
@@ -16,34 +17,37 @@ cdef extern from "words.h" nogil:
 # the order of a date's parts
 YMD, DMY, MDY = range(3)
 
-cdef int PARTS[3][3]            # of an order: which of year, month, day (0, 1, 2) comes first, second, third
+cdef int PARTS[3][3]            # of an order: which of year, month, day comes first, second, third
 PARTS[0][:] = [0, 1, 2]
 PARTS[1][:] = [2, 1, 0]
 PARTS[2][:] = [1, 2, 0]
 
 cdef unsigned char NOTHING[1]   # where the fields of no bytes are
+cdef bytes DIGITS = b"0123456789+-eE"
 
 ctypedef const unsigned char[::1] Bytes
 ctypedef const int64_t[:] Places        # may be a column of a table
 
 
-def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] starts, int64_t[:, ::1] stops,
-          int[::1] codes, int[::1] fields):
-    r"""starts, stops[rows, columns] = the fields of each line of `buffer`; returns how many lines there are.
+def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] starts,
+          int64_t[:, ::1] stops, int[::1] codes, int[::1] fields):
+    r"""starts, stops[rows, columns] = the fields of each line in `buffer`; returns how many lines.
 
-    Lines end in \n; any \r before it is no part of them. Delimiter 32 (a blank) is any run of blanks and tabs, also
-    around the line. A field is stripped of blanks and tabs, within its quotes too. One that begins with a double quote
-    goes on to the next single one: delimiters in it are text, and "" is one quote, which is made so in `buffer`, in
-    place. What follows that quote belongs to the field, as Python's csv has it; other quotes are text.
+    A line ends at \n, or before \r's that stand there. Fields lose the blanks and tabs around them.
+    The delimiter 32 (a blank) stands for any run of blanks and tabs. A field that begins with a
+    double quote ends at the next one: delimiters in between are text, and "" is one quote. Text
+    after that second quote belongs to the field, as in Python's csv; quotes elsewhere are text.
+    `buffer` changes only within fields that have "" or such text.
 
-    codes[row] is GOOD, EMPTY (a blank line), FIELDS (not `columns` of them) or QUOTE (a quoted field does not end in
-    its line); fields[row] is the count of fields, or the field whose quote does not end. What a line does not have, or
-    what follows such a quote, is at 0:0."""
+    codes[row] is GOOD, EMPTY (a blank line), FIELDS (not `columns` of them) or QUOTE (a quoted
+    field does not end in this line); fields[row] is the count of fields, or the index of that
+    field. The places of fields that were not found are 0:0."""
     cdef Py_ssize_t row = 0, rows = codes.shape[0]
     cdef unsigned char* p
     cdef unsigned char* end
     cdef unsigned char* stop
-    need(starts.shape[0] == stops.shape[0] == fields.shape[0] == rows and starts.shape[1] == stops.shape[1],
+    need(starts.shape[0] == stops.shape[0] == fields.shape[0] == rows
+         and starts.shape[1] == stops.shape[1],
          "split: starts and stops[rows, columns], codes[rows] and fields[rows] do not fit")
     need(delimiter not in b'"\r\n', "split: no such delimiter")
     if buffer.shape[0] == 0:
@@ -54,7 +58,8 @@ def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] st
             stop = <unsigned char*> memchr(p, b"\n", end - p)
             if stop == NULL:
                 stop = end
-            codes[row] = _split(&buffer[0], p, stop, end, delimiter, starts, stops, row, &fields[row])
+            codes[row] = _split(&buffer[0], p, stop, end, delimiter, starts, stops, row,
+                                &fields[row])
             p = stop + (stop < end)
             row += 1
     need(p == end, "split: more lines than rows to put them in")
@@ -65,8 +70,9 @@ cdef inline bint _blank(unsigned char byte, unsigned char delimiter) noexcept no
     return byte == b" " or (byte == b"\t" and delimiter != b"\t")
 
 
-cdef int _split(unsigned char* base, unsigned char* p, unsigned char* stop, Text end, unsigned char delimiter,
-                int64_t[:, ::1] starts, int64_t[:, ::1] stops, Py_ssize_t row, int* field) noexcept nogil:
+cdef int _split(unsigned char* base, unsigned char* p, unsigned char* stop, Text end,
+                unsigned char delimiter, int64_t[:, ::1] starts, int64_t[:, ::1] stops,
+                Py_ssize_t row, int* field) noexcept nogil:
     """One line."""
     cdef unsigned char other = b"\t" if delimiter == b" " else delimiter
     cdef Py_ssize_t f = 0, columns = starts.shape[1]
@@ -115,9 +121,12 @@ cdef int _split(unsigned char* base, unsigned char* p, unsigned char* stop, Text
     return code
 
 
-cdef unsigned char* _quoted(unsigned char* start, unsigned char* stop, Text end, unsigned char delimiter,
-                            unsigned char other, unsigned char** last) noexcept nogil:
-    """A field after its first quote, made plain in place up to last[0]; returns where its delimiter is, or NULL."""
+cdef unsigned char* _quoted(unsigned char* start, unsigned char* stop, Text end,
+                            unsigned char delimiter, unsigned char other,
+                            unsigned char** last) noexcept nogil:
+    """Takes the quotes out of a field, in place: it is [start, last[0]) then.
+
+    Returns where its delimiter is; NULL where its quote does not end."""
     cdef unsigned char* quote
     cdef unsigned char* p = start       # read up to here
     cdef unsigned char* to = start      # and written up to here
@@ -160,19 +169,21 @@ cdef inline Text _base(Bytes data) noexcept:
     return NOTHING
 
 
-def numbers(Bytes data, Places starts, Places stops, unsigned char decimal, unsigned char thousands,
-            double[::1] out, int[::1] codes):
+def numbers(Bytes data, Places starts, Places stops, unsigned char decimal,
+            unsigned char thousands, double[::1] out, int[::1] codes):
     """out[n] = float(field), to the bit; nan where codes[n] is not GOOD.
 
-    `decimal` is the byte before the fraction; `thousands` the one between digits in groups of three (0: none), which
-    may stand in any number before its fraction. Else it must be of digits [. digits] [e digits], with signs: no blanks,
-    no underscores. codes: GOOD, EMPTY, NUMBER (is none), FINITE (inf, nan or too large)."""
+    `decimal` is the byte before the fraction. `thousands` (0: none) is a byte that may stand
+    between the digits before it, in groups of three; the first group then has 1 to 3 and begins
+    with no 0. Blanks and underscores are not read. codes: GOOD, EMPTY, NUMBER (is none), FINITE (inf, nan or
+    too large)."""
     cdef Py_ssize_t i, n = _count(data, starts, stops)
     cdef Text base = _base(data)
     cdef Text p
     cdef Text stop
-    need(out.shape[0] == codes.shape[0] == n, "numbers: out and codes must have a place for each field")
-    need(decimal != thousands and decimal not in b"0123456789+-eE" and thousands not in b"0123456789+-eE",
+    need(out.shape[0] == codes.shape[0] == n,
+         "numbers: out and codes must have a place for each field")
+    need(decimal != thousands and decimal not in DIGITS and thousands not in DIGITS,
          "numbers: no such decimal or thousands mark")
     with nogil:
         for i in range(n):
@@ -188,7 +199,7 @@ def numbers(Bytes data, Places starts, Places stops, unsigned char decimal, unsi
 
 
 def hashes(Bytes data, Places starts, Places stops, uint64_t[::1] out):
-    """out[n] = a hash of each field's bytes: the same on every CPU; its top and its low bits may be used alone."""
+    """out[n] = a hash of each field, the same on every CPU; any of its bits may be used alone."""
     cdef Py_ssize_t i, n = _count(data, starts, stops)
     cdef Text base = _base(data)
     need(out.shape[0] == n, "hashes: out must have a place for each field")
@@ -197,15 +208,16 @@ def hashes(Bytes data, Places starts, Places stops, uint64_t[::1] out):
             out[i] = hash_word(base + starts[i], stops[i] - starts[i])
 
 
-def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, Places ostops, Places indices,
-          unsigned char[::1] out):
-    """out[n] = 1 where field i is field indices[i] of `other`, else 0, as for the index -1."""
+def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, Places ostops,
+          Places indices, unsigned char[::1] out):
+    """out[n] = 1 where field i equals field indices[i] of `other`, else 0; 0 for the index -1."""
     cdef Py_ssize_t i, n = _count(data, starts, stops), m = _count(other, ostarts, ostops), size
     cdef Text base = _base(data)
     cdef Text obase = _base(other)
     cdef int64_t at
     cdef bint fit = True
-    need(indices.shape[0] == out.shape[0] == n, "equal: indices and out must have a place for each field")
+    need(indices.shape[0] == out.shape[0] == n,
+         "equal: indices and out must have a place for each field")
     with nogil:
         for i in range(n):
             fit &= -1 <= indices[i] < m
@@ -213,24 +225,27 @@ def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, 
     with nogil:
         for i in range(n):
             at, size = indices[i], stops[i] - starts[i]
-            out[i] = at >= 0 and size == ostops[at] - ostarts[at] and not memcmp(base + starts[i], obase + ostarts[at],
-                                                                                size)
+            out[i] = (at >= 0 and size == ostops[at] - ostarts[at]
+                      and not memcmp(base + starts[i], obase + ostarts[at], size))
 
 
 def dates(Bytes data, Places starts, Places stops, int order, double[::1] out, int[::1] codes):
     """out[n] = seconds since 1970 UTC of a date; nan where codes[n] is not GOOD.
 
-    The order is YMD, DMY or MDY. A year has 4 digits, 0001 to 9999; month and day have 1 or 2 between two equal
-    separators of - / . or 2 without any. Then, if at all: T or a blank, H:MM or HH:MM, :SS, and a fraction of seconds
-    (of which the first 9 digits count); then, if at all: Z, or the distance to UTC as +HH, +HHMM or +HH:MM, also
-    with -. codes: GOOD, EMPTY, NUMBER (is no date, or one that no calendar has)."""
+    `order` is YMD, DMY or MDY. A year has 4 digits, 0001 to 9999; month and day have 1 or 2, with
+    two equal separators of - / . between the parts, or 2 without separators. A time may follow: T or a blank, H:MM or HH:MM, :SS, .fraction (its first 9 digits count), and then Z or the offset
+    from UTC: +HH, +HHMM or +HH:MM, or with -. codes: GOOD, EMPTY, NUMBER (is no date, or one that
+    the calendar does not have)."""
     cdef Py_ssize_t i, n = _count(data, starts, stops)
     cdef Text base = _base(data)
-    need(out.shape[0] == codes.shape[0] == n, "dates: out and codes must have a place for each field")
+    need(out.shape[0] == codes.shape[0] == n,
+         "dates: out and codes must have a place for each field")
     need(0 <= order <= 2, "dates: the order is YMD, DMY or MDY")
     with nogil:
         for i in range(n):
-            codes[i] = _EMPTY if starts[i] == stops[i] else _date(base + starts[i], base + stops[i], order, &out[i])
+            codes[i] = _EMPTY
+            if starts[i] < stops[i]:
+                codes[i] = _date(base + starts[i], base + stops[i], order, &out[i])
             if codes[i] != _GOOD:
                 out[i] = NAN
 
@@ -290,11 +305,12 @@ cdef int _length(int year, int month) noexcept nogil:
 cdef int64_t _day(int year, int month, int day) noexcept nogil:
     """Days since 1970-01-01: years begin in March, so that a leap day is their last."""
     year -= month < 3
-    return 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 719469
+    return (365 * year + year / 4 - year / 100 + year / 400
+            + (153 * ((month + 9) % 12) + 2) / 5 + day - 719469)
 
 
 cdef bint _time(Text* place, Text stop, int64_t* seconds, double* fraction) noexcept nogil:
-    """Adds a time of day, from its T or blank to its distance to UTC; False where it is none."""
+    """Adds a time of day, from its T or blank to its offset from UTC; False where it is none."""
     cdef int hour, minute, second = 0, scale = 0, sign
     if not _skipped(place, stop, b"T") and not _skipped(place, stop, b" "):
         return False

@@ -1,4 +1,4 @@
-"""Plain Python twins of kernels/exact.pyx, with the same names and arguments: by Fraction, which has no rounding."""
+"""Plain Python twins of kernels/exact.pyx, with the same names and arguments, by Fraction."""
 from fractions import Fraction
 
 from mrdl.kernels import exact
@@ -19,7 +19,8 @@ def carry(words):
 
 
 def total(words):
-    return sum(int(word) << 32 * i for i, word in enumerate(words)), -1074 if len(words) == exact.SUMS else -2148
+    value = sum(int(word) << 32 * i for i, word in enumerate(words))
+    return value, -1074 if len(words) == exact.SUMS else -2148
 
 
 def _finite(value):

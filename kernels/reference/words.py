@@ -7,7 +7,8 @@ from mrdl.kernels import words
 
 _ORDERS = {words.YMD: "Ymd", words.DMY: "dmY", words.MDY: "mdY"}
 _PARTS = {"Y": r"(?P<Y>[0-9]{4})", "m": r"(?P<m>[0-9]{1,2})", "d": r"(?P<d>[0-9]{1,2})"}
-_TIME = re.compile(r"[T ](\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:Z|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
+_TIME = re.compile(r"[T ](\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?"
+                   r"(?:Z|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
 
 
 def split(buffer, delimiter, starts, stops, codes, fields):
@@ -85,7 +86,8 @@ def numbers(data, starts, stops, decimal, thousands, out, codes):
     point, digits = re.escape(chr(decimal)), "[0-9]+"
     if thousands:
         digits = f"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{re.escape(chr(thousands))}[0-9]{{3}})+)"
-    pattern = re.compile(f"[-+]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?i:inf|infinity|nan)")
+    pattern = re.compile(f"[-+]?(?:{digits}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][-+]?[0-9]+)?"
+                         "|[-+]?(?i:inf|infinity|nan)")
 
     def number(text):
         if pattern.fullmatch(text):
@@ -144,7 +146,8 @@ def dates(data, starts, stops, order, out, codes):
                 return None
             time = int(hour), int(minute), int(second or 0)
             nanoseconds = int((fraction or "0")[:9].ljust(9, "0"))
-            shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+            shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+            shift = -shift if sign == "-" else shift
         try:
             date = datetime(*(int(found[part]) for part in "Ymd"), *time, tzinfo=timezone.utc)
         except ValueError:

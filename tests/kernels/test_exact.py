@@ -10,10 +10,11 @@ RNG = np.random.default_rng(0)
 BITS = RNG.integers(0, 2 ** 64, 3000, np.uint64).view("f8")
 VALUES = {
     "any": BITS[np.isfinite(BITS)],
-    "denormal": np.concatenate([RNG.integers(0, 2 ** 52, 500, np.uint64).view("f8"), -RNG.integers(0, 2 ** 52, 300, np.uint64).view("f8")]),
+    "denormal": RNG.integers(0, 2 ** 52, 800, np.uint64).view("f8") * RNG.choice([-1, 1], 800),
     "largest": np.full(2500, np.finfo("f8").max), "smallest": np.full(2500, -np.finfo("f8").max),
-    "least": np.array([5e-324, -5e-324, 5e-324, 2.2250738585072014e-308, 0.0, -0.0]), "cancel": np.array([1e308, 1.0, -1e308, 1e-320]),
-    "normal": RNG.normal(size=5000), "whole": RNG.integers(-1000, 1000, 3000).astype("f8"), "powers": 2.0 ** np.arange(-1074, 1024),
+    "least": np.array([5e-324, -5e-324, 5e-324, 2.2250738585072014e-308, 0.0, -0.0]),
+    "cancel": np.array([1e308, 1.0, -1e308, 1e-320]), "normal": RNG.normal(size=5000),
+    "whole": RNG.integers(-1000, 1000, 3000).astype("f8"), "powers": 2.0 ** np.arange(-1074, 1024),
     "none": np.array([]),
 }
 
