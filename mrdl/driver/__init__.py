@@ -1,1 +1,1 @@
-"""What decides a run: the loop of rounds, and the jobs of every public call."""
+"""The driver: the loop of a run's rounds, and the jobs behind prepare, evaluate, predict and so on."""

@@ -1,4 +1,4 @@
-"""ParameterAveraging: train a model on a prepared dataset by averaged rounds, from Python."""
+"""ParameterAveraging: trains a model on a prepared dataset in rounds that average weights, from Python."""
 import math
 import shlex
 import sys
@@ -39,11 +39,12 @@ class Result:
         model: the model that was trained, with the weights and the updater's state of round `best`.
         reason: why the run ended, in words.
         rounds: how many rounds were done.
-        best: the round whose state the model has: the best one by a rule with patience, else the
+        best: the round whose state the model has: the best round if a rule has patience, else the
             last.
-        metrics: that state's loss and metrics by name; those on held-out data begin with `val_`.
-        history: by name a list of numbers, one for each round; of `val_...` one for each round that
-            was scored."""
+        metrics: that state's loss and metrics by name; names of values on held-out data begin with
+            `val_`.
+        history: for each name, a list of numbers, one per round; for `val_...` one per scored
+            round."""
     model: Model
     reason: str
     rounds: int
@@ -105,7 +106,7 @@ class ParameterAveraging(Options):
             "always" (on local and hadoop) or "never". The bits are the same."""
     epochs: int | None = None
     rounds: int | None = None
-    runner: str | Cluster = "local"     # a name, or a Cluster with settings of its own, used for more
+    runner: str | Cluster = "local"     # a name, or a Cluster, which has its own settings and may serve several runs
     cores: int | None = None
     resident: str = "auto"
 
@@ -169,7 +170,7 @@ class ParameterAveraging(Options):
             fitted(model, held[0][0])
         given = model.weights is not None
         model.build(seed=options.seed)
-        moments.unadapted(model)                # said before anything is written
+        moments.unadapted(model)                # raises errors before anything is written
         model.features = features_of(train)
         facts = {"options": asdict(options), "data": _source(train),
                  "validation": None if validation is None else _source(held[0][0]),
@@ -184,13 +185,13 @@ class ParameterAveraging(Options):
 
 
 def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | None:
-    """The text of `until` with what is short for rules; None where nothing is given."""
+    """The text of `until`, with rules added for `epochs` and `rounds`; None if none of them is given."""
     given = {name: n for name, n in (("epochs", epochs), ("rounds", rounds)) if n is not None}
     for name, n in given.items():
         if not isinstance(n, int) or n < 1:
             raise RunError(f"{name} must be 1 or more, not {n}")
     if until is not None:
-        stopping.parse(until)           # what is no rule is said before anything is read
+        stopping.parse(until)           # raises errors before anything is read
     return ", ".join([*([] if until is None else [until]), *(f"{name} {n}" for name, n in given.items())]) or None
 
 
@@ -261,7 +262,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
 
 @contextmanager
 def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
-    """Who hears of a run's events: the caller, or for a while its stdout, or nobody."""
+    """The function to call with a run's events: the caller's, or one that prints progress, or one that does nothing."""
     if told or not verbose:
         yield told or (lambda event, facts: None)
         return
@@ -273,8 +274,8 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
           held: list, runner: str | Cluster, cores: int | None, told: Callable,
           resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None,
           learning_rate: float | None = None) -> Result:
-    """Begins the run, or goes on with it; nothing is written before all was found to fit. `known`: the options of one
-    that is there."""
+    """Begins or continues the run; nothing is written before everything has been checked. `known`: the options of a run
+    that exists already."""
     changed = known and known["rate"]
     rate = changed["learning_rate"] if changed and learning_rate is None else learning_rate
     if rate is not None:
@@ -325,7 +326,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
 
 
 def _source(data: dataset.Dataset) -> dict[str, str]:
-    """What a run says of a dataset."""
+    """What a run records about a dataset."""
     return {"url": data.url, "uid": data.uid, "digest": data.digest()}
 
 
@@ -337,7 +338,7 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
 
 
 def rebuilt(model: Model) -> None:
-    """ConfigError where workers cannot build the model."""
+    """Raises ConfigError if workers cannot build the model."""
     try:
         model_from_json(model.to_json())
     except ConfigError as error:

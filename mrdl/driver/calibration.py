@@ -1,4 +1,4 @@
-"""Passes over all of a run's data between its rounds: they set the moments of layers, or score a state."""
+"""Passes over all data of a run, before or after its rounds: they compute layers' means and variances, or score a state."""
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mrdl.training.network import at_once
 
 @dataclass
 class Passes:
-    """`told` hears of their tasks; `check` raises where another driver has taken the run over."""
+    """`told` is called with their progress; `check` raises an error if another driver has taken over the run."""
     run: Run
     model: Model
     data: Dataset
@@ -30,17 +30,17 @@ class Passes:
     check: Callable[[], None]
 
     def task(self, doing: str) -> Callable[[str, int, int], None]:
-        """Tells of the tasks of a job; that it begins, first."""
+        """Reports that a job begins; returns a function that reports its tasks."""
         self.told("task", {"doing": doing})
         return lambda *task: self.told("task", {"doing": doing, "task": task})
 
     def score(self, path: str, doing: str) -> tuple[dict[str, metrics.Value], metrics.Sums]:
-        """The score of the state at `path` on the validation data, and the targets of its rows."""
+        """The score of the state at `path` on the validation data, and the statistics of its targets."""
         return score(self.exchange, f"mrdl {self.run.url} score", path, self.model, self.validation, self.workers,
                      self.task(doing))
 
     def adapt(self) -> None:
-        """Sets the moments of Normalization to those of what reaches it, where nobody has."""
+        """Adapts the Normalization layers that are not adapted yet."""
         if places := moments.unadapted(self.model):
             weights = self.model.weights
             with self._aside("unadapted", weights) as path:
@@ -49,14 +49,14 @@ class Passes:
             self._note("adapted Normalization to {:,} examples")
 
     def recalibrate(self, path: str, batch: int) -> None:
-        """Sets BatchNormalization's moving moments to those of all examples under the model's weights, which are those
-        of the state at `path`."""
+        """Computes BatchNormalization's mean and variance over all examples, with the model's weights, which are those of
+        the state at `path`."""
         places = self.model.moments()
         moments.written(self.model.weights, places, self._described("recalibrate", path, batch, places))
         self._note("recalibrated BatchNormalization over {:,} examples")
 
     def score_model(self) -> tuple[dict[str, metrics.Value], metrics.Sums]:
-        """As `score`, of the model's weights, which no commit has."""
+        """Like `score`, for the model's weights, which are in no commit."""
         with self._aside("recalibrated", self.model.weights) as path:
             return self.score(path, "scores the model")
 
@@ -65,7 +65,7 @@ class Passes:
 
     @contextmanager
     def _aside(self, name: str, weights: np.ndarray) -> Iterator[str]:
-        """Weights as a state in a file of the run's that no commit names."""
+        """Writes weights as a state to a temporary file in the run's folder, and yields its path."""
         self.run.store.write(f"{name}.safetensors", State(weights.copy(), len(weights)).dump())
         yield self.run.store.path(f"{name}.safetensors")
         self.check()

@@ -1,4 +1,4 @@
-"""Does a model fit a dataset: its shape, targets, vocabulary and columns."""
+"""Checks whether a model fits a dataset: shape, targets, vocabulary and columns."""
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ from mrdl.training.inputs import check_target
 
 
 def features_of(data: dataset.Dataset) -> dict[str, Any]:
-    """What a model that is trained on it must know of other data: see Run.features."""
+    """The features that a model trained on this dataset expects in other data: see Run.features."""
     return {"text": data.text, "columns": data.columns if data.named else None}
 
 
 def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None:
-    """ConfigError where a model of the features of `of` would take those of `data` for others."""
+    """Raises ConfigError if `data` has other features than `of`, on which the model was trained."""
     text, columns = known["text"], known["columns"]
     need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
          f"{data.url} does not have the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
@@ -30,7 +30,7 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
 
 
 def fitted(model: Model, data: dataset.Dataset) -> None:
-    """ConfigError where the spec does not fit the data; called before the first job."""
+    """Raises ConfigError if the model does not fit the data; called before the first job."""
     need(not model.stateful, "a dataset's rows are shuffled, so stateful=True cannot carry states from one minibatch to "
          "the next; make the sequences longer and train on them with tbptt")
     if data.target is None:
@@ -47,7 +47,7 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
              f"{data.target.classes} tokens")
     if isinstance(model.loss, Loss) and data.target.low is not None:
         model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
-    if isinstance(model.loss, Loss) and model.loss.sparse:      # of several outputs a worker sees it
+    if isinstance(model.loss, Loss) and model.loss.sparse:      # with several outputs, workers check it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
             raise ConfigError(f"the model distinguishes {units} classes, but " + (

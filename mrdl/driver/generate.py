@@ -1,4 +1,4 @@
-"""Text that a finished run's model goes on with, one token after another."""
+"""Generates text with a finished run's model, one token after another."""
 import numpy as np
 
 from mrdl import seeds
@@ -10,15 +10,15 @@ from mrdl.training.time_step import TimeStep, sampled
 
 
 def generate(run: str, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int = 0) -> str:
-    """A text that a model of characters or words goes on with.
+    """Continues a text with a model of characters or words.
 
     Args:
         run: the folder of a run that was trained on text, a path or an hdfs:// URL.
         prompt: what it goes on from. "": a new line, which is not returned.
         length: how many tokens to write, 1 or more.
-        temperature: 1 draws tokens as the model expects them; below 1 the likelier ones come more
-            often, above 1 less; 0 always takes the likeliest.
-        seed: of the draws, from 0 to 2^63 - 1.
+        temperature: 1: tokens are drawn with the model's probabilities; below 1: likely tokens
+            become more likely; above 1: less likely; 0: always the likeliest token.
+        seed: of the random choices, from 0 to 2^63 - 1.
 
     Returns:
         The prompt and the tokens after it, as text.
@@ -45,9 +45,10 @@ def generate(run: str, prompt: str = "", length: int = 200, temperature: float =
         p = step(token)
     found: list[int] = []
     for _ in range(length):
-        p[0] = 0                                    # what stands for unknown tokens says nothing
-        found.append(sampled(p[:len(tokenizer.vocabulary)], temperature, rng))      # a model may have more outputs
+        p[0] = 0                                    # never generate [UNK]
+        # the model may have more outputs than the vocabulary
+        found.append(sampled(p[:len(tokenizer.vocabulary)], temperature, rng))
         p = step(found[-1])
     more = tokenizer.decode(np.array([given[-1], *found])).removeprefix(tokenizer.decode(np.array(given[-1:])))
-    spaced = tokenizer.unit == "word" and not prompt[-1:].strip()           # and so is the first word that follows
+    spaced = tokenizer.unit == "word" and not prompt[-1:].strip()           # if so, no space before the first word
     return prompt + (more.removeprefix(" ") if spaced else more)

@@ -1,4 +1,4 @@
-"""A model over a dataset, by map-only jobs: its loss and metrics, its outputs, or moments for it."""
+"""Applies a model to a dataset, by map-only jobs: computes loss and metrics, outputs, or layers' means and variances."""
 import math
 import os
 import tempfile
@@ -37,13 +37,13 @@ from mrdl.training import moments
 from mrdl.training.network import at_once
 
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
-AT_ONCE = 256                   # examples that workers take at once, at most
-VALUE = 10                      # bytes of an output in a line of CSV, or so
+AT_ONCE = 256                   # the largest number of examples that workers take at once
+VALUE = 10                      # bytes of an output in a CSV line, roughly
 
 
 @contextmanager
 def state_file(model: Model, cluster: Cluster):
-    """The model's weights as a state that a job can be given."""
+    """Yields the path of a state file with the model's weights, for a job."""
     with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "state.safetensors")
         with open(path, "wb") as file:
@@ -52,13 +52,13 @@ def state_file(model: Model, cluster: Cluster):
 
 
 def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> None:
-    """Sets the mean and variance of each Normalization to those of what reaches it, over the training shards.
+    """Sets the mean and variance of each Normalization layer to those of its input, over the training shards.
 
-    One map-only job; a new one replaces what an older one set. `model.adapt(x)` does so on arrays.
+    Runs one map-only job; a second call replaces the values of the first. For arrays use `model.adapt(x)`.
 
     Args:
-        model: what to adapt; its input shape must be the dataset's, and is taken from there where
-            it has none yet.
+        model: the model to adapt; its input shape must be that of the dataset; if it has none yet,
+            it gets the dataset's.
         data: the dataset's folder, a path or an hdfs:// URL.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
@@ -78,7 +78,7 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
 
 def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None,
              on_task: OnTask = None) -> list[dict[str, Any]]:
-    """What each feature is like, over the training shards, by one map-only job.
+    """Computes statistics of each feature, over the training shards, by one map-only job.
 
     Args:
         data: the dataset's folder, a path or an hdfs:// URL.
@@ -88,8 +88,8 @@ def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = 
 
     Returns:
         For each feature of the last axis {"feature", "n", "mean", "std", "min", "max"}: its name or
-        number, how many values there are, their mean and standard deviation, the least and the
-        largest.
+        number, the number of values, their mean and standard deviation, the smallest and the
+        largest value.
 
     Raises:
         ConfigError: the dataset is text, or has no rows to train on.
@@ -116,7 +116,7 @@ def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
 
 def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
-    """The loss and metrics of a finished run or saved model over a dataset, by one map-only job.
+    """Computes the loss and metrics of a finished run or saved model on a dataset, by one map-only job.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
@@ -127,7 +127,7 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
 
     Returns:
-        {"loss": ..., "accuracy": ...}: numbers, or lists of them for metrics by class.
+        {"loss": ..., "accuracy": ...}: numbers; for metrics with one value per class, lists.
 
     Raises:
         ConfigError: the model does not fit the data or is not compiled, the data has other columns
@@ -154,25 +154,25 @@ def predict(run: str, data: str, out: str, *, probabilities: bool = False, runne
             cores: int | None = None, on_task: OnTask = None) -> int:
     """Writes a model's outputs for a dataset as CSV: OUT/part-00000.. and OUT/columns.csv.
 
-    A line for each example; part r holds shard r's examples in their order. What fails leaves
-    nothing there, and what one that was killed left is cleared away.
+    There is one line per example; part r has the examples of shard r in their order. If it fails,
+    nothing is left in OUT; what a killed call has left there is removed by the next one.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
         data: the dataset's folder.
         out: the folder to make.
-        probabilities: of a model that gives classes by place, as for each step of a text: whether
-            to write all their probabilities. False: the likeliest class and its probability, which
-            is much less. Other models' outputs are all written anyway.
+        probabilities: for a model that classifies each step of a sequence (or each pixel): whether
+            to write the probabilities of all classes. False: only the likeliest class and its
+            probability, which takes much less space. For other models all outputs are written.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
 
     Returns:
-        How many examples there are.
+        The number of examples.
 
     Raises:
-        RunError: `out` exists, or another one fills it just now.
+        RunError: `out` exists, or another process is writing to it.
         ConfigError: the model does not fit the data, or is stateful.
         DataError: there is no dataset."""
     model, found, place = load_model(run, updater=False), dataset.load(data), store_at(out)
@@ -210,7 +210,8 @@ def predict(run: str, data: str, out: str, *, probabilities: bool = False, runne
 
 
 def _taken(output: Output, part: int, files: list[tuple[str, int]], place: Storage) -> None:
-    """Puts a part of a job's output into the (name, lines) that it is made of; RoundError where it is not."""
+    """Splits a part of a job's output into files, given as (name, number of lines); RoundError if it has another number
+    of lines."""
     if len(files) == 1:
         output.move(part, place.path(files[0][0]))
         return

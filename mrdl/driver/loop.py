@@ -1,4 +1,4 @@
-"""The loop of a run: plan a round, run it, check it, commit it; stop, roll back or resume as the history says."""
+"""The loop of a run: plans a round, runs it, checks it and commits it; stops, rolls back or resumes by the history."""
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,14 +32,14 @@ from mrdl.runs.lease import Lease, LeaseLost
 from mrdl.runs.run import COMPACT, Run
 from mrdl.runs.stop_request import RunStopped, asked
 
-SCORING = 0.2                   # at most this share of the training's cost goes into scoring
-FORWARD = 1 / 3                 # of a training step's cost
+SCORING = 0.2                   # scoring may cost at most this share of training
+FORWARD = 1 / 3                 # the cost of scoring an example, relative to training on it
 JOB_ATTEMPTS = 2
 
 
 @dataclass
 class Driver:
-    """Works on one run until its rules end it. `told` hears of every event, for the progress."""
+    """Works on one run until its rules end it. `told` is called with every event, to show progress."""
     run: Run
     options: Options
     model: Model
@@ -47,7 +47,7 @@ class Driver:
     validation: list[tuple[Dataset, Shard]]
     exchange: Exchange
     told: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
-    learning_rate: float | None = None  # from here on, where it is to be another one
+    learning_rate: float | None = None  # a new learning rate from the next round on, if one was given
     history: stopping.History = field(default_factory=list)
 
     def __post_init__(self):
@@ -59,7 +59,7 @@ class Driver:
             raise RunError(f"{self.data.url} has no rows to train on")
         if options.recalibrate and not self.model.moments():
             raise RunError("recalibrate: the model has no BatchNormalization to recalibrate")
-        self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # buffers hold no more than there is
+        self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # no larger than the largest shard
         self.verdict = Verdict(options, self.model, self.data, self.validation)
         self.passes = Passes(self.run, self.model, self.data, self.validation, self.exchange, options.workers, self.told,
                              lambda: self.lease.check())
@@ -70,16 +70,16 @@ class Driver:
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.epochs = self.verdict.epochs
         self.frequency = self._validation_freq()
-        self.targets: metrics.Sums = {}             # of the rows that were scored last, or else trained on
+        self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.write_next = 0.0
         self.committing: Future | None = None
-        self.gone: set[int] = set()         # rounds whose states went before this driver came
-        self.stored = 1.0                   # the scale of the rate in the newest state's file
+        self.gone: set[int] = set()         # rounds whose states had been removed before this driver began
+        self.stored = 1.0                   # the rate scale in the file of the newest state
 
     # -- the loop
 
     def train(self) -> dict[str, Any]:
-        """Runs to the end, from wherever the run stands; returns what finished.json says."""
+        """Runs the rest of the run, to its end; returns the content of finished.json."""
         with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
             self.run.sweep()
             records, o = self.run.records(), self.options
@@ -90,7 +90,7 @@ class Driver:
                                        {"until": o.until, "keep_rounds": o.keep_rounds},
                                        None if self.learning_rate is None else rate)["rate"]
             if state and self.rate and self.rate["after"] == state.round:
-                state.rate_scale = 1.0          # what was asked for is the rate, not a share of it
+                state.rate_scale = 1.0          # a new learning rate is not scaled by earlier roll-backs
             if done := self.run.finished():
                 return done
             self.exchange.begin(self.run.url, self.lease.check)
@@ -99,11 +99,12 @@ class Driver:
                 try:
                     new, record, score = self._round(state)
                 except Exception:
-                    self.lease.check()          # a rival's clean-up is no fault of this round's
+                    self.lease.check()          # if another driver's clean-up made the round fail, report that instead
                     raise
                 if score:
                     self._scored(state.round, score)
-                    reason = self._reason(state.round, scored=True)     # of the state before this round
+                    # about the state before this round, whose score is known now
+                    reason = self._reason(state.round, scored=True)
                 finite = new is not None or bool(reason)
                 if not finite:
                     reason = record["reason"]
@@ -127,7 +128,7 @@ class Driver:
 
     @contextmanager
     def _gauged(self) -> Iterator[None]:
-        """metrics.prom says at last how the run stands, unless it is another driver's now or nothing was done."""
+        """On leaving, writes the final metrics.prom, unless another driver has the run, or nothing was done."""
         self.gauges = Gauges(self.run.store)
         try:
             yield
@@ -138,7 +139,7 @@ class Driver:
         self.gauges.write(self.history, "finished")
 
     def _first(self) -> State:
-        """The state before the first round, with Normalization adapted."""
+        """Makes the state before the first round, and adapts Normalization."""
         self.passes.adapt()
         model, weights = self.model, self.model.weights
         state = State(self.verdict.begun(weights), len(weights), rate_scale=model.rate_scale)
@@ -171,7 +172,7 @@ class Driver:
         self.history[r].update(score)
 
     def _validation_freq(self) -> int:
-        """Rounds from one scoring to the next: what was asked, or so that it costs a fifth at most."""
+        """Rounds from one scoring to the next: the option, or a number with which scoring costs at most a fifth."""
         if self.options.validation_freq:
             return self.options.validation_freq
         held = sum(shard.n for _, shard in self.validation)
@@ -181,16 +182,16 @@ class Driver:
         return max(1, -(-int(held * FORWARD) // max(1, int(trained * SCORING))))
 
     def _round(self, state: State):
-        """One round from `state` -> (next state or None, its record, the score of `state` or None).
+        """Runs one round from `state`; returns (next state or None, its record, the score of `state` or None).
 
-        A round that is not finite is tried again from `state` at half the rate."""
+        If the new weights or the loss are not finite, the round runs again from `state`, at half the rate."""
         rate, spent = state.rate_scale, 0.0
         for retry in range(min(self.exchange.failed(state.round + 1), self.options.retries), self.options.retries + 1):
             began = time.perf_counter()
             state.rate_scale = rate * 0.5 ** retry
             asked, group, mappers = self._plan(state)
             path, aside = self.run.state_path(state.round), state.rate_scale != self.stored
-            if aside:                           # the committed file holds the old rate
+            if aside:                           # the committed file has the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             size = len(state.vector) if self.options.save_updater else state.parameters
@@ -216,7 +217,7 @@ class Driver:
                                 "of the learning rate; lower the learning rate or scale the inputs"}, found.score
 
     def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
-        """The round's job; one that failed for what may pass (a disk, memory, a machine) is tried again."""
+        """Runs the round's job. If it fails for a reason that may pass (disk, memory, a machine), it is tried once more."""
         for attempt in range(JOB_ATTEMPTS):
             try:
                 return self.exchange.round(
@@ -225,7 +226,7 @@ class Driver:
                     on_task=self.passes.task(f"round {asked.round}"))
             except (JobFailed, OSError) as error:
                 self.lease.check()
-                self._settle()                  # where it was the commit that failed, that is said
+                self._settle()                  # if the commit failed, raises its error
                 if attempt == JOB_ATTEMPTS - 1 or getattr(error, "final", False):
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
@@ -252,7 +253,7 @@ class Driver:
 
     def _commit(self, state: State, record: dict[str, Any],
                 score: dict[str, metrics.Value] | None) -> None:
-        """Begins to commit: the next round may begin meanwhile, and counts for nothing if this fails."""
+        """Begins to commit in the background. The next round may already run; if the commit fails, its work is lost."""
         self._settle()
         self.history.append({k: v for k, v in record.items() if k != "by_worker"})
         self.stored = state.rate_scale
@@ -269,8 +270,8 @@ class Driver:
         self.lease.check()
         if not self.run.commit(state, record):
             raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
-        self.lease.check()                      # it may have slept since, and been overtaken
-        if time.monotonic() >= self.write_next:     # it follows from the commits, and grows
+        self.lease.check()                      # this driver may have been suspended, and another one may have taken over
+        if time.monotonic() >= self.write_next:     # not at every round, as it can be recomputed from the commits, and grows
             self.run.write_history(history[1:])
             self.write_next = time.monotonic() + 1
         self.gauges.write(history)
@@ -280,19 +281,19 @@ class Driver:
             self.run.compact(state.round - 1)
 
     def _settle(self, wait: bool = True) -> None:
-        """Waits until what was to be committed is; raises what kept it from that. Without `wait` raises only
-        what is known already."""
+        """Waits for the commit in the background, and raises its error. Without `wait`, only raises an error that is
+        known already."""
         if self.committing and (wait or self.committing.done()):
             self.committing.result()
 
     def best(self) -> tuple[int, str] | None:
-        """The round that would be restored now, and what it is; None where no rule restores one."""
+        """The round that would be restored now, and its description; None if no rule restores the best state."""
         r = len(self.history) - 1
         return (self.patience.best(self.history, r, self.gone), "best so far") if self.patience and r > 0 else None
 
     def _finish(self, state: State, reason: str, finite: bool) -> dict[str, Any]:
-        """Scores the last state, restores the best where a rule asked for it, writes the model. `finite`: the run did not end
-        because a round was not."""
+        """Scores the last state, restores the best if a rule says so, and writes the model. `finite`: False if the run ends
+        because a round's weights were not finite."""
         self._settle()
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
@@ -306,10 +307,10 @@ class Driver:
         model = self.model
         model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
         model.rate_scale = chosen.rate_scale
-        model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # one that was begun counts
+        model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # an epoch that has begun counts
         values = measured(self.history[best])
         if self.options.recalibrate:
-            self.exchange.close(True)           # a resident job holds what others need
+            self.exchange.close(True)           # a resident job would keep containers that others need
             self.passes.recalibrate(self.run.state_path(best), self.batch_size)
             if self.validation:
                 scored, self.targets = self.passes.score_model()
@@ -328,7 +329,7 @@ class Driver:
         return done
 
     def _advice(self, values: dict[str, metrics.Value], r: int) -> str | None:
-        """On a model that has learned nothing; while a first round is trained, its figures are of what it began with."""
+        """Advice if the model has learned nothing. Not after the first round, whose values may be from its beginning."""
         if self.validation:
             values = {name[4:]: value for name, value in values.items() if name.startswith("val_")}
         return advice.of_model(self.model, values, self.targets) if self.validation or r > 1 else None

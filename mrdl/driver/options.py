@@ -1,4 +1,4 @@
-"""What decides a run: its options, checked."""
+"""The options of a run, and their checks."""
 from dataclasses import dataclass
 from typing import Any
 
@@ -6,9 +6,9 @@ from mrdl.runs.commits import RunError
 from mrdl.storage.sealed import check
 
 
-@dataclass(slots=True)                  # so that a name that is no option is refused
+@dataclass(slots=True)                  # slots, so that setting an unknown option is an error
 class Options:
-    """How a run trains. All of it decides bits but `until` and `keep_rounds`, which decide when it ends."""
+    """How a run trains. All options influence the bits, except `until` and `keep_rounds`."""
     workers: int = 2
     batch_size: int = 32
     averaging_frequency: int | None = None
@@ -26,7 +26,7 @@ class Options:
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Options":
-        """Those of a run; RunError for what this version does not know.
+        """The options of a run; RunError if this version does not know one of them.
 
         Args:
             facts: the options by their names."""
@@ -37,7 +37,7 @@ class Options:
         return cls(**facts)
 
     def check(self) -> "Options":
-        """These options; RunError where one is out of its range."""
+        """Returns the options; RunError if one is out of its range."""
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
@@ -47,7 +47,7 @@ class Options:
         return self
 
     def positive(self, *keys: str) -> None:
-        """RunError where one of these is given, and not 1 or more.
+        """Raises RunError if one of these options is given and is below 1.
 
         Args:
             keys: names of options."""

@@ -1,4 +1,4 @@
-"""Looking after many runs: what each one is and how it stands, asking a driver to end, and sweeping what died."""
+"""Functions for operators: list runs and their states, ask a driver to end, clean up after dead drivers."""
 import time
 from typing import Any
 
@@ -9,9 +9,9 @@ from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
-POLL = 0.5                      # seconds between two looks at whether a driver has ended
-STAY = 330.0                    # seconds that resident workers may stay after their driver's last sign
-# what drivers write beside states and commits, and remove when it has served
+POLL = 0.5                      # seconds between two checks whether a driver has ended
+STAY = 330.0                    # seconds that resident workers may stay after their driver's last sign of life
+# temporary files of drivers
 PASSING = ("lease-*.dead", stop_request.NAME)
 
 
@@ -24,7 +24,7 @@ def runs(url: str) -> list[dict[str, Any]]:
     names = [""] if store.exists("run.json") else [name.rpartition("/")[0] for name in store.list("*/run.json")]
     try:
         now = store.now()
-    except OSError:                     # others' folders may be read only
+    except OSError:                     # folders of other users may be read-only
         now = time.time()
     return [_standing(store.path(name), now) for name in names]
 
@@ -56,7 +56,8 @@ def _standing(url: str, now: float) -> dict[str, Any]:
 
 
 def _best(place: Run, until: str | None) -> dict[str, Any]:
-    """The best round so far by the metric that the run's patience watches; else by its validation or training loss."""
+    """The best round so far: by the metric that a rule with patience watches, else by validation loss, else by training
+    loss."""
     history = [{}, *place.history()]
     validated = any("val_loss" in line for line in history)
     rising = {name for name, metric in model_from_json(place.options()["spec"]).named_metrics().items() if metric.rising}
@@ -69,11 +70,11 @@ def _best(place: Run, until: str | None) -> dict[str, Any]:
 
 
 def stop(url: str, wait: float = 0.0) -> dict[str, Any]:
-    """Asks the driver of a run to end after its round, and waits so many seconds for that.
+    """Asks the driver of a run to end after the current round, and waits up to `wait` seconds for that.
 
-    -> "asked": was there a driver? "ended": is there none any more? "rounds", "finished": did it finish?"""
+    Returns "asked" (was there a driver?), "ended" (is there no driver now?), "rounds" and "finished"."""
     place = Run(url)
-    place.options()                     # RunError where there is no run
+    place.options()                     # RunError if there is no run
     driver, seen = lease.seen(place.store)
     if asked := seen is not None:
         stop_request.ask(place.store, driver["token"])
@@ -81,16 +82,17 @@ def stop(url: str, wait: float = 0.0) -> dict[str, Any]:
     while not ended and time.monotonic() < end:
         time.sleep(POLL)
         ended = lease.holder(place.store).get("token") != driver["token"] or lease.seen(place.store)[1] is None
-    if asked and ended:                 # it may have finished before it saw the request
+    if asked and ended:                 # the run may have finished before the driver saw the request
         place.store.remove(stop_request.NAME)
     return {"run": place.url, "asked": asked, "ended": ended, "host": driver.get("host"), "pid": driver.get("pid"),
             "rounds": max(place.rounds(), default=0), "finished": place.finished() is not None}
 
 
 def clean(url: str, cache: bool = False) -> dict[str, Any]:
-    """Removes what dead drivers left in a run, and on Hadoop of its jobs; RunError where a driver lives.
+    """Removes what dead drivers left in a run's folder and, on Hadoop, of its jobs; RunError if a driver is alive.
 
-    `cache`: all of your .mrdl/cache on HDFS too, which only jobs at work need. -> "removed": names, "bytes", "kept"."""
+    `cache`: also empties your .mrdl/cache on HDFS, which only running jobs need. Returns "removed" (names), "bytes" and
+    "kept"."""
     place = Run(url)
     options = place.options()
     driver, seen = lease.seen(place.store)
@@ -98,7 +100,7 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
         raise RunError(f"{place.url}: a driver works on it (pid {driver.get('pid')} on {driver.get('host')}); "
                        "end it first, for example with mrdl stop")
     removed, size = [], 0
-    with lease.Lease(place.store):      # nobody begins meanwhile
+    with lease.Lease(place.store):      # so that no driver begins meanwhile
         for name in _leftovers(place):
             size += place.store.size(name)
             place.store.remove(name)
@@ -107,7 +109,7 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
         if options["runner"] == "hadoop":
             folders += _of_jobs(place.url, cache)
         folders = [folder for folder in folders if store_at(folder).is_folder()]
-        # the job of a driver that was killed serves the next driver, if that comes soon
+        # the next driver may still take over the job of a killed driver
         kept = folders if any(map(_met, folders)) else []
         for folder in folders if not kept else ():
             store_at(folder).clear("")
@@ -116,24 +118,24 @@ def clean(url: str, cache: bool = False) -> dict[str, Any]:
 
 
 def _leftovers(place: Run) -> list[str]:
-    """Files of the run that no living driver and no reader needs."""
+    """Files of the run that neither a driver nor a reader needs."""
     names = place.leftovers() + [name for pattern in PASSING for name in place.store.list(pattern)]
     done = place.finished()
     last = done["rounds"] if done else max(place.rounds(), default=-1)
-    # written before its commit, which never came
+    # a state whose commit was never written
     return names + [name for name in place.store.list("state-[0-9]*.safetensors") if int(name[6:12]) > last]
 
 
 def _of_jobs(url: str, cache: bool) -> list[str]:
-    """What jobs of the run, or with `cache` all of the user's, may have left in .mrdl on HDFS."""
-    from mrdl.runners.hadoop import connection  # which takes a while to import
+    """Folders in .mrdl on HDFS that jobs of the run may have left; with `cache`, also the cache of all jobs."""
+    from mrdl.runners.hadoop import connection  # imported here, because it takes long
     home = connection.home()
     names = [f"resident/{tag_of(url)}", *home.list(f"jobs/{tag_of(url)}-*"), *(["cache"] if cache else [])]
     return [home.path(name) for name in names]
 
 
 def _met(folder: str) -> bool:
-    """Is this where workers of a resident job may still wait for a driver?"""
+    """True if workers of a resident job may still be waiting here for a driver."""
     store = store_at(folder)
     sign = store.modified("driver")
     return sign is not None and store.now() - sign < STAY

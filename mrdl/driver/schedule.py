@@ -1,4 +1,5 @@
-"""Which shards train together, for how many rounds, and which reducer gets which part: functions of data, seed and options."""
+"""Decides which shards train together, for how many rounds, and which reducer gets which chunk: depends only on data, seed
+and options."""
 import math
 
 from mrdl import seeds
@@ -12,21 +13,21 @@ from mrdl.storage.paths import size
 
 
 def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
-    """The epoch's shards in an order of their own, `workers` at a time; the last may be fewer."""
+    """The shards in this epoch's order, in groups of `workers`; the last group may be smaller."""
     filled = [shard for shard in shards if shard.n]
     order = [filled[i] for i in seeds.permutation(len(filled), seed, "groups", epoch)]
     return [order[i:i + workers] for i in range(0, len(order), workers)]
 
 
 def rounds(group: list[Shard], frequency: int | None, batch: int) -> int:
-    """Rounds until the group's longest shard is used up."""
+    """The number of rounds in which the group's longest shard is used up."""
     if frequency is None:
         return 1
     return math.ceil(max(shard.n for shard in group) / (frequency * batch))
 
 
 def share(shard: Shard, part: int, frequency: int | None, batch: int) -> int:
-    """Examples that a shard gives to round `part` of its group."""
+    """How many examples of a shard round `part` of its group trains on."""
     if frequency is None:
         return shard.n
     step = frequency * batch
@@ -34,7 +35,7 @@ def share(shard: Shard, part: int, frequency: int | None, batch: int) -> int:
 
 
 def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
-    """Held-out shards dealt to at most `mappers` mappers, the largest first."""
+    """Distributes held-out shards to at most `mappers` mappers, the largest first."""
     hands: list[list[Shard]] = [[] for _ in range(min(mappers, len(shards)))]
     for shard in sorted(shards, key=lambda s: (-s.n, s.path)):
         min(hands, key=lambda hand: sum(s.n for s in hand)).append(shard)
@@ -42,8 +43,8 @@ def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
 
 
 def of_shards(shards: list[Shard], cluster: Cluster, written: float = 0) -> list[list[Shard]]:
-    """The shards of each mapper, none of which it trains on. `written`: bytes that it writes for a row. What it reads for
-    one is alike in all shards, so the largest file tells."""
+    """The shards of each mapper of a job that does not train. `written`: bytes that it writes per row. The bytes that it
+    reads per row are about the same in all shards, so they are estimated from the largest."""
     if not shards:
         return []
     largest = max(shards, key=lambda s: s.n)
@@ -52,12 +53,12 @@ def of_shards(shards: list[Shard], cluster: Cluster, written: float = 0) -> list
 
 
 def tell_shared(cluster: Cluster, mappers: int, shards: int) -> None:
-    """Says how many tasks there are where shards share some."""
+    """Reports the number of tasks if shards share mappers."""
     if mappers < shards:
         cluster.planned(f"planned: {counted(mappers, 'map task')} for {counted(shards, 'shard')}")
 
 
 def chunk_keys(size: int, reducers: int) -> list[str]:
-    """The shuffle keys of the chunks of a vector, dealt evenly to the reducers; the last is the records'."""
+    """The keys of a vector's chunks in the shuffle, distributed evenly to the reducers; the last key is for the records."""
     names = [f"{i:06d}" for i in range(pieces(size))]
     return [*spread(names, min(reducers, len(names)), sort_values=True), RECORD]

@@ -1,4 +1,4 @@
-"""Jobs over whole shards that train nothing: a state in; its scores, or the moments of what reaches layers, out."""
+"""Jobs over whole shards that do not train: they score a state, or compute the moments of layers' inputs."""
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,23 +17,24 @@ from mrdl.rounds.state import profile
 from mrdl.training import moments
 
 Shards = list[tuple[Dataset, Shard]]
-OnTask = Callable[[str, int, int], None] | None         # as Cluster.run takes it
+OnTask = Callable[[str, int, int], None] | None         # see Cluster.run
 
 
 class WorkerFailed(RoundError):
-    """A worker's own exception, with its traceback and the shard and block it was reading."""
+    """A worker raised an exception; the message has its traceback, and the shard and block it was reading."""
 
 
 def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
           workers: int, on_task: OnTask = None) -> tuple[dict[str, metrics.Value], metrics.Sums]:
-    """Loss and metrics of a state over shards, as val_..., and their targets (mrdl.report.advice): summed in the shards' order."""
+    """A state's loss and metrics on shards, named val_..., and the statistics of the targets (mrdl.report.advice); summed in
+    the order of the shards."""
     records = _records(exchange, name, state, model, held, workers, 1, [], on_task)
     return added(records, held, model.named_metrics()), advice.added(whole(records, held))
 
 
 def described(exchange: Exchange, name: str, state: str, model: Model, data: Shards, workers: int,
               batch: int, places: list[moments.Place], on_task: OnTask = None) -> list[moments.Moments]:
-    """The moments of what reaches each place under a state, merged in the shards' order."""
+    """The moments of the input at each place, with a state's weights; merged in the order of the shards."""
     found = [moments.Moments()] * len(places)
     for record in whole(_records(exchange, name, state, model, data, workers, batch, places, on_task), data):
         found = [moments.merged(a, moments.Moments(n, *map(np.array, arrays)))
@@ -48,12 +49,12 @@ def _records(exchange, name, state, model, shards, workers, batch, places, on_ta
 
 
 def seals(shards: Shards) -> dict[str, str]:
-    """What the last block of each shard must be."""
+    """The seal that the last block of each shard must have."""
     return {plan.name(d.uid, s.index): s.seal for d, s in shards}
 
 
 def added(records: list[Scored], held: Shards, named: dict[str, metrics.Metric]) -> dict[str, metrics.Value]:
-    """The metrics of score records."""
+    """The metrics from the records of scoring workers."""
     sums: metrics.Sums = {}
     for record in whole(records, held):
         metrics.add(sums, record.sums)
@@ -61,7 +62,7 @@ def added(records: list[Scored], held: Shards, named: dict[str, metrics.Metric])
 
 
 def whole(records: list[Record], shards: Shards) -> Iterator[Record]:
-    """The records in the order of their shards; RoundError where one is missing or not whole."""
+    """The records in the order of their shards; RoundError if a shard is missing or was not read completely."""
     failed(records)
     wanted = {plan.name(d.uid, s.index): s.n for d, s in shards if s.n}
     found = {record.shard: record for record in records}
@@ -75,10 +76,10 @@ def whole(records: list[Record], shards: Shards) -> Iterator[Record]:
 
 
 def failed(records: list[Record]) -> None:
-    """WorkerFailed where a worker says so; RoundError where one computes with other bits."""
+    """Raises WorkerFailed if a record reports a failure; RoundError if a worker has another numeric profile."""
     for record in records:
         if isinstance(record, Failed):
-            if record.raised == BlockError.__name__:            # no fault of the code: where it came up says nothing
+            if record.raised == BlockError.__name__:            # the data is damaged, so a traceback would not help
                 raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
             raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")
         if record.profile != profile():

@@ -1,4 +1,4 @@
-"""What a round has come to: whether the counts in its records add up, and the state after it."""
+"""Judges a round: checks that the counts in its records add up, and computes the state after it."""
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,16 +21,17 @@ from mrdl.training import moments
 
 
 class Checked(NamedTuple):
-    """What the records of a round say, which add up."""
-    score: dict[str, metrics.Value]     # of the state that the round began with, where it was scored
-    sums: metrics.Sums                  # of training
-    targets: metrics.Sums               # of the rows that were scored, or else trained on; none: those known stay
+    """The content of a round's records, after the check."""
+    score: dict[str, metrics.Value]     # of the state that the round began with, if it was scored
+    sums: metrics.Sums                  # sums of training
+    # statistics of the targets scored, or else trained on; if empty, the old ones stay valid
+    targets: metrics.Sums
     trained: list[Trained]
-    seconds: dict[str, float]           # by phase, of the slowest worker
+    seconds: dict[str, float]           # the slowest worker's seconds, by phase
 
 
 class Verdict:
-    """Over the rounds of one run."""
+    """Judges all rounds of one run."""
 
     def __init__(self, options: Options, model: Model, data: Dataset, validation: list[tuple[Dataset, Shard]]):
         self.options, self.model, self.validation = options, model, validation
@@ -38,19 +39,19 @@ class Verdict:
         self.total = sum(s.n for s in self.shards)
         self.owner = {plan.name(data.uid, s.index): s for s in self.shards}
         self.metrics = model.named_metrics()
-        self.epochs = model.epochs          # that the model has seen before this run
+        self.epochs = model.epochs          # epochs that the model was trained for before this run
         self.untrained = [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
 
     def groups(self, epoch: int) -> list[list[Shard]]:
-        """Which shards train together in an epoch of this run."""
+        """The groups of shards that train together, in an epoch of this run."""
         return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
 
     def begun(self, weights: np.ndarray) -> np.ndarray:
-        """The vector of a state with these weights, whose updater has done nothing yet."""
+        """The vector of a state with these weights and a fresh updater."""
         return np.concatenate([weights, self.model.optimizer.start(weights).reshape(-1)])
 
     def checked(self, merged: Merged, asked: Plan, state: State) -> Checked:
-        """RoundError where the counts of the round that `asked` is of, from `state`, do not add up."""
+        """Checks the records of the round with the plan `asked`; RoundError if their counts do not add up."""
         failed(merged.records)
         o, sums, n = self.options, {}, 0
         trained = [r for r in merged.records if isinstance(r, Trained)]
@@ -79,13 +80,13 @@ class Verdict:
 
     def next(self, state: State, asked: Plan, group: list[Shard], merged: Merged, found: Checked,
              before: dict[str, Any]) -> tuple[State, dict[str, Any]]:
-        """The state after the round, and its record but for the times; `before`: the entry of the round before it."""
+        """The state after the round, and its record without the times; `before`: the history's entry for the last round."""
         o = self.options
         updates = max(r.updates for r in found.trained)
         vector = merged.vector if o.save_updater else self.begun(merged.vector)
         fixed = moments.places_of(self.model)
         if asked.moments or fixed:
-            vector = vector.copy()              # the exchange may still need it as it was averaged
+            vector = vector.copy()              # the exchange may still need the average unchanged
             Variances(state.vector, asked.moments).narrow(vector)
         for start, variance, size in fixed:     # averaging identical floats can change the last bit
             vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
@@ -97,12 +98,12 @@ class Verdict:
                 new.group, new.epoch = 0, new.epoch + 1
         if not o.save_updater:
             new.iterations = 0
-        with np.errstate(all="ignore"):         # a round that is not finite is seen by its caller
+        with np.errstate(all="ignore"):         # the caller handles values that are not finite
             change = (self._squares(new.weights - state.weights) / max(self._squares(state.weights), 1e-300)) ** 0.5
         trained = sum(r.n for r in found.trained)
         examples = before.get("examples", 0) + trained
         seen = metrics.values(found.sums, self.metrics)
-        if "loss" not in seen:                  # no step counted: what is known stays
+        if "loss" not in seen:                  # all steps are masked: keep the known values
             seen = {name: before[name] for name in ("loss", *self.metrics)}
         return new, {"round": new.round, "epoch": state.epoch + 1, **seen,
                      "change": change, "examples": examples, "trained": trained,
@@ -111,7 +112,7 @@ class Verdict:
                      "epochs": new.epoch, "progress": examples / self.total}
 
     def _squares(self, weights: np.ndarray) -> float:
-        """The sum of squares of the weights that are trained: moments of inputs, which may be large, are not."""
+        """The sum of squares of the trained weights, without means and variances of layers, which may be large."""
         if self.untrained:
             weights = weights.copy()
         for place in self.untrained:

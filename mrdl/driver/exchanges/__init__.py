@@ -1,1 +1,1 @@
-"""How a round gets to its workers and back: a job a round, one job for many, or jobs that others run."""
+"""Three ways to run a round: a job per round, one job for many rounds, or jobs that users run themselves."""

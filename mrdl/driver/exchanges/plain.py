@@ -1,6 +1,7 @@
-"""A round's exchange: a state and a plan in, the merged vector and the workers' records out.
+"""An exchange runs a round: it takes a state and a plan, and returns the merged vector and the workers' records.
 
-Plain: a round is a MapReduce job. Resident (mrdl.driver.exchanges.resident): one job for many rounds. The same bits."""
+Plain: each round is a MapReduce job. Resident (mrdl.driver.exchanges.resident): one job for many rounds. Both give the
+same bits."""
 import os
 import tempfile
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from mrdl.runners.cluster import Cluster
 
 @contextmanager
 def plan_file(plan: Plan, cluster: Cluster):
-    """The plan as a file that a job can be given; with the cluster's own, which go if we are killed."""
+    """Yields the path of a file with the plan, for a job. It is among the cluster's temporary files, which are removed even
+    if the driver is killed."""
     with tempfile.TemporaryDirectory(prefix="plan-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "plan.json")
         with open(path, "wb") as file:
@@ -33,11 +35,11 @@ def plan_file(plan: Plan, cluster: Cluster):
 
 
 class Exchange(Protocol):
-    """`mappers` are the inputs of one each: paths of a shard to train, or of shards to score.
+    """`mappers` has the inputs of each mapper: the path of a shard to train on, or paths of shards to score.
 
-    A round begins from `state`, which lies at `path` once `ready` returns; that is called before a
-    round is given back, at the latest, and raises what kept the state from being committed;
-    `ready(wait=False)` raises it where it is known already."""
+    A round begins from `state`, which is at `path` once `ready()` has returned. `ready()` must be called before the round
+    is returned; it waits for the state's commit and raises its error. `ready(wait=False)` only raises an error that is
+    known already."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
@@ -60,30 +62,30 @@ class Exchange(Protocol):
 
 
 class PlainExchange:
-    """One job a round: state and plan by the distributed cache, partials through the shuffle."""
+    """One job per round: the state and the plan are sent by the distributed cache, partials go through the shuffle."""
 
     def __init__(self, cluster: Cluster):
         self.cluster = cluster
 
     def begin(self, run, check) -> None:
-        """Called once this driver is the run's only one; `check` raises where it is not any more."""
+        """Called when this driver has the run's lease; `check` raises an error if it has lost it."""
         self.cluster.own(run)
 
     def reducers(self, workers: int, size: int) -> int:
-        """How many share the merge of a vector of that size."""
+        """How many reducers merge a vector of this size."""
         return self.cluster.reducers(workers, partial.pieces(size))
 
     def hands(self, shards, workers) -> list[list[str]]:
-        """The inputs of the mappers that read these shards and train on none: on Hadoop by their bytes."""
+        """The inputs of mappers that read these shards and do not train; on Hadoop distributed by size."""
         hands = schedule.of_shards(shards, self.cluster) if self.cluster.backend.jvms else schedule.pack(shards, workers)
         return [[s.path for s in hand] for hand in hands]
 
     def failed(self, round: int) -> int:
-        """How often the round was tried elsewhere, at the rate and its halves, and was not finite."""
+        """How often the round was already tried by a user (staged), with weights that were not finite."""
         return 0
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
-        """RoundError where a chunk is missing or counts differ between chunks."""
+        """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""
         ready()
         dtype = state.vector.dtype
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
@@ -95,8 +97,8 @@ class PlainExchange:
             return merged
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
-        """The records of a job that scores or describes the state at `path` over the plan's shards."""
-        if self.cluster.backend.jvms:           # elsewhere each core has one
+        """Runs a job that scores or describes the state at `path` on the plan's shards; returns its records."""
+        if self.cluster.backend.jvms:           # on other runners there is one per core
             schedule.tell_shared(self.cluster, len(mappers), len(plan.score))
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
                 Describe if plan.describe else Evaluate, mappers, ["--state", path, "--plan", asked], name=name,
@@ -106,10 +108,10 @@ class PlainExchange:
         return sorted((parse(p.worker, p.values) for p in partials), key=order)
 
     def close(self, done: bool) -> None:
-        """The run has ended, well if `done`."""
+        """Called when the run has ended; `done`: successfully."""
 
     def leave(self) -> None:
-        """The run is another driver's, and so is what that one can have taken over."""
+        """Called when another driver has taken over the run: leaves what that driver may use."""
 
     def _gather(self, output, plan: Plan, size: int, dtype: np.dtype) -> Merged:
         protocol = partial.PartialProtocol(dtype)

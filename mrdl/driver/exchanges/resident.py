@@ -1,7 +1,8 @@
-"""The resident form of a round's exchange: one streaming job whose mappers stay for many rounds.
+"""The resident exchange: one streaming job whose mappers stay alive for many rounds.
 
-The driver asks by files (mrdl.rounds.meeting), the workers (mrdl.worker.resident) answer by files; the last round goes
-through the job's shuffle and reducers, so the job's output is the last state. Same merge, same bits."""
+The driver asks questions and the workers (mrdl.worker.resident) answer, both by files (mrdl.rounds.meeting). The last
+round goes through the job's shuffle and reducers, so the job's output is the last state. The merge is the same as in
+plain rounds, so the bits are too."""
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,30 +27,30 @@ from mrdl.runners.failures import JobFailed
 from mrdl.runners.output import Background
 
 WHEN = ("auto", "always", "never")
-SHARE = 0.1                     # of a round's compute: what a plain round may cost beyond it, with auto
-COME = 120.0                    # seconds until all workers must have come
-SAY = 10.0                      # seconds until it is said that they are waited for
-ALIVE = 5.0                     # seconds between two signs of life to the workers
-BUDGET = 10_000                 # rounds of one job: logs and tokens do not last for ever
-FEW = 4                         # so many workers read each other's results, and so come to the next state
-APART = 256 << 20                # bytes that all workers leave, beyond which they merge themselves
+SHARE = 0.1                     # with auto: plain rounds continue if their overhead is below this share of their computing
+COME = 120.0                    # seconds in which all workers must have started
+SAY = 10.0                      # seconds before the user is told that the driver waits for workers
+ALIVE = 5.0                     # seconds between two signs of life for the workers
+BUDGET = 10_000                 # rounds of one job, as its logs grow and its tokens expire
+FEW = 4                         # up to this many workers read each other's results, and compute the next state themselves
+APART = 256 << 20                # bytes; if all results together are larger, the workers do the merging
 SETTINGS = {
-    # reducers have nothing to do until the last round
+    # so that reducers start only at the end
     "mapreduce.job.reduce.slowstart.completedmaps": "1.0",
-    # a worker that waits looks slow
+    # a waiting worker would look slow, and get a copy
     "mapreduce.map.speculative": "false",
 }
 
 
 class NotAllCame(RuntimeError):
-    """The cluster does not hold all workers at once, or they cannot reach the meeting."""
+    """The cluster cannot run all workers at once, or they cannot reach the meeting's folder."""
 
 
 class ResidentExchange(PlainExchange):
-    """`shards`: (name, path) of all that the run trains on; where there are as many as workers, each
-    worker holds one. `when`: "auto" begins with plain rounds, and stays with them where they cost little.
+    """`shards`: (name, path) of all training shards; if there are as many as workers, each worker keeps one.
+    `when`: "auto" begins with plain rounds, and stays with them if they cost little.
 
-    Goes on with plain rounds, and says so, where not all workers come."""
+    If not all workers start, it says so and continues with plain rounds."""
 
     def __init__(self, cluster: Cluster, workers: int, shards: list[tuple[str, str]], when: str,
                  warned: Callable[[str], None]):
@@ -58,14 +59,14 @@ class ResidentExchange(PlainExchange):
         self.shards = shards if len(shards) <= workers else []
         self.resident = when == "always"
         self.job: Background | None = None
-        self.ready: Callable[..., None] = lambda wait=True: None       # see Exchange; the newest round's
+        self.ready: Callable[..., None] = lambda wait=True: None       # see Exchange; that of the newest round
         self.pauses = {kind: Pauses(self.workers) for kind in ("done", "part")}
         self.readers = ThreadPoolExecutor(2)
-        self.rounds = 0                 # of this job
-        self.number = 0                 # of the newest question of this meeting
-        self.sign_next = 0.0            # when the workers are to hear from us again
-        self.kept: list[int] = []       # questions that are still in the folder
-        self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest one that trained
+        self.rounds = 0                 # rounds done by this job
+        self.number = 0                 # number of the newest question
+        self.sign_next = 0.0            # when to give the next sign of life
+        self.kept: list[int] = []       # questions whose files are still in the folder
+        self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest question that trained
 
     def begin(self, run, check) -> None:
         self.run, self.check = run, check
@@ -80,13 +81,13 @@ class ResidentExchange(PlainExchange):
             self.kept, self.resident = self.meeting.questions(), True
             self.number = max(self.kept, default=0)
 
-    @cache  # noqa: B019 - one exchange a process
+    @cache  # noqa: B019 - there is one exchange per process
     def _reached(self, path: str) -> str:
-        """What workers read a shard by."""
+        """The path by which workers read a shard."""
         return path if self.meeting.sees(path) else self.cluster.upload(path)
 
     def hands(self, shards, workers) -> list[list[str]]:
-        """Workers that stay cost nothing to start: each has about as much as the others."""
+        """Resident workers run anyway, so all of them get about the same amount."""
         if self.job:
             return [[s.path for s in hand] for hand in schedule.pack(shards, workers)]
         return super().hands(shards, workers)
@@ -143,8 +144,8 @@ class ResidentExchange(PlainExchange):
             merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task)
             ready()
         except (JobFailed, NotAllCame, OSError):
-            self.check()                # a rival's job is not ours to end
-            self._cancel()              # whoever tries again begins anew
+            self.check()                # raises if another driver has the run: its job must not be cancelled
+            self._cancel()              # the next try starts a new job
             raise
         self.rounds += 1
         self.last = self.number, plan, merged
@@ -153,7 +154,7 @@ class ResidentExchange(PlainExchange):
     # -- the job
 
     def _start(self, dtype: str, reducers: int) -> None:
-        """Begins the job, and waits until its workers have come."""
+        """Starts the job, and waits until all its workers have started."""
         self.meeting.begin(*self.setup)
         self.rounds, self.number, self.kept, self.last = 0, 0, [], None
         inputs = [path for _, path in self.setup[1]] or self.meeting.places(self.workers)
@@ -181,14 +182,14 @@ class ResidentExchange(PlainExchange):
             raise NotAllCame(f"{came} of {self.workers} resident workers started within {COME:.0f} s")
 
     def _end(self) -> None:
-        """The workers emit the newest training round, the reducers average it, as in a plain one."""
+        """Ends the job: the workers emit the newest training round, and the reducers average it, as in a plain round."""
         number, asked, merged = self.last
         self._ask({"last": number, "keys": asked.keys})
         job, self.job = self.job, None
         try:
             with job.output(self._sign) as output:
                 written = self._gather(output, asked, len(merged.vector), merged.vector.dtype)
-        except (JobFailed, OSError) as error:   # the state is committed already
+        except (JobFailed, OSError) as error:   # not fatal: the state has been committed
             self.warned(f"the job did not write its last state: {error}")
             return
         finally:
@@ -203,8 +204,8 @@ class ResidentExchange(PlainExchange):
             self.meeting.close()
 
     def _wait(self, found: Callable[[], bool], pauses: Iterable[float]) -> None:
-        """Until `found` says so; raises what ended the job meanwhile, or kept the state from being committed:
-        the workers would wait for it in vain, and we for them."""
+        """Waits until `found` returns True. Raises an error if the job ends, or if the state's commit fails, for which
+        the workers would wait in vain."""
         for pause in pauses:
             if found():
                 return
@@ -214,9 +215,9 @@ class ResidentExchange(PlainExchange):
             time.sleep(pause)
 
     def _sign(self) -> None:
-        """Tells the workers, once in a while, that their driver lives."""
+        """From time to time, tells the workers that the driver is alive."""
         if time.monotonic() >= self.sign_next:
-            with suppress(OSError):             # they wait for the next one
+            with suppress(OSError):             # if it fails, the next one will do
                 self.meeting.alive()
             self.sign_next = time.monotonic() + ALIVE
 
@@ -226,14 +227,14 @@ class ResidentExchange(PlainExchange):
         self.number += 1
         self.kept.append(self.number)
         self.meeting.ask(self.number, common, **own)
-        # the one before may still be read, and the last that trained is emitted at the end
+        # the question before may still be read; the last one that trained is emitted at the end
         while self.kept[0] < self.number - 1 and (not self.last or self.kept[0] < self.last[0]):
             self.meeting.forget(self.kept.pop(0))
 
     def _answered(self, state: State | None, path: str, ready: Callable[[], None],
                   asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
                   on_task: Callable[[str, int, int], None] | None = None) -> Merged:
-        """One question, from its asking to the merge of what was answered."""
+        """Asks one question, waits for the answers, and merges them."""
         began = time.perf_counter()
         work, trained = self._dealt(asked, mappers)
         chunks = len(asked.keys) - 1
@@ -273,7 +274,7 @@ class ResidentExchange(PlainExchange):
         return merged
 
     def _dealt(self, asked: plan.Plan, mappers: list[list[str]]) -> tuple[dict[int, list], list[int]]:
-        """Who does what: place -> the shards of each mapper; and the places that train."""
+        """Distributes the work: worker's number -> its lists of shards; and the numbers of the workers that train."""
         homes = {path: place for place, (_, path) in enumerate(self.setup[1])}
         work: dict[int, list[list[str]]] = {}
         trained = []
@@ -288,7 +289,7 @@ class ResidentExchange(PlainExchange):
         return work, trained
 
     def _results(self, kind: str, places: list[int], read: Callable, on_task=None) -> dict[int, Any]:
-        """What was left, by place; read as it comes."""
+        """The results by worker's number; each is read as soon as it is there."""
         found: dict[int, Any] = {}
 
         def all_there() -> bool:

@@ -1,5 +1,6 @@
-"""Rounds as jobs that somebody else runs (Oozie, cron, a person): a round's files and its command out, what its job
-wrote in. To the driver it is an exchange like another, so a round is planned, checked and committed as always."""
+"""Rounds as jobs that somebody else runs (Oozie, cron, a person). It writes a round's files and prints its command, and
+later reads the job's output. For the driver it is an exchange like any other, so a round is planned, checked and
+committed as always."""
 from shlex import quote
 from typing import NoReturn
 
@@ -15,15 +16,15 @@ from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
-FOLDER = "streaming"            # of the run: the plan of the round that is staged; by default its output
+FOLDER = "streaming"            # folder in the run with the plan of the staged round, and by default its output
 
 
 class Paused(Exception):
-    """The driver's work ends here for now: the next round is not run by it."""
+    """The driver pauses here: it does not run the next round itself."""
 
 
 class Staged(Paused):
-    """A round lies ready: `command` runs it, and its job writes to `output`."""
+    """A round is staged: `command` runs it, and the job writes to `output`."""
 
     def __init__(self, round: int, command: list[str], output: str):
         super().__init__(f"round {round} is staged")
@@ -31,7 +32,7 @@ class Staged(Paused):
 
 
 class Committed(Paused):
-    """A round that was run elsewhere is committed."""
+    """The output of a staged round has been committed."""
 
     def __init__(self, round: int):
         super().__init__(f"round {round} is committed")
@@ -39,7 +40,7 @@ class Committed(Paused):
 
 
 class NotFinite(Paused):
-    """A round that was run elsewhere is not finite: the next one that is staged is the same at half the rate."""
+    """The weights of a staged round are not finite; the same round is staged next, at half the learning rate."""
 
     def __init__(self, round: int):
         super().__init__(f"the weights of round {round} are not finite, so it is not committed")
@@ -47,21 +48,21 @@ class NotFinite(Paused):
 
 
 class StagedExchange(PlainExchange):
-    """`take`: commits the output of the staged round, then ends; else stages the next round, then ends.
+    """`take`: commits the output of the staged round, then pauses; else stages the next round, then pauses.
 
-    `output`: where that round's job writes; None: a folder of the run's (of .mrdl/jobs where the run is not on HDFS
-    and the job is Hadoop's)."""
+    `output`: the folder that the round's job writes to; None: a folder in the run's (in .mrdl/jobs if a Hadoop job
+    belongs to a run that is not on HDFS)."""
 
     def __init__(self, cluster: Cluster, run: Run, output: str | None, take: bool):
         super().__init__(cluster)
         self.run, self.output, self.take, self.taken = run, output, take, 0
 
     def begin(self, run, check) -> None:
-        self.cluster.tag = tag_of(run)          # a job of the run's that runs is left alone: it may be the staged one
+        self.cluster.tag = tag_of(run)          # running jobs of this run are not killed: one may be the staged round
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         ready()
-        if self.taken == plan.round:            # the driver tries again at a lower rate
+        if self.taken == plan.round:            # the driver tries the round again at a lower rate
             self.run.store.write(f"{FOLDER}/not-finite-{plan.round:06d}-{self.failed(plan.round)}", b"")
             raise NotFinite(plan.round)
         if self.taken:
@@ -74,7 +75,7 @@ class StagedExchange(PlainExchange):
         return self._read(output, state, plan, size)
 
     def failed(self, round: int) -> int:
-        """One file for each, as not all storages can append."""
+        """The number of failed tries: one file for each, because not all storages can append."""
         return len(self.run.store.list(f"{FOLDER}/not-finite-{round:06d}-*"))
 
     def close(self, done: bool) -> None:
@@ -99,7 +100,7 @@ class StagedExchange(PlainExchange):
             reducers, name, output), output)
 
     def _read(self, output: str, state: State, plan: Plan, size: int) -> Merged:
-        """The merge that a job left; RunError where it is another round's, or not all there."""
+        """Reads the output of a job; RunError if it belongs to another round or is incomplete."""
         store, protocol = store_at(output), PartialProtocol(state.vector.dtype)
         names = store.list("part-*")
         if not names or store.exists("_temporary"):
