@@ -1,1 +1,1 @@
-"""A run's folder: what lies in it, who may write there, when it ends."""
+"""A run's folder: its files, which driver may write to it, and when the run ends."""

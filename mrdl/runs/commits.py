@@ -1,4 +1,4 @@
-"""The committed rounds of a run: a chain of commits, each with a hash of the one before it, and the states that they name."""
+"""The committed rounds of a run: a chain of commits, each with a hash of the one before it, and their states."""
 import json
 import re
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from mrdl.rounds.state import State, StateError
 from mrdl.storage.schemes import store_at
 from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
-AGAIN = 5                       # times that commits are read again which become one meanwhile
+AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
 # what a commit holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
@@ -17,11 +17,11 @@ COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.
 
 
 class RunError(ValueError):
-    """A run that cannot go on; the message says what to do."""
+    """The run cannot continue; the message says what to do."""
 
 
 def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The history that records make: the score in record r is of the state of round r - 1."""
+    """Makes the history of the records. (The score in record r belongs to the state of round r - 1.)"""
     history = []
     for record in records:
         history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
@@ -31,34 +31,35 @@ def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Commits(ABC):
-    """Record r is of round r, record 0 of the first weights. mrdl.runs.run has the other files of the folder."""
+    """The commits of a run. Record r belongs to round r, record 0 to the initial weights. mrdl.runs.run describes the
+    other files of the folder."""
 
     def __init__(self, url: str):
         self.store = store_at(url)
         self.url = self.store.url
-        self.head: str | None = None            # the seal of the newest commit that we know
+        self.head: str | None = None            # the seal of the newest commit read so far
 
     @abstractmethod
     def _root(self) -> str:
-        """What the first commit follows on."""
+        """The hash to which the first commit refers."""
 
     @abstractmethod
     def _lost(self) -> str:
-        """What can be done where a file is gone or damaged that the run cannot go on without."""
+        """What a user can do if a necessary file is missing or damaged."""
 
     def rounds(self) -> list[int]:
-        """The rounds that are committed."""
+        """The numbers of the committed rounds."""
         compacted, single = self._files()
         return [*range(compacted + 1), *single]
 
     def _files(self) -> tuple[int, list[int]]:
-        """The last round of the compacted commits (-1: there are none), and the rounds of the files beyond them."""
+        """The last round in the merged file of commits (-1: there is none), and the rounds of the single files after it."""
         names = self.store.list("commit*")
         last = max((int(found[1]) for found in map(COMPACTED.fullmatch, names) if found), default=-1)
         return last, sorted(r for found in map(COMMIT.fullmatch, names) if found and (r := int(found[1])) > last)
 
     def commits(self) -> list[dict[str, Any]]:
-        """All commits, each checked against its hash and the one before it."""
+        """All commits; each is checked against its own hash and the hash of the one before it."""
         for _ in range(AGAIN):
             compacted, single = self._files()
             lines = []
@@ -67,7 +68,7 @@ class Commits(ABC):
                     name = f"commits-{compacted:06d}.jsonl"
                     lines = [(name, line) for line in self.store.read(name).splitlines()]
                 lines += [(name, self.store.read(name)) for name in (f"commit-{r:06d}.json" for r in single)]
-            except FileNotFoundError:           # they became one meanwhile
+            except FileNotFoundError:           # they were merged into one file meanwhile
                 continue
             if [*range(len(lines))] != [*range(compacted + 1), *single]:
                 raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
@@ -94,11 +95,11 @@ class Commits(ABC):
         return found
 
     def records(self, last: int = 0) -> list[dict[str, Any]]:
-        """The record of every commit, or of the last ones; record r is what round r saw."""
+        """The records of all commits, or of the last ones."""
         return [commit["record"] for commit in self.commits()[-last:]]
 
     def commit(self, state: State, record: dict[str, Any]) -> bool:
-        """Makes `state` the result of its round; False where another driver was first."""
+        """Commits `state` as the result of its round; returns False if another driver was faster."""
         if self.head is None:
             self.commits()
         r, data = state.round, state.dump()
@@ -112,10 +113,10 @@ class Commits(ABC):
         return created
 
     def compact(self, last: int) -> None:
-        """Makes one file of the commits up to that of round `last`, which must not be the newest: of two drivers
-        that commit the next round one is to find it taken.
+        """Merges the commits up to round `last` into one file. The newest commit must stay a file of its own, so that if
+        two drivers commit the same round, one of them fails.
 
-        The file is written before others are removed, and holds the same whoever writes it."""
+        The merged file is written before the single ones are removed; it is the same whichever driver writes it."""
         lines = [json.dumps(commit).encode() + b"\n" for commit in self.commits()[:last + 1]]
         name = f"commits-{last:06d}.jsonl"
         self.store.write(name, b"".join(lines))
@@ -125,7 +126,7 @@ class Commits(ABC):
                 self.store.remove(old)
 
     def state(self, r: int) -> State:
-        """The state of a committed round, checked against its hash."""
+        """Reads the state of a committed round, and checks its hash."""
         commits = self.commits()
         name = commits[r]["state"]
         try:
@@ -145,11 +146,11 @@ class Commits(ABC):
         return self.store.path(f"state-{r:06d}.safetensors")
 
     def states(self) -> list[int]:
-        """The rounds whose states are there."""
+        """The rounds whose states still exist."""
         return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
 
     def prune(self, last: int, keep: int | None) -> None:
-        """Removes the states up to round `last`, but for one to keep; later ones may be a rival's."""
+        """Removes the states up to round `last`, except that of round `keep`. (Later ones may belong to another driver.)"""
         for r in self.states():
             if r <= last and r != keep:
                 self.store.remove(f"state-{r:06d}.safetensors")

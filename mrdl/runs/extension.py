@@ -1,4 +1,4 @@
-"""A run that goes on beyond its end: what it may be asked for, and which model it has meanwhile."""
+"""Continuing a run that has ended: which rules are possible, and which model the run has meanwhile."""
 from shlex import quote
 
 from mrdl.runs import stopping
@@ -9,7 +9,8 @@ from mrdl.storage.sealed import digest
 
 def check(run: Run, history: stopping.History, rules: list[stopping.Rule], until: str | None,
           learning_rate: float | None) -> None:
-    """RunError where the run has done more than the rules ask for, or nothing is left to train at a learning rate."""
+    """Raises RunError if the run has already done more than the rules allow, or if a learning rate is given but no round
+    is left to run."""
     r = len(history) - 1
     if r < 1:
         return
@@ -30,13 +31,13 @@ def check(run: Run, history: stopping.History, rules: list[stopping.Rule], until
 
 
 def behind(run: Run) -> str | None:
-    """Which round's model is there, of a run that has gone on since and not ended again; else None."""
+    """For a run that has continued after its end and not ended again: says which round its model is from; else None."""
     name = "model.safetensors"
     if not run.exists() or run.store.exists("finished.json") or not run.store.exists(name):
         return None
     ended, now, of = run.ended(), max(run.rounds(), default=0), "an earlier end"
     if ended and ended["files"][name] == digest(run.store.read(name)):
-        if ended["best"] == now:                # nothing was committed since
+        if ended["best"] == now:                # no round was committed since
             return None
         of = f"round {ended['best']}"
     return f"the model is that of {of}; the run has since gone on to round {now}; to finish it: mrdl resume {quote(run.url)}"

@@ -1,4 +1,5 @@
-"""A folder that one process at a time fills as a whole: while a mark lies in it, it is not; what died half-way is cleared away."""
+"""Fills a folder as a whole, by one process at a time. While it is being filled, a mark file is in it; what a process
+that died half-way has left is removed."""
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -7,16 +8,17 @@ from mrdl.storage.base import UNFINISHED, Storage
 
 
 def names(store: Storage) -> list[str]:
-    """What lies in the folder, but for the lease of who fills it."""
+    """The names in the folder, without the lease of the process that fills it."""
     return [name for name in store.list() if name != Lease.name]
 
 
 @contextmanager
 def filling(store: Storage, mark: str, patterns: tuple[str, ...], vacant: Callable[[], None]) -> Iterator[None]:
-    """While the caller alone fills the folder; where that fails nothing stays, and what a dead one left goes first.
+    """A context in which only the caller fills the folder. First, files that a dead process has left are removed; if the
+    caller fails, its files are removed.
 
-    `vacant` raises where the folder may not be filled: another may have done so since the caller looked. RunError where
-    a living one does just now."""
+    `vacant` is called to raise an error if the folder must not be filled, as another process may have filled it meanwhile.
+    RunError if another process is filling it now."""
     made = not store.is_folder()
     try:
         with Lease(store) as lease:
@@ -27,7 +29,7 @@ def filling(store: Storage, mark: str, patterns: tuple[str, ...], vacant: Callab
                 yield
                 lease.check()
             except BaseException:
-                lease.check()               # what lies there may be another's by now
+                lease.check()               # the files there may belong to another process by now
                 _clear(store, mark, patterns)
                 raise
             store.remove(mark)
@@ -38,7 +40,7 @@ def filling(store: Storage, mark: str, patterns: tuple[str, ...], vacant: Callab
 
 
 def _clear(store: Storage, mark: str, patterns: tuple[str, ...]) -> None:
-    """Removes what was filled in so far, and the mark last. Not what one writes who asks for the lease just now."""
+    """Removes the files written so far, and last the mark; but not the lease files of other processes."""
     unfinished = [name for name in store.list(".*") if UNFINISHED.fullmatch(name)
                   and not name.startswith((f".{Lease.name}-", ".clock-"))]
     for name in [*unfinished, *(name for pattern in patterns for name in store.list(pattern)), mark]:

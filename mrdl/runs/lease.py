@@ -1,4 +1,4 @@
-"""One driver a run: a lease with host, pid, token and heartbeat, by the storage's clock."""
+"""The lease, by which only one driver works on a run: a file with host, pid and token, and a heartbeat."""
 import json
 import os
 import secrets
@@ -11,10 +11,10 @@ from mrdl.runs.commits import RunError
 from mrdl.storage.base import Storage
 from mrdl.storage.sealed import Hash, check, seal, unsealed
 
-EXPIRES = 30.0                          # seconds without a heartbeat
+EXPIRES = 30.0                          # seconds without a heartbeat after which a lease is free
 BEAT = 5.0
-SETTLED = 0.5                           # seconds from a look at a dead lease to the new one in its place
-HOLDER = {"host": str, "pid": int, "started": str | None, "token": str, "seal": Hash}   # what the file holds
+SETTLED = 0.5                           # seconds to wait after replacing a dead lease, until all rivals have written theirs
+HOLDER = {"host": str, "pid": int, "started": str | None, "token": str, "seal": Hash}   # the content of the file
 
 
 class LeaseLost(RunError):
@@ -22,7 +22,7 @@ class LeaseLost(RunError):
 
 
 def started(pid: int) -> str | None:
-    """When a process of this host was started (pids come back); None if it is dead."""
+    """When a process on this host was started (pids are reused); None if it is dead."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
@@ -32,7 +32,7 @@ def started(pid: int) -> str | None:
 
 
 def holder(store: Storage) -> dict:
-    """What the lease says of the driver that holds it; nothing where there is none, or a damaged one."""
+    """The content of the lease; empty if there is none, or if it is damaged."""
     try:
         found = unsealed(store.read(Lease.name))
         check(found, HOLDER, Lease.name)
@@ -42,9 +42,9 @@ def holder(store: Storage) -> dict:
 
 
 def seen(store: Storage, now: float | None = None) -> tuple[dict, float | None]:
-    """What the lease says of its holder, and the seconds since that driver's last sign of life; None where it is dead.
+    """The content of the lease, and the seconds since its driver's last heartbeat; None instead if the driver is dead.
 
-    `now`: the storage's clock, where it was asked already (asking writes a file)."""
+    `now`: the time by the storage's clock, if it is known already (finding it out writes a file)."""
     found, beat = holder(store), store.modified(Lease.name)
     here = found.get("host") == socket.gethostname()
     dead = here and started(found["pid"]) != found["started"]
@@ -61,7 +61,7 @@ class Lease:
 
     def __init__(self, store: Storage):
         self.store, self.token = store, secrets.token_hex(16)
-        self.beat: float | None = None          # when the file was written, as we last saw it to be ours
+        self.beat: float | None = None          # the time of the file when this driver last wrote it
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -70,22 +70,22 @@ class Lease:
                                 "started": started(os.getpid()), "token": self.token})).encode()
 
     def acquire(self) -> "Lease":
-        """RunError where a living driver has the run.
+        """Takes the lease; RunError if a living driver has it.
 
-        A dead driver's lease is written over, so there is one at any time. Where several do so the last one has it; the
-        others see that here, or, where one of them was held up, at the next `check`."""
+        A dead driver's lease is overwritten, so the file always exists. If several drivers do so at the same time, the
+        last one has the lease; the others notice it here, or, if one of them was delayed, at the next `check`."""
         waited = False
         while not self.store.create(self.name, self._mine()):
             found, age = seen(self.store)
             if age is not None and age < -BEAT and not waited:
-                time.sleep(2 * BEAT)            # the clock was set back: a driver that lives has given a sign by then
+                time.sleep(2 * BEAT)            # the clock was set back; a living driver gives a heartbeat in this time
                 waited = True
                 continue
             if age is not None and not (waited and age < -BEAT):
                 raise RunError(self._taken(found, age))
-            if self.store.exists(self.name) and holder(self.store) == found:     # else somebody was quicker
+            if self.store.exists(self.name) and holder(self.store) == found:     # else another driver was faster
                 self.store.write(self.name, self._mine())
-                time.sleep(SETTLED)             # until whoever saw the dead one too has written
+                time.sleep(SETTLED)             # until all others that saw the dead lease have written theirs
                 if holder(self.store).get("token") == self.token:
                     break
         self.thread = threading.Thread(target=self._beat, daemon=True)
@@ -101,15 +101,16 @@ class Lease:
 
     def _beat(self) -> None:
         while not self.stop.wait(BEAT):
-            with suppress(OSError):             # a storage that is away for a moment; `check` will say so
+            with suppress(OSError):             # if storage fails for a moment, `check` reports it
                 if holder(self.store).get("token") != self.token:
-                    return                      # lost: `check` will say so
+                    return                      # the lease is lost: `check` reports it
                 self.store.touch(self.name)
 
     def check(self) -> None:
-        """LeaseLost where another driver has taken over while this one slept; RunError where the run is gone."""
+        """Raises LeaseLost if another driver has taken over (this one may have been suspended); RunError if the run's folder
+        was removed."""
         written = self.store.modified(self.name)
-        if written is not None and written == self.beat:    # a rival's would be of another time
+        if written is not None and written == self.beat:    # another driver's lease would have another time
             return
         if holder(self.store).get("token") != self.token:
             if written is None and not self.store.exists("run.json"):
@@ -122,7 +123,7 @@ class Lease:
         self.stop.set()
         if self.thread:
             self.thread.join()
-        with suppress(OSError):                 # it expires
+        with suppress(OSError):                 # if that fails, the lease expires
             if holder(self.store).get("token") == self.token:
                 self.store.remove(self.name)
 

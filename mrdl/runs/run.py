@@ -1,18 +1,18 @@
 """A run's directory: its options, the committed rounds, the history and the finished model.
 
-    run.json                options, data and model; written again only where what decides nothing changes
-    state-000007.safetensors, commit-000007.json    what round 7 made, and what makes it count
-    commits-000099.jsonl    the commits up to that of round 99, a line each, whose own files are gone
-    history.jsonl           a line per round: its commit's record, and its state's validation score
-    history.png             its loss and metrics, drawn now and then, at a stop and at the end
-    model.json, model.safetensors, optimizer.safetensors, finished.json    a finished run
-    saved.json              of a folder that Model.save wrote, which is no run: the hashes of its model
-    ended.json              finished.json as it was, while a run goes on beyond its end: of the model that is there
-    metrics.prom            how it stands, for Prometheus (mrdl.report.gauges)
-    lease.json, stop.json   the driver that works on it now; that somebody asks it to end
-Readers see only what a commit names. Each file is covered by a hash: run.json, the commits and finished.json by
-their own, a commit also by its successor's, a state by its commit, the others by finished.json, which names the run
-and its newest commit.
+    run.json                options, data and model; rewritten only for changes that do not influence results
+    state-000007.safetensors, commit-000007.json    the state after round 7, and the commit that makes it valid
+    commits-000099.jsonl    the commits up to round 99, one per line, whose own files have been removed
+    history.jsonl           one line per round: the record in its commit, and the validation score of its state
+    history.png             the loss and metrics, drawn from time to time, when the run stops, and at the end
+    model.json, model.safetensors, optimizer.safetensors, finished.json    only of a finished run
+    saved.json              only in a folder that Model.save wrote, which is not a run: the hashes of the model's files
+    ended.json              while a run continues after its end: its former finished.json, for the model still there
+    metrics.prom            the run's progress, for Prometheus (mrdl.report.gauges)
+    lease.json, stop.json   which driver works on the run; a request to that driver to end
+Readers use only files that a commit names. Each file is covered by a hash: run.json, the commits and finished.json
+contain their own; a commit's hash is also in the next commit, a state's hash in its commit, and the others are in
+finished.json, which names the run and its newest commit.
 """
 import json
 from shlex import quote
@@ -23,21 +23,21 @@ from mrdl.storage.base import UNFINISHED
 from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, formatted, seal
 
 FORMAT = 2
-OLD = 60.0                      # seconds after which nobody writes a file any more
-ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # a driver's own
-COMPACT = 100                   # rounds after which the commits' files become one
-ENDS = ("until", "keep_rounds")                 # of the options: what decides when a run ends, and no bit
+OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
+ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # temporary states of a driver
+COMPACT = 100                   # rounds after which the files of commits are merged into one
+ENDS = ("until", "keep_rounds")                 # options that decide when a run ends, and do not influence the bits
 
 
 class Source(TypedDict):
-    """The dataset of a run: where it lies, and what tells it from others."""
+    """The dataset of a run: its place, and what identifies it."""
     url: str
     uid: str
     digest: Hash
 
 
 class Updater(TypedDict):
-    """What a run took over beside the weights (mrdl.models.tensors.facts)."""
+    """What a run took over besides the weights (mrdl.models.tensors.facts)."""
     optimizer: str
     iterations: Count
     epochs: Count
@@ -46,17 +46,17 @@ class Updater(TypedDict):
 
 
 class Rate(TypedDict):
-    """A learning rate other than the spec's, in the rounds after one."""
+    """A learning rate that replaces the model's after some round."""
     after: int
     learning_rate: float
 
 
-# what the files hold
+# the content of the files
 RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
        "weights": Hash | None, "updater": Updater | None, "rate": Rate | None, "runner": str, "seal": Hash}
 FEATURES = {"format": int, "text": dict | None, "columns": list[str] | None, "seal": Hash}
 FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None,
-            "better": Count | None,     # a round that was better by what was monitored, and whose state was gone
+            "better": Count | None,     # a round that was better by the monitored metric, but whose state no longer existed
             "finite": bool, "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
 SAVED = {"format": int, "files": dict[str, Hash], "seal": Hash}
 NAMES = {"spec": "the model: has its file changed?", "weights": "the model's weights", "updater": "the updater's state",
@@ -64,8 +64,8 @@ NAMES = {"spec": "the model: has its file changed?", "weights": "the model's wei
 
 
 def same(facts: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ where a run is gone on with: not where its data lies, the runner, nor when it ends. The
-    rate is written down by who goes on."""
+    """The facts that must not change when a run is continued. The place of its data, the runner and the rules for its end
+    may change; a new learning rate is recorded."""
     def named(source: dict | None) -> dict | None:
         return source and {name: value for name, value in source.items() if name != "url"}
     kept = {name: value for name, value in facts.items() if name not in ("format", "runner", "rate", "seal")}
@@ -74,7 +74,7 @@ def same(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs, in words; of options both values."""
+    """What differs, in words; for options, with both values."""
     told = []
     for key in sorted(key for key in {*old, *new} if old.get(key) != new.get(key)):
         a, b = old.get(key), new.get(key)
@@ -88,13 +88,14 @@ def _value(value: Any) -> str:
 
 
 class Run(Commits):
-    """What is on disk; record r is of round r, record 0 of the first weights."""
+    """The files of a run. Record r belongs to round r, record 0 to the initial weights."""
 
     def exists(self) -> bool:
         return self.store.exists("run.json")
 
     def begin(self, options: dict[str, Any], known: dict[str, Any] | None = None) -> None:
-        """Writes the options; RunError where the run was begun with others, which are `known` where they were read."""
+        """Writes the options. RunError if the run exists and was begun with other options; `known`: those, if they have been
+        read already."""
         if known is None:
             if not self.exists():
                 odd = [n for n in self.store.list() if n != "lease.json"]
@@ -109,10 +110,11 @@ class Run(Commits):
 
     def go_on(self, data: str, validation: str | None, ends: dict[str, Any],
               rate: dict[str, Any] | None) -> dict[str, Any]:
-        """Writes down where the data lies now, when the run ends, and at which rate it goes on; gives all that holds.
+        """Records the data's present place, the rules for the run's end, and a new learning rate; returns all options that
+        now apply.
 
-        To be called by the driver that holds the lease. A run that had ended, and is to end at another time or goes on
-        at another rate, has not ended any more."""
+        Only the driver that has the lease may call it. If the run had ended, and has a new rule or rate, it no longer
+        counts as ended."""
         options = self.options()
         old = json.dumps(options)
         options["data"]["url"] = data
@@ -124,7 +126,7 @@ class Run(Commits):
             options["rate"], again = rate, True
         if again and self.store.exists("finished.json"):
             self.store.write("ended.json", self.store.read("finished.json"))
-            self.store.remove("finished.json")  # before run.json: after a crash between the two it is asked for again
+            self.store.remove("finished.json")  # before writing run.json: after a crash between the two, the caller asks again
         if json.dumps(options) != old:
             self.store.write("run.json", _text({"format": FORMAT, **options}))
         return options
@@ -136,8 +138,8 @@ class Run(Commits):
         return {name: value for name, value in options.items() if name not in ("format", "seal")}
 
     def features(self) -> dict[str, Any]:
-        """What its model, or a saved one, takes the features of data for: "text" (unit and vocabulary) and "columns"
-        (names); None where there are none, or nobody knows."""
+        """The features that the run's model (or a saved model) was trained on: "text" (unit and vocabulary) and "columns"
+        (names); None for each that does not exist or is unknown."""
         found = {}
         if self.exists():
             found = self.options()
@@ -146,7 +148,7 @@ class Run(Commits):
         return {name: found.get(name) for name in ("text", "columns")}
 
     def save(self, model: dict[str, bytes], features: dict[str, Any] | None) -> None:
-        """Writes a model's files and features over those of the one before, and last the hashes of its files."""
+        """Writes a model's files and features, replacing older ones, and last the hashes of the files."""
         if features:
             self.store.write("features.json", _text({"format": FORMAT, **features}))
         else:
@@ -156,7 +158,7 @@ class Run(Commits):
         self.store.write("saved.json", _text({"format": FORMAT, "files": _hashes(model)}))
 
     def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
-        """What a file of ours holds, checked; RunError says what to do."""
+        """Reads and checks one of mrdl's own JSON files; RunError, with `hint`, if it is damaged."""
         data = self.store.read(name)
         try:
             return formatted(data, FORMAT, kind, name)
@@ -166,45 +168,45 @@ class Run(Commits):
             raise RunError(f"{self.url}/{name} is damaged: {error}; {hint}") from None
 
     def _root(self) -> str:
-        """What the first commit follows on: a hash of all in run.json that decides bits."""
+        """The hash to which the first commit refers: that of everything in run.json that influences the bits."""
         return digest(canonical(same(self.options())))
 
     def _lost(self) -> str:
-        """What can be done where a file is gone or damaged that the run cannot go on without."""
+        """What a user can do if a necessary file is missing or damaged."""
         try:
             self.finished()
             whole = self.store.exists("model.safetensors")
-        except (RunError, OSError):             # its newest commit is not what finished.json says
+        except (RunError, OSError):             # its newest commit does not match finished.json
             whole = False
         return "restore the file from a copy, or begin " + (
             f"another run with the model that is there: mrdl train {quote(self.url)} DATA NEWRUN"
             if whole else "the run anew in another directory")
 
     def leftovers(self) -> list[str]:
-        """Files that drivers remove when they have served, and those that were never written to their end."""
+        """Temporary files of drivers, and unfinished files."""
         names = [name for pattern in ASIDE for name in self.store.list(pattern)]
         return names + [name for name in self.store.list(".*") if UNFINISHED.fullmatch(name)]
 
     def sweep(self) -> None:
-        """Removes what writers who died left behind: not what is so young that a rival may still write it."""
+        """Removes files that dead writers left behind, but none so young that another process may still be writing it."""
         names = self.leftovers()
         now = self.store.now() if names else 0.0
         for name in names:
             written = self.store.modified(name)
-            if written is not None and abs(now - written) > OLD:        # or of a time to come, when nobody wrote it
+            if written is not None and abs(now - written) > OLD:        # abs(): a time in the future cannot be right either
                 self.store.remove(name)
 
     # -- what users read
 
     def write_history(self, history: list[dict[str, Any]]) -> bytes:
-        """A line a round, without metrics of more than one number: it would hold a matrix a round."""
+        """Writes one line per round. Metrics with more than one number are left out, or there would be a matrix per round."""
         lines = ({k: v for k, v in line.items() if not isinstance(v, list)} for line in history)
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         self.store.write("history.jsonl", data)
         return data
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of history.jsonl; of a run that goes on what its commits say."""
+        """The history: from history.jsonl for a finished run, else from the commits."""
         if not self.store.exists("finished.json"):
             return entries(self.records())[1:] if self.exists() else []
         data = self.store.read("history.jsonl")
@@ -212,7 +214,7 @@ class Run(Commits):
         return [json.loads(line) for line in data.splitlines()]
 
     def finished(self) -> dict[str, Any] | None:
-        """How the run ended; None where it has not."""
+        """The content of finished.json; None if the run has not finished."""
         if not self.store.exists("finished.json"):
             return None
         found = self._finished()
@@ -221,17 +223,18 @@ class Run(Commits):
     def _finished(self) -> dict[str, Any]:
         hint = f"remove it, and recreate it with: mrdl resume {quote(self.url)}"
         found = self._sealed("finished.json", FINISHED, hint)
-        if self.exists() and found["run"] != self._ended():     # a copy without run.json is a model alone
+        if self.exists() and found["run"] != self._ended():     # a copy without run.json is only a model
             raise RunError(f"{self.url}/finished.json is not of this run and its newest commit; {hint}")
         return found
 
     def _ended(self) -> str:
-        """A hash of what decides bits in run.json and of the newest commit, which is always a file of its own."""
+        """A hash of the newest commit, which is always a file of its own, and of what in run.json influences the bits."""
         compacted, single = self._files()
         return digest(canonical([self._root(), digest(self.store.read(f"commit-{max([0, compacted, *single]):06d}.json"))]))
 
     def checked(self, name: str, data: bytes) -> bytes:
-        """The bytes of a file of a finished run or a saved model; RunError where finished.json or saved.json says others."""
+        """Checks a file of a finished run or a saved model, and returns its bytes; RunError if its hash is not the one in
+        finished.json or saved.json."""
         if self.store.exists("finished.json"):
             files, source = self._finished()["files"], "finished.json"
             hint = f"remove {source}, and recreate both with: mrdl resume {quote(self.url)}"
@@ -239,13 +242,13 @@ class Run(Commits):
             hint = "save the model again, or remove saved.json where the file is meant to be another"
             files, source = self._sealed("saved.json", SAVED, hint)["files"], "saved.json"
         else:
-            return data                         # weights from elsewhere
+            return data                         # the folder has no hashes: the weights come from elsewhere
         if files.get(name) != digest(data):
             raise RunError(f"{self.url}/{name} is damaged: its hash is not that in {source}; {hint}")
         return data
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file of the model, checked; RunError where it is gone that finished.json names."""
+        """Reads and checks a file of the model; RunError if finished.json names it and it is missing."""
         try:
             return self.checked(name, self.store.read(name))
         except FileNotFoundError:
@@ -253,17 +256,17 @@ class Run(Commits):
                            f"with: mrdl resume {quote(self.url)}") from None
 
     def has(self, name: str) -> bool:
-        """Is the file there, or should it be, as finished.json says?"""
+        """True if the file exists, or if finished.json names it."""
         return self.store.exists(name) or self.store.exists("finished.json") and name in self._finished()["files"]
 
     def ended(self) -> dict[str, Any] | None:
-        """What finished.json said before a run went on beyond its end; None where it did not, or has ended again."""
+        """The former finished.json of a run that continues after its end; None for other runs."""
         if self.store.exists("finished.json") or not self.store.exists("ended.json"):
             return None
         return self._sealed("ended.json", FINISHED, "remove it")
 
     def finish(self, facts: dict[str, Any], history: list[dict[str, Any]], model: dict[str, bytes]) -> None:
-        """Writes the model's files, the history, and last how the run ended."""
+        """Writes the model's files, the history, and last finished.json."""
         for name, data in model.items():
             self.store.write(name, data)
         files = {**model, "history.jsonl": self.write_history(history)}

@@ -1,6 +1,6 @@
-"""`mrdl stop`: a small file in the run asks its living driver to end after the round at hand.
+"""`mrdl stop`: a small file in the run's folder asks the driver to end after the current round.
 
-The request names the driver by its lease's token, so it never ends another one that comes later."""
+The request contains the token of the driver's lease, so it cannot end a later driver."""
 import getpass
 import json
 import socket
@@ -12,17 +12,17 @@ NAME = "stop.json"
 
 
 class RunStopped(RuntimeError):
-    """The driver ended because it was asked to; the run can be resumed."""
+    """The driver ended on request; the run can be resumed."""
 
 
 def ask(store: Storage, token: str) -> None:
-    """Asks the driver that holds the lease of this token to end."""
+    """Asks the driver whose lease has this token to end."""
     by = f"{getpass.getuser()} on {socket.gethostname()}"
     store.write(NAME, json.dumps({"token": token, "by": by}).encode())
 
 
 def asked(store: Storage, token: str) -> str | None:
-    """Who asks the driver with this token to end; the request is removed. None where nobody does."""
+    """Who has asked the driver with this token to end, or None; removes the request."""
     with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
         if store.exists(NAME) and (found := json.loads(store.read(NAME)))["token"] == token:
             store.remove(NAME)

@@ -8,47 +8,47 @@ from typing import Any
 from mrdl.config import shown, typed
 from mrdl.printing import counted
 
-History = list[dict[str, Any]]          # entry r: what is known of the state that round r made
+History = list[dict[str, Any]]          # entry r: what is known about the state after round r
 
 GRAMMAR = """\
 rule                          stops when
 rounds N                      N rounds are done
 epochs N                      every example was used N times
-time 90s | 30m | 2h           the run has taken that long, all its drivers together
+time 90s | 30m | 2h           the run has trained that long; time between stop and resume does not count
 METRIC >= X,  METRIC <= X     METRIC has reached X (val_accuracy >= 0.97)
 METRIC patience N [delta D]   METRIC has not improved by more than the share D (0.001) in the last
                               N rounds that computed it; the best state becomes the model
 change < X                    a round changed the weights by less than X times their norm
-RULE, RULE                    one of the rules says so
-METRIC is loss or a metric of the model; with val_ before it, that on held-out data"""
+RULE, RULE                    any of the rules holds
+METRIC is loss or a metric of the model; with val_ before it, it is computed on held-out data"""
 
 
 class RuleError(ValueError):
-    """A text that is no rule."""
+    """The text is not a rule."""
 
 
 @dataclass(frozen=True)
 class Rule:
     @property
     def watched(self) -> str:
-        """The metric it looks at, or nothing."""
+        """The metric that the rule looks at, or ""."""
         return getattr(self, "metric", "")
 
     @property
     def scored(self) -> bool:
-        """Does it need the state's validation score?"""
+        """True if the rule needs the state's validation score."""
         return self.watched.startswith("val_")
 
     def reason(self, history: History, r: int) -> str | None:
-        """Why to stop at state r, or None."""
+        """The reason to stop after round r, or None."""
         raise RuleError(f"{type(self).__name__} stops nothing")
 
     def rounds_left(self, history: History, r: int) -> float:
-        """A bound on the rounds to come, for the time left."""
+        """An upper bound on the remaining rounds, to estimate the time left."""
         return math.inf
 
     def seconds_left(self, history: History, r: int) -> float:
-        """A bound on the seconds to come."""
+        """An upper bound on the remaining seconds."""
         return math.inf
 
 
@@ -109,7 +109,7 @@ class Patience(Rule):
     metric: str
     n: int
     delta: float = 0.001
-    rising: bool = False                # more is better
+    rising: bool = False                # True: higher is better
 
     def reason(self, history, r):
         if history[r].get(self.metric) is None:
@@ -125,15 +125,15 @@ class Patience(Rule):
         return (f"{self.metric} no better for {self.n} scored rounds" if waited >= self.n else None)
 
     def cost(self, entry: dict[str, Any]) -> float | None:
-        """The metric so that less is better, NaN the worst; None where it is not there."""
+        """The metric, with its sign changed if higher is better; NaN counts as worst; None if it was not computed."""
         value = entry.get(self.metric)
         if value is None:
             return None
         return math.inf if math.isnan(value) else -value if self.rising else value
 
     def best(self, history: History, last: int, gone: Collection[int] = ()) -> int:
-        """The state up to `last` with the best metric, the earliest of equals; `last` if none has it. Not one that is
-        gone."""
+        """The round up to `last` with the best metric; of equal ones, the first; `last` if the metric was never computed.
+        Rounds in `gone` are left out."""
         found = [(cost, r) for r, entry in enumerate(history[:last + 1])
                  if (cost := self.cost(entry)) is not None and r not in gone]
         return min(found)[1] if found else last
@@ -173,7 +173,7 @@ FORMS = [
 
 
 def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
-    """The rules in a text such as "val_loss patience 5, epochs 20"; of metrics in `rising` more is better.
+    """Parses rules such as "val_loss patience 5, epochs 20". For metrics in `rising`, higher is better.
 
     RuleError says what is wrong."""
     rules = []
@@ -197,7 +197,7 @@ def parse(text: str, rising: Collection[str] = ()) -> list[Rule]:
 
 
 def check(rules: list[Rule], metrics: dict[str, Any], validated: bool) -> None:
-    """RuleError where a rule looks at what the model, or a run without held-out data, has not."""
+    """Raises RuleError if a rule needs a metric that the model does not have, or held-out data that the run does not have."""
     single = sorted(["loss", *(name for name, metric in metrics.items() if not metric.vector)])
     choices = ", ".join([*single, *("val_" + name for name in single if validated)])
     hint = "held-out data: prepare with --hold-out 0.1, or give --validation DATA"
@@ -214,5 +214,5 @@ DEFAULT = "val_loss patience 5, epochs 100"
 
 
 def default(validated: bool) -> list[Rule]:
-    """Without --until: DEFAULT, or the same of the training loss."""
+    """The rules without --until: DEFAULT; without held-out data, the same with the training loss."""
     return parse(DEFAULT if validated else DEFAULT.removeprefix("val_"))
