@@ -1,4 +1,4 @@
-"""Metrics, by Keras's names and definitions."""
+"""Metrics, with Keras's names and definitions."""
 from mrdl import losses
 from mrdl.config import ConfigError, lookup, need, shown
 from mrdl.metrics.classification import (
@@ -46,16 +46,16 @@ __all__ += [metric.__name__ for metric in METRICS]
 
 
 def named(metrics: list, loss: losses.Loss, outputs: tuple[int, ...] | None) -> dict[str, Metric]:
-    """The metrics under the names they are reported by; "accuracy" becomes the form that fits.
+    """The metrics by the names under which they are reported; "accuracy" becomes the kind that fits the loss.
 
     Args:
         metrics: metrics, their names or their Keras dicts.
         loss: the loss of the output.
-        outputs: the shape of the model's outputs, None where it is not known yet.
+        outputs: the shape of the model's outputs; None if it is not known yet.
 
     Raises:
-        ConfigError: a metric is unknown, or does not fit the loss or the outputs, or two have one
-            name."""
+        ConfigError: a metric is unknown, does not fit the loss or the outputs, or has the name of
+            another one."""
     found = {}
     units = 1 if outputs is None else (outputs or (1,))[-1]
     for given in metrics:

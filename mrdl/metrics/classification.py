@@ -1,4 +1,4 @@
-"""Metrics that count: accuracies, precision and recall, F1, AUC, the confusion matrix."""
+"""Metrics that are computed from counts: accuracies, precision and recall, F1, AUC, the confusion matrix."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +18,7 @@ def labels(y: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SparseCategoricalAccuracy(Mean):
-    """Is the largest output that of the target class?"""
+    """The share of examples whose largest output is that of the target class."""
     sparse: ClassVar[bool] = True
     one_row: ClassVar[bool] = True
     name: str | None = None
@@ -29,7 +29,7 @@ class SparseCategoricalAccuracy(Mean):
 
 @dataclass(frozen=True)
 class CategoricalAccuracy(Mean):
-    """Is the largest output where the largest target is?"""
+    """The share of examples whose largest output is at the position of the largest target."""
     one_row: ClassVar[bool] = True
     name: str | None = None
 
@@ -39,12 +39,12 @@ class CategoricalAccuracy(Mean):
 
 @dataclass(frozen=True)
 class BinaryAccuracy(Mean):
-    """The share of outputs that are above the threshold where the target is 1, else not.
+    """The share of outputs that are correct: above the threshold if the target is 1, and not above it otherwise.
 
     `name`: see Metric.
 
     Args:
-        threshold: of outputs. 0.5, the middle of a sigmoid."""
+        threshold: outputs above it mean 1. 0.5, the middle of a sigmoid."""
     name: str | None = None
     threshold: float = 0.5
 
@@ -59,7 +59,7 @@ class TopK(Mean):
     `name`: see Metric.
 
     Args:
-        k: how many outputs may be the right one, 1 or more. 5, as in Keras."""
+        k: how many of the largest outputs count as predictions, 1 or more. 5, as in Keras."""
     one_row: ClassVar[bool] = True
     k: int = 5
     name: str | None = None
@@ -74,32 +74,32 @@ class TopK(Mean):
 
 @dataclass(frozen=True)
 class SparseTopKCategoricalAccuracy(TopK):
-    """Are fewer than k outputs larger than that of the target class?
+    """The share of examples in which fewer than k outputs are larger than that of the target class.
 
-    `k`: how many outputs may be the right one, 1 or more; `name`: see Metric."""
+    `k`: how many of the largest outputs count as predictions, 1 or more; `name`: see Metric."""
     sparse: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class TopKCategoricalAccuracy(TopK):
-    """Are fewer than k outputs larger than that where the largest target is?
+    """The share of examples in which fewer than k outputs are larger than the one at the largest target.
 
-    `k`: how many outputs may be the right one, 1 or more; `name`: see Metric."""
+    `k`: how many of the largest outputs count as predictions, 1 or more; `name`: see Metric."""
 
 
 @dataclass(frozen=True)
 class Hits(Metric):
-    """tp / (tp + others): targets that are not 0 met by outputs above the threshold.
+    """tp / (tp + others). tp is the number of outputs above the threshold whose target is not 0.
 
     Class numbers count as one-hot targets.
 
     `name`: see Metric.
 
     Args:
-        thresholds: what outputs must be above, from 0 to 1. None: 0.5, or with `top_k` none.
-        top_k: outputs that are not among an example's so many largest are below any threshold.
-            None: all can be above.
-        class_id: the number of the one output that counts. None: all do."""
+        thresholds: one threshold for outputs, from 0 to 1. None: 0.5; with `top_k`, no threshold.
+        top_k: only this many of an example's largest outputs can be above the threshold. None:
+            all can.
+        class_id: the number of the only output to count. None: all outputs count."""
     sparse: ClassVar[None] = None
     thresholds: float | None = None
     top_k: int | None = None
@@ -115,7 +115,7 @@ class Hits(Metric):
              f"{kind}: class_id={self.class_id} must be from 0 to {units - 1}")
 
     def others(self, label: np.ndarray, above: np.ndarray) -> np.ndarray:
-        raise NotImplementedError           # precision and recall differ in it
+        raise NotImplementedError           # Precision and Recall define it
 
     def state(self, y, t):
         label, at = labels(y, t) != 0, self.thresholds
@@ -157,15 +157,16 @@ class Recall(Hits):
 
 @dataclass(frozen=True)
 class F1Score(Metric):
-    """2 p r / (p + r) of precision p and recall r: by class, or averaged over classes.
+    """2 p r / (p + r), with precision p and recall r: for each class, or averaged over classes.
 
     `name`: see Metric.
 
     Args:
-        average: None gives a list by class; "micro" counts all classes together, "macro" is the
-            mean over classes, "weighted" that by how often each is the target.
-        threshold: what outputs must be above to be chosen, above 0 and at most 1. None: an
-            example's largest output is chosen."""
+        average: None: a list with one value per class; "micro": counts all classes together;
+            "macro": the mean over classes; "weighted": the mean weighted by how often each class
+            is the target.
+        threshold: outputs above it are predictions; above 0 and at most 1. None: an example's
+            largest output is its prediction."""
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True
     average: str | None = None
@@ -202,19 +203,20 @@ class F1Score(Metric):
 
 @dataclass(frozen=True)
 class AUC(Metric):
-    """Area under the curve of rates at `num_thresholds` even thresholds, all outputs alike.
+    """The area under the ROC or precision-recall curve, from `num_thresholds` evenly spaced thresholds.
 
-    ROC: true over false positive rate. PR: precision over recall, by default interpolated as Davis
-    and Goadrich do (The relationship between precision-recall and ROC curves, 2006).
+    ROC: true positive rate over false positive rate. PR: precision over recall, by default
+    interpolated after Davis and Goadrich (The relationship between precision-recall and ROC curves,
+    2006). All outputs are counted together.
 
     `name`: see Metric.
 
     Args:
-        num_thresholds: above 1. 200, as in Keras.
+        num_thresholds: the number of thresholds, above 1. 200, as in Keras.
         curve: "ROC" or "PR".
-        summation_method: "interpolation", "minoring" or "majoring": of two thresholds' heights the
-            mean (of PR as above), the smaller or the larger.
-        from_logits: whether outputs are logits, of which a sigmoid is taken."""
+        summation_method: the height between two thresholds: "interpolation": the mean (for PR see
+            above); "minoring": the smaller; "majoring": the larger.
+        from_logits: whether outputs are logits, to which a sigmoid is applied."""
     sparse: ClassVar[None] = None
     num_thresholds: int = 200
     curve: str = "ROC"
@@ -235,17 +237,17 @@ class AUC(Metric):
         return 2 * self.num_thresholds
 
     def state(self, y, t):
-        """How many outputs lie between two thresholds, where the target is not 0 and where it is."""
+        """Counts the outputs between each two thresholds: those whose target is not 0, then those whose target is 0."""
         n, y, label = self.num_thresholds, y.astype("f4"), labels(y, t) != 0
         if self.from_logits:
             y = 1 / (1 + np.exp(-np.clip(y, -80, 80)))
-        y = np.nan_to_num(np.clip(y, 0, 1))                     # NaN is above no threshold
+        y = np.nan_to_num(np.clip(y, 0, 1))                     # NaN becomes 0, which is above no threshold
         bucket = np.maximum(np.ceil(y * np.float32(n - 1)).astype(np.int64) - 1, 0)
         return np.concatenate([np.bincount(bucket[chosen], minlength=n) for chosen in (label, ~label)]
                               ).astype("f8")
 
     def result(self, state):
-        tp, fp = state.reshape(2, -1)[:, ::-1].cumsum(1)[:, ::-1]       # above each threshold
+        tp, fp = state.reshape(2, -1)[:, ::-1].cumsum(1)[:, ::-1]       # how many are above each threshold
         recall, p = ratio(tp, tp[0] + 0 * tp), tp + fp
         method = self.summation_method
         if self.curve == "PR" and method == "interpolation":
@@ -262,14 +264,14 @@ class AUC(Metric):
 
 @dataclass(frozen=True)
 class ConfusionMatrix(Metric):
-    """Counts [K][K]: row the class that is the target, column the one with the largest output.
+    """Counts [K][K]: the row is the target class, the column the class with the largest output.
 
     `name`: see Metric.
 
     Args:
-        num_classes: K. None: what the outputs tell apart; of a single output above 0.5 is class
-            1."""
-    keras_module: ClassVar[str] = "mrdl.metrics"        # Keras has none
+        num_classes: K. None: the number of outputs; a single output means two classes, and class 1
+            if it is above 0.5."""
+    keras_module: ClassVar[str] = "mrdl.metrics"        # Keras has no confusion matrix
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True
     num_classes: int | None = None

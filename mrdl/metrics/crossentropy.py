@@ -10,13 +10,13 @@ from mrdl.metrics.metric import Mean
 
 @dataclass(frozen=True)
 class SmoothedCrossentropy(Mean):
-    """Targets t stand for (1 - label_smoothing) t + label_smoothing / K, with K = 2 where binary.
+    """Replaces targets t by (1 - label_smoothing) t + label_smoothing / K; K = 2 for binary cross-entropy.
 
     `name`: see Metric.
 
     Args:
         from_logits: whether outputs are logits.
-        label_smoothing: from 0 to 1; 0.0 takes the targets as they are."""
+        label_smoothing: from 0 to 1; 0.0 leaves the targets unchanged."""
     rising: ClassVar[bool] = False
     name: str | None = None
     from_logits: bool = False
@@ -43,13 +43,14 @@ class BinaryCrossentropy(SmoothedCrossentropy):
 
 
 def clipped(y: np.ndarray) -> np.ndarray:
-    """Probabilities within 1e-7..1 - 1e-7 as y's own type has them: Keras clips so, in float32."""
+    """Clips probabilities to 1e-7..1 - 1e-7, with bounds rounded to y's type, as Keras does in float32."""
     least = y.dtype.type(EPSILON)
     return np.clip(y, least, 1 - least).astype("f8")
 
 
 def log_probabilities(y: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Of classes along the last axis but one; probabilities are clipped to 1e-7..1 - 1e-7."""
+    """Logarithms of class probabilities. Classes run along the second-last axis; probabilities are clipped to
+    1e-7..1 - 1e-7."""
     if from_logits:
         y = y.astype("f8") - y.max(-2, keepdims=True)
         return y - np.log(np.exp(y).sum(-2, keepdims=True))

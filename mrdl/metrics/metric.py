@@ -1,4 +1,4 @@
-"""What a metric is: a state of numbers that merges by adding, and the value that it stands for."""
+"""The base class of metrics: a state of numbers, which are merged by adding them, and the value computed from it."""
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -7,9 +7,9 @@ import numpy as np
 
 from mrdl.config import Configured, snake
 
-Sums = dict[str, np.ndarray]            # name -> state; plain lists in a record
-Value = float | list                    # one number; numbers by class; a matrix
-# what a round's record holds beside its loss and metrics: names that no metric may have
+Sums = dict[str, np.ndarray]            # name -> state; in a record, states are lists
+Value = float | list                    # one number, one number per class, or a matrix
+# names of other entries in a round's record, which no metric may have
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
          "updates", "rate_scale", "learning_rate", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
          "by_worker"}
@@ -17,18 +17,19 @@ FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "pr
 
 @dataclass(frozen=True)
 class Metric(Configured):
-    """Over minibatches of outputs y[..., K, B], targets t of the same shape or class numbers t[B].
+    """A metric over minibatches of outputs y[..., K, B], with targets t of the same shape, or class numbers t[B].
 
-    A subclass has the field `name`, in Keras's place.
+    Subclasses have the field `name`, at the same position as in Keras.
 
     Args:
-        name: what it is reported as. None: its class's name in snake_case, as in Keras."""
+        name: the name under which it is reported. None: the class's name in snake_case, as in
+            Keras."""
     keras_module: ClassVar[str] = "keras.metrics"
     fixed: ClassVar[dict[str, Any]] = {"axis": -1}
-    sparse: ClassVar[bool | None] = False       # targets are class numbers; None: or vectors
-    one_row: ClassVar[bool] = False             # outputs of shape (K,) alone
-    rising: ClassVar[bool] = True               # more is better
-    title: ClassVar[str] = ""                   # its name where it is not the class's
+    sparse: ClassVar[bool | None] = False       # True: targets are class numbers; None: they may also be vectors
+    one_row: ClassVar[bool] = False             # True: only for outputs of shape (K,)
+    rising: ClassVar[bool] = True               # True: higher is better
+    title: ClassVar[str] = ""                   # its name, if it is not made from the class's name
 
     @property
     def called(self) -> str:
@@ -36,21 +37,21 @@ class Metric(Configured):
 
     @property
     def vector(self) -> bool:
-        """Is its value more than one number?"""
+        """True if its value has more than one number."""
         return False
 
     def get_config(self):
         return super().get_config() | {"name": self.called}
 
     def check(self, units: int) -> None:
-        """ConfigError where it does not fit outputs with this last axis."""
+        """Raises ConfigError if it does not fit outputs whose last axis has this size."""
 
     def size(self, units: int) -> int:
-        """How many numbers its state has, where that is much."""
+        """How many numbers its state has; 0 if they are few."""
         return 0
 
     def state(self, y: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """What a minibatch adds to the state, of a length that is always the same."""
+        """The numbers that a minibatch adds to the state; their count is always the same."""
         raise NotImplementedError           # each metric has its own
 
     def result(self, state: np.ndarray) -> Value:
@@ -59,10 +60,10 @@ class Metric(Configured):
 
 @dataclass(frozen=True)
 class Mean(Metric):
-    """The mean over examples of one value each; its state is (sum, count)."""
+    """The mean of one value per example; its state is (sum, count)."""
 
     def each(self, y: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Values [..., B], whose mean over the first axes is an example's."""
+        """Values [..., B]; their mean over the first axes is the value of an example."""
         raise NotImplementedError           # each metric has its own
 
     def state(self, y, t):
@@ -74,7 +75,7 @@ class Mean(Metric):
 
 
 def ratio(a: Any, b: Any) -> Any:
-    """a / b, and 0 where b is 0."""
+    """a / b, or 0 if b is 0."""
     found = np.divide(a, b, out=np.zeros(np.shape(b)), where=np.asarray(b) != 0)
     return found if found.ndim else float(found)
 
@@ -83,8 +84,8 @@ def add(into: Sums, sums: dict[str, Any]) -> Sums:
     """Merges sums, name by name.
 
     Args:
-        into: what they are added to.
-        sums: a state, or its numbers, by name.
+        into: the sums to add to; changed in place.
+        sums: states, or lists of their numbers, by name.
 
     Returns:
         `into`."""
@@ -95,20 +96,20 @@ def add(into: Sums, sums: dict[str, Any]) -> Sums:
 
 
 def plain(sums: Sums) -> dict[str, list[float]]:
-    """The sums as a record holds them.
+    """The sums as lists, for a record.
 
     Args:
-        sums: a state by name."""
+        sums: states by name."""
     return {name: state.tolist() for name, state in sums.items()}
 
 
 def values(sums: Sums, named: dict[str, Metric], prefix: str = "") -> dict[str, Value]:
-    """name -> value; what is no metric is a mean, left out without any count.
+    """Computes name -> value. Sums that belong to no metric are (sum, count) of a mean; they are left out if the count is 0.
 
     Args:
-        sums: a state by name.
+        sums: states by name.
         named: the metrics by name.
-        prefix: what each name in the result begins with, as "val_"."""
+        prefix: put before each name in the result, such as "val_"."""
     found = {}
     for name, state in sums.items():
         if name in named:

@@ -12,7 +12,7 @@ from mrdl.metrics.metric import Mean, Metric
 
 @dataclass(frozen=True)
 class LossMetric(Mean):
-    """The mean of a loss, by its kernel: `loss` without the weights and penalties of training."""
+    """The mean of a loss, computed by its kernel, without the weights and penalties of training."""
     loss: ClassVar[losses.Loss]
     rising: ClassVar[bool] = False
     name: str | None = None
@@ -103,7 +103,7 @@ class Poisson(LossMetric):
 
 @dataclass(frozen=True)
 class CosineSimilarity(LossMetric):
-    """The cosine of the angle between y and t over the last axis: the loss's with the other sign."""
+    """The cosine of the angle between y and t over the last axis; the loss has the opposite sign."""
     loss: ClassVar = losses.CosineSimilarity()
     rising: ClassVar[bool] = True
 
@@ -113,13 +113,13 @@ class CosineSimilarity(LossMetric):
 
 @dataclass(frozen=True)
 class R2Score(Metric):
-    """1 - sum of (t - y)^2 / sum of (t - mean t)^2, by output or averaged over outputs.
+    """1 - sum of (t - y)^2 / sum of (t - mean t)^2, for each output or averaged over outputs.
 
     `name`: see Metric.
 
     Args:
-        class_aggregation: "uniform_average" over outputs, "variance_weighted_average" by the
-            targets' variance, or None: a list by output."""
+        class_aggregation: "uniform_average": the mean over outputs; "variance_weighted_average":
+            the mean weighted by the targets' variance; None: a list with one value per output."""
     one_row: ClassVar[bool] = True
     class_aggregation: str | None = "uniform_average"
     name: str | None = None

@@ -1,1 +1,1 @@
-"""Models: layers over one flat vector, and their files."""
+"""Models: layers whose weights are in one flat vector; and the models' files."""

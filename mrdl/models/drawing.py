@@ -1,11 +1,11 @@
-"""A model's first weights: drawn, each by its own initializer, keyed by a seed and the layer."""
+"""Makes a model's initial weights: each by its initializer, with random numbers keyed by a seed and the layer."""
 import numpy as np
 
 from mrdl import limits, seeds
 
 
 def drawn(model, seed: int) -> np.ndarray:
-    """The flat vector of all weights: those that the model has, and the others drawn."""
+    """The flat vector of all weights: existing ones are kept, the others are initialised."""
     there, size = 0 if model.weights is None else len(model.weights), model.count_params()
     weights = model.empty(size)
     if there:

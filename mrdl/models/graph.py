@@ -1,4 +1,4 @@
-"""What a functional model is made of: the calls between inputs and outputs, in Keras's order of layers."""
+"""The graph of a functional model: the calls between inputs and outputs, with layers in Keras's order."""
 from collections.abc import Iterator
 
 from mrdl.config import need, shown
@@ -7,7 +7,7 @@ from mrdl.layers.layer import Layer, Symbol
 
 
 class Graph:
-    """`layers`, the inputs among them, in the order in which Keras lists them and their weights."""
+    """`layers` has all layers, with the inputs, in the order in which Keras lists them and their weights."""
 
     def __init__(self, inputs, outputs):
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
@@ -18,12 +18,12 @@ class Graph:
              and len(set(map(id, outputs))) == len(outputs),
              f"a model's outputs are what layers gave, each once, not {shown(outputs)}")
         self.inputs, self.outputs = given, outputs
-        self.calls: list[Symbol] = []           # each after what it takes
-        self.parts: list[Symbol] = []           # what calls give beside their first, where it is taken
+        self.calls: list[Symbol] = []           # each after the calls whose outputs it uses
+        self.parts: list[Symbol] = []           # further outputs of calls that are used
         self.layers = self._ordered()
         made = [*(layer.symbol for layer in self.inputs), *self.calls, *self.parts]
         self._places = {id(symbol): i for i, symbol in enumerate(made)}
-        self._parts: dict[int, dict[int, Symbol]] = {}      # of each call, by their numbers
+        self._parts: dict[int, dict[int, Symbol]] = {}      # id of a call -> its further outputs by number
         for part in self.parts:
             self._parts.setdefault(id(part.main), {})[part.part] = part
         unknown = [c for c in self.calls for x in c.inputs if isinstance(x.layer, Input) and
@@ -33,15 +33,15 @@ class Graph:
         self.numbers = {id(layer): i for i, layer in enumerate(others)}
 
     def place(self, symbol: Symbol) -> int:
-        """The number of its tensor: the model's inputs come first, then the calls, then their other parts."""
+        """The number of the symbol's tensor: first the model's inputs, then the outputs of calls, then further outputs."""
         return self._places[id(symbol)]
 
     def parts_of(self, call: Symbol) -> tuple:
-        """(number, shape) of all that a call gives beside its first, or nothing where nobody takes any of it."""
+        """(number, shape) of all further outputs of a call; empty if none of them is used."""
         taken = self._parts.get(id(call), {})
         if not taken:
             return ()
-        # one that nobody takes has a number that nobody asks for
+        # unused outputs get a negative placeholder number
         return tuple((self.place(taken[i]) if i in taken else -i, (call.layer.units,))
                      for i, _ in enumerate(call.layer.state_names, 1))
 
@@ -49,7 +49,7 @@ class Graph:
         return tuple(map(self.place, call.inputs))
 
     def over(self, first: Input) -> list[Symbol]:
-        """The outputs of the same calls over another input, in a graph of one input whose calls give one tensor each."""
+        """The outputs of the same calls for another input; only for a graph with one input, whose calls have one output."""
         made = {id(self.inputs[0].symbol): first.symbol}
         for call in self.calls:
             x, *states = (made[id(source)] for source in call.inputs)
@@ -58,11 +58,12 @@ class Graph:
         return [made[id(output)] for output in self.outputs]
 
     def _ordered(self) -> list[Layer]:
-        """Those that are furthest from the outputs first; of the same distance the one that was met first."""
-        done: list[Symbol] = []                 # each after what it takes
+        """The layers, sorted by their distance from the outputs, the furthest first; equal ones in the order met."""
+        done: list[Symbol] = []                 # each after the calls whose outputs it uses
         met: dict[int, int] = {}                # id of a layer -> when it was met
         seen: set[int] = set()                  # ids of symbols
-        way: list[tuple[Symbol | None, Iterator[Symbol]]] = [(None, iter(self.outputs))]     # from an output, and what is left
+        # the path from an output, with the inputs left to visit
+        way: list[tuple[Symbol | None, Iterator[Symbol]]] = [(None, iter(self.outputs))]
         while way:
             symbol, sources = way[-1]
             source = next(sources, None)
@@ -78,7 +79,7 @@ class Graph:
                 way.append((main, iter(main.inputs)))
             seen |= {id(source), id(main)}
         self.calls = [symbol for symbol in done if symbol.inputs]
-        far: dict[int, int] = {}                # id of a symbol -> calls between it and an output
+        far: dict[int, int] = {}                # id of a symbol -> number of calls between it and an output
         of_layer: dict[int, int] = {}
         for symbol in reversed(done):
             depth = max(far.get(id(symbol), 0), of_layer.get(id(symbol.layer), 0))
@@ -86,7 +87,7 @@ class Graph:
             for source in (x.main for x in symbol.inputs):
                 far[id(source)] = max(depth + 1, far.get(id(source), 0))
         layers = {id(symbol.layer): symbol.layer for symbol in done}
-        for layer in self.inputs:               # those that nothing is made of
+        for layer in self.inputs:               # inputs that are not used
             if id(layer) not in layers:
                 layers[id(layer)], of_layer[id(layer)], met[id(layer)] = layer, 0, -1
         return sorted(layers.values(), key=lambda layer: (-of_layer[id(layer)], met[id(layer)]))

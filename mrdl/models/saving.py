@@ -1,4 +1,4 @@
-"""Models out of Keras's JSON, and out of the folders that `save` and finished runs write."""
+"""Makes models from Keras's JSON, and from the folders that `save` and finished runs write."""
 from shlex import quote
 
 from mrdl.config import ConfigError
@@ -10,16 +10,17 @@ from mrdl.models.tensors import FILES
 
 
 def model_from_json(text: str | bytes) -> Model:
-    """The model of a Keras JSON spec, compiled where the spec says so; its weights are not drawn.
+    """Makes a model from a spec in Keras's JSON; compiles it if the spec says how. It has no weights yet.
 
     Args:
-        text: what `to_json` of a Keras model or of ours gave. Nothing in it is executed.
+        text: the result of `to_json` of a Keras or mrdl model. Nothing in it is executed.
 
     Returns:
-        A Sequential, or a Model where the spec is functional.
+        A Sequential, or a Model if the spec is functional.
 
     Raises:
-        ConfigError: the spec has what mrdl does not have, which is named, or is no spec."""
+        ConfigError: the text is not a spec, or has something that mrdl does not support; the
+            message names it."""
     try:
         found = keras_reader.parse(text)
         model = (Sequential(found.layers, found.name, found.dtype) if found.ends is None else
@@ -32,20 +33,20 @@ def model_from_json(text: str | bytes) -> Model:
 
 
 def load_model(path: str, updater: bool = True) -> Model:
-    """The model of a folder that `save` or a finished run wrote.
+    """Loads the model from a folder that `save` or a finished run wrote.
 
     Args:
         path: the folder, a path or an hdfs:// URL. Nothing in it is executed.
-        updater: whether to take the updater's state too, where there is one, so that training goes
-            on as if it had not stopped. False: the weights alone, as to score or predict.
+        updater: whether to load the updater's state too, if there is one, so that training
+            continues as if it had not stopped. False: only the weights, to score or predict.
 
     Returns:
-        The model, compiled where its spec says so.
+        The model; it is compiled if its spec says how.
 
     Raises:
-        ConfigError: there is no model, or a run that has not finished.
+        ConfigError: there is no model, or the run has not finished.
         RunError: a file is damaged."""
-    from mrdl.runs.run import Run  # workers need none
+    from mrdl.runs.run import Run  # imported here, because workers do not need it
     run = Run(path)
     for name in FILES:
         if not run.store.exists(name):
@@ -58,7 +59,7 @@ def load_model(path: str, updater: bool = True) -> Model:
 
 
 def restored(model: Model, run, updater: bool = True) -> Model:
-    """The model with the weights of a folder, and the updater's state where there is one."""
+    """Sets the model's weights, and the updater's state if there is one, from a folder; returns the model."""
     weights, name = run.read(FILES[1]), tensors.UPDATER
     model.load_weights(weights, run.store.path(FILES[1]))
     model.fresh_updater()

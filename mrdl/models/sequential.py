@@ -1,4 +1,4 @@
-"""Sequential: a model whose layers stand in a row."""
+"""Sequential: a model that is a sequence of layers."""
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, sized
@@ -8,11 +8,11 @@ from mrdl.training.protocol import Step
 
 
 class Sequential(Model):
-    """A model whose layers stand in a row.
+    """A model that is a sequence of layers.
 
     Args:
-        layers: the layers, from the input on. An Input may stand first and gives the shape of one
-            example; without it `build`, or the first data, gives the shape.
+        layers: the layers, beginning at the input. The first may be an Input, which gives the shape
+            of one example; without it, `build` or the first data give the shape.
         name: the model's name in its spec.
         dtype: of weights and data: "float32", or "float64" for checks.
 
@@ -27,16 +27,16 @@ class Sequential(Model):
             self._put(layer)
         self.names()
         if self.input_shape is not None:
-            self.stack()                                # shapes that do not fit are said here
+            self.stack()                                # raises errors about shapes that do not fit
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer on top; weights that are there stay.
+        """Adds a layer at the end; existing weights are kept.
 
         Args:
             layer: a layer; an Input must be the first, once.
 
         Raises:
-            ConfigError: it does not fit what is below; the model stays as it was."""
+            ConfigError: it does not fit the layers before it; the model stays unchanged."""
         self._put(layer)
         try:
             self.names()
@@ -97,7 +97,7 @@ class Sequential(Model):
         return [len(self.layers)]
 
     def output_activations(self) -> list[str]:
-        """That of the last layer that computes something."""
+        """The activation of the last layer that computes something."""
         for i, layer in reversed(list(enumerate(self.layers))):
             if layer.operation is not None:
                 steps = self.stack() if self.input_shape is not None else []
@@ -109,11 +109,12 @@ class Sequential(Model):
         return self.names()[-1:] or ["output"]
 
     def build(self, input_shape: Shape | int | None = None, seed: int = 0) -> "Sequential":
-        """Draws the weights, where there are none yet; `fit` does so by itself.
+        """Initialises the weights, unless they exist; `fit` does so automatically.
 
         Args:
-            input_shape: of an example, without the batch. None: the model knows it from an Input.
-            seed: of the draws, with the layer's number; weights are the same in every process.
+            input_shape: the shape of an example, without the batch. None: the model has an Input.
+            seed: with the layer's number, the key of random numbers; weights are the same in every
+                process.
 
         Returns:
             The model.

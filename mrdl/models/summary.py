@@ -1,11 +1,11 @@
-"""A model for people: the names of its layers, and the table of what they give and have."""
+"""Makes a summary of a model for people: names of layers, and a table of their outputs and weights."""
 from mrdl.config import ConfigError, shown, snake
 from mrdl.layers import Input
 from mrdl.layers.layer import Layer
 
 
 def names(layers: list[Layer]) -> list[str]:
-    """Each layer's own name, or its kind's with the first number that is free; ConfigError where two have one name."""
+    """Each layer's name; unnamed layers get their kind and the first free number. ConfigError if two have the same name."""
     inputs = any(isinstance(layer, Input) for layer in layers)
     taken, found, next_of = set() if inputs else {"input_layer"}, [], {}
     for layer in layers:
@@ -25,7 +25,7 @@ def names(layers: list[Layer]) -> list[str]:
 
 
 def text(model) -> str:
-    """The table of a model's layers, shapes and parameters; of a graph with what each takes."""
+    """The table of a model's layers, shapes and parameters; for a graph, also the inputs of each layer."""
     stack = model.stack()
     tensors = dict(enumerate(model.input_names() + [step.name for step in stack]))
     tensors |= {part: f"{s.name}[{i}]" for s in stack for i, (part, _) in enumerate(s.parts, 1)}

@@ -1,8 +1,8 @@
-"""A model's files: its spec, its weights, and the updater's state that belongs to them. Written, and read from anyone.
+"""Writes and reads a model's files: its spec, its weights, and its updater's state. It is safe to read files of strangers.
 
     model.json              the spec, in Keras's JSON form
-    model.safetensors       the weights by LAYER/WEIGHT, in Keras's shapes
-    optimizer.safetensors   of a model that was trained: its updater's slots by LAYER/WEIGHT/NUMBER, and what it counted
+    model.safetensors       the weights, by LAYER/WEIGHT, in Keras's shapes
+    optimizer.safetensors   only of a trained model: the updater's slots, by LAYER/WEIGHT/NUMBER, and its counts
 """
 import json
 import math
@@ -19,13 +19,13 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 FILES = ("model.json", "model.safetensors")
 UPDATER = "optimizer.safetensors"
-# what is known of an updater's state; `weights`: the hash of the file of the weights that it belongs to
+# the facts about an updater's state; `weights`: the hash of the file with the weights that it belongs to
 FACTS = {"optimizer": str, "iterations": Count, "epochs": Count, "rate_scale": float, "slots": Hash, "weights": Hash,
          "seal": Hash}
 
 
 def files(model) -> dict[str, bytes]:
-    """What a folder of the model holds, by the files' names."""
+    """The files of a model: name -> content."""
     weights = model.to_safetensors()
     found = dict(zip(FILES, (model.to_json(indent=2).encode(), weights)))
     if taken := facts(model):
@@ -36,23 +36,23 @@ def files(model) -> dict[str, bytes]:
 
 
 def facts(model) -> dict[str, Any] | None:
-    """What tells the state that training left beside the weights from others; None where it left none."""
+    """The facts that identify the state that training has left besides the weights; None if there is none."""
     if not model.epochs and not model.iterations:
         return None
-    if model.slots is None:             # compiled since
+    if model.slots is None:             # it was compiled after training
         model.slots = model.optimizer.start(model.weights)
     return {"optimizer": type(model.optimizer).__name__, "iterations": model.iterations, "epochs": model.epochs,
             "rate_scale": model.rate_scale, "slots": digest(model.slots.tobytes())}
 
 
 def named(model, flat: np.ndarray) -> Iterator[tuple[str, Any, np.ndarray]]:
-    """The name of each weight in a file, the weight, and its part of a vector of all weights."""
+    """For each weight: its name in files, the weight, and its part of a flat vector."""
     for step, weight, start in model.places():
         yield f"{step.name}/{weight.name}", weight, flat[start:start + weight.size]
 
 
 def load_weights(model, data: bytes, source: str) -> None:
-    """Sets the weights from the bytes of a file; ConfigError, and nothing changed, where they are others'."""
+    """Sets the weights from the bytes of a file; if they belong to another model, raises ConfigError and changes nothing."""
     wanted = {f"{step.name}/{weight.name}": weight.keras for step, weight, _ in model.places()}
     found = read(data, source, wanted, model.dtype)
     weights = model.empty(model.count_params())
@@ -62,9 +62,9 @@ def load_weights(model, data: bytes, source: str) -> None:
 
 
 def load_updater(model, data: bytes, weights: bytes, source: str) -> None:
-    """Sets the updater's state from the bytes of its file; `weights` are those of the weights' file beside it.
+    """Sets the updater's state from the bytes of its file; `weights`: the bytes of the weights' file in the same folder.
 
-    ConfigError, and nothing changed, where it is damaged or belongs to another model."""
+    If it is damaged or belongs to another model, raises ConfigError and changes nothing."""
     hint = "; remove it, and training begins with a fresh updater"
     need(model.optimizer is not None, f"{source} is the state of an updater, and the model is not compiled{hint}")
     wanted = {f"{step.name}/{weight.name}/{i}": weight.keras for step, weight, _ in model.places()
@@ -88,9 +88,10 @@ def load_updater(model, data: bytes, weights: bytes, source: str) -> None:
 
 
 def read(data: bytes, source: str, wanted: dict[str, tuple], dtype: np.dtype, hint: str = "") -> dict[str, np.ndarray]:
-    """The tensors of safetensors bytes; ConfigError where they are not of these shapes. Nothing in them is executed."""
+    """The tensors in the bytes of a safetensors file; ConfigError if they have other names or shapes than `wanted`. Nothing
+    in the file is executed."""
     try:
-        tensors = load(data)                    # takes no more memory than there are bytes
+        tensors = load(data)                    # needs no more memory than the file has bytes
     except (SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(f"{source} is no safetensors file: {shown(str(error))}{hint}") from None
     odd = sorted(set(wanted) ^ set(tensors))

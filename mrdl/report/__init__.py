@@ -1,1 +1,1 @@
-"""What a run has measured, shown to people and to monitoring."""
+"""Shows what a run has measured, to people and to monitoring."""

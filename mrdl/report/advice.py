@@ -1,4 +1,4 @@
-"""What a user may not have meant: said in a line, with what would help."""
+"""One-line advice on what a user may not have intended, and what would help."""
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,15 +12,15 @@ from mrdl.rounds.record import Scored, Trained
 from mrdl.training.class_weights import by_class
 from mrdl.training.protocol import LayeredModel
 
-FEW = 10                        # updates an epoch, of several workers
-DIVERGED = 100.0                # a mean cross-entropy beyond it is of weights that grew without bound
-CLASSES = 256                   # of more, no frequencies are kept
+FEW = 10                        # updates per epoch that are few for several workers
+DIVERGED = 100.0                # a mean cross-entropy above this means that the weights have grown without bound
+CLASSES = 256                   # if there are more classes, no frequencies are kept
 ACCURACIES = metrics.SparseCategoricalAccuracy, metrics.CategoricalAccuracy, metrics.BinaryAccuracy
 ENTROPIES = losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy, losses.BinaryCrossentropy
 
 
 def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
-    """On workers without a shard; on so many that each does little, and the model has few updates."""
+    """Advice if some workers have no shard, or if there are so many workers that the model gets few updates."""
     sizes, lines = [s.n for s in shards if s.n], []
     used = min(workers, len(sizes))
     if used < workers:
@@ -35,10 +35,10 @@ def of_workers(shards: list[Shard], workers: int, batch_size: int) -> list[str]:
 
 
 def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] | None = None) -> metrics.Sums:
-    """What the targets of rows are like, in sums that add up: class frequencies, or moments, of the rows as they are and
-    as they are weighted.
+    """Statistics of the targets of rows, as sums that can be added: class frequencies, or moments; each without and with
+    the weights of rows and classes.
 
-    Nothing where that is no baseline: of several outputs, sequences, many classes."""
+    Empty if no baseline can be computed from them: for several outputs, sequences, or many classes."""
     heads, y = model.heads(), arrays["y"]
     head, y = heads[0], y.reshape(len(y), -1)
     if len(heads) > 1 or len(head.shape) != 1:
@@ -56,12 +56,12 @@ def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] 
     if classes > CLASSES or (head.loss.activation == "sigmoid" and head.shape[0] > 1):
         return {}
     labels = y.argmax(1) if y.shape[1] > 1 else np.rint(y[:, 0]).astype(int)
-    labels = labels.clip(0, classes - 1)        # others: told elsewhere
+    labels = labels.clip(0, classes - 1)        # labels outside are reported elsewhere
     return {"count": weight.sum(1), "classes": np.stack([np.bincount(labels, w, classes) for w in weight])}
 
 
 def added(records: Iterable[Trained | Scored]) -> metrics.Sums:
-    """The targets of all records."""
+    """The statistics of targets of all records, added up."""
     sums: metrics.Sums = {}
     for record in records:
         metrics.add(sums, record.targets)
@@ -69,13 +69,14 @@ def added(records: Iterable[Trained | Scored]) -> metrics.Sums:
 
 
 def of_model(model: LayeredModel, values: dict[str, metrics.Value], sums: metrics.Sums) -> str | None:
-    """Where it has diverged, or is no better than the mean of its targets or than their most frequent class; None where
-    it is, or nothing tells. `values` are its loss and metrics on rows with these targets; metrics weigh no rows."""
+    """Advice if the model has diverged, or is no better than always predicting the mean of the targets or their most
+    frequent class; None if it is better, or if that is unknown. `values`: its loss and metrics on rows with these
+    targets. (Metrics do not weight rows.)"""
     if not sums or not sums["count"].all():
         return None
     head, counts = model.heads()[0], sums["count"]
-    scale = counts[1] / counts[0]               # a loss is the weighted sum over the number of rows
-    pure = all(w.regularizer is None for _, w, _ in model.places())      # no penalties are in the loss
+    scale = counts[1] / counts[0]               # a loss is the weighted sum divided by the number of rows
+    pure = all(w.regularizer is None for _, w, _ in model.places())      # the loss contains no penalties
     inputs = "scale the inputs (a Normalization layer), " * (not any(isinstance(layer, Normalization) for layer in model.layers))
     if pure and isinstance(head.loss, ENTROPIES) and not values["loss"] <= DIVERGED * scale:
         return f"training has diverged (loss {values['loss']:.4g}): {inputs}try a lower learning rate"

@@ -1,4 +1,4 @@
-"""A run's history in; `metrics.prom` beside it out, for the textfile collector of Prometheus' node_exporter."""
+"""Writes a run's `metrics.prom`, for the textfile collector of Prometheus' node_exporter."""
 import json
 import time
 from contextlib import suppress
@@ -9,9 +9,9 @@ from mrdl.storage.base import Storage
 from mrdl.storage.local import Local
 
 NAME = "metrics.prom"
-PAUSE, PAUSE_FAR = 5.0, 60.0    # seconds from one file to the next: on this machine, elsewhere
+PAUSE, PAUSE_FAR = 5.0, 60.0    # seconds between two writes: on local disks, elsewhere
 
-# name -> help, type, its value out of a round's record
+# name -> help, type, function that takes the value from a round's record
 GAUGES = {
     "mrdl_round": ("Rounds that are done.", "gauge", lambda r: r["round"]),
     "mrdl_epochs": ("Passes over the training data that are done, with a fraction.", "gauge", lambda r: r["progress"]),
@@ -29,7 +29,7 @@ GAUGES = {
 
 def text(url: str, history: list[dict[str, Any]], state: str) -> str:
     """The file's content: the last round's values, each labelled with the run; `state`: running | finished | stopped."""
-    run = f"run={json.dumps(url, ensure_ascii=False)}"      # JSON escapes what Prometheus wants escaped
+    run = f"run={json.dumps(url, ensure_ascii=False)}"      # JSON escapes the same characters as Prometheus
     lines = []
 
     def add(name: str, about: str, kind: str, values: list[tuple[str, float]]) -> None:
@@ -42,7 +42,7 @@ def text(url: str, history: list[dict[str, Any]], state: str) -> str:
         last = history[-1]
         for name, (about, kind, value) in GAUGES.items():
             add(name, about, kind, [("", value(last))])
-        # validation is scored in some rounds only: the newest score of each metric
+        # only some rounds score the validation data, so take the newest score of each metric
         seen = {name: value for record in history[1:] for name, value in measured(record).items()
                 if isinstance(value, (int, float))}
         add("mrdl_metric", "The newest value of the loss and of each metric.", "gauge",
@@ -51,17 +51,17 @@ def text(url: str, history: list[dict[str, Any]], state: str) -> str:
 
 
 class Gauges:
-    """Keeps a run's metrics.prom, seldom enough to cost nothing."""
+    """Keeps a run's metrics.prom up to date, with writes so rare that they cost almost nothing."""
 
     def __init__(self, store: Storage):
         self.store, self.next = store, 0.0
         self.pause = PAUSE if isinstance(store, Local) else PAUSE_FAR
 
     def write(self, history: list[dict[str, Any]], state: str = "running") -> None:
-        """Replaces the file, if it is time or the run has ended. A storage that fails is said where commits fail."""
+        """Replaces the file, if it is time or the run has ended. Ignores errors of the storage: commits report them."""
         if state == "running" and time.monotonic() < self.next:
             return
         self.next = time.monotonic() + self.pause
         with suppress(OSError):
-            if self.store.exists("run.json"):       # somebody may have removed the run
+            if self.store.exists("run.json"):       # not if somebody has removed the run
                 self.store.write(NAME, text(self.store.url, history, state).encode())

@@ -1,4 +1,4 @@
-"""What a run has measured, in tables and curves."""
+"""Makes tables and curves of what a run has measured."""
 from statistics import median
 from typing import Any
 
@@ -6,7 +6,7 @@ from mrdl.rounds.record import PHASES, measured
 
 
 def by_worker(records: list[dict[str, Any]]) -> list[str]:
-    """A table of where each worker's time goes: medians over rounds, in milliseconds."""
+    """A table of the milliseconds that each worker spends in each phase: medians over rounds."""
     found: dict[int, dict[str, list[float]]] = {}
     for record in records:
         for own in record.get("by_worker", ()):
@@ -21,7 +21,7 @@ def by_worker(records: list[dict[str, Any]]) -> list[str]:
 
 
 def attempts(history: list[dict[str, Any]]) -> str:
-    """Hadoop's task attempts over all rounds against the tasks that were needed; "" without rounds of a job each."""
+    """How many task attempts Hadoop launched in all rounds, and how many were needed; "" if no round was a Hadoop job."""
     jobs = [line["job"] for line in history if "maps_needed" in line.get("job", {})]
     return "; ".join(
         f"{kind}: {total(f'{kind}_needed'):,} needed, {total(kind):,} attempts launched "
@@ -30,7 +30,7 @@ def attempts(history: list[dict[str, Any]]) -> str:
 
 
 def curves(history: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
-    """metric -> (rounds, values), for the loss and each metric that was seen."""
+    """metric -> (rounds, values), for the loss and each metric in the history."""
     found: dict[str, tuple[list[int], list[float]]] = {}
     for entry in history:
         for name, value in measured(entry).items():

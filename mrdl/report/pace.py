@@ -1,25 +1,25 @@
-"""What is told of a run's rounds: which of them make a line, with whose numbers, and how long the others will take."""
+"""Decides which rounds of a run are printed as lines, and estimates the time left."""
 import math
 from collections import deque
 from statistics import mean
 from typing import Any
 
 Facts = dict[str, Any]
-LONG = 600.0                    # seconds after which any round makes a line
-FEW = 10                        # rounds of an epoch that are told one by one
-RECENT = 20                     # rounds whose pace counts
+LONG = 600.0                    # after this many seconds without a line, any round is printed
+FEW = 10                        # in epochs with up to this many rounds, lines count rounds; otherwise epochs
+RECENT = 20                     # how many of the last rounds the estimate uses
 
 
 def few(n: int) -> bool:
-    """Is it one of 1, 2, .. 10, 20, .. 100, 200, ..?"""
+    """True for 1, 2, .. 10, 20, .. 100, 200, .."""
     return n % 10 ** (len(str(n)) - 1) == 0
 
 
 class Pace:
-    """Seconds a round, of recent ones that are like those to come.
+    """Estimates the seconds per round from recent, similar rounds.
 
-    The first plain and the first resident round start things up, and are left out; rounds that score besides
-    are counted by their share."""
+    The first plain and the first resident round are left out, because they also start jobs. Rounds with and without
+    scoring are averaged separately, and weighted by how often scoring happens."""
 
     def __init__(self):
         self.resident: bool | None = None
@@ -33,11 +33,11 @@ class Pace:
             return
         self.resident = resident
         self.recent = {scoring: deque(maxlen=RECENT) for scoring in (False, True)}
-        # where little was computed, what the next rounds cost beyond that is not known yet
+        # if the round's overhead was larger than its computing, later rounds cannot be estimated from it
         self.first = seconds["compute"] if seconds["compute"] > seconds["round"] / 2 else math.inf
 
     def round(self, every: int) -> float:
-        """Of a round where each `every`th scores (0: none); infinite while that is not known."""
+        """The mean seconds of a round if one in `every` rounds scores (0: none does); infinite if unknown."""
         means = {scoring: mean(recent) for scoring, recent in self.recent.items() if recent}
         if not means:
             return self.first
@@ -46,37 +46,37 @@ class Pace:
 
 
 class Rounds:
-    """Takes rounds and scores as they come; gives those that make a line, each with its own score.
+    """Takes rounds and scores as they come; returns the rounds to print, each with its score.
 
-    These are the first ten, then each tenth, hundredth and so on; where an epoch has more than ten rounds, so of its
-    first epoch's rounds, then of the epochs. Besides, the last one, and one where there was none for ten minutes.
-    Where not every round is scored, it is the next that is."""
+    Printed are rounds 1 to 10, then 20, 30, .. 100, 200 and so on. If an epoch has more than ten rounds, this applies to
+    the rounds of the first epoch, and after it to epochs. Also printed are the last round, and any round after ten minutes
+    without a line. If not every round is scored, the next scored round is printed instead."""
 
     def __init__(self):
         self.pace = Pace()
         self.newest: Facts | None = None
-        self.shown: Facts | None = None         # the newest whose score is known, or not to come
-        self.score: Facts | None = None         # the newest one that was scored
+        self.shown: Facts | None = None         # the newest round that is complete: its score is known, or it has none
+        self.score: Facts | None = None         # the newest round with a score
         self.wanted, self.epochs, self.at = False, 0, -math.inf
-        self.line: Facts | None = None          # the newest that made one
+        self.line: Facts | None = None          # the newest round that was printed
 
     def round(self, facts: Facts) -> Facts | None:
-        """`due`: its score comes later; `left`, `limit`: rounds and seconds that the rules allow at most; `ends`: it is
-        the last."""
+        """Takes a round. Its facts: `due`: the score comes later; `left` and `limit`: the largest numbers of rounds and
+        seconds that the rules allow; `ends`: this is the last round."""
         self.pace.add(facts)
         self.newest = {**facts, "seconds_left": min(facts["left"] * self.pace.round(facts["every"])
                                                     if facts["left"] and not facts["ends"] else 0.0, facts["limit"])}
         return None if facts["due"] else self._whole()
 
     def scored(self, r: int, score: dict[str, Any], ends: bool) -> Facts | None:
-        """`ends`: no round comes after it."""
-        if not self.newest or self.newest["round"] != r:        # another driver's round
+        """Takes the score of round r; `ends`: this is the last round."""
+        if not self.newest or self.newest["round"] != r:        # a round of another driver
             return None
         self.newest = self.score = {**self.newest, "score": score, "ends": ends}
         return self._whole()
 
     def last(self) -> Facts | None:
-        """The newest round, where it has made no line yet; there is none after it."""
+        """The newest round, if it was not printed yet; no round comes after it."""
         if self.newest is self.line:
             return None
         self.newest = self.shown = self.line = {**self.newest, "ends": True}

@@ -1,4 +1,4 @@
-"""history.png of a run: while it trains by a thread of its own, now and then; at its end, or where it stops, at once."""
+"""Draws a run's history.png: from time to time during training, in a thread; and when the run ends or stops."""
 import threading
 import time
 from typing import Any
@@ -7,28 +7,28 @@ from mrdl.report.plot import plot
 from mrdl.storage.base import Storage
 
 EVERY = 15.0                    # seconds between two pictures, at least
-SHARE = 0.02                    # of the time: so much of it goes into them at most
+SHARE = 0.02                    # drawing takes at most this share of the time
 
 
 class Picture:
-    """Draws nothing where matplotlib is missing."""
+    """Draws the picture; does nothing if matplotlib is missing."""
 
     def __init__(self, store: Storage):
         self.store, self.thread, self.next = store, threading.Thread(target=lambda: None), time.monotonic() + EVERY
 
     def soon(self, history: list[dict[str, Any]], marked: tuple[int, str] | None) -> None:
-        """Draws, if it is time to; `marked`: a round, and what it is."""
+        """Draws in the background, if it is time to; `marked`: a round, and its description."""
         if time.monotonic() < self.next or self.thread.is_alive():
             return
         self.next = float("inf")
-        copy = [dict(entry) for entry in history]       # the driver goes on, and writes into them
+        copy = [dict(entry) for entry in history]       # copied, because the driver continues to change the entries
         self.thread = threading.Thread(target=self._drawn, args=(copy, marked), daemon=True)
         self.thread.start()
 
     def now(self, history: list[dict[str, Any]], marked: tuple[int, str] | None) -> None:
-        """Draws. A picture that cannot be written is no error: the run is what counts."""
+        """Draws at once. If the picture cannot be written, that is ignored."""
         if self.thread.ident:
-            self.thread.join()                          # it would come later, and is older
+            self.thread.join()                          # else its older picture would replace the new one
         self._drawn(history, marked)
 
     def _drawn(self, history: list[dict[str, Any]], marked: tuple[int, str] | None) -> None:

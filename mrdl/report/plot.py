@@ -5,16 +5,16 @@ from typing import Any
 
 from mrdl.report.history import curves
 
-ROW = 4                         # panels of a picture beside each other
+ROW = 4                         # panels in a row of the picture
 
 
 def verbatim(text: str) -> str:
-    """A text in which matplotlib finds no formula."""
+    """The text, escaped so that matplotlib does not read it as a formula."""
     return text.replace("$", r"\$")
 
 
 def plot(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None) -> bytes | None:
-    """PNG of `figure`; None where matplotlib is missing."""
+    """`figure` as PNG; None if matplotlib is missing."""
     if drawn := figure(history, title, marked):
         buffer = io.BytesIO()
         drawn.savefig(buffer, format="png")
@@ -23,9 +23,9 @@ def plot(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str]
 
 
 def figure(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None):
-    """matplotlib's, with a panel for the loss and each metric, in which a round is marked: its number, what it is."""
+    """A matplotlib figure with a panel for the loss and for each metric; `marked`: a round to mark, and its description."""
     try:
-        logging.getLogger("matplotlib").addHandler(logging.NullHandler())   # else it talks of its font cache
+        logging.getLogger("matplotlib").addHandler(logging.NullHandler())   # else it prints messages about its font cache
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator

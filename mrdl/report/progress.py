@@ -1,4 +1,4 @@
-"""A driver's events in; a live line on a terminal out, and a line of some rounds (mrdl.report.pace) everywhere. On stderr."""
+"""Shows a driver's events on stderr: a live line on a terminal, and a permanent line for some rounds (mrdl.report.pace)."""
 import math
 import sys
 import time
@@ -59,13 +59,13 @@ def place(facts: Facts, of: str = "") -> list[Part]:
 
 
 def left(facts: Facts, rank: int) -> list[Part]:
-    """The time to the latest end that the rules allow."""
+    """The time left until the latest end that the rules allow."""
     seconds = facts.get("seconds_left", math.inf)
     return [(rank, f"{clock(seconds)} left")] if math.isfinite(seconds) and facts["left"] and not facts["ends"] else []
 
 
 def line(facts: Facts, width: float = math.inf) -> str:
-    """One round in one line: where it is, what it saw, what it cost."""
+    """One round in one line: its number, loss and metrics, time and examples."""
     seconds, total = facts["seconds"], facts["total"]
     done = facts["examples"] - total * (facts["epoch"] - 1)
     return GAP.join(fitted([*place(facts), *numbers(facts, facts.get("score") or {}),
@@ -107,12 +107,12 @@ class Lines:
         print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """The last round has its line, however the run ended."""
+        """Prints the last round's line, however the run ended."""
         self.keep(self.rounds.last())
 
 
 class Bar(Lines):
-    """One live line; what is said stands above it, as it is: nothing in it is markup."""
+    """One live line. Messages appear above it, unchanged: they are not read as markup."""
 
     def __init__(self, stream: TextIO):
         super().__init__(stream)
@@ -121,14 +121,14 @@ class Bar(Lines):
         self.console = Console(file=stream)
         self.began, self.doing, self.task = time.monotonic(), "", None
         self.live = Live(self, console=self.console, transient=True,
-                         redirect_stdout=terminal(sys.stdout))      # what is piped stays so
+                         redirect_stdout=terminal(sys.stdout))      # output to a pipe is not redirected
         self.live.start()
         if self.console.is_interactive:
             self.console.push_render_hook(self)
 
     def process_renderables(self, renderables: list) -> list:
-        """The cursor waits where the line begins, and all below goes before the next one: a terminal that became
-        narrower has broken the line into several."""
+        """Leaves the cursor at the line's beginning, and clears everything below before the next line is drawn, because a
+        terminal that became narrower breaks the line into several."""
         from rich.control import Control
         from rich.segment import ControlType, Segment, Segments
         below = Segments([Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])])
@@ -136,11 +136,11 @@ class Bar(Lines):
 
     @property
     def width(self) -> int:
-        self.console.width = columns(self.stream)       # rich takes what $COLUMNS was before
+        self.console.width = columns(self.stream)       # rich would use the old value of $COLUMNS
         return self.console.width - 1
 
     def __call__(self, event: str, facts: Facts) -> None:
-        if event == "task":                     # shown from now on, until it is over
+        if event == "task":                     # shown until the task is over
             self.doing, self.task = facts["doing"], facts.get("task")
             return
         if event in ("round", "scored", "note"):
@@ -152,10 +152,10 @@ class Bar(Lines):
         self.console.print(Text(text), soft_wrap=True)
 
     def __rich__(self):
-        """What the terminal shows now: the newest round whose score is known, the time left, and what is done now."""
+        """The live line: the newest round whose score is known, the time left, and the present task."""
         from rich.text import Text
         facts, score, doing, task = self.rounds.shown, self.rounds.score, self.doing, self.task
-        width = self.width - 2                  # where an echoed ^C has room, it goes with the line
+        width = self.width - 2                  # leaves room for an echoed ^C, which is then cleared with the line
         counts = "{} {}/{}".format(*task) if task else ""
         part = task[1] / task[2] if task and task[0] != "reducer" else 0.0
         if facts:
@@ -165,7 +165,8 @@ class Bar(Lines):
             rounds = newest["round"] + newest["left"]
             done = (min(1.0, (newest["round"] + part) / rounds) if math.isfinite(rounds)
                     else newest["elapsed"] / (newest["elapsed"] + newest["limit"]))
-            as_ever = doing == f"round {newest['round'] + 1}"       # goes without saying beside the other round's number
+            # the next round's number is not shown, as it follows from the last one's
+            as_ever = doing == f"round {newest['round'] + 1}"
             now = counts if as_ever else f"{doing} {counts}".strip()
             tail = [*left(newest, 3), *([(12 if as_ever else 2, now)] if now else [])]
         else:
@@ -185,14 +186,14 @@ class Bar(Lines):
 
 
 def reporter(stream: TextIO | None = None) -> Lines:
-    """What suits the stream: the live line on a terminal, lines elsewhere."""
+    """The reporter for the stream: a live line on a terminal, lines elsewhere."""
     stream = stream or sys.stderr
     return Bar(stream) if terminal(stream) else Lines(stream)
 
 
 @contextmanager
 def tasks(doing: str) -> Iterator[Callable[[str, int, int], None]]:
-    """`on_task` of a command's jobs: shows them on a terminal while they run."""
+    """Yields an `on_task` function, which shows the tasks of a command's jobs on a terminal while they run."""
     with closing(reporter()) as progress:
         progress("task", {"doing": doing})
         yield lambda *task: progress("task", {"doing": doing, "task": task})

@@ -1,1 +1,1 @@
-"""Forms in which models are written and read."""
+"""The formats in which models are written and read."""

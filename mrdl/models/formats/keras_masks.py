@@ -1,4 +1,4 @@
-"""Masks that Keras writes as arguments of calls."""
+"""Handles masks, which Keras writes into its JSON as arguments of calls."""
 from collections import deque
 from functools import cache
 from typing import Any
@@ -9,26 +9,26 @@ from mrdl.models.formats.keras_parts import Later, part_of
 
 
 def _came_from(argument: Any) -> tuple | None:
-    """(layer, call, part) of a tensor in the spec."""
+    """The (layer, call, part) that a tensor in the spec comes from."""
     config = argument.get("config") if isinstance(argument, dict) else None
     history = config.get("keras_history") if isinstance(config, dict) else None
     return tuple(history) if isinstance(history, list) and all(isinstance(h, (str, int)) for h in history) else None
 
 
 def without_masks(config: dict) -> dict:
-    """Without what Keras writes of masks: operations that find them in the input of Masking or Embedding and merge them
-    as layers do. Calls that take one are given the set of where it comes from, for `_ends` to compare; here masks go on
-    by themselves. Any other operation stays, and is refused."""
+    """The config without Keras's operations for masks. These compute masks from the input of Masking or Embedding, and
+    merge them as layers do; mrdl's layers pass masks on by themselves. In calls that take a mask, it is replaced by the
+    set of its sources, which `_ends` compares. Any other operation stays, and is refused later."""
     entries = [entry for entry in config["layers"] if isinstance(entry, dict)]
 
     def arguments(entry: dict) -> list[list]:
-        """Those of each call."""
+        """The arguments of each call."""
         nodes = entry.get("inbound_nodes")
         return [node["args"] for node in (nodes if isinstance(nodes, list) else [])
                 if isinstance(node, dict) and isinstance(node.get("args"), list) and node["args"]]
 
-    makers: set[tuple] = set()                          # (what is masked, by which value)
-    masks: dict[str, frozenset] = {}                    # the operations, and the makers of each
+    makers: set[tuple] = set()                          # (what is masked, by which value): the sources of masks
+    masks: dict[str, frozenset] = {}                    # operation -> the sources of its mask
     for entry in entries:
         own = entry.get("config") if isinstance(entry.get("config"), dict) else {}
         value = {"Masking": own.get("mask_value", 0.0), "Embedding": 0 if own.get("mask_zero") else None}.get(
@@ -37,7 +37,7 @@ def without_masks(config: dict) -> dict:
             makers |= {(_came_from(given[0]), float(value)) for given in arguments(entry)}
 
     def of(entry: dict) -> frozenset | None:
-        """The makers of a mask; raises Later where it is of an operation that is not in `masks` (yet)."""
+        """The sources of a mask; raises Later if its operation is not in `masks` (yet)."""
         calls, kind = arguments(entry), entry.get("class_name")
         if entry.get("module") != "keras.src.ops.numpy" or len(calls) != 1:
             return None
@@ -45,7 +45,7 @@ def without_masks(config: dict) -> dict:
         if kind == "NotEqual" and isinstance(given[-1], (int, float)):
             maker = _came_from(given[0]), float(given[-1])
             return frozenset([maker]) if maker in makers else None
-        if kind in ("ZerosLike", "OnesLike"):           # of an input without a mask, where another one has some
+        if kind in ("ZerosLike", "OnesLike"):           # made for an input without a mask, if another input has one
             return frozenset() if part_of(entry, "config", dict, {}).get("dtype") == "bool" else None
         sources = list(map(_came_from, given[0] if isinstance(given[0], list) else given))
         if kind not in ("Any", "ExpandDims", "LogicalOr", "Concatenate") or not all(sources):
@@ -55,7 +55,7 @@ def without_masks(config: dict) -> dict:
                 raise Later(name)
         return frozenset().union(*(masks[str(source[0])] for source in sources if source))
 
-    ready, waiting = deque(entries), {}                 # by the operation that they take
+    ready, waiting = deque(entries), {}                 # operation -> entries that wait for it
     while ready:
         entry = ready.popleft()
         try:
@@ -81,7 +81,7 @@ def without_masks(config: dict) -> dict:
 
 @cache
 def makers_of(symbol: Symbol) -> frozenset:
-    """Where the mask that reaches what a call gave comes from: (what Masking or Embedding was called with, its value)."""
+    """The sources of the mask of a call's output: (the input of Masking or Embedding, the masked value)."""
     layer = symbol.layer
     value = layer.mask_value if isinstance(layer, Masking) else 0.0 if getattr(layer, "mask_zero", False) else None
     if value is not None:

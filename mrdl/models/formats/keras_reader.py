@@ -1,4 +1,4 @@
-"""Models in Keras's JSON form, read from anyone; nothing in it is executed."""
+"""Reads models in Keras's JSON form. This is safe for files of strangers: nothing in them is executed."""
 import json
 from collections import deque
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from mrdl.layers.recurrent import Recurrent
 from mrdl.models.formats.keras_masks import makers_of, without_masks
 from mrdl.models.formats.keras_parts import Later, part_of
 
-LAYERS_MOST = 10_000            # of a spec
-LONGEST = 16 << 20              # bytes of a spec
+LAYERS_MOST = 10_000            # layers in a spec, at most
+LONGEST = 16 << 20              # bytes of a spec, at most
 
 
 class Spec(NamedTuple):
-    """What a Sequential, or with `ends` a Model, is made of; without a loss it is not compiled."""
+    """The parts of a Sequential or, with `ends`, of a Model; without a loss it is not compiled."""
     layers: list[Layer]
     name: str
     dtype: str
@@ -27,7 +27,7 @@ class Spec(NamedTuple):
 
 
 def parse(text: str | bytes) -> Spec:
-    """The parts of a model in Keras's JSON form; ConfigError for what mrdl does not have."""
+    """Parses a model in Keras's JSON form; ConfigError for anything that mrdl does not support."""
     need(len(text) <= LONGEST, f"the spec has {len(text):,} bytes, more than {LONGEST:,}")
     try:
         spec = json.loads(text)
@@ -43,7 +43,7 @@ def parse(text: str | bytes) -> Spec:
     dtype = dtype_name(config.get("dtype"))
     own = [dtype_name(part_of(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
            if isinstance(entry, dict) and entry.get("module") == "keras.layers"]
-    if own.count("float64") == len(own) > 0:        # Keras writes its own default for the model
+    if own.count("float64") == len(own) > 0:        # the model's own dtype is only Keras's default
         dtype = "float64"
     dtype = "float32" if dtype is None else dtype
     config = without_masks(config)
@@ -64,8 +64,9 @@ def parse(text: str | bytes) -> Spec:
 
 
 def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]:
-    """Calls the layers as the spec of a functional model says."""
-    found: dict[str, tuple[Layer, list, dict[int, Symbol | list[Symbol]]]] = {}      # and what each call gave
+    """Calls the layers as in the spec of a functional model; returns its inputs and outputs."""
+    # name -> layer, its calls, and the outputs of each call
+    found: dict[str, tuple[Layer, list, dict[int, Symbol | list[Symbol]]]] = {}
     for entry, layer in zip(config["layers"], layers):
         name, nodes = entry.get("name"), part_of(entry, "inbound_nodes", list, [])
         need(isinstance(name, str) and name not in found, f"the spec has no name, or one twice: {shown(name)}")
@@ -92,7 +93,8 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         return end(history.get("keras_history"))
 
     def called(layer: Layer, node: Any) -> Symbol | list[Symbol]:
-        if not isinstance(node, dict):                  # as in `_part`: a message that is asked for many times
+        # not by need(), as in `part_of`: the check runs often, and its message should not be built each time
+        if not isinstance(node, dict):
             raise ConfigError(f"the spec has a call that is no object: {shown(node)}")
         given, more = list(part_of(node, "args", list, [])), dict(part_of(node, "kwargs", dict, {}))
         mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
@@ -110,7 +112,7 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
 
     calls = [(name, number) for name, (layer, nodes, _) in found.items() if not isinstance(layer, Input)
              for number in range(len(nodes))]
-    ready, waiting = deque(calls), {}           # a call may stand before what it takes
+    ready, waiting = deque(calls), {}           # a call may come before the calls that its inputs come from
     while ready:
         name, number = ready.popleft()
         layer, nodes, made = found[name]

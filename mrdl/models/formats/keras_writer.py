@@ -1,4 +1,4 @@
-"""A model to its Keras JSON form."""
+"""Writes a model in Keras's JSON form."""
 from typing import Any
 
 from mrdl.config import serialize
@@ -7,7 +7,7 @@ from mrdl.layers.layer import Layer, Symbol
 
 
 def config(model) -> dict[str, Any]:
-    """The layers of a model under their names; of a functional one with the calls of each."""
+    """The layers of a model with their names; for a functional model, also the calls of each layer."""
     dtype, graph, names = model.dtype.name, getattr(model, "graph", None), model.names()
 
     def entry(layer: Layer, name: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def config(model) -> dict[str, Any]:
         first = [] if model.input_shape is None else [entry(Input(model.input_shape), "input_layer")]
         return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
     calls: dict[int, list[Symbol]] = {id(layer): [] for layer in model.layers}
-    number_of: dict[int, int] = {}                      # of a call, among those of its layer
+    number_of: dict[int, int] = {}                      # call -> its number among the calls of its layer
     for call in graph.calls:
         number_of[id(call)] = len(calls[id(call.layer)])
         calls[id(call.layer)].append(call)
@@ -47,12 +47,12 @@ def config(model) -> dict[str, Any]:
 
 
 def each(value: Any) -> Any:
-    """Its JSON form, and that of what a list of it holds."""
+    """The JSON form of a value, or of each element of a list."""
     return [each(v) for v in value] if isinstance(value, list) else serialize(value)
 
 
 def form(model) -> dict[str, Any]:
-    """What `parse` reads: the layers, and what `compile` was given where it was."""
+    """The JSON form that `parse` reads: the layers, and the arguments of `compile` if it was called."""
     functional = hasattr(model, "graph")
     kind = "Functional" if functional else "Sequential"
     spec = {"module": "keras.src.models.functional" if functional else "keras", "class_name": kind,
