@@ -19,18 +19,18 @@ from mrdl.runs.stop_request import RunStopped
 
 
 class Ended(KeyboardInterrupt):
-    """A signal has asked us to end: all that runs is ended and tidied up as by Ctrl-C."""
+    """A signal ends the command: everything that runs is ended and cleaned up, as after Ctrl-C."""
 
     def __str__(self) -> str:
         return f"ended by {self.args[0].name}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0; 1 where a worker failed or training diverged; 2 for wrong input; 3 where
-    `mrdl stop` ended the driver; 128 and the signal's number after one: 130 after Ctrl-C.
+    """Runs a command; returns the exit status: 0; 1 if a worker failed or training diverged; 2 for wrong input; 3 if
+    `mrdl stop` ended the driver; 128 plus the signal's number after a signal, such as 130 after Ctrl-C.
 
-    An error of a kind that nobody foresaw is one line too, with status 1; where `arguments` are given,
-    as from Python, it is raised."""
+    An unexpected error is also printed as one line, with status 1; if `arguments` are given (a call from Python), it is
+    raised."""
     a = parser().parse_args(arguments)
     limits.most = getattr(a, "max_memory", None)
     if arguments is None:
@@ -45,11 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"mrdl: {str(error) or 'interrupted'}" + (
             f"; go on with: mrdl resume {quote(a.run)}" if a.function in (train, resume) else ""))
         return 128 + number
-    except BrokenPipeError:                     # who reads has enough, as `head` has
+    except BrokenPipeError:                     # the reader has closed the pipe, as `head` does
         sys.stdout = None
         return 141
     except OSError as error:
-        if error.errno == errno.ENOSPC and not error.filename:      # all that is kept is written by its name
+        if error.errno == errno.ENOSPC and not error.filename:      # only temporary files are written without a name
             error.filename = tempfile.gettempdir()
             error.strerror += "; set TMPDIR to another folder for temporary files"
         say(cut(f"mrdl: {error.filename}: {error.strerror}" if error.filename else f"mrdl: {error}"))
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except Exception as error:
         told = isinstance(error, (RuntimeError, JobFailed)) and not isinstance(
-            error, (RecursionError, NotImplementedError))       # RuntimeErrors to Python
+            error, (RecursionError, NotImplementedError))       # in Python these are kinds of RuntimeError
         if not told and arguments is not None:
             raise
         say(cut(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
@@ -76,8 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _obey() -> None:
-    """SIGTERM and SIGHUP end the command, unless who began it (nohup) has them ignored; another one changes
-    nothing: a scheduler sends several."""
+    """Makes SIGTERM and SIGHUP end the command, unless they were ignored when it began (nohup). Further signals are
+    ignored, because schedulers send several."""
     wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
     terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
@@ -85,7 +85,7 @@ def _obey() -> None:
         for other in wanted:
             signal.signal(other, signal.SIG_IGN)
         for stream in terminals:
-            if not os.isatty(stream):           # it was closed: what is said from here on must not fail
+            if not os.isatty(stream):           # the terminal was closed: later messages must not fail
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         raise Ended(signal.Signals(number))
     for number in wanted:
@@ -93,7 +93,7 @@ def _obey() -> None:
 
 
 def _traced(a):
-    """What the command gives; with --debug an error's traceback is shown before its one line."""
+    """Runs the command and returns its result; with --debug, prints an error's traceback before its one line."""
     try:
         return a.function(a)
     except Exception:

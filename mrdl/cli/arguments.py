@@ -154,7 +154,7 @@ def driven(p: argparse.ArgumentParser) -> None:
 def of_prepare(p: argparse.ArgumentParser) -> None:
     positional(p, "inputs", "CSV, TSV (also .gz), .npz, IDX, or text", nargs="+")
     positional(p, "data", "folder to write the dataset to")
-    p.add_argument("--label", help="column with the labels (of .npz: the array; default: y); without this option "
+    p.add_argument("--label", help="column with the labels (for .npz: the array, by default y); without this option "
                    "a table has no labels, and all its columns are features")
     p.add_argument("--sample-weight", dest="weight", metavar="SAMPLE_WEIGHT",
                    help="column with the weights of the examples")
@@ -198,15 +198,15 @@ def of_train(p: argparse.ArgumentParser) -> None:
                    help="if MODEL is a run or a saved model: take only its weights, and reset the optimizer")
     p.add_argument("--validation",
                    help="dataset to compute val_... metrics on (default: the rows that prepare held out)")
-    option(p, "validation_freq", "compute val_... metrics every so many rounds (default: chosen "
+    option(p, "validation_freq", "compute val_... metrics once in this many rounds (default: chosen "
            "so that they cost at most a fifth of training)")
     option(p, "seed", "seed of the initial weights, the order of the rows and dropout "
            "(default: %(default)s)")
-    option(p, "keep_rounds", "keep the states of so many last rounds, and of the best one "
+    option(p, "keep_rounds", "how many of the last rounds' states to keep, besides that of the best round "
            "(default: %(default)s)")
     option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
            flag="--reset-updater")
-    option(p, "tbptt", "train on sequences in windows of so many steps, by truncated "
+    option(p, "tbptt", "train on sequences in windows of this many steps, by truncated "
            "back-propagation (default: whole sequences)", metavar="STEPS")
     option(p, "tbptt_backward", "steps at the end of a window that gradients flow back through "
            "(default: the whole window)", metavar="STEPS")
@@ -272,7 +272,7 @@ def of_runs(p: argparse.ArgumentParser) -> None:
 def of_stop(p: argparse.ArgumentParser) -> None:
     run(p)
     p.add_argument("--wait", type=float, default=0.0, metavar="SECONDS",
-                   help="wait so long for the driver to end; exit status 1 if it has not by then (default: do not wait)")
+                   help="wait up to this long for the driver to end; exit status 1 if it has not (default: do not wait)")
 
 
 def of_clean(p: argparse.ArgumentParser) -> None:
@@ -300,9 +300,9 @@ COMMANDS = (
     Command(evaluate, "Computes the loss and metrics of a model on a dataset.",
             "mrdl evaluate runs/digits data/test --json",
             of_evaluate, runner="local", model=True),
-    Command(predict, "Writes a model's outputs for every example, as CSV. Of a model that "
-            "classifies each step of a sequence: the likeliest class and its probability, for "
-            "each step.",
+    Command(predict, "Writes a model's outputs for every example, as CSV. If the model "
+            "classifies each step of a sequence, writes the likeliest class and its probability "
+            "for each step.",
             "mrdl predict runs/digits data/test predictions",
             of_predict, runner="local", model=True),
     Command(generate, "Generates text with a model that was trained on text.",

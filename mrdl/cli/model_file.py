@@ -1,4 +1,4 @@
-"""A file MODEL.py in, the model that it defines out; its mistakes are told by file and line."""
+"""Loads the model that a file MODEL.py defines; errors in the file are reported with file and line."""
 import os
 import runpy
 import sys
@@ -11,15 +11,15 @@ from mrdl import safe_path
 from mrdl.config import ConfigError, need
 from mrdl.models.model import Model
 
-# modules that one beside MODEL.py does not stand in for: what this program runs on
+# modules that this program needs: modules with these names next to MODEL.py are not used
 TAKEN = sys.stdlib_module_names | {"fsspec", "mrdl", "mrjob", "numpy", "rich", "safetensors"}
 
 
 def load(path: str) -> Model:
-    """The variable `model` of the file, or what its function of that name returns.
+    """Returns the variable `model` of the file; if `model` is a function, the value that it returns.
 
-    The file is run as Python runs a script: it may import what lies beside it. What it prints goes to
-    stderr. ConfigError, with the line, for whatever goes wrong in it."""
+    The file runs like a script: it can import modules from its own folder, and its output goes to
+    stderr. Any error in it becomes a ConfigError with the line."""
     need(os.path.isfile(path), f"{path}: no such file")
     folder = os.path.dirname(os.path.abspath(path))
     with _importing_from(folder), _stdout_to_stderr():
@@ -37,13 +37,13 @@ def load(path: str) -> Model:
 
 
 def _is_keras(model: object) -> bool:
-    """Without an import of Keras, which takes seconds."""
+    """True for a Keras model; does not import Keras, which takes seconds."""
     return any(base.__name__ == "Model" and base.__module__.partition(".")[0] in ("keras", "tf_keras")
                for base in type(model).__mro__)
 
 
 class _Guard:
-    """A finder, ahead of sys.path's: what is `TAKEN` does not come from a folder."""
+    """An import finder that comes before those of sys.path: modules in `TAKEN` are not imported from MODEL.py's folder."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -59,7 +59,7 @@ class _Guard:
 
 @contextmanager
 def _importing_from(folder: str) -> Iterator[None]:
-    """The folder is first in sys.path, as a script's; afterwards none of its modules is left for others."""
+    """Puts the folder first in sys.path, as for a script; afterwards, removes the modules imported from it."""
     guard, before, path = _Guard(folder), set(sys.modules), list(sys.path)
     sys.path.insert(0, folder)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), guard)
@@ -75,7 +75,7 @@ def _importing_from(folder: str) -> Iterator[None]:
 
 
 def _is_own(file: str, module: str, folder: str) -> bool:
-    """Is the file the user's: does it lie in the folder, and not in another of sys.path within it?"""
+    """True if the file is the user's: it lies in the folder, but not in another folder of sys.path inside it."""
     places = [place for place in (*sys.path, safe_path.HOME)
               if os.path.abspath(file).startswith(os.path.join(place, ""))]
     return file[0] != "<" and max(places, key=len, default="") == folder and module.partition(".")[0] != "mrdl"
@@ -83,8 +83,8 @@ def _is_own(file: str, module: str, folder: str) -> bool:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """What this process writes to stdout, and what others do that it starts: --json stays one object."""
-    if sys.stdout is None or sys.stderr is None:        # closed by whoever started us
+    """Redirects stdout of this process and its children to stderr, so that --json prints only one object."""
+    if sys.stdout is None or sys.stderr is None:        # closed by the parent process
         yield
         return
     sys.stdout.flush()
@@ -99,7 +99,7 @@ def _stdout_to_stderr() -> Iterator[None]:
 
 
 def _told(error: BaseException, path: str, folder: str) -> str:
-    """"FILE line N: NameError: ...": the last line of the user's own that led to the error."""
+    """A message like "FILE line N: NameError: ...", with the last line of the user's own code that led to the error."""
     own = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
            if _is_own(frame.f_code.co_filename, frame.f_globals.get("__name__", ""), folder)]
     what = str(error)

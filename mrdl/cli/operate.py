@@ -1,4 +1,4 @@
-"""The commands of who looks after runs: `mrdl runs, stop, clean`, and what --on-finish does."""
+"""The commands for operators, `mrdl runs, stop, clean`, and the hook of --on-finish."""
 import argparse
 import functools
 import os
@@ -25,10 +25,10 @@ def runs(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _table(folder: str, found: list[dict[str, Any]]) -> None:
-    """A line per run; on a terminal none is wider than that."""
+    """Prints one line per run, cut to the terminal's width."""
     if not found:
         return say(f"{folder}: no runs")
-    # METRIC: the model's, or where there is none yet the best so far
+    # METRIC: that of the model, or if there is no model yet, the best so far
     rows = [("RUN", "STATE", "ROUNDS", "METRIC", "LAST COMMIT", "NOTE"), *(_row(folder, run) for run in found)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     room = columns(sys.stdout) if terminal(sys.stdout) else None
@@ -47,7 +47,7 @@ def _row(folder: str, run: dict[str, Any]) -> tuple[str, ...]:
 
 
 def stop(a: argparse.Namespace) -> dict[str, Any]:
-    """RuntimeError (status 1) where the driver had not ended after --wait seconds."""
+    """`mrdl stop`; raises RuntimeError (status 1) if the driver has not ended after --wait seconds."""
     need(a.wait >= 0, f"--wait {a.wait:g}: must be 0 or more")
     found = oversight.stop(a.run, a.wait)
     driver = f"the driver (pid {found['pid']} on {found['host']})"
@@ -75,7 +75,7 @@ def clean(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def hooked(command: Callable) -> Callable:
-    """The command with --on-finish: the shell's command is run however it ends."""
+    """Wraps a command so that the shell command of --on-finish runs when it ends, in whatever way."""
     @functools.wraps(command)
     def run(a: argparse.Namespace) -> dict[str, Any]:
         try:
@@ -86,14 +86,14 @@ def hooked(command: Callable) -> Callable:
             _tell(a, status, str(error) or (
                 "interrupted (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else type(error).__name__))
             raise
-        if "reason" in done:            # not where a round was staged
+        if "reason" in done:            # there is no reason if a round was staged
             _tell(a, "finished", done["reason"])
         return done
     return run
 
 
 def _tell(a: argparse.Namespace, status: str, reason: str) -> None:
-    """Runs the hook, with its output on stderr. What becomes of it changes nothing of the run's result."""
+    """Runs the hook, with its output on stderr. If it fails, the command's result does not change."""
     if not a.on_finish:
         return
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a dataset or a run is, printed: `mrdl show`, and the lines that prepare ends with."""
+"""Describes a dataset or a run: for `mrdl show`, and for the last lines of `mrdl prepare`."""
 import argparse
 import sys
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from mrdl.rounds.record import measured
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
-MOST = 1000                     # classes that labels look like: more are as likely to be amounts
+MOST = 1000                     # labels above this number are more likely to be amounts than classes
 
 
 def say(text: str) -> None:
@@ -25,15 +25,15 @@ def say(text: str) -> None:
 
 
 def counts(made: Dataset) -> dict[str, Any]:
-    """What --json says of a dataset."""
+    """The facts about a dataset for --json."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     return {"data": made.url, "rows": train, "held_out": held, "shards": len(made.train()),
             "bad": made.bad.get("count", 0), "unknown": made.unknown.get("count", 0), "notes": made.notes}
 
 
 def labels(made: Dataset, rows: int) -> str:
-    """For the user: how many classes there are, where the labels look like that (as with --classes; or they begin at 0, go
-    not far, and there are rows enough for each, and not large gaps), else from where to where they go."""
+    """A text for the user: the number of classes, if labels look like classes; else their smallest and largest value. They
+    look like classes with --classes; or if they begin at 0, are not too many, have enough rows each, and no large gaps."""
     target = made.target
     if target is not None and made.text:
         return f", {target.classes} classes"
@@ -48,12 +48,12 @@ def labels(made: Dataset, rows: int) -> str:
 
 
 def _dense(y: np.ndarray, k: int) -> bool:
-    """Whether so many of k classes are among the labels of some rows as are to be expected there."""
+    """True if a sample of labels has about as many of the k classes as one would expect."""
     return 2 * len(np.unique(y)) >= min(k, len(y) // 10)
 
 
 def described(made: Dataset) -> list[str]:
-    """Lines on a dataset: its rows, and the bad ones."""
+    """Lines about a dataset: its rows, and bad records."""
     train, held = (sum(s.n for s in part) for part in (made.train(), made.validation()))
     lines = [f"{made.url}: {printing.counted(train, 'row')} in {printing.counted(len(made.train()), 'shard')}"
              + (f", {held:,} held out in {len(made.validation())}" if held else "")

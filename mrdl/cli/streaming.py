@@ -1,4 +1,4 @@
-"""`mrdl streaming`: rounds as Hadoop streaming jobs that others run; it stages them and commits what they wrote."""
+"""`mrdl streaming`: stages rounds as Hadoop streaming jobs, which users run, and commits the jobs' output."""
 import argparse
 import shlex
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from mrdl.runs.run import Run
 
 
 def exchange(a: argparse.Namespace) -> Callable:
-    """What a driver of `a` exchanges by: the next round's command, or the output of the last one."""
+    """Makes the exchange for the driver: it prints the next round's command, or commits the last job's output."""
     take = getattr(a, "commit", None)
     return partial(StagedExchange, output=take or getattr(a, "output", None), take=take is not None)
 
 
 def paused(a: argparse.Namespace, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Runs a driver with such an exchange; prints the staged round's command, alone on stdout."""
+    """Runs a driver with such an exchange; prints only the staged round's command on stdout."""
     try:
         return {"run": Run(a.run).url, "round": None, "finished": work()}
     except Staged as staged:
