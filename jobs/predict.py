@@ -13,7 +13,8 @@ class Predict(Job):
         super().configure_args()
         self.add_file_arg("--state", required=True, help="the state to predict with")
         self.add_file_arg("--plan", required=True, help="what mrdl.rounds.plan.Plan.dump gave")
-        self.add_passthru_arg("--probabilities", action="store_true", help="of a model that classifies each step: write the probabilities of all classes")
+        self.add_passthru_arg("--probabilities", action="store_true", help="of a model that classifies each step: "
+                                   "write the probabilities of all classes")
 
     def map_pairs(self, pairs, step_num=0):
         lines = (line for _, line in pairs)

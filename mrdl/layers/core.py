@@ -206,7 +206,8 @@ class Dense(Layer):
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
 
     def output(self, shape):
-        need(shape != (), "Dense: its input must have at least one axis, but an example is a single number: put Reshape((1,)) before it")
+        need(shape != (), "Dense: its input must have at least one axis, "
+             "but an example is a single number: put Reshape((1,)) before it")
         return (*shape[:-1], self.units)
 
     def weights(self, shape):

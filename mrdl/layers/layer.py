@@ -53,7 +53,8 @@ class Weight:
 def sized(layer: "Layer", shape: Shape) -> Shape:
     """The shape of a layer's output; ConfigError if no machine could hold it, as when it doubles at each of many layers."""
     if math.prod(shape) > LARGEST:
-        raise ConfigError(f"{type(layer).__name__}: its output would have the shape {shown(shape)}, more values than any machine can hold")
+        raise ConfigError(f"{type(layer).__name__}: its output would have the shape {shown(shape)}, "
+                          "more values than any machine can hold")
     return shape
 
 
@@ -118,7 +119,8 @@ class Layer(Configured):
         given = tuple(getattr(x, "symbol", x) for x in (inputs if several else [inputs]))
         kind = type(self).__name__
         need(all(isinstance(x, Symbol) for x in given) and several == self.merges,
-             f"{kind} is called with {shown(inputs)}, not {'a list of ' * self.merges}what Input or the call of a layer returned")
+             f"{kind} is called with {shown(inputs)}, not {'a list of ' * self.merges}what "
+             "Input or the call of a layer returned")
         need(not self.merges or len(given) > 1, f"{kind} needs at least two inputs")
         shapes = [x.shape for x in given]
         return Symbol(self, given, self.output(shapes if self.merges else shapes[0]))

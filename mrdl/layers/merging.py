@@ -153,7 +153,8 @@ class ConcatenateOperation(Operation):
         which = np.concatenate(marks, layer.places(b.shape[0])).ravel()
         self.rows = [np.flatnonzero(which == i) for i in range(len(marks))]     # the rows of y that come from input i
         masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
-        self.along = layer.places(b.shape[0]) == 0                              # True: the steps of one input follow those of another
+        # True: the steps of one input follow those of another
+        self.along = layer.places(b.shape[0]) == 0
         if self.along and any(mask is not None for mask in masks):
             masks = [np.ones((shape[0], x.value.shape[1]), x.value.dtype) if mask is None else mask
                      for mask, x, shape in zip(masks, b.xs, b.shape)]

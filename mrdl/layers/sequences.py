@@ -16,7 +16,8 @@ class IdsOperation(Operation):
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         need(b.first, f"{type(layer).__name__} takes ids: it must be the first layer of its input")
-        need(b.x.value.dtype == "f8" or layer.count <= 1 << 24, f"{type(layer).__name__}: it has {layer.count} ids, but ids come as float32, "
+        need(b.x.value.dtype == "f8" or layer.count <= 1 << 24, f"{type(layer).__name__}: it has {layer.count} ids, but ids "
+             "come as float32, "
              f"which is exact only up to {1 << 24}")
         self.ids = np.zeros(b.x.value.shape, np.int32)
 

@@ -198,7 +198,8 @@ class Bidirectional(Layer):
         back = self.backward_layer
         need(back is None or (back.units, back.return_sequences, back.go_backwards) == (
             self.layer.units, self.layer.return_sequences, not self.layer.go_backwards),
-            "Bidirectional: backward_layer must have the same units and return_sequences as layer, and the opposite go_backwards")
+            "Bidirectional: backward_layer must have the same units and return_sequences "
+            "as layer, and the opposite go_backwards")
 
     @property
     def supports_masking(self) -> bool:

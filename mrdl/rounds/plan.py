@@ -25,9 +25,11 @@ class Plan:
     seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
     save_updater: bool = True
     class_weight: dict[str, float] | None = None
-    moments: list[tuple[int, int, int]] = field(default_factory=list)   # moving means and variances, which mrdl.rounds.variances averages
+    # moving means and variances, which mrdl.rounds.variances averages
+    moments: list[tuple[int, int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
-    describe: list[tuple[int, int, int]] = field(default_factory=list)  # if given, workers do not score: they compute the moments of these layers' inputs
+    # if given, workers do not score: they compute the moments of these layers' inputs
+    describe: list[tuple[int, int, int]] = field(default_factory=list)
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -52,7 +52,8 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
         need(bool((arrays["w"] >= 0).all() and np.isfinite(arrays["w"]).all()),
              "sample_weight must be finite and not negative")
     lengths = {len(a) for a in arrays.values()}
-    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have the same length, and not be empty; their lengths are "
+    need(len(lengths) == 1 and 0 not in lengths, "x, y and the sample weights must have the same "
+         "length, and not be empty; their lengths are "
          + ", ".join(str(len(array)) for array in arrays.values()))
     fitting(model, arrays["x"])
     y = arrays["y"]

@@ -49,7 +49,8 @@ def check(model: LayeredModel, tbptt: int | None, tbptt_backward: int | None, bu
     if tbptt is None and not buckets:
         need(tbptt_backward is None, "tbptt_backward is given without tbptt, the steps of a window")
         return
-    need(not model.stateful, "tbptt and buckets cannot be used with stateful layers: these carry states from minibatch to minibatch, "
+    need(not model.stateful, "tbptt and buckets cannot be used with stateful layers: "
+         "these carry states from minibatch to minibatch, "
          "those work inside a sequence")
     need(tbptt is None or tbptt >= 1, f"tbptt={tbptt} must be 1 or more steps")
     need(tbptt_backward is None or (tbptt is not None and 1 <= tbptt_backward <= tbptt),
@@ -61,13 +62,15 @@ def check(model: LayeredModel, tbptt: int | None, tbptt_backward: int | None, bu
     what, (found, sequences) = "tbptt" if tbptt else "buckets", takers(model)
     for number, step in found.items():
         layer = step.layer
-        need(heeds(layer, step.shapes[0]), f"{what} cannot be used with {step.name}, which mixes steps: a window gives other results than the whole")
+        need(heeds(layer, step.shapes[0]), f"{what} cannot be used with {step.name}, which mixes steps: "
+             "a window gives other results than the whole")
         if tbptt:
             need(number in sequences, f"tbptt needs an output for each step, but {step.name} gives one for all steps: give "
                  "recurrent layers return_sequences=True")
             need(not (isinstance(layer, Bidirectional) or getattr(layer, "go_backwards", False)),
                  f"tbptt cannot be used with {type(layer).__name__}, which reads backwards, from steps of later windows")
-    need(model.windowed(1).count_params() == model.count_params(), f"{what} cannot be used with this model: a layer has weights for each step")
+    need(model.windowed(1).count_params() == model.count_params(), f"{what} cannot be used with this model: "
+         "a layer has weights for each step")
     if buckets:
         need(buckets == sorted(set(buckets)) and buckets[0] >= 1, f"buckets={buckets} must be numbers of steps in ascending "
              "order, each at least 1")

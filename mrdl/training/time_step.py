@@ -35,6 +35,7 @@ def sampled(p: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
     """Draws a token with the probabilities p[K]^(1 / temperature), scaled to a sum of 1; temperature 0: the likeliest."""
     if temperature == 0:
         return int(p.argmax())
-    with np.errstate(divide="ignore", over="ignore"):                   # log(0) = -inf: a token with probability 0 is never drawn
+    # log(0) = -inf: a token with probability 0 is never drawn
+    with np.errstate(divide="ignore", over="ignore"):
         logits = (np.log(p) - np.log(p.max())) / temperature
     return int((logits + rng.gumbel(size=len(p))).argmax())             # the Gumbel-max trick (Gumbel 1954)

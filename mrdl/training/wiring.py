@@ -51,7 +51,8 @@ def left_to_losses(ends: list[int], fused: list[bool], sources: Sources, takers:
 
     ConfigError if another layer uses such a tensor, because it would get it without its activation."""
     found = {sources.get(end, end) for end, yes in zip(ends, fused) if yes}
-    need(all(takers[number] < 2 for number in found), "the model uses an output as another layer's input, too: give the output no "
+    need(all(takers[number] < 2 for number in found), "the model uses an output as another "
+         "layer's input, too: give the output no "
          "activation, and its loss from_logits=True")
     return found
 

@@ -50,7 +50,8 @@ def whole(reading: Iterable[Block], seals: dict[str, str]) -> Iterator[Block]:
     def ended() -> None:
         shard = last and name(last.dataset, last.shard)
         if last and seals.get(shard, last.seal) != last.seal:
-            raise BlockError(f"shard {shard} does not match data.json: blocks at its end are missing, or it belongs to another dataset")
+            raise BlockError(f"shard {shard} does not match data.json: "
+                             "blocks at its end are missing, or it belongs to another dataset")
 
     for block in reading:
         if last and (last.dataset, last.shard) != (block.dataset, block.shard):

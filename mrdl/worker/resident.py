@@ -77,7 +77,8 @@ class Resident:
         self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if workers keep shards
         self.place = 0                  # this worker's number
         self.number = 0                 # of the current question
-        self.reported = self.heard = time.monotonic()   # when this worker last reported to Hadoop, and when the driver last showed that it is alive
+        # when this worker last reported to Hadoop, and when the driver last showed that it is alive
+        self.reported = self.heard = time.monotonic()
         self.sign: float | None = None  # the time of the driver's last sign of life, by the storage's clock
         self.written = 0.0              # seconds that writing the last answer took
         self.mine: tuple[Result, np.ndarray] | None = None      # the last answer

@@ -158,7 +158,8 @@ class HadoopRunner(HadoopJobRunner):
         parts = [store.path(name) for name in store.list("part-*")]
         if "reducer" in self._get_step(self._num_steps() - 1):
             return parts
-        read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]     # without the host, which may be written in several ways
+        # without the host, which may be written in several ways
+        read, order = ([re.sub("^hdfs:(//[^/]*)?", "", url) for url in urls]
                        for urls in (self.report["inputs"], self._inputs))
         return [part for _, part in sorted(zip(map(order.index, read), parts, strict=True))]
 

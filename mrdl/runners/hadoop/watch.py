@@ -63,7 +63,8 @@ class Watch:
             self.failed.append((attempt, why))
             what = f"{self._named(attempt)} failed: {headline(why)}"
             if NEVER.search(what):
-                raise _failed(f"job {self.job} was killed, because other attempts would fail in the same way: {what}", final=True)
+                raise _failed(f"job {self.job} was killed, because other attempts "
+                             f"would fail in the same way: {what}", final=True)
             self.warned(what)
 
     def _named(self, attempt: str) -> str:

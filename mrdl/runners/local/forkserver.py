@@ -36,7 +36,8 @@ class ForkServer:
             self.process = subprocess.Popen(
                 safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid()), *self.preload),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
-                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)   # Ctrl-C goes to the driver only
+                # Ctrl-C goes to the driver only
+                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)
         self.replies = self.socket.makefile("rb")
         self.ready = False
 

@@ -208,7 +208,8 @@ class Local(Inline):
 
     def __init__(self, cluster):
         super().__init__(cluster)
-        self.server = ForkServer(cluster.tmp, PRELOAD)      # started early: it imports modules while the driver prepares its first job
+        # started early: it imports modules while the driver prepares its first job
+        self.server = ForkServer(cluster.tmp, PRELOAD)
 
     def holds(self, workers):
         return workers <= self.cluster.cores

@@ -161,7 +161,8 @@ class SparkRunner(SparkMRJobRunner):
         if "://" not in self._spark_tmp_dir:
             return path
         store = store_at(self._spark_tmp_dir)
-        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"      # keeps the file's name, which decides where `prepare` puts rows
+        # keeps the file's name, which decides where `prepare` puts rows
+        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"
         store.put(name, path)
         return store.path(name)
 
