@@ -1,6 +1,7 @@
 """What several tests share: small datasets of random rows, prepared by the real job."""
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from mrdl.rounds.plan import Plan
 from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
 
-os.environ["KERAS_BACKEND"] = "jax"             # before anyone imports Keras
+# before anyone imports Keras: its models here are small, and compiling them takes far longer than running them
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / "build/jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as a shell's `&` has it: commands would not see Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -21,6 +27,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as a shell's `&` h
 def pytest_collection_modifyitems(items):
     """What runs Keras comes last: JAX has threads then, and mrjob's local runner forks."""
     items.sort(key=lambda item: hasattr(item.module, "keras"))
+
+
+@pytest.fixture
+def pictures():
+    """Runs of this process draw history.png."""
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request, monkeypatch):
+    """Runs of other tests draw none, as without matplotlib: it would take longer than a small run itself."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("mrdl.report.picture.plot", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,7 @@ def test_a_table_without_a_label_and_more_shards_than_rows_are_said(here, capsys
     assert "columns: '', a\n" in mrdl(capsys, "show", "index")[1]
 
 
-def test_from_a_raw_file_to_predictions(here, capsys):
+def test_from_a_raw_file_to_predictions(here, capsys, pictures):
     status, out, err = mrdl(capsys, "prepare", "train.csv", "data", "--label", "kind",
                             "--hold-out", "0.2", "--json")
     assert status == 0 and json.loads(out)["rows"] + json.loads(out)["held_out"] == 150

@@ -118,7 +118,7 @@ def test_the_best_state_is_the_earliest_of_equals_and_never_nan():
     assert by_loss.best([{"val_loss": math.nan}, {"val_loss": math.nan}], 1) == 0
 
 
-def test_a_finished_run_holds_the_model_its_history_and_a_picture_and_few_states(tmp_path, made):
+def test_a_finished_run_holds_the_model_its_history_and_a_picture_and_few_states(tmp_path, made, pictures):
     averaging(rounds=9).fit(network(), made(100, hold_out=0.2).url, run=str(tmp_path / "run"))
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert {"run.json", "model.json", "model.safetensors", "history.jsonl", "finished.json",

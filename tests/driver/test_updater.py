@@ -168,7 +168,7 @@ def test_rounds_that_begin_with_a_fresh_updater_take_none_over(tmp_path, made):
 
 
 @pytest.mark.parametrize("again", ["fit", "resume"])
-def test_a_run_that_is_extended_is_one_that_was_longer_from_the_start(tmp_path, made, again):
+def test_a_run_that_is_extended_is_one_that_was_longer_from_the_start(tmp_path, made, again, pictures):
     data, run = made(60, shards=3, hold_out=0.2).url, tmp_path / "run"
     averaging(epochs=3, validation_freq=2).fit(network(), data, run=str(tmp_path / "once"))
     for epochs in (1, 3):

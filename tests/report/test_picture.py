@@ -10,6 +10,8 @@ from mrdl.report import picture, plot
 from mrdl.report.history import curves
 from mrdl.runs.run import Run
 
+pytestmark = pytest.mark.usefixtures("pictures")
+
 HISTORY = [{"round": r, "loss": 1 / r, "val_loss": 1.1 / r, "accuracy": 0.5, "matrix": [[1]]} for r in (1, 2, 3)]
 
 

@@ -2,6 +2,7 @@
 import numpy as np
 
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.layers import Masking
 
 T, F, V = 5, 3, 7           # steps, features of a step, and the ids there are: 0 to V - 1
 
@@ -15,6 +16,10 @@ def sequences(n=64, value=0.0, seed=5):
         row[length:] = value
     x[::5, 1] = value
     return x
+
+
+def masked_value(layers):
+    return next((layer.mask_value for layer in layers if isinstance(layer, Masking)), 0.0)
 
 
 def ids(n=64, seed=5):
