@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from kernel_cases import KERNELS, arguments, called, kernel
+from kernel_cases import KERNELS, MIDDLE, arguments, called, kernel
 from mrdl.kernels import reference
 
 from mrdl import Model, Sequential, kernels
@@ -53,8 +53,9 @@ def denormal(a):
     return (a != 0) & (abs(a) < np.finfo(a.dtype).tiny)
 
 
-def flushed(arrays):
-    return [np.where(denormal(a), np.copysign(a.dtype.type(0), a), a) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in arrays]
+def flushed(a):
+    """The array with 0 where it has denormal numbers; what else is given as it is."""
+    return np.where(denormal(a), np.copysign(a.dtype.type(0), a), a) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
 
 
 def feeds(name, dtype):
@@ -67,19 +68,19 @@ def feeds(name, dtype):
                     else (given * factor).astype(given.dtype)
             numbers = isinstance(given, float) and not isinstance(factor, list) and factor < 1
             return given * factor if numbers and name != "dropout_mask" else given
-        yield [scaled(given) for given in arguments(name, rng, dtype, 10, 33, 64, 64)]
+        yield {key: scaled(given) for key, given in arguments(name, rng, dtype, MIDDLE).items()}
 
 
 def caught(home, name, given):
     """Does it make denormals, or take them for more than 0?"""
     function = kernel(home, name)
     with np.errstate(all="ignore"):
-        after, zeros = called(function, given), called(function, flushed(given))
+        after, zeros = called(function, given), called(function, {key: flushed(g) for key, g in given.items()})
     assert (np.full(3, 1e-40, "f4") * np.float32(0.5) != 0).all()       # nobody else sees the flags
-    before = [np.zeros(()), *(g for g in given if isinstance(g, np.ndarray))]
+    before = [np.zeros(()), *(g for g in given.values() if isinstance(g, np.ndarray))]
     known = np.concatenate([b[denormal(b)].astype("f8") for b in before]) if name in MOVES else ()
     made = any((denormal(a) & (a != b) & ~np.isin(a, known)).any() for a, b in zip(after, before, strict=True))
-    return made or any(a.tobytes() != b.tobytes() for a, b in zip(flushed(after), flushed(zeros), strict=True))
+    return made or any(flushed(a).tobytes() != flushed(b).tobytes() for a, b in zip(after, zeros, strict=True))
 
 
 @pytest.mark.parametrize("name", KERNELS)

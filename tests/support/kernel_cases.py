@@ -1,5 +1,9 @@
-"""Every kernel, with arguments to call it and its twin by."""
+"""Every kernel, and arguments to call it and its twin with: `arguments` has a line for each kernel, with the shape of each array.
+
+Most arrays are [rows, columns]: a column is an example; columns after the last example fill it up to a multiple of 16."""
 import importlib
+import inspect
+from typing import NamedTuple
 
 import numpy as np
 from mrdl.kernels import reference
@@ -7,170 +11,280 @@ from mrdl.kernels import reference
 from mrdl import kernels
 
 optimizers = importlib.import_module(f"mrdl.kernels.{kernels.LEVEL}.optimizers")
-SIZES = [(1, 1, 16, 1), (3, 5, 16, 7), (10, 33, 64, 64), (17, 50, 80, 77), (64, 100, 128, 128),
-         (2, 784, 32, 20)]                                      # O, I, N, B
-# of those sizes: H, W, C, OH, OW, O, kernel, strides, dilation, padding, groups
-GEOMETRIES = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 4, 6, 5, 3, 2, 1, 1, 1, 1, 0, 0, 1),
-              (9, 8, 4, 5, 4, 6, 3, 3, 2, 2, 1, 2, 1, 2, 2), (5, 5, 4, 5, 5, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4),
-              (1, 20, 7, 1, 20, 11, 1, 5, 1, 1, 1, 2, 0, 8, 1), (30, 40, 2, 30, 40, 7, 5, 4, 1, 1, 1, 1, 2, 1, 1)]
-POOLS = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1), (6, 7, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 0, 0, 1),
-         (7, 5, 4, 4, 3, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1), (5, 5, 2, 5, 5, 2, 3, 2, 1, 1, 1, 1, 1, 0, 1),
-         (1, 20, 7, 1, 7, 7, 1, 2, 1, 3, 1, 1, 0, 0, 1), (8, 9, 2, 1, 1, 2, 8, 9, 1, 1, 1, 1, 0, 0, 1)]
-# of those sizes too: H, W, T, F, step, left, strides of rows, tiles and points; and the pixels of a tile
-TILINGS = [((1, 1, 1, 1, 1, 0, 6, 6, 1), 1), ((3, 7, 4, 5, 2, 2, 120, 30, 5), 6), ((4, 8, 2, 3, 4, 0, 36, 18, 3), 4),
-           ((15, 5, 1, 1, 1, 0, 1, 0, 15), 5), ((2, 9, 3, 7, 3, 1, 126, 42, 7), 3), ((2, 4, 2, 6, 4, 0, 72, 36, 6), 2)]
 
 
-def normal(rng, dtype, *shape):
-    return rng.standard_normal(shape).astype(dtype)
+class Geometry(NamedTuple):
+    """Of a convolution, or of pooling: what its kernels take as a tuple."""
+    height: int
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    filters: int
+    kernel_height: int
+    kernel_width: int
+    stride_down: int = 1
+    stride_right: int = 1
+    dilation_down: int = 1
+    dilation_right: int = 1
+    padding_top: int = 0
+    padding_left: int = 0
+    groups: int = 1
+
+    @property
+    def inputs(self):
+        return self.height * self.width * self.channels
+
+    @property
+    def outputs(self):
+        return self.out_height * self.out_width * self.filters
+
+    @property
+    def taps(self):
+        """What a filter multiplies: numbers of an image."""
+        return self.kernel_height * self.kernel_width * self.channels // self.groups
 
 
-def padded(rng, dtype, F, N, B):
-    """An [F, N] array whose padding is 0."""
-    x = normal(rng, dtype, F, N)
-    x[:, B:] = 0
-    return x
+class Tiling(NamedTuple):
+    """How an image is cut into overlapping tiles of 6 points: what its kernels take as a tuple."""
+    height: int
+    width: int
+    tiles: int              # of a row
+    features: int           # of a pixel
+    step: int               # pixels from tile to tile
+    left: int               # pixels before the first
+    row_stride: int         # rows of the array of tiles from one of the image to the next
+    tile_stride: int
+    point_stride: int
 
 
-def arguments(name, rng, dtype, O, I, N, B):
-    """What each kernel is called with, by the name of its family."""
-    def a(*shape):
-        return normal(rng, dtype, *shape)
+class Sizes(NamedTuple):
+    """How large the arrays of one call are."""
+    units: int              # of a layer: rows of its weights. Whether they are even or odd decides options
+    features: int           # of an example, or of a step of it
+    columns: int
+    batch: int              # of the columns: examples; the others are padding
+    convolution: Geometry
+    pooling: Geometry
+    tiling: Tiling
+    pixels: int             # of a tile
 
-    ld = -(-I // 16) * 16
-    weight = abs(a(B))
-    one_hot = np.zeros((O, N), dtype)
-    one_hot[rng.integers(0, O, N), np.arange(N)] = 1
-    P = O * I
-    g, pool = (table[SIZES.index((O, I, N, B))] for table in (GEOMETRIES, POOLS))
-    images, kernel = [(f[0] * f[1] * f[2], f[3] * f[4] * f[5]) for f in (g, pool)], (g[5], g[6] * g[7] * g[2] // g[-1])
-    (X, Y), (PX, PY) = images
-    ties = np.round(a(PX, N))           # a window has several maxima
-    below = a(X, N) if O % 2 else None
-    kind, *words = name.split()
-    tiling, J = TILINGS[SIZES.index((O, I, N, B))]
-    H, W, T, F = tiling[:4]
-    N_ = N if F > 1 else B          # the rows of weights are of any length
-    A = -(-O // 2)
-    of = np.arange(O) % A
-    some = np.resize([True, False, True, True, False], I)
-    used = np.packbits(np.pad(some, (0, ld - I)), bitorder="little").view("u2")
-    steps, U, acts = 3, O, (("tanh", "sigmoid"), ("relu", "hard_sigmoid"))[O % 2]
-    counts = (rng.random((steps, N)) < 0.7).astype(dtype) if O % 3 else None
-    drop, r = (abs(a(U, N)).round() * 2 if I % 2 else None), a(4 * U, U) * 0.3
-    ids = rng.integers(0, I, (steps, N)).astype("i4")
 
-    def states(gates, *more):
-        """mask, drop, what is seen, the gates, more, h."""
-        return (counts, drop, a(steps * U, N), a(steps * gates * U, N), *more, a((steps + 1) * U, N), acts)
-
-    def back(gates, *more):
-        """mask, drop, gates between 0 and 1, more, dy, dz, work: as the padding is 0."""
-        return (counts, drop, rng.random((steps * gates * U, N)).astype(dtype), *more, a(steps * U, N),
-                a(steps * gates * U, N))
-
-    made = {
-        "simple_rnn_forward": lambda: (r[:U], *states(1)),
-        "simple_rnn_backward": lambda: (r[:U], *back(1, a((steps + 1) * U, N)), a(2 * U, N), acts),
-        "lstm_forward": lambda: (r, a(3 * U) if O % 2 else None, *states(4, a((steps + 1) * U, N), a(steps * U, N))),
-        "lstm_backward": lambda: (r, a(3 * U) if O % 2 else None, *back(4, a((steps + 1) * U, N), rng.random(
-            (steps * U, N)).astype(dtype)), np.vstack([a(2 * U, N), np.zeros((2 * U, N), dtype)]), acts),
-        "peephole_gradient": lambda: (padded(rng, dtype, steps * 4 * U, N, B), a((steps + 1) * U, N), a(3 * U)),
-        "gru_forward": lambda: (r[:3 * U], a(3 * U) if N > 64 else None, *states(3, a(steps * 3 * U, N))),
-        "gru_backward": lambda: (r[:3 * U], N <= 64, *back(3, a(steps * 3 * U, N), a((steps + 1) * U, N), a(steps * U, N)),
-                                 a(steps * 3 * U, N), a(3 * U, N), acts),
-        "ids_forward": lambda: (a(O, I), a(O), ids, a(steps * O, N)),
-        "ids_gradient": lambda: (padded(rng, dtype, steps * O, N, B), ids, B, O // 3, a(O - O // 3, I)),
-        "used_features": lambda: (a(I, N) * some[:, None], used[::-1].copy()),
-        "used_forward": lambda: (a(O, I), a(O), a(I, N), used, a(O, N), bool(O % 2)),
-        "pack_used": lambda: (a(N, ld), used, I, a(N, ld)),
-        "used_gradient": lambda: (a(O, N), a(N, ld), B, used, a(O, I)),
-        "dense_forward": lambda: (a(O, I), a(O), a(I, N), a(O, N), bool(O % 2)),
-        "dense_backward": lambda: (a(O, I), a(O, N), None if O % 2 else a(I, N), a(I, N)),
-        "dense_gradient": lambda: (a(O, N), a(N, ld), B, a(O, I)),
-        # addresses are asked for, never read: these are of nothing
-        "dense_gradient with what is read next": lambda: (a(O, N), a(N, ld), B, a(O, I), 1, 0, np.array([0, 1 << 50], "u8")),
-        "used_gradient with what is read next": lambda: (a(O, N), a(N, ld), B, used, a(O, I), np.array([0, 1 << 50], "u8")),
-        "dense_gradient of steps": lambda: (a(20 * (O + 3), N), a(20 * N, ld), B, a(O, I), 20, 2),
-        "transpose_steps": lambda: (a(steps * I, N), steps, a(steps * N, ld)),
-        "transpose": lambda: (a(I, N), a(N, ld)),
-        "transpose_columns": lambda: (a(N, ld), a(I, N)),
-        "gather": lambda: (rng.integers(0, 256, (40, I)).astype("u1"), rng.integers(0, 40, B),
-                           1 / 255, -0.5, a(N, ld)),
-        "multiply": lambda: (a(2 * O, N), a(O, N), a(2 * O, N)),
-        "dropout_mask": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 0.3),
-        "sparse_categorical_crossentropy": lambda: (
-            a(O, N) * 3, rng.integers(0, O, B).astype("i4"), weight, 1 / B, a(O, N), a(O, N)),
-        **{f"{kind}_crossentropy": lambda: (a(O, N) * 3, one_hot, weight, 1 / B, 0.1 * (O % 2), a(O, N), a(O, N))
-           for kind in ("categorical", "binary")},
-        **{f"mean_loss {kind}": lambda kind=kind: (kind, a(O, N), a(O, N).round(1), weight, 1 / B, 0.8, float(O), a(O, N))
-           for kind in reference.MEAN_LOSSES},
-        "mean_loss poisson": lambda: ("poisson", abs(a(O, N)), abs(a(O, N)), weight, 1 / B, 0.0, 1.0, a(O, N)),
-        "mean_loss kl_divergence": lambda: ("kl_divergence", a(O, N), a(O, N), weight, 1 / B, 0.0, 1.0, a(O, N)),
-        "row_loss categorical_hinge": lambda: ("categorical_hinge", a(O, N), one_hot, weight, 1 / B, O, a(O, N)),
-        "row_loss cosine_similarity": lambda: ("cosine_similarity", a(O, N), a(O, N), weight, 1 / B,
-                                               O // (2 - O % 2), a(O, N)),
-        "sum_squares": lambda: (a(P * 50),),
-        "regularize": lambda: (a(P), a(P), 0.01, 0.02),
-        "conv_forward": lambda: (a(*kernel), a(g[5]), a(X, N), a(Y, N), g, bool(O % 2)),
-        "conv_backward": lambda: (a(*kernel[::-1]), a(Y, N), below, a(X, N), g),
-        "conv_transpose_forward": lambda: (a(*kernel[::-1]), a(g[2]), a(Y, N), a(X, N), g, bool(O % 2)),
-        "conv_gradient": lambda: (padded(rng, dtype, Y, N, B), a(X, N), g[5] // 3, a(g[5] - g[5] // 3, kernel[1]), g),
-        "channel_sums": lambda: (a(Y, N), a(g[5])),
-        "to_tiles": lambda: (a(H * W * F, N_), a(6, J), a(6 * H * T * F, N_), tiling),
-        "from_tiles": lambda: (a(6 * H * T * F, N_), a(J, 6), a(H * W * F, N_), tiling,
-                               a(F) if O % 2 and F > 1 else None, O % 3 > 0, None if O % 2 else a(H * W * F, N_)),
-        "max_pool_forward": lambda: (ties, a(PY, N), pool),
-        "max_pool_backward": lambda: (ties, called(reference.max_pool_forward, (ties, a(PY, N), pool))[2],
-                                      a(PY, N), a(PX, N), pool, bool(O % 2)),
-        "average_pool_forward": lambda: (a(PX, N), a(PY, N), pool),
-        "average_pool_backward": lambda: (a(PY, N), a(PX, N), pool),
-        "take_rows": lambda: (a(I, N), rng.integers(-1, I, O + 3), a(O + 3, N)),
-        "add_rows": lambda: (a(O + 3, N), rng.integers(-1, I, O + 3), a(I, N)),
-        "channel_moments": lambda: (a(3 * O, N) + 2, B, a(O), a(O)),
-        "channel_affine": lambda: (a(3 * O, N), a(O), a(O), a(O), a(3 * O, N)),
-        "batch_norm_gradient": lambda: (a(3 * O, N), a(3 * O, N), B, a(O), abs(a(O)), a(O), a(O)),
-        "batch_norm_backward": lambda: (a(3 * O, N), a(3 * O, N), B, a(O), abs(a(O)), a(O), a(O), a(O), a(3 * O, N)),
-        "layer_norm_forward": lambda: (a(3 * O, N), a(O), a(O), 1e-3, a(3 * O, N), a(3, N), a(3 * O, N)),
-        "layer_norm_backward": lambda: (a(3 * O, N), abs(a(3, N)), a(O), a(3 * O, N), a(3 * O, N)),
-        "embedding_forward": lambda: (a(I, O), ids, a(steps * O, N)),
-        "embedding_gradient": lambda: (padded(rng, dtype, steps * O, N, B), ids, B, a(I, O)),
-        "accumulate": lambda: (rng.standard_normal(P), a(P), 17.0),
-        "flush": lambda: (a(O, I) * np.finfo(dtype).tiny,),
-        "mean": lambda: (rng.standard_normal(P), 17.0, a(P)),
-        "softmax_forward": lambda: (a(O, N) * 5, a(O, N)),
-        "softmax_backward": lambda: (a(O, N), a(O, N), a(O, N)),
-        "activation_forward": lambda: (*words, a(O, N) * 5, a(O, N)),
-        "activation_backward": lambda: (*words, a(O, N), a(O, N), a(O, N)),
-        "prelu_forward": lambda: (a(O, N), a(A), of, a(O, N)),
-        "prelu_backward": lambda: (a(O, N), a(O, N), a(A), of, a(O, N)),
-        "prelu_gradient": lambda: (a(O, N), padded(rng, dtype, O, N, B), of, a(A)),
-        "normal_noise": lambda: (a(O, N), 0x123456789abcdef0 + I, 3, 7, 1.0, 0.3),
-        **{f"update {rule}": lambda rule=rule: (
-            rule, a(P), a(P), abs(a(optimizers.rules()[rule][0], P)), RULES[rule], 0.01, 0.5, 0.4)
-           for rule in RULES},
-    }
-    return (made.get(name) or made[kind])()
-
+SIZES = [
+    Sizes(1, 1, 16, 1, Geometry(1, 1, 1, 1, 1, 1, 1, 1), Geometry(1, 1, 1, 1, 1, 1, 1, 1),
+          Tiling(1, 1, 1, 1, 1, 0, 6, 6, 1), 1),
+    Sizes(3, 5, 16, 7, Geometry(6, 7, 3, 4, 6, 5, 3, 2), Geometry(6, 7, 3, 3, 3, 3, 2, 2, 2, 2),
+          Tiling(3, 7, 4, 5, 2, 2, 120, 30, 5), 6),
+    Sizes(10, 33, 64, 64, Geometry(9, 8, 4, 5, 4, 6, 3, 3, 2, 2, 1, 2, 1, 2, 2), Geometry(7, 5, 4, 4, 3, 4, 3, 3, 2, 2, 1, 1, 1, 1),
+          Tiling(4, 8, 2, 3, 4, 0, 36, 18, 3), 4),
+    Sizes(17, 50, 80, 77, Geometry(5, 5, 4, 5, 5, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4), Geometry(5, 5, 2, 5, 5, 2, 3, 2, 1, 1, 1, 1, 1),
+          Tiling(15, 5, 1, 1, 1, 0, 1, 0, 15), 5),
+    Sizes(64, 100, 128, 128, Geometry(1, 20, 7, 1, 20, 11, 1, 5, 1, 1, 1, 2, 0, 8), Geometry(1, 20, 7, 1, 7, 7, 1, 2, 1, 3),
+          Tiling(2, 9, 3, 7, 3, 1, 126, 42, 7), 3),
+    Sizes(2, 784, 32, 20, Geometry(30, 40, 2, 30, 40, 7, 5, 4, 1, 1, 1, 1, 2, 1), Geometry(8, 9, 2, 1, 1, 2, 8, 9),
+          Tiling(2, 4, 2, 6, 4, 0, 72, 36, 6), 2)]
+MIDDLE = SIZES[2]
+UNEVEN = SIZES[3]
 
 # the updaters' rules and numbers for them; the other kernels go by their own names
 RULES = {"sgd": (0.1,), "momentum": (0.1, 0.9), "nesterov": (0.1, 0.9), "rmsprop": (0.1, 0.9, 1e-7),
          "adagrad": (0.1, 1e-7), "adadelta": (0.1, 0.95, 1e-2), "lion": (0.1, 0.9, 0.99),
          "adam": (0.1, 0.9, 0.999, 1e-7), "amsgrad": (0.1, 0.9, 0.5, 1e-7),
          "nadam": (0.2, 0.3, 0.9, 0.999, 1e-7, 1.5), "adamax": (0.1, 0.9, 0.999, 1e-7)}
-# a line for each loss, rule of `update` and activation
-CASES = {"mean_loss": reference.MEAN_LOSSES, "row_loss": reference.ROW_LOSSES, "update": RULES, "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS}
+# the kernels that are called in several ways: by the name of a loss, rule or activation, or with more arguments
+CASES = {"mean_loss": reference.MEAN_LOSSES, "row_loss": reference.ROW_LOSSES, "update": RULES,
+         "activation_forward": kernels.ACTIVATIONS, "activation_backward": kernels.ACTIVATIONS,
+         "dense_gradient": ["", "of steps", "with what is read next"], "used_gradient": ["", "with what is read next"]}
 KERNELS = [f"{name} {case}".strip() for names in kernels.TABLE.values() for name in names
            for case in CASES.get(name, [""])]
 
 
-def kernel(home, case):
-    return getattr(home, case.split()[0])
+def named(**arguments):
+    return arguments
+
+
+def arguments(name, rng, dtype, sizes):
+    """The arguments of a kernel of KERNELS, by their names: random numbers of these sizes."""
+    units, features, columns, batch, convolution, pooling, tiling, pixels = sizes
+    odd, kind, *words = units % 2 == 1, *name.split()
+
+    def a(*shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    def padded(rows):
+        """An array whose columns after the examples are 0."""
+        x = a(rows, columns)
+        x[:, batch:] = 0
+        return x
+
+    def between_0_and_1(rows):
+        return rng.random((rows, columns)).astype(dtype)
+
+    # targets and weights of examples
+    one_hot = np.zeros((units, columns), dtype)
+    one_hot[rng.integers(0, units, columns), np.arange(columns)] = 1
+    weight, scale = abs(a(batch)), 1 / batch
+    # which features are used: a bit for each, in words of 16
+    lanes = -(-features // 16) * 16
+    some = np.resize([True, False, True, True, False], features)
+    used = np.packbits(np.pad(some, (0, lanes - features)), bitorder="little").view("u2")
+    next_rows = np.array([0, 1 << 50], "u8")        # addresses of what is read next: asked for, never read
+    # images
+    image, filters = convolution.inputs, convolution.filters
+    w, turned = (filters, convolution.taps), (convolution.taps, filters)
+    below = a(image, columns) if odd else None
+    ties = np.round(a(pooling.inputs, columns))     # a window has several maxima
+    tiles = 6 * tiling.height * tiling.tiles * tiling.features
+    tile_columns = columns if tiling.features > 1 else batch        # the rows of weights are of any length
+    tiled = tiling.height * tiling.width * tiling.features
+    # sequences: gates and states of `steps` steps, each [units, columns]
+    steps = 3
+    counts = (rng.random((steps, columns)) < 0.7).astype(dtype) if units % 3 else None
+    drop = abs(a(units, columns)).round() * 2 if features % 2 else None
+    masks = named(mask=counts, drop=drop)
+    acts = ("relu", "hard_sigmoid") if odd else ("tanh", "sigmoid")
+    r = a(4 * units, units) * 0.3
+    peephole = a(3 * units) if odd else None
+    ids = rng.integers(0, features, (steps, columns)).astype("i4")
+    # PReLU: which alpha each row takes
+    alphas = -(-units // 2)
+    of = np.arange(units) % alphas
+    flat = units * features                         # weights in a vector
+
+    def of_steps(times, more=0):
+        """Gates or states of each step, `times` units of them, and of steps before the first."""
+        return a((steps + more) * times * units, columns)
+
+    table = {
+        # dense
+        "dense_forward": lambda: named(w=a(units, features), bias=a(units), x=a(features, columns), y=a(units, columns), relu=odd),
+        "dense_backward": lambda: named(w=a(units, features), dy=a(units, columns), below=None if odd else a(features, columns),
+                                        dx=a(features, columns)),
+        "dense_gradient": lambda: named(dy=a(units, columns), rows=a(columns, lanes), batch=batch, dw=a(units, features)),
+        "dense_gradient of steps": lambda: named(dy=a(20 * (units + 3), columns), rows=a(20 * columns, lanes), batch=batch,
+                                                 dw=a(units, features), steps=20, first=2),
+        "dense_gradient with what is read next": lambda: named(dy=a(units, columns), rows=a(columns, lanes), batch=batch,
+                                                               dw=a(units, features), steps=1, first=0, ahead=next_rows),
+        "transpose": lambda: named(x=a(features, columns), out=a(columns, lanes)),
+        "transpose_steps": lambda: named(x=a(steps * features, columns), steps=steps, rows=a(steps * columns, lanes)),
+        "transpose_columns": lambda: named(rows=a(columns, lanes), out=a(features, columns)),
+        "gather": lambda: named(x=rng.integers(0, 256, (40, features)).astype("u1"), index=rng.integers(0, 40, batch),
+                                scale=1 / 255, offset=-0.5, rows=a(columns, lanes)),
+        # sparse
+        "used_features": lambda: named(x=a(features, columns) * some[:, None], used=used[::-1].copy()),
+        "used_forward": lambda: named(w=a(units, features), bias=a(units), x=a(features, columns), used=used, y=a(units, columns),
+                                      relu=odd),
+        "pack_used": lambda: named(rows=a(columns, lanes), used=used, features=features, packed=a(columns, lanes)),
+        "used_gradient": lambda: named(dy=a(units, columns), packed=a(columns, lanes), batch=batch, used=used, dw=a(units, features)),
+        "used_gradient with what is read next": lambda: named(dy=a(units, columns), packed=a(columns, lanes), batch=batch, used=used,
+                                                              dw=a(units, features), ahead=next_rows),
+        # activations
+        "activation_forward": lambda: named(name=words[0], x=a(units, columns) * 5, y=a(units, columns)),
+        "activation_backward": lambda: named(name=words[0], s=a(units, columns), dy=a(units, columns), dx=a(units, columns)),
+        "softmax_forward": lambda: named(x=a(units, columns) * 5, y=a(units, columns)),
+        "softmax_backward": lambda: named(y=a(units, columns), dy=a(units, columns), dx=a(units, columns)),
+        "prelu_forward": lambda: named(x=a(units, columns), alpha=a(alphas), of=of, y=a(units, columns)),
+        "prelu_backward": lambda: named(x=a(units, columns), dy=a(units, columns), alpha=a(alphas), of=of, dx=a(units, columns)),
+        "prelu_gradient": lambda: named(x=a(units, columns), dy=padded(units), of=of, dalpha=a(alphas)),
+        # noise
+        "multiply": lambda: named(x=a(2 * units, columns), mask=a(units, columns), y=a(2 * units, columns)),
+        "dropout_mask": lambda: named(mask=a(units, columns), key=0x123456789abcdef0 + features, stream=3, step=7, rate=0.3),
+        "normal_noise": lambda: named(noise=a(units, columns), key=0x123456789abcdef0 + features, stream=3, step=7, mean=1.0, stddev=0.3),
+        # losses
+        "sparse_categorical_crossentropy": lambda: named(z=a(units, columns) * 3, t=rng.integers(0, units, batch).astype("i4"),
+                                                         weight=weight, scale=scale, y=a(units, columns), dz=a(units, columns)),
+        **{f"{name}_crossentropy": lambda: named(z=a(units, columns) * 3, t=one_hot, weight=weight, scale=scale, smoothing=0.1 * odd,
+                                                 y=a(units, columns), dz=a(units, columns)) for name in ("categorical", "binary")},
+        "mean_loss": lambda: named(name=words[0], y=a(units, columns), t=a(units, columns).round(1), weight=weight, scale=scale,
+                                   parameter=0.8, count=float(units), dy=a(units, columns)),
+        "mean_loss poisson": lambda: named(name="poisson", y=abs(a(units, columns)), t=abs(a(units, columns)), weight=weight,
+                                           scale=scale, parameter=0.0, count=1.0, dy=a(units, columns)),
+        "mean_loss kl_divergence": lambda: named(name="kl_divergence", y=a(units, columns), t=a(units, columns), weight=weight,
+                                                 scale=scale, parameter=0.0, count=1.0, dy=a(units, columns)),
+        "row_loss categorical_hinge": lambda: named(name=words[0], y=a(units, columns), t=one_hot, weight=weight, scale=scale,
+                                                    units=units, dy=a(units, columns)),
+        "row_loss cosine_similarity": lambda: named(name=words[0], y=a(units, columns), t=a(units, columns), weight=weight, scale=scale,
+                                                    units=units if odd else units // 2, dy=a(units, columns)),
+        # optimizers
+        "update": lambda: named(rule=words[0], w=a(flat), g=a(flat), slots=abs(a(optimizers.rules()[words[0]][0], flat)),
+                                numbers=RULES[words[0]], decay=0.01, scale=0.5, clip=0.4),
+        "sum_squares": lambda: named(g=a(flat * 50)),
+        "regularize": lambda: named(w=a(flat), g=a(flat), l1=0.01, l2=0.02),
+        # conv
+        "conv_forward": lambda: named(w=a(*w), bias=a(filters), x=a(image, columns), y=a(convolution.outputs, columns),
+                                      geometry=tuple(convolution), relu=odd),
+        "conv_backward": lambda: named(turned=a(*turned), dy=a(convolution.outputs, columns), below=below, dx=a(image, columns),
+                                       geometry=tuple(convolution)),
+        "conv_transpose_forward": lambda: named(turned=a(*turned), bias=a(convolution.channels), x=a(convolution.outputs, columns),
+                                                y=a(image, columns), geometry=tuple(convolution), relu=odd),
+        "conv_gradient": lambda: named(dy=padded(convolution.outputs), x=a(image, columns), first=filters // 3,
+                                       dw=a(filters - filters // 3, convolution.taps), geometry=tuple(convolution)),
+        "channel_sums": lambda: named(x=a(convolution.outputs, columns), sums=a(filters)),
+        # winograd
+        "to_tiles": lambda: named(x=a(tiled, tile_columns), matrix=a(6, pixels), tiles=a(tiles, tile_columns), tiling=tuple(tiling)),
+        "from_tiles": lambda: named(tiles=a(tiles, tile_columns), matrix=a(pixels, 6), y=a(tiled, tile_columns), tiling=tuple(tiling),
+                                    bias=a(tiling.features) if odd and tiling.features > 1 else None, relu=units % 3 > 0,
+                                    below=None if odd else a(tiled, tile_columns)),
+        # pooling
+        "max_pool_forward": lambda: named(x=ties, y=a(pooling.outputs, columns), geometry=tuple(pooling)),
+        "max_pool_backward": lambda: named(
+            x=ties, y=called(reference.max_pool_forward, table["max_pool_forward"]())[2], dy=a(pooling.outputs, columns),
+            dx=a(pooling.inputs, columns), geometry=tuple(pooling), relu=odd),
+        "average_pool_forward": lambda: named(x=a(pooling.inputs, columns), y=a(pooling.outputs, columns), geometry=tuple(pooling)),
+        "average_pool_backward": lambda: named(dy=a(pooling.outputs, columns), dx=a(pooling.inputs, columns), geometry=tuple(pooling)),
+        "take_rows": lambda: named(x=a(features, columns), source=rng.integers(-1, features, units + 3), y=a(units + 3, columns)),
+        "add_rows": lambda: named(dy=a(units + 3, columns), source=rng.integers(-1, features, units + 3), dx=a(features, columns)),
+        # normalization: of 3 pixels, each with `units` channels
+        "channel_moments": lambda: named(x=a(3 * units, columns) + 2, batch=batch, mean=a(units), variance=a(units)),
+        "channel_affine": lambda: named(x=a(3 * units, columns), mean=a(units), factor=a(units), offset=a(units), y=a(3 * units, columns)),
+        "batch_norm_gradient": lambda: named(x=a(3 * units, columns), dy=a(3 * units, columns), batch=batch, mean=a(units),
+                                             inverse=abs(a(units)), dgamma=a(units), dbeta=a(units)),
+        "batch_norm_backward": lambda: named(x=a(3 * units, columns), dy=a(3 * units, columns), batch=batch, mean=a(units),
+                                             inverse=abs(a(units)), factor=a(units), dgamma=a(units), dbeta=a(units),
+                                             dx=a(3 * units, columns)),
+        "layer_norm_forward": lambda: named(x=a(3 * units, columns), gamma=a(units), beta=a(units), epsilon=1e-3,
+                                            xhat=a(3 * units, columns), inverse=a(3, columns), y=a(3 * units, columns)),
+        "layer_norm_backward": lambda: named(xhat=a(3 * units, columns), inverse=abs(a(3, columns)), gamma=a(units),
+                                             dy=a(3 * units, columns), dx=a(3 * units, columns)),
+        # recurrent
+        "simple_rnn_forward": lambda: named(r=r[:units], **masks, seen=of_steps(1), z=of_steps(1), h=of_steps(1, 1), acts=acts),
+        "simple_rnn_backward": lambda: named(r=r[:units], **masks, z=between_0_and_1(steps * units), h=of_steps(1, 1), dy=of_steps(1),
+                                             dz=of_steps(1), work=a(2 * units, columns), acts=acts),
+        "lstm_forward": lambda: named(r=r, peephole=peephole, **masks, seen=of_steps(1), z=of_steps(4), c=of_steps(1, 1), made=of_steps(1),
+                                      h=of_steps(1, 1), acts=acts),
+        "lstm_backward": lambda: named(
+            r=r, peephole=peephole, **masks, z=between_0_and_1(steps * 4 * units), c=of_steps(1, 1), made=between_0_and_1(steps * units),
+            dy=of_steps(1), dz=of_steps(4), work=np.vstack([a(2 * units, columns), np.zeros((2 * units, columns), dtype)]), acts=acts),
+        "peephole_gradient": lambda: named(dz=padded(steps * 4 * units), c=of_steps(1, 1), dp=a(3 * units)),
+        "gru_forward": lambda: named(r=r[:3 * units], bias=a(3 * units) if columns > 64 else None, **masks, seen=of_steps(1), z=of_steps(3),
+                                     q=of_steps(3), h=of_steps(1, 1), acts=acts),
+        "gru_backward": lambda: named(r=r[:3 * units], early=columns <= 64, **masks, z=between_0_and_1(steps * 3 * units), q=of_steps(3),
+                                      h=of_steps(1, 1), seen=of_steps(1), dy=of_steps(1), dz=of_steps(3), dq=of_steps(3),
+                                      work=a(3 * units, columns), acts=acts),
+        "ids_forward": lambda: named(w=a(units, features), bias=a(units), ids=ids, z=of_steps(1)),
+        "ids_gradient": lambda: named(dz=padded(steps * units), ids=ids, batch=batch, first=units // 3,
+                                      dw=a(units - units // 3, features)),
+        # embedding
+        "embedding_forward": lambda: named(table=a(features, units), ids=ids, y=of_steps(1)),
+        "embedding_gradient": lambda: named(dy=padded(steps * units), ids=ids, batch=batch, dtable=a(features, units)),
+        # merge
+        "accumulate": lambda: named(total=rng.standard_normal(flat), values=a(flat), n=17.0),
+        "mean": lambda: named(total=rng.standard_normal(flat), n=17.0, out=a(flat)),
+        # flush
+        "flush": lambda: named(x=a(units, features) * np.finfo(dtype).tiny),
+    }
+    given = (table.get(name) or table[kind])()
+    assert list(given) == list(inspect.signature(kernel(reference, name)).parameters)[:len(given)], "the twin's names and order"
+    return given
+
+
+def kernel(home, name):
+    return getattr(home, name.split()[0])
 
 
 def called(function, given):
     """The function's result and all its array arguments afterwards, as one list."""
-    given = [g.copy() if isinstance(g, np.ndarray) else g for g in given]
+    given = [g.copy() if isinstance(g, np.ndarray) else g for g in given.values()]
     result = function(*given)
     return [np.asarray(0.0 if result is None else result)] + [g for g in given
-                                                              if isinstance(g, np.ndarray)]
+                                                               if isinstance(g, np.ndarray)]
