@@ -9,6 +9,8 @@ from mrdl.config import typed
 from mrdl.data import blocks, holdout
 from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
 from mrdl.data.preparation import BLOCK, Plan
+from mrdl.data.readers.text import Corpus
+from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tokenizer import MOST
@@ -17,6 +19,7 @@ from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.cluster import opened as cluster_of
+from mrdl.runners.output import Output
 from mrdl.runs.filling import filling, names
 from mrdl.storage.base import Storage
 from mrdl.storage.paths import is_folder, opened, place
@@ -87,57 +90,77 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
     vocabulary = typed(vocabulary, int | None, "vocabulary")
+    _check(hold_out, max_bad, shards, classes, seed, dtype)
+    _vacant(data, store)
+    schema = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, like, header, drop)
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
+        if format == "text" and not schema.vocabulary:
+            schema = counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+        plan, reducers = planning.planned(schema, shards, hold_out, seed, dtype, classes)
+        tasks = planning.tasks(plan, folder, cluster)
+        if len(planning.sizes(schema)) > 1 or reducers <= plan.shards:
+            said(planning.told(plan, tasks, reducers))
+
+        def job(plan: Plan) -> Output:
+            plan.dump(path := os.path.join(folder, "plan.json"))
+            return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
+                               split=schema.by_lines and any(len(task) == 1 for task in tasks),
+                               name=f"mrdl prepare {data}", settings=planning.settings(schema, plan),
+                               on_task=on_task)
+        _fill(store, plan, job, max_bad)
+    return load(data)
+
+
+def _check(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int,
+           dtype: str) -> None:
+    """DataError where one of the numbers is out of its range."""
     demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
     demand(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     demand(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
     demand(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
-    demand(isinstance(seed, int) and 0 <= seed < 2**64, f"seed {seed}: must be a whole number, at least 0 and below 2**64")
+    demand(isinstance(seed, int) and 0 <= seed < 2**64,
+           f"seed {seed}: must be a whole number, at least 0 and below 2**64")
     demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
-    _vacant(data, store)
+
+
+def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
+            format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
+            like: str | None, header: bool | None, drop: Sequence[str]) -> Schema:
+    """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
         demand(label is None and weight is None and classes is None and header is None and not drop,
                "text has no columns: leave out label, weight, classes, header, drop")
-        schema = schema_of(inputs, unit, sequence_length, vocabulary, like and load(like))
-    else:
-        odd = [name for name, value in (("unit", unit), ("sequence_length", sequence_length), ("vocabulary", vocabulary))
-               if value is not None]
-        demand(not odd, f"{', '.join(odd)}: only possible with format text")
-        schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
+        return schema_of(inputs, unit, sequence_length, vocabulary, like and load(like))
+    of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
+    odd = [name for name, value in of_text.items() if value is not None]
+    demand(not odd, f"{', '.join(odd)}: only possible with format text")
+    schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
     demand(classes is None or schema.target == [], "classes: there is no column of labels for "
            "them; name it with label")
-    with cluster_of(runner, cores) as cluster:
-        if format == "text" and not schema.vocabulary:
-            schema = counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        plan, reducers = planning.planned(schema, shards, hold_out, seed, dtype, classes)
-        distinct = None
-        with tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
-            path = os.path.join(folder, "plan.json")
-            tasks = planning.tasks(plan, folder, cluster)
-            if len(planning.sizes(schema)) > 1 or reducers <= plan.shards:
-                said(planning.told(plan, tasks, reducers))
-            while True:                     # once more where better rows to hold out are known then
-                plan.dump(path)
-                with cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
-                                 split=schema.by_lines and any(len(task) == 1 for task in tasks), name=f"mrdl prepare {data}",
-                                 settings=planning.settings(schema, plan), on_task=on_task) as output:
-                    *_, last = output.lines(plan.shards % reducers)
-                    facts = json.loads(last)
-                    if format == "text":
-                        long_enough(schema, facts)
-                    bad = _tolerated(facts, max_bad)
-                    total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
-                    distinct = facts["distinct"] or distinct
-                    chosen = holdout.better(hold_out, held, total, facts["distinct"])
-                    if chosen is None:
-                        demand(held < total, f"hold_out {hold_out:g}: all {total} rows are held out (equal ones "
-                               "together), none is left to train on")
-                        notes = holdout.told(hold_out, held, total, distinct and len(distinct))
-                        _commit(store, output, _description(plan, facts, bad, classes, notes))
-                        break
-                plan = replace(plan, held=chosen)
-    return load(data)
+    return schema
+
+
+def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float) -> None:
+    """Runs the job and makes a dataset of its output; once more where better rows to hold out are known then."""
+    distinct = None
+    while True:
+        with job(plan) as output:
+            *_, last = output.lines(plan.shards % len(output.parts))
+            facts = json.loads(last)
+            if isinstance(plan.schema, Corpus):
+                long_enough(plan.schema, facts)
+            bad = _tolerated(facts, max_bad)
+            total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
+            distinct = facts["distinct"] or distinct
+            chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
+            if chosen is None:
+                demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out (equal ones "
+                       "together), none is left to train on")
+                notes = holdout.told(plan.hold_out, held, total, distinct and len(distinct))
+                return _commit(store, output, _description(plan, facts, bad, notes))
+        plan = replace(plan, held=chosen)
 
 
 def _columns(like: str) -> list[str]:
@@ -175,8 +198,8 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
             "samples": [{name: sample[name] for name in Sample.__annotations__} for sample in facts["samples"]]}
 
 
-def _description(plan: Plan, facts: dict, bad: dict, classes: int | None, notes: list[str]) -> dict:
-    schema, target, notes = plan.schema, None, [*plan.schema.notes, *notes]
+def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
+    schema, classes, target, notes = plan.schema, plan.classes, None, [*plan.schema.notes, *notes]
     if facts["comments"]:
         notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
                      f"{facts['comments']} lines that begin with # were left out as comments")
