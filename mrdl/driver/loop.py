@@ -31,6 +31,7 @@ from mrdl.runs.commits import RunError, entries
 from mrdl.runs.lease import Lease, LeaseLost
 from mrdl.runs.run import COMPACT, Run
 from mrdl.runs.stop_request import RunStopped, asked
+from mrdl.training import moments
 
 SCORING = 0.2                   # scoring may cost at most this share of training
 FORWARD = 1 / 3                 # the cost of scoring an example, relative to training on it
@@ -69,6 +70,7 @@ class Driver:
         stopping.check(self.rules, self.metrics, bool(self.validation))
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.epochs = self.verdict.epochs
+        self.fixed = [(start, variance + n + 1) for start, variance, n in moments.places_of(self.model)]
         self.frequency = self._validation_freq()
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.write_next = 0.0
@@ -246,7 +248,7 @@ class Driver:
             [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
             o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
-            {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
+            self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
         mappers = [[s.path] for _, s in active]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers

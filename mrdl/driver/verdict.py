@@ -12,12 +12,11 @@ from mrdl.models.model import Model
 from mrdl.report import advice
 from mrdl.rounds import plan
 from mrdl.rounds.merged import Merged, RoundError
+from mrdl.rounds.outer import Outer
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Scored, Trained
 from mrdl.rounds.state import State
-from mrdl.rounds.variances import Variances
 from mrdl.runs.commits import RunError
-from mrdl.training import moments
 
 
 class Checked(NamedTuple):
@@ -83,13 +82,9 @@ class Verdict:
         """The state after the round, and its record without the times; `before`: the history's entry for the last round."""
         o = self.options
         updates = max(r.updates for r in found.trained)
-        vector = merged.vector if o.save_updater else self.begun(merged.vector)
-        fixed = moments.places_of(self.model)
-        if asked.moments or fixed:
-            vector = vector.copy()              # the exchange may still need the average unchanged
-            Variances(state.vector, asked.moments).narrow(vector)
-        for start, variance, size in fixed:     # averaging identical floats can change the last bit
-            vector[start:variance + size + 1] = state.vector[start:variance + size + 1]
+        vector = Outer(state.vector, asked.moments, asked.fixed).next(merged.vector)
+        if not o.save_updater:
+            vector = self.begun(vector)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale)
         if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):

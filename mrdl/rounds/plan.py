@@ -27,6 +27,8 @@ class Plan:
     class_weight: dict[str, float] | None = None
     # moving means and variances, which mrdl.rounds.variances averages
     moments: list[tuple[int, int, int]] = field(default_factory=list)
+    # (start, stop) of the values that stay as they are
+    fixed: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
     # if given, workers do not score: they compute the moments of these layers' inputs
     describe: list[tuple[int, int, int]] = field(default_factory=list)

@@ -17,11 +17,11 @@ import numpy as np
 from mrdl.data.blocks import BlockError
 from mrdl.rounds import partial
 from mrdl.rounds.meeting import OWN, Meeting, Pauses, Result, means
+from mrdl.rounds.outer import Outer
 from mrdl.rounds.partial import RECORD, Partial
 from mrdl.rounds.plan import Plan, name
 from mrdl.rounds.record import Trained
 from mrdl.rounds.state import State, checksum
-from mrdl.rounds.variances import Variances
 from mrdl.storage.paths import opened
 from mrdl.storage.paths import place as placed
 from mrdl.worker import answer, counters
@@ -83,7 +83,7 @@ class Resident:
         self.written = 0.0              # seconds that writing the last answer took
         self.mine: tuple[Result, np.ndarray] | None = None      # the last answer
         self.next: np.ndarray | None = None     # the expected weights and slots of the next state, as far as they are averaged
-        self.variances = Variances(np.empty(0), [])
+        self.outer = Outer(np.empty(0), [], [])     # of the last round that this worker trained in
         self.vector = np.empty(0, "f4")         # the current state; training changes it in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
@@ -173,8 +173,7 @@ class Resident:
             return
         result, values = Result(dtype=asked["dtype"]), []
         for paths in reversed(work):    # training comes last, because it changes the state in place
-            for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: (
-                    self._given(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN}))):
+            for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: self._given(asked)):
                 if chunk.startswith(RECORD):
                     result.records.append([part.worker, part.n, part.values])
                 else:
@@ -189,10 +188,10 @@ class Resident:
         self.written = time.perf_counter() - began
         self.mine = result, self.vector[:result.size]
 
-    def _given(self, asked: dict[str, Any]) -> State:
-        state = self._state(asked)
-        self.variances = Variances(state.vector, asked["plan"]["moments"])
-        return state
+    def _given(self, asked: dict[str, Any]) -> tuple[State, Plan]:
+        state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN})
+        self.outer = Outer(state.vector, plan.moments, plan.fixed)
+        return state, plan
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
@@ -223,9 +222,8 @@ class Resident:
                  for place in trained]
         if not all(head.size for head, _ in found):
             return None
-        next = np.concatenate([mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)])
-        self.variances.narrow(next)
-        return next
+        return self.outer.next(np.concatenate(
+            [mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)]))
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
         """Computes the means of chunks first..stop from all workers' results, as a reducer does."""

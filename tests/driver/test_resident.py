@@ -16,7 +16,7 @@ import mrdl
 from mrdl.config import ConfigError
 from mrdl.driver.exchanges import resident
 from mrdl.driver.scoring import WorkerFailed
-from mrdl.layers import Dense, Dropout
+from mrdl.layers import BatchNormalization, Dense, Dropout, Normalization
 from mrdl.rounds.meeting import Meeting, Result
 from mrdl.rounds.partial import PartialError
 from mrdl.runners.cluster import Cluster
@@ -56,6 +56,22 @@ def test_so_they_do_with_other_options(tmp_path, made, options):
     fit(data, tmp_path / "plain", "inline", **options)
     fit(data, tmp_path / "resident", cores=3, **options)
     assert result(tmp_path / "resident") == result(tmp_path / "plain")
+
+
+def test_workers_come_to_the_next_state_by_themselves(tmp_path, made, monkeypatch):
+    """They read the first state alone; statistics of data do not keep them from it."""
+    (tmp_path / "no-state").write_text("no state")
+    ask, asked = resident.ResidentExchange._ask, []
+
+    def misled(self, common, **own):
+        asked.append(common)
+        ask(self, {**common, "path": str(tmp_path / "no-state")} if len(asked) > 1 else common, **own)
+    monkeypatch.setattr(resident.ResidentExchange, "_ask", misled)
+    model = mrdl.Sequential([Normalization(), Dense(4), BatchNormalization(), Dense(3, "softmax")], dtype="float64")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    mrdl.ParameterAveraging(workers=3, batch_size=8, rounds=5, resident="always", cores=3).fit(
+        model, made(140, shards=3, dtype="float64").url, run=str(tmp_path / "run"))
+    assert len(asked) == 6                      # five rounds, and the end
 
 
 def test_the_last_round_is_a_plain_one_whose_output_is_the_state(tmp_path, made, monkeypatch):
