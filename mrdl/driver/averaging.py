@@ -292,6 +292,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
         cluster.warned = warned
         cluster.waiting = lambda text, seconds: told("waiting", {"text": text, "seconds": seconds})
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
+        cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         exchange = exchange(cluster, place) if exchange else ResidentExchange(
             cluster, options.workers, shards, resident, warned)
         picture = Picture(place.store)

@@ -22,6 +22,9 @@ class Backend:
     def ready(self) -> None:
         """Raises OSError with a one-line message if jobs cannot run."""
 
+    def check(self, paths: Iterable[str]) -> None:
+        """Raises ConfigError if tasks cannot read one of these files, wherever it exists."""
+
     def own(self, tag: str, spared: str | None) -> None:
         """Kills the jobs with this tag that a dead driver left behind, except the job whose id is `spared`."""
 

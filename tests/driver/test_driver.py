@@ -3,6 +3,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from shards import rows
 
 from mrdl import ParameterAveraging, Sequential, evaluate, load_model, metrics, resume
 from mrdl.config import ConfigError
-from mrdl.data import blocks
+from mrdl.data import blocks, dataset
 from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
@@ -33,6 +34,15 @@ def binary(units):
     model = Sequential([Dense(units, "sigmoid")])
     model.compile("sgd", "binary_crossentropy")
     return model
+
+
+def test_shards_on_hdfs_are_refused_on_this_machine_before_the_run_begins(tmp_path, made, monkeypatch):
+    data = made(60)
+    moved = replace(data, shards=[replace(s, path=f"hdfs://nowhere/{s.name}") for s in data.shards])
+    monkeypatch.setattr(dataset, "load", lambda url: moved)
+    with pytest.raises(ConfigError, match="hdfs://nowhere/part-00000: .* use -r hadoop"):
+        averaging(rounds=1).fit(network(), data.url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_scores_and_stopping_equal_those_of_a_driver_that_scores_each_state_by_itself(tmp_path, made):

@@ -291,6 +291,16 @@ def test_where_no_namespace_may_be_made_nothing_is_started(hadoop, nowhere, tmp_
     assert "max_user_namespaces" in told
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_help_ends_quietly_where_its_reader_has_enough(buffered):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([COMMAND, "help"], check=False, stdout=write, stderr=subprocess.PIPE,
+                          env={**os.environ, "PYTHONUNBUFFERED": buffered})
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_what_needs_a_cluster_says_that_none_runs(nowhere):
     for arguments in (["exec", "true"], ["kill", "namenode"], ["start", "datanode1"]):
         assert "no cluster is running" in refused(nowhere, *arguments)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sample_jobs
 
+from mrdl.config import ConfigError
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.failures import JobFailed
 from mrdl.runners.local import runner
@@ -192,6 +193,15 @@ def test_a_missing_input_or_file_argument_is_named(cluster, tmp_path):
         cluster.run(sample_jobs.WordCount, [text, str(tmp_path / "nothing-here")])
     with pytest.raises(FileNotFoundError, match="no-state"):
         cluster.run(sample_jobs.MapOnly, [text], args=["--state", str(tmp_path / "no-state")])
+
+
+def test_inputs_and_file_arguments_on_hdfs_are_refused_on_this_machine(cluster, tmp_path):
+    (here,) = write(tmp_path, a="1\n")
+    told = "hdfs://nowhere/x: .* read only this machine's files: use -r hadoop"
+    with pytest.raises(ConfigError, match=told):
+        cluster.run(sample_jobs.MapOnly, [[here, "hdfs://nowhere/x"]])
+    with pytest.raises(ConfigError, match=told):
+        cluster.run(sample_jobs.MapOnly, [here], ["--state", "hdfs://nowhere/x"])
 
 
 def test_an_unknown_runner_is_refused_with_the_choices():

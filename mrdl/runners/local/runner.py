@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from os.path import getsize, join
 
+from mrdl.config import need
 from mrdl.runners.backend import Backend
 from mrdl.runners.environment import ONE_THREAD, PRELOAD
 from mrdl.runners.failures import JobFailed
@@ -175,8 +176,15 @@ class LocalRunner(InlineRunner):
 
 def _existing(path: str) -> str:
     """The absolute path of a file; FileNotFoundError, with its name, if there is none."""
-    path = os.path.abspath(path.removeprefix("file://"))
+    path = os.path.abspath(_here(path.removeprefix("file://")))
     os.stat(path)
+    return path
+
+
+def _here(path: str) -> str:
+    """The path; ConfigError if it is a URL."""
+    need("://" not in path, f"{path}: -r inline and -r local read only this machine's files: use "
+         "-r hadoop or -r spark, or copy the folder here first (hdfs dfs -get)")
     return path
 
 
@@ -195,7 +203,12 @@ class Inline(Backend):
     kind = InlineRunner
     server: ForkServer | None = None
 
+    def check(self, paths):
+        for path in paths:
+            _here(path)
+
     def made(self, options, groups):
+        self.check(path for group in groups for path in group)
         runner = self.kind(**options)
         runner.groups, runner.server = groups, self.server
         return runner
