@@ -1,6 +1,7 @@
 """Cuts a job's inputs into splits: what each mapper reads."""
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from mrdl.storage.paths import OPENERS
 
@@ -25,3 +26,18 @@ def cut(groups: list[list[str]], pieces: int, least: int, most: int,
             start += each
         splits.append([(path, start, NO_END) for path in group])
     return splits
+
+
+def lines_between(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+    """The lines of one range of an open file. As in Hadoop, a range that starts inside the file skips its
+    first line, and reads on to the end of the line that begins at or before its end."""
+    if start:
+        file.seek(start)
+        file.readline()
+    if stop is NO_END:
+        yield from file
+        return
+    position = file.tell()
+    while position <= stop and (line := file.readline()):
+        position += len(line)
+        yield line

@@ -8,7 +8,7 @@ from mmap import ACCESS_READ, mmap
 from os.path import join
 
 from mrdl.runners.local.shuffle import Shuffle, is_long, long_lines, read_sorted
-from mrdl.runners.splits import NO_END, Split
+from mrdl.runners.splits import NO_END, Split, lines_between
 from mrdl.storage.paths import OPENERS
 
 
@@ -70,24 +70,14 @@ def told(error: BaseException) -> str:
 
 
 def read_splits(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. As in Hadoop, a range that starts inside a file skips its first line, and reads on to the end of the
-    line that begins at or before its end."""
+    """A mapper's lines. A file of long lines is mapped into memory."""
     for path, start, stop in split:
         os.environ["mapreduce_map_input_file"] = "file://" + path
         opener = OPENERS.get(os.path.splitext(path)[1])
         with opener(path) if opener else open(path, "rb", buffering=1 << 20) as file:
-            if start:
-                file.seek(start)
-                file.readline()
-            if stop is NO_END:
-                if opener or start or not is_long(file):
-                    yield from file
-                    continue
-                with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
-                    for begin, end in long_lines(whole):
-                        yield whole[begin:end]
+            if opener or start or stop is not NO_END or not is_long(file):
+                yield from lines_between(file, start, stop)
                 continue
-            position = file.tell()
-            while position <= stop and (line := file.readline()):
-                position += len(line)
-                yield line
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
+                for begin, end in long_lines(whole):
+                    yield whole[begin:end]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from mrdl.runners.partitioning import partition
-from mrdl.runners.splits import NO_END, Split
+from mrdl.runners.splits import Split, lines_between
 from mrdl.storage.paths import opened
 from mrdl.storage.schemes import store_at
 
@@ -90,18 +90,11 @@ def _tell(path: str, start: int) -> None:
 
 
 def _read(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. As in Hadoop, a range that starts inside a file skips its first line, and reads on to the end of the
-    line that begins at or before its end."""
+    """A mapper's lines."""
     for path, start, stop in split:
         _tell(path, start)
         with opened(path) as file:
-            if start:
-                file.seek(start)
-                file.readline()
-            place = file.tell()
-            while (stop is NO_END or place <= stop) and (line := file.readline()):
-                place += len(line)
-                yield line
+            yield from lines_between(file, start, stop)
 
 
 @contextmanager
