@@ -83,7 +83,7 @@ class Resident:
         self.written = 0.0              # seconds that writing the last answer took
         self.mine: tuple[Result, np.ndarray] | None = None      # the last answer
         self.next: np.ndarray | None = None     # the expected weights and slots of the next state, as far as they are averaged
-        self.outer = Outer(np.empty(0), [], [])     # of the last round that this worker trained in
+        self.outer = Outer(np.empty(0), [], [])     # of the last round that this worker had work in
         self.vector = np.empty(0, "f4")         # the current state; training changes it in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
