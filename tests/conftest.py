@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Child
 
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.schedule import chunk_keys
@@ -39,6 +40,14 @@ def without_pictures(request, monkeypatch):
     """Runs of other tests draw none, as without matplotlib: it would take longer than a small run itself."""
     if "pictures" not in request.fixturenames:
         monkeypatch.setattr("mrdl.report.picture.plot", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left():
+    """The processes of a test end with it."""
+    yield
+    while Child.begun:
+        Child.begun.pop().end()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from mrdl.rounds import plan
 from mrdl.rounds.merged import Merged
 from mrdl.rounds.record import measured
 from mrdl.rounds.state import State, profile
-from mrdl.runners.failures import JobFailed
+from mrdl.runners.failures import JobFailed, is_final
 from mrdl.runs import extension, stopping
 from mrdl.runs.commits import RunError, entries
 from mrdl.runs.lease import Lease, LeaseLost
@@ -219,7 +219,7 @@ class Driver:
                                 "of the learning rate; lower the learning rate or scale the inputs"}, found.score
 
     def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
-        """Runs the round's job. If it fails for a reason that may pass (disk, memory, a machine), it is tried once more."""
+        """Runs the round's job. If it fails for a reason that may pass (memory, a machine), it is tried once more."""
         for attempt in range(JOB_ATTEMPTS):
             try:
                 return self.exchange.round(
@@ -229,7 +229,7 @@ class Driver:
             except (JobFailed, OSError) as error:
                 self.lease.check()
                 self._settle()                  # if the commit failed, raises its error
-                if attempt == JOB_ATTEMPTS - 1 or getattr(error, "final", False):
+                if attempt == JOB_ATTEMPTS - 1 or is_final(error):
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
 

@@ -1,4 +1,6 @@
-"""The exception of a failed job."""
+"""The exception of a failed job, and whether another attempt could succeed."""
+import errno
+
 from mrdl.runners.mrjob_imports import StepFailedException
 
 
@@ -9,3 +11,8 @@ class JobFailed(StepFailedException):
 
     def __str__(self) -> str:
         return self.reason
+
+
+def is_final(error: JobFailed | OSError) -> bool:
+    """Would another attempt fail in the same way? It would if HDFS or a disk of this machine is full."""
+    return getattr(error, "final", False) or getattr(error, "errno", None) == errno.ENOSPC

@@ -1,6 +1,7 @@
 """The base class of the jobs, on mrjob."""
 import logging
 import os
+import select
 import types
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ def _mrjob_options() -> ArgumentParser:
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
 
+def _unread(pipe) -> bool:
+    """Has the reader of this pipe closed it?"""
+    poll = select.poll()
+    poll.register(pipe.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 class Job(MRJob):
     """An mrjob job that runs on mrdl's own runners: `-r inline`, `local`, `hadoop` (which sends mrdl to the nodes) and
     `spark`.
@@ -47,6 +55,21 @@ class Job(MRJob):
             for action in self.arg_parser._actions:     # mrjob handles --help only after it has parsed the rest
                 action.required = False
         super().load_args(args)
+
+    def execute(self) -> None:
+        """Runs the job or its task, as mrjob does.
+
+        If a task's JVM cannot write the output, it stops reading it; the task then ends with status 0, because only then
+        does Hadoop streaming report the JVM's error. The attempt fails all the same."""
+        streaming = "mapreduce_task_attempt_id" in os.environ and not self._stdout      # local tasks have one of their own
+        try:
+            super().execute()
+            if streaming:
+                self.stdout.flush()             # an error at Python's exit would change the exit status
+        except BrokenPipeError:
+            if not (streaming and _unread(self.stdout)):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())     # for what is still buffered
 
     def run_mapper(self, step_num: int = 0) -> None:
         """Runs the mapper over the task's input, and shows the input file's name in YARN's pages.

@@ -8,6 +8,7 @@ import pytest
 import sample_jobs
 from mrjob.inline import InlineMRJobRunner
 from mrjob.local import LocalMRJobRunner
+from processes import Child
 
 from mrdl.runners.local.runner import InlineRunner, LocalRunner
 from mrdl.runners.mrjob_imports import _LooseVersion
@@ -95,3 +96,19 @@ def test_a_driver_hears_nothing_of_mrjobs_missing_configuration(tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}"})
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("lines, variables, code, status", [
+    (10_000, {"mapreduce_task_attempt_id": "attempt_1_2_m_000000_0"}, "", 0),
+    (1, {"mapreduce_task_attempt_id": "attempt_1_2_m_000000_0"}, "", 0),      # it is written at the end
+    (10_000, {}, "", 1),
+    (1, {"mapreduce_task_attempt_id": "attempt_1_2_m_000000_0"}, "raise BrokenPipeError('of its own')", 1)])
+def test_a_task_of_hadoop_whose_jvm_stopped_to_read_leaves_it_to_that_to_fail(lines, variables, code, status):
+    """For that says why, and not `subprocess failed with code 1`."""
+    job = f"from sample_jobs import Order\nclass Job(Order):\n    def mapper_final(self):\n        {code or 'return iter(())'}\nJob.run()"
+    process = Child([sys.executable, "-c", job, "--mapper", "--step-num", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}", **variables})
+    if not code:
+        process.stdout.close()
+    told = process.communicate(b"a\tline that is not short\n" * lines, timeout=60)[1].decode()
+    assert process.returncode == status and (told == "") == (status == 0) == ("BrokenPipeError" not in told), told

@@ -11,6 +11,7 @@ from processes import cut_off
 from mrdl import ParameterAveraging, Sequential, limits, predict, resume
 from mrdl.cli import main
 from mrdl.data.blocks import BlockError
+from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.layers import Dense
 from mrdl.runners.failures import JobFailed
 from mrdl.runners.local.task import told
@@ -107,6 +108,18 @@ def test_a_full_disk_is_told_by_the_file_that_had_no_room(tmp_path, monkeypatch)
     with pytest.raises(OSError) as error:
         move(str(tmp_path / "a"), str(tmp_path / "there" / "b"))
     assert error.value.filename == str(tmp_path / "there" / "b")
+
+
+def test_a_round_that_finds_no_room_is_not_tried_again(tmp_path, made, monkeypatch):
+    tries = []
+
+    def full(self, *_, **named):
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "is HDFS full?", "hdfs:///x")
+    monkeypatch.setattr(PlainExchange, "round", full)
+    with pytest.raises(OSError, match="is HDFS full"):
+        trained(made(40, dtype="float32").url, tmp_path / "run")
+    assert len(tries) == 1
 
 
 def test_a_task_says_in_one_line_what_is_no_mistake_of_the_code():

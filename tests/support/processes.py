@@ -3,8 +3,33 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from typing import ClassVar
 
 from mrdl.runs.run import Run
+
+
+class Child(subprocess.Popen):
+    """A process of a test, which ends with it at the latest: one that fails leaves no driver at work, and no open pipe,
+    by which Python would have the tests fail that come next."""
+    begun: ClassVar[list["Child"]] = []
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.begun.append(self)
+
+    def end(self) -> None:
+        if self.poll() is None:
+            self.terminate()            # a driver ends its jobs
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(30)
+            self.kill()
+        super().__exit__(None, None, None)      # closes its pipes
+
+    def __exit__(self, failed, *more):
+        if failed:                      # else the block has seen to its end
+            self.end()
+        super().__exit__(failed, *more)
 
 
 def cut_off(call, steps: int, methods) -> None:
@@ -41,7 +66,7 @@ model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 def driver(tmp_path, data, run, *more):
     """The process of a `mrdl train` of ROUNDS rounds on the local runner. `more`: words of its command line."""
     (tmp_path / "model.py").write_text(MODEL)
-    return subprocess.Popen(
+    return Child(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data.url, str(run),
          "-r", "local", "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4",
          "--rounds", str(ROUNDS), "--resident", "never", *more],

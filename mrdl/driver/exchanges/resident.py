@@ -23,7 +23,7 @@ from mrdl.rounds.partial import RECORD, Partial
 from mrdl.rounds.record import Failed, Record, Trained
 from mrdl.rounds.state import State, checksum
 from mrdl.runners.cluster import Cluster
-from mrdl.runners.failures import JobFailed
+from mrdl.runners.failures import JobFailed, is_final
 from mrdl.runners.output import Background
 
 WHEN = ("auto", "always", "never")
@@ -117,7 +117,7 @@ class ResidentExchange(PlainExchange):
             except (JobFailed, OSError) as error:
                 self.check()
                 self._cancel()
-                if getattr(error, "final", False):
+                if is_final(error):
                     raise
                 self.warned(f"the resident workers are gone ({error}); a separate job scores the state")
         return super().score(name, path, plan, mappers, on_task)

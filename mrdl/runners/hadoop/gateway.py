@@ -15,6 +15,7 @@ from typing import Any
 
 from mrdl import safe_path
 from mrdl.runners.hadoop.jvm import LOG_WAIT, GatewayError
+from mrdl.storage.hdfs.common import no_room
 
 START = "from mrdl.runners.hadoop.jvm import serve; serve(int(sys.argv[1]))"
 SILENT = 20.0                   # seconds without an answer before the user is told; the log of a task may take LOG_WAIT
@@ -54,7 +55,7 @@ class Gateway:
             raise GatewayError(f"the JVM that submits jobs died:\n{last}")
         found = json.loads(answer)
         if "error" in found:
-            raise GatewayError(found["error"])
+            raise no_room(found["error"]) or GatewayError(found["error"])
         return found["value"]
 
     def _answer(self) -> bytes:

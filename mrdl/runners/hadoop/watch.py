@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from mrdl.runners.failures import JobFailed
+from mrdl.runners.hadoop.jvm import GatewayError
+from mrdl.storage.hdfs.common import no_room
 
 POLL = 0.1                      # seconds between two requests for a job's state
 FIRST = 5.0                     # seconds without any progress before the user is told what the job waits for
@@ -36,7 +38,16 @@ class Watch:
         self.since = self.next = 0.0                    # when it changed; when to tell the user that nothing changes
 
     def run(self) -> None:
-        """Waits for the job's end; raises JobFailed if it did not succeed."""
+        """Waits for the job's end; raises JobFailed if it did not succeed, an OSError if that is because HDFS is full."""
+        try:
+            self._follow()
+        except GatewayError:
+            for _, why in self.failed:          # YARN knows nothing of a job whose history found no room on HDFS
+                if full := no_room(why):
+                    raise full from None
+            raise
+
+    def _follow(self) -> None:
         while True:
             state = self.gateway.poll(self.job)
             for attempt, is_map, status in state["events"]:
@@ -75,7 +86,7 @@ class Watch:
 
     # -- its end
 
-    def _failure(self, state: dict[str, Any]) -> JobFailed:
+    def _failure(self, state: dict[str, Any]) -> JobFailed | OSError:
         """The error for the user: YARN's reason; or the attempt that failed last, with its exit and the end of its log."""
         name, killed = f"job {self.job} {state['state'].lower()}", state["state"] == "KILLED"
         if self.failed and not killed:
@@ -118,7 +129,9 @@ class Watch:
         return None
 
 
-def _failed(text: str, said: str = "", final: bool = False) -> JobFailed:
+def _failed(text: str, said: str = "", final: bool = False) -> JobFailed | OSError:
+    if full := no_room(text):
+        return full
     failure = JobFailed("\n".join(filter(None, [text, said.rstrip()])))
     failure.final = final
     return failure
@@ -131,13 +144,15 @@ def reason(diagnostics: str) -> str:
 
 
 def headline(why: str, said: str = "") -> str:
-    """What happened to an attempt, in one line: the exception of the worker's Python if its stderr has one; what the JVM
-    printed if it did not start; else YARN's diagnostics."""
+    """What happened to an attempt, in one line: that HDFS is full, if so; the exception of the worker's Python if its
+    stderr has one; what the JVM printed if it did not start; else YARN's diagnostics."""
     lines = [line for line in why.splitlines() if line.strip()] or ["no reason was given"]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     first = next(filter(NEVER.search, causes), causes[-1]) if causes else lines[0]
     frames = said.rpartition("Traceback (most recent call last):\n")[2] if "Traceback" in said else ""
     own = next((line for line in frames.splitlines() if re.match(r"[\w.]+(:|$)", line)), None)
+    if full := no_room(own or why):
+        return full.strerror
     if own:
         return f"{own} ({first})"
     words = why.partition("bytes of stderr :")[2].strip() if "container-launch" in first else ""

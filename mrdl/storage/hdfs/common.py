@@ -14,8 +14,9 @@ CODES = {
     "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
     "Stale": errno.ESTALE,
 }
-FULL = "could only be written to 0 of"
-SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR, FULL: errno.ENOSPC}
+FULL, BAD = "could only be written to 0 of", "are bad. Aborting"   # when a block begins; later
+SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR, FULL: errno.ENOSPC,
+        BAD: errno.ENOSPC}
 
 
 class Refused(Exception):
@@ -23,12 +24,21 @@ class Refused(Exception):
 
     def __init__(self, java: str, message: str):
         text = message.strip().split("\n")[0] or java
-        super().__init__(f"is HDFS full? {text}" if FULL in text else text)
+        super().__init__(f"is HDFS full? {text}" if FULL in text or BAD in text else text)
         self.java = re.split(r"[.$]", java)[-1]
 
     def code(self) -> int:
         said = (code for words, code in SAID.items() if words in str(self))
         return next(said, CODES.get(self.java, errno.EIO))
+
+
+def no_room(text: str) -> OSError | None:
+    """The error for a full HDFS, if that is what a longer text reports; None if not. The text may quote such an error."""
+    found = re.search(rf"(File (/.*) {FULL}.*?|All datanodes .* {BAD}.*?)(: .hdfs:.*)?$", text, re.MULTILINE)
+    if found:
+        refused = Refused("", found[1])
+        return OSError(refused.code(), str(refused), f"hdfs://{found[2] or '/'}")
+    return None
 
 
 def replaced() -> Refused:
