@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from processes import MODEL, children, driver, result, wait_for_round
+from processes import MODEL, Child, children, driver, result, wait_for_round
 
 from mrdl import ParameterAveraging, Sequential
 from mrdl.layers import Dense
@@ -151,7 +151,7 @@ except RunError:
 
 def test_of_drivers_that_find_a_dead_ones_lease_exactly_one_goes_on(tmp_path):
     run = store_at(str(tmp_path / "run"))
-    drivers = [subprocess.Popen([sys.executable, "-c", TAKE, run.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    drivers = [Child([sys.executable, "-c", TAKE, run.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                for _ in range(6)]
     for process in drivers:
         process.stdout.readline()                # it is ready
@@ -237,8 +237,8 @@ def test_sigterm_ends_the_other_commands_too(tmp_path, made, background):
     (tmp_path / "raw.csv").write_text("a,b\n" + "1,2\n" * 9)
     commands = [["prepare", "raw.csv", "made", "--label", "b"], ["evaluate", "model", data.url],
                 ["predict", "model", data.url, "out"]]
-    processes = [subprocess.Popen([sys.executable, "-m", "mrdl", *command], cwd=tmp_path, text=True,
-                                  stderr=subprocess.PIPE) for command in commands]
+    processes = [Child([sys.executable, "-m", "mrdl", *command], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
+                 for command in commands]
     below = []
     for process in processes:
         while not (server := [pid for pid in children(process.pid) if "local.children" in command_line(pid)]):
@@ -261,7 +261,7 @@ def test_a_closed_terminal_ends_it_and_is_no_error(tmp_path, made):
     data = made(160, shards=3)
     (tmp_path / "model.py").write_text(MODEL)
     terminal, its = pty.openpty()
-    process = subprocess.Popen(
+    process = Child(
         [sys.executable, "-c", ("import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
                                 "os.execv(sys.executable, [sys.executable, '-m', 'mrdl', *sys.argv[1:]])"), "train",
          str(tmp_path / "model.py"), data.url, str(tmp_path / "run"), "--epochs", "9999"],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hadoop_cluster import COMMAND, LIB, ROOT, HadoopCluster, alive, application, job, wait_for
+from processes import Child
 
 import mrdl
 
@@ -25,11 +26,13 @@ def hadoop():
     """A cluster in a folder of its own, so that nobody else's is killed or stopped."""
     cluster = HadoopCluster(ROOT / "build" / "hadoop-test")
     cluster.run("stop")
-    cluster.run("start")
-    cluster.shell("printf 'one\\ntwo\\n' | hadoop fs -put -f - /words/a; "
-                  "printf 'three\\n' | hadoop fs -put -f - /words/b")
-    yield cluster
-    cluster.run("stop")
+    try:
+        cluster.run("start")
+        cluster.shell("printf 'one\\ntwo\\n' | hadoop fs -put -f - /words/a; "
+                      "printf 'three\\n' | hadoop fs -put -f - /words/b")
+        yield cluster
+    finally:
+        cluster.run("stop")
 
 
 def listeners(told: str) -> set[int]:
@@ -316,7 +319,7 @@ def test_an_archive_of_classes_that_a_kill_cut_off_is_made_anew(tmp_path):
     script = "from local import jars; import subprocess; assert jars.dump(lambda *java: not subprocess.call(java))"
     call = {"args": [sys.executable, "-c", script],
             "env": {**os.environ, "PYTHONPATH": str(ROOT / "hadoop-conf"), "MRDL_HADOOP_LIB": str(tmp_path)}}
-    killed = subprocess.Popen(**call, start_new_session=True)
+    killed = Child(**call, start_new_session=True)
     wait_for((tmp_path / "hadoop.jsa.new").exists)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -343,8 +346,16 @@ def small(hadoop, tmp_path_factory):
     assert "mrdl-" not in Path("/proc/mounts").read_text()
 
 
+@pytest.fixture
+def room_again(small):
+    """For tests that fill the small cluster's HDFS: its DataNodes remove blocks some seconds after their file."""
+    yield
+    wait_for(lambda: small.run("exec", "sh", "-c", "head -c 40000000 /dev/zero | hadoop fs -put -f - /room && "
+                               "hadoop fs -rm -skipTrash /room", status=None).returncode == 0)
+
+
 @pytest.mark.parametrize("mode", ["auto", "always"])
-def test_an_hdfs_without_room_for_a_state_ends_the_run_in_a_line_and_its_job_with_it(small, tmp_path, mode):
+def test_an_hdfs_without_room_for_a_state_ends_the_run_in_a_line_and_its_job_with_it(small, room_again, tmp_path, mode):
     (tmp_path / "rows.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
     (tmp_path / "model.py").write_text("""
 import mrdl
@@ -359,6 +370,15 @@ model.compile("sgd", "mse")
     assert "Traceback" not in told
     assert "states: [SUBMITTED, ACCEPTED, RUNNING] and tags: []):0" in small.shell(
         "yarn application -list")
+
+
+def test_a_reducer_that_still_writes_as_its_jvm_finds_no_room_is_told_as_that(small, room_again, tmp_path):
+    """Not as the broken pipe that it ends by."""
+    (tmp_path / "line").write_text("x\n")
+    told = small.run("exec", sys.executable, ROOT / "tests" / "support" / "flood_job.py", "-r", "hadoop", "-q",
+                     "-D", "mapreduce.reduce.maxattempts=1", tmp_path / "line", status=1).stderr
+    assert re.match(r"OSError: \[Errno 28\] is HDFS full\? (File|All datanodes) ", told.splitlines()[-1]), told
+    assert "BrokenPipe" not in told and "subprocess failed" not in told
 
 
 def test_hidden_folders_and_small_disks_in_a_cluster_beside_another(hadoop, small):

@@ -5,13 +5,13 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 from contextlib import closing
 
 import numpy as np
 import pytest
+from processes import Child
 
 import mrdl
 from mrdl.config import ConfigError
@@ -186,9 +186,9 @@ def model():
 """)
     shell, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    done = subprocess.Popen([sys.executable, "-m", "mrdl", "train", "model.py", "data", "run", "-r", "inline", "--rounds", "5"],
-                            cwd=tmp_path, stdout=terminal, stderr=terminal,
-                            env=os.environ | {"TERM": "xterm", "COLUMNS": "30"})         # which is no more so
+    done = Child([sys.executable, "-m", "mrdl", "train", "model.py", "data", "run", "-r", "inline", "--rounds", "5"],
+                 cwd=tmp_path, stdout=terminal, stderr=terminal,
+                 env=os.environ | {"TERM": "xterm", "COLUMNS": "30"})         # which is no more so
     os.close(terminal)
     shown = b""
     while more := read(shell):

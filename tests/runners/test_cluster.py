@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sample_jobs
+from processes import Child
 
 from mrdl.config import ConfigError
 from mrdl.runners.cluster import Cluster
@@ -334,8 +335,8 @@ def test_random_kills_of_tasks_and_server_do_not_change_the_result(tmp_path):
     assert process.returncode == 0 and len(rounds) == 6 and len(set(rounds)) == 1
 
 
-def driver(code: str, *args: str) -> subprocess.Popen:
-    return subprocess.Popen(
+def driver(code: str, *args: str) -> Child:
+    return Child(
         [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}"})
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,11 @@ def test_an_answer_that_does_not_come_is_said_to_be_waited_for(tmp_path, monkeyp
             heard.wait()
             theirs.sendall(b'{"value": "3"}\n')
             time.sleep(0.1)
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    asked.ready()
-    thread.join()
-    asked.close()
+    with closing(asked):
+        asked.ready()
+        thread.join()
     assert len(told) == 1 and told[0].startswith("YARN does not answer: is its ResourceManager running?")
 
 

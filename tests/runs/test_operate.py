@@ -13,7 +13,7 @@ import pytest
 from block_lines import shard
 from mrdl.jobs.train import TrainRound
 from mrjob.parse import parse_mr_job_stderr
-from processes import MODEL, result
+from processes import MODEL, Child, result
 
 from mrdl import ParameterAveraging, Sequential, resume
 from mrdl.cli import main
@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data):
 
 
 def test_stop_from_another_process_waits_for_the_driver_and_both_say_so(data, capsys):
-    process = subprocess.Popen(
+    process = Child(
         [sys.executable, "-m", "mrdl", "train", "model.py", data.url, "run", "-r", "inline", "--until", "epochs 99999",
          "--on-finish", 'echo "$MRDL_RUN $MRDL_STATUS: $MRDL_REASON" > said'], stderr=subprocess.PIPE, text=True)
     while not store_at("run").exists("metrics.prom"):
@@ -177,7 +177,7 @@ def test_the_hook_hears_how_a_run_ended(data, words, status, said):
 
 @pytest.mark.parametrize("number, reason", [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "interrupted (Ctrl-C)")])
 def test_the_hook_hears_in_words_of_a_signal(data, number, reason):
-    process = subprocess.Popen(
+    process = Child(
         [sys.executable, "-m", "mrdl", "train", "model.py", data.url, "run", "-r", "inline", "--until", "epochs 99999",
          "--on-finish", 'echo "$MRDL_STATUS: $MRDL_REASON" > said'], stderr=subprocess.PIPE, text=True)
     while not store_at("run").exists("metrics.prom"):

@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from processes import Child
+
 ROOT = Path(__file__).parents[2]
 COMMAND = str(ROOT / "hadoop-conf" / "cluster")
 LIB = os.environ.get("MRDL_HADOOP_LIB") or ROOT / "build" / "hadoop" / "lib"    # shared: it is large
@@ -29,10 +31,9 @@ class HadoopCluster:
         """What a shell script prints that runs inside."""
         return self.run("exec", "sh", "-c", script, **more).stdout
 
-    def begin(self, script: str) -> subprocess.Popen:
-        return subprocess.Popen([COMMAND, "exec", "sh", "-c", script], env=self.env, text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT)
+    def begin(self, script: str) -> Child:
+        return Child([COMMAND, "exec", "sh", "-c", script], env=self.env, text=True, stdin=subprocess.DEVNULL,
+                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def processes(self, **variables) -> set[int]:
         """The living processes that have these variables and the cluster's folder in their environment."""

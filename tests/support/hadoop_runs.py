@@ -6,7 +6,7 @@ import time
 from urllib.request import urlopen
 
 import numpy as np
-from processes import MODEL
+from processes import MODEL, Child
 
 import mrdl
 from mrdl.layers import Dense, Dropout
@@ -40,7 +40,7 @@ def fit(data, run, runner, **options):
 def train(tmp_path, data, run, *more):
     """The process of a `mrdl train` on Hadoop, to be waited for or killed. `more`: words of its command line."""
     (tmp_path / "model.py").write_text(MODEL)
-    return subprocess.Popen(
+    return Child(
         [sys.executable, "-m", "mrdl", "train", str(tmp_path / "model.py"), data, run, "-r", "hadoop",
          "--workers", "2", "--batch-size", "8", "--averaging-frequency", "4", "--rounds", "3",
          "--resident", "never", *more],

@@ -10,8 +10,8 @@ from mrdl.runs.run import Run
 
 
 class Child(subprocess.Popen):
-    """A process of a test, which ends with it at the latest: one that fails leaves no driver at work, and no open pipe,
-    by which Python would have the tests fail that come next."""
+    """A process that ends with its test at the latest, even if the test fails: it would disturb the next ones, and so would
+    its open pipes, of which Python warns during a later test."""
     begun: ClassVar[list["Child"]] = []
 
     def __init__(self, *arguments, **keywords):
@@ -20,14 +20,14 @@ class Child(subprocess.Popen):
 
     def end(self) -> None:
         if self.poll() is None:
-            self.terminate()            # a driver ends its jobs
+            self.terminate()            # so that a driver ends its jobs
             with suppress(subprocess.TimeoutExpired):
                 self.wait(30)
             self.kill()
         super().__exit__(None, None, None)      # closes its pipes
 
     def __exit__(self, failed, *more):
-        if failed:                      # else the block has seen to its end
+        if failed:                      # else it is waited for, as Popen does
             self.end()
         super().__exit__(failed, *more)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Child
 
 from mrdl.data import dataset
 from mrdl.data.sources import ArrayFile, DataError, expand
@@ -38,10 +39,9 @@ class StorageContract:
         """The names in the folder, hidden ones too."""
         return sorted(storage.list("*") + storage.list(".*"))
 
-    def child(self, code: str, **keywords) -> subprocess.Popen:
+    def child(self, code: str, **keywords) -> Child:
         code = f"{self.first}\nfrom mrdl.storage.schemes import store_at\n{code}"
-        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE,
-                                stdin=subprocess.PIPE, text=True, **keywords)
+        return Child([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, **keywords)
 
     def together(self, count: int, code: str) -> list[str]:
         """What as many processes print that run the code at the same time."""

@@ -14,7 +14,7 @@ CODES = {
     "NSQuotaExceededException": errno.EDQUOT, "QuotaByStorageTypeExceededException": errno.EDQUOT,
     "Stale": errno.ESTALE,
 }
-FULL, BAD = "could only be written to 0 of", "are bad. Aborting"   # when a block begins; later
+FULL, BAD = "could only be written to 0 of", "are bad. Aborting"    # no room for a new block; for the rest of one
 SAID = {"(is not a directory)": errno.ENOTDIR, "must both be directories": errno.EISDIR, FULL: errno.ENOSPC,
         BAD: errno.ENOSPC}
 
