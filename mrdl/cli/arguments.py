@@ -278,7 +278,8 @@ def of_stop(p: argparse.ArgumentParser) -> None:
 def of_clean(p: argparse.ArgumentParser) -> None:
     run(p)
     p.add_argument("--cache", action="store_true",
-                   help="-r hadoop: also empty .mrdl/cache in your home on HDFS; only while none of your jobs runs")
+                   help="for a run of -r hadoop: also empty .mrdl/cache in your home on HDFS; use it only while none of your "
+                        "jobs runs")
 
 
 COMMANDS = (
