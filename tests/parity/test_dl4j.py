@@ -39,7 +39,7 @@ def ours(title):
 
 
 @pytest.mark.parametrize("title, homes", [
-    ("Layers", [layers]), ("Activations", [layers]), ("Updaters", [optimizers]), 
+    ("Layers", [layers]), ("Activations", [layers]), ("Updaters", [optimizers]),
     ("Penalties and constraints on weights", [constraints, regularizers])])
 def test_every_class_of_the_tables_is_there(title, homes):
     found = [name for code in ours(title) if (name := re.match(r"[A-Z]\w+", code))]
