@@ -1,0 +1,213 @@
+"""What all kinds of columns have in common: a frozen description whose fields are what schema.json says of the column."""
+import math
+import types
+import typing
+from dataclasses import MISSING as REQUIRED
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from mrdl.data.sources import DataError
+from mrdl.data.tables import standin as kernel
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import MISSING, Lookup, Notation, Words
+from mrdl.storage import sealed
+
+#: what may be wrong with a value, by the code that `encode` gives; the row of a DROPPED one is left out, but is not bad
+REASONS = ("", "missing", "not a number", "not finite", "not a date", "neither true nor false", "not a class",
+           "left out for a missing value")
+MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED = range(1, 8)
+NUMBERS = np.zeros(256, "u1")   # code of the kernel -> of those above
+NUMBERS[[kernel.EMPTY, kernel.NUMBER, kernel.FINITE]] = NUMBER, NUMBER, FINITE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is made of a column.
+
+    Args:
+        missing_words: the words that mean that a value is missing."""
+    kind: ClassVar[str]
+    missing_words: tuple[str, ...] = MISSING
+
+    def __post_init__(self):
+        wrong = self.wrong()
+        if wrong:
+            raise DataError(wrong)
+
+    def wrong(self) -> str:
+        """What is wrong with the fields together, each of which is fine alone; or ""."""
+        return ""
+
+    @classmethod
+    def made(cls, statistics: Statistics, **given: Any) -> "Kind":
+        """The kind for a column with these statistics. `given`: fields that are decided."""
+        return cls(**{"missing_words": statistics.missing, **given})
+
+    def features(self, name: str) -> list[str]:
+        """The names of what a column of this name becomes."""
+        return []
+
+    def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
+        """out[n, features] = what the words become; returns uint8[n], of each word the place in REASONS, 0 where it is
+        good. What stands in `out` of the others is of no use."""
+        return np.zeros(len(words), "u1")
+
+    def told(self) -> str:
+        """What mrdl does with the column, in few words."""
+        return self.kind
+
+    def config(self) -> dict[str, Any]:
+        """What schema.json says: the fields that are not as by default."""
+        said = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"kind": self.kind, **{f.name: said[f.name] for f in fields(self) if said[f.name] != f.default}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Kind":
+        """The kind that schema.json describes; DataError names the field that is wrong."""
+        kinds, given = sealed.fields(cls), {}
+        for name, value in config.items():
+            if name == "kind":
+                continue
+            if name not in {f.name for f in fields(cls)}:
+                raise DataError(f"{cls.kind} has no {sealed.shown(name)}; it has {', '.join(f.name for f in fields(cls))}")
+            try:
+                sealed.check(value, kinds[name], name)
+            except ValueError as error:
+                raise DataError(f"{error}; it must be {_said(kinds[name])}") from None
+            value = tuple(value) if isinstance(value, list) else value
+            if any(isinstance(v, float) and not math.isfinite(v) for v in (value if isinstance(value, tuple) else [value])):
+                raise DataError(f"{name} is {sealed.shown(value)}; it must be finite")
+            given[name] = value
+        lacking = [f.name for f in fields(cls) if f.default is REQUIRED and f.name not in given]
+        if lacking:
+            raise DataError(f"{lacking[0]} is not given; it must be {_said(kinds[lacking[0]])}")
+        return cls(**given)
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(Words.of(self.missing_words))
+
+    def missed(self, words: Words, maybe: np.ndarray) -> np.ndarray:
+        """bool[n]: which words mean a missing value; others than `maybe` do not."""
+        found = np.zeros(len(words), bool)
+        maybe = np.flatnonzero(maybe)
+        if len(maybe):
+            found[maybe] = self._lookup.find(words.take(maybe)) >= 0
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Kind):
+    """A column of numbers.
+
+    Args:
+        decimal: "." or ",".
+        thousands: the mark between groups of three digits; "": none.
+        sign: what may stand before or after a number: "$", "%", "kg"."""
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    sign: str = ""
+
+    def wrong(self) -> str:
+        return f"decimal and thousands are both {self.decimal!r}" if self.decimal == self.thousands else super().wrong()
+
+    @property
+    def notation(self) -> Notation:
+        return Notation(self.decimal, self.thousands, self.sign)
+
+    @classmethod
+    def made(cls, statistics: Statistics, **given: Any) -> "Written":
+        return super().made(statistics, **{**statistics.notation._asdict(), **given})
+
+    @cached_property
+    def _numeric_words(self) -> bool:
+        """Whether a number means a missing value, as -999 may."""
+        return bool((Words.of(self.missing_words).numbers(self.notation)[1] == kernel.GOOD).any())
+
+    def read(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers, which words mean a missing value, and of each other word the place in REASONS."""
+        numbers, codes = words.numbers(self.notation)
+        codes = NUMBERS[codes]
+        missed = self.missed(words, codes.astype(bool) | self._numeric_words)
+        codes[missed] = 0
+        return numbers, missed, codes
+
+    def as_written(self) -> str:
+        """How the numbers are written, where they are not as usual: " with a decimal comma"."""
+        said = ["a decimal comma"] * (self.decimal == ",") + [f"{self.thousands!r} between thousands"] * bool(self.thousands) + [
+            f"the sign {self.sign}"] * bool(self.sign)
+        return " with " + " and ".join(said) if said else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled(Kind):
+    """A column whose missing values are replaced by a number.
+
+    Args:
+        missing: "mean", "median" or "mode" of the values that are not missing; a number; "indicator": the mean, and a
+            feature more that is 1 where the value is missing; "drop": the row is left out; "refuse": the row is bad.
+        mean: of the values by which the schema was made.
+        median: of them.
+        mode: the value that is there most often."""
+    missing: Literal["mean", "median", "mode", "indicator", "drop", "refuse"] | float = "mean"
+    mean: float | None = None
+    median: float | None = None
+    mode: float | None = None
+
+    def wrong(self) -> str:
+        need = {"indicator": "mean"}.get(self.missing, self.missing)
+        if need in ("mean", "median", "mode") and getattr(self, need) is None:
+            return f"{need} is not given, but missing is {self.missing!r}"
+        return super().wrong()
+
+    def features(self, name: str) -> list[str]:
+        return [name, *self.flags(name)]
+
+    def flags(self, name: str) -> list[str]:
+        """The feature that says that the value is missing, if there is one."""
+        return [f"{name} missing"] if self.missing == "indicator" else []
+
+    def filled(self, values: np.ndarray, missed: np.ndarray, codes: np.ndarray, out: np.ndarray) -> None:
+        """Fills what is missing in values[n] and codes[n], and the last column of `out` where it is to say so."""
+        if self.missing == "indicator":
+            out[:, -1] = missed
+        if missed.any():
+            if self.missing in ("drop", "refuse"):
+                codes[missed] = DROPPED if self.missing == "drop" else MISSED
+            else:
+                values[missed] = self.filling
+
+    @property
+    def filling(self) -> float:
+        """The number in place of a missing one."""
+        name = {"indicator": "mean"}.get(self.missing, self.missing)
+        return getattr(self, name) if isinstance(name, str) else float(name)
+
+    def missing_told(self) -> str:
+        return missing_told(self.missing, self.missing if self.missing in ("drop", "refuse") else f"{self.filling:.4g}")
+
+
+def missing_told(policy: Any, value: str) -> str:
+    """", missing -> mean 29.7"."""
+    if policy in ("drop", "refuse"):
+        return ", missing -> " + ("row left out" if policy == "drop" else "bad record")
+    if policy == "indicator":
+        return f", missing -> mean {value} and a feature that says so"
+    return f", missing -> {policy} {value}" if isinstance(policy, str) else f", missing -> {value}"
+
+
+def _said(kind: Any) -> str:
+    """An annotation, for the user."""
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_said(own) for own in of)
+    if origin is Literal:
+        return ", ".join(f'"{own}"' if isinstance(own, str) else str(own) for own in of)
+    if origin is tuple:
+        return f"a list, of each item: {_said(of[0])}"
+    if origin is typing.Annotated:
+        return f"{of[1].start} to {of[1].stop - 1}"
+    return {float: "a number", str: "a string", bool: "true or false", types.NoneType: "null"}[kind]

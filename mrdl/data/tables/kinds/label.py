@@ -1,0 +1,97 @@
+"""The column to predict: numbers, or the names of classes as 0, 1, 2.."""
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mrdl.data.sources import DataError
+from mrdl.data.tables import standin as kernel
+from mrdl.data.tables.kinds.base import CLASS, MISSED, Written
+from mrdl.data.tables.kinds.categorical import names, plain
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import PLAIN, Lookup, Words
+
+MOSTLY = 0.9                    # share of numbers, above which what is not one is a bad record
+MANY = 20                       # whole numbers, up to which they may be names of classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(Written):
+    """What is predicted. A row without it is bad.
+
+    Args:
+        classes: the names, of which the first becomes 0, the next 1; numbers are the same name however they are written.
+            Empty: the label is a number itself."""
+    kind = "label"
+    missing_words: tuple[str, ...] = PLAIN
+    classes: tuple[str, ...] = ()
+
+    def wrong(self) -> str:
+        if len(set(self.classes)) < len(self.classes):
+            return f"classes have {next(c for c in self.classes if self.classes.count(c) > 1)!r} twice"
+        return super().wrong()
+
+    @classmethod
+    def made(cls, statistics: Statistics, **given: Any) -> "Label":
+        missing = plain(statistics.missing)
+        given.setdefault("missing_words", missing)
+        if "classes" in given:
+            return super().made(statistics, **given)
+        numbers = statistics.numbers
+        if numbers.count > MOSTLY * statistics.present:
+            values = statistics.points()[0] if statistics.values.exact else np.empty(0)
+            named = 1 < len(values) <= MANY and numbers.whole == numbers.count and (
+                list(values) != list(range(len(values)))) and numbers.count >= 10 * len(values)
+            return super().made(statistics, classes=tuple(str(int(v)) for v in values) if named else (), **given)
+        items = names(statistics, missing)
+        if not statistics.values.exact or not items:
+            raise DataError("it has no values" if not items else f"it has about {statistics.values.distinct:,} names, too many for "
+                            "classes; if it is a number, see that all its values are")
+        return super().made(statistics, classes=in_order([word for word, _ in items], statistics), **given)
+
+    @cached_property
+    def _numbers(self) -> np.ndarray | None:
+        """The classes as numbers, where they are."""
+        numbers, codes = Words.of(self.classes).numbers(self.notation)
+        return numbers if (codes == kernel.GOOD).all() and len(set(numbers.tolist())) == len(numbers) else None
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(Words.of([*self.classes, *self.missing_words]))
+
+    def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
+        if not self.classes or self._numbers is not None:
+            values, missed, codes = self.read(words)
+            if self.classes:
+                order = np.argsort(self._numbers)
+                at = np.searchsorted(self._numbers[order], values).clip(0, len(order) - 1)
+                codes[(codes != 0) | (self._numbers[order[at]] != values)] = CLASS
+                values = order[at]
+            out[:, 0] = values
+        else:
+            found = self._lookup.find(words)
+            missed, codes = found >= len(self.classes), np.where(found < 0, CLASS, 0).astype("u1")
+            out[:, 0] = found
+        codes[missed] = MISSED
+        return codes
+
+    def missed(self, words: Words, maybe: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(words), bool)
+        found[maybe] = self._lookup.find(words.take(maybe)) >= len(self.classes)
+        return found
+
+    def told(self) -> str:
+        if not self.classes:
+            return f"label, a number{self.as_written()}"
+        shown = self.classes if len(self.classes) <= 6 else [*self.classes[:4], "..", self.classes[-1]]
+        return f"label, {len(self.classes)} class{'es' * (len(self.classes) != 1)}: {', '.join(shown)}"
+
+
+def in_order(classes: list[str], statistics: Statistics) -> tuple[str, ...]:
+    """Names as their bytes are sorted, numbers by their value."""
+    numbers, codes = Words.of(classes).numbers(statistics.notation)
+    if (codes == kernel.GOOD).all():
+        return tuple(classes[i] for i in np.argsort(numbers, kind="stable"))
+    return tuple(sorted(classes, key=lambda name: name.encode("utf-8", "surrogateescape")))
+

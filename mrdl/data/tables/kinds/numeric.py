@@ -1,0 +1,91 @@
+"""A column of numbers: one feature."""
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mrdl.data.tables.kinds.base import Filled, Written
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import Words
+
+GRID = [i / 100 for i in range(101)]            # shares of the quantiles that scale by them
+SCALED = {"none": "", "standard": ", standardised", "minmax": ", scaled to 0..1", "log": ", as logarithm",
+          "quantile": ", as its rank from 0 to 1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numeric(Written, Filled):
+    """Numbers.
+
+    Args:
+        scale: "none": as they are; "standard": (x - mean) / deviation; "minmax": (x - least) / (largest - least); "log":
+            log(1 + |x|) with the sign of x; "quantile": the share of numbers below, from `quantiles`.
+        deviation: the sample's, of the numbers by which the schema was made.
+        least: of them.
+        largest: of them.
+        quantiles: rising; the shares they stand for are equally spaced from 0 to 1."""
+    kind = "numeric"
+    scale: Literal["none", "standard", "minmax", "log", "quantile"] = "none"
+    deviation: float | None = None
+    least: float | None = None
+    largest: float | None = None
+    quantiles: tuple[float, ...] = ()
+
+    def wrong(self) -> str:
+        for name in {"standard": ("mean", "deviation"), "minmax": ("least", "largest")}.get(self.scale, ()):
+            if getattr(self, name) is None:
+                return f"{name} is not given, but scale is {self.scale!r}"
+        if self.scale == "quantile" and (len(self.quantiles) < 2 or list(self.quantiles) != sorted(self.quantiles)):
+            return "quantiles must be two or more rising numbers where scale is 'quantile'"
+        return super().wrong()
+
+    @classmethod
+    def made(cls, statistics: Statistics, **given: Any) -> "Numeric":
+        numbers = statistics.numbers
+        found = {"mean": 0.0, "median": 0.0, "mode": 0.0}
+        if numbers.count:
+            found = {"mean": numbers.mean, "deviation": numbers.deviation, "least": numbers.least, "largest": numbers.largest,
+                     "median": statistics.quantiles([0.5])[0], "mode": statistics.mode()}
+            if given.get("scale") == "quantile":
+                found["quantiles"] = tuple(statistics.quantiles(GRID))
+        return super().made(statistics, **{**found, **given})
+
+    def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
+        values, missed, codes = self.read(words)
+        self.filled(values, missed, codes, out)
+        out[:, 0] = self._scaled(values)
+        return codes
+
+    def _scaled(self, x: np.ndarray) -> np.ndarray:
+        if self.scale == "standard":
+            return (x - self.mean) / (self.deviation or 1.0)
+        if self.scale == "minmax":
+            return (x - self.least) / (self.largest - self.least or 1.0)
+        if self.scale == "log":
+            return np.copysign(log1p(np.abs(x)), x)
+        return _rank(x, np.array(self.quantiles)) if self.scale == "quantile" else x
+
+    def told(self) -> str:
+        return f"numeric{self.as_written()}{SCALED[self.scale]}{self.missing_told()}"
+
+
+def log1p(x: np.ndarray) -> np.ndarray:
+    """log(1 + x) of x >= 0 by sums and products alone, the same bits on every CPU: NumPy's differ."""
+    m, e = np.frexp(1.0 + x)
+    low = m < 0.5 ** 0.5
+    m, e = np.where(low, 2 * m, m), e - low
+    s = np.where(e == 0, x / (x + 2.0), (m - 1.0) / (m + 1.0))
+    square, sums = s * s, np.zeros_like(s)
+    for k in range(23, 0, -2):                  # 2 atanh(s), |s| < 0.172
+        sums = sums * square + 1.0 / k
+    return e * 0.6931471805599453 + 2.0 * s * sums
+
+
+def _rank(x: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Where x lies among the quantiles, 0 to 1, linear between them; in the middle of those that it equals."""
+    last = len(quantiles) - 1
+    left, right = np.searchsorted(quantiles, x, "left"), np.searchsorted(quantiles, x, "right")
+    below = np.clip(left - 1, 0, last - 1)
+    low, high = quantiles[below], quantiles[below + 1]
+    between = below + (x - low) / np.where(high > low, high - low, 1.0)
+    return np.where(left < right, (left + right - 1) / 2, np.clip(between, 0, last)) / last

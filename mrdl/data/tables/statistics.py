@@ -1,0 +1,283 @@
+"""What a column holds. Statistics of parts are merged into those of the whole, the same bytes however it was split.
+
+Sums are exact integers, so that mean and deviation are correctly rounded; quantiles are exact while all distinct words are
+known (`Values.exact`), else they come from a histogram: right to 2^-9 of their value."""
+import json
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+
+from mrdl.data.tables import standin as exact
+from mrdl.data.tables import standin as kernel
+from mrdl.data.tables.values import MOST, Values
+from mrdl.data.tables.words import MISSING, ORDERS, Lookup, Notation, Words
+from mrdl.storage.sealed import canonical
+
+DROPPED = 44                    # low bits of a double that the histogram drops: sign, exponent and 8 bits are left
+DIGITS = 60                     # of square roots, before they are rounded
+PARTS = {"month": 12, "day": 31, "weekday": 7, "hour": 24, "minute": 60}        # of a date, and how many there are
+
+
+class Counts:
+    """How often each of some whole numbers came."""
+
+    def __init__(self, keys: list[int] = (), counts: list[int] = ()):
+        self.keys, self.counts = np.array(keys, "i8"), np.array(counts, "i8")
+
+    def add(self, keys: np.ndarray, counts: np.ndarray) -> None:
+        """Keys must be distinct and rising."""
+        at = np.searchsorted(self.keys, keys)
+        known = np.zeros(len(keys), bool)
+        known[at < len(self.keys)] = self.keys[at[at < len(self.keys)]] == keys[at < len(self.keys)]
+        self.counts[at[known]] += counts[known]
+        self.keys = np.insert(self.keys, at[~known], keys[~known])
+        self.counts = np.insert(self.counts, at[~known], counts[~known])
+
+
+class Numbers:
+    """Of finite doubles the count, exact sums, least, largest, how many are whole, and a histogram."""
+
+    def __init__(self):
+        self.count = self.whole = 0
+        self.least, self.largest = np.inf, -np.inf
+        self.sums = [0, 0]                      # of the values in 2^-1074, of their squares in 2^-2148
+        self.histogram = Counts()
+        self._sums = np.zeros(exact.SUMS, "i8"), np.zeros(exact.SQUARES, "i8")
+
+    def add(self, values: np.ndarray) -> None:
+        if not len(values):
+            return
+        values = values + 0.0                   # -0.0 and 0.0 are one number
+        self.count += len(values)
+        self.whole += int((values == np.floor(values)).sum())
+        self.least, self.largest = min(self.least, float(values.min())), max(self.largest, float(values.max()))
+        exact.add(values, *self._sums)
+        self.histogram.add(*np.unique(values.view("i8") >> DROPPED, return_counts=True))
+
+    def _settle(self) -> None:
+        for i, sums in enumerate(self._sums):
+            self.sums[i] += exact.total(sums)[0]
+            sums[:] = 0
+
+    def merge(self, other: "Numbers") -> None:
+        other._settle()
+        self.count, self.whole = self.count + other.count, self.whole + other.whole
+        self.least, self.largest = min(self.least, other.least), max(self.largest, other.largest)
+        self.sums = [a + b for a, b in zip(self.sums, other.sums)]
+        self.histogram.add(other.histogram.keys, other.histogram.counts)
+
+    def dump(self) -> dict:
+        self._settle()
+        ends = [self.least, self.largest] if self.count else None
+        return {"count": self.count, "whole": self.whole, "ends": ends, "sums": [f"{n:x}" for n in self.sums],
+                "histogram": [self.histogram.keys.tolist(), self.histogram.counts.tolist()]}
+
+    @classmethod
+    def load(cls, facts: dict) -> "Numbers":
+        made = cls()
+        made.count, made.whole = facts["count"], facts["whole"]
+        made.least, made.largest = facts["ends"] or (np.inf, -np.inf)
+        made.sums = [int(n, 16) for n in facts["sums"]]
+        made.histogram = Counts(*facts["histogram"])
+        return made
+
+    @property
+    def mean(self) -> float:
+        self._settle()
+        return float(Fraction(self.sums[0], self.count << 1074))
+
+    @property
+    def deviation(self) -> float:
+        """The sample's (n - 1), as pandas has it; 0 of a single value."""
+        self._settle()
+        if self.count < 2:
+            return 0.0
+        square = Fraction(self.sums[1] * self.count - self.sums[0] ** 2, self.count * (self.count - 1) << 2148)
+        with localcontext() as context:
+            context.prec, context.Emax, context.Emin = DIGITS, 999999, -999999
+            return float((Decimal(square.numerator) / square.denominator).sqrt())
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rising values that stand for all, and the count of each: the middles of the histogram's bins."""
+        order = np.argsort(_middles(self.histogram.keys))
+        values = np.clip(_middles(self.histogram.keys[order]), self.least, self.largest)
+        return values, self.histogram.counts[order]
+
+    def counted(self) -> bool:
+        """Whether they are the whole numbers from the least to the largest, each once."""
+        self._settle()
+        n, low = self.count, self.least
+        if not n or self.whole != n or self.largest - low + 1 != n:
+            return False
+        a = int(low)
+        squares = n * a * a + a * n * (n - 1) + n * (n - 1) * (2 * n - 1) // 6
+        return self.sums == [n * (2 * a + n - 1) // 2 << 1074, squares << 2148]
+
+
+def _middles(keys: np.ndarray) -> np.ndarray:
+    """The double in the middle of each bin; 0 itself, which has no other like it nearby."""
+    return np.where(keys == 0, 0.0, ((keys << DROPPED) + (1 << DROPPED - 1)).view("f8"))
+
+
+class Dates:
+    """Of seconds since 1970 the numbers, and which months, hours and so on there are."""
+
+    def __init__(self):
+        self.numbers, self.parts = Numbers(), dict.fromkeys(PARTS, 0)
+
+    def add(self, seconds: np.ndarray) -> None:
+        if len(seconds):
+            self.numbers.add(seconds)
+            for name, there in calendar(seconds).items():
+                if name in PARTS:
+                    self.parts[name] |= sum(1 << int(part) for part in np.unique(there))
+
+    def merge(self, other: "Dates") -> None:
+        self.numbers.merge(other.numbers)
+        self.parts = {name: bits | other.parts[name] for name, bits in self.parts.items()}
+
+    def dump(self) -> dict:
+        return {"numbers": self.numbers.dump(), "parts": self.parts}
+
+    @classmethod
+    def load(cls, facts: dict) -> "Dates":
+        made = cls()
+        made.numbers, made.parts = Numbers.load(facts["numbers"]), facts["parts"]
+        return made
+
+    def varying(self) -> list[str]:
+        """The parts that are not always the same."""
+        years = calendar(np.array([self.numbers.least, self.numbers.largest]))["year"]
+        return ["year"] * bool(years[0] != years[1]) + [name for name, bits in self.parts.items() if bits & bits - 1]
+
+
+def calendar(seconds: np.ndarray) -> dict[str, np.ndarray]:
+    """Year, and the parts that come again, from 0 on (Monday is 0), of seconds since 1970."""
+    whole = np.floor(seconds).astype("i8")
+    days = whole // 86400
+    date = days.astype("M8[D]")
+    months = date.astype("M8[M]")
+    return {"year": date.astype("M8[Y]").astype("i8") + 1970, "month": months.astype("i8") % 12,
+            "day": (date - months.astype("M8[D]")).astype("i8"), "weekday": (days + 3) % 7,
+            "hour": whole // 3600 % 24, "minute": whole // 60 % 60}
+
+
+class Statistics:
+    """What a column holds.
+
+    Args:
+        notation: how its numbers are written.
+        missing: the words that mean that a value is missing.
+        most: how many distinct words are kept.
+
+    Attributes:
+        rows: all of them.
+        absent: how often each of the missing words came.
+        values: the words that are not missing.
+        numbers: those of them that are finite numbers.
+        padded: how many of these have a needless 0 in front, as codes have.
+        infinite: how many words are numbers, but not finite.
+        dates: by the order of their parts: those of the words that are dates.
+        longest: the bytes of the longest word."""
+
+    def __init__(self, notation: Notation = Notation(), missing: tuple[str, ...] = MISSING, most: int = MOST):
+        self.notation, self.missing = notation, tuple(missing)
+        self._missing = Lookup(Words.of(self.missing))
+        self.rows = self.padded = self.infinite = self.longest = 0
+        self.absent = dict.fromkeys(self.missing, 0)
+        self.values, self.numbers = Values(most), Numbers()
+        self.dates = {order: Dates() for order in ORDERS}
+
+    def add(self, words: Words, label: np.ndarray | None = None) -> None:
+        """More rows of the column. `label`: the hash of each row's label, to find columns that tell it alone."""
+        self.rows += len(words)
+        found = self._missing.find(words)
+        if (found >= 0).any():
+            for word, count in zip(self.missing, np.bincount(found[found >= 0], minlength=len(self.missing)).tolist()):
+                self.absent[word] += count
+            words, label = words.take(found < 0), None if label is None else label[found < 0]
+        if not len(words):
+            return
+        self.longest = max(self.longest, int(words.lengths.max()))
+        self.values.add(words, label)
+        numbers, codes = words.numbers(self.notation)
+        good = codes == kernel.GOOD
+        self.infinite += int((codes == kernel.FINITE).sum())
+        if good.any():
+            self.numbers.add(numbers if good.all() else numbers[good])
+            data = np.frombuffer(words.data, "u1")
+            long = words.starts[good & (words.lengths > 1)]
+            self.padded += int(((data[long] == 48) & (data[long + 1] - 48 < 10)).sum())
+        maybe = ~good | (words.lengths == 8)    # 20261129 is a number too
+        if maybe.any():
+            words = words.take(maybe)
+            for order, dates in self.dates.items():
+                seconds, codes = words.dates(order)
+                dates.add(seconds[codes == kernel.GOOD])
+
+    def merge(self, other: "Statistics") -> None:
+        """Rows of another part of the column."""
+        for name in ("rows", "padded", "infinite"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.longest = max(self.longest, other.longest)
+        self.absent = {word: count + other.absent[word] for word, count in self.absent.items()}
+        self.values.merge(other.values)
+        self.numbers.merge(other.numbers)
+        for order, dates in self.dates.items():
+            dates.merge(other.dates[order])
+
+    def dump(self) -> bytes:
+        """JSON in ASCII, one line: the same for the same rows, whatever their order and however they were split."""
+        return canonical({
+            "notation": self.notation, "absent": list(self.absent.items()), "most": self.values.most,
+            **{name: getattr(self, name) for name in ("rows", "padded", "infinite", "longest")},
+            "values": self.values.dump(), "numbers": self.numbers.dump(),
+            "dates": {order: dates.dump() for order, dates in self.dates.items() if dates.numbers.count}})
+
+    @classmethod
+    def load(cls, data: bytes) -> "Statistics":
+        facts = json.loads(data)
+        made = cls(Notation(*facts["notation"]), [word for word, _ in facts["absent"]], facts["most"])
+        for name in ("rows", "padded", "infinite", "longest"):
+            setattr(made, name, facts[name])
+        made.absent = dict(facts["absent"])
+        made.values, made.numbers = Values.load(facts["values"], facts["most"]), Numbers.load(facts["numbers"])
+        made.dates |= {order: Dates.load(dates) for order, dates in facts["dates"].items()}
+        return made
+
+    @property
+    def gone(self) -> int:
+        """How many values are missing."""
+        return sum(self.absent.values())
+
+    @property
+    def present(self) -> int:
+        """How many are not."""
+        return self.rows - self.gone
+
+    def points(self, order: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Rising numbers and the count of each: all there are while all words are known, else the histogram's bins.
+
+        order: of dates, whose seconds are asked for; "": the numbers."""
+        if not self.values.exact:
+            return (self.dates[order].numbers if order else self.numbers).points()
+        words = Words.of(self.values.words)
+        numbers, codes = words.dates(order) if order else words.numbers(self.notation)
+        good = codes == kernel.GOOD
+        found, at = np.unique(numbers[good] + 0.0, return_inverse=True)
+        return found, np.bincount(at, self.values.counts[good], len(found)).astype("i8")
+
+    def quantiles(self, shares: list[float], order: str = "") -> list[float]:
+        """Linear between the two numbers beside it, as pandas has it."""
+        values, counts = self.points(order)
+        ends = np.cumsum(counts)
+        place = np.asarray(shares) * (ends[-1] - 1)
+        low = np.floor(place)
+        a, b = (values[np.searchsorted(ends, k, side="right")] for k in (low, np.minimum(low + 1, ends[-1] - 1)))
+        return (a + (b - a) * (place - low)).tolist()
+
+    def mode(self, order: str = "") -> float:
+        """The number that comes most often, the least of several; in the middle of its bin where not all words are known."""
+        values, counts = self.points(order)
+        return float(values[np.argmax(counts)])

@@ -1,0 +1,158 @@
+"""The columns of a table by name, as schema.json has them; words in, the features of rows out."""
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mrdl.data.readers.columns import few
+from mrdl.data.sources import DataError
+from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
+from mrdl.data.tables.words import Words
+from mrdl.storage.sealed import OtherFormat, parsed, shown
+
+SCHEMA = "schema.json"
+FORMAT = 1
+
+
+class Reason(NamedTuple):
+    """Why rows are not used."""
+    text: str                   # "not a number"
+    column: str
+    dropped: bool               # the schema leaves such rows out: they are not bad
+
+
+class Encoded(NamedTuple):
+    """Rows as numbers."""
+    x: np.ndarray               # float64[n, features]
+    rest: np.ndarray            # float64[n, y w]: label and weight, where there are such columns
+    wrong: np.ndarray           # int32[n]: 0: the row is good; k: reasons[k - 1] says why not, of its first wrong column
+    reasons: list[Reason]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What mrdl makes of the rows of a table.
+
+    Args:
+        columns: the kind of each by name, in the order of the features.
+        form: how the input was written, for its reader: delimiter, header and so on."""
+    columns: dict[str, Kind]
+    form: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for kind in (Label, Weight):
+            of = [name for name, column in self.columns.items() if isinstance(column, kind)]
+            if len(of) > 1:
+                raise DataError(f"there can be one {kind.kind}, but it is said of several columns: {few(of)}")
+
+    @property
+    def features(self) -> list[str]:
+        """The names of x's columns."""
+        return [feature for name, kind in self.columns.items() for feature in kind.features(name)]
+
+    def of(self, kind: type[Kind]) -> str | None:
+        """The name of the column of a kind that there is once: Label, Weight."""
+        return next((name for name, column in self.columns.items() if isinstance(column, kind)), None)
+
+    @property
+    def label(self) -> str | None:
+        return self.of(Label)
+
+    @property
+    def weight(self) -> str | None:
+        return self.of(Weight)
+
+    def needed(self, rest: bool = True) -> list[str]:
+        """The columns without which rows cannot be encoded; `rest`: the label and the weight too."""
+        unused = (Id, Ignore) if rest else (Id, Ignore, Label, Weight)
+        return [name for name, kind in self.columns.items() if not isinstance(kind, unused)]
+
+    def match(self, names: list[str], where: str, rest: bool = True) -> list[str]:
+        """The extra columns among an input's, which are ignored. DataError names all that are missing there, or several times
+        there. `where`: the input, for the message."""
+        needed = self.needed(rest)
+        lost, twice = [n for n in needed if n not in names], [n for n in needed if names.count(n) > 1]
+        causes = [f"{few(some)} ({cause})" for some, cause in ((lost, "missing"), (twice, "several times")) if some]
+        if causes:
+            raise DataError(f"{where}: its columns do not fit the schema: {'; '.join(causes)}; there are {few(names)}")
+        return [name for name in names if name not in self.columns]
+
+    def encode(self, columns: Mapping[str, Words], rest: bool = True) -> Encoded:
+        """The rows of some columns, of which those that the schema does not know are ignored. `rest`: with label and weight;
+        without, rows that lack them are good."""
+        names = self.needed(rest)
+        sides = [name for name in (self.label, self.weight) if name in names]
+        n = len(columns[names[0]]) if names else 0
+        width = len(self.features)
+        x, beside = np.empty((n, width), order="F"), np.empty((n, len(sides)), order="F")
+        wrong = np.zeros(n, "i4")
+        at = 0
+        for place, name in enumerate(names):
+            kind = self.columns[name]
+            if name in sides:
+                out = beside[:, sides.index(name):sides.index(name) + 1]
+            else:
+                size = len(kind.features(name))
+                out, at = x[:, at:at + size], at + size
+            codes = kind.encode(columns[name], out)
+            if codes.any():
+                first = (codes != 0) & (wrong == 0)
+                wrong[first] = place * len(REASONS) + codes[first]
+        found, index = np.unique(np.append(wrong, 0), return_inverse=True)
+        reasons = [Reason(REASONS[code % len(REASONS)], names[code // len(REASONS)], code % len(REASONS) == DROPPED)
+                   for code in found[1:].tolist()]
+        return Encoded(x, beside, index[:-1].astype("i4"), reasons)
+
+    def dump(self) -> bytes:
+        """schema.json: a line for each column; the same bytes for the same table."""
+        lines = ",\n".join("  " + json.dumps({"name": name, **kind.config()}) for name, kind in self.columns.items())
+        form = json.dumps(self.form, sort_keys=True)
+        return f'{{"format": {FORMAT},\n "form": {form},\n "columns": [\n{lines}\n ]}}\n'.encode()
+
+    @classmethod
+    def load(cls, data: bytes, where: str = SCHEMA) -> "Table":
+        """The table that a schema.json describes, which users may have edited.
+
+        DataError has a line for each column in which something is wrong; OtherFormat: it is of another version of mrdl."""
+        try:
+            facts = parsed(data)
+        except ValueError as error:
+            raise DataError(f"{where}: is not JSON: {error}") from None
+        if facts.get("format") != FORMAT:
+            raise OtherFormat
+        odd = sorted(set(facts) ^ {"format", "form", "columns"})
+        if odd:
+            raise DataError(f"{where}: has {'no' if odd[0] not in facts else 'an unknown'} {odd[0]!r}")
+        if type(facts["form"]) is not dict or type(facts["columns"]) is not list:
+            raise DataError(f"{where}: form must be an object, and columns a list")
+        columns: dict[str, Kind] = {}
+        wrong = []
+        for number, config in enumerate(facts["columns"], 1):
+            name = config.get("name") if type(config) is dict else None
+            if type(name) is not str:
+                wrong.append(f"{where}: column {number} has no name")
+            elif name in columns:
+                wrong.append(f"{where}: column {name!r}: is there twice")
+            else:
+                columns[name] = Ignore()
+                try:
+                    columns[name] = kind_of({key: value for key, value in config.items() if key != "name"})
+                except DataError as error:
+                    wrong.append(f"{where}: column {name!r}: {error}")
+        if wrong:
+            raise DataError("\n".join(wrong))
+        try:
+            return cls(columns, facts["form"])
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+
+
+def kind_of(config: dict[str, Any]) -> Kind:
+    """The kind that one column of schema.json describes."""
+    kind = config.get("kind")
+    if type(kind) is not str or kind not in KINDS:
+        raise DataError(f"kind is {shown(kind)}; there are {', '.join(KINDS)}" if "kind" in config else
+                        f"kind is not given; there are {', '.join(KINDS)}")
+    return KINDS[kind].from_config(config)

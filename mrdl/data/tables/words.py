@@ -1,0 +1,137 @@
+"""A column of fields as bytes in one buffer, and what kernels find in all of them at once."""
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mrdl.data.tables import standin as kernel
+
+ORDERS = {"YMD": kernel.YMD, "DMY": kernel.DMY, "MDY": kernel.MDY}
+#: words that mean that a value is missing, by default
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "#N/A", "?", "None", "-", ".")
+#: those of them that mean it in a column of words too, where the others may be words like any
+PLAIN = MISSING[:9]
+
+
+class Notation(NamedTuple):
+    """How the numbers of a column are written."""
+    decimal: str = "."
+    thousands: str = ""         # the mark between groups of three digits; "": none
+    sign: str = ""              # what may stand before or after a number: "$", "%", "kg"
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """n fields as UTF-8 bytes: field i is data[starts[i]:stops[i]], without quotes and the blanks around it.
+
+    Args:
+        data: the buffer; it must not change any more.
+        starts: int64[n].
+        stops: int64[n]."""
+    data: bytes | bytearray | memoryview | np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+    @classmethod
+    def of(cls, words: Iterable[str | bytes]) -> "Words":
+        """The words, one after the other in a new buffer."""
+        words = [word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in words]
+        ends = np.cumsum([0, *map(len, words)], dtype="i8")
+        return cls(b"".join(words), ends[:-1], ends[1:])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, i: int) -> bytes:
+        return bytes(memoryview(self.data)[self.starts[i]:self.stops[i]])
+
+    def __iter__(self):
+        data = memoryview(self.data)
+        return (bytes(data[start:stop]) for start, stop in zip(self.starts.tolist(), self.stops.tolist()))
+
+    def take(self, which: np.ndarray | slice) -> "Words":
+        """Some of the fields, by a mask, indices or a slice, in the same buffer."""
+        return Words(self.data, self.starts[which], self.stops[which])
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """uint64[n], the same on every machine."""
+        out = np.empty(len(self), "u8")
+        kernel.hashes(self.data, self.starts, self.stops, out)
+        return out
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.stops - self.starts
+
+    def numbers(self, notation: Notation = Notation()) -> tuple[np.ndarray, np.ndarray]:
+        """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
+        words = _bare(self, notation.sign.encode()) if notation.sign and len(self) else self
+        out, codes = np.zeros(len(self)), np.empty(len(self), "u1")
+        kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
+        return out, codes
+
+    def dates(self, order: str) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds since 1970 (UTC), float64[n], and of each whether it is GOOD, EMPTY or NUMBER (it is no date).
+
+        order: "YMD", "DMY" or "MDY"."""
+        out, codes = np.zeros(len(self)), np.empty(len(self), "u1")
+        kernel.dates(self.data, self.starts, self.stops, ORDERS[order], out, codes)
+        return out, codes
+
+
+def _bare(words: Words, sign: bytes) -> Words:
+    """The words without a sign at one of their ends, and without the blanks between; "-$5" becomes "-5"."""
+    data = np.frombuffer(words.data, "u1").copy()
+    starts, stops = words.starts.copy(), words.stops.copy()
+
+    def has(at: np.ndarray) -> np.ndarray:
+        found = (at >= starts) & (at + len(sign) <= stops)
+        for k, byte in enumerate(sign):
+            found &= data[np.clip(at + k, 0, len(data) - 1)] == byte
+        return found
+
+    def is_byte(at: np.ndarray, byte: bytes) -> np.ndarray:
+        return (at >= starts) & (at < stops) & (data[np.clip(at, 0, len(data) - 1)] == ord(byte))
+
+    minus = is_byte(starts, b"-") & has(starts + 1)
+    data[starts[minus] + len(sign)] = ord("-")
+    starts[minus] += len(sign)
+    starts[has(starts)] += len(sign)
+    stops[has(stops - len(sign))] -= len(sign)
+    while (blank := is_byte(starts, b" ")).any():
+        starts[blank] += 1
+    while (blank := is_byte(stops - 1, b" ")).any():
+        stops[blank] -= 1
+    return Words(data, starts, stops)
+
+
+class Lookup:
+    """Finds words among known ones.
+
+    Their hashes are sorted, and for each prefix of bits it is known where those with it begin."""
+
+    def __init__(self, known: Words):
+        self.known = known
+        order = np.argsort(known.hashes, kind="stable")
+        top = np.uint64(2 ** 64 - 1)            # stands last, so that a search ends
+        self.hashes, self.order = np.append(known.hashes[order], top), np.append(order, -1)
+        bits = max(len(order), 1).bit_length() + 2
+        self.shift = np.uint64(64 - bits)
+        self.first = np.searchsorted(self.hashes[:-1] >> self.shift, np.arange(2 ** bits, dtype="u8"))
+
+    def find(self, words: Words) -> np.ndarray:
+        """int64[n]: which of the known words each is; -1: none."""
+        hashes = words.hashes
+        place = self.first[hashes >> self.shift]
+        later = np.flatnonzero(self.hashes[place] < hashes)
+        while len(later):
+            place[later] += 1
+            later = later[self.hashes[place[later]] < hashes[later]]
+        found = np.where(self.hashes[place] == hashes, self.order[place], -1)
+        same, known = np.empty(len(words), "u1"), self.known
+        kernel.equal(words.data, words.starts, words.stops, known.data, known.starts, known.stops, found, same)
+        found[same == 0] = -1
+        return found
