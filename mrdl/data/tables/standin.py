@@ -10,7 +10,7 @@ GOOD, EMPTY, FIELDS, NUMBER, FINITE, QUOTE = range(6)
 YMD, DMY, MDY = range(3)
 SUMS, SQUARES = 70, 140
 NUMBER_FORM = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-WORDS = re.compile(rb"[+-]?(inf|infinity|nan)", re.I)
+WORDS = re.compile(rb"[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
 
 def _fields(data, starts, stops):
@@ -21,7 +21,7 @@ def _fields(data, starts, stops):
 def numbers(data, starts, stops, decimal, thousands, out, codes):
     for i, word in enumerate(_fields(data, starts, stops)):
         if not word:
-            codes[i] = EMPTY
+            codes[i], out[i] = EMPTY, np.nan
             continue
         if thousands:
             mark = re.escape(bytes([thousands]))
@@ -36,6 +36,8 @@ def numbers(data, starts, stops, decimal, thousands, out, codes):
             codes[i] = GOOD if math.isfinite(out[i]) else FINITE
         else:
             codes[i] = NUMBER
+        if codes[i] != GOOD:
+            out[i] = np.nan
 
 
 def hashes(data, starts, stops, out):
@@ -52,6 +54,7 @@ def equal(data, starts, stops, other, ostarts, ostops, indices, out):
 def dates(data, starts, stops, order, out, codes):
     for i, word in enumerate(_fields(data, starts, stops)):
         codes[i] = NUMBER if word else EMPTY
+        out[i] = np.nan
         m = re.fullmatch(rb"(\d{4})(\d\d)(\d\d)" if order == YMD and word[:8].isdigit() and len(word) == 8 else
                          (rb"(\d{4})([-/.])(\d\d?)\2(\d\d?)" if order == YMD else rb"(\d\d?)([-/.])(\d\d?)\2(\d{4})")
                          + rb"(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?(Z|[+-]\d\d(?::?\d\d)?)?", word)

@@ -11,7 +11,7 @@ import numpy as np
 from mrdl.data.tables import standin as exact
 from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.values import MOST, Values
-from mrdl.data.tables.words import MISSING, ORDERS, Lookup, Notation, Words
+from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Lookup, Notation, Words
 from mrdl.storage.sealed import canonical
 
 DROPPED = 44                    # low bits of a double that the histogram drops: sign, exponent and 8 bits are left
@@ -54,6 +54,20 @@ class Numbers:
         self.least, self.largest = min(self.least, float(values.min())), max(self.largest, float(values.max()))
         exact.add(values, *self._sums)
         self.histogram.add(*np.unique(values.view("i8") >> DROPPED, return_counts=True))
+
+    @classmethod
+    def of(cls, values: np.ndarray, counts: np.ndarray) -> "Numbers":
+        """Of distinct rising values and how often each comes."""
+        made = cls()
+        if len(values):
+            made.count, made.whole = int(counts.sum()), int(counts[values == np.floor(values)].sum())
+            made.least, made.largest = float(values[0]), float(values[-1])
+            for (above, below), count in zip(map(float.as_integer_ratio, values.tolist()), counts.tolist()):
+                unit = above * ((1 << 1074) // below)
+                made.sums = [made.sums[0] + count * unit, made.sums[1] + count * unit * unit]
+            keys, at = np.unique(values.view("i8") >> DROPPED, return_inverse=True)
+            made.histogram.add(keys, np.bincount(at, counts, len(keys)).astype("i8"))
+        return made
 
     def _settle(self) -> None:
         for i, sums in enumerate(self._sums):
@@ -99,10 +113,16 @@ class Numbers:
             return float((Decimal(square.numerator) / square.denominator).sqrt())
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rising values that stand for all, and the count of each: the middles of the histogram's bins."""
-        order = np.argsort(_middles(self.histogram.keys))
-        values = np.clip(_middles(self.histogram.keys[order]), self.least, self.largest)
-        return values, self.histogram.counts[order]
+        """Rising values that stand for all, and the count of each: the middles of the histogram's bins, but for the least and
+        the largest value themselves."""
+        middles = _middles(self.histogram.keys)
+        order = np.argsort(middles)
+        values, counts = np.clip(middles[order], self.least, self.largest), self.histogram.counts[order]
+        if self.count > 1:
+            values = np.concatenate([[self.least], values, [self.largest]])
+            counts[[0, -1]] -= 1 if len(counts) > 1 else 2
+            counts = np.concatenate([[1], counts, [1]])
+        return values, counts
 
     def counted(self) -> bool:
         """Whether they are the whole numbers from the least to the largest, each once."""
@@ -181,7 +201,7 @@ class Statistics:
         dates: by the order of their parts: those of the words that are dates.
         longest: the bytes of the longest word."""
 
-    def __init__(self, notation: Notation = Notation(), missing: tuple[str, ...] = MISSING, most: int = MOST):
+    def __init__(self, notation: Notation = USUAL, missing: tuple[str, ...] = MISSING, most: int = MOST):
         self.notation, self.missing = notation, tuple(missing)
         self._missing = Lookup(Words.of(self.missing))
         self.rows = self.padded = self.infinite = self.longest = 0
@@ -226,6 +246,15 @@ class Statistics:
         self.numbers.merge(other.numbers)
         for order, dates in self.dates.items():
             dates.merge(other.dates[order])
+
+    def reread(self, notation: Notation) -> "Statistics":
+        """The statistics of the same rows, had their numbers been written so. All words must be known (`Values.exact`)."""
+        made = Statistics.load(self.dump())
+        made.notation = notation
+        codes = Words.of(self.values.words).numbers(notation)[1]
+        made.infinite = int(self.values.counts[codes == kernel.FINITE].sum())
+        made.numbers = Numbers.of(*made.points())
+        return made
 
     def dump(self) -> bytes:
         """JSON in ASCII, one line: the same for the same rows, whatever their order and however they were split."""

@@ -128,11 +128,17 @@ class Values:
 
     def alone(self) -> tuple[int, int, int]:
         """Of the words that occur more than once: the rows, the rows beyond each word's first, and how many of the words
-        come with several labels."""
+        come with several labels, or without any."""
         self._settle()
         several = self.counts > 1
         counts = self.counts[several]
-        return int(counts.sum()), int((counts - 1).sum()), int((self.low[several] < self.high[several]).sum())
+        return int(counts.sum()), int((counts - 1).sum()), int((self.low[several] != self.high[several]).sum())
+
+    @property
+    def copied(self) -> bool:
+        """Whether each word is its label."""
+        self._settle()
+        return len(self.words) > 0 and bool(((self.low == self.hashes) & (self.high == self.hashes)).all())
 
 
 def _objects(words: Iterable[bytes]) -> np.ndarray:

@@ -22,6 +22,9 @@ class Notation(NamedTuple):
     sign: str = ""              # what may stand before or after a number: "$", "%", "kg"
 
 
+USUAL = Notation()
+
+
 @dataclass(frozen=True, eq=False)
 class Words:
     """n fields as UTF-8 bytes: field i is data[starts[i]:stops[i]], without quotes and the blanks around it.
@@ -53,7 +56,10 @@ class Words:
 
     def take(self, which: np.ndarray | slice) -> "Words":
         """Some of the fields, by a mask, indices or a slice, in the same buffer."""
-        return Words(self.data, self.starts[which], self.stops[which])
+        some = Words(self.data, self.starts[which], self.stops[which])
+        if "hashes" in self.__dict__:
+            some.__dict__["hashes"] = self.hashes[which]
+        return some
 
     @cached_property
     def hashes(self) -> np.ndarray:
@@ -66,10 +72,10 @@ class Words:
     def lengths(self) -> np.ndarray:
         return self.stops - self.starts
 
-    def numbers(self, notation: Notation = Notation()) -> tuple[np.ndarray, np.ndarray]:
+    def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
         """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
         words = _bare(self, notation.sign.encode()) if notation.sign and len(self) else self
-        out, codes = np.zeros(len(self)), np.empty(len(self), "u1")
+        out, codes = np.empty(len(self)), np.empty(len(self), np.intc)
         kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
         return out, codes
 
@@ -77,7 +83,7 @@ class Words:
         """Seconds since 1970 (UTC), float64[n], and of each whether it is GOOD, EMPTY or NUMBER (it is no date).
 
         order: "YMD", "DMY" or "MDY"."""
-        out, codes = np.zeros(len(self)), np.empty(len(self), "u1")
+        out, codes = np.empty(len(self)), np.empty(len(self), np.intc)
         kernel.dates(self.data, self.starts, self.stops, ORDERS[order], out, codes)
         return out, codes
 

@@ -1,5 +1,5 @@
 """What all kinds of columns have in common: a frozen description whose fields are what schema.json says of the column."""
-import math
+import sys
 import types
 import typing
 from dataclasses import MISSING as REQUIRED
@@ -19,6 +19,7 @@ from mrdl.storage import sealed
 REASONS = ("", "missing", "not a number", "not finite", "not a date", "neither true nor false", "not a class",
            "left out for a missing value")
 MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED = range(1, 8)
+LIMIT = sys.float_info.max
 NUMBERS = np.zeros(256, "u1")   # code of the kernel -> of those above
 NUMBERS[[kernel.EMPTY, kernel.NUMBER, kernel.FINITE]] = NUMBER, NUMBER, FINITE
 
@@ -33,6 +34,8 @@ class Kind:
     missing_words: tuple[str, ...] = MISSING
 
     def __post_init__(self):
+        for f in fields(self):
+            object.__setattr__(self, f.name, _typed(getattr(self, f.name), f.type))
         wrong = self.wrong()
         if wrong:
             raise DataError(wrong)
@@ -67,24 +70,27 @@ class Kind:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Kind":
         """The kind that schema.json describes; DataError names the field that is wrong."""
+        given = cls.given({name: value for name, value in config.items() if name != "kind"})
+        lacking = [f.name for f in fields(cls) if f.default is REQUIRED and f.name not in given]
+        if lacking:
+            raise DataError(f"{lacking[0]} is not given; it must be {_said(sealed.fields(cls)[lacking[0]])}")
+        return cls(**given)
+
+    @classmethod
+    def given(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Fields out of JSON, each checked alone; DataError names the one that is wrong."""
         kinds, given = sealed.fields(cls), {}
         for name, value in config.items():
-            if name == "kind":
-                continue
             if name not in {f.name for f in fields(cls)}:
                 raise DataError(f"{cls.kind} has no {sealed.shown(name)}; it has {', '.join(f.name for f in fields(cls))}")
             try:
                 sealed.check(value, kinds[name], name)
             except ValueError as error:
                 raise DataError(f"{error}; it must be {_said(kinds[name])}") from None
-            value = tuple(value) if isinstance(value, list) else value
-            if any(isinstance(v, float) and not math.isfinite(v) for v in (value if isinstance(value, tuple) else [value])):
+            if any(type(v) in (int, float) and not -LIMIT <= v <= LIMIT for v in (value if type(value) is list else [value])):
                 raise DataError(f"{name} is {sealed.shown(value)}; it must be finite")
             given[name] = value
-        lacking = [f.name for f in fields(cls) if f.default is REQUIRED and f.name not in given]
-        if lacking:
-            raise DataError(f"{lacking[0]} is not given; it must be {_said(kinds[lacking[0]])}")
-        return cls(**given)
+        return given
 
     @cached_property
     def _lookup(self) -> Lookup:
@@ -197,6 +203,13 @@ def missing_told(policy: Any, value: str) -> str:
     if policy == "indicator":
         return f", missing -> mean {value} and a feature that says so"
     return f", missing -> {policy} {value}" if isinstance(policy, str) else f", missing -> {value}"
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A value as a field's type has it: lists become tuples, and whole numbers doubles where these are meant."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_typed(v, typing.get_args(kind)[0]) for v in value)
+    return float(value) if type(value) is int and float in (kind, *typing.get_args(kind)) else value
 
 
 def _said(kind: Any) -> str:

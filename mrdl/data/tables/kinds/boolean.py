@@ -65,4 +65,5 @@ def spellings(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     false, true = (tuple(sorted(word for word in words if word.lower() in side)) for side in (NO, YES))
     if len(false) + len(true) == len(words) and false and true:
         return false, true
-    return tuple(zip(*[sorted(words)])) if len(words) == 2 else ((), ())
+    two = len(words) == 2 and words[0].lower() != words[1].lower()
+    return tuple(zip(*[sorted(words)])) if two else ((), ())

@@ -53,6 +53,7 @@ class Date(Filled):
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
         seconds, codes = words.dates(self.order)
         codes = np.where(codes == kernel.GOOD, 0, DATE).astype("u1")
+        seconds[codes != 0] = 0
         missed = self.missed(words, codes != 0)
         codes[missed] = 0
         self.filled(seconds, missed, codes, out)

@@ -1,0 +1,248 @@
+"""Statistics of columns in; out comes what each is taken for, and what the user should know of it."""
+import re
+import shlex
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mrdl.data.readers.columns import few
+from mrdl.data.sources import DataError
+from mrdl.data.tables import standin as kernel
+from mrdl.data.tables.kinds import (
+    KINDS,
+    Boolean,
+    Categorical,
+    Date,
+    Id,
+    Ignore,
+    Kind,
+    Label,
+    Numeric,
+    Weight,
+)
+from mrdl.data.tables.kinds.boolean import NO, YES
+from mrdl.data.tables.kinds.date import best_order
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import Notation, Words
+from mrdl.storage.sealed import shown
+
+MOSTLY = 0.9                    # share of values that decides what a column is
+NEARLY = 0.99                   # share of rows with one value, above which a column is nearly constant
+FEW = 20                        # values, up to which numbers among words are names too
+SEEN = 10                       # rows below which nothing is taken for an index
+NAMES = 10_000                  # more are warned of
+TWICE = 5                       # pairs of equal numbers that chance would give, above which distinct ones are an id's
+YEARS = 1000, 2200              # whole numbers that may be years
+DAYS = -2208988800, 4102444800  # seconds of 1900 and 2100: eight digits between them are dates
+EVIDENCE = 10                   # rows that would have another label, did the column not tell it
+NOTATIONS = [Notation(*marks) for marks in (".", ".,", ",", ",.", ", ", ". ", ".'")]
+IDS = re.compile(r"(unnamed: \d+)?|(.*[_ .-])?(id|uuid|guid|index|idx|key|row|row_?(names?|num|number)|nr|no|#)", re.IGNORECASE)
+
+
+class Warned(NamedTuple):
+    """What the user should know of a column."""
+    column: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of columns.
+
+    Args:
+        label: the column to predict.
+        weight: that of the rows' weights.
+        ids: columns that name a row.
+        drop: columns to leave out.
+        columns: the features; None: all that are nothing else.
+        kinds: of columns, the name of a kind, or what schema.json would say of it."""
+    label: str | None = None
+    weight: str | None = None
+    ids: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    columns: Sequence[str] | None = None
+    kinds: Mapping[str, str | dict[str, Any]] = field(default_factory=dict)
+
+    def check(self, names: Iterable[str]) -> None:
+        """DataError names all columns that are not there, and all that are asked to be several things."""
+        names = list(names)
+        roles: dict[str, list[str]] = {}
+        for role, some in (("the label", [self.label]), ("the weight", [self.weight]), ("an id", self.ids),
+                           ("dropped", self.drop), ("a feature", self.columns or [])):
+            for name in some:
+                if name is not None:
+                    roles.setdefault(name, []).append(role)
+        lost = sorted({*roles, *self.kinds} - {*names})
+        wrong = [f"no column {few(lost)}; there are {few(names)}"] if lost else []
+        wrong += [f"column {name!r} is asked to be {' and '.join(some)}" for name, some in roles.items() if len(some) > 1]
+        if wrong:
+            raise DataError("\n".join(wrong))
+
+
+class Inferred(NamedTuple):
+    """What a table is taken for."""
+    columns: dict[str, Kind]
+    warnings: list[Warned]
+    statistics: dict[str, Statistics]   # as the columns' notations read them
+
+
+def infer(statistics: Mapping[str, Statistics], asked: Asked = Asked()) -> Inferred:
+    """The kind of each column, in the order of `statistics`; DataError has a line for each that cannot be what is asked."""
+    asked.check(statistics)
+    columns, warnings, read, wrong = {}, [], {}, []
+    for name, found in statistics.items():
+        read[name] = found = _reread(found)
+        try:
+            columns[name] = _kind(name, found, asked)
+        except DataError as error:
+            wrong.append(f"column {name!r}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+    for name, found in read.items():
+        said = [] if name in (*asked.ids, *asked.drop, asked.weight) else _warnings(name, found, columns[name], read.get(asked.label))
+        warnings += [Warned(name, text) for text in said]
+    return Inferred(columns, warnings, read)
+
+
+def _kind(name: str, found: Statistics, asked: Asked) -> Kind:
+    if name in asked.kinds:
+        given = asked.kinds[name]
+        given = {"kind": given} if isinstance(given, str) else dict(given)
+        kind = given.pop("kind", None) or ("label" if name == asked.label else guess(name, found).kind)
+        if type(kind) is not str or kind not in KINDS:
+            raise DataError(f"kind is {shown(kind)}; there are {', '.join(KINDS)}")
+        return KINDS[kind].made(found, **KINDS[kind].given(given))
+    if name == asked.label:
+        return Label.made(found)
+    if name == asked.weight:
+        return Weight.made(found)
+    if name in asked.ids:
+        return Id()
+    if name in asked.drop or (asked.columns is not None and name not in asked.columns):
+        return Ignore(reason="as you asked" if name in asked.drop else "not among the columns you asked for")
+    return guess(name, found)
+
+
+def guess(name: str, found: Statistics) -> Kind:
+    """What a column of features is taken for."""
+    values, numbers, present = found.values, found.numbers, found.present
+    if not present:
+        return Ignore(reason="all values are missing")
+    if values.exact and values.distinct == 1:
+        return Categorical.made(found) if found.gone else Ignore(reason=f"always {shown(values.items()[0][0])}")
+    share = numbers.count / present
+    dates = found.dates[best_order(found)].numbers
+    if dates.count >= MOSTLY * present and (share < 1 - MOSTLY or DAYS[0] <= dates.least <= dates.largest < DAYS[1]):
+        return Date.made(found)
+    if values.exact and share < 1 and all(word.lower() in NO | YES for word, _ in values.items()):
+        try:
+            return Boolean.made(found)
+        except DataError:                       # yes alone, in two spellings
+            return Categorical.made(found)
+    if share >= MOSTLY and not _codes(found, share):
+        reason = _counts_rows(name, found)
+        return Ignore(reason=reason) if reason else Numeric.made(found)
+    if share < 1 and present >= FEW and values.distinct >= MOSTLY * present:
+        return Ignore(reason="looks like an id or a text, as nearly every value is another")
+    return Categorical.made(found)
+
+
+def _codes(found: Statistics, share: float) -> bool:
+    """Whether numbers are names: some begin with a needless 0, or few of them stand among words."""
+    if found.padded and found.numbers.whole == found.numbers.count:
+        return True
+    return share < NEARLY and found.values.exact and len(found.points()[0]) <= FEW
+
+
+def _counts_rows(name: str, found: Statistics) -> str:
+    """Why a column of numbers is no feature, but counts the rows; or ""."""
+    numbers, rows = found.numbers, found.rows
+    if numbers.count < rows or numbers.whole < rows or rows < SEEN or not _distinct(found):
+        return ""
+    named = IDS.fullmatch(name) or re.search("[a-z]I[dD]$", name)
+    if numbers.counted() and (numbers.least in (0, 1) or named):
+        return "looks like an index"
+    years = YEARS[0] <= numbers.least and numbers.largest < YEARS[1]
+    dense = not years and rows ** 2 / 2 > TWICE * (numbers.largest - numbers.least + 1)
+    return "looks like an id" if named or dense else ""
+
+
+def _distinct(found: Statistics) -> bool:
+    """Whether no value comes twice, as far as that is known."""
+    values = found.values
+    return bool((values.counts == 1).all()) and abs(values.distinct - found.present) <= 4 * values.error * found.present
+
+
+def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None) -> Iterable[str]:
+    values, present, rows = found.values, found.present, found.rows
+    if isinstance(kind, Ignore) or not present:
+        if "looks like" in kind.told():
+            yield f"{kind.told()}; to use it as a feature: --kind {shlex.quote(name)}={'categorical' if 'text' in kind.told() else 'numeric'}"
+        return
+    top, count = values.items()[0]
+    if count >= NEARLY * rows:
+        yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}"
+    if found.gone >= MOSTLY * rows:
+        yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows"
+    if isinstance(kind, Numeric):
+        words = present - found.numbers.count
+        if words:
+            yield (f"{words:,} of {present:,} values are not numbers{_such(found)}: rows with them are bad records; name words for "
+                   f"missing values with --missing, or use --kind {shlex.quote(name)}=categorical")
+        if IDS.fullmatch(name):
+            yield "has the name of an id"
+    if isinstance(kind, Categorical):
+        if found.numbers.count and found.numbers.count < present:
+            yield f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers"
+        if found.padded:
+            yield "numbers that begin with 0 are taken for names"
+        if values.distinct > NAMES:
+            about = "" if values.exact else f" (about {values.distinct:,}, to {100 * values.error:.1g} %)"
+            yield f"more than {NAMES:,} different values{about}"
+    if isinstance(kind, Date):
+        both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
+        yield f"a date, read as {kind.order}" + (" (day and month could be the other way round)" if len(both) > 1 else "")
+    if isinstance(kind, Label) and values.exact and values.distinct == 1:
+        yield "there is one label alone: nothing can be learnt"
+    if label is not None and label is not found and label.present:
+        if values.copied:
+            yield "is the label itself"
+        else:
+            several, beyond, mixed = values.alone()
+            other = 1 - label.values.items()[0][1] / label.present
+            if not mixed and beyond * other >= EVIDENCE and several << values.level >= present / 2:
+                yield "tells the label alone: each of its values comes with one label; is it known before the label is?"
+
+
+def _such(found: Statistics) -> str:
+    """A few of the words that are not numbers, as " ('x', 'y')"."""
+    words = [word for word, _ in found.values.items()]
+    _, codes = Words.of(words).numbers(found.notation)
+    odd = [words[i] for i in np.flatnonzero(codes != kernel.GOOD)[:3]]
+    return f" ({few(odd)})" if odd else ""
+
+
+def _reread(found: Statistics) -> Statistics:
+    """Statistics by the notation in which most words are numbers, where all words are known."""
+    if found.values.exact and found.numbers.count < MOSTLY * found.present:
+        again = found.reread(notation([word for word, _ in found.values.items()]))
+        if again.numbers.count >= MOSTLY * found.present:
+            return again
+    return found
+
+
+def notation(words: Iterable[str]) -> Notation:
+    """How the numbers among some words of a column are written: the plainest way by which most are numbers."""
+    words = sorted(set(words))
+    signs = Counter(sign for word in words for sign in {*word[:1], *word[1:2], *word[-1:]}
+                    if sign == "%" or unicodedata.category(sign) == "Sc")
+    sign = max(signs, key=lambda sign: (signs[sign], sign), default="")
+    fractions = {mark for word in words for mark in re.findall(r"^[+-]?0+([,. '])\d", word)}      # no thousands
+    tried = [n._replace(sign=s) for s in dict.fromkeys(["", sign]) for n in NOTATIONS
+             if n.thousands not in fractions]
+    column = Words.of(words)
+    return max(tried, key=lambda n: int((column.numbers(n)[1] == kernel.GOOD).sum()))

@@ -1,0 +1,106 @@
+"""A table: its JSON, and rows by the names of columns."""
+import json
+
+import numpy as np
+import pytest
+
+from mrdl.data.sources import DataError
+from mrdl.data.tables.inference import Asked, infer
+from mrdl.data.tables.kinds import Boolean, Categorical, Id, Ignore, Label, Numeric, Weight
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.table import Reason, Table
+from mrdl.data.tables.words import Words
+from mrdl.storage.sealed import OtherFormat
+
+TABLE = Table({
+    "age": Numeric(mean=30.0, missing="indicator"), "y": Label(classes=("a", "b")), "sex": Categorical(vocabulary=("m", "f")),
+    "w": Weight(), "ok": Boolean(false=("n",), true=("y",), missing="drop"), "name": Id(), "row": Ignore(reason="looks like an index"),
+}, {"delimiter": ",", "header": True})
+ROWS = {"sex": ["m", "f", "", "x"], "age": ["1", "", "x", "4"], "ok": ["y", "n", "y", ""], "y": ["b", "a", "b", ""],
+        "w": ["1", "2", "3", "x"], "extra": ["", "", "", ""]}
+
+
+def words(rows):
+    return {name: Words.of(column) for name, column in rows.items()}
+
+
+def test_rows_become_features():
+    found = TABLE.encode(words(ROWS))
+    assert TABLE.features == ["age", "age missing", "sex=m", "sex=f", "sex missing", "ok"]
+    assert found.x[:2].tolist() == [[1, 0, 1, 0, 0, 1], [30, 1, 0, 1, 0, 0]] and found.rest[:2].tolist() == [[1, 1], [0, 2]]
+    assert found.x.shape == (4, 6) and found.rest.shape == (4, 2)
+    assert [None if not k else found.reasons[k - 1] for k in found.wrong] == [
+        None, None, Reason("not a number", "age", False), Reason("missing", "y", False)]
+    scored = TABLE.encode(words({name: column for name, column in ROWS.items() if name not in "yw"}), rest=False)
+    assert scored.x[:2].tolist() == found.x[:2].tolist() and scored.rest.shape == (4, 0)
+    assert [None if not k else scored.reasons[k - 1] for k in scored.wrong] == [
+        None, None, Reason("not a number", "age", False), Reason("left out for a missing value", "ok", True)]
+    assert TABLE.encode(words({name: [] for name in ROWS})).x.shape == (0, 6)
+
+
+def test_how_rows_are_cut_into_batches_changes_no_bit():
+    rng = np.random.default_rng(0)
+    n = 500
+    rows = {"age": [repr(v) if v > 0 else "" for v in rng.standard_normal(n).tolist()], "sex": rng.choice(["m", "f", "", "z"], n).tolist(),
+            "day": [f"2023-{m}-{d}" for m, d in rng.integers([1, 1], [13, 31], (n, 2))], "ok": rng.choice(["y", "n", ""], n).tolist(),
+            "y": rng.choice(["a", "b", "c"], n).tolist(), "log": [repr(10 ** v) for v in rng.uniform(-300, 300, n).tolist()]}
+    statistics = {}
+    for name, column in rows.items():
+        statistics[name] = Statistics()
+        statistics[name].add(Words.of(column))
+    table = Table(infer(statistics, Asked(label="y", kinds={"log": {"scale": "log"}, "age": {"scale": "quantile"}})).columns)
+    whole = table.encode(words(rows))
+    assert set(whole.reasons) == {Reason("not a date", "day", False)}
+    for step in (1, 7, 333):
+        parts = [table.encode(words({name: column[i:i + step] for name, column in rows.items()})) for i in range(0, n, step)]
+        good = whole.wrong == 0
+        assert np.concatenate([part.wrong == 0 for part in parts]).tolist() == good.tolist()
+        for name in ("x", "rest"):
+            assert np.concatenate([getattr(p, name) for p in parts])[good].tobytes() == getattr(whole, name)[good].tobytes()
+
+
+def test_columns_by_name():
+    assert TABLE.needed() == ["age", "y", "sex", "w", "ok"] and TABLE.needed(rest=False) == ["age", "sex", "ok"]
+    assert TABLE.match(["ok", "new", "sex", "age", "row"], "new.csv", rest=False) == ["new"]
+    assert (TABLE.label, TABLE.weight) == ("y", "w")
+    with pytest.raises(DataError, match=r"new.csv: .*'sex', 'w' \(missing\); 'age' \(several times\); there are 'ok', 'age'"):
+        TABLE.match(["ok", "age", "age", "y"], "new.csv")
+
+
+def test_the_json_says_the_same_again():
+    data = TABLE.dump()
+    again = Table.load(data)
+    assert again == TABLE and again.dump() == data and list(again.columns) == list(TABLE.columns)
+    assert json.loads(data)["columns"][2] == {"name": "sex", "kind": "categorical", "vocabulary": ["m", "f"]}
+    assert data.count(b"\n") == 11 and data.isascii()
+
+
+def changed(**facts):
+    return json.dumps({**json.loads(TABLE.dump()), **facts}).encode()
+
+
+@pytest.mark.parametrize("data, told", [
+    (b"{", "schema.json: is not JSON"), (b"[]", "it holds no object"), (changed(colums=[]), "has an unknown 'colums'"),
+    (b'{"format": 1, "columns": []}', "has no 'form'"), (changed(form=[]), "form must be an object, and columns a list"),
+    (changed(columns={}), "and columns a list"), (changed(columns=[3]), "column 1 has no name"),
+    (changed(columns=[{"kind": "id", "name": 1}]), "column 1 has no name"),
+    (changed(columns=[{"kind": "label", "name": "a"}, {"kind": "label", "name": "b"}]), "one label, .* several columns: 'a', 'b'")])
+def test_what_is_no_schema_is_refused(data, told):
+    with pytest.raises(DataError, match=told):
+        Table.load(data)
+
+
+def test_all_wrong_columns_are_told_at_once():
+    with pytest.raises(DataError) as error:
+        Table.load(changed(columns=[
+            {"name": "a", "kind": "numerc"}, {"name": "b", "kind": "weight"}, {"name": "c", "kind": "numeric", "scale": "big"},
+            {"name": "b", "kind": "id"}, {"kind": "id"}]), "s.json")
+    assert str(error.value).split("\n") == [
+        "s.json: column 'a': kind is 'numerc'; there are numeric, categorical, boolean, date, label, weight, id, ignore",
+        's.json: column \'c\': scale is \'big\'; it must be "none", "standard", "minmax", "log", "quantile"',
+        "s.json: column 'b': is there twice", "s.json: column 5 has no name"]
+
+
+def test_a_schema_of_another_version():
+    with pytest.raises(OtherFormat):
+        Table.load(changed(format=2))
