@@ -103,7 +103,7 @@ def infer(statistics: Mapping[str, Statistics], asked: Asked = Asked()) -> Infer
     if wrong:
         raise DataError("\n".join(wrong))
     for name, found in read.items():
-        said = [] if name in (*asked.ids, *asked.drop, asked.weight) else _warnings(name, found, columns[name], read.get(asked.label))
+        said = [] if name in (*asked.ids, *asked.drop) else _warnings(name, found, columns[name], read.get(asked.label))
         warnings += [Warned(name, text) for text in said]
     return Inferred(columns, warnings, read)
 
@@ -206,6 +206,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     if isinstance(kind, Date):
         both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
         yield f"a date, read as {kind.order}" + (" (day and month could be the other way round)" if len(both) > 1 else "")
+    if isinstance(kind, (Label, Weight)) and found.gone:
+        yield f"missing in {found.gone:,} rows, which are bad records"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
         yield "there is one label alone: nothing can be learnt"
     if label is not None and label is not found and label.present:

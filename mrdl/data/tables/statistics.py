@@ -3,6 +3,7 @@
 Sums are exact integers, so that mean and deviation are correctly rounded; quantiles are exact while all distinct words are
 known (`Values.exact`), else they come from a histogram: right to 2^-9 of their value."""
 import json
+from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -149,9 +150,8 @@ class Dates:
     def add(self, seconds: np.ndarray) -> None:
         if len(seconds):
             self.numbers.add(seconds)
-            for name, there in calendar(seconds).items():
-                if name in PARTS:
-                    self.parts[name] |= sum(1 << int(part) for part in np.unique(there))
+            for name, there in calendar(seconds, PARTS).items():
+                self.parts[name] |= int(np.bitwise_or.reduce(1 << there))
 
     def merge(self, other: "Dates") -> None:
         self.numbers.merge(other.numbers)
@@ -168,19 +168,20 @@ class Dates:
 
     def varying(self) -> list[str]:
         """The parts that are not always the same."""
-        years = calendar(np.array([self.numbers.least, self.numbers.largest]))["year"]
+        years = calendar(np.array([self.numbers.least, self.numbers.largest]), ["year"])["year"]
         return ["year"] * bool(years[0] != years[1]) + [name for name, bits in self.parts.items() if bits & bits - 1]
 
 
-def calendar(seconds: np.ndarray) -> dict[str, np.ndarray]:
-    """Year, and the parts that come again, from 0 on (Monday is 0), of seconds since 1970."""
+def calendar(seconds: np.ndarray, parts: Iterable[str]) -> dict[str, np.ndarray]:
+    """The parts of seconds since 1970, int64[n] each: the year; month, day, weekday, hour, minute from 0 on (Monday is 0)."""
     whole = np.floor(seconds).astype("i8")
     days = whole // 86400
-    date = days.astype("M8[D]")
-    months = date.astype("M8[M]")
-    return {"year": date.astype("M8[Y]").astype("i8") + 1970, "month": months.astype("i8") % 12,
-            "day": (date - months.astype("M8[D]")).astype("i8"), "weekday": (days + 3) % 7,
-            "hour": whole // 3600 % 24, "minute": whole // 60 % 60}
+    months = days.astype("M8[D]").astype("M8[M]")
+    since = months.astype("i8")                 # 1970
+    make = {"year": lambda: since // 12 + 1970, "month": lambda: since % 12, "weekday": lambda: (days + 3) % 7,
+            "day": lambda: days - months.astype("M8[D]").astype("i8"), "hour": lambda: whole // 3600 % 24,
+            "minute": lambda: whole // 60 % 60}
+    return {part: make[part]() for part in parts}
 
 
 class Statistics:
@@ -251,7 +252,7 @@ class Statistics:
         """The statistics of the same rows, had their numbers been written so. All words must be known (`Values.exact`)."""
         made = Statistics.load(self.dump())
         made.notation = notation
-        codes = Words.of(self.values.words).numbers(notation)[1]
+        codes = self.values.words.numbers(notation)[1]
         made.infinite = int(self.values.counts[codes == kernel.FINITE].sum())
         made.numbers = Numbers.of(*made.points())
         return made
@@ -291,7 +292,7 @@ class Statistics:
         order: of dates, whose seconds are asked for; "": the numbers."""
         if not self.values.exact:
             return (self.dates[order].numbers if order else self.numbers).points()
-        words = Words.of(self.values.words)
+        words = self.values.words
         numbers, codes = words.dates(order) if order else words.numbers(self.notation)
         good = codes == kernel.GOOD
         found, at = np.unique(numbers[good] + 0.0, return_inverse=True)

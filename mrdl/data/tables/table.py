@@ -2,6 +2,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,10 +48,14 @@ class Table:
             if len(of) > 1:
                 raise DataError(f"there can be one {kind.kind}, but it is said of several columns: {few(of)}")
 
-    @property
+    @cached_property
     def features(self) -> list[str]:
         """The names of x's columns."""
         return [feature for name, kind in self.columns.items() for feature in kind.features(name)]
+
+    @cached_property
+    def _widths(self) -> dict[str, int]:
+        return {name: len(kind.features(name)) for name, kind in self.columns.items()}
 
     def of(self, kind: type[Kind]) -> str | None:
         """The name of the column of a kind that there is once: Label, Weight."""
@@ -85,8 +90,7 @@ class Table:
         names = self.needed(rest)
         sides = [name for name in (self.label, self.weight) if name in names]
         n = len(columns[names[0]]) if names else 0
-        width = len(self.features)
-        x, beside = np.empty((n, width), order="F"), np.empty((n, len(sides)), order="F")
+        x, beside = np.empty((n, len(self.features)), order="F"), np.empty((n, len(sides)), order="F")
         wrong = np.zeros(n, "i4")
         at = 0
         for place, name in enumerate(names):
@@ -94,12 +98,13 @@ class Table:
             if name in sides:
                 out = beside[:, sides.index(name):sides.index(name) + 1]
             else:
-                size = len(kind.features(name))
-                out, at = x[:, at:at + size], at + size
+                out, at = x[:, at:at + self._widths[name]], at + self._widths[name]
             codes = kind.encode(columns[name], out)
             if codes.any():
                 first = (codes != 0) & (wrong == 0)
                 wrong[first] = place * len(REASONS) + codes[first]
+        if not wrong.any():
+            return Encoded(x, beside, wrong, [])
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)
         reasons = [Reason(REASONS[code % len(REASONS)], names[code // len(REASONS)], code % len(REASONS) == DROPPED)
                    for code in found[1:].tolist()]

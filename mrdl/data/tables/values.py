@@ -1,23 +1,23 @@
 """The distinct words of a column and how often each occurs: of all of them, or of a sample that depends on nothing else.
 
 Distinct sampling (Gibbons 2001): kept are the words whose hash ends in at least `level` zero bits; the level is the least
-one at which no more than MOST are kept. So it is a function of the words alone, whatever their order and however they are
+one at which no more than MOST are kept, of no more than BYTES. So it is a function of the words alone, whatever their order and however they are
 split, and of a word that is kept every occurrence is counted."""
-from collections.abc import Iterable
-
 import numpy as np
 
 from mrdl.data.tables.words import Lookup, Words
 
 MOST = 1 << 14                  # words that are kept
+BYTES = 1 << 22                 # and bytes of them
 SLICE = 1 << 14                 # words that are added at once
-NONE = np.uint64(2 ** 64 - 1)   # the least of no hashes
+NONE = np.uint32(2 ** 32 - 1)   # the least of no labels
 
 
 class Values:
     """Words and their counts.
 
-    Each word also knows the least and the largest hash of the labels of its rows: where they are one, it tells the label.
+    Each word also knows the least and the largest label of its rows, as 32 bits of a hash: where they are one, it tells the
+    label.
 
     Attributes:
         level: 0: all words are here, and what is said of them is exact."""
@@ -25,9 +25,9 @@ class Values:
     def __init__(self, most: int = MOST):
         self.most, self.level = most, 0
         self.hashes = np.empty(0, "u8")         # rising
-        self.words = np.empty(0, object)
+        self.words = Words.of([])
         self.counts = np.empty(0, "i8")
-        self.low, self.high = np.empty((2, 0), "u8")
+        self.low, self.high = np.empty((2, 0), "u4")
         self._later: list[tuple] = []           # words that were not known
         self._lookup: Lookup | None = None
 
@@ -41,65 +41,72 @@ class Values:
         if self.level:
             kept = np.flatnonzero(words.hashes & np.uint64(2 ** self.level - 1) == 0)
             words, label = words.take(kept), None if label is None else label[kept]
+        n = len(words)
+        low, high = (np.full(n, NONE), np.zeros(n, "u4")) if label is None else [_short(label)] * 2
         if self._lookup is None:
-            self._lookup = Lookup(Words.of(self.words))
+            self._lookup = Lookup(self.words, self.hashes)
         found = self._lookup.find(words)
         known = found >= 0
         at = found[known]
         self.counts += np.bincount(at, minlength=len(self.counts))
-        low = np.full(len(words), NONE) if label is None else label
-        high = np.zeros(len(words), "u8") if label is None else label
         if label is not None:
             np.minimum.at(self.low, at, low[known])
             np.maximum.at(self.high, at, high[known])
         if not known.all():
             new = words.take(~known)
-            self._later.append((new.hashes, _objects(new), np.ones(len(new), "i8"), low[~known], high[~known]))
-            if sum(len(part[0]) for part in self._later) > len(self.hashes) // 8:
+            self._later.append((Words.together([new]), new.hashes, np.ones(len(new), "i8"), low[~known], high[~known]))
+            if sum(len(words) for words, *_ in self._later) > len(self.hashes) // 4:
                 self._settle()
 
     def _settle(self) -> None:
         """What came later, and what was known before, as one."""
         if not self._later:
             return
-        hashes, words, counts, low, high = map(np.concatenate, zip(
-            (self.hashes, self.words, self.counts, self.low, self.high), *self._later))
+        parts = [(self.words, self.hashes, self.counts, self.low, self.high), *self._later]
+        words = Words.together(part[0] for part in parts)
+        hashes, counts, low, high = (np.concatenate([part[i] for part in parts]) for i in range(1, 5))
         self._later, self._lookup = [], None
         kept = hashes & np.uint64(2 ** self.level - 1) == 0
         order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
-        hashes, words = hashes[order], words[order]
+        hashes, words = hashes[order], words.take(order)
         first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))[:len(hashes)]
-        one, last = words[first], np.append(first[1:], len(hashes))
-        for i in np.flatnonzero(last - first > 1):      # two words with one hash, should there ever be such
-            one[i] = min(words[first[i]:last[i]])
-        self.hashes, self.words, self.counts = hashes[first], one, np.add.reduceat(counts[order], first)
+        sizes = np.diff(first, append=len(hashes))
+        one = first.copy()
+        for i in np.unique(np.repeat(np.arange(len(first)), sizes)[~words.equal(words, np.repeat(first, sizes))]):
+            one[i] = min(range(first[i], first[i] + sizes[i]), key=words.__getitem__)   # words of one hash: the first of them
+        self.hashes, self.words = hashes[first], words.take(one)
+        self.counts = np.add.reduceat(counts[order], first)
         self.low, self.high = np.minimum.reduceat(low[order], first), np.maximum.reduceat(high[order], first)
-        while len(self.hashes) > self.most:
+        while len(self.hashes) > self.most or self.words.lengths.sum() > BYTES:
             self.level += 1
             kept = self.hashes & np.uint64(2 ** self.level - 1) == 0
-            for name in ("hashes", "words", "counts", "low", "high"):
+            for name in ("hashes", "counts", "low", "high"):
                 setattr(self, name, getattr(self, name)[kept])
+            self.words = self.words.take(kept)
 
     def merge(self, other: "Values") -> None:
         other._settle()
         self.level = max(self.level, other.level)
-        self._later.append((other.hashes, other.words, other.counts, other.low, other.high))
+        self._later.append((other.words, other.hashes, other.counts, other.low, other.high))
         self._settle()
 
     def dump(self) -> dict:
         """The same JSON for the same words."""
         self._settle()
-        kept = sorted(zip(self.words.tolist(), self.counts.tolist(), self.low.tolist(), self.high.tolist()))
-        return {"level": self.level, "kept": [[word.decode("utf-8", "surrogateescape"), *rest] for word, *rest in kept]}
+        kept = sorted(zip(self.words, self.counts.tolist(), self.low.tolist(), self.high.tolist()))
+        return {"level": self.level, "kept": [
+            [word.decode("utf-8", "surrogateescape"), count, *([low] if low == high else [low, high] if low < high else [])]
+            for word, count, low, high in kept]}
 
     @classmethod
     def load(cls, facts: dict, most: int = MOST) -> "Values":
         made = cls(most)
         made.level = facts["level"]
         if facts["kept"]:
-            words, counts, low, high = zip(*facts["kept"])
-            words = Words.of(words)
-            made._later.append((words.hashes, _objects(words), np.array(counts, "i8"), np.array(low, "u8"), np.array(high, "u8")))
+            words = Words.of(word for word, *_ in facts["kept"])
+            counts = np.array([count for _, count, *_ in facts["kept"]], "i8")
+            low, high = np.array([(label[0], label[-1]) if label else (NONE, 0) for _, _, *label in facts["kept"]], "u4").T
+            made._later.append((words, words.hashes, counts, low, high))
             made._settle()
         return made
 
@@ -123,7 +130,7 @@ class Values:
     def items(self) -> list[tuple[str, int]]:
         """Word and count of those that are kept: by falling count, then by their bytes."""
         self._settle()
-        pairs = sorted(zip((-self.counts).tolist(), self.words.tolist()))
+        pairs = sorted(zip((-self.counts).tolist(), self.words))
         return [(word.decode("utf-8", "surrogateescape"), -count) for count, word in pairs]
 
     def alone(self) -> tuple[int, int, int]:
@@ -138,11 +145,8 @@ class Values:
     def copied(self) -> bool:
         """Whether each word is its label."""
         self._settle()
-        return len(self.words) > 0 and bool(((self.low == self.hashes) & (self.high == self.hashes)).all())
+        return len(self.words) > 0 and bool(((self.low == _short(self.hashes)) & (self.high == self.low)).all())
 
 
-def _objects(words: Iterable[bytes]) -> np.ndarray:
-    words = list(words)
-    made = np.empty(len(words), object)
-    made[:] = words
-    return made
+def _short(hashes: np.ndarray) -> np.ndarray:
+    return (hashes >> np.uint64(32)).astype("u4")

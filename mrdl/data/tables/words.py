@@ -44,6 +44,18 @@ class Words:
         ends = np.cumsum([0, *map(len, words)], dtype="i8")
         return cls(b"".join(words), ends[:-1], ends[1:])
 
+    @classmethod
+    def together(cls, parts: "Iterable[Words]") -> "Words":
+        """The fields of all parts, in a buffer that holds nothing else."""
+        data, lengths = [], []
+        for part in parts:
+            ends = np.cumsum(part.lengths)
+            places = np.repeat(part.stops - ends, part.lengths) + np.arange(ends[-1] if len(ends) else 0)
+            data.append(np.frombuffer(part.data, "u1")[places])
+            lengths.append(part.lengths)
+        ends = np.cumsum(np.concatenate([[0], *lengths]), dtype="i8")
+        return cls(np.concatenate(data), ends[:-1], ends[1:])
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -71,6 +83,12 @@ class Words:
     @property
     def lengths(self) -> np.ndarray:
         return self.stops - self.starts
+
+    def equal(self, other: "Words", indices: np.ndarray) -> np.ndarray:
+        """bool[n]: whether each field is that of `other` at its index; not where that is -1."""
+        out = np.empty(len(self), "u1")
+        kernel.equal(self.data, self.starts, self.stops, other.data, other.starts, other.stops, indices, out)
+        return out.view(bool)
 
     def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
         """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
@@ -119,11 +137,12 @@ class Lookup:
 
     Their hashes are sorted, and for each prefix of bits it is known where those with it begin."""
 
-    def __init__(self, known: Words):
+    def __init__(self, known: Words, hashes: np.ndarray | None = None):
         self.known = known
-        order = np.argsort(known.hashes, kind="stable")
+        hashes = known.hashes if hashes is None else hashes
+        order = np.argsort(hashes, kind="stable")
         top = np.uint64(2 ** 64 - 1)            # stands last, so that a search ends
-        self.hashes, self.order = np.append(known.hashes[order], top), np.append(order, -1)
+        self.hashes, self.order = np.append(hashes[order], top), np.append(order, -1)
         bits = max(len(order), 1).bit_length() + 2
         self.shift = np.uint64(64 - bits)
         self.first = np.searchsorted(self.hashes[:-1] >> self.shift, np.arange(2 ** bits, dtype="u8"))
@@ -137,7 +156,4 @@ class Lookup:
             place[later] += 1
             later = later[self.hashes[place[later]] < hashes[later]]
         found = np.where(self.hashes[place] == hashes, self.order[place], -1)
-        same, known = np.empty(len(words), "u1"), self.known
-        kernel.equal(words.data, words.starts, words.stops, known.data, known.starts, known.stops, found, same)
-        found[same == 0] = -1
-        return found
+        return np.where(words.equal(self.known, found), found, -1)

@@ -17,7 +17,7 @@ ODD = ["", "NA", "-", "None", "inf", "-inf", "nan", "NaN", "1e999", "-0.0", "0",
 
 def made(words, labels=None, batch=997, most=300, notation=USUAL):
     found = Statistics(notation, most=most)
-    labels = None if labels is None else np.array(labels, "u8")
+    labels = None if labels is None else np.array(labels, "u8") << np.uint64(40)
     for start in range(0, len(words), batch):
         found.add(Words.of(words[start:start + batch]), None if labels is None else labels[start:start + batch])
     return found

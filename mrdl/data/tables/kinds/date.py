@@ -57,14 +57,15 @@ class Date(Filled):
         missed = self.missed(words, codes != 0)
         codes[missed] = 0
         self.filled(seconds, missed, codes, out)
-        found, place = calendar(seconds), 0
+        found, place = calendar(seconds, [part for part in self.parts if part != "seconds"]), 0
         for part in self.parts:
             if part == "seconds":
                 out[:, place] = (seconds - self.mean) / (self.deviation or 1.0)
             elif self.cyclic and part in PARTS:
-                turns = CIRCLES[part][found[part]]
-                out[:, place], out[:, place + 1] = turns[:, 0], turns[:, 1]
-                place += 1
+                for turns in CIRCLES[part]:
+                    out[:, place] = turns[found[part]]
+                    place += 1
+                continue
             else:
                 out[:, place] = found[part] + FIRST.get(part, 0)
             place += 1
@@ -86,8 +87,8 @@ def best_order(statistics: Statistics) -> str:
 
 
 def _circle(size: int) -> np.ndarray:
-    """Sine and cosine of the turns 0/size, 1/size.."""
-    return np.array([[round(f(2 * math.pi * k / size), EXACT) + 0.0 for f in (math.sin, math.cos)] for k in range(size)])
+    """Sines and cosines of the turns 0/size, 1/size.."""
+    return np.array([[round(f(2 * math.pi * k / size), EXACT) + 0.0 for k in range(size)] for f in (math.sin, math.cos)])
 
 
 CIRCLES = {part: _circle(size) for part, size in PARTS.items()}
