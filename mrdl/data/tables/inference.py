@@ -11,7 +11,6 @@ import numpy as np
 
 from mrdl.data.readers.columns import few
 from mrdl.data.sources import DataError
-from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.kinds import (
     KINDS,
     Boolean,
@@ -28,6 +27,7 @@ from mrdl.data.tables.kinds.boolean import NO, YES
 from mrdl.data.tables.kinds.date import best_order
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Notation, Words
+from mrdl.kernels import words as kernel
 from mrdl.storage.sealed import shown
 
 MOSTLY = 0.9                    # share of values that decides what a column is

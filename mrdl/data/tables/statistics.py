@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from mrdl.data.tables import standin as exact
-from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.values import MOST, Values
 from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Lookup, Notation, Words
+from mrdl.kernels import exact
+from mrdl.kernels import words as kernel
 from mrdl.storage.sealed import canonical
 
 DROPPED = 44                    # low bits of a double that the histogram drops: sign, exponent and 8 bits are left
@@ -32,8 +32,9 @@ class Counts:
         known = np.zeros(len(keys), bool)
         known[at < len(self.keys)] = self.keys[at[at < len(self.keys)]] == keys[at < len(self.keys)]
         self.counts[at[known]] += counts[known]
-        self.keys = np.insert(self.keys, at[~known], keys[~known])
-        self.counts = np.insert(self.counts, at[~known], counts[~known])
+        if not known.all():
+            self.keys = np.insert(self.keys, at[~known], keys[~known])
+            self.counts = np.insert(self.counts, at[~known], counts[~known])
 
 
 class Numbers:
@@ -205,6 +206,7 @@ class Statistics:
     def __init__(self, notation: Notation = USUAL, missing: tuple[str, ...] = MISSING, most: int = MOST):
         self.notation, self.missing = notation, tuple(missing)
         self._missing = Lookup(Words.of(self.missing))
+        self._numeric = bool((self._missing.known.numbers(notation)[1] == kernel.GOOD).any())
         self.rows = self.padded = self.infinite = self.longest = 0
         self.absent = dict.fromkeys(self.missing, 0)
         self.values, self.numbers = Values(most), Numbers()
@@ -213,24 +215,29 @@ class Statistics:
     def add(self, words: Words, label: np.ndarray | None = None) -> None:
         """More rows of the column. `label`: the hash of each row's label, to find columns that tell it alone."""
         self.rows += len(words)
-        found = self._missing.find(words)
-        if (found >= 0).any():
+        numbers, codes = words.numbers(self.notation)
+        odd = np.flatnonzero((codes != kernel.GOOD) | self._numeric)
+        found = self._missing.find(words.take(odd)) if len(odd) else odd
+        if len(odd) and found.max() >= 0:
             for word, count in zip(self.missing, np.bincount(found[found >= 0], minlength=len(self.missing)).tolist()):
                 self.absent[word] += count
-            words, label = words.take(found < 0), None if label is None else label[found < 0]
+            there = np.ones(len(words), bool)
+            there[odd[found >= 0]] = False
+            words, numbers, codes = words.take(there), numbers[there], codes[there]
+            label = None if label is None else label[there]
         if not len(words):
             return
         self.longest = max(self.longest, int(words.lengths.max()))
         self.values.add(words, label)
-        numbers, codes = words.numbers(self.notation)
         good = codes == kernel.GOOD
         self.infinite += int((codes == kernel.FINITE).sum())
         if good.any():
             self.numbers.add(numbers if good.all() else numbers[good])
             data = np.frombuffer(words.data, "u1")
-            long = words.starts[good & (words.lengths > 1)]
-            self.padded += int(((data[long] == 48) & (data[long + 1] - 48 < 10)).sum())
-        maybe = ~good | (words.lengths == 8)    # 20261129 is a number too
+            zero = words.starts[good & (words.lengths > 1)]
+            zero = zero[data[zero] == 48]
+            self.padded += int((data[zero + 1] - 48 < 10).sum())
+        maybe = ~good | (words.lengths == 8) & (numbers >= 1e7)         # 20261129 is a number too
         if maybe.any():
             words = words.take(maybe)
             for order, dates in self.dates.items():

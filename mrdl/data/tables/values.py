@@ -29,6 +29,7 @@ class Values:
         self.counts = np.empty(0, "i8")
         self.low, self.high = np.empty((2, 0), "u4")
         self._later: list[tuple] = []           # words that were not known
+        self._more = 0                          # and how many
         self._lookup: Lookup | None = None
 
     def add(self, words: Words, label: np.ndarray | None = None) -> None:
@@ -55,7 +56,8 @@ class Values:
         if not known.all():
             new = words.take(~known)
             self._later.append((Words.together([new]), new.hashes, np.ones(len(new), "i8"), low[~known], high[~known]))
-            if sum(len(words) for words, *_ in self._later) > len(self.hashes) // 4:
+            self._more += len(new)
+            if self._more > len(self.hashes) // 4:
                 self._settle()
 
     def _settle(self) -> None:
@@ -65,7 +67,7 @@ class Values:
         parts = [(self.words, self.hashes, self.counts, self.low, self.high), *self._later]
         words = Words.together(part[0] for part in parts)
         hashes, counts, low, high = (np.concatenate([part[i] for part in parts]) for i in range(1, 5))
-        self._later, self._lookup = [], None
+        self._later, self._more, self._lookup = [], 0, None
         kept = hashes & np.uint64(2 ** self.level - 1) == 0
         order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
         hashes, words = hashes[order], words.take(order)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mrdl.data.tables import standin as kernel
+from mrdl.kernels import words as kernel
 
 ORDERS = {"YMD": kernel.YMD, "DMY": kernel.DMY, "MDY": kernel.MDY}
 #: words that mean that a value is missing, by default

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, Lookup, Notation, Words
+from mrdl.kernels import words as kernel
 from mrdl.storage import sealed
 
 #: what may be wrong with a value, by the code that `encode` gives; the row of a DROPPED one is left out, but is not bad

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.kinds.base import DATE, Filled
 from mrdl.data.tables.statistics import PARTS, Statistics, calendar
 from mrdl.data.tables.words import Words
+from mrdl.kernels import words as kernel
 
 FIRST = {"month": 1, "day": 1}                  # parts that people count from 1
 EXACT = 14                      # decimals of sines that are the same on every machine

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables import standin as kernel
 from mrdl.data.tables.kinds.base import CLASS, MISSED, Written
 from mrdl.data.tables.kinds.categorical import names, plain
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import PLAIN, Lookup, Words
+from mrdl.kernels import words as kernel
 
 MOSTLY = 0.9                    # share of numbers, above which what is not one is a bad record
 MANY = 20                       # whole numbers, up to which they may be names of classes
