@@ -143,17 +143,20 @@ class Lookup:
         order = np.argsort(hashes, kind="stable")
         top = np.uint64(2 ** 64 - 1)            # stands last, so that a search ends
         self.hashes, self.order = np.append(hashes[order], top), np.append(order, -1)
-        bits = max(len(order), 1).bit_length() + 2
+        bits = len(order).bit_length() + 1
         self.shift = np.uint64(64 - bits)
-        self.first = np.searchsorted(self.hashes[:-1] >> self.shift, np.arange(2 ** bits, dtype="u8"))
+        counts = np.bincount((self.hashes[:-1] >> self.shift).astype("i8"), minlength=2 ** bits)
+        self.first = np.cumsum(counts) - counts
 
     def find(self, words: Words) -> np.ndarray:
         """int64[n]: which of the known words each is; -1: none."""
         hashes = words.hashes
         place = self.first[hashes >> self.shift]
-        later = np.flatnonzero(self.hashes[place] < hashes)
+        there = self.hashes[place]
+        later = np.flatnonzero(there < hashes)
         while len(later):
             place[later] += 1
-            later = later[self.hashes[place[later]] < hashes[later]]
-        found = np.where(self.hashes[place] == hashes, self.order[place], -1)
+            there[later] = self.hashes[place[later]]
+            later = later[there[later] < hashes[later]]
+        found = np.where(there == hashes, self.order[place], -1)
         return np.where(words.equal(self.known, found), found, -1)
