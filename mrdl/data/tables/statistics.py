@@ -55,7 +55,8 @@ class Numbers:
         self.whole += int((values == np.floor(values)).sum())
         self.least, self.largest = min(self.least, float(values.min())), max(self.largest, float(values.max()))
         exact.add(values, *self._sums)
-        self.histogram.add(*np.unique(values.view("i8") >> DROPPED, return_counts=True))
+        keys = (values.view("i8") >> DROPPED).astype("i4")                  # sorted in half the time
+        self.histogram.add(*np.unique(keys, return_counts=True))
 
     @classmethod
     def of(cls, values: np.ndarray, counts: np.ndarray) -> "Numbers":
@@ -238,11 +239,13 @@ class Statistics:
             zero = zero[data[zero] == 48]
             self.padded += int((data[zero + 1] - 48 < 10).sum())
         maybe = ~good | (words.lengths == 8) & (numbers >= 1e7)         # 20261129 is a number too
-        if maybe.any():
-            words = words.take(maybe)
-            for order, dates in self.dates.items():
+        for order, dates in self.dates.items():
+            if maybe.any():
+                words = words if maybe.all() else words.take(maybe)
                 seconds, codes = words.dates(order)
-                dates.add(seconds[codes == kernel.GOOD])
+                good = codes == kernel.GOOD
+                dates.add(seconds if good.all() else seconds[good])
+                maybe = ~good if order == "YMD" else np.ones(len(words), bool)      # the year is first or last
 
     def merge(self, other: "Statistics") -> None:
         """Rows of another part of the column."""

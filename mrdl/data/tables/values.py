@@ -57,7 +57,7 @@ class Values:
             new = words.take(~known)
             self._later.append((Words.together([new]), new.hashes, np.ones(len(new), "i8"), low[~known], high[~known]))
             self._more += len(new)
-            if self._more > len(self.hashes) // 4:
+            if self._more > len(self.hashes) // 2:
                 self._settle()
 
     def _settle(self) -> None:
