@@ -35,7 +35,7 @@ NEARLY = 0.99                   # share of rows with one value, above which a co
 FEW = 20                        # values, up to which numbers among words are names too
 SEEN = 10                       # rows below which nothing is taken for an index
 NAMES = 10_000                  # more are warned of
-TWICE = 5                       # pairs of equal numbers that chance would give, above which distinct ones are an id's
+TWICE, MAYBE = 5, 1             # pairs of equal numbers that chance would give: distinct ones are, or may be, an id's
 YEARS = 1000, 2200              # whole numbers that may be years
 DAYS = -2208988800, 4102444800  # seconds of 1900 and 2100: eight digits between them are dates
 EVIDENCE = 10                   # rows that would have another label, did the column not tell it
@@ -163,12 +163,21 @@ def _counts_rows(name: str, found: Statistics) -> str:
     numbers, rows = found.numbers, found.rows
     if numbers.count < rows or numbers.whole < rows or rows < SEEN or not _distinct(found):
         return ""
-    named = IDS.fullmatch(name) or re.search("[a-z]I[dD]$", name)
-    if numbers.counted() and (numbers.least in (0, 1) or named):
+    if numbers.counted() and (numbers.least in (0, 1) or _named(name)):
         return "looks like an index"
+    return "looks like an id" if _named(name) or _together(found) > TWICE else ""
+
+
+def _named(name: str) -> bool:
+    """Whether a column has the name of an id or an index."""
+    return bool(IDS.fullmatch(name) or re.search("[a-z]I[dD]$", name))
+
+
+def _together(found: Statistics) -> float:
+    """How many pairs of rows would have one number, were they drawn by chance from the least to the largest; 0 of years."""
+    numbers = found.numbers
     years = YEARS[0] <= numbers.least and numbers.largest < YEARS[1]
-    dense = not years and rows ** 2 / 2 > TWICE * (numbers.largest - numbers.least + 1)
-    return "looks like an id" if named or dense else ""
+    return 0.0 if years else found.rows ** 2 / 2 / (numbers.largest - numbers.least + 1)
 
 
 def _distinct(found: Statistics) -> bool:
@@ -193,8 +202,10 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         if words:
             yield (f"{words:,} of {present:,} values are not numbers{_such(found)}: rows with them are bad records; name words for "
                    f"missing values with --missing, or use --kind {shlex.quote(name)}=categorical")
-        if IDS.fullmatch(name):
-            yield "has the name of an id"
+    if isinstance(kind, (Numeric, Categorical)) and _named(name):
+        yield "has the name of an id"
+    elif isinstance(kind, Numeric) and rows == found.numbers.whole and _together(found) > MAYBE and _distinct(found):
+        yield "every value is another whole number: is it an id?"
     if isinstance(kind, Categorical):
         if found.numbers.count and found.numbers.count < present:
             yield f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers"

@@ -25,6 +25,8 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "user_id": (column(lambda: str(RNG.randint(1, 50))), "numeric", ["has the name of an id"]),
     "name": ([f"name {i}" for i in range(N)], "left out: looks like an id or a text, as nearly every value is another",
              ["left out: looks like an id or a text"]),
+    "pidnum": ([str(i) for i in RNG.sample(range(10 ** 4), N)], "numeric", ["every value is another whole number: is it an id?"]),
+    "personID": (column(lambda: RNG.choice(["a1", "b7"])), "one-hot of 2 values", ["has the name of an id"]),
     "wide": ([str(i) for i in RNG.sample(range(10 ** 7), N)], "numeric", []),
     "constant": (["x"] * N, "left out: always 'x'", []),
     "flag": (["x", ""] * (N // 2), "one-hot of 1 value, missing is one more", []),
