@@ -32,7 +32,9 @@ from mrdl.storage.sealed import shown
 
 MOSTLY = 0.9                    # share of values that decides what a column is
 NEARLY = 0.99                   # share of rows with one value, above which a column is nearly constant
-FEW = 20                        # values, up to which numbers among words are names too
+HALF = 0.5                      # share of numbers, below which they are names among names
+FEW = 20                        # different numbers, up to which they are names too where there are words
+MARKS = 3                       # different words among numbers that may all mean a missing value
 SEEN = 10                       # rows below which nothing is taken for an index
 NAMES = 10_000                  # more are warned of
 TWICE, MAYBE = 5, 1             # pairs of equal numbers that chance would give: distinct ones are, or may be, an id's
@@ -143,19 +145,25 @@ def guess(name: str, found: Statistics) -> Kind:
             return Boolean.made(found)
         except DataError:                       # yes alone, in two spellings
             return Categorical.made(found)
-    if share >= MOSTLY and not _codes(found, share):
-        reason = _counts_rows(name, found)
-        return Ignore(reason=reason) if reason else Numeric.made(found)
+    if not (found.padded and numbers.whole == numbers.count):   # 007 is a name
+        marks = _marks(found)
+        if marks:
+            return Numeric.made(found, missing_words=(*found.missing, *marks))
+        if share >= NEARLY or (share >= MOSTLY and numbers.whole < numbers.count):
+            reason = _counts_rows(name, found)
+            return Ignore(reason=reason) if reason else Numeric.made(found)
     if share < 1 and present >= FEW and values.distinct >= MOSTLY * present:
         return Ignore(reason="looks like an id or a text, as nearly every value is another")
     return Categorical.made(found)
 
 
-def _codes(found: Statistics, share: float) -> bool:
-    """Whether numbers are names: some begin with a needless 0, or few of them stand among words."""
-    if found.padded and found.numbers.whole == found.numbers.count:
-        return True
-    return share < NEARLY and found.values.exact and len(found.points()[0]) <= FEW
+def _marks(found: Statistics) -> list[str]:
+    """The few words among many numbers, which must mean that a value is missing."""
+    share = found.numbers.count / found.present
+    if not (found.values.exact and HALF <= share < NEARLY and len(found.points()[0]) > FEW):
+        return []
+    words = _odd(found)
+    return words if len(words) <= MARKS else []
 
 
 def _counts_rows(name: str, found: Statistics) -> str:
@@ -200,8 +208,10 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     if isinstance(kind, Numeric):
         words = present - found.numbers.count
         if words:
-            yield (f"{words:,} of {present:,} values are not numbers{_such(found)}: rows with them are bad records; name words for "
-                   f"missing values with --missing, or use --kind {shlex.quote(name)}=categorical")
+            taken = ("taken for missing ones" if kind.missing_words != found.missing else
+                     "rows with them are bad records, unless --missing names them")
+            yield (f"{words:,} of {present:,} values are not numbers ({few(_odd(found)[:MARKS])}): {taken}; if they are names: "
+                   f"--kind {shlex.quote(name)}=categorical")
     if isinstance(kind, (Numeric, Categorical)) and _named(name):
         yield "has the name of an id"
     elif isinstance(kind, Numeric) and rows == found.numbers.whole and _together(found) > MAYBE and _distinct(found):
@@ -231,12 +241,11 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
                 yield "tells the label alone: each of its values comes with one label; is it known before the label is?"
 
 
-def _such(found: Statistics) -> str:
-    """A few of the words that are not numbers, as " ('x', 'y')"."""
+def _odd(found: Statistics) -> list[str]:
+    """The known words that are not numbers, those that come most often first."""
     words = [word for word, _ in found.values.items()]
-    _, codes = Words.of(words).numbers(found.notation)
-    odd = [words[i] for i in np.flatnonzero(codes != kernel.GOOD)[:3]]
-    return f" ({few(odd)})" if odd else ""
+    codes = Words.of(words).numbers(found.notation)[1]
+    return [words[i] for i in np.flatnonzero(codes != kernel.GOOD)]
 
 
 def _reread(found: Statistics) -> Statistics:
