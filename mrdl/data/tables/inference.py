@@ -196,13 +196,16 @@ def _distinct(found: Statistics) -> bool:
 
 def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None) -> Iterable[str]:
     values, present, rows = found.values, found.present, found.rows
+    best = _better(found)
+    if best:
+        yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so; name how numbers are written"
     if isinstance(kind, Ignore) or not present:
         if "looks like" in kind.told():
             yield f"{kind.told()}; to use it as a feature: --kind {shlex.quote(name)}={'categorical' if 'text' in kind.told() else 'numeric'}"
         return
-    top, count = values.items()[0]
-    if count >= NEARLY * rows:
-        yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}"
+    for top, count in values.items()[:1]:
+        if count >= NEARLY * rows:
+            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}"
     if found.gone >= MOSTLY * rows:
         yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows"
     if isinstance(kind, Numeric):
@@ -227,6 +230,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     if isinstance(kind, Date):
         both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
         yield f"a date, read as {kind.order}" + (" (day and month could be the other way round)" if len(both) > 1 else "")
+        if found.dates[kind.order].numbers.count < present:
+            yield f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: bad records"
     if isinstance(kind, (Label, Weight)) and found.gone:
         yield f"missing in {found.gone:,} rows, which are bad records"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
@@ -236,7 +241,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
             yield "is the label itself"
         else:
             several, beyond, mixed = values.alone()
-            other = 1 - label.values.items()[0][1] / label.present
+            other = 1 - max(label.values.counts, default=0) / label.present
             if not mixed and beyond * other >= EVIDENCE and several << values.level >= present / 2:
                 yield "tells the label alone: each of its values comes with one label; is it known before the label is?"
 
@@ -250,11 +255,18 @@ def _odd(found: Statistics) -> list[str]:
 
 def _reread(found: Statistics) -> Statistics:
     """Statistics by the notation in which most words are numbers, where all words are known."""
-    if found.values.exact and found.numbers.count < MOSTLY * found.present:
-        again = found.reread(notation([word for word, _ in found.values.items()]))
-        if again.numbers.count >= MOSTLY * found.present:
-            return again
-    return found
+    best = _better(found) if found.values.exact else None
+    return found.reread(best) if best else found
+
+
+def _better(found: Statistics) -> Notation | None:
+    """Another notation, in which most of the known words are numbers, where now they are not."""
+    if found.numbers.count >= MOSTLY * found.present:
+        return None
+    words, counts = found.values.words, found.values.counts
+    best = notation([word for word, _ in found.values.items()])
+    good = words.numbers(best)[1] == kernel.GOOD
+    return best if best != found.notation and counts[good].sum() >= MOSTLY * counts.sum() > 0 else None
 
 
 def notation(words: Iterable[str]) -> Notation:

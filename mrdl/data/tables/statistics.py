@@ -29,8 +29,8 @@ class Counts:
     def add(self, keys: np.ndarray, counts: np.ndarray) -> None:
         """Keys must be distinct and rising."""
         at = np.searchsorted(self.keys, keys)
-        known = np.zeros(len(keys), bool)
-        known[at < len(self.keys)] = self.keys[at[at < len(self.keys)]] == keys[at < len(self.keys)]
+        known = at < len(self.keys)
+        known[known] = self.keys[at[known]] == keys[known]
         self.counts[at[known]] += counts[known]
         if not known.all():
             self.keys = np.insert(self.keys, at[~known], keys[~known])

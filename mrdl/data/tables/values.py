@@ -1,8 +1,8 @@
 """The distinct words of a column and how often each occurs: of all of them, or of a sample that depends on nothing else.
 
 Distinct sampling (Gibbons 2001): kept are the words whose hash ends in at least `level` zero bits; the level is the least
-one at which no more than MOST are kept, of no more than BYTES. So it is a function of the words alone, whatever their order and however they are
-split, and of a word that is kept every occurrence is counted."""
+one at which no more than MOST are kept, with no more than BYTES. So it depends on the words alone, not on their order and
+not on how they are split; and of a word that is kept every occurrence is counted."""
 import numpy as np
 
 from mrdl.data.tables.words import Lookup, Words
@@ -127,7 +127,7 @@ class Values:
 
     @property
     def error(self) -> float:
-        return 0.0 if self.exact else len(self.words) ** -0.5
+        return 0.0 if self.exact else max(len(self.words), 1) ** -0.5
 
     def items(self) -> list[tuple[str, int]]:
         """Word and count of those that are kept: by falling count, then by their bytes."""

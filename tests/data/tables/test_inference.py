@@ -40,6 +40,8 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
              "date (YMD) as year, month, day, weekday", ["a date, read as YMD"]),
     "day": (column(lambda: f"{RNG.randint(1, 28)}.{RNG.randint(1, 12)}.2024"), "date (DMY) as month, day, weekday", ["a date, read as DMY"]),
     "american": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 28)}/2024"), "date (MDY)", ["a date, read as MDY"]),
+    "bad days": (["2024-02-03", "2023-05-01", "2024-02-30", *["2024-01-01", "2023-11-05"] * (N // 2)], "date (YMD)", [
+        "a date, read as YMD", "1 of 203 values are not dates: bad records"]),
     "doubtful": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 12)}/2024"), "date (DMY)",
                  ["a date, read as DMY (day and month could be the other way round)"]),
     "packed": (column(lambda: f"2024{RNG.randint(1, 12):02}{RNG.randint(1, 28):02}"), "date (YMD)", ["a date, read as YMD"]),
@@ -96,6 +98,19 @@ def test_many_values():
     assert found.columns["sampled"].told() == "one-hot of 2^10 hashed values"
     assert found.warnings[0] == ("exact", "more than 10,000 different values")
     assert found.warnings[1].text.startswith("more than 10,000 different values (about 1")
+
+
+def test_big_columns_that_were_not_read_as_numbers():
+    found = infer({"a": statistics([f"{i},5" for i in range(500)], most=50)})
+    assert found.warnings[0] == ("a", "looks like numbers with a decimal comma, but was not read so; name how numbers are written")
+
+
+def test_words_too_long_to_be_kept():
+    words = [letter * (1 << 22) + "!" for letter in "xyx"]
+    found = infer({"a": statistics(words, "aba"), "y": statistics("aba", "aba")}, Asked(label="y"))
+    assert not found.statistics["a"].values.exact and found.columns["a"].told() == "one-hot of 2^10 hashed values"
+    with pytest.raises(DataError, match="column 'a': it has about .* names, too many for classes"):
+        infer({"a": statistics(words)}, Asked(label="a"))
 
 
 @pytest.mark.parametrize("words, asked, phrase, warnings", [

@@ -104,6 +104,16 @@ def test_the_sample_is_bounded_and_estimates_what_it_left_out():
     assert all(count == 1 + (int(word) < 10_000) for word, count in values.items())
 
 
+def test_long_words_are_bounded_too():
+    words = [f"{i}" * 100_000 for i in range(100)]
+    values = [Values(), Values()]
+    for word in words:
+        values[0].add(Words.of([word]))
+    values[1].add(Words.of(reversed(words)))
+    assert values[0].words.lengths.sum() <= 1 << 22 and 1 <= values[0].level <= 4
+    assert values[0].dump() == values[1].dump()
+
+
 def test_two_words_of_one_hash_count_as_the_first_of_them():
     both = []
     for words in (["a", "b", "b"], ["b", "a", "b"]):

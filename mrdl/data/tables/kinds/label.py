@@ -45,9 +45,11 @@ class Label(Written):
                 list(values) != list(range(len(values)))) and numbers.count >= 10 * len(values)
             return super().made(statistics, classes=tuple(str(int(v)) for v in values) if named else (), **given)
         items = names(statistics, missing)
-        if not statistics.values.exact or not items:
-            raise DataError("it has no values" if not items else f"it has about {statistics.values.distinct:,} names, too many for "
-                            "classes; if it is a number, see that all its values are")
+        if not items and statistics.values.exact:
+            raise DataError("it has no values")
+        if not statistics.values.exact:
+            raise DataError(f"it has about {statistics.values.distinct:,} names, too many for classes; if it is a number, see that "
+                            "all its values are")
         return super().made(statistics, classes=in_order([word for word, _ in items], statistics), **given)
 
     @cached_property
