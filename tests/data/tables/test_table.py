@@ -1,12 +1,14 @@
 """A table: its JSON, and rows by the names of columns."""
 import json
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mrdl.data.sources import DataError
 from mrdl.data.tables.inference import Asked, infer
-from mrdl.data.tables.kinds import Boolean, Categorical, Id, Ignore, Label, Numeric, Weight
+from mrdl.data.tables.kinds import KINDS, Boolean, Categorical, Id, Ignore, Label, Numeric, Weight
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import Reason, Table
 from mrdl.data.tables.words import Words
@@ -80,7 +82,7 @@ def changed(**facts):
 
 
 @pytest.mark.parametrize("data, told", [
-    (b"{", "schema.json: is not JSON"), (b"[]", "it holds no object"), (changed(colums=[]), "has an unknown 'colums'"),
+    (b"{", "schema.json: is not JSON"), (b"[]", "schema.json: is not JSON"), (changed(colums=[]), "has an unknown 'colums'"),
     (b'{"format": 1, "columns": []}', "has no 'form'"), (changed(form=[]), "form must be an object, and columns a list"),
     (changed(columns={}), "and columns a list"), (changed(columns=[3]), "column 1 has no name"),
     (changed(columns=[{"kind": "id", "name": 1}]), "column 1 has no name"),
@@ -104,3 +106,14 @@ def test_all_wrong_columns_are_told_at_once():
 def test_a_schema_of_another_version():
     with pytest.raises(OtherFormat):
         Table.load(changed(format=2))
+
+
+def test_the_page_of_the_schema():
+    page = (Path(__file__).parents[3] / "docs" / "schema.md").read_text()
+    example = page.split("```")[1].encode()
+    table = Table.load(example)
+    assert table.features == ["age", "sex=male", "sex=female", "when.month.sin", "when.month.cos", "when.weekday.sin",
+                              "when.weekday.cos"]
+    for name, kind in KINDS.items():
+        assert f"| `{name}` |" in page
+        assert [f.name for f in fields(kind) if f"`{f.name}" not in page] == []
