@@ -114,7 +114,7 @@ def test_words_too_long_to_be_kept():
 
 
 @pytest.mark.parametrize("words, asked, phrase, warnings", [
-    (["1", "2"] * N, {}, "label, 2 classes: 1, 2", []), (["0", "1"] * N, {}, "label, a number", []),
+    (["1", "2"] * N, {}, "label, 2 classes: 1, 2", []), (["0", "1"] * N, {}, "label, 2 classes: 0, 1", []),
     (["1", "2"] * N, {"kinds": {"y": {"classes": []}}}, "label, a number", []),
     (["1,5", "2,5"] * N, {}, "label, a number with a decimal comma", []),
     (["no", "yes"] * N, {}, "label, 2 classes: no, yes", []),

@@ -13,7 +13,7 @@ from mrdl.data.tables.words import PLAIN, Lookup, Words
 from mrdl.kernels import words as kernel
 
 MOSTLY = 0.9                    # share of numbers, above which what is not one is a bad record
-MANY = 20                       # whole numbers, up to which they may be names of classes
+MANY, ROWS = 20, 10             # whole numbers are names of classes where there are so few, and as many rows of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,7 @@ class Label(Written):
         numbers = statistics.numbers
         if numbers.count > MOSTLY * statistics.present:
             values = statistics.points()[0] if statistics.values.exact else np.empty(0)
-            named = 1 < len(values) <= MANY and numbers.whole == numbers.count and (
-                list(values) != list(range(len(values)))) and numbers.count >= 10 * len(values)
+            named = 1 < len(values) <= MANY and numbers.whole == numbers.count >= ROWS * len(values)
             return super().made(statistics, classes=tuple(str(int(v)) for v in values) if named else (), **given)
         items = names(statistics, missing)
         if not items and statistics.values.exact:
