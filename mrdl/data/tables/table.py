@@ -124,7 +124,7 @@ class Table:
         try:
             facts = parsed(data)
         except ValueError as error:
-            raise DataError(f"{where}: is not JSON: {error}") from None
+            raise DataError(f"{where}: cannot be read: {error}") from None
         if facts.get("format") != FORMAT:
             raise OtherFormat
         odd = sorted(set(facts) ^ {"format", "form", "columns"})

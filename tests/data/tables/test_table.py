@@ -82,7 +82,7 @@ def changed(**facts):
 
 
 @pytest.mark.parametrize("data, told", [
-    (b"{", "schema.json: is not JSON"), (b"[]", "schema.json: is not JSON"), (changed(colums=[]), "has an unknown 'colums'"),
+    (b"{", "schema.json: cannot be read"), (b"[]", "schema.json: cannot be read"), (changed(colums=[]), "has an unknown 'colums'"),
     (b'{"format": 1, "columns": []}', "has no 'form'"), (changed(form=[]), "form must be an object, and columns a list"),
     (changed(columns={}), "and columns a list"), (changed(columns=[3]), "column 1 has no name"),
     (changed(columns=[{"kind": "id", "name": 1}]), "column 1 has no name"),
