@@ -92,7 +92,7 @@ class Words:
 
     def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
         """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
-        words = _bare(self, notation.sign.encode()) if notation.sign and len(self) else self
+        words = _bare(self, notation.sign.encode()) if notation.sign else self
         out, codes = np.empty(len(self)), np.empty(len(self), np.intc)
         kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
         return out, codes
@@ -108,7 +108,7 @@ class Words:
 
 def _bare(words: Words, sign: bytes) -> Words:
     """The words without a sign at one of their ends, and without the blanks between; "-$5" becomes "-5"."""
-    data = np.frombuffer(words.data, "u1").copy()
+    data = np.append(np.frombuffer(words.data, "u1"), np.uint8(0))      # never empty
     starts, stops = words.starts.copy(), words.stops.copy()
 
     def has(at: np.ndarray) -> np.ndarray:

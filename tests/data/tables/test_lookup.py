@@ -44,6 +44,8 @@ def test_a_sign_stands_before_or_after_a_number(sign, words, numbers):
     found, codes = column.numbers(Notation(sign=sign))
     assert [None if code else number for number, code in zip(found.tolist(), codes.tolist())] == numbers
     assert list(column) == [word.encode() for word in words]            # as before
+    for nothing in ([], [""]):
+        assert Words.of(nothing).numbers(Notation(sign=sign))[1].tolist() == [1] * len(nothing)
 
 
 def test_marks_of_numbers():
