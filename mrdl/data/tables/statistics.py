@@ -315,7 +315,9 @@ class Statistics:
         place = np.asarray(shares) * (ends[-1] - 1)
         low = np.floor(place)
         a, b = (values[np.searchsorted(ends, k, side="right")] for k in (low, np.minimum(low + 1, ends[-1] - 1)))
-        return (a + (b - a) * (place - low)).tolist()
+        share = place - low
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(np.isfinite(b - a), a + (b - a) * share, a * (1 - share) + b * share).tolist()
 
     def mode(self, order: str = "") -> float:
         """The number that comes most often, the least of several; in the middle of its bin where not all words are known."""

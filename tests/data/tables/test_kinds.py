@@ -97,6 +97,14 @@ def test_numbers_as_they_are_written():
     assert kind.told() == "numeric with a decimal comma and '.' between thousands and the sign €, missing -> mean 0"
 
 
+def test_numbers_too_far_apart_to_be_scaled():
+    words = ["1.7e308", "-1.7e308", "1e308", ""]
+    kind = Numeric.made(of(words), missing="median")
+    assert kind.median == 1e308 and Numeric.made(of(words[:2])).median == 0
+    assert encoded(Numeric.made(of(words), scale="minmax"), words) == ["not finite", [0.0], "not finite", "not finite"]
+    assert encoded(Numeric.made(of(words), scale="quantile"), words)[:3] == [[1.0], [0.0], [0.5]]
+
+
 def test_a_logarithm_has_the_digits_of_a_double():
     rng = np.random.default_rng(0)
     x = np.concatenate([[0, 1, 1.7976931348623157e308, 5e-324], 10.0 ** rng.uniform(-300, 300, 1000), rng.uniform(0, 3, 1000)])

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mrdl.data.tables.kinds.base import Filled, Written
+from mrdl.data.tables.kinds.base import FINITE, Filled, Written
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Words
 
@@ -53,7 +53,10 @@ class Numeric(Written, Filled):
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
         values, missed, codes = self.read(words)
         self.filled(values, missed, codes, out)
-        out[:, 0] = self._scaled(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[:, 0] = self._scaled(values)
+        if self.scale != "none":
+            codes[(codes == 0) & ~np.isfinite(out[:, 0])] = FINITE
         return codes
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
