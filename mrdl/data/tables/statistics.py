@@ -191,7 +191,7 @@ class Statistics:
 
     Args:
         notation: how its numbers are written.
-        missing: the words that mean that a value is missing.
+        missing: the words that mean that a value is missing: those that the user names, then the others of MISSING.
         most: how many distinct words are kept.
 
     Attributes:

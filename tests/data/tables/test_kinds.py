@@ -155,6 +155,15 @@ def test_a_vocabulary_out_of_statistics():
     assert Categorical.made(of(NAMES), vocabulary=("red",)).other
 
 
+@pytest.mark.parametrize("named, vocabulary", [([], {"-", "None", "a"}), (["a"], {"-", "None"}), (["-", "-999"], {"None", "a"})])
+def test_a_dash_is_a_name_unless_the_user_says_that_it_is_none(named, vocabulary):
+    missing = (*named, *(word for word in MISSING if word not in named))
+    statistics = of(["a", "-", "None", "", "NA", "a"], missing=missing)
+    for kind in (Categorical.made(statistics), Categorical.made(Statistics.load(statistics.dump()))):
+        assert set(kind.vocabulary) == vocabulary and kind.missing == "category"
+        assert {"", "NA", *named} <= set(kind.missing_words) and not vocabulary & set(kind.missing_words)
+
+
 @pytest.mark.parametrize("missing, width", [("category", 9), ("other", 8), ("refuse", 8)])
 def test_hashed_names(missing, width):
     kind = Categorical(hash=3, missing=missing)

@@ -108,8 +108,10 @@ class Categorical(Kind):
 
 
 def plain(missing: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the default words for missing values those that mean it in a column of words; else what the user has said."""
-    return PLAIN if tuple(missing) == MISSING else tuple(missing)
+    """Of the words for missing values those that mean it in a column of words too: not what is a default alone, which stands
+    behind the words that the user has named."""
+    named = missing.index(MISSING[0]) if MISSING[0] in missing else len(missing)
+    return tuple(word for i, word in enumerate(missing) if i < named or word in PLAIN or word not in MISSING)
 
 
 def names(statistics: Statistics, missing: tuple[str, ...]) -> list[tuple[str, int]]:
