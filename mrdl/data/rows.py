@@ -9,33 +9,29 @@ shards, and nothing depends on folders, splits or mappers.
 """
 import json
 from binascii import b2a_base64, hexlify
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
 
-from mrdl.data.corpus import SAMPLES
 from mrdl.data.facts import SUMS, extremes
 from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
+from mrdl.data.records import Records
 
-SAMPLE = 100                    # characters of a bad record that are shown
 PLACE = 8                       # bytes that say where in its file a row stands
 
 
-class Rows:
+class Rows(Records):
     """A mapper's split as rows for the shuffle, and the facts about it.
 
     `read` of the schema gives what `encoded` makes of the rows in the lines of `file` from byte `start` on, and tells of those
     that it leaves out: `reject`, `comments` and so on."""
 
     def __init__(self, plan: Plan, file: str = "", start: int = 0):
-        self.plan, self.file, self.start = plan, file, start
+        super().__init__(file, start)
+        self.plan = plan
         self.count = [0] * plan.shards
-        self.comments = 0
-        self.bad: Counter = Counter()
-        self.samples: list[dict] = []
         self.labels: list[float] | None = None      # lowest, highest, whether all are whole
         self.held = HoldOut(plan.hold_out, plan.seed, plan.held)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
@@ -58,16 +54,6 @@ class Rows:
         yield keys[-1], b"\t" + json.dumps({
             "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels, "short": self.short,
             "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}).encode()
-
-    @property
-    def file(self) -> str:
-        return self._file
-
-    @file.setter
-    def file(self, path: str) -> None:
-        """Of its path the name counts alone: a dataset may move."""
-        self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
-                                                digest_size=16).digest()
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
                  lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -121,12 +107,6 @@ class Rows:
             yield "label out of range", ~fits, lambda i: f"{rest[i, 0]:g} is none of 0..{classes - 1}"
         if schema.weight is not None:
             yield "negative weight", rest[:, -1] < 0, lambda i: f"{rest[i, -1]:g}"
-
-    def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
-        self.bad[reason] += 1
-        sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
-                  "text": line[:SAMPLE].decode("utf-8", "replace")}
-        self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]
 
 
 def _cut(table: np.ndarray) -> list[bytes]:

@@ -1,8 +1,8 @@
-"""Rows of delimited text: lines in, canonical bytes out, by a kernel that parses many at a time."""
-import re
+"""Delimited text: what its columns are, by its first lines; its rows."""
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import compress, islice
+from functools import cached_property
+from itertools import compress
 from shlex import quote
 
 import numpy as np
@@ -10,19 +10,18 @@ import numpy as np
 from mrdl.data.corpus import BOM, PACKED, check_encoding
 from mrdl.data.readers.columns import few, indices, one, ordered
 from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
+from mrdl.data.readers.lines import Fields, Numbers, good_lines
+from mrdl.data.records import Records
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Recognised, Wanted
 from mrdl.data.sources import DataError, readable
-from mrdl.kernels import text as kernel
+from mrdl.data.tables.table import Table
+from mrdl.data.tables.words import Words
 from mrdl.storage.paths import OPENERS, opened
-
-BATCH = 1 << 18                 # bytes of text that are parsed at once
-BATCH_ROWS = 4096
-WRONG = {kernel.FIELDS: "wrong field count", kernel.NUMBER: "not a number",
-         kernel.FINITE: "not finite"}
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
+BLANKS = " "                    # any run of blanks and tabs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,64 +32,71 @@ class Delimited(Recognised):
     order: list                 # the places of x's columns
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
+    plain: bool = True          # whether, as the first lines look, x is numbers alone and none is missing
+    table: str = ""             # schema.json, by which fields become numbers; "": they are numbers
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
         return True
 
+    @cached_property
+    def made(self) -> Table:
+        """What is made of the columns."""
+        return Table.load(self.table.encode())
+
+    def by(self, table: Table) -> "Delimited":
+        """The same files, read by a table."""
+        label, weight = table.label, table.weight
+        return replace(self, table=table.dump().decode(), order=[], shape=[len(table.features)],
+                       target=None if label is None else [], label=label, weight=weight)
+
     def features(self) -> list[str]:
-        return [self.columns[i] for i in self.order]
+        return self.made.features if self.table else [self.columns[i] for i in self.order]
+
+    def classes(self) -> int | None:
+        label = self.made.columns[self.label] if self.table and self.label is not None else None
+        return len(label.classes) or None if label else None
 
     def decides(self) -> list:
-        return [self.order, self.header]
+        return [self.order, self.header, self.table]
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each line is a row, but for headers, comments and empty ones."""
-        headers = {header.encode("latin-1") for header in self.header}
-        delimiter, width = self.delimiter.encode(), len(self.columns)
+        if self.table:
+            yield from self._encoded(rows, lines)
+            return
         named = [self.columns.index(n) for n in (self.label, self.weight) if n is not None]
-        kept = sorted([*self.order, *named])
-        at = {column: i for i, column in enumerate(kept)}
+        numbers = Numbers(self.columns, self.delimiter, sorted([*self.order, *named]))
+        at = {column: i for i, column in enumerate(numbers.kept)}
         named, x = ([at[column] for column in places] for places in (named, self.order))
         if x == list(range(x[0], x[0] + len(x))):
             x = slice(x[0], x[-1] + 1)              # a view will do
-        offset, mark = first_line(rows.file, rows.start) if rows.start else (0, 0)
-        top = not rows.start                        # nothing but comments has been read of the file
-        for raw in _batches(lines):
-            if top and raw[0].startswith(BOM):
-                raw[0], mark = raw[0][len(BOM):], len(BOM)
-            ends = offset + np.cumsum([len(line) + 1 for line in raw])
-            starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
-            batch = [line.rstrip(b"\r") for line in raw]
-            table = np.empty((len(batch), len(kept)))
-            codes, wrong = np.empty((2, len(batch)), np.intc)
-            cut = batch if len(kept) == width else [_without(line, delimiter, kept, width) for line in batch]
-            kernel.parse(b"\n".join(cut) + b"\n", ord(delimiter), table, codes, wrong)
-            for i in np.flatnonzero(codes != kernel.EMPTY if top else codes > kernel.EMPTY):
-                header = batch[i].removeprefix(BOM) in headers
-                if header and (top or codes[i] != kernel.GOOD):     # one of numbers stands on top alone
-                    codes[i] = kernel.EMPTY
-                elif batch[i].lstrip(b" ").startswith(b"#"):
-                    rows.comments += 1
-                    continue
-                elif codes[i] != kernel.GOOD:
-                    detail = f"{wrong[i] - width * (cut is not batch)} for {width}" if codes[i] == kernel.FIELDS else (
-                        f"column {self.columns[kept[wrong[i]]]!r}")
-                    rows.reject(WRONG[codes[i]], detail, starts[i], batch[i])
-                top = False
-            good = codes == kernel.GOOD
-            if not good.all():
-                table, starts = table[good], starts[good]
-                batch = list(compress(batch, good))
+        for table, starts, batch in good_lines(rows, lines, self.header, self.delimiter, numbers):
             yield from rows.encoded(table[:, x], table[:, named], starts, batch)
-        if rows.samples and not mark and "://" in rows.file and not rows.start:
-            mark = first_line(rows.file, rows.start)[1]     # Hadoop gives no line with it
-        for sample in rows.samples:
-            sample["offset"] += mark
+
+    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, list[bytes]]]:
+        """The fields of good lines by column, where each line begins in its file, and the lines."""
+        fields = Fields(self.columns, self.delimiter)
+        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):
+            yield dict(zip(self.columns, found)), starts, batch
+
+    def _encoded(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for columns, starts, batch in self.words(rows, lines):
+            x, rest, wrong, reasons = self.made.encode(columns)
+            for i in np.flatnonzero(wrong):
+                reason = reasons[wrong[i] - 1]
+                if reason.dropped:
+                    rows.left_out += 1
+                else:
+                    rows.reject(reason.text, f"column {reason.column!r}", starts[i], batch[i])
+            good = wrong == 0
+            if not good.all():
+                x, rest, starts, batch = x[good], rest[good], starts[good], list(compress(batch, good))
+            yield from rows.encoded(x, rest, starts, batch)
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
-        schema, rows = None, 0
+        schema, rows, plain = None, 0, True
         for path in paths:                          # one by one: there may be thousands
             lines = _head(path)
             if all(map(is_comment, lines)):
@@ -112,14 +118,14 @@ class Delimited(Recognised):
                             for own in (found, first)]
                     raise DataError(f"{path}: {what[0]}, but {name} has {what[1]}; all inputs must agree")
                 headers.add(found.line)
-            _numeric(path, found, kept)
+            plain = plain and schema.delimiter != BLANKS and _plain(found, kept)
             rows += len(found.rows)
         if schema is None:
             raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"
                                                       if len(paths) > 1 else ""))
         if not rows:
             raise DataError(f"{name}: a header and no rows")
-        return replace(schema, header=sorted(headers - {""}), notes=notes)
+        return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
 
     @classmethod
     def _of(cls, path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> "Delimited":
@@ -136,34 +142,6 @@ class Delimited(Recognised):
             notes = indices(found, order)
         return cls(files=paths, columns=names, shape=[len(order)], target=None if label is None else [], label=label, weight=weight,
                    delimiter=delimiter, order=order, named=named, notes=notes)
-
-
-def first_line(file: str, start: int) -> tuple[int, int]:
-    """Where the first line of a split that begins at `start` begins, not counting a byte order mark, and the bytes of that mark.
-
-    As in Hadoop a split does not have the line that its first byte is in or that begins there."""
-    with opened(file) as lines:
-        mark = len(BOM) if lines.read(len(BOM)) == BOM else 0
-        lines.seek(start)
-        return start + len(lines.readline()) - mark, mark
-
-
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    lines = iter(lines)
-    while batch := list(islice(lines, 1)):
-        rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
-        batch += islice(lines, rows)
-        yield batch
-
-
-def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:
-    """The kept columns of a line; where it has not `width` of them, a line with so many more than it has: it stays wrong."""
-    parts = line.split(delimiter)
-    if b'"' in line:
-        parts = [field.encode("latin-1").replace(delimiter, b"?") for field in fields(line.decode("latin-1"), chr(*delimiter))]
-    if len(parts) == width:
-        return delimiter.join([parts[i] for i in kept])
-    return delimiter.join([b"0"] * (len(parts) + width)) if line.strip(b" ") else line
 
 
 def _head(path: str) -> list[str]:
@@ -198,25 +176,12 @@ def _delimiter(path: str, lines: list[str]) -> str:
     best = max(DELIMITERS, key=fit)
     blanks = [len(words) > 1 and all(map(is_number, words)) for words in map(str.split, lines[:50])]
     if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
-        raise DataError(f"{path}: blanks are no delimiter yet: put commas between the fields, for example with: "
-                        "sed -E 's/^ +| +$//g; s/ +/,/g'")
+        return BLANKS
     return best
 
 
-def _numeric(path: str, found: Top, kept: set[int]) -> None:
-    """A column of words, or of nothing, is refused here, by name; a stray word is a bad record, later."""
+def _plain(found: Top, kept: set[int]) -> bool:
+    """Whether most fields of each kept column are numbers, and none is missing: a stray word is a bad record, later."""
     rows = [row for row in found.rows if len(row) == len(found.names)]
-    for i, values in enumerate(zip(*rows)):
-        if i not in kept:
-            continue
-        name, words = found.names[i], [value for value in values if value and not is_number(value)]
-        last = i == len(found.names) - 1
-        if not any(values) and (len(values) >= ROWS or (last and not name)):
-            raise DataError(f"{path}: " + (f"each row ends in a delimiter, so its last column, {name!r}," if last else
-                                           f"column {name!r}") + f" is empty; leave it out with: --drop {quote(name)}")
-        if 2 * len(words) > len(values):
-            commas = "decimal commas are not read yet: write 0,5 as 0.5"
-            raise DataError(f"{path}: column {name!r} is not numeric (it has {words[0][:40]!r}); " + (
-                commas if re.search(r"\d[,;]-?\d", words[0]) else
-                f"mrdl reads numbers: replace it by numbers, or leave it out with: --drop {quote(name)} (if this is "
-                "text, prepare it with format text)"))
+    return all(all(values) and 2 * sum(map(is_number, values)) >= len(values)
+               for i, values in enumerate(zip(*rows)) if i in kept)

@@ -21,9 +21,10 @@ class Top:
 
 
 def fields(line: str, delimiter: str) -> list[str]:
-    """Cut at delimiters that are not in double quotes."""
-    pieces = line.split('"')
-    pieces[::2] = [piece.replace(delimiter, "\n") for piece in pieces[::2]]
+    """Cut at delimiters that are not in double quotes; a blank is any run of blanks and tabs."""
+    blanks = delimiter == " "
+    pieces = (line.strip(" \t") if blanks else line).split('"')
+    pieces[::2] = [re.sub(r"[ \t]+", "\n", piece) if blanks else piece.replace(delimiter, "\n") for piece in pieces[::2]]
     return [field.strip(" \r") for field in "".join(pieces).split("\n")]
 
 

@@ -1,0 +1,152 @@
+"""Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
+from collections.abc import Iterable, Iterator
+from itertools import compress, islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from mrdl.data.corpus import BOM
+from mrdl.data.readers.header import fields, is_number
+from mrdl.data.records import Records
+from mrdl.data.tables.words import Words
+from mrdl.kernels import text, words
+from mrdl.storage.paths import opened
+
+BATCH = 1 << 18                 # bytes of text that are parsed at once
+BATCH_ROWS = 4096
+EMPTY, GOOD = text.EMPTY, text.GOOD
+WRONG = {text.FIELDS: "wrong field count", text.NUMBER: "not a number", text.FINITE: "not finite"}
+
+
+class Parser(Protocol):
+    """What makes something of lines."""
+
+    def parse(self, lines: list[bytes]) -> tuple[Any, np.ndarray, np.ndarray]:
+        """What they hold, the code of each line, and which ones may be comments or are bad."""
+
+    def told(self, i: int) -> tuple[str, str]:
+        """Why line i of the last ones is bad: the kind of fault, and what is wrong in it."""
+
+    def some(self, found: Any, good: np.ndarray) -> Any:
+        """The part of what was found that is of good lines."""
+
+
+class Numbers:
+    """Numbers in some columns.
+
+    Args:
+        columns: the names of all.
+        delimiter: what stands between them.
+        kept: the places of those to parse, rising."""
+
+    def __init__(self, columns: list[str], delimiter: str, kept: list[int]):
+        self.columns, self.delimiter, self.kept = columns, delimiter.encode(), kept
+
+    def parse(self, lines: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """float64[n, kept]"""
+        self.cut = len(self.kept) < len(self.columns)
+        cut = [_without(line, self.delimiter, self.kept, len(self.columns)) for line in lines] if self.cut else lines
+        table = np.empty((len(lines), len(self.kept)))
+        self.codes, self.wrong = np.empty((2, len(lines)), np.intc)
+        text.parse(b"\n".join(cut) + b"\n", ord(self.delimiter), table, self.codes, self.wrong)
+        return table, self.codes, self.codes > EMPTY
+
+    def told(self, i: int) -> tuple[str, str]:
+        wrong, width = self.wrong[i], len(self.columns)
+        return WRONG[self.codes[i]], (f"{wrong - width * self.cut} for {width}" if self.codes[i] == text.FIELDS else
+                                           f"column {self.columns[self.kept[wrong]]!r}")
+
+    def some(self, found: np.ndarray, good: np.ndarray) -> np.ndarray:
+        return found[good]
+
+
+class Fields:
+    """The fields of all columns, as words."""
+
+    def __init__(self, columns: list[str], delimiter: str):
+        self.columns, self.delimiter = columns, delimiter
+
+    def parse(self, lines: list[bytes]) -> tuple[list[Words], np.ndarray, np.ndarray]:
+        """Words of each column."""
+        buffer = bytearray(b"\n".join(lines) + b"\n")
+        starts, stops = np.empty((2, len(lines), len(self.columns)), "i8")
+        self.codes, self.counts = np.empty((2, len(lines)), np.intc)
+        words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts)
+        odd = (self.codes > EMPTY) | np.frombuffer(b"".join(line.lstrip(b" ")[:1] or b" " for line in lines), "u1") == ord("#")
+        return [Words(buffer, starts[:, i], stops[:, i]) for i in range(len(self.columns))], self.codes, odd
+
+    def told(self, i: int) -> tuple[str, str]:
+        if self.codes[i] == words.QUOTE:
+            return "quote without end", f"column {self.columns[self.counts[i]]!r}" if self.counts[i] < len(self.columns) else ""
+        return "wrong field count", f"{self.counts[i]} for {len(self.columns)}"
+
+    def some(self, found: list[Words], good: np.ndarray) -> list[Words]:
+        return [column.take(good) for column in found]
+
+
+def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
+               parser: Parser) -> Iterator[tuple[Any, np.ndarray, list[bytes]]]:
+    """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
+
+    A header may come again, as where files were joined; one of numbers alone is one on top only."""
+    headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
+    offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
+    top = not records.start                     # nothing but comments has been read of the file
+    for raw in _batches(lines):
+        if top and raw[0].startswith(BOM):
+            raw[0], mark = raw[0][len(BOM):], len(BOM)
+        ends = offset + np.cumsum([len(line) + 1 for line in raw])
+        starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
+        batch = [line.rstrip(b"\r") for line in raw]
+        found, codes, odd = parser.parse(batch)
+        lengths = np.fromiter(map(len, batch), "i8", len(batch))
+        for line in headers:
+            odd = odd | (lengths == len(line)) | (lengths == len(line) + len(BOM))
+        for i in np.flatnonzero(odd if not top else codes != EMPTY):
+            again = headers.get(batch[i].removeprefix(BOM))
+            if again is not None and (top or again):
+                codes[i] = EMPTY
+            elif batch[i].lstrip(b" ").startswith(b"#"):
+                codes[i] = EMPTY
+                records.comments += 1
+                continue
+            elif codes[i] > EMPTY:
+                records.reject(*parser.told(i), starts[i], batch[i])
+            top = False
+        good = codes == GOOD
+        if not good.all():
+            found, starts = parser.some(found, good), starts[good]
+            batch = list(compress(batch, good))
+        yield found, starts, batch
+    if records.samples and not mark and "://" in records.file and not records.start:
+        mark = first_line(records.file, records.start)[1]       # Hadoop gives no line with it
+    for sample in records.samples:
+        sample["offset"] += mark
+
+
+def first_line(file: str, start: int) -> tuple[int, int]:
+    """Where the first line of a split that begins at `start` begins, not counting a byte order mark, and the bytes of that mark.
+
+    As in Hadoop a split does not have the line that its first byte is in or that begins there."""
+    with opened(file) as lines:
+        mark = len(BOM) if lines.read(len(BOM)) == BOM else 0
+        lines.seek(start)
+        return start + len(lines.readline()) - mark, mark
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    lines = iter(lines)
+    while batch := list(islice(lines, 1)):
+        rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
+        batch += islice(lines, rows)
+        yield batch
+
+
+def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:
+    """The kept columns of a line; where it has not `width` of them, a line with so many more than it has: it stays wrong."""
+    parts = line.split(delimiter)
+    if b'"' in line:
+        parts = [field.encode("latin-1").replace(delimiter, b"?") for field in fields(line.decode("latin-1"), chr(*delimiter))]
+    if len(parts) == width:
+        return delimiter.join([parts[i] for i in kept])
+    return delimiter.join([b"0"] * (len(parts) + width)) if line.strip(b" ") else line

@@ -1,0 +1,34 @@
+"""What is counted of the records of a split: which are bad, and why."""
+from collections import Counter
+from hashlib import blake2b
+
+from mrdl.data.corpus import SAMPLES
+
+SAMPLE = 100                    # characters of a bad record that are shown
+
+
+class Records:
+    """The records in the lines of `file` from byte `start` on."""
+
+    def __init__(self, file: str = "", start: int = 0):
+        self.file, self.start = file, start
+        self.comments = 0
+        self.left_out = 0                           # by the schema, for a missing value
+        self.bad: Counter = Counter()
+        self.samples: list[dict] = []
+
+    @property
+    def file(self) -> str:
+        return self._file
+
+    @file.setter
+    def file(self, path: str) -> None:
+        """Of its path the name counts alone: a dataset may move."""
+        self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
+                                                digest_size=16).digest()
+
+    def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
+        self.bad[reason] += 1
+        sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
+                  "text": line[:SAMPLE].decode("utf-8", "replace")}
+        self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]
