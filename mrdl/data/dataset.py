@@ -76,7 +76,9 @@ class Dataset:
         label: the column or array that y was; None where there is none, or where the dataset is
             older than this field.
         weight: the column or array that the weights were; None as for `label`.
-        notes: what prepare decided, and warnings: sentences for the user."""
+        notes: what prepare decided, and warnings: sentences for the user.
+        table: of rows with words, dates or missing values what schema.json says of their columns
+            (docs/tables.md); None: x is the columns' numbers."""
     url: str
     uid: str
     shards: list[Shard]
@@ -93,6 +95,7 @@ class Dataset:
     label: str | None = None    # the column or array that y was; also None where the dataset is older than this field
     weight: str | None = None   # and that of "w"
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
+    table: dict | None = None   # schema.json, where it made x of the columns; None: x is the columns' numbers
 
     def digest(self) -> str:
         """A hash of all that its shards hold: the same wherever the dataset lies."""
@@ -162,9 +165,10 @@ class Part(TypedDict):
 
 
 class Origins(TypedDict, total=False):
-    """The columns or arrays that y and w were; datasets of before do not say them."""
+    """The columns or arrays that y and w were, and the table that made x; datasets of before do not say them."""
     label: str | None
     weight: str | None
+    table: dict | None
 
 
 class Description(Origins):

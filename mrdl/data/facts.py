@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.holdout import together
 
-SUMS = ("comments", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
+SUMS = ("comments", "left_out", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 
 
 def merged_facts(values: Iterable[bytes]) -> bytes:

@@ -31,6 +31,7 @@ class Schema(ABC):
     """What a task must know to read the inputs: a class for each form of input (mrdl/data/readers)."""
     kind: ClassVar[str]
     by_lines: ClassVar[bool] = False    # a mapper gets lines of the files; else lines that name spans: file TAB start TAB stop
+    tabular: ClassVar[bool] = False     # has columns of words, of which a table can make features: `words`, `by`
     by_content: ClassVar[bool] = False  # what the files hold decides the dataset's uid; else their names and sizes
 
     files: list                 # paths
@@ -86,7 +87,7 @@ class Schema(ABC):
 
     def described(self, facts: dict) -> dict[str, Any]:
         """What data.json says of this form alone."""
-        return {"text": None, "unknown": {}}
+        return {"text": None, "unknown": {}, "table": None}
 
     def dump(self) -> dict:
         return {"kind": self.kind, **asdict(self)}

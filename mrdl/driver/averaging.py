@@ -25,7 +25,7 @@ from mrdl.runners.cluster import Cluster, opened
 from mrdl.runs import stopping
 from mrdl.runs.commits import RunError
 from mrdl.runs.lease import LeaseLost
-from mrdl.runs.run import Run
+from mrdl.runs.run import FEATURES, Run
 from mrdl.storage.sealed import digest
 from mrdl.training import moments, sequences
 from mrdl.training.class_weights import check_class_weight
@@ -235,7 +235,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     place = Run(run)
     found = place.options()
     model = model_from_json(found["spec"])
-    model.features = {name: found[name] for name in ("text", "columns")}
+    model.features = {name: found.get(name) for name in FEATURES}
     options = Options.read(found["options"])
     options.until = rules(until, epochs, rounds) or options.until
     model.epochs = (found["updater"] or {"epochs": 0})["epochs"]

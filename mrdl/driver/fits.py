@@ -13,7 +13,8 @@ from mrdl.training.inputs import check_target
 
 def features_of(data: dataset.Dataset) -> dict[str, Any]:
     """The features that a model trained on this dataset expects in other data: see Run.features."""
-    return {"text": data.text, "columns": data.columns if data.named else None}
+    return {"text": data.text, "columns": data.columns if data.named else None,
+            "table": data.table}
 
 
 def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None:
@@ -21,6 +22,10 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
     text, columns = known["text"], known["columns"]
     need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
          f"{data.url} does not have the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
+    made, own = ((table or {}).get("columns") for table in (known.get("table"), data.table))
+    if data.columns == columns and made != own:
+        raise ConfigError(f"{data.url} has the columns of {of}, but its schema makes other numbers of them: prepare it with --like "
+                          "the dataset that the model was trained on")
     if columns is None or not data.named or data.columns == columns:
         return
     odd = [name for name in columns if name not in data.columns]

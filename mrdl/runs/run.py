@@ -26,6 +26,7 @@ FORMAT = 2
 OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
 ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # temporary states of a driver
 COMPACT = 100                   # rounds after which the files of commits are merged into one
+FEATURES = ("text", "columns", "table")         # what a model must know of data
 ENDS = ("until", "keep_rounds")                 # options that decide when a run ends, and do not influence the bits
 
 
@@ -51,10 +52,32 @@ class Rate(TypedDict):
     learning_rate: float
 
 
-# the content of the files
-RUN = {"format": int, "options": dict, "data": Source, "validation": Source | None, "text": dict | None, "columns": list[str] | None, "spec": str,
-       "weights": Hash | None, "updater": Updater | None, "rate": Rate | None, "runner": str, "seal": Hash}
-FEATURES = {"format": int, "text": dict | None, "columns": list[str] | None, "seal": Hash}
+class Table(TypedDict, total=False):
+    """The table that made the features; files of before do not say it."""
+    table: dict | None
+
+
+class Features(Table):
+    """What a model takes the features of data for."""
+    format: int
+    text: dict | None
+    columns: list[str] | None
+    seal: Hash
+
+
+class Facts(Features):
+    """What run.json holds."""
+    options: dict
+    data: Source
+    validation: Source | None
+    spec: str
+    weights: Hash | None
+    updater: Updater | None
+    rate: Rate | None
+    runner: str
+
+
+# what the other files hold
 FINISHED = {"format": int, "reason": str, "rounds": Count, "best": Count, "monitor": str | None,
             "better": Count | None,     # a round that was better by the monitored metric, but whose state no longer existed
             "finite": bool, "metrics": dict[str, Any], "run": Hash, "files": dict[str, Hash], "seal": Hash}
@@ -134,18 +157,18 @@ class Run(Commits):
     def options(self) -> dict[str, Any]:
         if not self.exists():
             raise RunError(f"{self.url}: no run here (no run.json)")
-        options = self._sealed("run.json", RUN, "begin the run anew in another directory")
+        options = self._sealed("run.json", Facts, "begin the run anew in another directory")
         return {name: value for name, value in options.items() if name not in ("format", "seal")}
 
     def features(self) -> dict[str, Any]:
-        """The features that the run's model (or a saved model) was trained on: "text" (unit and vocabulary) and "columns"
-        (names); None for each that does not exist or is unknown."""
+        """The features that the run's model (or a saved model) was trained on: "text" (unit and vocabulary), "columns"
+        (names) and "table" (schema.json); None for each that does not exist or is unknown."""
         found = {}
         if self.exists():
             found = self.options()
         elif self.store.exists("features.json"):
-            found = self._sealed("features.json", FEATURES, "save the model again")
-        return {name: found.get(name) for name in ("text", "columns")}
+            found = self._sealed("features.json", Features, "save the model again")
+        return {name: found.get(name) for name in FEATURES}
 
     def save(self, model: dict[str, bytes], features: dict[str, Any] | None) -> None:
         """Writes a model's files and features, replacing older ones, and last the hashes of the files."""
@@ -157,7 +180,7 @@ class Run(Commits):
             self.store.write(name, data)
         self.store.write("saved.json", _text({"format": FORMAT, "files": _hashes(model)}))
 
-    def _sealed(self, name: str, kind: dict[str, Any], hint: str) -> dict[str, Any]:
+    def _sealed(self, name: str, kind: Any, hint: str) -> dict[str, Any]:
         """Reads and checks one of mrdl's own JSON files; RunError, with `hint`, if it is damaged."""
         data = self.store.read(name)
         try:

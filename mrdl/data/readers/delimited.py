@@ -1,9 +1,11 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from shlex import quote
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,7 @@ BLANKS = " "                    # any run of blanks and tabs
 class Delimited(Recognised):
     """CSV, TSV and their kin: a row a line."""
     kind = "text"
-    by_lines = True
+    by_lines = tabular = True
     order: list                 # the places of x's columns
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
@@ -59,6 +61,9 @@ class Delimited(Recognised):
 
     def decides(self) -> list:
         return [self.order, self.header, self.table]
+
+    def described(self, facts: dict) -> dict[str, Any]:
+        return {**super().described(facts), "table": json.loads(self.table) if self.table else None}
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each line is a row, but for headers, comments and empty ones."""

@@ -63,4 +63,4 @@ class Corpus(Schema):
 
     def described(self, facts: dict) -> dict[str, Any]:
         return {"text": {"unit": self.unit, "vocabulary": self.vocabulary},
-                "unknown": {"count": facts["unknown"], "of": facts["tokens"]}}
+                "unknown": {"count": facts["unknown"], "of": facts["tokens"]}, "table": None}
