@@ -59,6 +59,11 @@ class Delimited(Recognised):
         label = self.made.columns[self.label] if self.table and self.label is not None else None
         return len(label.classes) or None if label else None
 
+    def left_out(self) -> list[str]:
+        """The columns that are neither features nor label nor weight."""
+        kept = {*self.features(), self.label, self.weight}
+        return [name for name in self.columns if name not in kept]
+
     def decides(self) -> list:
         return [self.order, self.header, self.table]
 
@@ -130,6 +135,8 @@ class Delimited(Recognised):
                                                       if len(paths) > 1 else ""))
         if not rows:
             raise DataError(f"{name}: a header and no rows")
+        if plain and wanted.like is None:           # else statistics of all rows tell it
+            notes += indices(first, schema.order)
         return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
 
     @classmethod
@@ -143,8 +150,6 @@ class Delimited(Recognised):
         order, notes = ordered(path, names, named, taken, wanted)
         if not order:
             raise DataError(f"{path}: no feature column is left beside {few(sorted(taken))}")
-        if wanted.like is None:
-            notes = indices(found, order)
         return cls(files=paths, columns=names, shape=[len(order)], target=None if label is None else [], label=label, weight=weight,
                    delimiter=delimiter, order=order, named=named, notes=notes)
 

@@ -1,8 +1,7 @@
 """What is made of a table's columns: by a schema that is given, by another dataset's, or by what the columns hold."""
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from mrdl.data import dataset
 from mrdl.data.readers.columns import few
@@ -30,16 +29,26 @@ def of_dataset(like: dataset.Dataset) -> Table:
     return Table.load(json.dumps(like.table).encode(), f"{like.url}: {dataset.DESCRIPTION}")
 
 
-def tabled(schema: Schema, table: Table, kept: Sequence[str | None], where: str) -> Schema:
-    """The schema whose rows a table makes, and what the user should know of it. `kept`: the label and the weight that are
-    wanted; those of the table's that are not are left out."""
-    for kind, name in zip((Label, Weight), kept):
+def decided(schema: Schema, path: str | None, like: dataset.Dataset | None, asked: Asked, cluster: Cluster, name: str,
+            on_task: Callable | None, said: Callable[[str], None]) -> Schema:
+    """The schema, with a table where one is given, or the columns hold other things than numbers."""
+    if path is not None or like is not None and like.table:
+        return tabled(schema, of_dataset(like) if path is None else given(path), asked)
+    if like is None and (asked.kinds or asked.ids or not schema.plain):
+        return inferred(schema, asked, cluster, name, on_task, said)
+    return schema
+
+
+def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
+    """The schema whose rows a table makes, and what the user should know of it. The table's label and weight are left out
+    where the input does not have them, and they are not asked for."""
+    for kind, name in ((Label, asked.label), (Weight, asked.weight)):
         own = table.of(kind)
         demand(name in (None, own), f"column {name!r} is named for the {kind.kind}, but the schema has " + (
             f"{own!r} for it" if own else "none"))
     table = replace(table, columns={name: kind for name, kind in table.columns.items()
-                                    if not isinstance(kind, (Label, Weight)) or name in kept})
-    extra = table.match(schema.columns, where)
+                                    if not isinstance(kind, (Label, Weight)) or name in schema.columns})
+    extra = table.match(schema.columns, schema.files[0])
     made = schema.by(table)
     return replace(made, notes=[f"left out, as the schema does not have them: {few(extra)}"] if extra else [])
 

@@ -2,19 +2,23 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from mrdl.config import typed
 from mrdl.data import blocks, holdout
 from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.text import Corpus
+from mrdl.data.readers.columns import one
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.tables.inference import Asked
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.preparation import planning
+from mrdl.driver.preparation.columns import decided
 from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
 from mrdl.runners.cluster import Cluster
@@ -35,7 +39,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
-            header: bool | None = None, drop: Sequence[str] = (),
+            header: bool | None = None, drop: Sequence[str] = (), schema: str | None = None,
+            ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
             said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Parses, shuffles and packs inputs into a dataset, by one MapReduce job.
@@ -75,6 +80,11 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         header: whether the first line of text inputs has the names of the columns. None: as their
             lines look.
         drop: the columns to leave out.
+        schema: a schema.json (docs/tables.md), which says what is made of each column. None: where
+            columns hold words, dates or missing values it is inferred from all rows.
+        ids: columns that name a row: they are no features.
+        kinds: of columns the kind, as "categorical", or what schema.json would say of it. None:
+            what their values look like.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         said: called with what is to be told before the job begins, in words.
 
@@ -92,20 +102,29 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     vocabulary = typed(vocabulary, int | None, "vocabulary")
     _check(hold_out, max_bad, shards, classes, seed, dtype)
     _vacant(data, store)
-    schema = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, like, header, drop)
+    other = None if like is None else load(like)
+    found = _schema(inputs, label, weight, format, unit, sequence_length, vocabulary, other, header, drop)
+    odd = [name for name, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
+    demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
+    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
-        if format == "text" and not schema.vocabulary:
-            schema = counted(schema, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        plan, reducers = planning.planned(schema, shards, hold_out, seed, dtype, classes)
+        if format == "text" and not found.vocabulary:
+            found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+        if found.tabular:
+            ids = [one(name, found.columns, "id") for name in ids]
+            asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
+            found = decided(found, schema, other, asked, cluster, f"mrdl describe {data}", on_task, said)
+        demand(classes is None or found.target == [], "classes: there is no column of labels for them; name it with label")
+        plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes)
         tasks = planning.tasks(plan, folder, cluster)
-        if len(planning.sizes(schema)) > 1 or reducers <= plan.shards:
+        if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
             said(planning.told(plan, tasks, reducers))
 
         def job(plan: Plan) -> Output:
             plan.dump(path := os.path.join(folder, "plan.json"))
             return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
-                               split=schema.by_lines and any(len(task) == 1 for task in tasks),
-                               name=f"mrdl prepare {data}", settings=planning.settings(schema, plan),
+                               split=found.by_lines and any(len(task) == 1 for task in tasks),
+                               name=f"mrdl prepare {data}", settings=planning.settings(found, plan),
                                on_task=on_task)
         _fill(store, plan, job, max_bad)
     return load(data)
@@ -123,23 +142,20 @@ def _check(hold_out: float, max_bad: float, shards: int | None, classes: int | N
     demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
 
 
-def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
+def _schema(inputs: str | list[str], label: str | None, weight: str | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: str | None, header: bool | None, drop: Sequence[str]) -> Schema:
+            like: Dataset | None, header: bool | None, drop: Sequence[str]) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and header is None and not drop,
-               "text has no columns: leave out label, weight, classes, header, drop")
-        return schema_of(inputs, unit, sequence_length, vocabulary, like and load(like))
+        demand(label is None and weight is None and header is None and not drop,
+               "text has no columns: leave out label, weight, header, drop")
+        return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
-    schema = sniff(inputs, label, weight, header, drop, None if like is None else _columns(like))
-    demand(classes is None or schema.target == [], "classes: there is no column of labels for "
-           "them; name it with label")
-    return schema
+    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like))
 
 
 def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float) -> None:
@@ -163,12 +179,11 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
         plan = replace(plan, held=chosen)
 
 
-def _columns(like: str) -> list[str]:
+def _columns(like: Dataset) -> list[str]:
     """The columns of a dataset that another is to be like."""
-    other = load(like)
-    demand(other.text is None, f"{like}: is a dataset of text: --like can use it only with --format text")
-    demand(other.named, f"{like}: its columns have no names, as its input had no header: nothing can be matched with them")
-    return other.columns
+    demand(like.text is None, f"{like.url}: is a dataset of text: --like can use it only with --format text")
+    demand(like.named, f"{like.url}: its columns have no names, as its input had no header: nothing can be matched with them")
+    return like.columns
 
 
 def _vacant(data: str, store: Storage) -> None:
@@ -203,6 +218,8 @@ def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
     if facts["comments"]:
         notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
                      f"{facts['comments']} lines that begin with # were left out as comments")
+    if facts["left_out"]:
+        notes.append(f"{facts['left_out']:,} rows were left out for a missing value, as the schema says")
     if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
     if schema.target is not None:
