@@ -117,8 +117,7 @@ def test_a_column_that_numbers_the_rows_is_told_of_and_can_be_dropped(tmp_path, 
 def test_a_dropped_column_may_hold_anything(tmp_path):
     content = ('id,name,a,y\n7,"Smith, John",1,0\nx9,,2,1\n8,5" pipe,3,0\n9,Ann,4\n1,Bob,x,1\n\n# end\n2,"a","5",1\n3,c,"6,5",1\n'
                '4,d,1,1,1\n')
-    with pytest.raises(DataError, match="column 'name' is not numeric.*leave it out with: --drop name"):
-        sniff([text(tmp_path, content)], label="y", drop=["id"])
+    assert not sniff([text(tmp_path, content)], label="y", drop=["id"]).plain
     with pytest.raises(DataError, match="column 'y' is named to be dropped, and for the label"):
         sniff([text(tmp_path, content)], label="y", drop=["y"])
     schema = sniff([text(tmp_path, content)], label="y", drop=["name", "id"])

@@ -184,7 +184,7 @@ def _delimiter(path: str, lines: list[str]) -> str:
         counts = [len(fields(line, delimiter)) for line in lines[:50]]
         return (counts.count(counts[0]) if counts[0] > 1 else 0, counts[0])
     best = max(DELIMITERS, key=fit)
-    blanks = [len(words) > 1 and all(map(is_number, words)) for words in map(str.split, lines[:50])]
+    blanks = [len(words) > 1 and all(map(is_number, words)) for words in (fields(line, BLANKS) for line in lines[:50])]
     if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
         return BLANKS
     return best
