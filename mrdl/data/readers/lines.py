@@ -12,14 +12,14 @@ from mrdl.data.tables.words import Words
 from mrdl.kernels import text, words
 from mrdl.storage.paths import opened
 
-BATCH = 1 << 18                 # bytes of text that are parsed at once
-BATCH_ROWS = 4096
 EMPTY, GOOD = text.EMPTY, text.GOOD
 WRONG = {text.FIELDS: "wrong field count", text.NUMBER: "not a number", text.FINITE: "not finite"}
 
 
 class Parser(Protocol):
     """What makes something of lines."""
+    size: int                   # bytes of text that it takes at once
+    rows: int                   # lines at most
 
     def parse(self, lines: list[bytes]) -> tuple[Any, np.ndarray, np.ndarray]:
         """What they hold, the code of each line, and which ones may be comments or are bad."""
@@ -38,6 +38,7 @@ class Numbers:
         columns: the names of all.
         delimiter: what stands between them.
         kept: the places of those to parse, rising."""
+    size, rows = 1 << 18, 1 << 12
 
     def __init__(self, columns: list[str], delimiter: str, kept: list[int]):
         self.columns, self.delimiter, self.kept = columns, delimiter.encode(), kept
@@ -62,6 +63,7 @@ class Numbers:
 
 class Fields:
     """The fields of all columns, as words."""
+    size, rows = 1 << 20, 1 << 14           # more than of numbers: each column then takes some calls
 
     def __init__(self, columns: list[str], delimiter: str):
         self.columns, self.delimiter = columns, delimiter
@@ -72,7 +74,7 @@ class Fields:
         starts, stops = np.empty((2, len(lines), len(self.columns)), "i8")
         self.codes, self.counts = np.empty((2, len(lines)), np.intc)
         words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts)
-        odd = (self.codes > EMPTY) | np.frombuffer(b"".join(line.lstrip(b" ")[:1] or b" " for line in lines), "u1") == ord("#")
+        odd = (self.codes > EMPTY) | (np.frombuffer(buffer, "u1")[starts[:, 0]] == ord("#"))
         return [Words(buffer, starts[:, i], stops[:, i]) for i in range(len(self.columns))], self.codes, odd
 
     def told(self, i: int) -> tuple[str, str]:
@@ -92,7 +94,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
     top = not records.start                     # nothing but comments has been read of the file
-    for raw in _batches(lines):
+    for raw in _batches(lines, parser):
         if top and raw[0].startswith(BOM):
             raw[0], mark = raw[0][len(BOM):], len(BOM)
         ends = offset + np.cumsum([len(line) + 1 for line in raw])
@@ -134,10 +136,10 @@ def first_line(file: str, start: int) -> tuple[int, int]:
         return start + len(lines.readline()) - mark, mark
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _batches(lines: Iterable[bytes], parser: Parser) -> Iterator[list[bytes]]:
     lines = iter(lines)
     while batch := list(islice(lines, 1)):
-        rows = min(BATCH_ROWS, BATCH // (len(batch[0]) + 1))
+        rows = min(parser.rows, parser.size // (len(batch[0]) + 1))
         batch += islice(lines, rows)
         yield batch
 
