@@ -18,7 +18,7 @@ from mrdl.data.rows import Rows
 from mrdl.data.schema import Recognised, Wanted
 from mrdl.data.sources import DataError, readable
 from mrdl.data.tables.table import Table
-from mrdl.data.tables.words import Words
+from mrdl.data.tables.words import MISSING, Words
 from mrdl.storage.paths import OPENERS, opened
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
@@ -191,7 +191,6 @@ def _delimiter(path: str, lines: list[str]) -> str:
 
 
 def _plain(found: Top, kept: set[int]) -> bool:
-    """Whether most fields of each kept column are numbers, and none is missing: a stray word is a bad record, later."""
+    """Whether the kept columns hold numbers alone: a word further down is a bad record, later."""
     rows = [row for row in found.rows if len(row) == len(found.names)]
-    return all(all(values) and 2 * sum(map(is_number, values)) >= len(values)
-               for i, values in enumerate(zip(*rows)) if i in kept)
+    return all(is_number(row[i]) and row[i] not in MISSING for row in rows for i in kept)

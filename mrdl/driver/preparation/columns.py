@@ -8,8 +8,10 @@ from mrdl.data.readers.columns import few
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.inference import Asked, infer
-from mrdl.data.tables.kinds import Label, Weight
+from mrdl.data.tables.kinds import Kind, Label, Numeric, Weight
+from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import SCHEMA, Table
+from mrdl.data.tables.words import USUAL
 from mrdl.driver.preparation.tables import statistics_of
 from mrdl.runners.cluster import Cluster
 from mrdl.storage.paths import opened
@@ -57,9 +59,16 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
     statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task)
-    columns, warnings, _ = infer(statistics, asked)
+    columns, warnings, read = infer(statistics, asked)
+    if not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
+        return schema                               # the first lines had a bad record
     made = schema.by(Table(columns))
     demand(made.shape != [0], f"{schema.files[0]}: no column is left to make features of")
     for column, kind in columns.items():
         said(f"{column}: {kind.told()}")
     return replace(made, notes=[f"warning: column {warned.column!r}: {warned.text}" for warned in warnings])
+
+
+def _plain(kind: Kind, found: Statistics) -> bool:
+    """Whether a column holds numbers as programs write them, and none is missing."""
+    return isinstance(kind, (Numeric, Label, Weight)) and kind.notation == USUAL and not found.gone and not getattr(kind, "classes", ())

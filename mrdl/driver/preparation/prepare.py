@@ -16,6 +16,7 @@ from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.table import SCHEMA
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import decided
@@ -167,7 +168,7 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
             facts = json.loads(last)
             if isinstance(plan.schema, Corpus):
                 long_enough(plan.schema, facts)
-            bad = _tolerated(facts, max_bad)
+            bad = _tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
             total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
             distinct = facts["distinct"] or distinct
             chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
@@ -196,7 +197,7 @@ def _vacant(data: str, store: Storage) -> None:
     demand(not there or BEGUN in there, f"{data}: exists and is not empty")
 
 
-def _tolerated(facts: dict, max_bad: float) -> dict:
+def _tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
     """What data.json says of bad records, unless they are too many."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])
@@ -206,6 +207,9 @@ def _tolerated(facts: dict, max_bad: float) -> dict:
         what = "characters" if facts["characters"] else "records"
         head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
                 f"allows {100 * max_bad:.3g} %): {reasons}")
+        if plain and not facts["bad"].keys().isdisjoint(("not a number", "not finite")):
+            head += ("; the first lines held numbers alone; if others hold words or missing values, look at all with: mrdl describe "
+                     f"INPUT.. --out {SCHEMA}, and give --schema {SCHEMA}")
         if facts["characters"]:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
