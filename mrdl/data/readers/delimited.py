@@ -46,6 +46,11 @@ class Delimited(Recognised):
         """What is made of the columns."""
         return Table.load(self.table.encode())
 
+    @property
+    def bare(self) -> bool:
+        """Whether rows of numbers can be read without a table."""
+        return self.delimiter != BLANKS
+
     def by(self, table: Table) -> "Delimited":
         """The same files, read by a table."""
         label, weight = table.label, table.weight
@@ -128,7 +133,7 @@ class Delimited(Recognised):
                             for own in (found, first)]
                     raise DataError(f"{path}: {what[0]}, but {name} has {what[1]}; all inputs must agree")
                 headers.add(found.line)
-            plain = plain and schema.delimiter != BLANKS and _plain(found, kept)
+            plain = plain and schema.bare and _plain(found, kept)
             rows += len(found.rows)
         if schema is None:
             raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"

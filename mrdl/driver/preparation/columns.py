@@ -60,7 +60,7 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
     statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task)
     columns, warnings, read = infer(statistics, asked)
-    if not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
+    if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
     made = schema.by(Table(columns))
     demand(made.shape != [0], f"{schema.files[0]}: no column is left to make features of")
