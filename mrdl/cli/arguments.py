@@ -91,7 +91,7 @@ def trained(p: argparse.ArgumentParser) -> None:
 
 def option(p: argparse.ArgumentParser, name: str, help: str, *, flag: str | None = None,
            **more) -> None:
-    """An option of a run: flag, type and default follow from the field of Options of this name."""
+    """An option of a run: flag, type and the default that the help tells follow from the field of Options of this name."""
     field = OPTIONS[name]
     kind = (get_args(field.type) or [field.type])[0]        # X of X | None
     if kind is bool:
@@ -100,8 +100,8 @@ def option(p: argparse.ArgumentParser, name: str, help: str, *, flag: str | None
         more |= {"nargs": "+", "type": get_args(kind)[0]}
     else:
         more["type"] = kind
-    p.add_argument(flag or "--" + name.replace("_", "-"), dest=name, default=field.default,
-                   help=help, **more)
+    p.add_argument(flag or "--" + name.replace("_", "-"), dest=name, default=None,
+                   help=help.replace("%(default)s", str(field.default)), **more)
 
 
 def of_models(p: argparse.ArgumentParser) -> None:

@@ -54,8 +54,8 @@ def cluster(a: argparse.Namespace) -> Cluster:
 
 
 def given(a: argparse.Namespace, function: Callable, **others) -> dict[str, Any]:
-    """The function's arguments: those that the command has too, by their names, and others."""
-    named = {name: getattr(a, name) for name in signature(function).parameters if hasattr(a, name)}
+    """The function's arguments: those that the user gave, by their names, and others."""
+    named = {name: getattr(a, name) for name in signature(function).parameters if getattr(a, name, None) is not None}
     return named | others
 
 
@@ -83,14 +83,20 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl.driver import tabular
     from mrdl.driver.averaging import ParameterAveraging
     from mrdl.driver.fits import same_features
     with cluster(a) as runner:
-        training = ParameterAveraging(**given(a, ParameterAveraging, runner=runner))
+        options = given(a, ParameterAveraging, runner=runner)
+        if a.model == tabular.AUTO:
+            options = tabular.defaults(load_dataset(a.data), options) | options
+            say("training with " + ", ".join(f"{name} {options[name]}" for name in ("workers", "batch_size", "until") if name in options))
+        training = ParameterAveraging(**options)
         training.options()          # what makes no sense is said before anything is read
-        if not a.model.endswith((".py", ".json")):
+        if a.model != tabular.AUTO and not a.model.endswith((".py", ".json")):
             same_features(Run(a.model).features(), a.model, load_dataset(a.data))
-        model = load(a.model)       # before the report begins: what a model.py prints comes first
+        # before the report begins: what a model.py prints comes first
+        model = tabular.tabular(a.data, runner=runner) if a.model == tabular.AUTO else load(a.model)
         if a.fresh_updater:
             model.fresh_updater()
         if not model.iterations and model.weights is not None:

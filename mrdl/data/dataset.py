@@ -78,7 +78,9 @@ class Dataset:
         weight: the column or array that the weights were; None as for `label`.
         notes: what prepare decided, and warnings: sentences for the user.
         table: of rows with words, dates or missing values what schema.json says of their columns
-            (docs/tables.md); None: x is the columns' numbers."""
+            (docs/tables.md); None: x is the columns' numbers.
+        spread: of a y with one number the mean and the standard deviation; None: there is none, or
+            the dataset is older than this field."""
     url: str
     uid: str
     shards: list[Shard]
@@ -96,6 +98,7 @@ class Dataset:
     weight: str | None = None   # and that of "w"
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
     table: dict | None = None   # schema.json, where it made x of the columns; None: x is the columns' numbers
+    spread: list | None = None  # mean and standard deviation of a y with one number
 
     def digest(self) -> str:
         """A hash of all that its shards hold: the same wherever the dataset lies."""
@@ -169,6 +172,7 @@ class Origins(TypedDict, total=False):
     label: str | None
     weight: str | None
     table: dict | None
+    spread: list[float] | None
 
 
 class Description(Origins):

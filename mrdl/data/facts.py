@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.holdout import together
+from mrdl.data.tables.statistics import Numbers
 
 SUMS = ("comments", "left_out", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 
@@ -14,11 +15,14 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
     facts = [json.loads(value[1:]) for value in values]
     bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
     samples = sorted((sample for fact in facts for sample in fact["samples"]), key=sample_order)
+    labels = Numbers()
+    for fact in facts:
+        labels.merge(Numbers.load(fact["labels"]))
     return json.dumps({
         "distinct": together(fact["distinct"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
-        "labels": extremes([fact["labels"] for fact in facts]),
+        "labels": labels.dump(),
         "short": smallest([fact["short"] for fact in facts]),
         **{name: sum(fact[name] for fact in facts) for name in SUMS}}).encode()
 
@@ -30,10 +34,3 @@ def sample_order(sample: dict) -> tuple:
 
 def smallest(found: list) -> list | None:
     return min(filter(None, found), default=None)
-
-
-def extremes(spans: list) -> list | None:
-    """(lowest, highest, all whole) of several such, some of which may be None."""
-    spans = [span for span in spans if span]
-    return spans and [min(s[0] for s in spans), max(s[1] for s in spans),
-                      all(s[2] for s in spans)] or None

@@ -14,10 +14,11 @@ from hashlib import blake2b
 
 import numpy as np
 
-from mrdl.data.facts import SUMS, extremes
+from mrdl.data.facts import SUMS
 from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
+from mrdl.data.tables.statistics import Numbers
 
 PLACE = 8                       # bytes that say where in its file a row stands
 
@@ -32,7 +33,7 @@ class Rows(Records):
         super().__init__(file, start)
         self.plan = plan
         self.count = [0] * plan.shards
-        self.labels: list[float] | None = None      # lowest, highest, whether all are whole
+        self.labels = Numbers()                     # where y is one number
         self.held = HoldOut(plan.hold_out, plan.seed, plan.held)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
@@ -52,7 +53,7 @@ class Rows(Records):
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps({
-            "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels, "short": self.short,
+            "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
             "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}).encode()
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
@@ -79,8 +80,7 @@ class Rows(Records):
                 good &= ~wrong
         y = rest[good, :rest.shape[1] - (schema.weight is not None)]
         if y.shape[1] == 1 and len(y):
-            span = [y.min(), y.max(), bool((y == np.floor(y)).all())]
-            self.labels = extremes([self.labels, span])
+            self.labels.add(y[:, 0])
         tail = np.concatenate([rest.astype("<f8").view("u1"), starts.astype("<u8")[:, None].view("u1")], axis=1)
         near = None if np.array_equal(near, rest) else near.astype("<f8").view("u1")
         for letter, these, values in ((b"u", good & whole, small[good & whole]),

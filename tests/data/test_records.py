@@ -19,6 +19,7 @@ from mrdl.data.shards import shard_lines
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, expand
 from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.statistics import Numbers
 from mrdl.driver.preparation.columns import inferred
 from mrdl.runners.local.task import read_splits
 
@@ -173,7 +174,7 @@ def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path
     assert sum(map(len, rows)) == sum(facts["rows"]) == 1 + len(BAD)
     assert sum(facts["bad"].values()) == len(BAD)
     assert facts["bad"] == Counter(reason.split(" (")[0] for _, reason in BAD)
-    assert facts["labels"] == [0, 1, True]
+    assert facts["labels"]["ends"] == [0, 1]
     assert [(s["text"].encode(), s["reason"]) for s in facts["samples"]] == BAD
     for sample in facts["samples"]:
         assert content[sample["offset"]:].startswith(tuple(sample["text"].encode() + end for end in ends))
@@ -271,7 +272,7 @@ def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
     plan = plan_of(sniff([text(tmp_path, "1,2\n")]))
     shards, facts = mapped(plan, [])
     assert shards == [[], []]
-    assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": None, "tokens": 0, "characters": 0, "short": None,
+    assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": Numbers().dump(), "tokens": 0, "characters": 0, "short": None,
                      "unknown": 0, "content": 0, "comments": 0, "left_out": 0, "distinct": None}
     assert list(shard_lines(plan, 0, [])) == []
 

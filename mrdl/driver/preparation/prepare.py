@@ -16,6 +16,7 @@ from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.statistics import Numbers
 from mrdl.data.tables.table import SCHEMA
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.preparation import planning
@@ -224,12 +225,13 @@ def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
                      f"{facts['comments']} lines that begin with # were left out as comments")
     if facts["left_out"]:
         notes.append(f"{facts['left_out']:,} rows were left out for a missing value, as the schema says")
-    if facts["labels"] and facts["labels"][2] and max(map(abs, facts["labels"][:2])) >= EXACT:
+    labels = Numbers.load(facts["labels"])
+    if labels.count and labels.whole == labels.count and max(-labels.least, labels.largest) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
     if schema.target is not None:
-        low, high, whole = facts["labels"] or (None, None, False)
+        low, high = (labels.least, labels.largest) if labels.count else (None, None)
         classes = classes or schema.classes()
-        if classes is None and not schema.target and whole and 0 <= low and high < EXACT:
+        if classes is None and labels.count and labels.whole == labels.count and 0 <= low and high < EXACT:
             classes = max(2, int(high) + 1)
         target = asdict(Target(tuple(schema.target), classes, low, high))
     train = plan.shards - plan.validation
@@ -237,6 +239,7 @@ def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
             "columns": schema.features(), "named": schema.named, "label": schema.label,
             "weight": schema.weight, "notes": notes, "bad": bad, **schema.described(facts),
+            "spread": [labels.mean, labels.deviation] if labels.count else None,
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}

@@ -1,0 +1,89 @@
+"""A sensible network for a dataset of rows, and how long to train it: `mrdl train auto`."""
+from collections.abc import Sequence
+from typing import Any
+
+from mrdl.config import need
+from mrdl.data import dataset
+from mrdl.data.tables.kinds import Label, Numeric
+from mrdl.data.tables.table import kind_of
+from mrdl.driver.inference import describe
+from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
+from mrdl.metrics import R2Score
+from mrdl.models.sequential import Sequential
+from mrdl.runners.cluster import Cluster
+
+AUTO = "auto"                   # in the place of a model's file
+MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
+ALONE = 50_000                  # examples, below which averaging costs more than it brings
+BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
+EPOCHS = 2_000_000              # examples trained on at most, where nothing else ends a run
+
+
+def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, dropout: float = 0.0,
+            runner: str | Cluster = "local", cores: int | None = None) -> Sequential:
+    """A network for a dataset of rows: Normalization of its numbers, Dense layers, and an output for its label.
+
+    The mean and deviation of each number are those over the training shards, by one map-only job;
+    what a schema made of words stays 0 and 1. A label with names of classes, or one of whole numbers
+    from 0 to 19 at most, gets a softmax; any other is an amount, and the network's output is in its
+    units.
+
+    Args:
+        data: the dataset, or its folder.
+        hidden: the units of each hidden layer. 200 and 200, as H2O has it.
+        dropout: the share of the hidden units that is left out while training.
+        runner: where the job runs: "inline", "local", "hadoop" or "spark"; or a Cluster.
+        cores: tasks that run at once on this machine. None: one for each core.
+
+    Returns:
+        The model, compiled with Adam.
+
+    Raises:
+        ConfigError: the dataset has no label, or its rows are no lists of numbers.
+        DataError: there is no dataset."""
+    found = dataset.load(data) if isinstance(data, str) else data
+    need(len(found.shape) == 1 and not found.text, f"{found.url}: has rows of shape {found.shape}, and `{AUTO}` is for tables: "
+         "write a model for it (docs/keras.md)")
+    need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
+    rows = describe(found.url, runner=runner, cores=cores)
+    scaled = _numbers(found)
+    mean = [row["mean"] if own else 0.0 for row, own in zip(rows, scaled)]
+    variance = [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)]
+    layers = [Input(found.shape), Normalization(-1, mean, variance)]
+    for units in hidden:
+        layers += [Dense(units, "relu", kernel_initializer="he_normal"), *[Dropout(dropout)] * bool(dropout)]
+    if classes := classes_of(found):
+        model = Sequential([*layers, Dense(classes, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        return model
+    middle, deviation = found.spread or (0.0, 1.0)
+    model = Sequential([*layers, Dense(1), Rescaling(deviation or 1.0, middle)])
+    model.compile("adam", "mean_squared_error", ["mean_absolute_error", R2Score()])
+    return model
+
+
+def classes_of(data: dataset.Dataset) -> int | None:
+    """How many classes the label has, where it is a class; None: it is an amount."""
+    names = [column for column in (data.table or {"columns": []})["columns"] if column["kind"] == Label.kind]
+    if names and "classes" in names[0]:
+        return len(names[0]["classes"])
+    classes = data.target.classes
+    return classes if classes and classes <= MANY and data.target.low == 0 else None
+
+
+def _numbers(data: dataset.Dataset) -> list[bool]:
+    """Of each feature whether it is a number of the input as it stands."""
+    if not data.table:
+        return [True] * data.shape[0]
+    kinds = [(column["name"], kind_of({k: v for k, v in column.items() if k != "name"})) for column in data.table["columns"]]
+    return [isinstance(kind, Numeric) and kind.scale == "none" and i == 0
+            for name, kind in kinds for i, _ in enumerate(kind.features(name))]
+
+
+def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run on it. `given`: what the user says."""
+    n = sum(shard.n for shard in data.train())
+    batch = next((size for most, size in BATCHES if n < most), 256)
+    epochs = max(10, min(200, EPOCHS // max(n, 1)))
+    ends = {"until": f"val_loss patience 10, epochs {epochs}" if data.validation() else f"epochs {min(epochs, 50)}"}
+    return {"workers": 1 if n < ALONE else 2, "batch_size": batch, **({} if {"until", "epochs", "rounds"} & {*given} else ends)}
