@@ -41,17 +41,16 @@ def ordered(path: str, names: list[str], named: bool, taken: dict[str, str], wan
         f"left out, as the dataset of --like does not have them: {few(extra)}"] if extra else []
 
 
-def indices(found: Top, order: list[int]) -> list[str]:
-    """What the user should know of columns that only number the rows."""
-    notes, rows = [], [row for row in found.rows if len(row) == len(found.names)]
+def indices(found: Top, order: list[int]) -> bool:
+    """Whether a column seems to number the rows."""
+    rows = [row for row in found.rows if len(row) == len(found.names)]
     for i in order:
         values = [row[i] for row in rows]
-        counted = len(values) >= ROWS and all(re.fullmatch(r"\d{1,15}", value) for value in values) and all(
-            int(value) == int(values[0]) + k for k, value in enumerate(values))
-        if counted or re.fullmatch(r"(Unnamed: \d+)?", found.names[i]):
-            notes.append(f"column {found.names[i]!r} seems to number the rows, but is used as a feature; to leave it out, "
-                         f"remove this dataset and prepare it again with: --drop {quote(found.names[i])}")
-    return notes
+        if re.fullmatch(r"(Unnamed: \d+)?", found.names[i]) or len(values) >= ROWS and all(
+                re.fullmatch(r"\d{1,15}", value) for value in values) and all(
+                int(value) == int(values[0]) + k for k, value in enumerate(values)):
+            return True
+    return False
 
 
 def one(wanted: str | None, names: list[str], what: str) -> str | None:

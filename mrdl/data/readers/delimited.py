@@ -140,8 +140,7 @@ class Delimited(Recognised):
                                                       if len(paths) > 1 else ""))
         if not rows:
             raise DataError(f"{name}: a header and no rows")
-        if plain and wanted.like is None:           # else statistics of all rows tell it
-            notes += indices(first, schema.order)
+        plain = plain and (wanted.like is not None or not indices(first, schema.order))         # statistics of all rows tell
         return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
 
     @classmethod

@@ -117,6 +117,8 @@ def _kind(name: str, found: Statistics, asked: Asked) -> Kind:
         kind = given.pop("kind", None) or ("label" if name == asked.label else guess(name, found).kind)
         if type(kind) is not str or kind not in KINDS:
             raise DataError(f"kind is {shown(kind)}; there are {', '.join(KINDS)}")
+        if name == asked.label and kind in (Numeric.kind, Categorical.kind):
+            return Label.made(found, named=kind == Categorical.kind, **Label.given(given))
         return KINDS[kind].made(found, **KINDS[kind].given(given))
     if name == asked.label:
         return Label.made(found)

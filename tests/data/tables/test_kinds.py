@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mrdl.data.sources import DataError
+from mrdl.data.tables.inference import Asked, infer
 from mrdl.data.tables.kinds import (
     KINDS,
     REASONS,
@@ -240,10 +241,17 @@ def test_parts_are_those_that_vary():
         Date.made(of(words), order="YMD")
 
 
+def test_the_user_says_whether_a_label_is_a_number_or_a_name():
+    some = {"y": of(["3", "4", "5"] * 20), "z": of(["0.5", "1.5", "a"] * 20)}
+    assert infer(some, Asked("y")).columns["y"].classes == ("3", "4", "5")
+    assert infer(some, Asked("y", kinds={"y": "numeric"})).columns["y"].classes == ()
+    assert infer(some, Asked("z", kinds={"z": "categorical"})).columns["z"].classes == ("0.5", "1.5", "a")
+
+
 @pytest.mark.parametrize("words, classes, encodings", [
-    (["b", "a", "None", "", "b"], ("None", "a", "b"), [2, 1, 0, "missing", 2]),
+    (["b", "a", "None", "", "b"], ("None", "a", "b"), [2, 1, 0, "left out for a missing value", 2]),
     (["10", "9", "x-"] * 5, ("10", "9", "x-"), [0, 1, 2] * 5),
-    (["1", "2", "3.0"] * 10 + ["z", "4", ""], ("1", "2", "3", "4"), [0, 1, 2] * 10 + ["not a class", 3, "missing"]),
+    (["1", "2", "3.0"] * 10 + ["z", "4", ""], ("1", "2", "3", "4"), [0, 1, 2] * 10 + ["not a class", 3, "left out for a missing value"]),
     (["0", "1", "2"] * 10 + ["-"], ("0", "1", "2"), [0, 1, 2] * 10 + ["not a class"]),
     (["1", "2", "3"], (), [1, 2, 3]), (["0.5", "1"] * 20, (), [0.5, 1] * 20), ([str(i) for i in range(7, 50)] * 10, (), None)])
 def test_labels(words, classes, encodings):
@@ -257,7 +265,7 @@ def test_labels(words, classes, encodings):
 
 def test_classes_that_are_numbers_are_numbers_however_written():
     kind = Label(classes=("3", "-1", "10"))
-    assert encoded(kind, ["-1.0", "3", "1e1", "4", "NA"]) == [[1], [0], [2], "not a class", "missing"]
+    assert encoded(kind, ["-1.0", "3", "1e1", "4", "NA"]) == [[1], [0], [2], "not a class", "left out for a missing value"]
     assert encoded(Label(classes=("1", "1.0")), ["1.0", "1", "1.00"]) == [[1], [0], "not a class"]
     assert Label.made(of(["10", "9", "-1"] * 5), classes=("9",)).classes == ("9",)
     assert [Label(classes=c).told() for c in ((), ("a",), tuple("abcdefgh"))] == [

@@ -32,7 +32,7 @@ def test_rows_become_features():
     assert found.x[:2].tolist() == [[1, 0, 1, 0, 0, 1], [30, 1, 0, 1, 0, 0]] and found.rest[:2].tolist() == [[1, 1], [0, 2]]
     assert found.x.shape == (4, 6) and found.rest.shape == (4, 2)
     assert [None if not k else found.reasons[k - 1] for k in found.wrong] == [
-        None, None, Reason("not a number", "age", False), Reason("missing", "y", False)]
+        None, None, Reason("not a number", "age", False), Reason("left out for a missing value", "y", True)]
     scored = TABLE.encode(words({name: column for name, column in ROWS.items() if name not in "yw"}), rest=False)
     assert scored.x[:2].tolist() == found.x[:2].tolist() and scored.rest.shape == (4, 0)
     assert [None if not k else scored.reasons[k - 1] for k in scored.wrong] == [

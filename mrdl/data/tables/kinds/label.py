@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables.kinds.base import CLASS, MISSED, Written
+from mrdl.data.tables.kinds.base import CLASS, DROPPED, Written
 from mrdl.data.tables.kinds.categorical import names, plain
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import PLAIN, Lookup, Words
@@ -18,7 +18,7 @@ MANY, ROWS = 20, 10             # whole numbers are names of classes where there
 
 @dataclass(frozen=True, kw_only=True)
 class Label(Written):
-    """What is predicted. A row without it is bad.
+    """What is predicted. A row without it is left out.
 
     Args:
         classes: the names, of which the first becomes 0, the next 1; numbers are the same name however they are written.
@@ -33,16 +33,19 @@ class Label(Written):
         return super().wrong()
 
     @classmethod
-    def made(cls, statistics: Statistics, **given: Any) -> "Label":
+    def made(cls, statistics: Statistics, named: bool | None = None, **given: Any) -> "Label":
+        """`named`: whether its values are names, which become classes; None: as they look."""
         missing = plain(statistics.missing)
         given.setdefault("missing_words", missing)
+        if named is False:
+            given["classes"] = ()
         if "classes" in given:
             return super().made(statistics, **given)
         numbers = statistics.numbers
-        if numbers.count > MOSTLY * statistics.present:
+        if not named and numbers.count > MOSTLY * statistics.present:
             values = statistics.points()[0] if statistics.values.exact else np.empty(0)
-            named = 1 < len(values) <= MANY and numbers.whole == numbers.count >= ROWS * len(values)
-            return super().made(statistics, classes=tuple(str(int(v)) for v in values) if named else (), **given)
+            few = 1 < len(values) <= MANY and numbers.whole == numbers.count >= ROWS * len(values)
+            return super().made(statistics, classes=tuple(str(int(v)) for v in values) if few else (), **given)
         items = names(statistics, missing)
         if not items and statistics.values.exact:
             raise DataError("it has no values")
@@ -74,7 +77,7 @@ class Label(Written):
             found = self._lookup.find(words)
             missed, codes = found >= len(self.classes), np.where(found < 0, CLASS, 0).astype("u1")
             out[:, 0] = found
-        codes[missed] = MISSED
+        codes[missed] = DROPPED
         return codes
 
     def missed(self, words: Words, maybe: np.ndarray) -> np.ndarray:
