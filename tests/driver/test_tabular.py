@@ -35,7 +35,7 @@ def test_an_amount_has_its_own_units_and_numbers_alone_are_scaled(tmp_path, inli
 def test_classes_get_a_softmax(tmp_path, inline):
     model = tabular(table(tmp_path, inline, label="kind", drop=["y"]).url, runner=inline)
     assert model.output_shape == (2,) and isinstance(model.loss, SparseCategoricalCrossentropy)
-    whole = text(tmp_path, "".join(f"{i},{i % 3}\n" for i in range(12, 40)), "whole.csv")
+    whole = text(tmp_path, "".join(f"{i % 7}.5,{i % 3}\n" for i in range(28)), "whole.csv")
     assert tabular(mrdl.prepare(whole, str(tmp_path / "d"), inline, label="1"), runner=inline).output_shape == (3,)
     amounts = text(tmp_path, "".join(f"{i % 7},{i}\n" for i in range(40)), "amounts.csv")
     assert tabular(mrdl.prepare(amounts, str(tmp_path / "e"), inline, label="1"), runner=inline).output_shape == (1,)
