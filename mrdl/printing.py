@@ -2,6 +2,7 @@
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 
@@ -42,3 +43,9 @@ def columns(stream: TextIO | None) -> int:
     except (OSError, ValueError, AttributeError):       # not a terminal, or closed, or not a real file
         wide = 0
     return wide or shutil.get_terminal_size().columns
+
+
+def few(names: Sequence[str]) -> str:
+    """The names, quoted, as one of them may be empty; of many the first and the last ones."""
+    names = list(map(repr, names))
+    return ", ".join(names if len(names) < 13 else [*names[:9], "...", *names[-3:]])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mrdl.data.readers.columns import few
 from mrdl.data.rows import Rows
 from mrdl.data.schema import FIRST, Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
+from mrdl.printing import few
 from mrdl.storage.paths import exists
 
 BATCH = 1 << 18                 # bytes that are read at once

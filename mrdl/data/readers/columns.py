@@ -1,12 +1,12 @@
 """The names of a table's columns in; out comes which of them are the label, the weight and the features."""
 import re
 from collections import Counter
-from collections.abc import Sequence
 from shlex import quote
 
 from mrdl.data.readers.header import ROWS, Top
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError
+from mrdl.printing import few
 
 
 def ordered(path: str, names: list[str], named: bool, taken: dict[str, str], wanted: Wanted) -> tuple[list[int], list[str]]:
@@ -74,9 +74,3 @@ def _places(wanted: str, names: list[str], what: str) -> list[int]:
     if not found:
         raise DataError(f"{what}: no column {name!r}; there are {few(names)}")
     return found
-
-
-def few(names: Sequence[str]) -> str:
-    """The names, quoted, as one of them may be empty; of many the first and the last ones."""
-    names = list(map(repr, names))
-    return ", ".join(names if len(names) < 13 else [*names[:9], "...", *names[-3:]])

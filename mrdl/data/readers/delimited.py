@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.corpus import BOM, PACKED, check_encoding
-from mrdl.data.readers.columns import few, indices, one, ordered
+from mrdl.data.readers.columns import indices, one, ordered
 from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
 from mrdl.data.readers.lines import Fields, Numbers, good_lines
 from mrdl.data.records import Records
@@ -19,6 +19,7 @@ from mrdl.data.schema import Recognised, Wanted
 from mrdl.data.sources import DataError, readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
+from mrdl.printing import few
 from mrdl.storage.paths import OPENERS, opened
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at

@@ -13,6 +13,7 @@ from mrdl.kernels import text, words
 from mrdl.storage.paths import opened
 
 EMPTY, GOOD = text.EMPTY, text.GOOD
+FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
 WRONG = {text.FIELDS: "wrong field count", text.NUMBER: "not a number", text.FINITE: "not finite"}
 
 
@@ -63,10 +64,11 @@ class Numbers:
 
 class Fields:
     """The fields of all columns, as words."""
-    size, rows = 1 << 20, 1 << 14           # more than of numbers: each column then takes some calls
+    size = 1 << 20
 
     def __init__(self, columns: list[str], delimiter: str):
         self.columns, self.delimiter = columns, delimiter
+        self.rows = FIELDS // max(len(columns), 16)
 
     def parse(self, lines: list[bytes]) -> tuple[list[Words], np.ndarray, np.ndarray]:
         """Words of each column."""

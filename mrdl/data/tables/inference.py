@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mrdl.data.readers.columns import few
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import (
     KINDS,
@@ -28,6 +27,7 @@ from mrdl.data.tables.kinds.date import best_order
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Notation, Words
 from mrdl.kernels import words as kernel
+from mrdl.printing import few
 from mrdl.storage.sealed import shown
 
 MOSTLY = 0.9                    # share of values that decides what a column is

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mrdl.data.readers.columns import few
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.words import Words
+from mrdl.printing import few
 from mrdl.storage.sealed import OtherFormat, parsed, shown
 
 SCHEMA = "schema.json"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mrdl.data import dataset
-from mrdl.data.readers.columns import few
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.inference import Asked, infer
@@ -13,6 +12,7 @@ from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import SCHEMA, Table
 from mrdl.data.tables.words import USUAL
 from mrdl.driver.preparation.tables import statistics_of
+from mrdl.printing import few
 from mrdl.runners.cluster import Cluster
 from mrdl.storage.paths import opened
 
