@@ -28,7 +28,7 @@ def folder(tmp_path):
     for i in range(24):
         end = "\r\n" if i % 3 else "\n"
         lines = ["a,b,label", *(f"{rng.integers(9)},{rng.random():.3f},{rng.integers(3)}" for _ in range(i + 5))]
-        lines += ["x,1,2"] * (i % 7 == 1) + ["# no row"] * (i % 5 == 0)
+        lines += ["1,2"] * (i % 7 == 1) + ["# no row"] * (i % 5 == 0)
         data = end.join([*lines, ""]).encode()
         path = tmp_path / "raw" / f"part {i:02d} ü.csv{'.gz' * (i % 4 == 0)}"
         path.parent.mkdir(exist_ok=True)

@@ -160,12 +160,13 @@ def guess(name: str, found: Statistics) -> Kind:
 
 
 def _marks(found: Statistics) -> list[str]:
-    """The few words among many numbers, which must mean that a value is missing."""
+    """The few words that come again and again among many numbers, and must mean that a value is missing."""
     share = found.numbers.count / found.present
     if not (found.values.exact and HALF <= share < NEARLY and len(found.points()[0]) > FEW):
         return []
     words = _odd(found)
-    return words if len(words) <= MARKS else []
+    often = dict(found.values.items())
+    return words if len(words) <= MARKS and all(often[word] > 1 for word in words) else []
 
 
 def _counts_rows(name: str, found: Statistics) -> str:
@@ -235,7 +236,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         if found.dates[kind.order].numbers.count < present:
             yield f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: bad records"
     if isinstance(kind, (Label, Weight)) and found.gone:
-        yield f"missing in {found.gone:,} rows, which are bad records"
+        yield f"missing in {found.gone:,} rows, which are {'left out' if isinstance(kind, Label) else 'bad records'}"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
         yield "there is one label alone: nothing can be learnt"
     if label is not None and label is not found and label.present:
