@@ -10,8 +10,8 @@ from mrdl.config import typed
 from mrdl.data import blocks, holdout
 from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
 from mrdl.data.preparation import BLOCK, Plan
-from mrdl.data.readers.text import Corpus
 from mrdl.data.readers.columns import one
+from mrdl.data.readers.text import Corpus
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
@@ -105,9 +105,10 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     _check(hold_out, max_bad, shards, classes, seed, dtype)
     _vacant(data, store)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, format, unit, sequence_length, vocabulary, other, header, drop)
+    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, drop)
     odd = [name for name, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
     demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
+    _labelled(classes, found.target is not None or bool(schema or like))
     demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         if format == "text" and not found.vocabulary:
@@ -116,7 +117,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             ids = [one(name, found.columns, "id") for name in ids]
             asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
             found = decided(found, schema, other, asked, cluster, f"mrdl describe {data}", on_task, said)
-        demand(classes is None or found.target == [], "classes: there is no column of labels for them; name it with label")
+        _labelled(classes, found.target == [])
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes)
         tasks = planning.tasks(plan, folder, cluster)
         if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
@@ -144,20 +145,24 @@ def _check(hold_out: float, max_bad: float, shards: int | None, classes: int | N
     demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
 
 
-def _schema(inputs: str | list[str], label: str | None, weight: str | None,
+def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
             like: Dataset | None, header: bool | None, drop: Sequence[str]) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and header is None and not drop,
-               "text has no columns: leave out label, weight, header, drop")
+        demand(label is None and weight is None and classes is None and header is None and not drop,
+               "text has no columns: leave out label, weight, classes, header, drop")
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
     return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like))
+
+
+def _labelled(classes: int | None, there: bool) -> None:
+    demand(classes is None or there, "classes: there is no column of labels for them; name it with label")
 
 
 def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float) -> None:
