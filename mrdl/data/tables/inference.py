@@ -151,7 +151,7 @@ def guess(name: str, found: Statistics) -> Kind:
         marks = _marks(found)
         if marks:
             return Numeric.made(found, missing_words=(*found.missing, *marks))
-        if share >= NEARLY or (share >= MOSTLY and numbers.whole < numbers.count):
+        if share >= NEARLY or share >= MOSTLY and (numbers.whole < numbers.count or _damaged(found)):
             reason = _counts_rows(name, found)
             return Ignore(reason=reason) if reason else Numeric.made(found)
     if share < 1 and present >= FEW and values.distinct >= MOSTLY * present:
@@ -167,6 +167,12 @@ def _marks(found: Statistics) -> list[str]:
     words = _odd(found)
     often = dict(found.values.items())
     return words if len(words) <= MARKS and all(often[word] > 1 for word in words) else []
+
+
+def _damaged(found: Statistics) -> bool:
+    """Whether the words among many numbers come once each: as damage does, and names do not."""
+    often = dict(found.values.items())
+    return found.values.exact and len(found.points()[0]) > FEW and all(often[word] == 1 for word in _odd(found))
 
 
 def _counts_rows(name: str, found: Statistics) -> str:

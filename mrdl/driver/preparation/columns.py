@@ -63,7 +63,9 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
     made = schema.by(Table(columns))
-    demand(made.shape != [0], f"{schema.files[0]}: no column is left to make features of")
+    if made.shape == [0]:
+        raise DataError("\n  ".join([f"{schema.files[0]}: no column is left to make features of",
+                                      *(f"{warned.column!r}: {warned.text}" for warned in warnings)]))
     for column, kind in columns.items():
         said(f"{column}: {kind.told()}")
     return replace(made, notes=[f"warning: column {warned.column!r}: {warned.text}" for warned in warnings])

@@ -68,6 +68,8 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
         "43 of 200 values are not numbers ('unknown'): taken for missing ones; if they are names: --kind unknown=categorical"]),
     "damaged": ([repr(RNG.random()) for _ in range(N - 8)] + ["x1", "x2", "x3", "x4"] * 2, "numeric",
                 ["8 of 200 values are not numbers ('x1', 'x2', 'x3'): rows with them are bad records"]),
+    "whole": ([str(i // 2) for i in range(N - 4)] + ["oops", "x2", "??", "4O"], "numeric",
+              ["4 of 200 values are not numbers ('"]),
     "rooms": ([str(i // 2) for i in range(N - 8)] + ["x1", "x2", "x3", "x4"] * 2, "one-hot of 100 values", ["numbers and words: "]),
     "3+": (column(lambda: RNG.choice(["0", "1", "2", "3+"])), "one-hot of 4 values", ["numbers and words: "]),
     "half": (column(lambda: RNG.choice(["a", "b", str(RNG.randint(0, 30))])), "one-hot of", ["numbers and words: "]),
