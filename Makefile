@@ -41,14 +41,13 @@ demo: $(if $(wildcard $(VENV)/installed),$(VENV)/installed,$(VENV)/demo)
 
 test: test-fast test-hadoop
 
-# the tests of kernels (below) have a process a core; the others start processes of their own
-test-fast: install test-kernels
-	$(VENV)/bin/python -m ruff check .
-	$(MAKE) lint
-	$(VENV)/bin/python -m pytest -q $(KERNEL_TESTS:%=--ignore=tests/%)
+# what fails in seconds comes first; a process a core has whole files of tests, which share what they prepare
+test-fast: install lint test-kernels
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(KERNEL_TESTS:%=--ignore=tests/%)
 
-# the floors of mrdl/, by pyproject.toml; in a copy, as jobs/ and kernels/ are packages of mrdl that lie beside it
+# ruff, and the floors of mrdl/, by pyproject.toml; in a copy, as jobs/ and kernels/ are packages of mrdl that lie beside it
 lint: install
+	$(VENV)/bin/python -m ruff check .
 	rm -rf build/lint && mkdir -p build/lint/mrdl
 	git ls-files -z 'mrdl/*.py' | xargs -0 cp --parents -t build/lint
 	git ls-files -z 'jobs/*.py' 'kernels/*.py' | xargs -0 cp --parents -t build/lint/mrdl

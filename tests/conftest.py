@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as a shell's `&` h
 
 def pytest_collection_modifyitems(items):
     """What runs Keras comes last: JAX has threads then, and mrjob's local runner forks."""
-    items.sort(key=lambda item: hasattr(item.module, "keras"))
+    items.sort(key=lambda item: hasattr(item.module, "keras") or "keras" in item.path.name)
 
 
 @pytest.fixture

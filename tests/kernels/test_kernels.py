@@ -31,17 +31,17 @@ def differ(a, b, dtype):
 
 
 def over_sizes(name, seed, compared):
-    """compared(arguments, dtype) gives pairs of results, of which the second is right, and whether a pair differs. No pair
-    may, at any sizes and dtype; the message says where they do."""
+    """Calls `compared(arguments, dtype)` with all sizes and types. It returns which of the kernel's results are wrong: of
+    what it returns, and of each array that it was given. The message says where any is."""
     wrong = []
-    for sizes in SIZES:
+    for i, sizes in enumerate(SIZES):
         for dtype in ("float32", "float64"):
             given = arguments(name, np.random.default_rng(seed), dtype, sizes)
-            results = ["the result", *(key for key, value in given.items() if isinstance(value, np.ndarray))]
+            results = ["what it returns", *(key for key, value in given.items() if isinstance(value, np.ndarray))]
             for result, different in zip(results, compared(given, dtype), strict=True):
                 if different:
-                    wrong.append(f"{result}, {dtype}, {sizes}")
-    assert not wrong, f"{name} differs in " + "; ".join(wrong)
+                    wrong.append(f"{result} ({dtype}, SIZES[{i}])")
+    assert not wrong, f"{name}: " + ", ".join(wrong)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -51,7 +51,7 @@ def test_a_kernel_equals_its_numpy_twin(name):
 
 
 @pytest.mark.parametrize("home", [kernels, reference])
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("sizes", SIZES, ids=range(len(SIZES)))
 def test_the_gradients_of_an_lstm_may_go_where_its_gates_are(sizes, home):
     backward = kernel(kernels.typed("f8") if home is kernels else reference, "lstm_backward")
     given = arguments("lstm_backward", np.random.default_rng(0), "float64", sizes)
