@@ -41,9 +41,10 @@ demo: $(if $(wildcard $(VENV)/installed),$(VENV)/installed,$(VENV)/demo)
 
 test: test-fast test-hadoop
 
-# what fails in seconds comes first; a process a core has whole files of tests, which share what they prepare
+# What fails in seconds comes first. A process a core has whole files of tests, which share what they prepare, in the order
+# in which they stand: JAX comes last, as a process that has its threads should not fork
 test-fast: install lint test-kernels
-	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(KERNEL_TESTS:%=--ignore=tests/%)
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(KERNEL_TESTS:%=--ignore=tests/%)
 
 # ruff, and the floors of mrdl/, by pyproject.toml; in a copy, as jobs/ and kernels/ are packages of mrdl that lie beside it
 lint: install

@@ -372,7 +372,7 @@ def test_a_worker_leaves_where_the_driver_has_given_up(meeting, monkeypatch, cap
     assert alone.emitted == [] and "the driver has given up" in capfd.readouterr().err
     late = serving(meeting, [b"0"], patience=300)
     late.join(20)
-    assert late.emitted == [] and f"{meeting.store.url} is gone" in capfd.readouterr().err
+    assert late.emitted == [] and f"{meeting.store.url} does not exist any more" in capfd.readouterr().err
 
 
 def test_a_split_that_is_nobodys_home_is_refused(meeting, made):
