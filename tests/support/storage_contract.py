@@ -24,7 +24,7 @@ from mrdl.models.sequential import Sequential
 from mrdl.rounds.state import State
 from mrdl.runs.commits import RunError
 from mrdl.runs.lease import Lease
-from mrdl.runs.run import RUN, Run
+from mrdl.runs.run import Facts, Run
 from mrdl.storage.base import Storage
 from mrdl.storage.paths import move, opened, size
 from mrdl.storage.schemes import store_at
@@ -323,7 +323,7 @@ class StorageContract:
         run = Run(storage.url)
         with Lease(run.store) as lease, pytest.raises(RunError, match="another driver works on it"):
             Lease(run.store).acquire()
-        facts = dict.fromkeys(name for name in RUN if name not in ("format", "seal"))
+        facts = dict.fromkeys(name for name in Facts.__required_keys__ if name not in ("format", "seal"))
         run.begin({**facts, "options": {}, "data": {"url": "here", "uid": "1", "digest": 64 * "0"}, "spec": "{}", "runner": "inline"})
         with Lease(run.store) as lease:
             for r in range(3):
