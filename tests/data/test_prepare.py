@@ -1,15 +1,21 @@
 """The prepare job: one dataset whatever the runner, the mappers and the order of the inputs."""
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_data import idx, shard_bytes, table, text
+from raw_data import idx, mapped, plan_of, shard_bytes, table, text
 
 from mrdl.data import blocks, dataset
 from mrdl.data.readers import arrays
+from mrdl.data.readers.table import FORMS, READERS
+from mrdl.data.readers.text import Corpus
+from mrdl.data.schema import Schema
+from mrdl.data.sniff import sniff
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners import splits
 from mrdl.runners.cluster import Cluster
 
 
@@ -118,21 +124,69 @@ def test_one_example_and_an_empty_file_beside_it_make_a_dataset(tmp_path, local)
     assert (data.shape, data.columns) == ((2,), ["a", "b"])
 
 
-def test_a_text_an_npz_and_idx_files_of_the_same_numbers_give_the_same_rows(tmp_path, local):
+def as_text(folder, x, y):
+    return [text(folder, "\n".join(f"{t},{','.join(map(str, row))}" for t, row in zip(y, x)))]
+
+
+def as_npz(folder, x, y):
+    np.savez(folder / "a.npz", x=x, y=y)
+    return [str(folder / "a.npz")]
+
+
+def as_idx(folder, x, y):
+    return [text(folder, idx(y), "labels"), text(folder, idx(x), "images")]
+
+
+#: of each form of input: the function that writes x[n, 4] and y[n], uint8, to files; the name of the label
+SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "text": (as_text, "0")}
+
+
+def test_the_same_numbers_give_the_same_rows_in_every_form_however_it_is_cut(tmp_path, inline, local, monkeypatch):
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (90, 4)).astype("u1"), random.integers(0, 3, 90).astype("u1")
-    (tmp_path / "text").mkdir()
-    inputs = [text(tmp_path, "\n".join(f"{t},{','.join(map(str, row))}" for t, row in zip(y, x)))]
-    np.savez(tmp_path / "a.npz", x=x, y=y)
-    images = text(tmp_path, idx(x), "images")
-    labels = text(tmp_path, idx(y), "labels")
-    found = []
-    for i, paths in enumerate((inputs, [str(tmp_path / "a.npz")], [labels, images])):
-        data = prepare(paths, str(tmp_path / f"d{i}"), local, shards=2, hold_out=0.2,
-                               label="0" if i == 0 else None, classes=3)
-        assert (data.shape, data.target) == ((4,), dataset.Target((), 3, 0, 2))
-        found.append({role: sorted(rows) for role, rows in rows_by_role(data).items()})
-    assert found[0] == found[1] == found[2]
+    inputs = {kind: (write(tmp_path, x, y), label) for kind, (write, label) in SAME.items()}
+
+    def made(kind, cluster):
+        paths, label = inputs[kind]
+        mappers = []
+        data = prepare(paths, f"{tmp_path}/{kind}-{cluster.runner}", cluster, label=label, shards=2, hold_out=0.2,
+                       classes=3, on_task=lambda phase, done, total: mappers.append(total if phase == "mapper" else 0))
+        assert (data.shape, data.target, sniff(paths, label).kind) == ((4,), dataset.Target((), 3, 0, 2), kind)
+        return data, max(mappers)
+
+    whole = {kind: made(kind, inline) for kind in SAME}
+    rows = [{role: sorted(found) for role, found in rows_by_role(data).items()} for data, _ in whole.values()]
+    assert all(found == rows[0] for found in rows)
+    for module, name in ((splits, "SMALLEST_SPLIT"), (arrays, "RANGE"), (planning, "SPAN")):
+        monkeypatch.setattr(module, name, 100)
+    for kind in SAME:
+        data, mappers = made(kind, local)
+        assert shard_bytes(data) == shard_bytes(whole[kind][0])
+        assert mappers > 1, f"{kind} was not cut"
+
+
+def test_every_form_is_in_the_table_above():
+    kinds = [form.kind for form in FORMS]
+    assert set(kinds) == set(SAME), "SAME in this file and FORMS in mrdl/data/readers/table.py differ"
+    assert set(READERS.values()) == {*FORMS, Corpus}, "two forms have one kind: each needs its own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wide(Schema):
+    """Gives more numbers a row than its shape has."""
+    kind = "wide"
+
+    def read(self, rows, lines):
+        for line in lines:
+            yield from rows.encoded(np.ones((1, 4)), np.ones((1, 1)), np.zeros(1, "i8"), [line])
+
+
+def test_a_reader_whose_rows_are_not_as_its_schema_says_is_stopped():
+    wide = Wide(files=[], shape=[2], target=[])
+    with pytest.raises(AssertionError, match=r"Wide.read gave .* of \(4, 1\) numbers a row, .* there are \(2, 1\)"):
+        mapped(plan_of(wide), [b"1"])
+    with pytest.raises(NotImplementedError, match="Wide needs by_lines = True, or spans"):
+        wide.spans()
 
 
 def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, monkeypatch):
