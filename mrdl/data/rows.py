@@ -63,9 +63,11 @@ class Rows(Records):
 
         Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones."""
         schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
-        if (found := (x.shape[1], rest.shape[1])) != schema.widths:     # numbers would be taken for others
-            raise AssertionError(f"{type(schema).__name__}.read gave (x, y and weight) of {found} numbers a row, but by its "
-                                 f"shape, target and weight there are {schema.widths}")
+        widths = x.shape[1], rest.shape[1]
+        if widths != schema.widths:                 # numbers would be taken for others
+            raise AssertionError(
+                f"{type(schema).__name__}.read gave (x, y and weight) of {widths} numbers a row, "
+                f"but by its shape, target and weight there are {schema.widths}")
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
         with np.errstate(invalid="ignore", over="ignore"):
             wide = np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")

@@ -31,7 +31,7 @@ class Schema(ABC):
     """What a task must know to read the inputs: a class for each form of input (mrdl/data/readers)."""
     kind: ClassVar[str]
     by_lines: ClassVar[bool] = False    # a mapper gets lines of the files; else lines that name spans: file TAB start TAB stop
-    tabular: ClassVar[bool] = False     # has columns of words, of which a table can make features, as those of Delimited
+    tabular: ClassVar[bool] = False     # a table can make features of its words, as of Delimited's
     by_content: ClassVar[bool] = False  # what the files hold decides the dataset's uid; else their names and sizes
 
     files: list                 # paths
@@ -52,7 +52,7 @@ class Schema(ABC):
         return []
 
     def features(self) -> list[str]:
-        """The names of x's columns, where there are columns; whether they are the user's own is in `named`."""
+        """The names of x's columns, where there are columns; `named`: they are the user's own."""
         return []
 
     def classes(self) -> int | None:
@@ -70,7 +70,8 @@ class Schema(ABC):
     @property
     def widths(self) -> tuple[int, int]:
         """How many numbers a row has in x; in y and its weight together."""
-        return prod(self.shape), (0 if self.target is None else prod(self.target)) + (self.weight is not None)
+        y = 0 if self.target is None else prod(self.target)
+        return prod(self.shape), y + (self.weight is not None)
 
     def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
         """The arrays of rows, in the bytes that Rows.encoded made of them."""

@@ -299,7 +299,7 @@ def test_fields_come_back_from_json(kind):
 
 
 def test_every_kind_is_in_the_list_above():
-    assert {type(kind) for kind in EVERY} == set(KINDS.values()), "EVERY in this file and KINDS differ"
+    assert {type(kind) for kind in EVERY} == set(KINDS.values()), "EVERY and KINDS differ"
 
 
 @pytest.mark.parametrize("config, told", [
