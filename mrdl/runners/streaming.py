@@ -6,9 +6,10 @@ import types
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import groupby
 
 from mrdl.runners import registry, sharing
-from mrdl.runners.mrjob_imports import MRJob
+from mrdl.runners.mrjob_imports import MRJob, protocol
 from mrdl.runners.splits import LARGEST_SPLIT
 
 # without a handler, Python would print mrjob's "No configs specified" at every job
@@ -130,3 +131,27 @@ class Job(MRJob):
         if self.options.runner == "local":
             kwargs["mrjob_cls"] = type(self)    # mrjob passes this only to its inline runner
         return kwargs
+
+
+class RawLines(Job):
+    """A job on raw files, whose mappers know the place of each line in its file."""
+    INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+    INTERNAL_PROTOCOL = protocol.BytesProtocol
+
+    @staticmethod
+    def bare(line: bytes) -> bytes:
+        """The line with its carriage return, as each byte counts in the places of lines.
+
+        Args:
+            line: the line with its line end."""
+        return line.removesuffix(b"\n")
+
+    @staticmethod
+    def splits(pairs: Iterator) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+        """For each file of the input its path, the byte where the input begins in it, and its lines.
+
+        Args:
+            pairs: what the input protocol has read."""
+        lines = (line for _, line in pairs)
+        for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
+            yield file, int(os.environ.get("mapreduce_map_input_start", "0")), own

@@ -1,21 +1,76 @@
-"""Statistics of the columns of tables."""
+"""Statistics of the columns of tables, by one MapReduce job; or in this process, where the inputs are small."""
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
 from mrdl.data.records import Records
+from mrdl.data.schema import Schema
+from mrdl.data.sources import readable
+from mrdl.data.survey import RECORDS, Columns, Facts, Survey
 from mrdl.data.tables.inference import notation
 from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import MISSING, USUAL, Notation
+from mrdl.driver.preparation import planning
+from mrdl.jobs.columns import SurveyColumns
+from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.storage.paths import opened
 
+HERE = 4 << 20                  # bytes of input, up to which no job is worth its start
+PART = 256 << 20                # bytes of input whose statistics make a reducer
+HEAD, HEADS = 1 << 16, 4        # bytes, and of how many files, that show how numbers are written
 
-def statistics_of(schema, cluster: Cluster, label, name: str, on_task=None):
-    found = {column: None for column in schema.columns}
-    records, rows = Records(), 0
-    for path in schema.files:
-        records.file = path
-        with opened(path) as file:
-            for columns, starts, _ in schema.words(records, (line.removesuffix(b"\n") for line in file)):
-                rows += len(starts)
-                for column, words in columns.items():
-                    if found[column] is None:
-                        found[column] = Statistics(notation([str(w, "utf-8", "replace") for w in words.take(slice(1000))]))
-                    found[column].add(words, columns[label].hashes if label else None)
-    return found, {"rows": rows}
+OnTask = Callable[[str, int, int], None] | None
+
+
+def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str, on_task: OnTask = None,
+                  missing: Sequence[str] = MISSING) -> tuple[dict[str, Statistics], Facts]:
+    """What each column of a tabular schema holds, and what is said of the records.
+
+    Args:
+        schema: the inputs'.
+        cluster: where the job runs.
+        label: the column whose labels other columns may tell.
+        name: the job's, in Hadoop's web pages.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+        missing: the words for missing values."""
+    survey = Survey(schema, label, list(missing), notations(schema))
+    if sum(planning.sizes(schema).values()) <= HERE:
+        return counted_here(survey)
+    return counted_by_job(survey, cluster, name, on_task)
+
+
+def counted_here(survey: Survey) -> tuple[dict[str, Statistics], Facts]:
+    """The statistics in this process."""
+    columns = Columns(survey)
+    for path in survey.schema.files:
+        with opened(path) as file, readable(path):
+            columns.read(path if "://" in path else os.path.abspath(path), 0, (line.removesuffix(b"\n") for line in file))
+    return columns.statistics, columns.facts
+
+
+def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask = None) -> tuple[dict[str, Statistics], Facts]:
+    """The statistics by a job."""
+    schema, sizes = survey.schema, planning.sizes(survey.schema)
+    tasks = sharing.shared(schema.files, sizes.__getitem__, cluster.slots)
+    reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), sum(sizes.values()) // PART))
+    with tempfile.TemporaryDirectory(prefix="mrdl-survey-") as folder:
+        survey.dump(path := os.path.join(folder, "survey.json"))
+        with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=any(len(task) == 1 for task in tasks),
+                         name=name, settings={"textinputformat.record.delimiter": "\n"}, on_task=on_task) as output:
+            found = dict(line.split(b"\t", 1) for part in range(len(output.parts)) for line in output.lines(part))
+    facts = Facts(**json.loads(found.pop(RECORDS)))
+    return dict(zip(dict.fromkeys(schema.columns), (Statistics.load(found[key]) for key in sorted(found)), strict=True)), facts
+
+
+def notations(schema: Schema) -> list[Notation]:
+    """How the numbers of each column are written, as the first lines look."""
+    words: dict[str, set[str]] = {name: set() for name in schema.columns}
+    for path in schema.files[:HEADS]:
+        with opened(path) as file, readable(path):
+            lines = file.readlines(HEAD)
+        for columns, *_ in schema.words(Records(path), (line.removesuffix(b"\n") for line in lines)):
+            for name, column in columns.items():
+                words[name].update(word.decode("utf-8", "surrogateescape") for word in column)
+    return [notation(words[name]) if words[name] else USUAL for name in schema.columns]

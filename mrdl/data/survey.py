@@ -1,0 +1,88 @@
+"""A mapper's side of a job on a table's columns: lines in; out come statistics of each column, and what is said of the records.
+
+Parts are merged into the same bytes, however the inputs were split and in whatever order the parts come."""
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+from mrdl.data.corpus import SAMPLES
+from mrdl.data.facts import sample_order
+from mrdl.data.readers.table import READERS
+from mrdl.data.records import Records
+from mrdl.data.schema import Schema
+from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.words import Notation
+
+RECORDS = b"records"            # the key of what is said of them; a column's key is its number
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What every task is told."""
+    schema: Schema              # a tabular one
+    label: str | None           # the column whose labels others may tell
+    missing: list[str]          # words for missing values
+    notations: list[Notation]   # of each column
+
+    def dump(self, path: str) -> None:
+        with open(path, "w", encoding="ascii") as file:
+            json.dump({**vars(self), "schema": self.schema.dump()}, file)
+
+
+def loaded(path: str) -> Survey:
+    """What Survey.dump wrote."""
+    with open(path, encoding="ascii") as file:
+        fields = json.load(file)
+    schema = fields.pop("schema")
+    fields["notations"] = [Notation(*notation) for notation in fields["notations"]]
+    return Survey(READERS[schema.pop("kind")](**schema), **fields)
+
+
+@dataclass
+class Facts:
+    """What is said of records."""
+    rows: int = 0               # good ones
+    bad: dict[str, int] = field(default_factory=dict)           # by the reason
+    comments: int = 0
+    samples: list[dict] = field(default_factory=list)           # of bad ones, the first
+
+    def merge(self, other: "Facts") -> None:
+        self.rows, self.comments = self.rows + other.rows, self.comments + other.comments
+        self.bad = dict(sorted((Counter(self.bad) + Counter(other.bad)).items()))
+        self.samples = sorted([*self.samples, *other.samples], key=sample_order)[:SAMPLES]
+
+
+class Columns:
+    """Statistics of each column, and what is said of the records."""
+
+    def __init__(self, survey: Survey):
+        self.survey, self.facts = survey, Facts()
+        self.statistics = {name: Statistics(notation, survey.missing)
+                           for name, notation in zip(survey.schema.columns, survey.notations, strict=True)}      # of one name one
+
+    def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
+        """The lines of `file` from byte `start` on, without their newlines."""
+        records, rows, label = Records(file, start), 0, self.survey.label
+        for columns, starts, _ in self.survey.schema.words(records, lines):
+            rows += len(starts)
+            labels = None if label is None else columns[label].hashes
+            for name, words in columns.items():
+                self.statistics[name].add(words, labels)
+        self.facts.merge(Facts(rows, records.bad, records.comments, records.samples))
+
+    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of each column and of the facts."""
+        for number, found in enumerate(self.statistics.values()):
+            yield b"%08d" % number, found.dump()
+        yield RECORDS, json.dumps(asdict(self.facts)).encode()
+
+
+def merged(key: bytes, values: Iterable[bytes]) -> bytes:
+    """The values of a key as one."""
+    load = (lambda value: Facts(**json.loads(value))) if key == RECORDS else Statistics.load
+    values = map(load, values)
+    whole = next(values)
+    for part in values:
+        whole.merge(part)
+    return json.dumps(asdict(whole)).encode() if key == RECORDS else whole.dump()
