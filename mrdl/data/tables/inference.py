@@ -204,55 +204,63 @@ def _distinct(found: Statistics) -> bool:
 
 
 def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None) -> Iterable[str]:
-    values, present, rows = found.values, found.present, found.rows
+    values, present, rows, quoted = found.values, found.present, found.rows, shlex.quote(name)
+    leave = f"to leave it out: --drop {quoted}"
+    if any("\ud800" <= c <= "\udfff" for word, _ in values.items() for c in word):
+        yield "has bytes that are not UTF-8; convert the input, for example with: iconv -f LATIN1 -t UTF-8"
     best = _better(found)
     if best:
         yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so; name how numbers are written"
     if isinstance(kind, Ignore) or not present:
         if "looks like" in kind.told():
-            yield f"{kind.told()}; to use it as a feature: --kind {shlex.quote(name)}={'categorical' if 'text' in kind.told() else 'numeric'}"
+            yield f"{kind.told()}; to use it as a feature: --kind {quoted}={'categorical' if 'text' in kind.told() else 'numeric'}"
         return
     for top, count in values.items()[:1]:
         if count >= NEARLY * rows:
-            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}"
+            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}; {leave}"
     if found.gone >= MOSTLY * rows:
-        yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows"
+        yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows; {leave}"
     if isinstance(kind, Numeric):
         words = present - found.numbers.count
         if words:
             taken = ("taken for missing ones" if kind.missing_words != found.missing else
                      "rows with them are bad records, unless --missing names them")
             yield (f"{words:,} of {present:,} values are not numbers ({few(_odd(found)[:MARKS])}): {taken}; if they are names: "
-                   f"--kind {shlex.quote(name)}=categorical")
+                   f"--kind {quoted}=categorical")
     if isinstance(kind, (Numeric, Categorical)) and _named(name):
-        yield "has the name of an id"
+        yield f"has the name of an id; if it is one: --id {quoted}"
     elif isinstance(kind, Numeric) and rows == found.numbers.whole and _together(found) > MAYBE and _distinct(found):
-        yield "every value is another whole number: is it an id?"
+        yield f"every value is another whole number: is it an id? If so: --id {quoted}"
     if isinstance(kind, Categorical):
         if found.numbers.count and found.numbers.count < present:
-            yield f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers"
+            yield (f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers; if {few(_odd(found)[:MARKS])} mean that "
+                   f"a value is missing: --missing {' '.join(map(shlex.quote, _odd(found)[:MARKS]))}")
         if found.padded:
-            yield "numbers that begin with 0 are taken for names"
+            yield f"numbers that begin with 0 are taken for names; if they are amounts: --kind {quoted}=numeric"
         if values.distinct > NAMES:
             about = "" if values.exact else f" (about {values.distinct:,}, to {100 * values.error:.1g} %)"
-            yield f"more than {NAMES:,} different values{about}"
+            yield f"more than {NAMES:,} different values{about}" + (
+                f"; {leave}" if kind.hash else f"; to hash them: --kind {quoted}=categorical,hash=12")
     if isinstance(kind, Date):
         both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
-        yield f"a date, read as {kind.order}" + (" (day and month could be the other way round)" if len(both) > 1 else "")
+        yield f"a date, read as {kind.order}" + (
+            f" (day and month could be the other way round: --kind {quoted}=date,order={both[both[0] == kind.order]})"
+            if len(both) > 1 else f"; if it is none: --kind {quoted}=categorical")
         if found.dates[kind.order].numbers.count < present:
-            yield f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: bad records"
+            yield (f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: rows with them are bad records, unless "
+                   "--missing names them")
     if isinstance(kind, (Label, Weight)) and found.gone:
         yield f"missing in {found.gone:,} rows, which are {'left out' if isinstance(kind, Label) else 'bad records'}"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
         yield "there is one label alone: nothing can be learnt"
     if label is not None and label is not found and label.present:
         if values.copied:
-            yield "is the label itself"
+            yield f"is the label itself; {leave}"
         else:
             several, beyond, mixed = values.alone()
             other = 1 - max(label.values.counts, default=0) / label.present
             if not mixed and beyond * other >= EVIDENCE and several << values.level >= present / 2:
-                yield "tells the label alone: each of its values comes with one label; is it known before the label is?"
+                yield f"tells the label alone: each of its values comes with one label; if it is not known before the label: --drop {quoted}"
 
 
 def _odd(found: Statistics) -> list[str]:

@@ -169,9 +169,10 @@ class Dates:
         return made
 
     def varying(self) -> list[str]:
-        """The parts that are not always the same."""
+        """The parts that are not always the same; of months and years, whose day is always the first or so, not the weekday."""
         years = calendar(np.array([self.numbers.least, self.numbers.largest]), ["year"])["year"]
-        return ["year"] * bool(years[0] != years[1]) + [name for name, bits in self.parts.items() if bits & bits - 1]
+        found = ["year"] * bool(years[0] != years[1]) + [name for name, bits in self.parts.items() if bits & bits - 1]
+        return [name for name in found if name != "weekday" or "day" in found]
 
 
 def calendar(seconds: np.ndarray, parts: Iterable[str]) -> dict[str, np.ndarray]:

@@ -41,9 +41,9 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "day": (column(lambda: f"{RNG.randint(1, 28)}.{RNG.randint(1, 12)}.2024"), "date (DMY) as month, day, weekday", ["a date, read as DMY"]),
     "american": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 28)}/2024"), "date (MDY)", ["a date, read as MDY"]),
     "bad days": (["2024-02-03", "2023-05-01", "2024-02-30", *["2024-01-01", "2023-11-05"] * (N // 2)], "date (YMD)", [
-        "a date, read as YMD", "1 of 203 values are not dates: bad records"]),
+        "a date, read as YMD", "1 of 203 values are not dates: rows with them are bad records"]),
     "doubtful": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 12)}/2024"), "date (DMY)",
-                 ["a date, read as DMY (day and month could be the other way round)"]),
+                 ["a date, read as DMY (day and month could be the other way round: --kind doubtful=date,order=MDY)"]),
     "packed": (column(lambda: f"2024{RNG.randint(1, 12):02}{RNG.randint(1, 28):02}"), "date (YMD)", ["a date, read as YMD"]),
     "eight digits": (column(lambda: str(RNG.randint(10 ** 7, 10 ** 8))), "numeric", []),
     "yes": (column(lambda: RNG.choice(["Yes", "no", "YES", "No", ""])), "boolean, 0 for No, no, 1 for YES, Yes, missing -> mean", []),
@@ -73,6 +73,9 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "rooms": ([str(i // 2) for i in range(N - 8)] + ["x1", "x2", "x3", "x4"] * 2, "one-hot of 100 values", ["numbers and words: "]),
     "3+": (column(lambda: RNG.choice(["0", "1", "2", "3+"])), "one-hot of 4 values", ["numbers and words: "]),
     "half": (column(lambda: RNG.choice(["a", "b", str(RNG.randint(0, 30))])), "one-hot of", ["numbers and words: "]),
+    "months": (column(lambda: f"{RNG.randint(1990, 2020)}-{RNG.randint(1, 12):02}-01"), "date (YMD) as year, month, missing",
+               ["a date, read as YMD"]),
+    "latin": (column(lambda: RNG.choice(["K\udcf6ln", "Bonn"])), "one-hot of 2 values", ["has bytes that are not UTF-8"]),
 }
 
 
@@ -98,7 +101,7 @@ def test_many_values():
     found = infer({"exact": exact, "sampled": sampled})
     assert found.columns["exact"].told() == "one-hot of 1000 values, all others as one"
     assert found.columns["sampled"].told() == "one-hot of 2^10 hashed values"
-    assert found.warnings[0] == ("exact", "more than 10,000 different values")
+    assert found.warnings[0] == ("exact", "more than 10,000 different values; to hash them: --kind exact=categorical,hash=12")
     assert found.warnings[1].text.startswith("more than 10,000 different values (about 1")
 
 
