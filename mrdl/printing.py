@@ -2,6 +2,7 @@
 import math
 import os
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -49,3 +50,34 @@ def few(names: Sequence[str]) -> str:
     """The names, quoted, as one of them may be empty; of many the first and the last ones."""
     names = list(map(repr, names))
     return ", ".join(names if len(names) < 13 else [*names[:9], "...", *names[-3:]])
+
+
+def clean(text: str) -> str:
+    """The text in one line, with a "?" for what a terminal does not show."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def wide(text: str) -> int:
+    """How many columns of a terminal a text takes: letters of East Asia two, accents of their own none."""
+    return sum((unicodedata.east_asian_width(c) in "WF") + 1 for c in text if not unicodedata.combining(c))
+
+
+def fitted(text: str, width: int, right: bool = False) -> str:
+    """The text in so many columns: cut, or filled with blanks behind it, or before it."""
+    if wide(text) > width:
+        while wide(text) > max(width - 2, 0):
+            text = text[:-1]
+        text += ".."[:width]
+    blanks = " " * (width - wide(text))
+    return blanks + text if right else text + blanks
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of so many columns at most, cut between words; a longer word has a line of its own. `indent`: of all but the first."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and wide(lines[-1]) + 1 + wide(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(indent * bool(lines) + word)
+    return lines

@@ -24,6 +24,7 @@ class Wanted:
     header: bool | None = None  # of a text, whether there is one; None: as the lines look
     drop: Sequence[str] = ()    # columns to leave out
     like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
+    delimiter: str | None = None                # of a text; None: as the lines look
 
 
 @dataclass(frozen=True, kw_only=True)

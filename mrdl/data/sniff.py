@@ -3,18 +3,20 @@ from collections.abc import Sequence
 
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
-from mrdl.data.sources import DataError, read
+from mrdl.data.sources import DataError, demand, read
 from mrdl.storage.paths import opened
 
 
 def sniff(paths: list[str], label: str | None = None, weight: str | None = None, header: bool | None = None,
-          drop: Sequence[str] = (), like: Sequence[str] | None = None) -> Schema:
-    """The one schema of all inputs. `header`, `drop`, `like`: of a text (Wanted)."""
+          drop: Sequence[str] = (), like: Sequence[str] | None = None, delimiter: str | None = None) -> Schema:
+    """The one schema of all inputs. `header`, `drop`, `like`, `delimiter`: of a text (Wanted)."""
+    demand(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\n\r',
+           f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
     forms = {path: _form(path) for path in paths}
     if len(set(forms.values())) > 1:
         few = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(few)}; prepare them one by one")
-    return forms[paths[0]].sniffed(paths, Wanted(label, weight, header, drop, like))
+    return forms[paths[0]].sniffed(paths, Wanted(label, weight, header, drop, like, delimiter))
 
 
 def _form(path: str) -> type[Recognised]:

@@ -118,7 +118,7 @@ class Delimited(Recognised):
             if all(map(is_comment, lines)):
                 continue
             if schema is None:
-                delimiter = _delimiter(path, [line for line in lines if not is_comment(line)])
+                delimiter = wanted.delimiter or _delimiter(path, [line for line in lines if not is_comment(line)])
                 found = first = top(path, lines, delimiter, wanted.header)
                 schema = cls._of(path, found, wanted, paths, delimiter)
                 kept = {*schema.order, *(schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None)}

@@ -41,7 +41,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
-            header: bool | None = None, drop: Sequence[str] = (), schema: str | None = None,
+            header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
             ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
             said: Callable[[str], None] = lambda text: None) -> Dataset:
@@ -81,6 +81,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             unit and length. None: what the inputs have.
         header: whether the first line of text inputs has the names of the columns. None: as their
             lines look.
+        delimiter: what stands between the fields of text inputs: one character; " " is any run of
+            blanks and tabs. None: as their lines look.
         drop: the columns to leave out.
         schema: a schema.json (docs/tables.md), which says what is made of each column. None: where
             columns hold words, dates or missing values it is inferred from all rows.
@@ -105,7 +107,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     _check(hold_out, max_bad, shards, classes, seed, dtype)
     _vacant(data, store)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, drop)
+    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
     odd = [name for name, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
     demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
     _labelled(classes, found.target is not None or bool(schema or like))
@@ -147,18 +149,18 @@ def _check(hold_out: float, max_bad: float, shards: int | None, classes: int | N
 
 def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: Dataset | None, header: bool | None, drop: Sequence[str]) -> Schema:
+            like: Dataset | None, header: bool | None, delimiter: str | None, drop: Sequence[str]) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and header is None and not drop,
-               "text has no columns: leave out label, weight, classes, header, drop")
+        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not drop,
+               "text has no columns: leave out label, weight, classes, header, delimiter, drop")
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
-    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like))
+    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like), delimiter)
 
 
 def _labelled(classes: int | None, there: bool) -> None:

@@ -1,0 +1,94 @@
+"""Raw tables in; out comes what their columns hold, and what mrdl would make of them."""
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mrdl.data.readers.columns import one
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.survey import Facts
+from mrdl.data.tables.inference import Asked, Inferred, infer
+from mrdl.data.tables.table import Table
+from mrdl.data.tables.words import MISSING
+from mrdl.driver.preparation import planning
+from mrdl.driver.preparation.tables import statistics_of
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.cluster import opened as cluster_of
+
+
+@dataclass(frozen=True)
+class Described:
+    """What raw tables hold, and what mrdl makes of them.
+
+    Attributes:
+        table: the schema; table.dump() is what schema.json holds.
+        inferred: the kind of each column, warnings, and the statistics of each column.
+        records: how many rows there are, and which are bad.
+        sizes: the bytes of each file.
+        notes: what was decided about the input, in words."""
+    table: Table
+    inferred: Inferred
+    records: Facts
+    sizes: dict[str, int]
+    notes: list[str]
+
+
+def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, cores: int | None = None, label: str | None = None,
+                 weight: str | None = None, ids: Sequence[str] = (), drop: Sequence[str] = (),
+                 columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None,
+                 missing: Sequence[str] = (), header: bool | None = None, delimiter: str | None = None,
+                 on_task: Callable[[str, int, int], None] | None = None) -> Described:
+    """What the columns of raw tables hold, and what mrdl would make of them: by one MapReduce job over all rows, or in this
+    process where the inputs are a few megabytes.
+
+    Columns are named by their names, or by their numbers from 0 (-1 is the last one).
+
+    Args:
+        inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV and the like.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+        label: the column to predict. None: there is none.
+        weight: the column of the rows' weights. None: all weigh 1.
+        ids: columns that name a row: they are no features.
+        drop: columns to leave out.
+        columns: the features. None: all columns that are nothing else.
+        kinds: of columns the kind, as "categorical", or what schema.json would say of it. None:
+            what their values look like.
+        missing: words for missing values, beside the usual ones.
+        header: whether the first line has the names of the columns. None: as the lines look.
+        delimiter: what stands between the fields: one character; " " is any run of blanks and
+            tabs. None: as the lines look.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+
+    Returns:
+        The schema, with the statistics and warnings by which it was made.
+
+    Raises:
+        DataError: the inputs cannot be read as a table, or columns are not there or cannot be what
+            is asked: a line for each.
+        JobFailed: the job failed."""
+    paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    try:
+        schema = sniff(paths, header=header, delimiter=delimiter)
+    except DataError:
+        if not drop:
+            raise
+        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop)    # several columns of one name may be left out
+    demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA describes what that made")
+
+    def named(name: str | None) -> str | None:
+        try:
+            return one(name, schema.columns, "")
+        except DataError:                       # said of all of them together
+            return name
+    asked = Asked(named(label), named(weight), [*map(named, ids)], [*map(named, drop)],
+                  None if columns is None else [*map(named, columns)], {named(name): kind for name, kind in (kinds or {}).items()})
+    asked.check(schema.columns)
+    with cluster_of(runner, cores) as cluster:
+        statistics, records = statistics_of(schema, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
+                                            (*missing, *(word for word in MISSING if word not in missing)))
+    demand(records.rows > 0, f"{paths[0]}: all {sum(records.bad.values()):,} records are bad: " + ", ".join(
+        f"{count:,} {reason}" for reason, count in records.bad.items()) if records.bad else f"{paths[0]}: no rows")
+    inferred = infer(statistics, asked)
+    return Described(Table(inferred.columns), inferred, records, planning.sizes(schema), schema.notes)
