@@ -17,6 +17,7 @@ from mrdl.cli.commands import (
 )
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.show import show
+from mrdl.cli.tables import of_columns, of_fields
 from mrdl.config import cut
 from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
@@ -154,10 +155,9 @@ def driven(p: argparse.ArgumentParser) -> None:
 def of_prepare(p: argparse.ArgumentParser) -> None:
     positional(p, "inputs", "CSV, TSV (also .gz), .npz, IDX, or text", nargs="+")
     positional(p, "data", "folder to write the dataset to")
-    p.add_argument("--label", help="column with the labels (for .npz: the array, by default y); without this option "
-                   "a table has no labels, and all its columns are features")
-    p.add_argument("--sample-weight", dest="weight", metavar="SAMPLE_WEIGHT",
-                   help="column with the weights of the examples")
+    of_columns(p)
+    p.add_argument("--schema", metavar="FILE", help="a schema.json: what is made of each column (default: of a table with words, "
+                   "dates or missing values as mrdl describe shows it)")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, default=0.0,
                    help="share of the rows to hold out for validation (default: 0)")
@@ -174,12 +174,15 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
     p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens in a sequence (default: 100)")
     p.add_argument("--vocabulary", type=int, metavar="N",
                    help="of a text: the largest number of entries in the vocabulary (default: 65536)")
-    p.add_argument("--header", choices=("yes", "no"),
-                   help="whether the first line names the columns (default: decided by how it looks)")
-    p.add_argument("--drop", action="append", default=[], metavar="COLUMN",
-                   help="leave this column out; may be repeated")
     p.add_argument("--like", metavar="DATA", help="select the columns of the dataset DATA, by name; of a text: use its "
                    "vocabulary, unit and sequence length")
+
+
+def of_describe(p: argparse.ArgumentParser) -> None:
+    positional(p, "inputs", "CSV, TSV and the like (also .gz); or one dataset that prepare made", nargs="+")
+    of_columns(p)
+    of_fields(p)
+    p.add_argument("--out", metavar="FILE", help="write the schema there: a file that you can change, for prepare --schema")
 
 
 def of_train(p: argparse.ArgumentParser) -> None:
@@ -286,10 +289,10 @@ COMMANDS = (
     Command(prepare, "Turns raw files into a dataset of shuffled shards, by a MapReduce job.",
             "mrdl prepare train.csv data/train --label label --hold-out 0.1",
             of_prepare, runner="local"),
-    Command(describe, "Prints the mean, deviation, smallest and largest value of each feature, "
-            "over the training rows.",
-            "mrdl describe data/train",
-            dataset, runner="local"),
+    Command(describe, "Shows what each column of raw tables holds, and what prepare would make of it. Of a dataset: the "
+            "mean, deviation, smallest and largest value of each feature, over the training rows.",
+            "mrdl describe train.csv --label price --out schema.json",
+            of_describe, runner="local"),
     Command(train, "Trains a model in rounds that average the workers' weights; continues a run "
             "that was stopped.",
             "mrdl train model.py data/train runs/digits --workers 8 --until 'val_loss patience 5'",

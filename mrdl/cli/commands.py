@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Any
 
 from mrdl import printing
-from mrdl.cli import model_file
+from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
 from mrdl.cli.show import counts, described, say
 from mrdl.cli.streaming import exchange, paused
@@ -63,21 +63,36 @@ def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation import prepare as preparing
     with cluster(a) as runner, tasks("prepares") as on_task:
         made = preparing.prepare(**given(a, preparing.prepare, runner=runner, on_task=on_task,
-                                         said=say, header=a.header and a.header == "yes"))
+                                         said=say, **tables.said(a)))
     for line in described(made):
         say(line)
     return counts(made)
 
 
-def describe(a: argparse.Namespace) -> list[dict[str, Any]]:
+def describe(a: argparse.Namespace) -> list[dict[str, Any]] | dict[str, Any]:
+    return describe_dataset(a) if tables.is_dataset(a) else describe_table(a)
+
+
+def describe_table(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl.driver.preparation.describe import infer_schema
+    more = tables.said(a)
+    with cluster(a) as runner, tasks("describes " + ", ".join(a.inputs[:3])) as on_task:
+        found = infer_schema(**given(a, infer_schema, runner=runner, on_task=on_task, **more))
+    return tables.described(a, found)
+
+
+def describe_dataset(a: argparse.Namespace) -> list[dict[str, Any]]:
     from mrdl.driver import inference
-    with cluster(a) as runner, tasks("describes" + rows(a.data, "train")) as on_task:
-        found = inference.describe(a.data, runner=runner, on_task=on_task)
+    data, = a.inputs
+    with cluster(a) as runner, tasks("describes" + rows(data, "train")) as on_task:
+        found = inference.describe(data, runner=runner, on_task=on_task)
     if not a.json:
-        print(f"{'feature':<16}" + "".join(f"{name:>12}" for name in list(found[0])[1:]))
-        for row in found:
-            feature, n, *values = row.values()
-            print(f"{feature!s:<16}{n:>12,}" + "".join(f"{value:>12.5g}" for value in values))
+        names = [printing.clean(str(row["feature"])) for row in found]
+        wide = min(40, max(16, *map(printing.wide, names)))
+        print("feature".ljust(wide) + "".join(f"{name:>12}" for name in list(found[0])[1:]))
+        for name, row in zip(names, found):
+            _, n, *values = row.values()
+            print(f"{printing.fitted(name, wide)}{n:>12,}" + "".join(f"{value:>12.5g}" for value in values))
     return found
 
 

@@ -1,0 +1,151 @@
+"""Raw tables on the command line: what the user says of their columns, and `mrdl describe`."""
+import argparse
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from shlex import join, quote
+from typing import TYPE_CHECKING, Any
+
+from mrdl import limits, printing
+from mrdl.cli.show import say
+from mrdl.data.dataset import DESCRIPTION, shown
+from mrdl.data.sources import DataError, demand
+from mrdl.data.survey import Facts
+from mrdl.data.tables.kinds import KINDS
+from mrdl.data.tables.table import SCHEMA
+from mrdl.report import preview
+from mrdl.storage.paths import place
+from mrdl.storage.schemes import store_at
+
+if TYPE_CHECKING:
+    from mrdl.driver.preparation.describe import Described
+
+DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
+KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
+SAMPLES = 3                     # bad records that are shown
+MOST_BAD = 0.001                # share of them that prepare takes by itself
+
+
+def of_columns(p: argparse.ArgumentParser) -> None:
+    """What the user may say of a table's columns."""
+    p.add_argument("--label", metavar="COLUMN", help="the column to predict (of .npz: the array; default: y); without this option there are no labels")
+    p.add_argument("--weight", "--sample-weight", metavar="COLUMN", help="the column with the weights of the examples (of .npz: the array)")
+    p.add_argument("--id", dest="ids", action="append", default=[], metavar="COLUMN",
+                   help="a column that names the row, so it is no feature; may be repeated")
+    p.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave this column out; may be repeated")
+    p.add_argument("--kind", dest="kinds", action="append", default=[], metavar="COLUMN=KIND",
+                   help=f"what a column is: {', '.join(KINDS)}; with what schema.json may say of it behind commas, as "
+                   "age=numeric,scale=standard,missing=median; may be repeated")
+    p.add_argument("--header", choices=("yes", "no"),
+                   help="whether the first line names the columns (default: decided by how it looks)")
+    p.add_argument("--delimiter", metavar="D",
+                   help="what stands between fields: one character, tab, or blank (default: decided by how the lines look)")
+
+
+def of_fields(p: argparse.ArgumentParser) -> None:
+    """What a schema is made by, and of."""
+    p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
+                   help="the features (default: all columns that are nothing else)")
+    p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
+                   help="words that mean that a value is missing, beside NA, N/A, NaN, null, ? and the like")
+
+
+def said(a: argparse.Namespace) -> dict[str, Any]:
+    """What the user has said of columns, as functions take it."""
+    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds), "delimiter": DELIMITERS.get(a.delimiter, a.delimiter)}
+
+
+def kinds(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Of each --kind COLUMN=KIND,FIELD=VALUE.. the column, and what schema.json would say of it; DataError names all wrong ones."""
+    found: dict[str, dict[str, Any]] = {}
+    wrong = []
+    for text in given:
+        match = KIND.fullmatch(text)
+        if not match:
+            wrong.append(f"--kind {quote(text)}: must be COLUMN=KIND, and KIND one of {', '.join(KINDS)}")
+            continue
+        column, kind, more = match.groups()
+        if column in found:
+            wrong.append(f"--kind {quote(text)}: column {column!r} has a kind already: {found[column]['kind']}")
+        fields = (field.partition("=") for field in re.split(r",(?=\w+=)", more)[1:])
+        found[column] = {"kind": kind, **{name: _value(value) for name, _, value in fields}}
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return found
+
+
+def _value(text: str) -> Any:
+    """JSON, or a word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def is_dataset(a: argparse.Namespace) -> bool:
+    """Whether a dataset is to be described; DataError where options for raw tables are given too."""
+    found = len(a.inputs) == 1 and store_at(a.inputs[0]).exists(DESCRIPTION)
+    odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header", "delimiter", "out")
+           if getattr(a, name)]
+    demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
+    return found
+
+
+def described(a: argparse.Namespace, found: "Described") -> dict[str, Any]:
+    """Prints what was found in raw tables, and writes schema.json where it is wanted."""
+    records = found.records
+    if not a.json:
+        width = printing.columns(sys.stdout)
+        for line in [*head(a.inputs, found, width), "", *preview.lines(found.inferred, width)]:
+            encoding = sys.stdout.encoding or "utf-8"
+            print(line.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    if a.out:
+        folder, name = place(a.out)
+        folder.write(name, found.table.dump())
+        say(f"{a.out}: the schema; change in it what should be otherwise; then: {following(a, found)}")
+    elif not a.json:
+        say(f"to keep this as a schema that you can change, and that prepare takes: --out {SCHEMA}" + (
+            "; to say which column is to be predicted: --label COLUMN" if found.table.label is None else ""))
+    return {"inputs": a.inputs, "rows": records.rows, "bad": records.bad, "samples": records.samples, "comments": records.comments,
+            "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": found.notes, "out": a.out,
+            "columns": [*preview.facts(found.inferred)]}
+
+
+def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
+    """What the input is as a whole, and its bad records."""
+    records, names = found.records, [printing.clean(name) for name in inputs]
+    several = f" in {len(found.sizes):,} files" if len(found.sizes) > 1 else ""
+    yield from printing.wrapped(f"{names[0]}{' ..' * (len(names) > 1)}: {printing.counted(records.rows, 'row')} of "
+                                f"{printing.counted(len(found.table.columns), 'column')}{several}, {limits.shown(sum(found.sizes.values()))}"
+                                f"{', ' + printing.counted(records.comments, 'comment') if records.comments else ''}; "
+                                f"{printing.counted(len(found.table.features), 'feature')}", width, "  ")
+    for note in found.notes:
+        yield from printing.wrapped(printing.clean(note), width, "  ")
+    bad = sum(records.bad.values())
+    if bad:
+        of = bad + records.rows
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in records.bad.items())
+        yield from printing.wrapped(f"{bad:,} of {of:,} records are bad and left out ({100 * bad / of:.2g} %): {reasons}" + (
+            f"; to prepare nevertheless: {' '.join(_tolerance(records))}" if bad > MOST_BAD * of else ""), width, "  ")
+        for sample in islice(records.samples, SAMPLES):
+            yield from printing.wrapped("  " + printing.clean(shown(sample)).removeprefix(os.getcwd() + "/"), width, "    ")
+
+
+def following(a: argparse.Namespace, found: "Described") -> str:
+    """The command to type next."""
+    label = found.table.label
+    options = [*(["--header", a.header] if a.header else []), *(["--delimiter", a.delimiter] if a.delimiter else []),
+               *(["--label", label] if label is not None else []), *_tolerance(found.records)]
+    return f"mrdl prepare {join(a.inputs)} DATA --schema {join([a.out, *options])}" + " --label COLUMN" * (label is None)
+
+
+def _tolerance(records: Facts) -> list[str]:
+    """The option by which prepare takes so many bad records."""
+    bad = sum(records.bad.values())
+    part = bad / (bad + records.rows)
+    return ["--max-bad", f"{math.ceil(part * 1000) / 1000:g}"] if part > MOST_BAD else []
