@@ -96,6 +96,13 @@ def test_numbers_are_read_as_the_first_lines_have_them_however_many_there_are(tm
     assert found.inferred.statistics["a"].notation.decimal == "," and found.inferred.statistics["a"].numbers.largest == 996.9
 
 
+def test_the_user_says_how_the_numbers_of_a_large_column_are_written(tmp_path):
+    path = text(tmp_path, "a;b\n" + "".join(f"{i % 7};{1000 + 37 * (i % 17_000):,}\n" for i in range(20_000)))
+    assert mrdl.infer_schema(path, "inline").table.columns["b"].largest == 629_963
+    found = mrdl.infer_schema(path, "inline", kinds={"b": {"kind": "numeric", "decimal": ","}})
+    assert not found.inferred.statistics["b"].values.exact and found.table.columns["b"].largest == 629.963
+
+
 def test_a_schema_is_made_of_what_is_asked(table):
     found = infer_schema(table, "inline", label="y", ids=["id"], drop=["note"], kinds={"v": {"kind": "numeric", "scale": "standard"}})
     kinds = {name: kind.kind for name, kind in found.table.columns.items()}

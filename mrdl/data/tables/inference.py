@@ -4,6 +4,7 @@ import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from mrdl.data.tables.kinds import (
 from mrdl.data.tables.kinds.boolean import NO, YES
 from mrdl.data.tables.kinds.date import best_order
 from mrdl.data.tables.statistics import Statistics
-from mrdl.data.tables.words import Notation, Words
+from mrdl.data.tables.words import USUAL, Notation, Words
 from mrdl.kernels import words as kernel
 from mrdl.printing import few
 from mrdl.storage.sealed import shown
@@ -85,6 +86,17 @@ class Asked:
             raise DataError("\n".join(wrong))
 
 
+    def written(self) -> dict[str, Notation]:
+        """Of the columns of which the user says how their numbers are written, how."""
+        found = {}
+        for name, given in self.kinds.items():
+            said = {key: given[key] for key in Notation._fields if key in given} if isinstance(given, Mapping) else {}
+            if said:
+                with suppress(DataError):       # which `infer` gives, with all others
+                    found[name] = Numeric(missing="refuse", **Numeric.given(said)).notation
+        return found
+
+
 class Inferred(NamedTuple):
     """What a table is taken for."""
     columns: dict[str, Kind]
@@ -95,9 +107,9 @@ class Inferred(NamedTuple):
 def infer(statistics: Mapping[str, Statistics], asked: Asked = Asked()) -> Inferred:
     """The kind of each column, in the order of `statistics`; DataError has a line for each that cannot be what is asked."""
     asked.check(statistics)
-    columns, warnings, read, wrong = {}, [], {}, []
+    columns, warnings, read, wrong, written = {}, [], {}, [], asked.written()
     for name, found in statistics.items():
-        read[name] = found = _reread(found)
+        read[name] = found = _reread(found, written.get(name))
         try:
             columns[name] = _kind(name, found, asked)
         except DataError as error:
@@ -210,7 +222,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         yield "has bytes that are not UTF-8; convert the input, for example with: iconv -f LATIN1 -t UTF-8"
     best = _better(found)
     if best:
-        yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so; name how numbers are written"
+        marks = "".join(f",{key}={mark}" for key, mark in best._asdict().items() if mark != getattr(USUAL, key))
+        yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so: --kind {shlex.quote(f'{name}=numeric{marks}')}"
     if isinstance(kind, Ignore) or not present:
         if "looks like" in kind.told():
             yield f"{kind.told()}; to use it as a feature: --kind {quoted}={'categorical' if 'text' in kind.told() else 'numeric'}"
@@ -270,9 +283,9 @@ def _odd(found: Statistics) -> list[str]:
     return [words[i] for i in np.flatnonzero(codes != kernel.GOOD)]
 
 
-def _reread(found: Statistics) -> Statistics:
-    """Statistics by the notation in which most words are numbers, where all words are known."""
-    best = _better(found) if found.values.exact else None
+def _reread(found: Statistics, written: Notation | None) -> Statistics:
+    """Statistics by the notation that the user says, or in which most words are numbers, where all words are known."""
+    best = (written or _better(found)) if found.values.exact else None
     return found.reread(best) if best else found
 
 

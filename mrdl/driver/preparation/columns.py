@@ -58,7 +58,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
 def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task: Callable | None,
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
-    statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task)
+    statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task, written=asked.written())
     columns, warnings, read = infer(statistics, asked)
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record

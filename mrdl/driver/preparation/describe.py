@@ -87,7 +87,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
     asked.check(schema.columns)
     with cluster_of(runner, cores) as cluster:
         statistics, records = statistics_of(schema, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
-                                            (*missing, *(word for word in MISSING if word not in missing)))
+                                            (*missing, *(word for word in MISSING if word not in missing)), asked.written())
     demand(records.rows > 0, f"{paths[0]}: all {sum(records.bad.values()):,} records are bad: " + ", ".join(
         f"{count:,} {reason}" for reason, count in records.bad.items()) if records.bad else f"{paths[0]}: no rows")
     inferred = infer(statistics, asked)

@@ -2,7 +2,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mrdl.data.records import Records
 from mrdl.data.schema import Schema
@@ -25,7 +25,7 @@ OnTask = Callable[[str, int, int], None] | None
 
 
 def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str, on_task: OnTask = None,
-                  missing: Sequence[str] = MISSING) -> tuple[dict[str, Statistics], Facts]:
+                  missing: Sequence[str] = MISSING, written: Mapping[str, Notation] | None = None) -> tuple[dict[str, Statistics], Facts]:
     """What each column of a tabular schema holds, and what is said of the records.
 
     Args:
@@ -34,8 +34,10 @@ def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str
         label: the column whose labels other columns may tell.
         name: the job's, in Hadoop's web pages.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
-        missing: the words for missing values."""
-    survey = Survey(schema, label, list(missing), notations(schema))
+        missing: the words for missing values.
+        written: how the numbers of some columns are written. None: as the first lines look."""
+    seen = dict(zip(schema.columns, notations(schema))) | (written or {})
+    survey = Survey(schema, label, list(missing), [seen[name] for name in schema.columns])
     if sum(planning.sizes(schema).values()) <= HERE:
         return counted_here(survey)
     return counted_by_job(survey, cluster, name, on_task)

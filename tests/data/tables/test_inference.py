@@ -107,7 +107,16 @@ def test_many_values():
 
 def test_big_columns_that_were_not_read_as_numbers():
     found = infer({"a": statistics([f"{i},5" for i in range(500)], most=50)})
-    assert found.warnings[0] == ("a", "looks like numbers with a decimal comma, but was not read so; name how numbers are written")
+    assert found.warnings[0] == ("a", "looks like numbers with a decimal comma, but was not read so: --kind a=numeric,decimal=,")
+
+
+def test_the_user_says_how_numbers_are_written():
+    words = [f"{i},234" for i in range(1, 40)]
+    assert infer({"a": statistics(words)}).columns["a"].mean == 20234.0
+    asked = Asked(kinds={"a": {"kind": "numeric", "decimal": ","}, "b": {"decimal": "comma"}, "c": "numeric"})
+    assert asked.written() == {"a": Notation(",")}
+    found = infer({"a": statistics(words, notation=Notation(thousands=","))}, Asked(kinds={"a": asked.kinds["a"]}))
+    assert found.columns["a"].mean == 20.234 and found.columns["a"].thousands == "" and not found.warnings
 
 
 def test_words_too_long_to_be_kept():
