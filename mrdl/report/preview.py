@@ -41,24 +41,35 @@ class Line:
 
 def lines(found: Inferred, width: int) -> list[str]:
     """The preview: of each column what it holds, and what is made of it; and what the user should know."""
+    return [*_table(_rows(found), width), *warnings(found.warnings, width)]
+
+
+def brief(found: Inferred) -> list[str]:
+    """What is made of each column; of many columns alike ones share a line."""
+    return [f"{row.name}: {row.told}" for row in _rows(found)]
+
+
+def _rows(found: Inferred) -> list[Line]:
     rows = [_line(name, found.statistics[name], kind) for name, kind in found.columns.items()]
-    if len(rows) > MANY:
-        rows = _grouped(found, rows)
-    return [*_table(rows, width), *warnings(found.warnings, width)]
+    return _grouped(found, rows) if len(rows) > MANY else rows
 
 
-def warnings(found: Iterable[Warned], width: int) -> list[str]:
-    """Of warnings a line each, or several; those that say the same of several columns are one."""
+def grouped(found: Iterable[Warned]) -> list[tuple[list[str], str]]:
+    """Columns and what they are warned of; where several are warned of the same, the text of the first."""
     groups: dict[str, list[Warned]] = {}
     for warned in found:
         groups.setdefault(VARYING.sub("#", warned.text.replace(warned.column, "")), []).append(warned)
+    return [([warned.column for warned in part], part[0].text) for same in groups.values()
+            for part in ([same] if len(same) >= ALIKE else [[warned] for warned in same])]
+
+
+def warnings(found: Iterable[Warned], width: int) -> list[str]:
+    """Of warnings a line each, or several."""
     said = []
-    for same in groups.values():
-        if len(same) < ALIKE:
-            said += [f"{_name(warned.column)}: {clean(warned.text)}" for warned in same]
-        else:
-            names = ", ".join(fitted(_name(warned.column), NAME).rstrip() for warned in same[:2])
-            said.append(f"{names} and {len(same) - 2:,} more, such as {_name(same[0].column)}: {clean(same[0].text)}")
+    for columns, text in grouped(found):
+        names = [fitted(_name(column), NAME).rstrip() for column in columns[:2]] if len(columns) > 1 else [_name(columns[0])]
+        more = f" and {len(columns) - 2:,} more, such as {_name(columns[0])}" * (len(columns) > 1)
+        said.append(f"{', '.join(names)}{more}: {clean(text)}")
     return ["", "look at:", *(line for text in said for line in wrapped(GAP + text, width, "      "))] if said else []
 
 

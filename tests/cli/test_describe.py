@@ -79,7 +79,7 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(shown, tmp_path, width):
     assert "\x1b" not in "".join(lines) and any("c?d (" in line for line in lines)
 
 
-def test_of_many_columns_alike_ones_share_a_line(shown, tmp_path):
+def test_of_many_columns_alike_ones_share_a_line(shown, tmp_path, capsys):
     rng = random.Random(0)
     names = ["id", *(f"sensor_{i:03}" for i in range(200)), *(f"kind{i}" for i in range(90)), *(f"const{i}" for i in range(9)), "y"]
     rows = [[str(i), *(f"{rng.gauss(0, 1):.3f}" for _ in range(200)), *(rng.choice("abcde"[:2 + k % 4]) for k in range(90)),
@@ -90,6 +90,8 @@ def test_of_many_columns_alike_ones_share_a_line(shown, tmp_path):
         "id", "sensor_000 .. 199 (200)", "kind0 .. 89 (90)", "const0 .. 8 (9)", "y"]
     assert "categorical, one-hot of .. values" in out and "left out: always '0'" in out
     assert len(json.loads(shown(path, "--json").out)["columns"]) == 301
+    assert main(["prepare", path, "data", "--label", "y", "-r", "inline"]) == 0
+    assert "kind0 .. 89 (90): categorical, one-hot of .. values\n" in capsys.readouterr().err
 
 
 def test_json_has_all_that_is_known_of_each_column(shown, tmp_path):

@@ -13,6 +13,7 @@ from mrdl.data.tables.table import SCHEMA, Table
 from mrdl.data.tables.words import USUAL
 from mrdl.driver.preparation.tables import statistics_of
 from mrdl.printing import few
+from mrdl.report import preview
 from mrdl.runners.cluster import Cluster
 from mrdl.storage.paths import opened
 
@@ -59,16 +60,16 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
     statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task, written=asked.written())
-    columns, warnings, read = infer(statistics, asked)
+    columns, warnings, read = found = infer(statistics, asked)
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
     made = schema.by(Table(columns))
     if made.shape == [0]:
         raise DataError("\n  ".join([f"{schema.files[0]}: no column is left to make features of",
                                       *(f"{warned.column!r}: {warned.text}" for warned in warnings)]))
-    for column, kind in columns.items():
-        said(f"{column}: {kind.told()}")
-    return replace(made, notes=[f"warning: column {warned.column!r}: {warned.text}" for warned in warnings])
+    for line in preview.brief(found):
+        said(line)
+    return replace(made, notes=[f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}" for some, text in preview.grouped(warnings)])
 
 
 def _plain(kind: Kind, found: Statistics) -> bool:
