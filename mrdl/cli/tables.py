@@ -88,7 +88,8 @@ def _value(text: str) -> Any:
 
 def is_dataset(a: argparse.Namespace) -> bool:
     """Whether a dataset is to be described; DataError where options for raw tables are given too."""
-    found = len(a.inputs) == 1 and store_at(a.inputs[0]).exists(DESCRIPTION)
+    store = store_at(a.inputs[0])
+    found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
     odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header", "delimiter", "out")
            if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
