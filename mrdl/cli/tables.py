@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from shlex import join, quote
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +31,22 @@ MOST_BAD = 0.001                # share of them that prepare takes by itself
 
 def of_columns(p: argparse.ArgumentParser) -> None:
     """What the user may say of a table's columns."""
-    p.add_argument("--label", metavar="COLUMN", help="the column to predict (of .npz: the array; default: y); without this option there are no labels")
-    p.add_argument("--weight", "--sample-weight", metavar="COLUMN", help="the column with the weights of the examples (of .npz: the array)")
+    p.add_argument("--label", metavar="COLUMN", help="the column to predict (of .npz: the array; default: y); "
+                   "without this option there are no labels")
+    p.add_argument("--weight", "--sample-weight", metavar="COLUMN",
+                   help="the column with the weights of the examples (of .npz: the array)")
     p.add_argument("--id", dest="ids", action="append", default=[], metavar="COLUMN",
                    help="a column that names the row, so it is no feature; may be repeated")
-    p.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave this column out; may be repeated")
+    p.add_argument("--drop", action="append", default=[], metavar="COLUMN",
+                   help="leave this column out; may be repeated")
     p.add_argument("--kind", dest="kinds", action="append", default=[], metavar="COLUMN=KIND",
                    help=f"what a column is: {', '.join(KINDS)}; with what schema.json may say of it behind commas, as "
                    "age=numeric,scale=standard,missing=median; may be repeated")
     p.add_argument("--header", choices=("yes", "no"),
                    help="whether the first line names the columns (default: decided by how it looks)")
     p.add_argument("--delimiter", metavar="D",
-                   help="what stands between fields: one character, tab, or blank (default: decided by how the lines look)")
+                   help="what stands between fields: one character, tab, or blank (default: decided by how the "
+                   "lines look)")
 
 
 def of_fields(p: argparse.ArgumentParser) -> None:
@@ -56,11 +59,14 @@ def of_fields(p: argparse.ArgumentParser) -> None:
 
 def said(a: argparse.Namespace) -> dict[str, Any]:
     """What the user has said of columns, as functions take it."""
-    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds), "delimiter": DELIMITERS.get(a.delimiter, a.delimiter)}
+    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds),
+            "delimiter": DELIMITERS.get(a.delimiter, a.delimiter)}
 
 
 def kinds(given: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Of each --kind COLUMN=KIND,FIELD=VALUE.. the column, and what schema.json would say of it; DataError names all wrong ones."""
+    """Of each --kind COLUMN=KIND,FIELD=VALUE.. the column, and what schema.json would say of it.
+
+    DataError names all wrong ones."""
     found: dict[str, dict[str, Any]] = {}
     wrong = []
     for text in given:
@@ -90,8 +96,8 @@ def is_dataset(a: argparse.Namespace) -> bool:
     """Whether a dataset is to be described; DataError where options for raw tables are given too."""
     store = store_at(a.inputs[0])
     found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
-    odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header", "delimiter", "out")
-           if getattr(a, name)]
+    odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header",
+                             "delimiter", "out") if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
     return found
 
@@ -112,29 +118,34 @@ def described(a: argparse.Namespace, found: "Described") -> dict[str, Any]:
     elif not a.json:
         say(f"to keep this as a schema that you can change, and that prepare takes: --out {SCHEMA}" + (
             "; to say which column is to be predicted: --label COLUMN" if found.table.label is None else ""))
-    return {"inputs": a.inputs, "rows": records.rows, "bad": records.bad, "samples": records.samples, "comments": records.comments,
-            "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": found.notes, "out": a.out,
+    return {"inputs": a.inputs, "rows": records.rows, "bad": records.bad, "samples": records.samples,
+            "comments": records.comments, "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": found.notes, "out": a.out,
             "columns": [*preview.facts(found.inferred)]}
 
 
 def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
     """What the input is as a whole, and its bad records."""
-    records, names = found.records, [printing.clean(name) for name in inputs]
+    records, counted = found.records, printing.counted
+    name = printing.clean(inputs[0]) + " .." * (len(inputs) > 1)
     several = f" in {len(found.sizes):,} files" if len(found.sizes) > 1 else ""
-    yield from printing.wrapped(f"{names[0]}{' ..' * (len(names) > 1)}: {printing.counted(records.rows, 'row')} of "
-                                f"{printing.counted(len(found.table.columns), 'column')}{several}, {limits.shown(sum(found.sizes.values()))}"
-                                f"{', ' + printing.counted(records.comments, 'comment') if records.comments else ''}; "
-                                f"{printing.counted(len(found.table.features), 'feature')}", width, "  ")
+    comments = ", " + counted(records.comments, "comment") if records.comments else ""
+    size = limits.shown(sum(found.sizes.values()))
+    yield from printing.wrapped(
+        f"{name}: {counted(records.rows, 'row')} of {counted(len(found.table.columns), 'column')}{several}, "
+        f"{size}{comments}; {counted(len(found.table.features), 'feature')}", width, "  ")
     for note in found.notes:
         yield from printing.wrapped(printing.clean(note), width, "  ")
     bad = sum(records.bad.values())
     if bad:
         of = bad + records.rows
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in records.bad.items())
-        yield from printing.wrapped(f"{bad:,} of {of:,} records are bad and left out ({100 * bad / of:.2g} %): {reasons}" + (
-            f"; to prepare nevertheless: {' '.join(_tolerance(records))}" if bad > MOST_BAD * of else ""), width, "  ")
-        for sample in islice(records.samples, SAMPLES):
-            yield from printing.wrapped("  " + printing.clean(shown(sample)).removeprefix(os.getcwd() + "/"), width, "    ")
+        tolerance = " ".join(_tolerance(records))
+        yield from printing.wrapped(
+            f"{bad:,} of {of:,} records are bad and left out ({100 * bad / of:.2g} %): {reasons}"
+            + f"; to prepare nevertheless: {tolerance}" * bool(tolerance), width, "  ")
+        for sample in records.samples[:SAMPLES]:
+            text = printing.clean(shown(sample)).removeprefix(os.getcwd() + "/")
+            yield from printing.wrapped("  " + text, width, "    ")
 
 
 def following(a: argparse.Namespace, found: "Described") -> str:
@@ -142,7 +153,7 @@ def following(a: argparse.Namespace, found: "Described") -> str:
     label = found.table.label
     options = [*(["--header", a.header] if a.header else []), *(["--delimiter", a.delimiter] if a.delimiter else []),
                *(["--label", label] if label is not None else []), *_tolerance(found.records)]
-    return f"mrdl prepare {join(a.inputs)} DATA --schema {join([a.out, *options])}" + " --label COLUMN" * (label is None)
+    return f"mrdl prepare {join([*a.inputs, 'DATA', '--schema', a.out, *options])}" + " --label COLUMN" * (label is None)
 
 
 def _tolerance(records: Facts) -> list[str]:

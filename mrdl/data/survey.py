@@ -1,4 +1,4 @@
-"""A mapper's side of a job on a table's columns: lines in; out come statistics of each column, and what is said of the records.
+"""A mapper's side of a job on a table's columns: statistics of each column, and what is said of the records.
 
 Parts are merged into the same bytes, however the inputs were split and in whatever order the parts come."""
 import json
@@ -58,8 +58,8 @@ class Columns:
 
     def __init__(self, survey: Survey):
         self.survey, self.facts = survey, Facts()
-        self.statistics = {name: Statistics(notation, survey.missing)
-                           for name, notation in zip(survey.schema.columns, survey.notations, strict=True)}      # of one name one
+        written = dict(zip(survey.schema.columns, survey.notations, strict=True))       # of columns of one name one
+        self.statistics = {name: Statistics(notation, survey.missing) for name, notation in written.items()}
 
     def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
         """The lines of `file` from byte `start` on, without their newlines."""

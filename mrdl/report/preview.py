@@ -18,7 +18,7 @@ FEWER = (NUMBERS, ("least", "median", "largest", "mean", "deviation"),
 QUARTERS = 0.25, 0.5, 0.75
 GAP = "  "
 NAME, VALUE = 28, 20            # columns of a terminal for names and for values, at most
-TOLD = 36                       # and for what is made of a column, at least; where there are fewer it has a line of its own
+TOLD = 36                       # and for what is made of a column, at least; else it has a line of its own
 MANY = 40                       # columns, above which alike ones share a line
 ALIKE = 4                       # so many of them
 LONG = 1e9                      # numbers below it are written without an exponent
@@ -67,9 +67,10 @@ def warnings(found: Iterable[Warned], width: int) -> list[str]:
     """Of warnings a line each, or several."""
     said = []
     for columns, text in grouped(found):
-        names = [fitted(_name(column), NAME).rstrip() for column in columns[:2]] if len(columns) > 1 else [_name(columns[0])]
-        more = f" and {len(columns) - 2:,} more, such as {_name(columns[0])}" * (len(columns) > 1)
-        said.append(f"{', '.join(names)}{more}: {clean(text)}")
+        names = first = _name(columns[0])
+        if len(columns) > 1:
+            names = f"{first}, {_name(columns[1])} and {len(columns) - 2:,} more, such as {first}"
+        said.append(f"{names}: {clean(text)}")
     return ["", "look at:", *(line for text in said for line in wrapped(GAP + text, width, "      "))] if said else []
 
 
@@ -77,17 +78,17 @@ def _line(name: str, found: Statistics, kind: Kind) -> Line:
     order = kind.order if isinstance(kind, Date) else ""
     values = numbers_of(found, kind)
     days = order and all(value % DAY == 0 for what, value in values.items() if what in ("least", "largest"))
-    numbers = {what: _number(value) if not order else f"{_number(value / DAY)} d" if what == "deviation" else _date(value, days)
-               for what, value in values.items()}
+    numbers = {what: _number(value) if not order else f"{_number(value / DAY)} d" if what == "deviation" else
+               _date(value, days) for what, value in values.items()}
     items = found.values.items()[:VALUE]
-    alone = not items or items[0][1] == 1
-    values = [fitted(clean(value), VALUE).rstrip() or "''" for value, _ in items]
-    return Line(_name(name), share(found.gone, found.rows), _distinct(found), numbers,
-                values if alone else [f"{value} ({count:,})" for value, (_, count) in zip(values, items)], told(kind, found))
+    words = [fitted(clean(value), VALUE).rstrip() for value, _ in items]
+    if items and items[0][1] > 1:
+        words = [f"{word} ({count:,})" for word, (_, count) in zip(words, items)]
+    return Line(_name(name), share(found.gone, found.rows), _distinct(found), numbers, words, told(kind, found))
 
 
 def numbers_of(found: Statistics, kind: Kind) -> dict[str, float]:
-    """Of NUMBERS those of a column whose values are mostly numbers, or dates, in seconds; nothing of one that is names."""
+    """NUMBERS of a column that is mostly numbers, or dates, in seconds; nothing of one that is names."""
     order = kind.order if isinstance(kind, Date) else ""
     numbers = found.dates[order].numbers if order else found.numbers
     named = isinstance(kind, Label) and (kind.classes or found.values.exact and found.values.distinct <= FEW)
@@ -98,7 +99,7 @@ def numbers_of(found: Statistics, kind: Kind) -> dict[str, float]:
 
 
 def told(kind: Kind, found: Statistics) -> str:
-    """What mrdl makes of the column; it begins with the kind. What becomes of missing values only where there are some."""
+    """What mrdl makes of the column; it begins with the kind. Of missing values only where there are some."""
     said = clean(kind.told())
     said = said if found.gone else said.partition(", missing ->")[0]
     return f"{kind.kind}, {said}" if isinstance(kind, Categorical) else said
@@ -131,7 +132,7 @@ def _date(seconds: float, days: bool = True) -> str:
 
 
 def _table(rows: list[Line], width: int) -> list[str]:
-    """Rows under their headings; where there is no room for all in a line, what is made of a column has one of its own."""
+    """Rows under their headings; where there is no room for it, what is made of a column has a line of its own."""
     name = min(NAME, max(wide(row.name) for row in rows), max(12, 3 * width // 10))
     name = max(name, len("column"))
     missing, distinct = (max(len(head), *(len(getattr(row, head)) for row in rows)) for head in ("missing", "distinct"))
@@ -148,14 +149,15 @@ def _table(rows: list[Line], width: int) -> list[str]:
 
     def cells(first: str, second: str, third: str, others: list[str], values: str) -> str:
         text = GAP.join([fitted(first, name), fitted(second, missing, True), fitted(third, distinct, True)])
-        return text + ("".join(GAP + fitted(other, sizes[what], True) for what, other in zip(shown, others)) if others else
-                       GAP + values)
+        if not others:
+            return text + GAP + values
+        return text + "".join(GAP + fitted(other, sizes[what], True) for what, other in zip(shown, others))
 
     head = cells("column", "missing", "distinct", list(shown), "values")
     out = [(fitted(head, width - left + area) + GAP + "what mrdl makes of it" if beside else head).rstrip()]
     for row in rows:
-        line = cells(row.name, row.missing, row.distinct, [row.numbers.get(what, "") for what in shown] if row.numbers else [],
-                     _few(row.values, words - len(GAP)))
+        numbers = [row.numbers.get(what, "") for what in shown] if row.numbers else []
+        line = cells(row.name, row.missing, row.distinct, numbers, _few(row.values, words - len(GAP)))
         if beside:
             start = width - left + area + len(GAP)
             first, *more = wrapped(row.told, width - start)
@@ -181,7 +183,8 @@ def _grouped(found: Inferred, rows: list[Line]) -> list[Line]:
     groups: dict[Any, list[int]] = {}
     for i, (row, kind) in enumerate(zip(rows, found.columns.values())):
         alone = kind.kind in ("label", "weight", "id")
-        groups.setdefault(i if alone else (VARYING.sub("#", row.told), bool(row.numbers), row.missing != "0"), []).append(i)
+        alike = VARYING.sub("#", row.told), bool(row.numbers), row.missing != "0"
+        groups.setdefault(i if alone else alike, []).append(i)
     out = {}
     for some in groups.values():
         together = len(some) >= ALIKE
@@ -204,7 +207,8 @@ def _together(found: Inferred, rows: list[Line], some: list[int]) -> Line:
     ends = {}
     if alike[0].numbers:
         write = _date if isinstance(found.columns[names[some[0]]], Date) else _number
-        ends = {"least": write(min(one["least"] for one in numbers)), "largest": write(max(one["largest"] for one in numbers))}
+        ends = {"least": write(min(one["least"] for one in numbers)),
+                "largest": write(max(one["largest"] for one in numbers))}
     said = alike[0].told if len({row.told for row in alike}) == 1 else VARYING.sub("..", alike[0].told)
     return Line(name, "<= " * (missing.gone > 0) + share(missing.gone, missing.rows),
                 f"{min(distinct):,}" + f"..{max(distinct):,}" * (min(distinct) < max(distinct)), ends, [], said)
@@ -214,7 +218,8 @@ def facts(found: Inferred) -> Iterator[Mapping[str, Any]]:
     """Of each column what --json says."""
     for name, kind in found.columns.items():
         own = found.statistics[name]
-        yield {"name": name, "kind": kind.kind, "schema": kind.config(), "told": kind.told(), "features": kind.features(name), "missing": own.gone,
-               "distinct": own.values.distinct, "error": own.values.error, **dict(zip(("least", "q25", "median", "q75", "largest", "mean", "deviation"), numbers_of(own, kind).values())),
-               "top": own.values.items()[:TOP], "longest": own.longest,
+        numbers = zip(("least", "q25", "median", "q75", "largest", "mean", "deviation"), numbers_of(own, kind).values())
+        yield {"name": name, "kind": kind.kind, "schema": kind.config(), "told": kind.told(),
+               "features": kind.features(name), "missing": own.gone, "distinct": own.values.distinct,
+               "error": own.values.error, **dict(numbers), "top": own.values.items()[:TOP], "longest": own.longest,
                "warnings": [warned.text for warned in found.warnings if warned.column == name]}

@@ -34,15 +34,15 @@ class Described:
     notes: list[str]
 
 
-def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, cores: int | None = None, label: str | None = None,
-                 weight: str | None = None, ids: Sequence[str] = (), drop: Sequence[str] = (),
-                 columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None,
-                 missing: Sequence[str] = (), header: bool | None = None, delimiter: str | None = None,
+def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, cores: int | None = None,
+                 label: str | None = None, weight: str | None = None, ids: Sequence[str] = (),
+                 drop: Sequence[str] = (), columns: Sequence[str] | None = None,
+                 kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
+                 header: bool | None = None, delimiter: str | None = None,
                  on_task: Callable[[str, int, int], None] | None = None) -> Described:
-    """What the columns of raw tables hold, and what mrdl would make of them: by one MapReduce job over all rows, or in this
-    process where the inputs are a few megabytes.
+    """What the columns of raw tables hold, and what mrdl would make of them.
 
-    Columns are named by their names, or by their numbers from 0 (-1 is the last one).
+    One MapReduce job reads all rows; where the inputs are a few megabytes, this process does. Columns are named by their names, or by their numbers from 0 (-1 is the last one).
 
     Args:
         inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV and the like.
@@ -74,8 +74,10 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
     except DataError:
         if not drop:
             raise
-        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop)    # several columns of one name may be left out
-    demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA describes what that made")
+        # several columns of one name may be left out
+        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop)
+    demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "
+           "describes what that made")
 
     def named(name: str | None) -> str | None:
         try:
@@ -83,11 +85,13 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
         except DataError:                       # said of all of them together
             return name
     asked = Asked(named(label), named(weight), [*map(named, ids)], [*map(named, drop)],
-                  None if columns is None else [*map(named, columns)], {named(name): kind for name, kind in (kinds or {}).items()})
+                  None if columns is None else [*map(named, columns)],
+                  {named(name): kind for name, kind in (kinds or {}).items()})
     asked.check(schema.columns)
+    words = (*missing, *(word for word in MISSING if word not in missing))      # in this order: see Statistics
     with cluster_of(runner, cores) as cluster:
         statistics, records = statistics_of(schema, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
-                                            (*missing, *(word for word in MISSING if word not in missing)), asked.written())
+                                            words, asked.written())
     demand(records.rows > 0, f"{paths[0]}: all {sum(records.bad.values()):,} records are bad: " + ", ".join(
         f"{count:,} {reason}" for reason, count in records.bad.items()) if records.bad else f"{paths[0]}: no rows")
     inferred = infer(statistics, asked)

@@ -22,10 +22,11 @@ PART = 256 << 20                # bytes of input whose statistics make a reducer
 HEAD, HEADS = 1 << 16, 4        # bytes, and of how many files, that show how numbers are written
 
 OnTask = Callable[[str, int, int], None] | None
+Found = tuple[dict[str, Statistics], Facts]     # of each column, and of the records
 
 
 def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str, on_task: OnTask = None,
-                  missing: Sequence[str] = MISSING, written: Mapping[str, Notation] | None = None) -> tuple[dict[str, Statistics], Facts]:
+                  missing: Sequence[str] = MISSING, written: Mapping[str, Notation] | None = None) -> Found:
     """What each column of a tabular schema holds, and what is said of the records.
 
     Args:
@@ -43,27 +44,30 @@ def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str
     return counted_by_job(survey, cluster, name, on_task)
 
 
-def counted_here(survey: Survey) -> tuple[dict[str, Statistics], Facts]:
+def counted_here(survey: Survey) -> Found:
     """The statistics in this process."""
     columns = Columns(survey)
     for path in survey.schema.files:
         with opened(path) as file, readable(path):
-            columns.read(path if "://" in path else os.path.abspath(path), 0, (line.removesuffix(b"\n") for line in file))
+            lines = (line.removesuffix(b"\n") for line in file)
+            columns.read(path if "://" in path else os.path.abspath(path), 0, lines)
     return columns.statistics, columns.facts
 
 
-def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask = None) -> tuple[dict[str, Statistics], Facts]:
+def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask = None) -> Found:
     """The statistics by a job."""
     schema, sizes = survey.schema, planning.sizes(survey.schema)
     tasks = sharing.shared(schema.files, sizes.__getitem__, cluster.slots)
     reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), sum(sizes.values()) // PART))
     with tempfile.TemporaryDirectory(prefix="mrdl-survey-") as folder:
         survey.dump(path := os.path.join(folder, "survey.json"))
-        with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=any(len(task) == 1 for task in tasks),
-                         name=name, settings={"textinputformat.record.delimiter": "\n"}, on_task=on_task) as output:
+        with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers,
+                         split=any(len(task) == 1 for task in tasks), name=name, on_task=on_task,
+                         settings={"textinputformat.record.delimiter": "\n"}) as output:
             found = dict(line.split(b"\t", 1) for part in range(len(output.parts)) for line in output.lines(part))
     facts = Facts(**json.loads(found.pop(RECORDS)))
-    return dict(zip(dict.fromkeys(schema.columns), (Statistics.load(found[key]) for key in sorted(found)), strict=True)), facts
+    columns = (Statistics.load(found[key]) for key in sorted(found))
+    return dict(zip(dict.fromkeys(schema.columns), columns, strict=True)), facts
 
 
 def notations(schema: Schema) -> list[Notation]:
