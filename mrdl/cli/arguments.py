@@ -24,6 +24,7 @@ from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
 from mrdl.runners.registry import RUNNERS
 from mrdl.runs import stopping
+from mrdl.worker.scored import FORMATS
 
 OPTIONS = {field.name: field for field in fields(Options)}
 OWN = "that of the run"         # the runner of commands that go on with a run
@@ -241,8 +242,16 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
 
 def of_predict(p: argparse.ArgumentParser) -> None:
     trained(p)
-    dataset(p)
+    positional(p, "data", "a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders or patterns of them", nargs="+")
     positional(p, "out", "folder to write the predictions to")
+    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
+                   help="of raw rows: a column that names a row, and comes first in its line; may be repeated (default: the file, "
+                   "and the row's first byte in it)")
+    p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
+                   help="of raw rows: another column that is written as it is; may be repeated")
+    p.add_argument("--format", choices=FORMATS, default="csv", help="of raw rows: what is written (default: csv)")
+    p.add_argument("--header", choices=("yes", "no"), help="of raw rows: whether the first line has the names of the columns (default: "
+                   "as the lines look)")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
 
@@ -304,10 +313,10 @@ COMMANDS = (
     Command(evaluate, "Computes the loss and metrics of a model on a dataset.",
             "mrdl evaluate runs/digits data/test --json",
             of_evaluate, runner="local", model=True),
-    Command(predict, "Writes a model's outputs for every example, as CSV. If the model "
-            "classifies each step of a sequence, writes the likeliest class and its probability "
-            "for each step.",
-            "mrdl predict runs/digits data/test predictions",
+    Command(predict, "Writes a model's outputs for every row, as CSV. Raw rows are matched by the names of their columns, and "
+            "written in their order. Of a model that classifies each step of a sequence: the likeliest class and its probability, for "
+            "each step.",
+            "mrdl predict runs/digits new.csv predictions --id customer",
             of_predict, runner="local", model=True),
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",

@@ -13,6 +13,7 @@ from mrdl.cli.show import counts, described, say
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
+from mrdl.data.dataset import shown
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
 from mrdl.report.progress import clock, reporter, tasks
@@ -172,12 +173,31 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.driver import inference
+    from mrdl.driver import inference, raw
     tell_round(a.run)
-    with cluster(a) as runner, tasks("predicts" + rows(a.data)) as on_task:
-        n = inference.predict(a.run, a.data, a.out, probabilities=a.probabilities, runner=runner, on_task=on_task)
-    say(f"{a.out}: {n:,} predictions; their columns are in {a.out}/columns.csv")
-    return {"out": a.out, "examples": n}
+    of_data = raw.is_dataset(a.data)
+    with cluster(a) as runner, tasks("predicts" + (rows(a.data[0]) if of_data else "")) as on_task:
+        found = inference.predict(**given(a, inference.predict, runner=runner, on_task=on_task, said=say,
+                                          header=a.header and a.header == "yes"))
+    if of_data:
+        say(f"{a.out}: {found:,} predictions; their columns are in {a.out}/columns.csv")
+        return {"out": a.out, "examples": found}
+    for line in unread(found):
+        say(line)
+    say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: cat {quote(a.out)}/part-*")
+    return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out}
+
+
+def unread(found) -> list[str]:
+    """On raw rows of which nothing could be said, for the user."""
+    lines = []
+    if count := found.bad.total():
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.bad.items()))
+        lines = [f"{count:,} of {printing.counted(found.rows, 'row')} could not be read: {reasons}",
+                 *("  " + shown(sample) for sample in found.samples)]
+    if found.left_out:
+        lines.append(f"{printing.counted(found.left_out, 'row')} lack a value without which the schema uses no row")
+    return lines
 
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:

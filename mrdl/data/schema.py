@@ -25,6 +25,7 @@ class Wanted:
     drop: Sequence[str] = ()    # columns to leave out
     like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
     delimiter: str | None = None                # of a text; None: as the lines look
+    rows: bool = True           # whether there must be some
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,7 @@
 """Applies a model to a dataset, by map-only jobs: computes loss and metrics, outputs, or layers' means and variances."""
 import math
 import os
-import tempfile
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import islice
 from shlex import quote
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 from mrdl import limits
 from mrdl.config import ConfigError, need
 from mrdl.data import dataset
-from mrdl.driver import schedule
+from mrdl.driver import raw, schedule
 from mrdl.driver.exchanges.plain import PlainExchange, plan_file
 from mrdl.driver.fits import fitted, same_features
-from mrdl.driver.scoring import OnTask, described, score, seals
+from mrdl.driver.raw import Counted
+from mrdl.driver.scoring import OnTask, described, score, seals, state_file
 from mrdl.jobs.predict import Predict
 from mrdl.layers import Input, Normalization
 from mrdl.metrics import Value
@@ -25,7 +25,6 @@ from mrdl.models.sequential import Sequential
 from mrdl.report import advice
 from mrdl.rounds import plan
 from mrdl.rounds.merged import RoundError
-from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster, opened
 from mrdl.runners.output import Output
 from mrdl.runs.commits import RunError
@@ -39,16 +38,6 @@ from mrdl.training.network import at_once
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # the largest number of examples that workers take at once
 VALUE = 10                      # bytes of an output in a CSV line, roughly
-
-
-@contextmanager
-def state_file(model: Model, cluster: Cluster):
-    """Yields the path of a state file with the model's weights, for a job."""
-    with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
-        path = os.path.join(folder, "state.safetensors")
-        with open(path, "wb") as file:
-            file.write(State(np.array(model.weights), len(model.weights)).dump())
-        yield path
 
 
 def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: int | None = None) -> None:
@@ -150,16 +139,21 @@ def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = 
     return values
 
 
-def predict(run: str, data: str, out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
-            cores: int | None = None, on_task: OnTask = None) -> int:
-    """Writes a model's outputs for a dataset as CSV: OUT/part-00000.. and OUT/columns.csv.
+def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
+            cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
+            format: str = "csv", header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> int | Counted:
+    """Writes a model's outputs for a dataset or for raw rows.
 
-    There is one line per example; part r has the examples of shard r in their order. If it fails,
-    nothing is left in OUT; what a killed call has left there is removed by the next one.
+    Of a dataset as CSV, OUT/part-00000.. and OUT/columns.csv: a line for each example; part r holds
+    shard r's examples in their order. Of raw rows OUT/part-00000.., which joined in this order are
+    one file: a line for each row in the order of the input, those that cannot be read too; of CSV
+    part-00000 is the header. What fails leaves nothing there, and what one that was killed left is
+    cleared away.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
-        data: the dataset's folder.
+        data: the dataset's folder; or files of raw rows, folders or patterns of them, whose columns
+            are matched by name with those that the model was trained on.
         out: the folder to make.
         probabilities: for a model that classifies each step of a sequence (or each pixel): whether
             to write the probabilities of all classes. False: only the likeliest class and its
@@ -167,20 +161,39 @@ def predict(run: str, data: str, out: str, *, probabilities: bool = False, runne
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
+        ids: of raw rows the columns that name one; they come first in each line. None are given and
+            none kept: the file, and the row's first byte in it.
+        keep: of raw rows other columns that are written as they are, after `ids`.
+        format: of raw rows: "csv" or "jsonl".
+        header: whether the first line of raw inputs has the names of the columns. None: as their
+            lines look.
+        said: called with what is to be told before the job begins, in words.
 
     Returns:
-        The number of examples.
+        Of a dataset how many examples there are; of raw rows how many rows, and which ones of them
+        could not be read.
 
     Raises:
         RunError: `out` exists, or another process is writing to it.
         ConfigError: the model does not fit the data, or is stateful.
-        DataError: there is no dataset."""
-    model, found, place = load_model(run, updater=False), dataset.load(data), store_at(out)
+        DataError: there is no dataset, or raw rows lack columns."""
+    model, place = load_model(run, updater=False), store_at(out)
+    inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
 
     def vacant() -> None:
         if (there := names(place)) and BEGUN not in there:
             raise RunError(f"{out} exists; give another directory, or remove it")
     vacant()
+    if not raw.is_dataset(inputs):
+        need(not model.stateful, "rows are split among mappers: with a stateful model, call model.predict on arrays")
+        limits.check(model, at_once(model, AT_ONCE))
+        with opened(runner, cores) as cluster:
+            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header, on_task=on_task,
+                                    said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant))
+    need(not (ids or keep or format != "csv" or header is not None),
+         "ids, keep, format, header: only possible with raw rows; a dataset's are shuffled, and their columns are features")
+    data, = inputs
+    found = dataset.load(data)
     need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")
     same_features(Run(run).features(), run, found)
     if model.input_shape != tuple(found.shape):

@@ -1,5 +1,8 @@
 """Jobs over whole shards that do not train: they score a state, or compute the moments of layers' inputs."""
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -13,7 +16,8 @@ from mrdl.rounds import plan
 from mrdl.rounds.merged import RoundError
 from mrdl.rounds.partial import RECORD
 from mrdl.rounds.record import Failed, Record, Scored
-from mrdl.rounds.state import profile
+from mrdl.rounds.state import State, profile
+from mrdl.runners.cluster import Cluster
 from mrdl.training import moments
 
 Shards = list[tuple[Dataset, Shard]]
@@ -22,6 +26,16 @@ OnTask = Callable[[str, int, int], None] | None         # see Cluster.run
 
 class WorkerFailed(RoundError):
     """A worker raised an exception; the message has its traceback, and the shard and block it was reading."""
+
+
+@contextmanager
+def state_file(model: Model, cluster: Cluster) -> Iterator[str]:
+    """Yields the path of a state file with the model's weights, for a job."""
+    with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
+        path = os.path.join(folder, "state.safetensors")
+        with open(path, "wb") as file:
+            file.write(State(np.array(model.weights), len(model.weights)).dump())
+        yield path
 
 
 def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,

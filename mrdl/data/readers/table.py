@@ -5,6 +5,7 @@ from mrdl.data.preparation import Plan
 from mrdl.data.readers.arrays import Idx, Npz
 from mrdl.data.readers.delimited import Delimited
 from mrdl.data.readers.text import Corpus
+from mrdl.data.schema import Schema
 
 FORMS = (Npz, Idx, Delimited)   # a file is of the first one that recognises it
 READERS = {form.kind: form for form in (*FORMS, Corpus)}
@@ -14,5 +15,9 @@ def loaded(path: str) -> Plan:
     """What Plan.dump wrote."""
     with open(path, encoding="ascii") as file:
         fields = json.load(file)
-    schema = fields.pop("schema")
-    return Plan(READERS[schema.pop("kind")](**schema), **fields)
+    return Plan(read_back(fields.pop("schema")), **fields)
+
+
+def read_back(schema: dict) -> Schema:
+    """What Schema.dump gave."""
+    return READERS[schema["kind"]](**{name: value for name, value in schema.items() if name != "kind"})

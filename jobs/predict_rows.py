@@ -1,0 +1,27 @@
+"""A model's outputs for raw rows: lines of text in, a line for each out, in their order."""
+from mrdl.runners.mrjob_imports import protocol
+from mrdl.runners.streaming import Job
+
+
+class PredictRows(Job):
+    """Map only: each part is the predictions of one split."""
+    INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
+
+    @staticmethod
+    def bare(line: bytes) -> bytes:
+        """With its carriage return: each byte counts in the places of rows."""
+        return line.removesuffix(b"\n")
+
+    def configure_args(self):
+        super().configure_args()
+        self.add_file_arg("--state", required=True, help="the state to predict with")
+        self.add_file_arg("--plan", required=True, help="what mrdl.driver.raw wrote")
+
+    def map_pairs(self, pairs, step_num=0):
+        from mrdl.worker import raw
+        for line in raw.predictions((line for _, line in pairs), self.options.state, self.options.plan):
+            yield None, line
+
+
+if __name__ == "__main__":
+    PredictRows.run()

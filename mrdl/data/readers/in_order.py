@@ -1,0 +1,92 @@
+"""Rows of text in the order of their lines, those that cannot be read too, each with the reason."""
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrdl.data.records import Records
+from mrdl.data.tables.table import Table
+from mrdl.data.tables.words import Words
+
+
+class Kept(Records):
+    """Keeps the rows that are rejected, until they are taken."""
+
+    def __init__(self, file: str = "", start: int = 0):
+        super().__init__(file, start)
+        self.lost: list[tuple[int, str]] = []       # where the row begins, and what is wrong with it
+
+    def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
+        super().reject(reason, detail, offset, line)
+        self.lost.append((int(offset), f"{reason} ({detail})"))
+
+    def taken(self) -> list[tuple[int, str]]:
+        lost, self.lost = self.lost, []
+        return lost
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """n rows in the order in which they were read.
+
+    Args:
+        starts: int64[n], where each begins in its file.
+        errors: of each row why it cannot be used; "": it can.
+        x: the features of those that can, in the dtype that was asked for.
+        rest: float64[rows that can be used, y w].
+        columns: the fields by column, of the rows that have fields.
+        parsed: the places of these rows."""
+    starts: np.ndarray
+    errors: list[str]
+    x: np.ndarray
+    rest: np.ndarray
+    columns: dict[str, Words]
+    parsed: np.ndarray
+
+    def texts(self, column: str) -> list[str]:
+        """The fields of a column; "" of a row that has none."""
+        found = [""] * len(self.errors)
+        for i, word in zip(self.parsed.tolist(), self.columns[column]):
+            found[i] = word.decode("utf-8", "surrogateescape")
+        return found
+
+
+def in_order(schema, table: Table, records: Kept, lines: Iterable[bytes], dtype: np.dtype, rest: bool) -> Iterator[Ordered]:
+    """The rows in lines of a file, by a table. `schema`: of the file (tabular); `rest`: whether label and weight are wanted too."""
+    for columns, starts, batch in schema.words(records, lines):
+        yield encoded(table, records, columns, starts, batch, dtype, rest)
+
+
+def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.ndarray, batch: list[bytes], dtype: np.dtype,
+            rest: bool) -> Ordered:
+    """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
+    lost = records.taken()
+    made = table.encode(columns, rest)
+    reasons = [""] * len(starts)
+    for i in np.flatnonzero(made.wrong):
+        reason = made.reasons[made.wrong[i] - 1]
+        reasons[i] = f"{reason.text} (column {reason.column!r})"
+        if reason.dropped:
+            records.left_out += 1
+        else:
+            records.reject(reason.text, f"column {reason.column!r}", starts[i], batch[i])
+    good = made.wrong == 0
+    x, beside = stored(made.x, dtype), made.rest + 0.0
+    for reason, odd in (("not finite", ~np.isfinite(made.x).all(1)), (f"beyond {dtype.name}", ~np.isfinite(x).all(1))):
+        for i in np.flatnonzero(good & odd):
+            column = table.features[int(np.flatnonzero(~np.isfinite(x[i]))[0])]
+            records.reject(reason, f"feature {column!r}", starts[i], batch[i])
+            reasons[i] = f"{reason} (feature {column!r})"
+        good &= ~odd
+    records.taken()
+    everywhere = np.concatenate([starts, np.array([start for start, _ in lost], "i8")]).astype("i8")
+    order = np.argsort(everywhere, kind="stable")
+    errors = reasons + [reason for _, reason in lost]
+    return Ordered(everywhere[order], [errors[i] for i in order], np.ascontiguousarray(x[good]), beside[good], columns,
+                   np.argsort(order, kind="stable")[:len(starts)])
+
+
+def stored(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features as a dataset of the dtype has them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")

@@ -1,0 +1,47 @@
+"""What a model's outputs mean: the names of classes and their probabilities, or values."""
+from collections.abc import Sequence
+
+import numpy as np
+
+from mrdl.losses import BinaryCrossentropy
+from mrdl.models.model import Model
+
+
+class Answers:
+    """The columns that a model's outputs make.
+
+    Args:
+        model: whose outputs they are.
+        names: of the classes, as the label's column has them; those that have none are numbers."""
+
+    def __init__(self, model: Model, names: Sequence[str] = ()):
+        shapes, self.classes = model.output_shapes(), []
+        self.values = sum(int(np.prod(shape)) for shape in shapes)
+        self.binary = self.values == 1 and model.output_activations() == ["sigmoid"] and (
+            len(names) == 2 or isinstance(model.loss, BinaryCrossentropy))
+        if model.classifies or self.binary:
+            self.classes = named(names, max(2, self.values))
+
+    @property
+    def columns(self) -> list[str]:
+        """What they are called."""
+        if self.classes:
+            return ["prediction", *(f"probability_{name}" for name in self.classes)]
+        return ["prediction"] if self.values == 1 else [f"output{i}" for i in range(self.values)]
+
+    def of(self, outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """The classes that outputs[n, values] choose, where there are classes; the numbers of the columns after them."""
+        if self.binary:
+            outputs = np.concatenate([1 - outputs, outputs], 1)
+        return [self.classes[i] for i in outputs.argmax(1)] if self.classes else [], outputs
+
+
+def named(names: Sequence[str], count: int) -> list[str]:
+    """So many classes' names; numbers where there is no name."""
+    return [names[i] if i < len(names) else str(i) if str(i) not in names else f"class {i}" for i in range(count)]
+
+
+def flat(outputs: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    """What `predict` gives, as one array [n, values]."""
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return np.concatenate([y.reshape(len(y), int(np.prod(y.shape[1:]))) for y in outputs], 1)
