@@ -83,6 +83,15 @@ def dataset(p: argparse.ArgumentParser) -> None:
     positional(p, "data", "a dataset that prepare made")
 
 
+def inputs(p: argparse.ArgumentParser) -> None:
+    positional(p, "data", "a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders or patterns of them", nargs="+")
+
+
+def titled(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--header", choices=("yes", "no"), help="of raw rows: whether the first line has the names of the columns (default: "
+                   "as the lines look)")
+
+
 def run(p: argparse.ArgumentParser) -> None:
     positional(p, "run", "directory of the run")
 
@@ -235,14 +244,18 @@ def of_resume(p: argparse.ArgumentParser) -> None:
 
 def of_evaluate(p: argparse.ArgumentParser) -> None:
     trained(p)
-    dataset(p)
+    inputs(p)
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
                    help="which shards of the dataset (default: all)")
+    p.add_argument("--label", metavar="COLUMN", help="of raw rows: the column with the labels (default: that of the data that the model "
+                   "was trained on)")
+    p.add_argument("--max-bad", type=float, default=0.001, help="of raw rows: share of bad ones that is tolerated (default: 0.001)")
+    titled(p)
 
 
 def of_predict(p: argparse.ArgumentParser) -> None:
     trained(p)
-    positional(p, "data", "a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders or patterns of them", nargs="+")
+    inputs(p)
     positional(p, "out", "folder to write the predictions to")
     p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
                    help="of raw rows: a column that names a row, and comes first in its line; may be repeated (default: the file, "
@@ -250,8 +263,7 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
                    help="of raw rows: another column that is written as it is; may be repeated")
     p.add_argument("--format", choices=FORMATS, default="csv", help="of raw rows: what is written (default: csv)")
-    p.add_argument("--header", choices=("yes", "no"), help="of raw rows: whether the first line has the names of the columns (default: "
-                   "as the lines look)")
+    titled(p)
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
 
@@ -310,8 +322,9 @@ COMMANDS = (
             "ended.",
             "mrdl resume runs/digits --epochs 40",
             of_resume, runner=OWN, model=True),
-    Command(evaluate, "Computes the loss and metrics of a model on a dataset.",
-            "mrdl evaluate runs/digits data/test --json",
+    Command(evaluate, "Computes the loss and metrics of a model on a dataset or on raw rows, whose columns are matched by name; of "
+            "classes also precision and recall of each.",
+            "mrdl evaluate runs/digits test.csv",
             of_evaluate, runner="local", model=True),
     Command(predict, "Writes a model's outputs for every row, as CSV. Raw rows are matched by the names of their columns, and "
             "written in their order. Of a model that classifies each step of a sequence: the likeliest class and its probability, for "

@@ -163,13 +163,20 @@ def rows(data: str, part: str = "all") -> str:
 
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.driver import inference
+    from mrdl.driver import inference, raw
+    from mrdl.report import scored
     tell_round(a.run)
-    with cluster(a) as runner, tasks("evaluates" + rows(a.data, a.part)) as on_task:
-        found = inference.evaluate(a.run, a.data, part=a.part, runner=runner, on_task=on_task)
+    of_data = raw.is_dataset(a.data)
+    with cluster(a) as runner, tasks("evaluates" + (rows(a.data[0], a.part) if of_data else "")) as on_task:
+        found = inference.evaluate(**given(a, inference.evaluate, runner=runner, on_task=on_task, said=say,
+                                           header=a.header and a.header == "yes"))
+    for line in unread(found.rows) if found.rows else ():
+        say(line)
     if not a.json:
-        print("  ".join(printing.told(found)))
-    return found
+        print("\n".join(["  ".join(printing.told(found)), *scored.told(found.report)]))
+    if of_data:
+        return found
+    return {**found, "rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out, "report": found.report}
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:

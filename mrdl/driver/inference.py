@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mrdl import limits
-from mrdl.config import ConfigError, need
+from mrdl import limits, metrics
+from mrdl.config import ConfigError, need, typed
 from mrdl.data import dataset
 from mrdl.driver import raw, schedule
 from mrdl.driver.exchanges.plain import PlainExchange, plan_file
@@ -22,7 +22,7 @@ from mrdl.metrics import Value
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model
 from mrdl.models.sequential import Sequential
-from mrdl.report import advice
+from mrdl.report import advice, scored
 from mrdl.rounds import plan
 from mrdl.rounds.merged import RoundError
 from mrdl.runners.cluster import Cluster, opened
@@ -103,40 +103,77 @@ def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
                          at_once(model, moments.ADAPTING), places, on_task)
 
 
-def evaluate(run: str, data: str, *, part: str = "all", runner: str | Cluster = "local",
-             cores: int | None = None, on_task: OnTask = None) -> dict[str, Value]:
-    """Computes the loss and metrics of a finished run or saved model on a dataset, by one map-only job.
+class Scores(dict[str, Value]):
+    """A model's loss and metrics by name.
+
+    Args:
+        values: the loss and the metrics.
+        report: of one output what they are worth, class by class or by the error, against always
+            answering the most frequent class or the mean (mrdl.report.scored); else {}.
+        rows: of raw rows how many there were, and which could not be read; else None."""
+
+    def __init__(self, values: dict[str, Value], report: dict[str, Any], rows: Counted | None = None):
+        super().__init__(values)
+        self.report, self.rows = report, rows
+
+
+def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
+             cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
+             header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> Scores:
+    """The loss and metrics of a finished run or saved model over a dataset or raw rows, by one map-only job.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
-        data: the dataset's folder.
-        part: which of its shards: "all", "train" or "validation".
+        data: the dataset's folder; or files of raw rows, folders or patterns of them, whose columns
+            are matched by name with those that the model was trained on.
+        part: which of a dataset's shards: "all", "train" or "validation".
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
+        label: of raw rows the column of the labels. None: that of the table, or of the dataset, that
+            the model was trained on.
+        max_bad: of raw rows the share that may be bad, from 0 to 1.
+        header: whether the first line of raw inputs has the names of the columns. None: as their
+            lines look.
+        said: called with what is to be told before the job begins, in words.
 
     Returns:
-        {"loss": ..., "accuracy": ...}: numbers; for metrics with one value per class, lists.
+        {"loss": ..., "accuracy": ...}: numbers; for metrics with one value per class, lists. Its
+        `report` compares them with the simplest answers.
 
     Raises:
         ConfigError: the model does not fit the data or is not compiled, the data has other columns
             or another vocabulary than it was trained on, or the part has no rows.
-        DataError: there is no dataset.
+        DataError: there is no dataset; raw rows lack columns, or too many of them are bad.
         RunError: a file of the model is damaged."""
-    model, found = load_model(run, updater=False), dataset.load(data)
-    same_features(Run(run).features(), run, found)
-    fitted(model.compiled(), found)
-    limits.check(model, at_once(model, AT_ONCE))
-    held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
-    if not held:
-        raise ConfigError(f"{data} has no rows in its part {part!r}")
-    with opened(runner, cores) as cluster, state_file(model, cluster) as state:
-        scores, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held,
-                                cluster.cores, on_task)
-        values = {name.removeprefix("val_"): value for name, value in scores.items()}
+    model = load_model(run, updater=False)
+    inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    if of_data := raw.is_dataset(inputs):
+        need(label is None and header is None, "label, header: only possible with raw rows")
+        found, = map(dataset.load, inputs)
+        same_features(model.features, run, found)
+        fitted(model.compiled(), found)
+        held = [(found, s) for s in found.shards if s.n and part in ("all", s.role)]
+        need(held != [], f"{inputs[0]} has no rows in its part {part!r}")
+    else:
+        need(part == "all", f"part {part!r}: only possible with a dataset")
+        need(0 <= typed(max_bad, float, "max_bad") <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+    limits.check(model.compiled(), at_once(model, AT_ONCE))
+    classes = scored.measured(model, model.classes)
+    rows = None
+    with opened(runner, cores) as cluster:
+        if of_data:
+            with state_file(model, cluster) as state:
+                sums, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held, cluster.cores, on_task)
+            values = {name.removeprefix("val_"): value for name, value in sums.items()}
+        else:
+            sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, max_bad=max_bad,
+                                                    on_task=on_task, said=said)
+            values = metrics.values(sums, model.named_metrics())
+        report = scored.report(values.pop(scored.NAME), classes, targets) if scored.NAME in values else {}
         if text := advice.of_model(model, values, targets):
             cluster.warned(text)
-    return values
+    return Scores(values, report, rows)
 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",

@@ -5,29 +5,35 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mrdl import metrics
 from mrdl.config import need
-from mrdl.data.dataset import DESCRIPTION
+from mrdl.data.dataset import DESCRIPTION, load
 from mrdl.data.readers.columns import few
 from mrdl.data.schema import Schema
-from mrdl.data.sniff import sniff
-from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.sources import DataError, demand
+from mrdl.data.tables.kinds import Label
 from mrdl.data.tables.table import Table
+from mrdl.driver.preparation.prepare import tolerated
 from mrdl.driver.scoring import state_file
+from mrdl.jobs.evaluate_rows import EvaluateRows
 from mrdl.jobs.predict_rows import PredictRows
-from mrdl.models.features import class_names, table_of, without_rest
+from mrdl.models.features import class_names, matched, table_of
 from mrdl.models.model import Model
 from mrdl.rounds.merged import RoundError
 from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.output import Output
+from mrdl.runners.streaming import Job
+from mrdl.runs.run import Run
 from mrdl.storage.base import Storage
 from mrdl.storage.paths import is_folder, size
 from mrdl.storage.schemes import store_at
-from mrdl.worker.scored import ERROR, FORMATS, Lines
+from mrdl.training.inputs import check_target
+from mrdl.worker.scored import FORMATS, Lines
 
 SAMPLES = 5                     # bad rows that are shown
 
@@ -58,27 +64,6 @@ def is_dataset(inputs: Sequence[str]) -> bool:
     return len(inputs) == 1 and is_folder(inputs[0]) and store_at(inputs[0]).exists(DESCRIPTION)
 
 
-def matched(inputs: Sequence[str], table: Table, run: str, header: bool | None, kept: Sequence[str], said: Callable[[str], None], *,
-            named: bool) -> Schema:
-    """The schema of raw inputs, of which a table makes features. `named`: whether the table's columns have names; `kept`: columns
-    of the inputs that go through as they are."""
-    paths = expand(list(inputs))
-    found = sniff(paths, header=header, rows=False)
-    demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {run} could know: prepare them, and give the dataset")
-    demand(named or len(found.columns) == len(table.features),
-           f"{paths[0]}: has {len(found.columns)} columns, and {run} was trained on {len(table.features)} without names: leave the others out, "
-           "or prepare the rows, and give the dataset")
-    if named and not found.named:
-        raise DataError(f"{paths[0]}: has no header, so its columns cannot be matched by name with those of {run}; if its first line has "
-                        "their names: --header yes")
-    odd = [name for name in kept if found.columns.count(name) != 1]
-    demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")
-    extra = [name for name in table.match(found.columns, paths[0], rest=False) if name not in kept]
-    if extra and named:
-        said(f"ignored, as {run} does not know them: {few(extra)}")
-    return found.by(without_rest(table))
-
-
 def tasks(schema: Schema, cluster: Cluster) -> list[list[str]]:
     """The files of each mapper, in their order: a large one alone, small ones that follow each other together."""
     slots, found, run = cluster.slots(), [], []
@@ -101,47 +86,94 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     `fill`: what is to be entered while the folder is filled."""
     need(format in FORMATS, f"format {format}: must be {' or '.join(FORMATS)}")
     table = table_of(model, run)
-    classes, named = class_names(table), (model.features or {}).get("columns") is not None or bool((model.features or {}).get("table"))
     kept = list(dict.fromkeys([*ids, *keep]))
-    schema = matched(inputs, table, run, header, kept, said, named=named)
-    lines = Lines(model, classes, kept, format)
+    schema, ignored = matched(inputs, table, run, header, kept)
+    if ignored:
+        said(f"ignored, as {run} does not know them: {few(ignored)}")
+    lines = Lines(model, class_names(table), kept, format)
     twice = [name for name, count in Counter(lines.columns).items() if count > 1]
     demand(not twice, f"columns {few(twice)} cannot be kept: the output has columns of these names itself")
-    counted = Counted()
-    with state_file(model, cluster) as state, notebook(cluster) as notes, tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:
-        path = os.path.join(folder, "plan.json")
-        with open(path, "w", encoding="ascii") as file:
-            json.dump({"spec": model.to_json(), "schema": schema.dump(), "classes": classes, "kept": kept, "format": format,
-                       "notes": notes.url}, file)
-        hands = tasks(schema, cluster)
-        with cluster.run(PredictRows, hands, ["--state", state, "--plan", path], split=any(len(hand) == 1 for hand in hands),
-                         name=f"mrdl predict {run}", settings={"textinputformat.record.delimiter": "\n"}, on_task=on_task
-                         ) as output, fill():
-            number = 0
-            if format == "csv":
-                place.write("part-00000", lines.header() + b"\n")
-                number = 1
-            for part, note in ordered(output, notes):
-                counted.add(note)
-                if size(output.parts[part]) != note["bytes"]:
-                    raise RoundError(f"{output.parts[part]}: is not as its task wrote it: rows were lost")
-                if note["bytes"]:
-                    output.move(part, place.path(f"part-{number:05d}"))
-                    number += 1
+    counted, first = Counted(), int(format == "csv")
+    with notebook(cluster) as notes, _job(PredictRows, f"mrdl predict {run}", model, schema, {
+            "classes": class_names(table), "kept": kept, "format": format, "notes": notes.url}, cluster, on_task) as output, fill():
+        found = _noted(output, notes)
+        if first:
+            place.write("part-00000", lines.header() + b"\n")
+        filled = [part for part in ordered(found) if found[part]["bytes"]]
+        for number, part in enumerate(filled, first):
+            output.move(part, place.path(f"part-{number:05d}"))
+        for part in ordered(found):
+            counted.add(found[part])
     return counted
 
 
-def ordered(output: Output, notes: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The parts of a job's output in the order of its inputs, and what their tasks noted. Its own order is that of the files
+def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, header: bool | None,
+                  max_bad: float, on_task: Callable | None, said: Callable[[str], None]
+                  ) -> tuple[metrics.Sums, metrics.Sums, Counted]:
+    """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
+    more than the share `max_bad` of them cannot be read."""
+    check_target(model, ())
+    table = labelled(table_of(model, run), run, label)
+    schema, ignored = matched(inputs, table, run, header, rest=True)
+    if ignored:
+        said(f"ignored, as {run} does not know them: {few(ignored)}")
+    sums, targets, counted = {}, {}, Counted()
+    with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {}, cluster, on_task) as output:
+        notes = [json.loads(b"".join(output.lines(part))) for part in range(len(output.parts))]
+    for note in (notes[part] for part in ordered(notes)):
+        counted.add(note)
+        metrics.add(sums, note["sums"])
+        metrics.add(targets, note["targets"])
+    tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad, False)
+    return sums, targets, counted
+
+
+def labelled(table: Table, run: str, label: str | None) -> Table:
+    """The table with a label: its own, the one that is named, or that of the run's dataset, where that is still there."""
+    demand(label is None or table.label in (None, label), f"column {label!r} is named for the label, but {run} has {table.label!r} for it")
+    if table.label is not None:
+        return table
+    place = Run(run)
+    if label is None and place.exists():
+        with suppress(DataError, OSError):
+            label = load(place.options()["data"]["url"]).label
+    demand(label is not None, "which column of the rows is the label is not known: name it with label (--label)")
+    demand(label not in table.columns, f"column {label!r} is a feature of {run}, so it cannot be the label")
+    return Table({**table.columns, label: Label()}, table.form)
+
+
+def ordered(notes: Sequence[dict[str, Any]]) -> list[int]:
+    """The parts of a job's output in the order of its inputs, by what their tasks noted. Their own order is that of the files
     (Output), but not of the splits of one."""
-    found, first = [], {}
-    for part, path in enumerate(output.parts):
+    first: dict[str, int] = {}
+    return sorted(range(len(notes)), key=lambda part: (first.setdefault(notes[part]["file"], part), notes[part]["start"]))
+
+
+@contextmanager
+def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[str, Any], cluster: Cluster, on_task: Callable | None
+         ) -> Iterator[Output]:
+    """The output of a job over the rows of a schema's files."""
+    with state_file(model, cluster) as state, tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:
+        path = os.path.join(folder, "plan.json")
+        with open(path, "w", encoding="ascii") as file:
+            json.dump({"spec": model.to_json(), "schema": schema.dump(), **asked}, file)
+        hands = tasks(schema, cluster)
+        with cluster.run(job, hands, ["--state", state, "--plan", path], split=any(len(hand) == 1 for hand in hands), name=name,
+                         settings={"textinputformat.record.delimiter": "\n"}, on_task=on_task) as output:
+            yield output
+
+
+def _noted(output: Output, notes: Storage) -> list[dict[str, Any]]:
+    """What the task of each part has noted, which must be what there is."""
+    found = []
+    for path in output.parts:
         name = f"{path.rpartition('-')[2]}.json"
         if not notes.exists(name):
             raise RoundError(f"{path}: its task left no note of what it has done: rows were lost")
-        note = json.loads(notes.read(name))
-        found.append((first.setdefault(note["file"], part), note["start"], part, note))
-    yield from ((part, note) for _, _, part, note in sorted(found, key=lambda each: each[:3]))
+        found.append(json.loads(notes.read(name)))
+        if size(path) != found[-1]["bytes"]:
+            raise RoundError(f"{path}: is not as its task wrote it: rows were lost")
+    return found
 
 
 @contextmanager

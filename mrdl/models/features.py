@@ -1,13 +1,17 @@
-"""By which table a model takes raw rows."""
+"""By which table a model takes raw rows, and those of files."""
 import json
+from collections.abc import Sequence
 
 from mrdl.config import ConfigError
+from mrdl.data.readers.columns import few
+from mrdl.data.schema import Schema
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tables.kinds import Label, Numeric, Weight
 from mrdl.data.tables.table import Table
-from mrdl.models.model import Model
 
 
-def table_of(model: Model, where: str) -> Table:
+def table_of(model, where: str) -> Table:
     """What makes a model's features of the columns of raw rows; ConfigError where it was trained on other data. `where`: the
     model, for messages."""
     known = model.features or {}
@@ -17,11 +21,12 @@ def table_of(model: Model, where: str) -> Table:
     if known.get("table"):
         return Table.load(json.dumps(known["table"]).encode(), f"the schema of {where}")
     names, shape = known.get("columns"), model.input_shape
-    if names is None and len(shape) == 1:
+    form = {"named": names is not None}
+    if names is None and shape and len(shape) == 1:
         names = list(map(str, range(shape[0])))     # as columns without a header are called
     if names is None or (len(names),) != shape:
         raise ConfigError(f"{where} takes examples of shape {shape}, which are no rows of a table: prepare them, and give the dataset")
-    return Table({name: Numeric(missing="refuse") for name in names})
+    return Table({name: Numeric(missing="refuse") for name in names}, form)
 
 
 def without_rest(table: Table) -> Table:
@@ -32,3 +37,26 @@ def without_rest(table: Table) -> Table:
 def class_names(table: Table) -> tuple[str, ...]:
     """Those of the label's column; none where its values are numbers."""
     return table.columns[table.label].classes if table.label is not None else ()
+
+
+def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None = None, kept: Sequence[str] = (),
+            rest: bool = False) -> tuple[Schema, list[str]]:
+    """The schema of raw inputs, of whose columns a model's table makes features, by name; and the names of the columns that are
+    ignored, as it does not know them. `kept`: columns that go through as they are; `rest`: with the label, and with the weight where there is one."""
+    paths = expand(list(inputs))
+    found = sniff(paths, header=header, rows=False)
+    demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {where} could know: prepare them, and give the dataset")
+    odd = [name for name in kept if found.columns.count(name) != 1]
+    demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")
+    if not table.form.get("named", True):
+        demand(len(found.columns) == len(table.columns) and not rest,
+               f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
+               "the others out, or prepare the rows, and give the dataset")
+        return found.by(Table(dict(zip(found.columns, table.columns.values())))), []
+    if not found.named and not table.columns.keys() <= set(found.columns):
+        raise DataError(f"{paths[0]}: has no header, so its columns cannot be matched by name with those of {where}; if its first line has "
+                        "their names: --header yes")
+    if rest and table.weight not in found.columns:
+        table = Table({name: kind for name, kind in table.columns.items() if name != table.weight}, table.form)
+    extra = table.match(found.columns, paths[0], rest)
+    return found.by(table if rest else without_rest(table)), [name for name in extra if name not in kept]

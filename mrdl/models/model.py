@@ -128,6 +128,12 @@ class Model(Trainer):
                 for symbol in [made.get(id(output), output)]]
 
     @property
+    def classes(self) -> list[str]:
+        """The names of the classes of a model that was trained on a table whose labels are names; else none."""
+        columns = ((self.features or {}).get("table") or {}).get("columns", [])
+        return next((column.get("classes", []) for column in columns if column["kind"] == "label"), [])
+
+    @property
     def stateful(self) -> bool:
         """Does a layer go on with its state from minibatch to minibatch?"""
         return any(getattr(layer, "stateful", False) for layer in self.layers)

@@ -167,15 +167,23 @@ class Trainer:
         return arrays.evaluate(self, x, y, sample_weight, batch_size)
 
     def predict(self, x, batch_size: int = 256) -> np.ndarray:
-        """The outputs for arrays.
+        """The outputs for arrays or raw rows.
 
         Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names. Of a
+                model that was trained on a table also raw rows, whose columns are matched by name:
+                the path of a file (a folder, a pattern), a list of dicts, or a pandas DataFrame,
+                where None and NaN are missing values.
             batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
 
         Returns:
-            An array [n, *output_shape]; of several outputs a list of them.
+            An array [n, *output_shape]; of several outputs a list of them. Of classes column i is
+            that of `classes[i]`.
 
         Raises:
-            ConfigError: the arrays do not fit the model."""
+            ConfigError: the arrays do not fit the model, or it was not trained on a table.
+            DataError: raw rows lack columns, or some cannot be read."""
+        if not isinstance(x, np.ndarray):
+            from mrdl.models import frames  # workers need none
+            x = frames.examples(self, x) if frames.is_raw(self, x) else x
         return arrays.predict(self, x, batch_size)

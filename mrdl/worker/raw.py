@@ -1,16 +1,25 @@
 """A mapper's split of raw rows: scored line by line, or summed up."""
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 
-from mrdl.data.readers.in_order import Kept, in_order
+import numpy as np
+
+from mrdl import metrics
+from mrdl.data.blocks import narrow
+from mrdl.data.readers.in_order import Kept, Ordered, Rules, in_order
 from mrdl.data.readers.lines import first_line
 from mrdl.data.readers.table import read_back
+from mrdl.data.windows import Arrays
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json
+from mrdl.report import advice
 from mrdl.rounds.state import State
 from mrdl.storage.schemes import store_at
+from mrdl.training.scoring import Scorer
 from mrdl.worker.scored import Lines
 
 
@@ -26,25 +35,72 @@ def given(asked: dict, state: str) -> Model:
     return model
 
 
+class Note:
+    """What a mapper tells of its split: where it begins, and what became of its rows."""
+
+    def __init__(self):
+        self.facts = {"file": os.environ.get("mapreduce_map_input_file", ""),
+                      "start": int(os.environ.get("mapreduce_map_input_start", "0")),
+                      "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "samples": []}
+
+    def add(self, records: Kept) -> None:
+        """Counts the bad rows of a file."""
+        facts = self.facts
+        facts["left_out"] += records.left_out
+        facts["samples"] += records.samples
+        facts["bad"] = dict(Counter(facts["bad"]) + records.bad)
+
+
 def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
     """A line for each row; at the end a note of how many there were, where the driver looks for it."""
-    with open(plan, encoding="ascii") as file:
-        asked = json.load(file)
-    schema, model = read_back(asked["schema"]), given(asked, state)
+    asked = json.loads(Path(plan).read_bytes())
+    schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     writer = Lines(model, asked["classes"], asked["kept"], asked["format"])
-    note = {"file": os.environ.get("mapreduce_map_input_file", ""), "start": int(os.environ.get("mapreduce_map_input_start", "0")),
-            "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "samples": []}
     for file, start, own in files(lines):
         records = Kept(file, start)
         mark = first_line(file, 0)[1] if file else 0
-        for rows in in_order(schema, schema.made, records, own, model.dtype, rest=False):
+        for rows in in_order(schema, records, own, model.dtype):
             for line in writer.of(rows, file, mark):
-                note["bytes"] += len(line) + 1
+                note.facts["bytes"] += len(line) + 1
                 yield line
-            note["rows"] += len(rows.errors)
-        note["left_out"] += records.left_out
-        note["samples"] += records.samples
-        for reason, count in records.bad.items():
-            note["bad"][reason] = note["bad"].get(reason, 0) + count
+            note.facts["rows"] += len(rows.errors)
+        note.add(records)
     number = int(os.environ.get("mapreduce_task_partition", "0"))
-    store_at(asked["notes"]).write(f"{number:05d}.json", json.dumps(note).encode())
+    store_at(asked["notes"]).write(f"{number:05d}.json", json.dumps(note.facts).encode())
+
+
+def scores(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
+    """One line: the note, with the sums of the loss and the metrics, and what the labels are like."""
+    asked = json.loads(Path(plan).read_bytes())
+    schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
+    scorer, targets, rules = Scorer(model, model.weights), {}, _rules(model, schema.weight is not None)
+    for file, start, own in files(lines):
+        records = Kept(file, start)
+        for rows in in_order(schema, records, own, model.dtype, rules):
+            note.facts["rows"] += len(rows.errors)
+            if len(rows.x):
+                arrays = _arrays(rows, schema.weight is not None, model.dtype.name)
+                scorer.add(arrays)
+                metrics.add(targets, advice.targets(model, arrays))
+        note.add(records)
+    yield json.dumps({**note.facts, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets)}).encode()
+
+
+def _arrays(rows: Ordered, weighted: bool, dtype: str) -> Arrays:
+    """The rows as the blocks of a dataset give them."""
+    found = {"x": rows.x, "y": narrow(rows.rest[:, 0], dtype, labels=True)}
+    return {**found, "w": rows.rest[:, 1].astype(dtype)} if weighted else found
+
+
+def _rules(model: Model, weighted: bool) -> Rules:
+    """Labels must be what the loss takes, weights 0 or more."""
+    loss, units = model.loss, model.output_shape[-1]
+
+    def rules(rest: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        y, w = rest[:, 0], rest[:, -1]
+        with np.errstate(invalid="ignore", over="ignore"):
+            fits = (y >= 0) & (y < units) & (y == np.floor(y)) if loss.sparse else (y >= loss.low) & (y <= loss.high)
+            yield "label out of range", ~fits
+            yield f"beyond {model.dtype.name}", ~np.isfinite(rest.astype(model.dtype)).all(1)
+            yield "negative weight", (w < 0) & weighted
+    return rules

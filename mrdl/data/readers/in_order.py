@@ -1,5 +1,5 @@
 """Rows of text in the order of their lines, those that cannot be read too, each with the reason."""
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +51,21 @@ class Ordered:
         return found
 
 
-def in_order(schema, table: Table, records: Kept, lines: Iterable[bytes], dtype: np.dtype, rest: bool) -> Iterator[Ordered]:
-    """The rows in lines of a file, by a table. `schema`: of the file (tabular); `rest`: whether label and weight are wanted too."""
+#: which rows are wrong by their label and weight, float64[n, y w]: (reason, bool[n]) of each rule
+Rules = Callable[[np.ndarray], Iterable[tuple[str, np.ndarray]]]
+
+
+def in_order(schema, records: Kept, lines: Iterable[bytes], dtype: np.dtype, rules: Rules | None = None) -> Iterator[Ordered]:
+    """The rows in lines of a file, by the table of its schema. `rules`: for labels and weights; None: these are not wanted."""
     for columns, starts, batch in schema.words(records, lines):
-        yield encoded(table, records, columns, starts, batch, dtype, rest)
+        yield encoded(schema.made, records, columns, starts, batch, dtype, rules)
 
 
 def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.ndarray, batch: list[bytes], dtype: np.dtype,
-            rest: bool) -> Ordered:
+            rules: Rules | None = None) -> Ordered:
     """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
     lost = records.taken()
-    made = table.encode(columns, rest)
+    made = table.encode(columns, rules is not None)
     reasons = [""] * len(starts)
     for i in np.flatnonzero(made.wrong):
         reason = made.reasons[made.wrong[i] - 1]
@@ -72,11 +76,13 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
             records.reject(reason.text, f"column {reason.column!r}", starts[i], batch[i])
     good = made.wrong == 0
     x, beside = stored(made.x, dtype), made.rest + 0.0
-    for reason, odd in (("not finite", ~np.isfinite(made.x).all(1)), (f"beyond {dtype.name}", ~np.isfinite(x).all(1))):
+    for reason, odd, told in ((f"beyond {dtype.name}", ~np.isfinite(x).all(1),
+                               lambda i: f"feature {table.features[np.flatnonzero(~np.isfinite(x[i]))[0]]!r}"),
+                              *((reason, odd, lambda i: ", ".join(f"{value:g}" for value in beside[i]))
+                                for reason, odd in (rules(beside) if rules else ()))):
         for i in np.flatnonzero(good & odd):
-            column = table.features[int(np.flatnonzero(~np.isfinite(x[i]))[0])]
-            records.reject(reason, f"feature {column!r}", starts[i], batch[i])
-            reasons[i] = f"{reason} (feature {column!r})"
+            records.reject(reason, told(i), starts[i], batch[i])
+            reasons[i] = f"{reason} ({told(i)})"
         good &= ~odd
     records.taken()
     everywhere = np.concatenate([starts, np.array([start for start, _ in lost], "i8")]).astype("i8")

@@ -176,7 +176,7 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
             facts = json.loads(last)
             if isinstance(plan.schema, Corpus):
                 long_enough(plan.schema, facts)
-            bad = _tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
+            bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
             total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
             distinct = facts["distinct"] or distinct
             chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
@@ -205,7 +205,7 @@ def _vacant(data: str, store: Storage) -> None:
     demand(not there or BEGUN in there, f"{data}: exists and is not empty")
 
 
-def _tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
+def tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
     """What data.json says of bad records, unless they are too many."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])

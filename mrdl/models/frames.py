@@ -1,0 +1,90 @@
+"""Raw rows in Python: a path, dicts, or the columns of a data frame in; the features of a model out."""
+import datetime
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
+from mrdl.data.sources import DataError
+from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
+from mrdl.data.tables.table import Table
+from mrdl.data.tables.words import Words
+from mrdl.models.features import matched, table_of, without_rest
+from mrdl.storage.paths import opened
+
+MODEL = "the model"
+SHOWN = 5                       # bad rows that are named
+DAYS = {"DMY": "%d/%m/%Y", "MDY": "%m/%d/%Y"}
+
+
+def is_raw(model, x: Any) -> bool:
+    """Whether it is raw rows: a path, a list of dicts, or, of a model that knows columns, a data frame (what has columns, and
+    gives them by name)."""
+    return (isinstance(x, (str, os.PathLike)) or isinstance(x, (list, tuple)) and len(x) > 0 and isinstance(x[0], Mapping)
+            or bool(model.features) and hasattr(x, "columns") and hasattr(x, "__getitem__"))
+
+
+def examples(model, x: Any) -> np.ndarray:
+    """The features of raw rows, in the model's dtype; DataError names those that cannot be read."""
+    table = table_of(model, MODEL)
+    parts = list(_of_files(x, table, model.dtype) if isinstance(x, (str, os.PathLike)) else _of_columns(x, table, model.dtype))
+    errors, n = [], 0
+    for part in parts:
+        errors += [f"row {n + i}: {error}" for i, error in enumerate(part.errors) if error]
+        n += len(part.errors)
+    if errors:
+        raise DataError("\n  ".join([f"{len(errors):,} of {n:,} rows cannot be read:", *errors[:SHOWN]]))
+    return np.concatenate([part.x for part in parts]) if parts else np.empty((0, len(table.features)), model.dtype)
+
+
+def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
+    schema, _ = matched([os.fspath(path)], table, MODEL)
+    for path in schema.files:
+        with opened(path) as file:
+            yield from in_order(schema, Kept(path), (line.removesuffix(b"\n") for line in file), dtype)
+
+
+def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
+    table = without_rest(table)
+    if isinstance(x, (list, tuple)):
+        x = {name: [row.get(name) for row in x] for name in dict.fromkeys(name for row in x for name in row)}
+    names = [str(name) for name in getattr(x, "columns", x)]
+    if not table.form.get("named", True) and len(names) == len(table.columns):
+        table = Table(dict(zip(names, table.columns.values())))
+    table.match(names, "the rows", rest=False)
+    own = {str(name): name for name in getattr(x, "columns", x)}
+    columns = {name: Words.of([word(value, table.columns[name]) for value in x[own[name]]]) for name in table.needed(False)}
+    starts = np.arange(len(next(iter(columns.values()))))
+    yield encoded(table, Kept(), columns, starts, [b""] * len(starts), dtype)
+
+
+def word(value: Any, kind: Kind) -> str:
+    """A value as a file would have it."""
+    if isinstance(value, str):
+        return value.strip(" \t")
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:    # nan; NaT
+        return "" if "" in kind.missing_words or not kind.missing_words else kind.missing_words[0]
+    if isinstance(value, (bool, np.bool_)):
+        return (kind.true if value else kind.false)[0] if isinstance(kind, Boolean) else str(bool(value))
+    if isinstance(value, np.datetime64):
+        value = value.astype("M8[us]").item()
+    if isinstance(value, datetime.date):
+        return _day(value, kind.order if isinstance(kind, Date) else "YMD")
+    if isinstance(value, (float, np.floating)):
+        value = float(value)
+        text = repr(value)
+        whole = math.isfinite(value) and value.is_integer() and abs(value) < 2 ** 53
+        if whole and not (isinstance(kind, Categorical) and text in kind.vocabulary):
+            text = str(int(value))
+        return text.replace(".", getattr(kind, "decimal", "."))
+    return str(value)
+
+
+def _day(value: datetime.date, order: str) -> str:
+    if order == "YMD":
+        return value.isoformat()
+    time = value.isoformat()[10:] if isinstance(value, datetime.datetime) else ""
+    return value.strftime(DAYS[order]) + time
