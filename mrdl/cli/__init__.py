@@ -1,4 +1,4 @@
-"""The command line: prepare, describe, train, resume, evaluate, predict, generate, show, streaming, runs, stop,
+"""The command line: prepare, describe, train, resume, evaluate, predict, score, generate, show, streaming, runs, stop,
 clean."""
 import errno
 import json

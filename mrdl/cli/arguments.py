@@ -12,6 +12,7 @@ from mrdl.cli.commands import (
     predict,
     prepare,
     resume,
+    score,
     streaming,
     train,
 )
@@ -85,6 +86,14 @@ def dataset(p: argparse.ArgumentParser) -> None:
 
 def inputs(p: argparse.ArgumentParser) -> None:
     positional(p, "data", "a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders or patterns of them", nargs="+")
+
+
+def written(p: argparse.ArgumentParser, first: str) -> None:
+    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
+                   help=f"of raw rows: a column that names a row, and comes first in its line; may be repeated (default: {first})")
+    p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
+                   help="of raw rows: another column that is written as it is; may be repeated")
+    p.add_argument("--format", choices=FORMATS, default="csv", help="of raw rows: what is written (default: csv)")
 
 
 def titled(p: argparse.ArgumentParser) -> None:
@@ -257,15 +266,18 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     trained(p)
     inputs(p)
     positional(p, "out", "folder to write the predictions to")
-    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
-                   help="of raw rows: a column that names a row, and comes first in its line; may be repeated (default: the file, "
-                   "and the row's first byte in it)")
-    p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
-                   help="of raw rows: another column that is written as it is; may be repeated")
-    p.add_argument("--format", choices=FORMATS, default="csv", help="of raw rows: what is written (default: csv)")
+    written(p, "the file, and the row's first byte in it")
     titled(p)
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
+
+
+def of_score(p: argparse.ArgumentParser) -> None:
+    trained(p)
+    written(p, "all columns of the input")
+    p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, where its first line does not have them")
+    p.add_argument("--delimiter", metavar="CHARACTER", help="what stands between columns, in the input and in the output: a character, or tab "
+                   "(default: as the first line looks; with --columns: tab)")
 
 
 def of_generate(p: argparse.ArgumentParser) -> None:
@@ -331,6 +343,10 @@ COMMANDS = (
             "each step.",
             "mrdl predict runs/digits new.csv predictions --id customer",
             of_predict, runner="local", model=True),
+    Command(score, "Scores raw rows that come on stdin, and writes them to stdout as they come: for pipes, Hive's TRANSFORM, and as the "
+            "mapper of a streaming job.",
+            "tail -f new.csv | mrdl score runs/digits --id customer",
+            of_score, model=True),
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
             of_generate, model=True),

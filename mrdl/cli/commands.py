@@ -195,6 +195,27 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out}
 
 
+def score(a: argparse.Namespace) -> dict[str, Any]:
+    import sys
+
+    from mrdl.driver.raw import Counted
+    from mrdl.worker.stream import Filter
+    need(not a.json, "--json: the rows are on stdout; for rows as JSON: --format jsonl")
+    tell_round(a.run)
+    columns = a.columns.split(",") if a.columns else []
+    delimiter = a.delimiter and {"\\t": "\t", "tab": "\t"}.get(a.delimiter, a.delimiter)
+    need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n', f"--delimiter {delimiter!r}: must be one "
+         "character, or tab")
+    rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), columns, delimiter, [*a.ids, *a.keep], a.format)
+    for lines in rows:
+        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+        sys.stdout.buffer.flush()
+    found = Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)
+    for line in unread(found):
+        say(line)
+    return {}
+
+
 def unread(found) -> list[str]:
     """On raw rows of which nothing could be said, for the user."""
     lines = []

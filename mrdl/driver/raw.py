@@ -12,7 +12,6 @@ from typing import Any
 from mrdl import metrics
 from mrdl.config import need
 from mrdl.data.dataset import DESCRIPTION, load
-from mrdl.data.readers.columns import few
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.kinds import Label
@@ -23,6 +22,7 @@ from mrdl.jobs.evaluate_rows import EvaluateRows
 from mrdl.jobs.predict_rows import PredictRows
 from mrdl.models.features import class_names, matched, table_of
 from mrdl.models.model import Model
+from mrdl.printing import few
 from mrdl.rounds.merged import RoundError
 from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster

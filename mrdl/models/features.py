@@ -3,12 +3,12 @@ import json
 from collections.abc import Sequence
 
 from mrdl.config import ConfigError
-from mrdl.data.readers.columns import few
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tables.kinds import Label, Numeric, Weight
 from mrdl.data.tables.table import Table
+from mrdl.printing import few
 
 
 def table_of(model, where: str) -> Table:
@@ -27,6 +27,11 @@ def table_of(model, where: str) -> Table:
     if names is None or (len(names),) != shape:
         raise ConfigError(f"{where} takes examples of shape {shape}, which are no rows of a table: prepare them, and give the dataset")
     return Table({name: Numeric(missing="refuse") for name in names}, form)
+
+
+def by_place(table: Table, columns: Sequence[str]) -> Table:
+    """The table for input of these columns; where its own have no names, they are the input's in their order."""
+    return table if table.form.get("named", True) else Table(dict(zip(columns, table.columns.values())), table.form)
 
 
 def without_rest(table: Table) -> Table:
@@ -52,7 +57,7 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
         demand(len(found.columns) == len(table.columns) and not rest,
                f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
                "the others out, or prepare the rows, and give the dataset")
-        return found.by(Table(dict(zip(found.columns, table.columns.values())))), []
+        return found.by(by_place(table, found.columns)), []
     if not found.named and not table.columns.keys() <= set(found.columns):
         raise DataError(f"{paths[0]}: has no header, so its columns cannot be matched by name with those of {where}; if its first line has "
                         "their names: --header yes")

@@ -12,7 +12,7 @@ from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
-from mrdl.models.features import matched, table_of, without_rest
+from mrdl.models.features import by_place, matched, table_of, without_rest
 from mrdl.storage.paths import opened
 
 MODEL = "the model"
@@ -42,9 +42,9 @@ def examples(model, x: Any) -> np.ndarray:
 
 def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
     schema, _ = matched([os.fspath(path)], table, MODEL)
-    for path in schema.files:
-        with opened(path) as file:
-            yield from in_order(schema, Kept(path), (line.removesuffix(b"\n") for line in file), dtype)
+    for name in schema.files:
+        with opened(name) as file:
+            yield from in_order(schema, Kept(name), (line.removesuffix(b"\n") for line in file), dtype)
 
 
 def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
@@ -52,8 +52,8 @@ def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
     if isinstance(x, (list, tuple)):
         x = {name: [row.get(name) for row in x] for name in dict.fromkeys(name for row in x for name in row)}
     names = [str(name) for name in getattr(x, "columns", x)]
-    if not table.form.get("named", True) and len(names) == len(table.columns):
-        table = Table(dict(zip(names, table.columns.values())))
+    if len(names) == len(table.columns):
+        table = by_place(table, names)
     table.match(names, "the rows", rest=False)
     own = {str(name): name for name in getattr(x, "columns", x)}
     columns = {name: Words.of([word(value, table.columns[name]) for value in x[own[name]]]) for name in table.needed(False)}
@@ -65,7 +65,7 @@ def word(value: Any, kind: Kind) -> str:
     """A value as a file would have it."""
     if isinstance(value, str):
         return value.strip(" \t")
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:    # nan; NaT
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nan(value):
         return "" if "" in kind.missing_words or not kind.missing_words else kind.missing_words[0]
     if isinstance(value, (bool, np.bool_)):
         return (kind.true if value else kind.false)[0] if isinstance(kind, Boolean) else str(bool(value))
@@ -81,6 +81,10 @@ def word(value: Any, kind: Kind) -> str:
             text = str(int(value))
         return text.replace(".", getattr(kind, "decimal", "."))
     return str(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, (float, np.floating)) and math.isnan(value) or isinstance(value, np.datetime64) and np.isnat(value)
 
 
 def _day(value: datetime.date, order: str) -> str:

@@ -27,7 +27,7 @@ class Lines:
         self.model, self.answers, self.kept, self.delimiter = model, Answers(model, classes), list(kept), delimiter
         self.columns = [*(kept or PLACE), *self.answers.columns, ERROR]
         self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
-        self.row = self._csv if format == "csv" else self._json
+        self.format, self.row = format, self._csv if format == "csv" else self._json
         self.head = [json.dumps(name) for name in self.columns]
 
     def header(self) -> bytes:
@@ -42,7 +42,7 @@ class Lines:
         nothing, found = [None] * len(self.answers.columns), []
         for own, error, place in zip(zip(*columns), rows.errors, places):
             if error and self.kept:             # else nobody knows where a row is whose fields cannot be read
-                error += f"; {file.rpartition('/')[2] or 'the input'}, byte {place}"
+                error += f"; {file.rpartition('/')[2]}, byte {place}"
             found.append(self.row([*own, *(nothing if error else next(scored)), error or None]))
         return found
 

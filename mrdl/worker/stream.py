@@ -1,0 +1,103 @@
+"""Raw rows that come one after the other, scored as they come: what is there to read is one batch."""
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from mrdl.data.corpus import BOM
+from mrdl.data.readers.delimited import DELIMITERS
+from mrdl.data.readers.header import fields
+from mrdl.data.readers.in_order import Kept, encoded
+from mrdl.data.readers.lines import Fields, good_lines
+from mrdl.data.sources import DataError, demand
+from mrdl.models.features import by_place, class_names, table_of, without_rest
+from mrdl.models.model import Model
+from mrdl.printing import few
+from mrdl.worker.scored import Lines
+
+CHUNK = 1 << 18                 # bytes that are read at once, at most
+INPUT = "the input"
+
+
+class Arriving:
+    """The lines of a file descriptor, without their ends; next() waits for one."""
+
+    def __init__(self, descriptor: int):
+        self.descriptor, self.lines, self.rest = descriptor, deque(), b""
+
+    def __iter__(self) -> "Arriving":
+        return self
+
+    def __next__(self) -> bytes:
+        while not self.lines:
+            data = os.read(self.descriptor, CHUNK)
+            *whole, self.rest = (self.rest + data).split(b"\n") if data else ([self.rest, b""] if self.rest else [b""])
+            self.lines += whole
+            if not data and not whole:
+                raise StopIteration
+        return self.lines.popleft()
+
+
+class Ready(Fields):
+    """Takes the lines that are there."""
+
+    def __init__(self, columns: list[str], delimiter: str, lines: Arriving):
+        self.lines = lines
+        super().__init__(columns, delimiter)
+
+    @property
+    def rows(self) -> int:
+        return min(self.most, len(self.lines.lines))
+
+    @rows.setter
+    def rows(self, most: int) -> None:
+        self.most = most
+
+
+class Filter:
+    """Scores the rows of a file descriptor.
+
+    Args:
+        model: what scores them.
+        run: where it is from, for messages.
+        descriptor: of the input.
+        columns: the names of the input's columns; none: its first line has them.
+        delimiter: of the input and of CSV. None: as the first line looks, or a tab where `columns` are given.
+        kept: the columns that come first in each line; none: all.
+        format: "csv" or "jsonl"."""
+
+    def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
+                 kept: Sequence[str] = (), format: str = "csv"):
+        self.lines, self.header, self.records, self.count = Arriving(descriptor), [], Kept(INPUT), 0
+        table = table_of(model, run)
+        self.columns, self.delimiter = list(columns), delimiter or "\t"
+        self.titled = not columns
+        if self.titled:
+            self._begin(delimiter)
+        demand(table.form.get("named", True) or len(self.columns) == len(table.columns),
+               f"{INPUT} has {len(self.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
+        self.table = without_rest(by_place(table, self.columns))
+        self.table.match(self.columns, INPUT, rest=False)
+        odd = [name for name in kept if self.columns.count(name) != 1]
+        demand(not odd, f"{INPUT} has no column {few(odd)} to keep, or several of this name; there are {few(self.columns)}")
+        self.out = Lines(model, class_names(table), kept or self.columns, format, self.delimiter)
+
+    def _begin(self, delimiter: str | None) -> None:
+        """Takes the names of the columns from the first line, which stays there to be left out."""
+        first = next(self.lines, b"")
+        line = first.removeprefix(BOM).rstrip(b"\r").decode("latin-1")
+        if not line.strip():
+            raise DataError(f"{INPUT} has no first line with the names of its columns; where there is none, name them with --columns")
+        self.delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
+        self.columns = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, self.delimiter)]
+        self.header = [line]
+        self.lines.lines.appendleft(first)
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        """The lines of each batch, without their ends; the first one is the header, where the input has one."""
+        if self.titled and self.out.format == "csv":
+            yield [self.out.header()]
+        parser = Ready(self.columns, self.delimiter, self.lines)
+        for found, starts, batch in good_lines(self.records, self.lines, self.header, self.delimiter, parser):
+            rows = encoded(self.table, self.records, dict(zip(self.columns, found)), starts, batch, self.out.model.dtype)
+            self.count += len(rows.errors)
+            yield self.out.of(rows, INPUT)
