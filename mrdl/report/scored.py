@@ -42,8 +42,8 @@ def report(found: Any, classes: list[str], targets: metrics.Sums) -> dict[str, A
                 "baseline": {"class": classes[most], "accuracy": rows[most] / total}}
     if not targets:
         return {}
-    count, mean = targets["count"][0], targets["sum"][0][0] / targets["count"][0]
-    variance = max(0.0, targets["squares"][0][0] / count - mean * mean)
+    mean, squares = (float(targets[name][0][0]) / float(targets["count"][0]) for name in ("sum", "squares"))
+    variance = max(0.0, squares - mean * mean)
     return {"mean_squared_error": found, "r2": 1 - found / variance if variance else None,
             "baseline": {"mean": mean, "mean_squared_error": variance}}
 

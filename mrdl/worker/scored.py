@@ -25,54 +25,59 @@ class Lines:
 
     def __init__(self, model: Model, classes: Sequence[str], kept: Sequence[str], format: str = "csv", delimiter: str = ","):
         self.model, self.answers, self.kept, self.delimiter = model, Answers(model, classes), list(kept), delimiter
-        self.columns = [*(kept or PLACE), *self.answers.columns, ERROR]
+        self.columns, self.format = [*(kept or PLACE), *self.answers.columns, ERROR], format
         self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
-        self.format, self.row = format, self._csv if format == "csv" else self._json
-        self.head = [json.dumps(name) for name in self.columns]
+        self.nothing = "" if format == "csv" else "null"
+        self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}"
 
     def header(self) -> bytes:
-        return self._csv(self.columns)
+        return self._rows([self._words([name]) for name in self.columns])[0]
 
     def of(self, rows: Ordered, file: str, mark: int = 0) -> list[bytes]:
         """A line for each row, without its end. `mark`: what is before the first byte that counts for a row's place."""
-        n, places = len(rows.errors), (rows.starts + mark).tolist()
-        columns = [rows.texts(name) for name in self.kept] if self.kept else [[file] * n, places]
+        places = (rows.starts + mark).tolist()
+        first = ([self._words(rows.texts(name)) for name in self.kept] if self.kept else
+                 [self._words([file]) * len(places), list(map(str, places))])
         names, values = self.answers.of(flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values)))
-        scored = iter([[*names[i:i + 1], *map(self._number, row)] for i, row in enumerate(values.tolist())])
-        nothing, found = [None] * len(self.answers.columns), []
-        for own, error, place in zip(zip(*columns), rows.errors, places):
-            if error and self.kept:             # else nobody knows where a row is whose fields cannot be read
-                error += f"; {file.rpartition('/')[2]}, byte {place}"
-            found.append(self.row([*own, *(nothing if error else next(scored)), error or None]))
+        scored = [self._words(names)] if self.answers.classes else []
+        scored += [self._numbers(values[:, i]) for i in range(values.shape[1])]
+        wrong = any(rows.errors)
+        if wrong:
+            good = np.array([not error for error in rows.errors])
+            scored = [self._spread(column, good) for column in scored]
+        errors = [self.nothing] * len(places)
+        for i, error in enumerate(rows.errors) if wrong else ():
+            if error:                           # with the place, as nobody knows another name for a row whose fields cannot be read
+                errors[i], = self._words([f"{error}; {file.rpartition('/')[2]}, byte {places[i]}" if self.kept else error])
+        return self._rows([*first, *scored, errors])
+
+    def _rows(self, columns: list[list[str]]) -> list[bytes]:
+        join = self.delimiter.join if self.format == "csv" else self.object.__mod__
+        return [join(row).encode("utf-8", "surrogateescape") for row in zip(*columns)]
+
+    def _words(self, words: list[str]) -> list[str]:
+        if self.format == "csv":
+            return [quoted(word, self.delimiter) for word in words] if needs_quotes("".join(words), self.delimiter) else words
+        return [json.dumps(word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")) for word in words]
+
+    def _numbers(self, values: np.ndarray) -> list[str]:
+        found = [self.number % value for value in values.tolist()]
+        if self.format != "csv" and not np.isfinite(values).all():
+            found = [text if ok else "null" for text, ok in zip(found, np.isfinite(values))]
         return found
 
-    def _number(self, value: float) -> "Number":
-        return Number(self.number % value)
-
-    def _csv(self, fields: Sequence) -> bytes:
-        return self.delimiter.join([quoted(field, self.delimiter) if type(field) is str else "" if field is None else str(field)
-                                    for field in fields]).encode("utf-8", "surrogateescape")
-
-    def _json(self, fields: Sequence) -> bytes:
-        return ("{" + ", ".join([f"{name}: {field.json() if type(field) is Number else jsoned(field)}"
-                                 for name, field in zip(self.head, fields)]) + "}").encode()
+    def _spread(self, found: list[str], good: np.ndarray) -> list[str]:
+        """Those of the good rows, with nothing between them for the others."""
+        column, each = [self.nothing] * len(good), iter(found)
+        for i in np.flatnonzero(good):
+            column[i] = next(each)
+        return column
 
 
-class Number(str):
-    """A number as it is written."""
-
-    def json(self) -> str:
-        return "null" if self[-1] in "nf" else self         # nan, inf
+def needs_quotes(text: str, delimiter: str) -> bool:
+    return '"' in text or delimiter in text or "\n" in text or "\r" in text
 
 
 def quoted(text: str, delimiter: str) -> str:
     """A field of CSV, as RFC 4180 has it."""
-    if '"' in text or delimiter in text or "\n" in text or "\r" in text:
-        return '"' + text.replace('"', '""') + '"'
-    return text
-
-
-def jsoned(value: str | int | None) -> str:
-    if isinstance(value, str):
-        value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return json.dumps(value)
+    return '"' + text.replace('"', '""') + '"' if needs_quotes(text, delimiter) else text

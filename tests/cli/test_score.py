@@ -1,0 +1,97 @@
+"""mrdl score: a filter for raw rows; evaluate and predict on raw rows by command line."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from command_line import mrdl
+from passengers import HEADER, ROWS, joined, saved, written
+
+from mrdl.driver.preparation.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def titanic(tmp_path_factory, inline):
+    folder = tmp_path_factory.mktemp("titanic")
+    path = written(folder / "passengers.csv")
+    return path, saved(prepare(path, str(folder / "data"), inline, label="survived"), folder / "run"), folder
+
+
+def filtered(run, data: bytes, *words):
+    """(exit status, stdout, stderr) of a pipe through `mrdl score`."""
+    done = subprocess.run([sys.executable, "-m", "mrdl", "score", run, *words], input=data, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_a_pipe_gives_the_scores_of_predict(tmp_path, titanic, capsys):
+    path, run, _ = titanic
+    broken = (tmp_path / "broken.csv")
+    broken.write_text(open_text(path) + "x,y\n")
+    status, _, err = mrdl(capsys, "predict", run, str(broken), str(tmp_path / "out"), "--id", "id", "--keep", "name")
+    assert status == 0 and "1 of 61 rows could not be read: 1 wrong field count" in err and f"{broken}, byte " in err
+    assert "61 rows in the order of the input" in err
+    status, out, err = filtered(run, broken.read_bytes(), "--id", "id", "--keep", "name")
+    assert status == 0 and out == joined(tmp_path / "out").replace("broken.csv, byte", "the input, byte")
+    assert "1 of 61 rows could not be read" in err
+    tabs = "".join("\t".join(row[:5]) + "\n" for row in ROWS)
+    status, out, _ = filtered(run, tabs.encode(), "--columns", ",".join(HEADER[:5]))
+    lines = [line.split("\t") for line in out.splitlines()]
+    scores = [line.rsplit(",", 4)[1:] for line in joined(tmp_path / "out").splitlines()[1:61]]
+    assert status == 0 and [line[5:] for line in lines] == scores and [line[0] for line in lines] == [row[0] for row in ROWS]
+    status, out, _ = filtered(run, open_text(path).encode(), "--format", "jsonl", "--id", "id")
+    assert [json.loads(line)["prediction"] for line in out.splitlines()] == [score[0] for score in scores]
+
+
+def open_text(path):
+    with open(path) as file:
+        return file.read()
+
+
+def test_rows_come_out_as_they_go_in(titanic):
+    path, run, _ = titanic
+    with subprocess.Popen([sys.executable, "-m", "mrdl", "score", run, "--id", "id"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as filter:
+        header, *rows = open_text(path).splitlines(True)
+        filter.stdin.write(header.encode())
+        filter.stdin.flush()
+        assert filter.stdout.readline().startswith(b"id,prediction")
+        for row in rows[:3]:
+            filter.stdin.write(row[:5].encode())
+            filter.stdin.flush()
+            filter.stdin.write(row[5:].encode())
+            filter.stdin.flush()
+            assert filter.stdout.readline().split(b",")[0] == row.split(",")[0].encode()
+        filter.stdin.write(rows[3].rstrip("\n").encode())
+        filter.stdin.close()
+        assert filter.stdout.read().startswith(b"3,")
+    assert filter.returncode == 0
+
+
+@pytest.mark.parametrize("data, words, reason", [
+    (b"", "", "has no first line with the names of its columns"),
+    (b"id,age\n1,2\n", "", "the input: its columns do not fit the schema: 'sex', 'port' (missing)"),
+    (b"", "--columns sex,age,port --id nr", "has no column 'nr' to keep"),
+    (b"", "--columns sex,age,port --delimiter ab", "must be one character, or tab"),
+    (b"", "--json", "the rows are on stdout"),
+])
+def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data, words, reason):
+    read, write = os.pipe()
+    os.write(write, data)
+    os.close(write)
+    with open(read) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        from mrdl.cli import main
+        status = main(["score", titanic[1], *words.split()])
+    out, err = capsys.readouterr()
+    assert status == 2 and not out and err.startswith("mrdl: ") and reason in err and err.count("\n") == 1
+
+
+def test_evaluate_prints_what_the_scores_are_worth(titanic, capsys):
+    path, run, folder = titanic
+    status, out, _ = mrdl(capsys, "evaluate", run, path)
+    assert status == 0 and out.startswith("loss ") and "always answering no: 0.7500" in out
+    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["class", "no", "yes"] and "confusion: a row for each class" in out
+    status, out, _ = mrdl(capsys, "evaluate", run, path, "--json")
+    assert set(json.loads(out)) == {"loss", "accuracy", "rows", "bad", "left_out", "report"}
+    status, out, _ = mrdl(capsys, "evaluate", run, str(folder / "data"), "--json")
+    assert set(json.loads(out)) == {"loss", "accuracy"}

@@ -1,0 +1,105 @@
+"""evaluate on raw rows: the scores of the dataset's way, and what they are worth."""
+import numpy as np
+import pytest
+from passengers import HEADER, ROWS, saved, written
+from raw_data import text
+
+import mrdl
+from mrdl.data.sources import DataError
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.losses import SparseCategoricalCrossentropy
+from mrdl.metrics import ConfusionMatrix, F1Score, Precision
+from mrdl.report import scored
+from mrdl.runners import splits
+from mrdl.runners.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def titanic(tmp_path_factory, inline):
+    """(the table, its dataset, a model of it)"""
+    folder = tmp_path_factory.mktemp("titanic")
+    path = written(folder / "passengers.csv")
+    data = prepare(path, str(folder / "data"), inline, label="survived")
+    return path, data, saved(data, folder / "run", metrics=("accuracy", ConfusionMatrix(), F1Score()))
+
+
+@pytest.mark.parametrize("cores", [1, 7])
+def test_raw_rows_score_as_their_dataset_does(tmp_path, titanic, monkeypatch, cores, inline):
+    path, data, run = titanic
+    monkeypatch.setattr(splits, "SMALLEST_SPLIT", 300)
+    by_dataset = mrdl.evaluate(run, data.url, runner=inline)
+    assert set(by_dataset) == {"loss", "accuracy", "confusion_matrix", "f1_score"} and by_dataset.rows is None
+    with Cluster("inline", cores) as cluster:
+        found = mrdl.evaluate(run, path, runner=cluster)
+    assert found == {**by_dataset, "loss": pytest.approx(by_dataset["loss"], rel=1e-6)}
+    assert found.report == by_dataset.report and found.rows.rows == 60
+    assert found.report["confusion"] == found["confusion_matrix"]
+    assert found.report["accuracy"] == found["accuracy"] and found.report["baseline"] == {"class": "no", "accuracy": 0.75}
+    assert [each["f1"] for each in found.report["classes"]] == pytest.approx(found["f1_score"], abs=1e-6)
+    assert [(each["class"], each["rows"]) for each in found.report["classes"]] == [("no", 45), ("yes", 15)]
+
+
+def test_bad_rows_are_counted_and_too_many_of_them_refused(tmp_path, titanic, inline):
+    path = written(tmp_path / "new.csv", [*ROWS[:8], [*ROWS[8][:5], "perhaps"], ["9", "x", "male", "old", "S", "no"]])
+    with pytest.raises(DataError, match=r"2 of 10 records are bad .20 %.*\n.*not a class .column 'survived'.*\n.*not a number"):
+        mrdl.evaluate(titanic[2], path, runner=inline)
+    found = mrdl.evaluate(titanic[2], path, runner=inline, max_bad=0.2)
+    assert found.rows.bad == {"not a class": 1, "not a number": 1} and sum(map(sum, found["confusion_matrix"])) == 8
+    for options, reason in (({"max_bad": 2.0}, "must be from 0 to 1"), ({"part": "train"}, "only possible with a dataset"),
+                            ({"label": "sex"}, "has 'survived' for it")):
+        with pytest.raises(ValueError, match=reason):
+            mrdl.evaluate(titanic[2], path, runner=inline, **options)
+    with pytest.raises(ValueError, match="only possible with raw rows"):
+        mrdl.evaluate(titanic[2], titanic[1].url, runner=inline, label="survived")
+    with pytest.raises(DataError, match="'survived' .missing."):
+        mrdl.evaluate(titanic[2], written(tmp_path / "bare.csv", [row[:5] for row in ROWS], HEADER[:5]), runner=inline)
+    with pytest.raises(DataError, match="no rows in the inputs"):
+        mrdl.evaluate(titanic[2], written(tmp_path / "none.csv", []), runner=inline)
+
+
+def test_the_label_of_numbers_alone_is_that_of_the_dataset_or_named(tmp_path, inline):
+    rows = [f"{i / 7:.3f},{i * i / 50:.3f},{i % 5}" for i in range(50)]
+    path = text(tmp_path, "\n".join(["a,y,w", *rows]) + "\n")
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", drop=["w"])
+    assert data.table is None
+    run = saved(data, tmp_path / "run", 1, None, "mse", ("mae",))
+    with pytest.raises(DataError, match="which column of the rows is the label is not known"):
+        mrdl.evaluate(run, path, runner=inline)
+    found, by_dataset = mrdl.evaluate(run, path, runner=inline, label="y"), mrdl.evaluate(run, data.url, runner=inline)
+    assert found == pytest.approx(by_dataset, rel=1e-6)
+    y = np.array([float(row.split(",")[1]) for row in rows])
+    assert found.report["baseline"] == pytest.approx({"mean": y.mean(), "mean_squared_error": y.var()})
+    assert found.report["mean_squared_error"] == pytest.approx(found["loss"]) and found.report["r2"] == pytest.approx(1 - found["loss"] / y.var())
+    line, = scored.told(found.report)
+    assert "no better than the mean" in line and f"always predicting the mean, {y.mean():.6g}" in line
+    with pytest.raises(DataError, match="'a' is a feature of"):
+        mrdl.evaluate(run, path, runner=inline, label="a")
+    training = mrdl.ParameterAveraging(runner=inline, rounds=1)
+    training.fit(mrdl.load_model(run), data.url, run=str(tmp_path / "trained"))
+    assert "loss" in mrdl.evaluate(str(tmp_path / "trained"), path, runner=inline)     # the run's dataset says which one
+
+
+def test_weights_and_labels_out_of_range(tmp_path, inline):
+    rows = [f"{'ab'[i % 2]},{i % 3},{1 + i % 4}" for i in range(40)]
+    path = text(tmp_path, "\n".join(["x,y,w", *rows]) + "\n")
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", weight="w")
+    run = saved(data, tmp_path / "run", 3)
+    found, by_dataset = mrdl.evaluate(run, path, runner=inline), mrdl.evaluate(run, data.url, runner=inline)
+    assert found == pytest.approx(by_dataset, rel=1e-6) and found.report == by_dataset.report
+    unweighted = text(tmp_path, "\n".join(["x,y", *(row[:3] for row in rows)]) + "\n", "plain.csv")
+    assert mrdl.evaluate(run, unweighted, runner=inline)["loss"] != found["loss"]
+    with pytest.raises(DataError, match="1 not a class, 1 negative weight|1 negative weight, 1 not a class"):
+        mrdl.evaluate(run, text(tmp_path, "x,y,w\na,3,1\na,1,-1\nb,1,1\n", "odd.csv"), runner=inline)
+
+
+def test_a_report_is_made_where_it_can_be(tmp_path, titanic, inline):
+    data = titanic[1]
+    for outputs, activation, loss, metrics, there in (
+            (1, "sigmoid", "binary_crossentropy", [Precision()], True),
+            (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], False)):
+        found = mrdl.evaluate(saved(data, tmp_path / activation, outputs, activation, loss, metrics), data.url, runner=inline)
+        assert bool(found.report) is there
+    text = "\n".join(scored.told({"classes": [{"class": "x" * 30, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 3},
+                                              {"class": "b\n", "precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 3}],
+                                  "confusion": [[3, 0], [3, 0]], "accuracy": 0.5, "baseline": {"class": "b\n", "accuracy": 0.5}}))
+    assert "x" * 22 + ".." in text and "b? " in text and "accuracy 0.5000 (no better than that); always answering b?: 0.5000" in text
