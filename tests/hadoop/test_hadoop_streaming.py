@@ -2,15 +2,22 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from example_jobs import average, digits
+from passengers import HEADER, ROWS, joined, saved, written
 from processes import MODEL, result
 
+import mrdl
 from mrdl.cli import main
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners.hadoop.connection import whole_lines
+from mrdl.runners.hadoop.jars import streaming_jar
 from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_staged_round_runs_by_hadoop_jar_and_by_the_jobs_own_command_with_the_same_bits(tmp_path, made, home, capsys):
@@ -53,3 +60,24 @@ def test_a_staged_round_runs_by_hadoop_jar_and_by_the_jobs_own_command_with_the_
 def test_a_job_of_the_users_own_runs_on_hadoop_with_the_same_bits(tmp_path):
     files = digits(tmp_path)
     assert average("hadoop", *files) == average("inline", *files)
+
+
+def test_mrdl_score_is_the_mapper_of_a_bare_job_and_gives_the_scores_of_predict(tmp_path, hadoop, home):
+    data = prepare(written(tmp_path / "passengers.csv"), str(tmp_path / "data"), "inline", label="survived")
+    run = saved(data, tmp_path / "run")
+    rows = [[str(i), *ROWS[i % 60][1:5]] for i in range(300)]
+    home.put("raw/a.csv", written(tmp_path / "a.csv", rows[:200], HEADER[:5]))
+    home.put("raw/b.csv", written(tmp_path / "b.csv", rows[200:], HEADER[:5]))
+    command = f"{sys.executable} -P -m mrdl score {run} --columns {','.join(HEADER[:5])} --delimiter , --id id"
+    ended = subprocess.run(
+        ["hadoop", "jar", streaming_jar(), "-Dmapreduce.job.reduces=0", "-Dmapreduce.input.fileinputformat.split.maxsize=2000",
+         *(f"-D{name}={value}" for name, value in whole_lines("map").items()), "-input", home.path("raw"), "-output", home.path("out"),
+         "-mapper", command, "-cmdenv", f"PYTHONPATH={ROOT}"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-5000:]
+    found = b"".join(home.read(f"out/{name}") for name in store_at(home.path("out")).list("part-*")).decode().splitlines()
+    mrdl.predict(run, home.path("raw"), home.path("scores"), runner=hadoop, ids=["id"])
+    parts = store_at(home.path("scores")).list("part-*")
+    header, *scores = b"".join(home.read(f"scores/{name}") for name in parts).decode().splitlines()
+    assert [line.split(",")[0] for line in scores] == [row[0] for row in rows] and sorted(found) == sorted(scores)
+    mrdl.predict(run, [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], str(tmp_path / "near"), runner="inline", ids=["id"])
+    assert joined(tmp_path / "near").splitlines() == [header, *scores]
