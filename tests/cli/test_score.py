@@ -1,8 +1,10 @@
 """mrdl score: a filter for raw rows; evaluate and predict on raw rows by command line."""
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command_line import mrdl
@@ -84,6 +86,20 @@ def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data,
         status = main(["score", titanic[1], *words.split()])
     out, err = capsys.readouterr()
     assert status == 2 and not out and err.startswith("mrdl: ") and reason in err and err.count("\n") == 1
+
+
+def test_the_commands_of_the_page_on_scores_run(tmp_path, titanic, monkeypatch):
+    path, run, _ = titanic
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    os.symlink(run, "runs/titanic")
+    for name in "new.csv", "test.csv":
+        (tmp_path / name).write_text(open_text(path).replace("id,", "passenger,", 1))
+    commands, = re.findall(r"^```sh\n(.*?)```", (Path(__file__).parents[2] / "docs/scores.md").read_text(), re.MULTILINE | re.DOTALL)
+    done = subprocess.run(["bash", "-ec", commands.replace("mrdl ", f"{sys.executable} -m mrdl ")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "always answering no" in done.stdout, done.stderr
+    assert joined(tmp_path / "scores").startswith('passenger,name,prediction,probability_no,probability_yes,error\n0,"Doe, ""Mr"" 0",')
+    assert (tmp_path / "scored.csv").read_text().count("\n") == 61
 
 
 def test_evaluate_prints_what_the_scores_are_worth(titanic, capsys):

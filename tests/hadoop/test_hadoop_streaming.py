@@ -70,7 +70,7 @@ def test_mrdl_score_is_the_mapper_of_a_bare_job_and_gives_the_scores_of_predict(
     home.put("raw/b.csv", written(tmp_path / "b.csv", rows[200:], HEADER[:5]))
     command = f"{sys.executable} -P -m mrdl score {run} --columns {','.join(HEADER[:5])} --delimiter , --id id"
     ended = subprocess.run(
-        ["hadoop", "jar", streaming_jar(), "-Dmapreduce.job.reduces=0", "-Dmapreduce.input.fileinputformat.split.maxsize=2000",
+        ["hadoop", "jar", streaming_jar(), "-Dmapreduce.job.reduces=0", "-Dmapreduce.job.maps=7",
          *(f"-D{name}={value}" for name, value in whole_lines("map").items()), "-input", home.path("raw"), "-output", home.path("out"),
          "-mapper", command, "-cmdenv", f"PYTHONPATH={ROOT}"], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-5000:]
