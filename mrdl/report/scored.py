@@ -40,7 +40,7 @@ def report(found: Any, classes: list[str], targets: metrics.Sums) -> dict[str, A
         most = rows.index(max(rows))
         return {"classes": each, "confusion": found, "accuracy": sum(found[i][i] for i in range(len(found))) / total,
                 "baseline": {"class": classes[most], "accuracy": rows[most] / total}}
-    if not targets:
+    if "sum" not in targets:
         return {}
     mean, squares = (float(targets[name][0][0]) / float(targets["count"][0]) for name in ("sum", "squares"))
     variance = max(0.0, squares - mean * mean)

@@ -7,7 +7,7 @@ from raw_data import text
 import mrdl
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
-from mrdl.losses import SparseCategoricalCrossentropy
+from mrdl.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from mrdl.metrics import ConfusionMatrix, F1Score, Precision
 from mrdl.report import scored
 from mrdl.runners import splits
@@ -96,8 +96,8 @@ def test_a_report_is_made_where_it_can_be(tmp_path, titanic, inline):
     data = titanic[1]
     for outputs, activation, loss, metrics, there in (
             (1, "sigmoid", "binary_crossentropy", [Precision()], True),
-            (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], False)):
-        found = mrdl.evaluate(saved(data, tmp_path / activation, outputs, activation, loss, metrics), data.url, runner=inline)
+            (1, None, BinaryCrossentropy(from_logits=True), [], False), (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], False)):
+        found = mrdl.evaluate(saved(data, tmp_path / str(activation), outputs, activation, loss, metrics), data.url, runner=inline)
         assert bool(found.report) is there
     text = "\n".join(scored.told({"classes": [{"class": "x" * 30, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 3},
                                               {"class": "b\n", "precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 3}],

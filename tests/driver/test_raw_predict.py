@@ -86,9 +86,9 @@ def test_columns_are_matched_by_name(tmp_path, titanic, inline):
     path, _, run = titanic
     right = predicted(run, path, tmp_path / "right", ids=["id"])
     said = []
-    turned = written(tmp_path / "turned.csv", [[*reversed(row), "9"] for row in ROWS], [*reversed(HEADER), "more"], "\t")
+    turned = written(tmp_path / "turned.csv", [[*reversed(row), "9", "8"] for row in ROWS], [*reversed(HEADER), "more", "more"], "\t")
     assert predicted(run, turned, tmp_path / "turned", ids=["id"], said=said.append) == right
-    assert len(said) == 1 and said[0].startswith("ignored, as ") and said[0].endswith("know them: 'more'")
+    assert len(said) == 1 and said[0].startswith("ignored, as ") and said[0].endswith("know them: 'more', 'more'")
     bare = written(tmp_path / "bare.csv", [row[:5] for row in ROWS], HEADER[:5])
     assert predicted(run, bare, tmp_path / "bare", ids=["id"]) == right
     for header in HEADER[:2] + ["gender", "years", "port"], HEADER[:2] + ["port"]:

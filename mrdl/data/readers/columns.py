@@ -20,7 +20,7 @@ def ordered(path: str, names: list[str], named: bool, taken: dict[str, str], wan
     count = Counter(names[i] for i in free)
     if wanted.like is None:
         twice = [name for name in count if count[name] > 1]
-        if twice:
+        if twice and not wanted.loose:
             raise DataError(f"{path}: several columns have the name {few(twice)}: give each a name of its own, or leave them "
                             f"out with: --drop {quote(twice[0])}")
         return free, []

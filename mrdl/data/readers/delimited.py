@@ -139,7 +139,7 @@ class Delimited(Recognised):
         if schema is None:
             raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"
                                                       if len(paths) > 1 else ""))
-        if not rows and wanted.rows:
+        if not rows and not wanted.loose:
             raise DataError(f"{name}: a header and no rows")
         plain = plain and (wanted.like is not None or not indices(first, schema.order))         # statistics of all rows tell
         return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
