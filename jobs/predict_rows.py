@@ -19,7 +19,8 @@ class PredictRows(Job):
 
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import raw
-        for line in raw.predictions((line for _, line in pairs), self.options.state, self.options.plan):
+        for line in raw.predictions((line for _, line in pairs), self.options.state, self.options.plan,
+                                    self.increment_counter):
             yield None, line
 
 

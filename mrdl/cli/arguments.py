@@ -12,11 +12,11 @@ from mrdl.cli.commands import (
     predict,
     prepare,
     resume,
-    score,
     streaming,
     train,
 )
 from mrdl.cli.operate import clean, runs, stop
+from mrdl.cli.scores import header, inputs, of_score, score, written
 from mrdl.cli.show import show
 from mrdl.cli.tables import of_columns, of_fields
 from mrdl.config import cut
@@ -25,7 +25,6 @@ from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
 from mrdl.runners.registry import RUNNERS
 from mrdl.runs import stopping
-from mrdl.worker.scored import FORMATS
 
 OPTIONS = {field.name: field for field in fields(Options)}
 OWN = "that of the run"         # the runner of commands that go on with a run
@@ -82,23 +81,6 @@ def positional(p: argparse.ArgumentParser, name: str, about: str, **more) -> Non
 
 def dataset(p: argparse.ArgumentParser) -> None:
     positional(p, "data", "a dataset that prepare made")
-
-
-def inputs(p: argparse.ArgumentParser) -> None:
-    positional(p, "data", "a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders or patterns of them", nargs="+")
-
-
-def written(p: argparse.ArgumentParser, first: str) -> None:
-    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
-                   help=f"of raw rows: a column that names a row, and comes first in its line; may be repeated (default: {first})")
-    p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
-                   help="of raw rows: another column that is written as it is; may be repeated")
-    p.add_argument("--format", choices=FORMATS, default="csv", help="of raw rows: what is written (default: csv)")
-
-
-def titled(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--header", choices=("yes", "no"), help="of raw rows: whether the first line has the names of the columns (default: "
-                   "as the lines look)")
 
 
 def run(p: argparse.ArgumentParser) -> None:
@@ -259,7 +241,7 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--label", metavar="COLUMN", help="of raw rows: the column with the labels (default: that of the data that the model "
                    "was trained on)")
     p.add_argument("--max-bad", type=float, default=0.001, help="of raw rows: share of bad ones that is tolerated (default: 0.001)")
-    titled(p)
+    header(p)
 
 
 def of_predict(p: argparse.ArgumentParser) -> None:
@@ -267,17 +249,9 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     inputs(p)
     positional(p, "out", "folder to write the predictions to")
     written(p, "the file, and the row's first byte in it")
-    titled(p)
+    header(p)
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
-
-
-def of_score(p: argparse.ArgumentParser) -> None:
-    trained(p)
-    written(p, "all columns of the input")
-    p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, where its first line does not have them")
-    p.add_argument("--delimiter", metavar="CHARACTER", help="what stands between columns, in the input and in the output: a character, or tab "
-                   "(default: as the first line looks; with --columns: tab)")
 
 
 def of_generate(p: argparse.ArgumentParser) -> None:
@@ -334,19 +308,19 @@ COMMANDS = (
             "ended.",
             "mrdl resume runs/digits --epochs 40",
             of_resume, runner=OWN, model=True),
-    Command(evaluate, "Computes the loss and metrics of a model on a dataset or on raw rows, whose columns are matched by name; of "
-            "classes also precision and recall of each.",
+    Command(evaluate, "Computes the loss and metrics of a model on a dataset, or on raw rows, whose columns are matched by "
+            "name; for classes also the precision and recall of each.",
             "mrdl evaluate runs/digits test.csv",
             of_evaluate, runner="local", model=True),
-    Command(predict, "Writes a model's outputs for every row, as CSV. Raw rows are matched by the names of their columns, and "
-            "written in their order. Of a model that classifies each step of a sequence: the likeliest class and its probability, for "
-            "each step.",
+    Command(predict, "Writes a model's outputs for every row, as CSV. The columns of raw rows are matched by name, and the "
+            "output has their order. If the model classifies each step of a sequence, writes the likeliest class and its "
+            "probability for each step.",
             "mrdl predict runs/digits new.csv predictions --id customer",
             of_predict, runner="local", model=True),
-    Command(score, "Scores raw rows that come on stdin, and writes them to stdout as they come: for pipes, Hive's TRANSFORM, and as the "
-            "mapper of a streaming job.",
+    Command(score, "Reads raw rows from stdin and writes them with their scores to stdout, each as soon as it comes: for "
+            "pipes, for Hive's TRANSFORM, and as the mapper of a streaming job.",
             "tail -f new.csv | mrdl score runs/digits --id customer",
-            of_score, model=True),
+            lambda p: (trained(p), of_score(p)), model=True),
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
             of_generate, model=True),

@@ -9,16 +9,15 @@ from typing import Any
 from mrdl import printing
 from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
+from mrdl.cli.scores import tell_round, unread
 from mrdl.cli.show import counts, described, say
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
-from mrdl.data.dataset import shown
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
 from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
-from mrdl.runs.extension import behind
 from mrdl.runs.run import Run
 from mrdl.storage.paths import place
 
@@ -32,12 +31,6 @@ def load(path: str) -> Model:
         return model_from_json(folder.read(name))
     tell_round(path)
     return load_model(path)
-
-
-def tell_round(run: str) -> None:
-    """Says which round's model a run has that has gone on since."""
-    if text := behind(Run(run)):
-        say(f"{run}: {text}")
 
 
 def cluster(a: argparse.Namespace) -> Cluster:
@@ -193,39 +186,6 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
         say(line)
     say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: cat {quote(a.out)}/part-*")
     return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out}
-
-
-def score(a: argparse.Namespace) -> dict[str, Any]:
-    import sys
-
-    from mrdl.driver.raw import Counted
-    from mrdl.worker.stream import Filter
-    need(not a.json, "--json: the rows are on stdout; for rows as JSON: --format jsonl")
-    tell_round(a.run)
-    columns = a.columns.split(",") if a.columns else []
-    delimiter = a.delimiter and {"\\t": "\t", "tab": "\t"}.get(a.delimiter, a.delimiter)
-    need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n', f"--delimiter {delimiter!r}: must be one "
-         "character, or tab")
-    rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), columns, delimiter, [*a.ids, *a.keep], a.format)
-    for lines in rows:
-        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
-        sys.stdout.buffer.flush()
-    found = Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)
-    for line in unread(found):
-        say(line)
-    return {}
-
-
-def unread(found) -> list[str]:
-    """On raw rows of which nothing could be said, for the user."""
-    lines = []
-    if count := found.bad.total():
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.bad.items()))
-        lines = [f"{count:,} of {printing.counted(found.rows, 'row')} could not be read: {reasons}",
-                 *("  " + shown(sample) for sample in found.samples)]
-    if found.left_out:
-        lines.append(f"{printing.counted(found.left_out, 'row')} lack a value without which the schema uses no row")
-    return lines
 
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:

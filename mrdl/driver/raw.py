@@ -112,6 +112,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
                   ) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
     more than the share `max_bad` of them cannot be read."""
+    need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
     table = labelled(table_of(model, run), run, label)
     schema, ignored = matched(inputs, table, run, header, rest=True)
@@ -125,6 +126,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
         metrics.add(sums, note["sums"])
         metrics.add(targets, note["targets"])
     tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad, False)
+    demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted
 
 

@@ -20,6 +20,7 @@ from mrdl.report import advice
 from mrdl.rounds.state import State
 from mrdl.storage.schemes import store_at
 from mrdl.training.scoring import Scorer
+from mrdl.worker.counters import GROUP, Increment
 from mrdl.worker.scored import Lines
 
 
@@ -51,8 +52,9 @@ class Note:
         facts["bad"] = dict(Counter(facts["bad"]) + records.bad)
 
 
-def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
-    """A line for each row; at the end a note of how many there were, where the driver looks for it."""
+def predictions(lines: Iterable[bytes], state: str, plan: str, increment: Increment) -> Iterator[bytes]:
+    """A line for each row; at the end a note of how many there were, where the driver looks for it. They are counted in
+    Hadoop's counters too."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     writer = Lines(model, asked["classes"], asked["kept"], asked["format"])
@@ -65,6 +67,8 @@ def predictions(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes
                 yield line
             note.facts["rows"] += len(rows.errors)
         note.add(records)
+    increment(GROUP, "rows", note.facts["rows"])
+    increment(GROUP, "unread", sum(note.facts["bad"].values()))
     number = int(os.environ.get("mapreduce_task_partition", "0"))
     store_at(asked["notes"]).write(f"{number:05d}.json", json.dumps(note.facts).encode())
 

@@ -1,0 +1,76 @@
+"""mrdl score, and what the commands that take raw rows have in common."""
+import argparse
+import sys
+from typing import Any
+
+from mrdl.cli.show import say
+from mrdl.config import need
+from mrdl.data.dataset import shown
+from mrdl.models.saving import load_model
+from mrdl.printing import counted
+from mrdl.runs.extension import behind
+from mrdl.runs.run import Run
+from mrdl.worker.scored import FORMATS
+
+TABS = {"tab": "\t", "\\t": "\t"}
+
+
+def inputs(p: argparse.ArgumentParser) -> None:
+    p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders "
+                   "or patterns of them")
+
+
+def written(p: argparse.ArgumentParser, first: str) -> None:
+    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
+                   help=f"for raw rows: a column that identifies a row, to be written first; may be repeated (default: {first})")
+    p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
+                   help="for raw rows: another column to write as it is; may be repeated")
+    p.add_argument("--format", choices=FORMATS, default="csv", help="for raw rows: the format of the output (default: csv)")
+
+
+def header(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--header", choices=("yes", "no"), help="for raw rows: whether the first line names the columns (default: "
+                   "detected)")
+
+
+def of_score(p: argparse.ArgumentParser) -> None:
+    written(p, "all columns of the input")
+    p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")
+    p.add_argument("--delimiter", metavar="CHARACTER", help="delimiter of the input and of the output: a character, or tab "
+                   "(default: detected in the first line; with --columns: tab)")
+
+
+def tell_round(run: str) -> None:
+    """Says which round's model a run has that has gone on since."""
+    if text := behind(Run(run)):
+        say(f"{run}: {text}")
+
+
+def score(a: argparse.Namespace) -> dict[str, Any]:
+    from mrdl.driver.raw import Counted
+    from mrdl.worker.stream import Filter
+    need(not a.json, "--json: the rows are on stdout; for rows as JSON: --format jsonl")
+    tell_round(a.run)
+    delimiter = TABS.get(a.delimiter, a.delimiter)
+    need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n',
+         f"--delimiter {delimiter!r}: must be one character, or tab")
+    rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
+                  [*a.ids, *a.keep], a.format)
+    for lines in rows:
+        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+        sys.stdout.buffer.flush()
+    for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)):
+        say(line)
+    return {}
+
+
+def unread(found) -> list[str]:
+    """For the user: which raw rows could not be used."""
+    lines = []
+    if count := found.bad.total():
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.bad.items()))
+        lines = [f"{count:,} of {counted(found.rows, 'row')} could not be read: {reasons}",
+                 *("  " + shown(sample) for sample in found.samples)]
+    if found.left_out:
+        lines.append(f"{counted(found.left_out, 'row')} could not be used for a missing value, as the schema says")
+    return lines
