@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrdl.losses import BinaryCrossentropy
+from mrdl.losses import BinaryCrossentropy, Loss
 from mrdl.models.model import Model
 
 
@@ -19,14 +19,16 @@ class Answers:
         self.values = sum(int(np.prod(shape)) for shape in shapes)
         self.binary = self.values == 1 and model.output_activations() == ["sigmoid"] and (
             len(names) == 2 or isinstance(model.loss, BinaryCrossentropy))
-        if model.classifies or self.binary:
+        logits = isinstance(model.loss, Loss) and model.loss.sparse and len(shapes[0]) == 1 and not model.classifies
+        self.what = "output" if logits else "probability"
+        if model.classifies or self.binary or logits:
             self.classes = named(names, max(2, self.values))
 
     @property
     def columns(self) -> list[str]:
         """What they are called."""
         if self.classes:
-            return ["prediction", *(f"probability_{name}" for name in self.classes)]
+            return ["prediction", *(f"{self.what}_{name}" for name in self.classes)]
         return ["prediction"] if self.values == 1 else [f"output{i}" for i in range(self.values)]
 
     def of(self, outputs: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -98,7 +98,7 @@ def test_a_report_is_made_where_it_can_be(tmp_path, titanic, inline):
     data = titanic[1]
     for outputs, activation, loss, metrics, there in (
             (1, "sigmoid", "binary_crossentropy", [Precision()], True),
-            (1, None, BinaryCrossentropy(from_logits=True), [], False), (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], False)):
+            (1, None, BinaryCrossentropy(from_logits=True), [], False), (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], True)):
         found = mrdl.evaluate(saved(data, tmp_path / str(activation), outputs, activation, loss, metrics), data.url, runner=inline)
         assert bool(found.report) is there
     text = "\n".join(scored.told({"classes": [{"class": "x" * 30, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 3},

@@ -13,6 +13,7 @@ from mrdl.data import blocks
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.raw import tasks
+from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.models import frames
 from mrdl.runners import sharing, splits
 from mrdl.runners.cluster import Cluster
@@ -202,5 +203,8 @@ def test_one_output_tells_two_classes_apart_and_several_are_values(tmp_path, tit
     assert lines[0][2:] == COLUMNS and (np.array([line[4] for line in lines[1:]], "f4") == p).all()
     assert [line[2] for line in lines[1:]] == ["yes" if each > 0.5 else "no" for each in p]
     assert (np.array([line[3] for line in lines[1:]], "f4") == 1 - p).all()
+    logits = saved(data, tmp_path / "logits", 2, None, SparseCategoricalCrossentropy(from_logits=True))
+    lines = predicted(logits, path, tmp_path / "3")
+    assert lines[0][2:] == ["prediction", "output_no", "output_yes", "error"] and {line[2] for line in lines[1:]} <= {"no", "yes"}
     several = saved(data, tmp_path / "several", 3, "tanh", "mse", ())
     assert predicted(several, path, tmp_path / "2")[0][2:] == ["output0", "output1", "output2", "error"]
