@@ -1,6 +1,7 @@
 """predict on raw rows: by name, in order, every row once, with the bits of the dataset's way."""
 import gzip
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ from raw_data import text
 
 import mrdl
 from mrdl.data import blocks
+from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.raw import tasks
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.models import frames
+from mrdl.models.features import matched, table_of
 from mrdl.runners import sharing, splits
 from mrdl.runners.cluster import Cluster
+from mrdl.worker.scored import Lines
+from mrdl.worker.stream import Filter
 
 COLUMNS = ["prediction", "probability_no", "probability_yes", "error"]
 
@@ -125,6 +130,27 @@ def test_rows_that_cannot_be_read_stand_in_their_place_with_the_reason(tmp_path,
     assert objects[2] == {"id": "8", "name": "c", "prediction": None, "probability_no": None, "probability_yes": None,
                           "error": f"not a number (column 'age'); in.csv, byte {at[2]}"}
     assert objects[0]["error"] is None and objects[0]["probability_no"] == float(places[1][3])
+
+
+PIECES = [b",", b'"', b'""', b"male", b" ", b"\t", b"12", b"nan", b"1e400", b"\xff", b"#", b"\r", b"\0", b"S", b"-", ",".join(HEADER).encode()]
+
+
+def test_of_any_bytes_each_row_comes_out_once_and_a_pipe_says_the_same(tmp_path, titanic):
+    rng, header, model = random.Random(0), ",".join(HEADER).encode(), mrdl.load_model(titanic[2])
+    for _ in range(60):
+        rows = [b"".join(rng.choices(PIECES, k=rng.randint(0, 12))) if rng.random() < 0.6 else b'1,"x, y",male,3,S,no'
+                for _ in range(rng.randint(0, 20))]
+        data = b"\n".join([header, *[b"1,x,male,3,S,no"] * 20, *rows]) + rng.choice([b"", b"\n"])
+        path = text(tmp_path, data)
+        schema, _ = matched([path], table_of(model, "run"), "run")
+        records, lines = Kept("the input"), Lines(model, model.classes, ["id"])
+        out = [line for batch in in_order(schema, records, data.removesuffix(b"\n").split(b"\n"), model.dtype)
+               for line in lines.of(batch, "the input")]
+        found = [row.rstrip(b"\r") for row in data.split(b"\n")]
+        assert len(out) == sum(row != header and bool(row.strip(b" \t")) and not row.lstrip(b" ").startswith(b"#") for row in found), data
+        assert sum(not line.endswith(b",") for line in out) == records.bad.total()
+        with open(path, "rb") as file:
+            assert [line for batch in Filter(model, "run", file.fileno(), delimiter=",", kept=["id"]) for line in batch][1:] == out
 
 
 def test_bytes_that_are_no_text_come_out_as_they_were(tmp_path, titanic, inline):
