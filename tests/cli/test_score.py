@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import mrdl
-from passengers import HEADER, ROWS, joined, saved, written
+from raw_rows import HEADER, ROWS, joined, saved, written
 
 from mrdl.driver.preparation.prepare import prepare
 

@@ -1,8 +1,8 @@
 """evaluate on raw rows: the scores of the dataset's way, and what they are worth."""
 import numpy as np
 import pytest
-from passengers import HEADER, ROWS, saved, written
 from raw_data import text
+from raw_rows import HEADER, ROWS, saved, written
 
 import mrdl
 from mrdl.data.sources import DataError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from passengers import HEADER, ROWS, joined, predicted, saved, written
 from raw_data import text
+from raw_rows import HEADER, ROWS, joined, predicted, saved, written
 
 import mrdl
 from mrdl.data import blocks

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from example_jobs import average, digits
-from passengers import HEADER, ROWS, joined, saved, written
 from processes import MODEL, result
+from raw_rows import HEADER, ROWS, joined, saved, written
 
 import mrdl
 from mrdl.cli import main

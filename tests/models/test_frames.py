@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from passengers import HEADER, ROWS, saved, written
 from raw_data import text
+from raw_rows import HEADER, ROWS, saved, written
 
 import mrdl
 from mrdl.data.sources import DataError
