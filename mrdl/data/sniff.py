@@ -9,15 +9,15 @@ from mrdl.storage.paths import opened
 
 def sniff(paths: list[str], label: str | None = None, weight: str | None = None, header: bool | None = None,
           drop: Sequence[str] = (), like: Sequence[str] | None = None, delimiter: str | None = None,
-          rows: bool = True) -> Schema:
-    """The one schema of all inputs. `header`, `drop`, `like`, `delimiter`, `rows`: of a text (Wanted)."""
+          loose: bool = False) -> Schema:
+    """The one schema of all inputs. `header`, `drop`, `like`, `delimiter`, `loose`: of a text (Wanted)."""
     demand(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\n\r',
            f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
     forms = {path: _form(path) for path in paths}
     if len(set(forms.values())) > 1:
         few = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(few)}; prepare them one by one")
-    return forms[paths[0]].sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, rows))
+    return forms[paths[0]].sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, loose))
 
 
 def _form(path: str) -> type[Recognised]:

@@ -67,10 +67,11 @@ class Filter:
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
                  kept: Sequence[str] = (), format: str = "csv"):
-        self.lines, self.header, self.records, self.count = Arriving(descriptor), [], Kept(INPUT), 0
+        self.lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
         table = table_of(model, run)
         self.columns, self.delimiter = list(columns), delimiter or "\t"
         self.titled = not columns
+        self.header = [self.delimiter.join(self.columns).encode().decode("latin-1")]    # a line of these names is no row
         if self.titled:
             self._begin(delimiter)
         demand(table.form.get("named", True) or len(self.columns) == len(table.columns),

@@ -12,7 +12,6 @@ from raw_rows import HEADER, ROWS, joined, saved, written
 import mrdl
 from mrdl.cli import main
 from mrdl.driver.preparation.prepare import prepare
-from mrdl.runners.hadoop.connection import whole_lines
 from mrdl.runners.hadoop.jars import streaming_jar
 from mrdl.storage.schemes import store_at
 
@@ -71,7 +70,7 @@ def test_mrdl_score_is_the_mapper_of_a_bare_job_and_gives_the_scores_of_predict(
     command = f"{sys.executable} -P -m mrdl score {run} --columns {','.join(HEADER[:5])} --delimiter , --id id"
     ended = subprocess.run(
         ["hadoop", "jar", streaming_jar(), "-Dmapreduce.job.reduces=0", "-Dmapreduce.job.maps=7",
-         *(f"-D{name}={value}" for name, value in whole_lines("map").items()), "-input", home.path("raw"), "-output", home.path("out"),
+         "-Dstream.map.output=keyonlytext", "-input", home.path("raw"), "-output", home.path("out"),
          "-mapper", command, "-cmdenv", f"PYTHONPATH={ROOT}"], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-5000:]
     found = b"".join(home.read(f"out/{name}") for name in store_at(home.path("out")).list("part-*")).decode().splitlines()
