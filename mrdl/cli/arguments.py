@@ -238,9 +238,8 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
     inputs(p)
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
                    help="which shards of the dataset (default: all)")
-    p.add_argument("--label", metavar="COLUMN", help="of raw rows: the column with the labels (default: that of the data that the model "
-                   "was trained on)")
-    p.add_argument("--max-bad", type=float, default=0.001, help="of raw rows: share of bad ones that is tolerated (default: 0.001)")
+    p.add_argument("--label", metavar="COLUMN", help="for raw rows: the column with the labels (default: that of the training data)")
+    p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
     header(p)
 
 

@@ -1,4 +1,4 @@
-"""Applies a model to a dataset, by map-only jobs: computes loss and metrics, outputs, or layers' means and variances."""
+"""Applies a model to a dataset or to raw rows, by map-only jobs: computes loss and metrics, outputs, or layers' means and variances."""
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -108,9 +108,10 @@ class Scores(dict[str, Value]):
 
     Args:
         values: the loss and the metrics.
-        report: of one output what they are worth, class by class or by the error, against always
-            answering the most frequent class or the mean (mrdl.report.scored); else {}.
-        rows: of raw rows how many there were, and which could not be read; else None."""
+        report: for a model with one output: precision and recall by class, or the error, beside the
+            score of always answering the most frequent class or the mean (mrdl.report.scored);
+            else {}.
+        rows: for raw rows how many there were, and which could not be read; else None."""
 
     def __init__(self, values: dict[str, Value], report: dict[str, Any], rows: Counted | None = None):
         super().__init__(values)
@@ -120,22 +121,21 @@ class Scores(dict[str, Value]):
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
              header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> Scores:
-    """The loss and metrics of a finished run or saved model over a dataset or raw rows, by one map-only job.
+    """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
-        data: the dataset's folder; or files of raw rows, folders or patterns of them, whose columns
-            are matched by name with those that the model was trained on.
+        data: the dataset's folder; or raw rows: files, folders or patterns, whose columns are
+            matched by name with those of the training data.
         part: which of a dataset's shards: "all", "train" or "validation".
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
-        label: of raw rows the column of the labels. None: that of the table, or of the dataset, that
-            the model was trained on.
-        max_bad: of raw rows the share that may be bad, from 0 to 1.
-        header: whether the first line of raw inputs has the names of the columns. None: as their
-            lines look.
-        said: called with what is to be told before the job begins, in words.
+        label: for raw rows: the column with the labels. None: that of the data that the model was
+            trained on.
+        max_bad: for raw rows: the share that may be bad, from 0 to 1. 0.001, as in `prepare`.
+        header: for raw rows: whether the first line names the columns. None: detected.
+        said: called with messages for the user before the job begins.
 
     Returns:
         {"loss": ..., "accuracy": ...}: numbers; for metrics with one value per class, lists. Its
@@ -181,16 +181,16 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
             format: str = "csv", header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
-    Of a dataset as CSV, OUT/part-00000.. and OUT/columns.csv: a line for each example; part r holds
-    shard r's examples in their order. Of raw rows OUT/part-00000.., which joined in this order are
-    one file: a line for each row in the order of the input, those that cannot be read too; of CSV
-    part-00000 is the header. What fails leaves nothing there, and what one that was killed left is
-    cleared away.
+    For a dataset there is one line of CSV per example: OUT/part-00000.. has the examples of the
+    shards in their order, OUT/columns.csv the names of the columns. For raw rows the parts, one
+    after the other, are one file in the order of the input, with a line for each row, also for
+    those that cannot be read; as CSV, part-00000 is the header. If it fails, nothing is left in
+    OUT; what a killed call has left there is removed by the next one.
 
     Args:
         run: the run's or the model's folder, a path or an hdfs:// URL.
-        data: the dataset's folder; or files of raw rows, folders or patterns of them, whose columns
-            are matched by name with those that the model was trained on.
+        data: the dataset's folder; or raw rows: files, folders or patterns, whose columns are
+            matched by name with those of the training data.
         out: the folder to make.
         probabilities: for a model that classifies each step of a sequence (or each pixel): whether
             to write the probabilities of all classes. False: only the likeliest class and its
@@ -198,17 +198,16 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
-        ids: of raw rows the columns that name one; they come first in each line. None are given and
-            none kept: the file, and the row's first byte in it.
-        keep: of raw rows other columns that are written as they are, after `ids`.
-        format: of raw rows: "csv" or "jsonl".
-        header: whether the first line of raw inputs has the names of the columns. None: as their
-            lines look.
-        said: called with what is to be told before the job begins, in words.
+        ids: for raw rows: the columns that identify a row; they come first in each line. Without
+            `ids` and `keep`: the file, and the byte in it at which the row begins.
+        keep: for raw rows: other columns to write as they are, after `ids`.
+        format: for raw rows: "csv" or "jsonl".
+        header: for raw rows: whether the first line names the columns. None: detected.
+        said: called with messages for the user before the job begins.
 
     Returns:
-        Of a dataset how many examples there are; of raw rows how many rows, and which ones of them
-        could not be read.
+        For a dataset the number of examples; for raw rows a Counted: the number of rows, and those
+        that could not be read.
 
     Raises:
         RunError: `out` exists, or another process is writing to it.
