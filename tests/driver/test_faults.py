@@ -237,10 +237,10 @@ def test_sigterm_ends_the_other_commands_too(tmp_path, made, background):
     (tmp_path / "raw.csv").write_text("a,b\n" + "1,2\n" * 9)
     commands = [["prepare", "raw.csv", "made", "--label", "b"], ["evaluate", "model", data.url],
                 ["predict", "model", data.url, "out"]]
-    processes = [Child([sys.executable, "-m", "mrdl", *command], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
-                 for command in commands]
-    below = []
-    for process in processes:
+    processes, below = [], []
+    for command in commands:                    # one after the other, or the last one ends before it is looked at
+        process = Child([sys.executable, "-m", "mrdl", *command], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
+        processes.append(process)
         while not (server := [pid for pid in children(process.pid) if "local.children" in command_line(pid)]):
             assert process.poll() is None
             time.sleep(0.01)
