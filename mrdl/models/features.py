@@ -47,7 +47,8 @@ def class_names(table: Table) -> tuple[str, ...]:
 def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None = None, kept: Sequence[str] = (),
             rest: bool = False) -> tuple[Schema, list[str]]:
     """The schema of raw inputs, of whose columns a model's table makes features, by name; and the names of the columns that are
-    ignored, as it does not know them. `kept`: columns that go through as they are; `rest`: with the label, and with the weight where there is one."""
+    ignored, as it does not know them. `kept`: columns that go through as they are; `rest`: with the label, and with the weight
+    where there is one."""
     paths = expand(list(inputs))
     found = sniff(paths, header=header, loose=True)
     demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {where} could know: prepare them, and give the dataset")
@@ -58,9 +59,10 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
                f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
                "the others out, or prepare the rows, and give the dataset")
         return found.by(by_place(table, found.columns)), []
-    if not found.named and not table.columns.keys() <= set(found.columns):
-        raise DataError(f"{paths[0]}: has no header, so its columns cannot be matched by name with those of {where}; if its first line has "
-                        "their names: --header yes")
+    lost = table.columns.keys() - {*found.columns, table.label, table.weight}      # of one that is left out all later ones move
+    if not found.named and lost:
+        raise DataError(f"{paths[0]}: has no header, so its {len(found.columns)} columns cannot be matched by name with those of {where}; "
+                        "if its first line has their names: --header yes")
     if rest and table.weight not in found.columns:
         table = Table({name: kind for name, kind in table.columns.items() if name != table.weight}, table.form)
     extra = table.match(found.columns, paths[0], rest)

@@ -101,7 +101,7 @@ def test_columns_are_matched_by_name(tmp_path, titanic, inline):
         odd = written(tmp_path / "odd.csv", [row[:len(header)] for row in ROWS], header)
         with pytest.raises(DataError, match="do not fit the schema: 'sex', 'age' .missing.; there are 'id'"):
             predicted(run, odd, tmp_path / "odd")
-    with pytest.raises(DataError, match="has no header, so its columns cannot be matched by name"):
+    with pytest.raises(DataError, match="has no header, so its 6 columns cannot be matched by name"):
         predicted(run, written(tmp_path / "none.csv", ROWS, None), tmp_path / "odd", header=False)
     assert not (tmp_path / "odd").exists()
 
@@ -204,6 +204,21 @@ def test_runs_of_numbers_alone(tmp_path, inline):
     assert lines[0][2:] == ["prediction", "error"] and (np.array([line[2] for line in lines[1:]], "f4") == values[:, 0]).all()
     with pytest.raises(DataError, match="has 3 columns, and .* was trained on 2 that have no names"):
         predicted(unnamed, path, tmp_path / "3")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_words_without_a_header_go_by_their_places(tmp_path, inline, first):
+    rows = [[*[["no", "yes"][i % 4 == 0]] * first, "ab"[i % 2], str(i % 9), f"note {i}", *[["no", "yes"][i % 4 == 0]] * (not first)]
+            for i in range(40)]
+    path = written(tmp_path / "bare.csv", rows, None)
+    run = saved(prepare(path, str(tmp_path / "d"), inline, label="0" if first else "3", header=False), tmp_path / "run")
+    right = predicted(run, path, tmp_path / "1", header=False)
+    unlabelled = written(tmp_path / "new.csv", [row[1:] if first else row[:3] for row in rows], None)
+    if first:                                   # all other columns have moved
+        with pytest.raises(DataError, match="has no header, so its 3 columns cannot be matched by name"):
+            predicted(run, unlabelled, tmp_path / "2", header=False)
+    else:
+        assert [line[2:] for line in predicted(run, unlabelled, tmp_path / "2", header=False)] == [line[2:] for line in right]
 
 
 def test_models_of_something_else_refuse_raw_rows(tmp_path, inline, titanic):
