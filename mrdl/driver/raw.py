@@ -14,7 +14,7 @@ from mrdl.config import need
 from mrdl.data.dataset import DESCRIPTION, load
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
-from mrdl.data.tables.kinds import Label
+from mrdl.data.tables.kinds import Label, Weight
 from mrdl.data.tables.table import Table
 from mrdl.driver.preparation.prepare import tolerated
 from mrdl.driver.scoring import state_file
@@ -88,6 +88,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     table = table_of(model, run)
     kept = list(dict.fromkeys([*ids, *keep]))
     schema, ignored = matched(inputs, table, run, header, kept)
+    demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     lines = Lines(model, class_names(table), kept, format)
@@ -131,17 +132,19 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
 
 
 def labelled(table: Table, run: str, label: str | None) -> Table:
-    """The table with a label: its own, the one that is named, or that of the run's dataset, where that is still there."""
+    """The table with a label: its own, the one that is named, or that of the run's dataset, where that is still there; it then
+    has the dataset's weight too."""
     demand(label is None or table.label in (None, label), f"column {label!r} is named for the label, but {run} has {table.label!r} for it")
     if table.label is not None:
         return table
-    place = Run(run)
-    if label is None and place.exists():
+    place, weight = Run(run), None
+    if place.exists():
         with suppress(DataError, OSError):
-            label = load(place.options()["data"]["url"]).label
+            data = load(place.options()["data"]["url"])
+            label, weight = label or data.label, data.weight
     demand(label is not None, "which column of the rows is the label is not known: name it with label (--label)")
     demand(label not in table.columns, f"column {label!r} is a feature of {run}, so it cannot be the label")
-    return Table({**table.columns, label: Label()}, table.form)
+    return Table({**table.columns, label: Label(), **({weight: Weight()} if weight else {})}, table.form)
 
 
 def ordered(notes: Sequence[dict[str, Any]]) -> list[int]:

@@ -76,9 +76,11 @@ def test_the_label_of_numbers_alone_is_that_of_the_dataset_or_named(tmp_path, in
     assert "no better than the mean" in line and f"always predicting the mean, {y.mean():.6g}" in line
     with pytest.raises(DataError, match="'a' is a feature of"):
         mrdl.evaluate(run, path, runner=inline, label="a")
+    weighted = prepare(path, str(tmp_path / "w"), inline, label="y", weight="w")
     training = mrdl.ParameterAveraging(runner=inline, rounds=1)
-    training.fit(mrdl.load_model(run), data.url, run=str(tmp_path / "trained"))
-    assert "loss" in mrdl.evaluate(str(tmp_path / "trained"), path, runner=inline)     # the run's dataset says which one
+    training.fit(mrdl.load_model(run), weighted.url, run=str(tmp_path / "trained"))
+    found, by_dataset = (mrdl.evaluate(str(tmp_path / "trained"), what, runner=inline) for what in (path, weighted.url))
+    assert found == pytest.approx(by_dataset, rel=1e-6)         # the run's dataset says which columns they are
 
 
 def test_weights_and_labels_out_of_range(tmp_path, inline):
