@@ -57,6 +57,7 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], None] = lambda p: None
     runner: str | None = None           # the default, as the help says it; None: the command runs no job
     model: bool = False                 # does it load a model?
+    json: str = "print one JSON object on stdout"       # the help of --json
 
     def add(self, commands) -> None:
         name = self.function.__name__
@@ -64,7 +65,7 @@ class Command:
                                 epilog=f"example: {self.example}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
         p.set_defaults(function=self.function)
-        p.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+        p.add_argument("--json", action="store_true", help=self.json)
         p.add_argument("--debug", **{**DEBUG, "default": argparse.SUPPRESS})    # after the command too
         if self.model:
             of_models(p)
@@ -154,11 +155,11 @@ def driven(p: argparse.ArgumentParser) -> None:
 # -- what each command has
 
 def of_prepare(p: argparse.ArgumentParser) -> None:
-    positional(p, "inputs", "CSV, TSV (also .gz), .npz, IDX, or text", nargs="+")
+    positional(p, "inputs", "CSV, TSV (also .gz, .bz2), .npz, IDX, or text", nargs="+")
     positional(p, "data", "folder to write the dataset to")
     of_columns(p)
-    p.add_argument("--schema", metavar="FILE", help="a schema.json: what is made of each column (default: of a table with words, "
-                   "dates or missing values as mrdl describe shows it)")
+    p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
+                   "with words, dates or missing values, what mrdl describe shows)")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, default=0.0,
                    help="share of the rows to hold out for validation (default: 0)")
@@ -170,7 +171,7 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
     p.add_argument("--classes", type=int,
                    help="number of classes; records with labels outside 0..CLASSES-1 are bad")
     p.add_argument("--format", choices=("text",),
-                   help="text: sequences of characters or words (default: rows of numbers)")
+                   help="text: sequences of characters or words (default: tables and arrays, a row for each example)")
     p.add_argument("--unit", choices=UNITS, help="of a text: what a token is, char or word (default: char)")
     p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens in a sequence (default: 100)")
     p.add_argument("--vocabulary", type=int, metavar="N",
@@ -180,15 +181,15 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
 
 
 def of_describe(p: argparse.ArgumentParser) -> None:
-    positional(p, "inputs", "CSV, TSV and the like (also .gz); or one dataset that prepare made", nargs="+")
+    positional(p, "inputs", "CSV, TSV and the like (also .gz, .bz2); or one dataset that prepare made", nargs="+")
     of_columns(p)
     of_fields(p)
     p.add_argument("--out", metavar="FILE", help="write the schema there: a file that you can change, for prepare --schema")
 
 
 def of_train(p: argparse.ArgumentParser) -> None:
-    positional(p, "model", "a .py file that defines `model`, a model as .json, or the folder of a "
-               "saved model or a finished run")
+    positional(p, "model", "a .py file that defines `model`, a model as .json, the folder of a saved model or a "
+               "finished run, or auto: a network made for the dataset, which must be a table")
     dataset(p)
     run(p)
     option(p, "workers", "number of shards trained on at the same time (default: %(default)s)")
@@ -312,14 +313,14 @@ COMMANDS = (
             "mrdl evaluate runs/digits test.csv",
             of_evaluate, runner="local", model=True),
     Command(predict, "Writes a model's outputs for every row, as CSV. The columns of raw rows are matched by name, and the "
-            "output has their order. If the model classifies each step of a sequence, writes the likeliest class and its "
+            "predictions are in the order of the rows. If the model classifies each step of a sequence, writes the likeliest class and its "
             "probability for each step.",
             "mrdl predict runs/digits new.csv predictions --id customer",
             of_predict, runner="local", model=True),
     Command(score, "Reads raw rows from stdin and writes them with their scores to stdout, each as soon as it comes: for "
             "pipes, for Hive's TRANSFORM, and as the mapper of a streaming job.",
             "tail -f new.csv | mrdl score runs/digits --id customer",
-            lambda p: (trained(p), of_score(p)), model=True),
+            lambda p: (trained(p), of_score(p)), model=True, json=argparse.SUPPRESS),
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
             of_generate, model=True),

@@ -16,7 +16,7 @@ TABS = {"tab": "\t", "\\t": "\t"}
 
 
 def inputs(p: argparse.ArgumentParser) -> None:
-    p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV (also .gz), folders "
+    p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV (also .gz, .bz2), folders "
                    "or patterns of them")
 
 

@@ -40,7 +40,7 @@ def of_columns(p: argparse.ArgumentParser) -> None:
     p.add_argument("--drop", action="append", default=[], metavar="COLUMN",
                    help="leave this column out; may be repeated")
     p.add_argument("--kind", dest="kinds", action="append", default=[], metavar="COLUMN=KIND",
-                   help=f"what a column is: {', '.join(KINDS)}; with what schema.json may say of it behind commas, as "
+                   help=f"what a column is: {', '.join(KINDS)}; fields of schema.json may follow, each after a comma: "
                    "age=numeric,scale=standard,missing=median; may be repeated")
     p.add_argument("--header", choices=("yes", "no"),
                    help="whether the first line names the columns (default: decided by how it looks)")
@@ -52,7 +52,7 @@ def of_columns(p: argparse.ArgumentParser) -> None:
 def of_fields(p: argparse.ArgumentParser) -> None:
     """What a schema is made by, and of."""
     p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
-                   help="the features (default: all columns that are nothing else)")
+                   help="the features (default: all columns that are not the label, the weight, an id or left out)")
     p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
                    help="words that mean that a value is missing, beside NA, N/A, NaN, null, ? and the like")
 

@@ -167,7 +167,7 @@ def guess(name: str, found: Statistics) -> Kind:
             reason = _counts_rows(name, found)
             return Ignore(reason=reason) if reason else Numeric.made(found)
     if share < 1 and present >= FEW and values.distinct >= MOSTLY * present:
-        return Ignore(reason="looks like an id or a text, as nearly every value is another")
+        return Ignore(reason="looks like an id or a text, as nearly every value is different")
     return Categorical.made(found)
 
 
@@ -243,7 +243,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     if isinstance(kind, (Numeric, Categorical)) and _named(name):
         yield f"has the name of an id; if it is one: --id {quoted}"
     elif isinstance(kind, Numeric) and rows == found.numbers.whole and _together(found) > MAYBE and _distinct(found):
-        yield f"every value is another whole number: is it an id? If so: --id {quoted}"
+        yield f"every value is a different whole number: is it an id? If so: --id {quoted}"
     if isinstance(kind, Categorical):
         if found.numbers.count and found.numbers.count < present:
             yield (f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers; if {few(_odd(found)[:MARKS])} mean that "
