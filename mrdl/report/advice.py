@@ -6,8 +6,9 @@ import numpy as np
 from mrdl import losses, metrics
 from mrdl.data.dataset import Shard
 from mrdl.data.windows import Arrays
-from mrdl.layers import Normalization
-from mrdl.printing import counted
+from mrdl.layers import Normalization, Rescaling
+from mrdl.models.answers import named as names_of
+from mrdl.printing import clean, counted
 from mrdl.rounds.record import Scored, Trained
 from mrdl.training.class_weights import by_class
 from mrdl.training.protocol import LayeredModel
@@ -90,7 +91,8 @@ def of_model(model: LayeredModel, values: dict[str, metrics.Value], sums: metric
         if not found or not all(found):
             return None
         of = "rows" if np.array_equal(rows, shares) else "weight"
-        what = f"always answering class {shares.argmax()}, which is that of {100 * shares.max():.3g} % of the {of}"
+        name = clean(names_of(model.classes, len(shares))[shares.argmax()])
+        what = f"always answering class {name}, which is that of {100 * shares.max():.3g} % of the {of}"
     else:
         mean, squares = sums["sum"] / counts[:, None], sums["squares"] / counts[:, None]
         variance, weighted = (squares - mean ** 2).mean(1).tolist()
@@ -104,5 +106,5 @@ def of_model(model: LayeredModel, values: dict[str, metrics.Value], sums: metric
             return None
         name, baseline, error = found[0]
         what = f"always predicting the mean of the targets ({name} {baseline:.4g}, the model's is {error:.4g})"
-    return (f"the model is no better than {what}: {inputs}" + "scale the targets, " * ("sum" in sums)
-            + "train longer, or try another learning rate")
+    targets = "scale the targets, " * ("sum" in sums and not isinstance(model.layers[-1], Rescaling))
+    return f"the model is no better than {what}: {inputs}{targets}train longer, or try another learning rate"

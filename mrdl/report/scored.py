@@ -63,8 +63,8 @@ def told(facts: dict[str, Any]) -> list[str]:
     lines = [f"{'class':<{wide}}  precision     recall         f1       rows"]
     for name, each in zip(names, facts["classes"]):
         lines.append(f"{name:<{wide}}" + "".join(f"{each[what]:>11.4f}" for what in ("precision", "recall", "f1")) + f"{each['rows']:>11,}")
-    worse = " (no better than that)" * (facts["accuracy"] <= baseline["accuracy"])
-    lines.append(f"accuracy {facts['accuracy']:.4f}{worse}; always answering {_short(baseline['class'])}: {baseline['accuracy']:.4f}")
+    than = ", no better than" if facts["accuracy"] <= baseline["accuracy"] else ";"
+    lines.append(f"accuracy {facts['accuracy']:.4f}{than} always answering {_short(baseline['class'])}: {baseline['accuracy']:.4f}")
     if len(names) <= FEW:
         each = max(7, *map(len, names)) + 2
         lines += ["confusion: a row for each class, a column for each prediction", " " * wide + "".join(f"{name:>{each}}" for name in names)]

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from raw_data import examples, mapped, plan_of, text
 
+import mrdl
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 
@@ -34,6 +35,29 @@ def test_a_first_line_of_numbers_is_a_header_where_the_lines_below_say_so(tmp_pa
     assert [told in note for note in schema.notes if "--header" in note] == ([True] if told else [])
     n = len(examples(plan_of(schema), rows_below(first, *rows).encode().split(b"\n")))
     assert n == len(rows) + (names is None)
+
+
+@pytest.mark.parametrize("first, rows, told", [
+    ("5.9,3.0,blue", ["5.1,3.5,red", "7.0,3.2,blue", "6.3,2.9,red"], True),
+    ("12,1st,man,yes", ["3,2nd,man,no", "40,1st,woman,yes", "8,3rd,man,no"], True),
+    ("5.9,height,colour", ["5.1,3.5,red", "7.0,3.2,blue"], False),
+    ("label,0,1,2,3", ["a,0,9,0,4", "b,5,0,3,0", "a,0,0,7,9"], False),          # pixels
+    ("country,2019,2020", ["fr,1,9999", "de,4000,2"], False), ("a,b", ["a,c"], False), ("a,5", [], False),
+    ("x,,y", ["1,,2", "3,,4"], False),
+])
+def test_a_header_that_looks_like_a_row_is_told(tmp_path, first, rows, told):
+    path = text(tmp_path, rows_below(first, *rows))
+    schema = sniff([path], loose=True)
+    assert schema.columns == first.split(",")
+    assert ["--header no" in note for note in schema.notes if "first line" in note] == [True] * told
+    assert not any("first line" in note for header in (True, False) for note in sniff([path], header=header, loose=True).notes)
+
+
+def test_prepare_tells_of_the_header_of_a_table_with_words_too(tmp_path, inline):
+    path = text(tmp_path, rows_below("5.9,3.0,blue", *(f"{5 + i % 3}.{i},{i % 7}.5,{('blue', 'red')[i % 2]}" for i in range(10))))
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="-1")
+    again = mrdl.prepare(path, str(tmp_path / "e"), inline, like=data.url, label="-1")
+    assert data.notes[0] == again.notes[0] and "the first line, 5.9,3.0,blue, was taken for the names" in data.notes[0]
 
 
 @pytest.mark.parametrize("asked, named, n", [(True, True, 3), (False, False, 4)])

@@ -7,7 +7,7 @@ import pytest
 import mrdl
 from mrdl import cli, metrics
 from mrdl.data.dataset import Shard
-from mrdl.layers import Dense, Input
+from mrdl.layers import Dense, Input, Rescaling
 from mrdl.metrics import MeanSquaredError, R2Score
 from mrdl.report import advice
 from mrdl.rounds.record import Scored
@@ -111,3 +111,14 @@ def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     assert "default of --until: val_loss patience 5, epochs 100 (loss patience 5, if" in capsys.readouterr().out
+
+
+def test_advice_names_the_class_and_leaves_out_what_is_done():
+    named = model(3, "softmax", "sparse_categorical_crossentropy", ["accuracy"])
+    named.features = {"table": {"columns": [{"name": "y", "kind": "label", "classes": ["low", "mid\n", "high"]}]}}
+    told = advice.of_model(named, {"loss": 1.2, "accuracy": 0.6}, advice.targets(named, {"y": CLASSES}))
+    assert "always answering class mid, which is that of 60 %" in told
+    scaled = mrdl.Sequential([Input(2), Dense(1), Rescaling(2.0, 3.0)])
+    scaled.compile("sgd", "mse")
+    told = advice.of_model(scaled.build(), {"loss": 4.0}, advice.targets(scaled, {"y": NUMBERS}))
+    assert "no better than always predicting the mean" in told and "scale the targets" not in told

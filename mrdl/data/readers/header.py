@@ -62,6 +62,8 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
         raise DataError(f"{path}: the header has {len(names)} columns, the rows {_width(below)} " + (
             f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
             "(if this is text, prepare it with format text)"))
+    if asked is None and not numbers and _alike(names, below):
+        note = _told(path, line, True)
     return Top([name.encode("latin-1").decode("utf-8", "replace") for name in names], line, below, note)
 
 
@@ -102,6 +104,19 @@ def _names(rows: list[list[str]]) -> tuple[bool, bool]:
         far += not 2 * low - high <= name <= 2 * high - low
     header = len(below) >= ROWS and (not whole or 2 * far >= len(names))
     return header, header or 2 * far >= len(names) or not whole
+
+
+def _alike(names: list[str], below: list[list[str]]) -> bool:
+    """Whether most names are like the values below them: a number among larger and smaller ones, or a word that comes again.
+    Rising whole numbers, as of years or pixels, are names."""
+    numbers = [name for name in names if is_number(name)]
+    if len(numbers) > 1 and all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted(set(map(int, numbers))):
+        return False
+    found = 0
+    for name, column in zip(names, zip(*(row for row in below if len(row) == len(names)))):
+        values = [float(value) for value in column if is_number(value)] if is_number(name) else []
+        found += min(values) <= float(name) <= max(values) if values else name != "" and name in column
+    return 2 * found > len(names)
 
 
 def _told(path: str, line: str, header: bool) -> str:

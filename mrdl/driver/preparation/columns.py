@@ -53,7 +53,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
                                     if not isinstance(kind, (Label, Weight)) or name in schema.columns})
     extra = table.match(schema.columns, schema.files[0])
     made = schema.by(table)
-    return replace(made, notes=[f"left out, as the schema does not have them: {few(extra)}"] if extra else [])
+    return replace(made, notes=[*schema.notes, *([f"left out, as the schema does not have them: {few(extra)}"] if extra else [])])
 
 
 def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task: Callable | None,
@@ -69,7 +69,8 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
                                       *(f"{warned.column!r}: {warned.text}" for warned in warnings)]))
     for line in preview.brief(found):
         said(line)
-    return replace(made, notes=[f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}" for some, text in preview.grouped(warnings)])
+    return replace(made, notes=schema.notes + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
+                                               for some, text in preview.grouped(warnings)])
 
 
 def _plain(kind: Kind, found: Statistics) -> bool:
