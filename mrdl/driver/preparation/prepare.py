@@ -231,7 +231,8 @@ def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
         notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
                      f"{facts['comments']} lines that begin with # were left out as comments")
     if facts["left_out"]:
-        notes.append(f"{facts['left_out']:,} rows were left out for a missing value, as the schema says")
+        count = facts["left_out"]
+        notes.append(f"{count:,} row{'s were' if count > 1 else ' was'} left out for a missing value, as the schema says")
     labels = Numbers.load(facts["labels"])
     if labels.count and labels.whole == labels.count and max(-labels.least, labels.largest) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
