@@ -283,14 +283,15 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
 
     def warned(text: str) -> None:
         told("warning", {"text": text})
+
+    def waiting(text: str, seconds: float) -> None:
+        told("waiting", {"text": text, "seconds": seconds})
     limits.check(model if options.tbptt is None else model.windowed(options.tbptt),
                  min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
-    with opened(runner, cores) as cluster:
+    with opened(runner, cores) as cluster, cluster.telling(warned, waiting):
         need(resident != "always" or cluster.backend.stays,
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
-        cluster.warned = warned
-        cluster.waiting = lambda text, seconds: told("waiting", {"text": text, "seconds": seconds})
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         exchange = exchange(cluster, place) if exchange else ResidentExchange(

@@ -55,6 +55,20 @@ class Cluster:
         """Raises OSError with a one-line message if jobs cannot run."""
         self.backend.ready()
 
+    @contextmanager
+    def telling(self, warned: Callable[[str], None], waiting: Callable[[str, float], None]) -> Iterator[None]:
+        """Meanwhile, what is to be said goes to these functions.
+
+        Args:
+            warned: called with a warning.
+            waiting: called with what is waited for, and for how many seconds so far."""
+        before = self.warned, self.waiting
+        self.warned, self.waiting = warned, waiting
+        try:
+            yield
+        finally:
+            self.warned, self.waiting = before
+
     def own(self, url: str, spared: str | None = None) -> None:
         """From now on, jobs of this cluster belong to the run at `url`. Jobs that a dead driver of this
         run left behind are killed, except one.

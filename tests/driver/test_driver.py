@@ -356,3 +356,12 @@ def test_a_model_is_rebuilt_once_and_run_json_read_once_before_the_driver_begins
     seen.clear()
     resume(run, "inline", rounds=2, verbose=0)
     assert seen[:seen.index("train")] == ["options", "model_from_json"]
+
+
+def test_a_cluster_tells_nobody_of_a_run_that_has_ended(tmp_path, made):
+    heard = []
+    with Cluster("inline") as cluster:
+        before = cluster.warned, cluster.waiting
+        averaging(rounds=1, runner=cluster).fit(network(), made().url, run=str(tmp_path / "run"),
+                                                told=lambda event, facts: heard.append(event))
+        assert (cluster.warned, cluster.waiting) == before and "round" in heard
