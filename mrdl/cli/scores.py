@@ -50,6 +50,7 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.raw import Counted
     from mrdl.worker.stream import Filter
     need(not a.json, "--json: the rows are on stdout; for rows as JSON: --format jsonl")
+    need(sys.stdin is not None and sys.stdout is not None, "score reads rows from stdin and writes them to stdout, and one of them is closed")
     tell_round(a.run)
     delimiter = TABS.get(a.delimiter, a.delimiter)
     need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n',

@@ -70,6 +70,17 @@ def readable(path: str):
         raise DataError(f"{path}: cannot be read ({error})") from None
 
 
+@contextmanager
+def whole(path: str):
+    """Turns what gzip and bz2 raise at damaged bytes into a DataError. What a disk or the network raises has a number."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise DataError(f"{path}: cannot be read ({error})") from None
+
+
 def members(path: str) -> list[str]:
     """The names of the arrays in an .npz file."""
     with opened(path) as file, readable(path), zipfile.ZipFile(file) as archive:

@@ -92,8 +92,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     lines = Lines(model, class_names(table), kept, format)
-    twice = [name for name, count in Counter(lines.columns).items() if count > 1]
-    demand(not twice, f"columns {few(twice)} cannot be kept: the output has columns of these names itself")
+    lines.check()
     counted, first = Counted(), int(format == "csv")
     with notebook(cluster) as notes, _job(PredictRows, f"mrdl predict {run}", model, schema, {
             "classes": class_names(table), "kept": kept, "format": format, "notes": notes.url}, cluster, on_task) as output, fill():

@@ -20,9 +20,9 @@ def hands_of(items: list, size: Callable[[Any], float], slots: int, most: int = 
     """Cuts the list of items into hands of about equal size: about one hand per slot, but with at least LEAST bytes, and
     with at most `most` bytes unless a single item is larger."""
     each = min(most, max(LEAST, -(-sum(map(size, items)) // max(slots, 1))))
-    hands, held = [], each
+    hands, held = [], 0
     for item in items:
-        if held + size(item) > each:
+        if not hands or held + size(item) > each:
             hands.append([])
             held = 0
         hands[-1].append(item)

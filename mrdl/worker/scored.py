@@ -1,12 +1,15 @@
 """Raw rows in, a line for each out, in their order: the columns that name it, what the model says of it, or why it says nothing."""
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from mrdl.data.readers.in_order import Ordered
+from mrdl.data.sources import demand
 from mrdl.models.answers import Answers, flat
 from mrdl.models.model import Model
+from mrdl.printing import few
 
 FORMATS = ("csv", "jsonl")
 PLACE = ("file", "offset")
@@ -29,6 +32,12 @@ class Lines:
         self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
         self.nothing = "" if format == "csv" else "null"
         self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}"
+
+    def check(self) -> None:
+        """DataError where two columns have one name."""
+        twice = [name for name, count in Counter(self.columns).items() if count > 1]
+        demand(not twice, f"columns {few(twice)} cannot be kept, as the output has columns of these names itself: name others with --id "
+               "and --keep")
 
     def header(self) -> bytes:
         return self._rows([self._words([name]) for name in self.columns])[0]

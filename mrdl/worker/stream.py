@@ -78,9 +78,12 @@ class Filter:
                f"{INPUT} has {len(self.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
         self.table = without_rest(by_place(table, self.columns))
         self.table.match(self.columns, INPUT, rest=False)
+        kept = list(dict.fromkeys(kept or self.columns))
         odd = [name for name in kept if self.columns.count(name) != 1]
-        demand(not odd, f"{INPUT} has no column {few(odd)} to keep, or several of this name; there are {few(self.columns)}")
-        self.out = Lines(model, class_names(table), kept or self.columns, format, self.delimiter)
+        demand(not odd, f"{INPUT} has no column {few(odd)} to keep, or several of this name: name those to keep with --id and --keep; "
+               f"there are {few(self.columns)}")
+        self.out = Lines(model, class_names(table), kept, format, self.delimiter)
+        self.out.check()
 
     def _begin(self, delimiter: str | None) -> None:
         """Takes the names of the columns from the first line, which stays there to be left out."""

@@ -75,6 +75,8 @@ def test_rows_come_out_as_they_go_in(titanic):
     (b"", "--columns sex,age,port --id nr", "has no column 'nr' to keep"),
     (b"", "--columns sex,age,port --delimiter ab", "must be one character, or tab"),
     (b"", "--json", "the rows are on stdout"),
+    (b"sex,age,port,what,what\n", "", "no column 'what' to keep, or several of this name"),
+    (b"sex,age,port,prediction\n", "", "columns 'prediction' cannot be kept"),
 ])
 def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data, words, reason):
     read, write = os.pipe()
@@ -86,6 +88,13 @@ def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data,
         status = main(["score", titanic[1], *words.split()])
     out, err = capsys.readouterr()
     assert status == 2 and not out and err.startswith("mrdl: ") and reason in err and err.count("\n") == 1
+
+
+def test_a_filter_without_stdin_says_so(titanic, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)         # as with <&- in a shell
+    from mrdl.cli import main
+    assert main(["score", titanic[1]]) == 2
+    assert "one of them is closed" in capsys.readouterr().err
 
 
 def test_the_commands_of_the_page_on_scores_run(tmp_path, titanic, monkeypatch):

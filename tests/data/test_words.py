@@ -103,6 +103,9 @@ def test_a_schema_that_the_user_edited_decides(tmp_path, inline, passengers):
         prepare(passengers, str(tmp_path / "3"), inline, schema=str(tmp_path / "none.json"))
     with pytest.raises(DataError, match="leave out kinds and like"):
         prepare(passengers, str(tmp_path / "3"), inline, schema=path, like=data.url)
+    bare = text(tmp_path, json.dumps({"format": 1, "form": {}, "columns": columns[1:]}), "bare.json")
+    with pytest.raises(DataError, match="the schema makes no features"):
+        prepare(passengers, str(tmp_path / "3"), inline, schema=bare)
     kinds = prepare(passengers, str(tmp_path / "4"), inline, label="survived", drop=["name"], ids=["id"], kinds={"age": "categorical"})
     assert "age=21" in kinds.columns and not any("id" in column for column in kinds.columns)
 

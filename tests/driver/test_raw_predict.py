@@ -1,4 +1,5 @@
 """predict on raw rows: by name, in order, every row once, with the bits of the dataset's way."""
+import bz2
 import gzip
 import json
 import random
@@ -176,6 +177,24 @@ def test_a_header_alone_gives_a_header_and_what_cannot_be_written_is_refused(tmp
         with pytest.raises(ValueError, match=reason):
             predicted(run, inputs, tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_file_may_be_the_first(tmp_path, titanic, inline):
+    path, _, run = titanic
+    lines = predicted(run, [text(tmp_path, "", "empty.csv"), path], tmp_path / "out", inline, ids=["id"])
+    assert [line[0] for line in lines[1:]] == [row[0] for row in ROWS]
+
+
+@pytest.mark.parametrize("packed, end", [(gzip, -9), (gzip, None), (bz2, -9)])
+def test_a_damaged_packed_file_is_told_by_its_name(tmp_path, titanic, inline, packed, end):
+    data = bytearray(packed.compress(Path(written(tmp_path / "rows.csv", ROWS * 90)).read_bytes())[:end])
+    if end is None:
+        data[-8] ^= 1                               # of the checksum
+    path = tmp_path / f"rows.csv.{'gz' if packed is gzip else 'bz2'}"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=f"{path.name}: cannot be read"):
+        predicted(titanic[2], str(path), tmp_path / "out", inline)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_row_that_the_schema_leaves_out_has_a_line_too(tmp_path, titanic, inline):

@@ -8,6 +8,7 @@ import numpy as np
 from mrdl.data.corpus import BOM
 from mrdl.data.readers.header import fields, is_number
 from mrdl.data.records import Records
+from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
 from mrdl.kernels import text, words
 from mrdl.storage.paths import opened
@@ -96,7 +97,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
     top = not records.start                     # nothing but comments has been read of the file
-    for raw in _batches(lines, parser):
+    for raw in _batches(records.file, lines, parser):
         if top and raw[0].startswith(BOM):
             raw[0], mark = raw[0][len(BOM):], len(BOM)
         ends = offset + np.cumsum([len(line) + 1 for line in raw])
@@ -138,11 +139,14 @@ def first_line(file: str, start: int) -> tuple[int, int]:
         return start + len(lines.readline()) - mark, mark
 
 
-def _batches(lines: Iterable[bytes], parser: Parser) -> Iterator[list[bytes]]:
+def _batches(file: str, lines: Iterable[bytes], parser: Parser) -> Iterator[list[bytes]]:
     lines = iter(lines)
-    while batch := list(islice(lines, 1)):
-        rows = min(parser.rows, parser.size // (len(batch[0]) + 1))
-        batch += islice(lines, rows)
+    while True:
+        with whole(file):
+            batch = list(islice(lines, 1))
+            if not batch:
+                return
+            batch += islice(lines, min(parser.rows, parser.size // (len(batch[0]) + 1)))
         yield batch
 
 

@@ -126,7 +126,8 @@ class Table:
         except ValueError as error:
             raise DataError(f"{where}: cannot be read: {error}") from None
         if facts.get("format") != FORMAT:
-            raise OtherFormat
+            raise OtherFormat(f"{where}: format is {shown(facts.get('format'))}, and this version of mrdl reads {FORMAT}; make the schema "
+                              "again with: mrdl describe INPUT.. --out schema.json")
         odd = sorted(set(facts) ^ {"format", "form", "columns"})
         if odd:
             raise DataError(f"{where}: has {'no' if odd[0] not in facts else 'an unknown'} {odd[0]!r}")

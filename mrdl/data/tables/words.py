@@ -92,7 +92,7 @@ class Words:
 
     def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
         """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
-        words = _bare(self, notation.sign.encode()) if notation.sign else self
+        words = _bare(self, notation.sign.encode("utf-8", "surrogateescape")) if notation.sign else self
         out, codes = np.empty(len(self)), np.empty(len(self), np.intc)
         kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
         return out, codes

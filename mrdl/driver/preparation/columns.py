@@ -53,6 +53,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
                                     if not isinstance(kind, (Label, Weight)) or name in schema.columns})
     extra = table.match(schema.columns, schema.files[0])
     made = schema.by(table)
+    demand(made.shape != [0], f"{schema.files[0]}: the schema makes no features: let one of its columns be another kind than id or ignore")
     return replace(made, notes=[*schema.notes, *([f"left out, as the schema does not have them: {few(extra)}"] if extra else [])])
 
 

@@ -86,6 +86,8 @@ def changed(**facts):
     (b'{"format": 1, "columns": []}', "has no 'form'"), (changed(form=[]), "form must be an object, and columns a list"),
     (changed(columns={}), "and columns a list"), (changed(columns=[3]), "column 1 has no name"),
     (changed(columns=[{"kind": "id", "name": 1}]), "column 1 has no name"),
+    (changed(columns=[{"kind": "weight", "name": "a", "sign": "\ud800"}]), "column 'a': sign is .* must be text"),
+    (changed(columns=[{"kind": "categorical", "name": "a", "vocabulary": ["b", "\ud800"]}]), "vocabulary is .* must be text"),
     (changed(columns=[{"kind": "label", "name": "a"}, {"kind": "label", "name": "b"}]), "one label, .* several columns: 'a', 'b'")])
 def test_what_is_no_schema_is_refused(data, told):
     with pytest.raises(DataError, match=told):
@@ -104,8 +106,8 @@ def test_all_wrong_columns_are_told_at_once():
 
 
 def test_a_schema_of_another_version():
-    with pytest.raises(OtherFormat):
-        Table.load(changed(format=2))
+    with pytest.raises(OtherFormat, match="s.json: format is 2, and this version of mrdl reads 1; make the schema again"):
+        Table.load(changed(format=2), "s.json")
 
 
 def test_the_page_of_the_schema():

@@ -89,6 +89,10 @@ class Kind:
                 raise DataError(f"{error}; it must be {_said(kinds[name])}") from None
             if any(type(v) in (int, float) and not -LIMIT <= v <= LIMIT for v in (value if type(value) is list else [value])):
                 raise DataError(f"{name} is {sealed.shown(value)}; it must be finite")
+            try:
+                Words.of(v for v in (value if type(value) is list else [value]) if type(v) is str)
+            except UnicodeEncodeError:
+                raise DataError(f"{name} is {sealed.shown(value)}; it must be text, and half of a surrogate pair is none") from None
             given[name] = value
         return given
 
