@@ -31,8 +31,8 @@ MOST_BAD = 0.001                # share of them that prepare takes by itself
 
 def of_columns(p: argparse.ArgumentParser) -> None:
     """What the user may say of a table's columns."""
-    p.add_argument("--label", metavar="COLUMN", help="the column to predict (of .npz: the array; default: y); "
-                   "without this option there are no labels")
+    p.add_argument("--label", metavar="COLUMN", help="the column to predict; without this option a table has no labels "
+                   "(of .npz: the array of the labels; default: y or y_train)")
     p.add_argument("--weight", "--sample-weight", metavar="COLUMN",
                    help="the column with the weights of the examples (of .npz: the array)")
     p.add_argument("--id", dest="ids", action="append", default=[], metavar="COLUMN",
