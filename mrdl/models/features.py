@@ -55,7 +55,9 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
     odd = [name for name in kept if found.columns.count(name) != 1]
     demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")
     if not table.form.get("named", True):
-        demand(len(found.columns) == len(table.columns) and not rest,
+        demand(not rest, f"{paths[0]}: {where} was trained on columns that have no names, so it can be evaluated on a dataset alone: "
+               "prepare the rows, and give the dataset")
+        demand(len(found.columns) == len(table.columns),
                f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
                "the others out, or prepare the rows, and give the dataset")
         return found.by(by_place(table, found.columns)), []

@@ -3,6 +3,7 @@ import datetime
 import math
 import os
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
 
 def word(value: Any, kind: Kind) -> str:
     """A value as a file would have it."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
     if isinstance(value, str):
         return value.strip(" \t")
     if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nan(value):
@@ -79,8 +82,12 @@ def word(value: Any, kind: Kind) -> str:
         whole = math.isfinite(value) and value.is_integer() and abs(value) < 2 ** 53
         if whole and not (isinstance(kind, Categorical) and text in kind.vocabulary):
             text = str(int(value))
-        return text.replace(".", getattr(kind, "decimal", "."))
-    return str(value)
+        return _pointed(text, kind)
+    return _pointed(str(value), kind) if isinstance(value, Decimal) else str(value)
+
+
+def _pointed(number: str, kind: Kind) -> str:
+    return number.replace(".", getattr(kind, "decimal", "."))
 
 
 def _is_nan(value: Any) -> bool:

@@ -224,6 +224,8 @@ def test_runs_of_numbers_alone(tmp_path, inline):
     assert lines[0][2:] == ["prediction", "error"] and (np.array([line[2] for line in lines[1:]], "f4") == values[:, 0]).all()
     with pytest.raises(DataError, match="has 3 columns, and .* was trained on 2 that have no names"):
         predicted(unnamed, path, tmp_path / "3")
+    with pytest.raises(DataError, match="columns that have no names, so it can be evaluated on a dataset alone"):
+        mrdl.evaluate(unnamed, bare, runner=inline, label="y")
 
 
 @pytest.mark.parametrize("first", [True, False])

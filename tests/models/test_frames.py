@@ -1,6 +1,7 @@
 """Raw rows in Python: files, dicts and data frames give the same features."""
 import csv
 import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def test_what_cannot_be_read_is_refused(tmp_path, titanic):
     (np.datetime64("NaT"), Date(mean=0), ""), (None, Numeric(mean=0, missing_words=("-999",)), "-999"),
     (3.0, Categorical(vocabulary=("3",)), "3"), (3.0, Categorical(vocabulary=("3.0", "4.0")), "3.0"), (7, Categorical(vocabulary=("7",)), "7"),
     (0.1, Numeric(mean=0), "0.1"), (np.float32(0.1), Numeric(mean=0), "0.10000000149011612"), (1e300, Numeric(mean=0), "1e+300"),
-    (1.5, Numeric(mean=0, decimal=","), "1,5"), (True, Boolean(true=("yes",), false=("no",), mean=0), "yes"), (True, Numeric(mean=0), "True"),
+    (1.5, Numeric(mean=0, decimal=","), "1,5"), (Decimal("1.234"), Numeric(mean=0, decimal=",", thousands="."), "1,234"),
+    (b" male", Categorical(vocabulary=("male",)), "male"), (True, Boolean(true=("yes",), false=("no",), mean=0), "yes"), (True, Numeric(mean=0), "True"),
     (np.datetime64("2020-02-03T04:05:06"), Date(mean=0), "2020-02-03T04:05:06"), (datetime.date(2020, 2, 3), Date(mean=0, order="DMY"), "03/02/2020"),
     (datetime.datetime(2020, 2, 3, 4, 5), Date(mean=0, order="MDY"), "02/03/2020T04:05:00")])
 def test_a_value_is_the_word_that_a_file_would_have(value, kind, expected):
