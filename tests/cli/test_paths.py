@@ -100,7 +100,7 @@ def test_hadoop_finds_them_by_that(here):
 @pytest.mark.hadoop                     # as its cluster does, it takes a namespace
 @pytest.mark.parametrize("runner", ["inline", "local"])
 def test_a_full_temporary_folder_is_told_in_a_line(here, runner):
-    (here / "rows.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(20000)))
+    (here / "rows.csv").write_text("a,y\n" + "".join(f"{i}.5,{i % 3}\n" for i in range(20000)))
     (here / "small").mkdir()
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs small && exec "$@"', "sh", sys.executable, "-m",
