@@ -356,7 +356,7 @@ def room_again(small):
 
 @pytest.mark.parametrize("mode", ["auto", "always"])
 def test_an_hdfs_without_room_for_a_state_ends_the_run_in_a_line_and_its_job_with_it(small, room_again, tmp_path, mode):
-    (tmp_path / "rows.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
+    (tmp_path / "rows.csv").write_text("a,y\n" + "".join(f"{i}.5,{i % 3}\n" for i in range(60)))
     (tmp_path / "model.py").write_text("""
 import mrdl
 from mrdl.layers import Dense
