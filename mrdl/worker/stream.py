@@ -40,9 +40,9 @@ class Arriving:
 class Ready(Fields):
     """Takes the lines that are there."""
 
-    def __init__(self, columns: list[str], delimiter: str, lines: Arriving):
+    def __init__(self, columns: list[str], delimiter: str, features: int, lines: Arriving):
         self.lines = lines
-        super().__init__(columns, delimiter)
+        super().__init__(columns, delimiter, features)
 
     @property
     def rows(self) -> int:
@@ -100,7 +100,7 @@ class Filter:
         """The lines of each batch, without their ends; the first one is the header, where the input has one."""
         if self.titled and self.out.format == "csv":
             yield [self.out.header()]
-        parser = Ready(self.columns, self.delimiter, self.lines)
+        parser = Ready(self.columns, self.delimiter, len(self.table.features), self.lines)
         for found, starts, batch in good_lines(self.records, self.lines, self.header, self.delimiter, parser):
             rows = encoded(self.table, self.records, dict(zip(self.columns, found)), starts, batch, self.out.model.dtype)
             self.count += len(rows.errors)

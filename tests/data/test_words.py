@@ -8,7 +8,11 @@ import pytest
 from raw_data import shard_bytes, text
 
 from mrdl.data import dataset
+from mrdl.data.readers.lines import FEATURES
+from mrdl.data.records import Records
+from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
+from mrdl.data.tables.kinds import Categorical
 from mrdl.data.tables.table import Table
 from mrdl.driver.fits import features_of, same_features
 from mrdl.driver.preparation.prepare import prepare
@@ -85,6 +89,14 @@ def test_the_same_rows_come_out_of_any_file_runner_and_dataset_like_it(tmp_path,
     other = prepare(text(tmp_path, "\n".join(PASSENGERS[:30]), "few.csv"), str(tmp_path / "4"), inline, label="survived")
     with pytest.raises(ValueError, match="its schema makes other numbers of them: prepare it with --like"):
         same_features(features_of(one), "one", other)
+
+
+def test_many_features_are_made_of_few_rows_at_once(tmp_path):
+    path = text(tmp_path, "a\n" + "b\n" * 100)
+    schema = sniff([path]).by(Table({"a": Categorical(hash=18)}))
+    with open(path, "rb") as file:
+        sizes = [len(starts) for _, starts, _ in schema.words(Records(path), (line.rstrip(b"\n") for line in file))]
+    assert sum(sizes) == 100 and max(sizes) <= FEATURES // 2 ** 18 + 1
 
 
 def test_a_schema_that_the_user_edited_decides(tmp_path, inline, passengers):

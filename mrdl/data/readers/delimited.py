@@ -92,7 +92,7 @@ class Delimited(Recognised):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, list[bytes]]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        fields = Fields(self.columns, self.delimiter)
+        fields = Fields(self.columns, self.delimiter, len(self.features()))
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):
             yield dict(zip(self.columns, found)), starts, batch
 

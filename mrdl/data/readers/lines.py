@@ -15,6 +15,7 @@ from mrdl.storage.paths import opened
 
 EMPTY, GOOD = text.EMPTY, text.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
+FEATURES = 1 << 23              # features that are made at once, at most: 64 MB
 WRONG = {text.FIELDS: "wrong field count", text.NUMBER: "not a number", text.FINITE: "not finite"}
 
 
@@ -67,9 +68,10 @@ class Fields:
     """The fields of all columns, as words."""
     size = 1 << 20
 
-    def __init__(self, columns: list[str], delimiter: str):
+    def __init__(self, columns: list[str], delimiter: str, features: int = 0):
+        """`features`: how many are made of each line."""
         self.columns, self.delimiter = columns, delimiter
-        self.rows = FIELDS // max(len(columns), 16)
+        self.rows = min(FIELDS // max(len(columns), 16), FEATURES // max(features, 1))
 
     def parse(self, lines: list[bytes]) -> tuple[list[Words], np.ndarray, np.ndarray]:
         """Words of each column."""

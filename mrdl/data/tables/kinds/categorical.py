@@ -13,6 +13,7 @@ from mrdl.data.tables.words import MISSING, PLAIN, Lookup, Words
 LARGEST = 1000                  # names that get a feature of their own, unless the user says otherwise
 SMALL = 100                     # names, up to which all of them do
 BITS = 10                       # of a hash, where there are too many names
+MOST_BITS = 20                  # of a hash whose values have a feature each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Categorical(Kind):
     def wrong(self) -> str:
         if (self.hash is None) != bool(self.vocabulary):
             return "it needs a vocabulary or a hash, and not both"
+        if self.hash is not None and self.hash > MOST_BITS and self.encode_as == "onehot":
+            return f"hash is {self.hash}: 2^{self.hash} features are too many; up to {MOST_BITS} are possible, or encode_as \"index\""
         if len(set(self.vocabulary)) < len(self.vocabulary):
             return f"vocabulary has {next(w for w in self.vocabulary if self.vocabulary.count(w) > 1)!r} twice"
         if self.missing == "value" and self.value not in self.vocabulary:
