@@ -4,7 +4,7 @@ from typing import Any
 
 from mrdl.config import need
 from mrdl.data import dataset
-from mrdl.data.tables.kinds import Label, Numeric
+from mrdl.data.tables.kinds import Date, Label, Numeric
 from mrdl.data.tables.table import kind_of
 from mrdl.driver.inference import describe
 from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
@@ -16,6 +16,7 @@ AUTO = "auto"                   # in the place of a model's file
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
 BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
+PATIENCE = 10                   # epochs without a better loss
 EPOCHS = 2_000_000              # examples trained on at most, where nothing else ends a run
 
 
@@ -51,7 +52,7 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, 
     variance = [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)]
     layers = [Input(found.shape), Normalization(-1, mean, variance)]
     for units in hidden:
-        layers += [Dense(units, "relu", kernel_initializer="he_normal"), *[Dropout(dropout)] * bool(dropout)]
+        layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
     if classes := classes_of(found):
         model = Sequential([*layers, Dense(classes, "softmax")])
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
@@ -72,18 +73,21 @@ def classes_of(data: dataset.Dataset) -> int | None:
 
 
 def _numbers(data: dataset.Dataset) -> list[bool]:
-    """Of each feature whether it is a number of the input as it stands."""
+    """Of each feature whether it is a number of the input as it stands, or of a date: a year is about 2000."""
     if not data.table:
         return [True] * data.shape[0]
     kinds = [(column["name"], kind_of({k: v for k, v in column.items() if k != "name"})) for column in data.table["columns"]]
-    return [isinstance(kind, Numeric) and kind.scale == "none" and i == 0
+    return [isinstance(kind, Date) or isinstance(kind, Numeric) and kind.scale == "none" and i == 0
             for name, kind in kinds for i, _ in enumerate(kind.features(name))]
 
 
 def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """The options of a run on it. `given`: what the user says."""
-    n = sum(shard.n for shard in data.train())
+    n, shards = sum(shard.n for shard in data.train()), len(data.train())
+    workers = given.get("workers") or (1 if n < ALONE else 2)
     batch = next((size for most, size in BATCHES if n < most), 256)
     epochs = max(10, min(200, EPOCHS // max(n, 1)))
-    ends = {"until": f"val_loss patience 10, epochs {epochs}" if data.validation() else f"epochs {min(epochs, 50)}"}
-    return {"workers": 1 if n < ALONE else 2, "batch_size": batch, **({} if {"until", "epochs", "rounds"} & {*given} else ends)}
+    rules = [f"val_loss patience {PATIENCE * -(-shards // workers)}"] if data.validation() else []      # in rounds
+    if not {"epochs", "rounds"} & {*given}:
+        rules.append(f"epochs {epochs if data.validation() else min(epochs, 50)}")
+    return {"workers": workers, "batch_size": batch, **({"until": ", ".join(rules)} if rules else {})}

@@ -32,6 +32,13 @@ def test_an_amount_has_its_own_units_and_numbers_alone_are_scaled(tmp_path, inli
     assert isinstance(model.loss, MeanSquaredError)
 
 
+def test_the_parts_of_a_date_are_scaled(tmp_path, inline):
+    path = text(tmp_path, "day,y\n" + "".join(f"{1970 + i}-0{i % 9 + 1}-1{i % 7},{i}.5\n" for i in range(40)))
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y")
+    norm = tabular(data, runner=inline).layers[0]
+    assert "day.year" in data.columns and all(1 > abs(m) or 1989 < m < 1990 for m in norm.mean) and 1.0 not in norm.variance
+
+
 def test_classes_get_a_softmax(tmp_path, inline):
     model = tabular(table(tmp_path, inline, label="kind", drop=["y"]).url, runner=inline)
     assert model.output_shape == (2,) and isinstance(model.loss, SparseCategoricalCrossentropy)
@@ -52,8 +59,9 @@ def test_what_is_no_table_is_refused(tmp_path, inline, made):
 def test_a_run_is_as_long_as_its_data_asks_for(tmp_path, made):
     small, held = made(), made(hold_out=0.3, name="held")
     assert defaults(small, {}) == {"workers": 1, "batch_size": 32, "until": "epochs 50"}
-    assert defaults(held, {})["until"] == "val_loss patience 10, epochs 200"
-    assert "until" not in defaults(held, {"epochs": 3})
+    assert defaults(held, {})["until"] == "val_loss patience 20, epochs 200"       # two rounds an epoch
+    assert defaults(held, {"workers": 2})["until"] == "val_loss patience 10, epochs 200"
+    assert defaults(held, {"epochs": 3})["until"] == "val_loss patience 20" and "until" not in defaults(small, {"epochs": 3})
     large = dataset.Shard(0, "part-00000", "", 10 * ALONE, "train", 1, "")
     assert defaults(dataset.Dataset("", "", [large], (1,), None, False, [], "float32", 0), {}) == {
         "workers": 2, "batch_size": 128, "until": "epochs 10"}
