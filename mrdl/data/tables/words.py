@@ -10,9 +10,9 @@ from mrdl.kernels import words as kernel
 
 ORDERS = {"YMD": kernel.YMD, "DMY": kernel.DMY, "MDY": kernel.MDY}
 #: words that mean that a value is missing, by default
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "#N/A", "?", "None", "-", ".")
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "#N/A", "?", "\\N", "None", "-", ".")        # \N is Hive's
 #: those of them that mean it in a column of words too, where the others may be words like any
-PLAIN = MISSING[:9]
+PLAIN = MISSING[:10]
 
 
 class Notation(NamedTuple):

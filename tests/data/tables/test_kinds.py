@@ -336,3 +336,8 @@ def test_wrong_json_is_refused(config, told):
 
 def test_default_words_for_missing_values():
     assert set(PLAIN) < set(MISSING) and {"-", ".", "None"} == set(MISSING) - set(PLAIN)
+
+
+def test_hives_null_is_missing_in_each_column():
+    assert encoded(Numeric(mean=2.0), ["\\N", "1"]) == [[2], [1]]
+    assert encoded(Categorical(vocabulary=("a",)), ["\\N", "a"]) == encoded(Categorical(vocabulary=("a",)), ["", "a"])
