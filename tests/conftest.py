@@ -38,10 +38,13 @@ def pictures():
 
 
 @pytest.fixture(autouse=True)
-def without_pictures(request, monkeypatch):
-    """Runs of other tests draw none, as without matplotlib: it would take longer than a small run itself."""
-    if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("mrdl.report.picture.plot", lambda *_: None)
+def without_pictures(request):
+    """Runs of other tests draw none, as without matplotlib: it would take longer than a small run itself. With a patch of its
+    own: the tests' `monkeypatch` is to be undone before the fixtures that were there before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "pictures" not in request.fixturenames:
+            patch.setattr("mrdl.report.picture.plot", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
