@@ -136,8 +136,10 @@ def _memory(text: str) -> int:
 
 def ending(p: argparse.ArgumentParser, until: str) -> None:
     """When a run stops."""
-    p.add_argument("--epochs", type=int, metavar="N", help="stop after N epochs, or earlier if a rule of --until holds")
-    p.add_argument("--rounds", type=int, metavar="N", help="stop after N rounds, or earlier if a rule of --until holds")
+    p.add_argument("--epochs", type=int, metavar="N",
+                   help="stop after N epochs: the rule 'epochs N', beside those given with --until")
+    p.add_argument("--rounds", type=int, metavar="N",
+                   help="stop after N rounds: the rule 'rounds N', beside those given with --until")
     p.add_argument("--until", help=until)
     p.epilog += f"\n\nthe grammar of --until:\n{stopping.GRAMMAR}"
 
@@ -197,7 +199,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
     option(p, "averaging_frequency",
            "minibatches that a worker trains on between two averagings (default: its whole shard)")
     ending(p, "when to stop (see below); with a new rule, a run that has ended continues")
-    p.epilog += (f"\n\ndefault of --until: {stopping.DEFAULT} (loss patience 5, if no data is held out);\n"
+    p.epilog += (f"\n\ndefault, if none of --until, --epochs and --rounds is given: {stopping.DEFAULT}\n"
+                 "(if no data is held out: loss instead of val_loss);\n"
                  "the final model is that of the best round if a rule has patience, else that of the last round")
     p.add_argument("--fresh-updater", action="store_true",
                    help="if MODEL is a run or a saved model: take only its weights, and reset the optimizer")
@@ -226,7 +229,7 @@ def of_train(p: argparse.ArgumentParser) -> None:
 
 def of_resume(p: argparse.ArgumentParser) -> None:
     run(p)
-    ending(p, "when to stop, instead of the rules that the run has (see below)")
+    ending(p, "when to stop (see below); if --until, --epochs or --rounds is given, the run's old rules no longer hold")
     p.add_argument("--learning-rate", type=float, metavar="X",
                    help="learning rate of all further rounds (above 0), instead of the model's rate or schedule")
     p.add_argument("--data", help="new place of the dataset, if it was moved")
@@ -272,7 +275,8 @@ def of_streaming(p: argparse.ArgumentParser) -> None:
     p.add_argument("--output", metavar="OUT",
                    help="folder that the job writes to (default: one in the run's directory)")
     p.add_argument("--commit", nargs="?", const="", metavar="OUT",
-                   help="check the job's output and commit it to the run; finish the run if a stop rule holds")
+                   help="check the job's output and commit it to the run; finish the run if a stop rule holds "
+                   "(OUT: the folder that was given as --output, if one was)")
 
 
 def of_runs(p: argparse.ArgumentParser) -> None:

@@ -110,7 +110,7 @@ def test_it_is_told_at_the_end_of_training_and_by_evaluate(tmp_path, monkeypatch
     assert "rules can take loss, and val_... with held-out data" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
-    assert "default of --until: val_loss patience 5, epochs 100 (loss patience 5, if" in capsys.readouterr().out
+    assert "--rounds is given: val_loss patience 5, epochs 100\n(if no data is held out: loss" in capsys.readouterr().out
 
 
 def test_advice_names_the_class_and_leaves_out_what_is_done():
