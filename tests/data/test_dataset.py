@@ -189,7 +189,7 @@ def test_a_description_that_could_not_be_read_is_not_written(tmp_path, inline, m
 def test_an_input_damaged_behind_its_head_names_the_file(tmp_path, local):
     data = gzip.compress(b"\n".join(table(20000)))
     (tmp_path / "in.csv.gz").write_bytes(data[:len(data) // 2])
-    with pytest.raises(Exception, match=r"in\.csv\.gz[^$]*EOFError"):
+    with pytest.raises(Exception, match=r"DataError: \S*in\.csv\.gz: cannot be read"):
         prepare(tmp_path / "in.csv.gz", str(tmp_path / "d"), local)
     assert nothing_at(tmp_path / "d")
 

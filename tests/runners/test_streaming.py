@@ -106,8 +106,9 @@ def test_a_driver_hears_nothing_of_mrjobs_missing_configuration(tmp_path):
 def test_a_task_of_hadoop_whose_jvm_stopped_to_read_leaves_it_to_that_to_fail(lines, variables, code, status):
     """For that says why, and not `subprocess failed with code 1`."""
     job = f"from sample_jobs import Order\nclass Job(Order):\n    def mapper_final(self):\n        {code or 'return iter(())'}\nJob.run()"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("mapreduce_")}     # jobs in this process leave some
     process = Child([sys.executable, "-c", job, "--mapper", "--step-num", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}", **variables})
+                    stderr=subprocess.PIPE, env={**own, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}", **variables})
     if not code:
         process.stdout.close()
     told = process.communicate(b"a\tline that is not short\n" * lines, timeout=60)[1].decode()
