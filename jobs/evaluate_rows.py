@@ -7,7 +7,7 @@ class EvaluateRows(PredictRows):
 
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import raw
-        for line in raw.scores((line for _, line in pairs), self.options.state, self.options.plan):
+        for line in raw.scores(self.splits(pairs), self.options.state, self.options.plan):
             yield None, line
 
 

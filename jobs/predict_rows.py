@@ -1,16 +1,9 @@
 """A model's outputs for raw rows: lines of text in, a line for each out, in their order."""
-from mrdl.runners.mrjob_imports import protocol
-from mrdl.runners.streaming import Job
+from mrdl.runners.streaming import RawLines
 
 
-class PredictRows(Job):
+class PredictRows(RawLines):
     """Map only: each part is the predictions of one split."""
-    INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
-
-    @staticmethod
-    def bare(line: bytes) -> bytes:
-        """With its carriage return: each byte counts in the places of rows."""
-        return line.removesuffix(b"\n")
 
     def configure_args(self):
         super().configure_args()
@@ -19,7 +12,7 @@ class PredictRows(Job):
 
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import raw
-        for line in raw.predictions((line for _, line in pairs), self.options.state, self.options.plan,
+        for line in raw.predictions(self.splits(pairs), self.options.state, self.options.plan,
                                     self.increment_counter):
             yield None, line
 

@@ -1,6 +1,9 @@
 """What is counted of the records of a split: which are bad, and why."""
 from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
+
+import numpy as np
 
 from mrdl.data.corpus import SAMPLES
 
@@ -26,6 +29,18 @@ class Records:
         """Of its path the name counts alone: a dataset may move."""
         self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
                                                 digest_size=16).digest()
+
+    def refused(self, wrong: np.ndarray, reasons: Sequence, starts: np.ndarray, lines: list[bytes]) -> dict[int, str]:
+        """Tells of the rows that a table cannot use, by what Table.encode says of them; gives why, by their places."""
+        told = {}
+        for i in np.flatnonzero(wrong).tolist():
+            reason = reasons[wrong[i] - 1]
+            told[i] = f"{reason.text} (column {reason.column!r})"
+            if reason.dropped:
+                self.left_out += 1
+            else:
+                self.reject(reason.text, f"column {reason.column!r}", starts[i], lines[i])
+        return told
 
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1

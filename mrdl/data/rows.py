@@ -70,7 +70,7 @@ class Rows(Records):
                 f"but by its shape, target and weight there are {schema.widths}")
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
         with np.errstate(invalid="ignore", over="ignore"):
-            wide = np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")
+            wide = as_stored(x, dtype)
             small = wide.astype("u1")
             whole = (small == wide).all(axis=1)
             wide = wide[~whole]
@@ -112,6 +112,12 @@ class Rows(Records):
             yield "label out of range", ~fits, lambda i: f"{rest[i, 0]:g} is none of 0..{classes - 1}"
         if schema.weight is not None:
             yield "negative weight", rest[:, -1] < 0, lambda i: f"{rest[i, -1]:g}"
+
+
+def as_stored(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features as a dataset of the dtype has them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")
 
 
 def _cut(table: np.ndarray) -> list[bytes]:

@@ -27,7 +27,7 @@ from mrdl.rounds.merged import RoundError
 from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.output import Output
-from mrdl.runners.streaming import Job
+from mrdl.runners.streaming import LINE_ENDS, Job
 from mrdl.runs.run import Run
 from mrdl.storage.base import Storage
 from mrdl.storage.paths import is_folder, size
@@ -163,7 +163,7 @@ def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[st
             json.dump({"spec": model.to_json(), "schema": schema.dump(), **asked}, file)
         hands = tasks(schema, cluster)
         with cluster.run(job, hands, ["--state", state, "--plan", path], split=any(len(hand) == 1 for hand in hands), name=name,
-                         settings={"textinputformat.record.delimiter": "\n"}, on_task=on_task) as output:
+                         settings=LINE_ENDS, on_task=on_task) as output:
             yield output
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from mrdl.config import need
 from mrdl.data import dataset
-from mrdl.data.tables.kinds import Date, Label, Numeric
-from mrdl.data.tables.table import kind_of
+from mrdl.data.tables.kinds import Date, Numeric
 from mrdl.driver.inference import describe
+from mrdl.driver.preparation.columns import of_dataset
 from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
 from mrdl.metrics import R2Score
 from mrdl.models.sequential import Sequential
@@ -65,9 +65,10 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, 
 
 def classes_of(data: dataset.Dataset) -> int | None:
     """How many classes the label has, where it is a class; None: it is an amount."""
-    names = [column for column in (data.table or {"columns": []})["columns"] if column["kind"] == Label.kind]
-    if names and "classes" in names[0]:
-        return len(names[0]["classes"])
+    if data.table:
+        table = of_dataset(data)
+        if table.label is not None and (names := table.columns[table.label].classes):
+            return len(names)
     classes = data.target.classes
     return classes if classes and classes <= MANY and data.target.low == 0 else None
 
@@ -76,9 +77,8 @@ def _numbers(data: dataset.Dataset) -> list[bool]:
     """Of each feature whether it is a number of the input as it stands, or of a date: a year is about 2000."""
     if not data.table:
         return [True] * data.shape[0]
-    kinds = [(column["name"], kind_of({k: v for k, v in column.items() if k != "name"})) for column in data.table["columns"]]
     return [isinstance(kind, Date) or isinstance(kind, Numeric) and kind.scale == "none" and i == 0
-            for name, kind in kinds for i, _ in enumerate(kind.features(name))]
+            for name, kind in of_dataset(data).columns.items() for i, _ in enumerate(kind.features(name))]
 
 
 def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:

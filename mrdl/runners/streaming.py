@@ -25,6 +25,7 @@ def _mrjob_options() -> ArgumentParser:
 
 
 # settings for jobs on shards: each file is read by one mapper
+LINE_ENDS = {"textinputformat.record.delimiter": "\n"}         # alone: lines keep their carriage returns, as on all runners
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
 

@@ -3,7 +3,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,8 @@ from mrdl.training.scoring import Scorer
 from mrdl.worker.counters import GROUP, Increment
 from mrdl.worker.scored import Lines
 
-
-def files(lines: Iterable[bytes]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    """(file, first byte, lines) of each file that a mapper reads."""
-    for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
-        yield file, int(os.environ.get("mapreduce_map_input_start", "0")), own
+#: file, its first byte that is read, lines: of each file that a mapper reads (RawLines.splits)
+Splits = Iterable[tuple[str, int, Iterator[bytes]]]
 
 
 def given(asked: dict, state: str) -> Model:
@@ -52,13 +48,13 @@ class Note:
         facts["bad"] = dict(Counter(facts["bad"]) + records.bad)
 
 
-def predictions(lines: Iterable[bytes], state: str, plan: str, increment: Increment) -> Iterator[bytes]:
+def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> Iterator[bytes]:
     """A line for each row; at the end a note of how many there were, where the driver looks for it. They are counted in
     Hadoop's counters too."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     writer = Lines(model, asked["classes"], asked["kept"], asked["format"])
-    for file, start, own in files(lines):
+    for file, start, own in splits:
         records = Kept(file, start)
         mark = first_line(file, 0)[1] if file else 0
         for rows in in_order(schema, records, own, model.dtype):
@@ -73,12 +69,12 @@ def predictions(lines: Iterable[bytes], state: str, plan: str, increment: Increm
     store_at(asked["notes"]).write(f"{number:05d}.json", json.dumps(note.facts).encode())
 
 
-def scores(lines: Iterable[bytes], state: str, plan: str) -> Iterator[bytes]:
+def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
     """One line: the note, with the sums of the loss and the metrics, and what the labels are like."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     scorer, targets, rules = Scorer(model, model.weights), {}, _rules(model, schema.weight is not None)
-    for file, start, own in files(lines):
+    for file, start, own in splits:
         records = Kept(file, start)
         for rows in in_order(schema, records, own, model.dtype, rules):
             note.facts["rows"] += len(rows.errors)

@@ -1,5 +1,6 @@
 """Rows of arrays in files."""
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,9 @@ class Arrays(Recognised):
     """Arrays in files, a row of each for an example."""
     counts: list = field(default_factory=list)  # rows of each file
 
+    @abstractmethod
     def located(self, index: int) -> dict[str, tuple[str, str | None]]:
         """(path, array) of x, and where there are y and w, in file `index`."""
-        raise NotImplementedError
 
     @contextmanager
     def arrays(self, index: int):

@@ -99,12 +99,7 @@ class Delimited(Recognised):
     def _encoded(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         for columns, starts, batch in self.words(rows, lines):
             x, rest, wrong, reasons = self.made.encode(columns)
-            for i in np.flatnonzero(wrong):
-                reason = reasons[wrong[i] - 1]
-                if reason.dropped:
-                    rows.left_out += 1
-                else:
-                    rows.reject(reason.text, f"column {reason.column!r}", starts[i], batch[i])
+            rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
             if not good.all():
                 x, rest, starts, batch = x[good], rest[good], starts[good], list(compress(batch, good))

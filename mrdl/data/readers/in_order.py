@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrdl.data.records import Records
+from mrdl.data.rows import as_stored
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 
@@ -67,15 +68,10 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     lost = records.taken()
     made = table.encode(columns, rules is not None)
     reasons = [""] * len(starts)
-    for i in np.flatnonzero(made.wrong):
-        reason = made.reasons[made.wrong[i] - 1]
-        reasons[i] = f"{reason.text} (column {reason.column!r})"
-        if reason.dropped:
-            records.left_out += 1
-        else:
-            records.reject(reason.text, f"column {reason.column!r}", starts[i], batch[i])
+    for i, reason in records.refused(made.wrong, made.reasons, starts, batch).items():
+        reasons[i] = reason
     good = made.wrong == 0
-    x, beside = stored(made.x, dtype), made.rest + 0.0
+    x, beside = as_stored(made.x, dtype), made.rest + 0.0
     for reason, odd, told in ((f"beyond {dtype.name}", ~np.isfinite(x).all(1),
                                lambda i: f"feature {table.features[np.flatnonzero(~np.isfinite(x[i]))[0]]!r}"),
                               *((reason, odd, lambda i: ", ".join(f"{value:g}" for value in beside[i]))
@@ -90,9 +86,3 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     errors = reasons + [reason for _, reason in lost]
     return Ordered(everywhere[order], [errors[i] for i in order], np.ascontiguousarray(x[good]), beside[good], columns,
                    np.argsort(order, kind="stable")[:len(starts)])
-
-
-def stored(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Features as a dataset of the dtype has them."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")

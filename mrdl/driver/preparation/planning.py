@@ -9,6 +9,7 @@ from mrdl.printing import counted
 from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.partitioning import spread
+from mrdl.runners.streaming import LINE_ENDS
 from mrdl.storage.paths import place, size
 
 SHARD = 64 << 20                # bytes of input that make a shard
@@ -69,4 +70,4 @@ def settings(schema: Schema, plan: Plan) -> dict[str, str]:
     lines that keep their carriage returns, as on all runners: each byte counts in the places of rows."""
     megabytes = int(sum(sizes(schema).values()) / plan.shards * 1.6) >> 20
     return {**({"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}),
-            **({"textinputformat.record.delimiter": "\n"} if schema.by_lines else {})}
+            **(LINE_ENDS if schema.by_lines else {})}

@@ -15,6 +15,7 @@ from mrdl.driver.preparation import planning
 from mrdl.jobs.columns import SurveyColumns
 from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
+from mrdl.runners.streaming import LINE_ENDS
 from mrdl.storage.paths import opened
 
 HERE = 4 << 20                  # bytes of input, up to which no job is worth its start
@@ -63,7 +64,7 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
         survey.dump(path := os.path.join(folder, "survey.json"))
         with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers,
                          split=any(len(task) == 1 for task in tasks), name=name, on_task=on_task,
-                         settings={"textinputformat.record.delimiter": "\n"}) as output:
+                         settings=LINE_ENDS) as output:
             found = dict(line.split(b"\t", 1) for part in range(len(output.parts)) for line in output.lines(part))
     facts = Facts(**json.loads(found.pop(RECORDS)))
     columns = (Statistics.load(found[key]) for key in sorted(found))
