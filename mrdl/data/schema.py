@@ -33,7 +33,7 @@ class Schema(ABC):
     """What a task must know to read the inputs: a class for each form of input (mrdl/data/readers)."""
     kind: ClassVar[str]
     by_lines: ClassVar[bool] = False    # a mapper gets lines of the files; else lines that name spans: file TAB start TAB stop
-    tabular: ClassVar[bool] = False     # a table can make features of its words, as of Delimited's
+    tabular: ClassVar[bool] = False     # a table can make features of its columns (readers/tabular.py)
     by_content: ClassVar[bool] = False  # what the files hold decides the dataset's uid; else their names and sizes
 
     files: list                 # paths

@@ -1,11 +1,7 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import compress
 from shlex import quote
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +9,10 @@ from mrdl.data.corpus import BOM, PACKED, check_encoding
 from mrdl.data.readers.columns import indices, one, ordered
 from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
 from mrdl.data.readers.lines import Fields, Numbers, good_lines
+from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.rows import Rows
-from mrdl.data.schema import Recognised, Wanted
+from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
@@ -28,24 +25,18 @@ BLANKS = " "                    # any run of blanks and tabs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delimited(Recognised):
+class Delimited(Tabular):
     """CSV, TSV and their kin: a row a line."""
     kind = "text"
-    by_lines = tabular = True
-    order: list                 # the places of x's columns
+    by_lines = True
+    order: list                 # the places of x's columns; none where a table says what is made of them
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
     plain: bool = True          # whether, as the first lines look, x is numbers alone and none is missing
-    table: str = ""             # schema.json, by which fields become numbers; "": they are numbers
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
         return True
-
-    @cached_property
-    def made(self) -> Table:
-        """What is made of the columns."""
-        return Table.load(self.table.encode())
 
     @property
     def bare(self) -> bool:
@@ -53,33 +44,18 @@ class Delimited(Recognised):
         return self.delimiter != BLANKS
 
     def by(self, table: Table) -> "Delimited":
-        """The same files, read by a table."""
-        label, weight = table.label, table.weight
-        return replace(self, table=table.dump().decode(), order=[], shape=[len(table.features)],
-                       target=None if label is None else [], label=label, weight=weight)
+        return replace(super().by(table), order=[])
 
     def features(self) -> list[str]:
-        return self.made.features if self.table else [self.columns[i] for i in self.order]
-
-    def classes(self) -> int | None:
-        label = self.made.columns[self.label] if self.table and self.label is not None else None
-        return len(label.classes) or None if label else None
-
-    def left_out(self) -> list[str]:
-        """The columns that are neither features nor label nor weight."""
-        kept = {*self.features(), self.label, self.weight}
-        return [name for name in self.columns if name not in kept]
+        return super().features() if self.table else [self.columns[i] for i in self.order]
 
     def decides(self) -> list:
         return [self.order, self.header, self.table]
 
-    def described(self, facts: dict) -> dict[str, Any]:
-        return {**super().described(facts), "table": json.loads(self.table) if self.table else None}
-
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each line is a row, but for headers, comments and empty ones."""
         if self.table:
-            yield from self._encoded(rows, lines)
+            yield from super().read(rows, lines)
             return
         named = [self.columns.index(n) for n in (self.label, self.weight) if n is not None]
         numbers = Numbers(self.columns, self.delimiter, sorted([*self.order, *named]))
@@ -95,15 +71,6 @@ class Delimited(Recognised):
         fields = Fields(self.columns, self.delimiter, len(self.features()))
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):
             yield dict(zip(self.columns, found)), starts, batch
-
-    def _encoded(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        for columns, starts, batch in self.words(rows, lines):
-            x, rest, wrong, reasons = self.made.encode(columns)
-            rows.refused(wrong, reasons, starts, batch)
-            good = wrong == 0
-            if not good.all():
-                x, rest, starts, batch = x[good], rest[good], starts[good], list(compress(batch, good))
-            yield from rows.encoded(x, rest, starts, batch)
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
