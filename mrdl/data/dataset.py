@@ -136,12 +136,17 @@ class Dataset:
         return [shard for shard in self.shards if shard.role == "validation"]
 
 
-class Sample(TypedDict):
-    """A bad record."""
+class Record(TypedDict):
+    """A record of text."""
     file: str
     offset: Count
     reason: str
     text: str
+
+
+class Sample(Record, total=False):
+    """A bad record."""
+    unit: str                   # what the offset counts, if not bytes
 
 
 class Bad(TypedDict):
@@ -229,4 +234,4 @@ def load(url: str) -> Dataset:
 
 def shown(sample: dict) -> str:
     """A bad record, for the user."""
-    return "{file}, byte {offset}: {reason}: {text!r}".format(**sample)
+    return "{file}, {unit} {offset}: {reason}: {text!r}".format(**{"unit": "byte", **sample})

@@ -13,6 +13,8 @@ SAMPLE = 100                    # characters of a bad record that are shown
 class Records:
     """The records in the lines of `file` from byte `start` on."""
 
+    unit = "byte"                                   # what the places of records count
+
     def __init__(self, file: str = "", start: int = 0):
         self.file, self.start = file, start
         self.comments = 0
@@ -45,5 +47,5 @@ class Records:
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1
         sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
-                  "text": line[:SAMPLE].decode("utf-8", "replace")}
+                  "text": line[:SAMPLE].decode("utf-8", "replace"), **({} if self.unit == "byte" else {"unit": self.unit})}
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]

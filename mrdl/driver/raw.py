@@ -16,6 +16,7 @@ from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.kinds import Label, Weight
 from mrdl.data.tables.table import Table
+from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import tolerated
 from mrdl.driver.scoring import state_file
 from mrdl.jobs.evaluate_rows import EvaluateRows
@@ -24,10 +25,9 @@ from mrdl.models.features import class_names, matched, table_of
 from mrdl.models.model import Model
 from mrdl.printing import few
 from mrdl.rounds.merged import RoundError
-from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.output import Output
-from mrdl.runners.streaming import LINE_ENDS, Job
+from mrdl.runners.streaming import Job
 from mrdl.runs.run import Run
 from mrdl.storage.base import Storage
 from mrdl.storage.paths import is_folder, size
@@ -64,20 +64,6 @@ def is_dataset(inputs: Sequence[str]) -> bool:
     return len(inputs) == 1 and is_folder(inputs[0]) and store_at(inputs[0]).exists(DESCRIPTION)
 
 
-def tasks(schema: Schema, cluster: Cluster) -> list[list[str]]:
-    """The files of each mapper, in their order: a large one alone, small ones that follow each other together."""
-    slots, found, run = cluster.slots(), [], []
-    for path in [*schema.files, None]:
-        small = path is not None and slots and size(path) < sharing.SMALL
-        if small:
-            run.append(path)
-            continue
-        if run:
-            found += sharing.hands_of(run, size, slots)
-        found, run = found + [[path]] * (path is not None), []
-    return found
-
-
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
                  keep: Sequence[str], format: str, header: bool | None, on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable) -> Counted:
@@ -91,7 +77,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
-    lines = Lines(model, class_names(table), kept, format)
+    lines = Lines(model, class_names(table), kept, format, unit=schema.unit)
     lines.check()
     counted, first = Counted(), int(format == "csv")
     with notebook(cluster) as notes, _job(PredictRows, f"mrdl predict {run}", model, schema, {
@@ -161,9 +147,9 @@ def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[st
         path = os.path.join(folder, "plan.json")
         with open(path, "w", encoding="ascii") as file:
             json.dump({"spec": model.to_json(), "schema": schema.dump(), **asked}, file)
-        hands = tasks(schema, cluster)
-        with cluster.run(job, hands, ["--state", state, "--plan", path], split=any(len(hand) == 1 for hand in hands), name=name,
-                         settings=LINE_ENDS, on_task=on_task) as output:
+        tasks, split, settings = planning.inputs(schema, folder, cluster, ordered=True)
+        with cluster.run(job, tasks, ["--state", state, "--plan", path], split=split, name=name, settings=settings,
+                         packages=schema.packages, on_task=on_task) as output:
             yield output
 
 

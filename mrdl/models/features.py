@@ -60,7 +60,7 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
         demand(len(found.columns) == len(table.columns),
                f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
                "the others out, or prepare the rows, and give the dataset")
-        return found.by(by_place(table, found.columns)), []
+        return found.by(by_place(table, found.columns), kept), []
     lost = table.columns.keys() - {*found.columns, table.label, table.weight}      # of one that is left out all later ones move
     if not found.named and lost:
         raise DataError(f"{paths[0]}: has no header, so its {len(found.columns)} columns cannot be matched by name with those of {where}; "
@@ -68,4 +68,4 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
     if rest and table.weight not in found.columns:
         table = Table({name: kind for name, kind in table.columns.items() if name != table.weight}, table.form)
     extra = table.match(found.columns, paths[0], rest)
-    return found.by(table if rest else without_rest(table)), [name for name in extra if name not in kept]
+    return found.by(table if rest else without_rest(table), kept), [name for name in extra if name not in kept]

@@ -14,7 +14,6 @@ from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.models.features import by_place, matched, table_of, without_rest
-from mrdl.storage.paths import opened
 
 MODEL = "the model"
 SHOWN = 5                       # bad rows that are named
@@ -43,9 +42,8 @@ def examples(model, x: Any) -> np.ndarray:
 
 def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
     schema, _ = matched([os.fspath(path)], table, MODEL)
-    for name in schema.files:
-        with opened(name) as file:
-            yield from in_order(schema, Kept(name), (line.removesuffix(b"\n") for line in file), dtype)
+    for name, lines in schema.here():
+        yield from in_order(schema, Kept(name), lines, dtype)
 
 
 def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:

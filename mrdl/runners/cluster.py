@@ -119,7 +119,7 @@ class Cluster:
 
     def run(self, job: type[Job], inputs: Iterable[str | list[str]], args: Iterable[str] = (),
             reducers: int = 1, split: bool = False, name: str | None = None,
-            settings: dict[str, str] | None = None,
+            settings: dict[str, str] | None = None, packages: Iterable[str] = (),
             on_task: Callable[[str, int, int], None] | None = None) -> Output:
         """Runs a job and waits for its end.
 
@@ -134,6 +134,7 @@ class Cluster:
                 mapper reads the whole file.
             name: the job's name in Hadoop's web pages. None: mrjob chooses one.
             settings: Hadoop settings for this job, by name. None: only the cluster's.
+            packages: Python packages that its tasks need, beside those that all tasks have.
             on_task: called when a task ends: on_task(kind, done, total). None: not called.
 
         Returns:
@@ -142,7 +143,7 @@ class Cluster:
         Raises:
             JobFailed: a task failed. (The inline runner raises the task's own exception.)"""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
-        runner.on_task = on_task
+        runner.on_task, runner.packages = on_task, tuple(packages)
         try:
             runner.run()
         except BaseException:

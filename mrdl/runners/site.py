@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -29,16 +29,16 @@ from mrdl.runners import probe
 OLDEST = (3, 10)
 PACKAGES = ("numpy", "mrjob", "safetensors", "fsspec")
 HDFS = ("hdfs-native", "typing-extensions")     # hdfs-native imports typing-extensions
+FORMS = {"pyarrow": ("pyarrow.parquet", "pyarrow.orc"), "fastavro": ("fastavro",)}     # packages of forms of input: what tasks import
+UNUSED = re.compile(r"pyarrow/\w*(flight|substrait)")       # a third of it
 SOURCES = (".pyx", ".pxi", ".h")                # sources of kernels
 PIP = "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 # Compiles all modules that a task imports: a node may be unable to write .pyc files into the archive,
 # so each task would compile them again. "Unchecked", because unpacking may change the files' times.
 COMPILE = """
-import importlib, os, pkgutil, py_compile, sys
+import importlib, os, py_compile, sys
 from contextlib import suppress
-import mrdl.jobs
-jobs = ["mrdl.jobs." + job.name for job in pkgutil.iter_modules(mrdl.jobs.__path__)]
-for name in [*jobs, "mrdl.storage.hdfs.folder", "hdfs_native"]:
+for name in sys.argv[1:]:
     with suppress(ImportError):
         importlib.import_module(name)
 for module in list(sys.modules.values()):
@@ -101,8 +101,7 @@ def build(target: Target, wheels: str | None = None, cache: str | None = None,
 
     `wheels` is a folder with a wheel of mrdl for the target, and of any package that pip's index lacks.
     Packages have the same versions as the driver's, if there are wheels of these versions."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mrdl")
-    folder = Path(cache or home).expanduser()
+    folder = _cache(cache)
     code, sources, kernels = _own_files(target.soabi)
     pins = _pins()
     offered = {path.name: path for path in Path(wheels).glob("*.whl")} if wheels else {}
@@ -119,11 +118,37 @@ def build(target: Target, wheels: str | None = None, cache: str | None = None,
             shutil.copy(path, site / name)
         files = _files(site)
         path = made / f"site-{_digest(files)[:16]}.tar.gz"
-        _compile(target, site)
+        jobs = [name.removesuffix(".py").replace("/", ".") for name in code if name.startswith("mrdl/jobs/")]
+        _compile(target, site, [*jobs, "mrdl.storage.hdfs.folder", "hdfs_native"])
         _pack(files | _files(site, "**/*.pyc"), packed)
         made.mkdir(exist_ok=True)
         os.replace(packed, path)        # atomic; another process that builds it at the same time gets the same bytes
     return str(path)
+
+
+def build_package(target: Target, name: str, wheels: str | None = None, cache: str | None = None) -> str:
+    """Builds an archive of one of FORMS, unless it exists already, and returns its path, NAME-HASH.tar.gz. It is an archive
+    of its own, so that only jobs that need it ship it, and a node keeps it whatever becomes of mrdl."""
+    folder, pin = _cache(cache), f"{name}=={metadata.version(name)}"
+    made = folder / f"{name}-{_digest({}, repr((target, pin)))[:16]}"
+    for path in made.glob("*.tar.gz"):
+        return str(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        site, packed = Path(temporary, "site"), Path(temporary, "packed")
+        _install(target, [pin], [f"--find-links={wheels}"] if wheels else [], site, lambda text: None)
+        _compile(target, site, FORMS[name])
+        files = {file: path for file, path in (_files(site) | _files(site, "**/*.pyc")).items() if not UNUSED.match(file)}
+        path = made / f"{name}-{_digest(files)[:16]}.tar.gz"
+        _pack(files, packed)
+        made.mkdir(exist_ok=True)
+        os.replace(packed, path)
+    return str(path)
+
+
+def _cache(folder: str | None) -> Path:
+    """The folder that archives are kept in: this one, or the user's own."""
+    return Path(folder or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mrdl")).expanduser()
 
 
 def _own_files(soabi: str) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path]]:
@@ -202,14 +227,14 @@ def _pip(target: Target, folder: Path, *arguments: str) -> str:
     return (done.stderr.strip() or "pip failed").splitlines()[-1] if done.returncode else ""
 
 
-def _compile(target: Target, site: Path) -> None:
-    """Compiles the modules to .pyc. This needs a Python of the target's version on this machine; without one, tasks take
+def _compile(target: Target, site: Path, modules: Iterable[str]) -> None:
+    """Compiles these modules, and those that they import, to .pyc. This needs a Python of the target's version on this machine; without one, tasks take
     twice as long to start."""
     same = target.soabi == sysconfig.get_config_var("SOABI")
     python = sys.executable if same else shutil.which(f"python{target.version}")
     if python:
         environment = {"PYTHONPATH": ".", "PYTHONHASHSEED": "0", "PYTHONPYCACHEPREFIX": ""}
-        subprocess.run([python, "-S", "-B", "-c", COMPILE], cwd=site, env=os.environ | environment,
+        subprocess.run([python, "-S", "-B", "-c", COMPILE, *modules], cwd=site, env=os.environ | environment,
                        capture_output=True, check=False)
 
 
@@ -240,8 +265,13 @@ def _pack(files: dict[str, Path], path: Path) -> None:
 
 
 def main() -> None:
-    """python -m mrdl.archive [PYTHON [WHEELS]]: builds the archive for a driver that has no network."""
+    """python -m mrdl.archive [PYTHON [WHEELS]]: builds the archives for a driver that has no network: that of mrdl, and those of
+    the packages of FORMS that are installed here."""
     python, wheels = (sys.argv[1:] + [sys.executable, None][len(sys.argv) - 1:])[:2]
     said = subprocess.run([python, probe.__file__], input="", check=True, capture_output=True, text=True,
                           env=safe_path.environment())
-    print(build(parse_probe(said.stdout), wheels))
+    target = parse_probe(said.stdout)
+    print(build(target, wheels))
+    for name in FORMS:
+        with suppress(metadata.PackageNotFoundError):
+            print(build_package(target, name, wheels))

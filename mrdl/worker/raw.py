@@ -10,7 +10,6 @@ import numpy as np
 from mrdl import metrics
 from mrdl.data.blocks import narrow
 from mrdl.data.readers.in_order import Kept, Ordered, Rules, in_order
-from mrdl.data.readers.lines import first_line
 from mrdl.data.readers.table import read_back
 from mrdl.data.windows import Arrays
 from mrdl.models.model import Model
@@ -53,12 +52,12 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
     Hadoop's counters too."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
-    writer = Lines(model, asked["classes"], asked["kept"], asked["format"])
+    writer = Lines(model, asked["classes"], asked["kept"], asked["format"], unit=schema.unit)
     for file, start, own in splits:
         records = Kept(file, start)
-        mark = first_line(file, 0)[1] if file else 0
+        mark = schema.mark(file)
         for rows in in_order(schema, records, own, model.dtype):
-            for line in writer.of(rows, file, mark):
+            for line in writer.of(rows, records.file, mark):
                 note.facts["bytes"] += len(line) + 1
                 yield line
             note.facts["rows"] += len(rows.errors)

@@ -12,7 +12,7 @@ from mrdl.models.model import Model
 from mrdl.printing import few
 
 FORMATS = ("csv", "jsonl")
-PLACE = ("file", "offset")
+PLACE = {"byte": ("file", "offset"), "row": ("file", "row")}     # by what it counts
 ERROR = "error"
 
 
@@ -22,13 +22,15 @@ class Lines:
     Args:
         model: what scores them.
         classes: the names of its classes, where they have names.
-        kept: the columns of the input that come first; none: the file, and the place of the row's first byte in it.
+        kept: the columns of the input that come first; none: the file, and the place of the row in it.
         format: "csv" or "jsonl".
-        delimiter: of CSV."""
+        delimiter: of CSV.
+        unit: what the place of a row counts: "byte" or "row"."""
 
-    def __init__(self, model: Model, classes: Sequence[str], kept: Sequence[str], format: str = "csv", delimiter: str = ","):
+    def __init__(self, model: Model, classes: Sequence[str], kept: Sequence[str], format: str = "csv", delimiter: str = ",",
+                 unit: str = "byte"):
         self.model, self.answers, self.kept, self.delimiter = model, Answers(model, classes), list(kept), delimiter
-        self.columns, self.format = [*(kept or PLACE), *self.answers.columns, ERROR], format
+        self.columns, self.format, self.unit = [*(kept or PLACE[unit]), *self.answers.columns, ERROR], format, unit
         self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
         self.nothing = "" if format == "csv" else "null"
         self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}"
@@ -57,7 +59,7 @@ class Lines:
         errors = [self.nothing] * len(places)
         for i, error in enumerate(rows.errors) if wrong else ():
             if error:                           # with the place, as nobody knows another name for a row whose fields cannot be read
-                errors[i], = self._words([f"{error}; {file.rpartition('/')[2]}, byte {places[i]}" if self.kept else error])
+                errors[i], = self._words([f"{error}; {file.rpartition('/')[2]}, {self.unit} {places[i]}" if self.kept else error])
         return self._rows([*first, *scored, errors])
 
     def _rows(self, columns: list[list[str]]) -> list[bytes]:

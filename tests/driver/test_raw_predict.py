@@ -13,9 +13,10 @@ from raw_rows import HEADER, ROWS, joined, predicted, saved, written
 import mrdl
 from mrdl.data import blocks
 from mrdl.data.readers.in_order import Kept, in_order
+from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
+from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import prepare
-from mrdl.driver.raw import tasks
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.models import frames
 from mrdl.models.features import matched, table_of
@@ -81,12 +82,7 @@ def test_a_large_file_among_small_ones_keeps_its_place(tmp_path, monkeypatch, ti
     for name, n in ("a", 5), ("b", 5), ("c", 60), ("d", 5):
         written(tmp_path / name, ROWS[:n])
     files = [str(tmp_path / name) for name in "abcd"]
-
-    class Of:
-        pass
-    schema = Of()
-    schema.files = files
-    assert tasks(schema, inline) == [files[:2], files[2:3], files[3:]]
+    assert planning.inputs(sniff(files), "", inline, ordered=True).tasks == [files[:2], files[2:3], files[3:]]
 
 
 def test_columns_are_matched_by_name(tmp_path, titanic, inline):

@@ -153,6 +153,15 @@ def test_the_archive_has_what_runs_and_no_more(packed):
     assert Path(packed).stat().st_size < 30e6
 
 
+def test_a_package_of_a_form_has_an_archive_of_its_own(tmp_path):
+    packed = archive.build_package(probed(sys.executable), "fastavro", cache=str(tmp_path / "cache"))
+    assert archive.build_package(probed(sys.executable), "fastavro", cache=str(tmp_path / "cache")) == packed
+    done = node(unpacked(packed, tmp_path), "-c", "import fastavro, sys; print(fastavro.__file__, fastavro.__cached__, 'mrdl' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+    file, cached, other = done.stdout.split()
+    assert file.startswith(str(tmp_path)) and Path(cached).exists() and other == "False"
+
+
 def test_what_was_built_is_found_at_once(packed, cache):
     target = probed(sys.executable)
     before, began = os.stat(packed).st_mtime_ns, time.perf_counter()

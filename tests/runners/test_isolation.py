@@ -104,7 +104,7 @@ def test_pip_and_the_compiler_of_the_archive_do_not(trapped, tmp_path):
     jobs.mkdir(parents=True)
     for path in jobs / "__init__.py", jobs / "one.py":
         path.write_text("import json\n")
-    site._compile(target, tmp_path / "site")
+    site._compile(target, tmp_path / "site", ["mrdl.jobs.one"])
     assert {path.name.split(".")[0] for path in jobs.rglob("*.pyc")} == {"__init__", "one"}
 
 

@@ -1,5 +1,5 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from shlex import quote
 
@@ -43,8 +43,8 @@ class Delimited(Tabular):
         """Whether rows of numbers can be read without a table."""
         return self.delimiter != BLANKS
 
-    def by(self, table: Table) -> "Delimited":
-        return replace(super().by(table), order=[])
+    def by(self, table: Table, kept: Sequence[str] = ()) -> "Delimited":
+        return replace(super().by(table, kept), order=[])
 
     def features(self) -> list[str]:
         return super().features() if self.table else [self.columns[i] for i in self.order]

@@ -1,19 +1,22 @@
 """What forms of input with columns have in common: a table makes features of their fields."""
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import compress
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from mrdl.data.readers.lines import first_line
 from mrdl.data.records import Records
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Recognised
+from mrdl.data.sources import readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
+from mrdl.storage.paths import opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +24,10 @@ class Tabular(Recognised):
     """Rows of fields in columns."""
     tabular = True
     table: str = ""             # schema.json, by which fields become numbers; "": not decided yet
+    kept: list = field(default_factory=list)    # columns that are wanted beside those of the table
 
     @abstractmethod
-    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, list[bytes]]]:
+    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Sequence[bytes]]]:
         """Of the good rows in a mapper's lines the fields by column, where each row begins in its file, and its text, for samples;
         bad ones go to records.reject."""
 
@@ -32,11 +36,29 @@ class Tabular(Recognised):
         """What is made of the columns."""
         return Table.load(self.table.encode())
 
-    def by(self, table: Table) -> "Tabular":
-        """The same files, read by a table."""
+    def by(self, table: Table, kept: Sequence[str] = ()) -> "Tabular":
+        """The same files, read by a table. `kept`: columns whose fields are wanted as they are."""
         label, weight = table.label, table.weight
         return replace(self, table=table.dump().decode(), shape=[len(table.features)], target=None if label is None else [],
-                       label=label, weight=weight)
+                       label=label, weight=weight, kept=list(kept))
+
+    @cached_property
+    def needed(self) -> list[str]:
+        """The columns whose fields are wanted."""
+        wanted = {*self.made.needed(), *self.kept} if self.table else self.columns
+        return [name for name in self.columns if name in wanted]
+
+    def here(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Of each file its path, and what a mapper that reads all of it gets: its lines, or those that name spans."""
+        if self.by_lines:
+            yield from ((path, _lines(path)) for path in self.files)
+        else:
+            for index, spans in groupby(self.spans(), lambda span: span[0][0]):
+                yield self.files[index], (b"%d\t%d\t%d" % places for places, _ in spans)
+
+    def mark(self, file: str) -> int:
+        """How many bytes of a file come before the first one that counts in the places of rows."""
+        return first_line(file, 0)[1] if self.by_lines and file else 0
 
     def features(self) -> list[str]:
         return self.made.features if self.table else [name for name in self.columns if name not in (self.label, self.weight)]
@@ -63,5 +85,20 @@ class Tabular(Recognised):
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
             if not good.all():
-                x, rest, starts, batch = x[good], rest[good], starts[good], list(compress(batch, good))
+                x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, good)
             yield from rows.encoded(x, rest, starts, batch)
+
+
+class Some:
+    """The items of a sequence where a mask is true: none is made before it is asked for."""
+
+    def __init__(self, items: Sequence[bytes], mask: np.ndarray):
+        self.items, self.places = items, np.flatnonzero(mask)
+
+    def __getitem__(self, i: int) -> bytes:
+        return self.items[self.places[i]]
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    with opened(path) as file, readable(path):
+        yield from (line.removesuffix(b"\n") for line in file)

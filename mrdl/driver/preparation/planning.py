@@ -1,7 +1,9 @@
-"""What a prepare job is told: its plan, its inputs, Hadoop's settings; how many tasks it has."""
+"""What the mappers of jobs on raw rows read; a prepare job's plan, Hadoop's settings, how many tasks it has."""
 import json
 import os
 from hashlib import blake2b
+from itertools import groupby
+from typing import NamedTuple
 
 from mrdl.data.preparation import Plan
 from mrdl.data.schema import Schema
@@ -33,11 +35,35 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes), reducers
 
 
-def tasks(plan: Plan, folder: str, cluster: Cluster) -> list[list[str]]:
-    """The inputs of the mappers: ranges of arrays or of a corpus, or files of text, of which small ones share a mapper."""
-    if not plan.schema.by_lines:
-        return [[path] for path in manifests(plan, folder, cluster.slots())]
-    return sharing.shared(plan.schema.files, sizes(plan.schema).__getitem__, cluster.slots)
+class Inputs(NamedTuple):
+    """What the mappers of a job on raw rows read."""
+    tasks: list[list[str]]      # the files of each
+    split: bool                 # whether several may share a file
+    settings: dict[str, str]    # Hadoop's
+
+
+def inputs(schema: Schema, folder: str, cluster: Cluster, ordered: bool = False) -> Inputs:
+    """Files of text, of which small ones share a mapper; or of lines that name spans, short ones of which do.
+
+    Args:
+        schema: of the rows.
+        folder: where the lines that name spans are written.
+        cluster: where the job runs.
+        ordered: whether what mappers read follows the order of the rows."""
+    if not schema.by_lines:
+        return Inputs([[path] for path in manifests(schema, folder, cluster.slots())], False, {})
+    found = _in_order(schema.files, cluster.slots()) if ordered else sharing.shared(
+        schema.files, sizes(schema).__getitem__, cluster.slots)
+    return Inputs(found, any(len(task) == 1 for task in found), LINE_ENDS)
+
+
+def _in_order(files: list[str], slots: int) -> list[list[str]]:
+    """The files of each mapper, in their order: a large one alone, small ones that follow each other together."""
+    found: list[list[str]] = []
+    for small, run in groupby(files, lambda path: slots > 0 and size(path) < sharing.SMALL):
+        paths = [*run]
+        found += sharing.hands_of(paths, size, slots) if small else [[path] for path in paths]
+    return found
 
 
 def told(plan: Plan, tasks: list[list[str]], reducers: int) -> str:
@@ -48,10 +74,10 @@ def told(plan: Plan, tasks: list[list[str]], reducers: int) -> str:
             f"{counted(plan.shards, 'shard')} written by {counted(reducers, 'reduce task')}")
 
 
-def manifests(plan: Plan, folder: str, slots: int = 0) -> list[str]:
+def manifests(schema: Schema, folder: str, slots: int = 0) -> list[str]:
     """Files of lines, a span that a mapper reads each: file TAB start TAB stop. Short ones share a file."""
     found: list[str] = []
-    spans = plan.schema.spans()
+    spans = schema.spans()
     hands = sharing.hands_of(spans, lambda span: span[1], slots, SPAN) if slots else [[span] for span in spans]
     for hand in hands:
         found.append(os.path.join(folder, f"rows-{len(found):06d}"))
@@ -66,8 +92,6 @@ def sizes(schema: Schema) -> dict[str, int]:
 
 
 def settings(schema: Schema, plan: Plan) -> dict[str, str]:
-    """Hadoop's: a block of HDFS that holds a shard whole, so that one node has all of it (base64 takes a third more), and
-    lines that keep their carriage returns, as on all runners: each byte counts in the places of rows."""
+    """Hadoop's: a block of HDFS that holds a shard whole, so that one node has all of it (base64 takes a third more)."""
     megabytes = int(sum(sizes(schema).values()) / plan.shards * 1.6) >> 20
-    return {**({"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}),
-            **(LINE_ENDS if schema.by_lines else {})}
+    return {"dfs.blocksize": str(megabytes << 20)} if megabytes > 32 else {}

@@ -121,16 +121,14 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             found = decided(found, schema, other, asked, cluster, f"mrdl describe {data}", on_task, said)
         _labelled(classes, found.target == [])
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes)
-        tasks = planning.tasks(plan, folder, cluster)
+        tasks, split, settings = planning.inputs(found, folder, cluster)
         if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
             said(planning.told(plan, tasks, reducers))
 
         def job(plan: Plan) -> Output:
             plan.dump(path := os.path.join(folder, "plan.json"))
-            return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers,
-                               split=found.by_lines and any(len(task) == 1 for task in tasks),
-                               name=f"mrdl prepare {data}", settings=planning.settings(found, plan),
-                               on_task=on_task)
+            return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers, split=split, name=f"mrdl prepare {data}",
+                               settings={**settings, **planning.settings(found, plan)}, packages=found.packages, on_task=on_task)
         _fill(store, plan, job, max_bad)
     return load(data)
 
@@ -222,7 +220,7 @@ def tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],
-            "samples": [{name: sample[name] for name in Sample.__annotations__} for sample in facts["samples"]]}
+            "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
 
 
 def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:

@@ -3,24 +3,21 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from mrdl.data.records import Records
 from mrdl.data.schema import Schema
-from mrdl.data.sources import readable
 from mrdl.data.survey import RECORDS, Columns, Facts, Survey
 from mrdl.data.tables.inference import notation
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, USUAL, Notation
 from mrdl.driver.preparation import planning
 from mrdl.jobs.columns import SurveyColumns
-from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
-from mrdl.runners.streaming import LINE_ENDS
-from mrdl.storage.paths import opened
 
 HERE = 4 << 20                  # bytes of input, up to which no job is worth its start
 PART = 256 << 20                # bytes of input whose statistics make a reducer
-HEAD, HEADS = 1 << 16, 4        # bytes, and of how many files, that show how numbers are written
+HEAD, HEADS = 1000, 4           # rows, and of how many files, that show how numbers are written
 
 OnTask = Callable[[str, int, int], None] | None
 Found = tuple[dict[str, Statistics], Facts]     # of each column, and of the records
@@ -48,23 +45,20 @@ def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str
 def counted_here(survey: Survey) -> Found:
     """The statistics in this process."""
     columns = Columns(survey)
-    for path in survey.schema.files:
-        with opened(path) as file, readable(path):
-            lines = (line.removesuffix(b"\n") for line in file)
-            columns.read(path if "://" in path else os.path.abspath(path), 0, lines)
+    for path, lines in survey.schema.here():
+        columns.read(path if "://" in path else os.path.abspath(path), 0, lines)
     return columns.statistics, columns.facts
 
 
 def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask = None) -> Found:
     """The statistics by a job."""
-    schema, sizes = survey.schema, planning.sizes(survey.schema)
-    tasks = sharing.shared(schema.files, sizes.__getitem__, cluster.slots)
-    reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), sum(sizes.values()) // PART))
+    schema, size = survey.schema, sum(planning.sizes(survey.schema).values())
+    reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), size // PART))
     with tempfile.TemporaryDirectory(prefix="mrdl-survey-") as folder:
         survey.dump(path := os.path.join(folder, "survey.json"))
-        with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers,
-                         split=any(len(task) == 1 for task in tasks), name=name, on_task=on_task,
-                         settings=LINE_ENDS) as output:
+        tasks, split, settings = planning.inputs(schema, folder, cluster)
+        with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=split, name=name, on_task=on_task,
+                         settings=settings, packages=schema.packages) as output:
             found = dict(line.split(b"\t", 1) for part in range(len(output.parts)) for line in output.lines(part))
     facts = Facts(**json.loads(found.pop(RECORDS)))
     columns = (Statistics.load(found[key]) for key in sorted(found))
@@ -72,12 +66,10 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
 
 
 def notations(schema: Schema) -> list[Notation]:
-    """How the numbers of each column are written, as the first lines look."""
+    """How the numbers of each column are written, as the first rows look."""
     words: dict[str, set[str]] = {name: set() for name in schema.columns}
-    for path in schema.files[:HEADS]:
-        with opened(path) as file, readable(path):
-            lines = file.readlines(HEAD)
-        for columns, *_ in schema.words(Records(path), (line.removesuffix(b"\n") for line in lines)):
+    for path, lines in islice(schema.here(), HEADS):
+        for columns, *_ in islice(schema.words(Records(path), lines), 1):
             for name, column in columns.items():
-                words[name].update(word.decode("utf-8", "surrogateescape") for word in column)
+                words[name].update(word.decode("utf-8", "surrogateescape") for word in column.take(slice(HEAD)))
     return [notation(words[name]) if words[name] else USUAL for name in schema.columns]

@@ -36,7 +36,7 @@ def counted(schema: Corpus, most: int, cluster: Cluster, name: str, on_task) -> 
     with tempfile.TemporaryDirectory(prefix="mrdl-vocabulary-") as folder:
         path = os.path.join(folder, "plan.json")
         plan.dump(path)
-        tasks = planning.manifests(plan, folder)
+        tasks = planning.manifests(schema, folder)
         with cluster.run(Vocabulary, tasks, ["--plan", path], reducers=cluster.reducers(len(tasks), len(tasks)), name=name,
                          on_task=on_task) as output:
             lines = (line.split(b"\t") for part in range(len(output.parts)) for line in output.lines(part))

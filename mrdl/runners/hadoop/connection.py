@@ -16,7 +16,7 @@ from mrdl.runners.failures import JobFailed
 from mrdl.runners.hadoop.gateway import Gateway
 from mrdl.runners.hadoop.jvm import GatewayError
 from mrdl.runners.hadoop.watch import NEVER, Watch
-from mrdl.runners.site import Target, build, parse_probe, probe_command
+from mrdl.runners.site import Target, build, build_package, parse_probe, probe_command
 from mrdl.storage.base import Storage
 from mrdl.storage.schemes import store_at
 
@@ -66,7 +66,7 @@ class Hadoop:
         self.gateway = Gateway(tmp, waiting)
         self.gateway.start()
         self.uploaded: dict[str, str] = {}
-        self._site: str | None = None
+        self._archives: dict[str, str] = {}
 
     def ready(self) -> None:
         """Raises OSError if there is no HDFS, no Hadoop client or no Java."""
@@ -87,16 +87,17 @@ class Hadoop:
             self.uploaded[name] = self.home.path(name)
         return self.uploaded[name]
 
-    def site(self) -> str:
-        """The URL of the archive of mrdl and its packages, built for the nodes' Python."""
-        if self._site is None:
+    def archive(self, package: str = "site") -> str:
+        """The URL of the archive of mrdl and its packages, built for the nodes' Python; or of that of another package."""
+        if package not in self._archives:
             target = self._target()
             try:
-                self._site = self.upload(build(target, self.wheels, warned=self.warned))
+                self._archives[package] = self.upload(build(target, self.wheels, warned=self.warned) if package == "site" else
+                                                      build_package(target, package, self.wheels))
             except ConfigError as error:
                 raise ConfigError(f"{error}; without a network here, build it where there is one: "
                                   "python -m mrdl.archive [PYTHON], see docs/deployment.md") from None
-        return self._site
+        return self._archives[package]
 
     def _target(self) -> "Target":
         """The nodes' Python. A job of one mapper finds it out, once for each value of --node-python."""

@@ -33,6 +33,7 @@ class HadoopRunner(HadoopJobRunner):
     begun: Callable[[dict[str, Any]], None] | None = None   # called with the note that `Adopted` needs
     job: str | None = None
     cancelled = False
+    packages: tuple[str, ...] = ()              # that tasks need beside mrdl's own
 
     @classmethod
     def _default_opts(cls) -> dict:
@@ -91,9 +92,10 @@ class HadoopRunner(HadoopJobRunner):
         """mrjob's arguments for the streaming jar, in two parts: the settings, and the rest."""
         settings, rest = dict(SETTINGS), []
         arguments = iter(self._hadoop_streaming_jar_args(step))
-        files, archives = [], [f"{self.hadoop.site()}#site"]
+        names = ["site", *self.packages]
+        files, archives = [], [f"{self.hadoop.archive(name)}#{name}" for name in names]
         # tasks may run as YARN's user; on HDFS they must act as the submitting user
-        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": "site",
+        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": ":".join(names),
                        "HADOOP_USER_NAME": self.hadoop.user}
         for argument in arguments:
             if argument == "-D":

@@ -49,6 +49,7 @@ class SparkRunner(SparkMRJobRunner):
     cores = os.cpu_count() or 1                 # of this machine
     node_python: str | None = None
     wheels: str | None = None
+    packages: tuple[str, ...] = ()              # that tasks need beside mrdl's own
 
     @classmethod
     def _default_opts(cls) -> dict:
@@ -109,12 +110,12 @@ class SparkRunner(SparkMRJobRunner):
         return here | settings
 
     def _cmdenv(self) -> dict[str, str]:
-        path = {} if self._here() else {"PYTHONPATH": "site"}
+        path = {} if self._here() else {"PYTHONPATH": ":".join(["site", *self.packages])}
         return {**ONE_THREAD, **HUGE_PAGES, **path, **super()._cmdenv()}
 
     def _spark_upload_args(self) -> list[str]:
         return super()._spark_upload_args() + (
-            [] if self._here() else ["--archives", f"{self._site()}#site"])
+            [] if self._here() else ["--archives", ",".join(f"{path}#{name}" for name, path in self._archives().items())])
 
     def _file_arg_hash_paths(self, named_paths=None, always_use_hash: bool = True) -> Iterator[str]:
         """Like mrjob's, but files of this machine are given as links, because # , ? and * in their own paths would have a
@@ -128,12 +129,14 @@ class SparkRunner(SparkMRJobRunner):
                 os.symlink(os.path.abspath(place), os.path.join(folder, name))
                 yield f"file://{folder}/{name}"         # a URL, because of a plain path Spark would follow the link
 
-    def _site(self) -> str:
-        """The archive of mrdl and its packages, for the nodes; built for the driver's Python, whose version PySpark
-        requires there."""
+    def _archives(self) -> dict[str, str]:
+        """The archive of mrdl and its packages, for the nodes, and those of other packages; built for the driver's Python,
+        whose version PySpark requires there."""
         said = subprocess.run([sys.executable, probe.__file__], input="", check=True,
                               capture_output=True, text=True, env=safe_path.environment())
-        return site.build(site.parse_probe(said.stdout), self.wheels)
+        target = site.parse_probe(said.stdout)
+        return {"site": site.build(target, self.wheels),
+                **{name: site.build_package(target, name, self.wheels) for name in self.packages}}
 
     def _spark_script_path(self, step_num: int) -> str:
         """Writes the script to submit. It contains the whole description of the job, so it can run on any machine."""
