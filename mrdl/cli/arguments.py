@@ -244,6 +244,8 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
                    help="which shards of the dataset (default: all)")
     p.add_argument("--label", metavar="COLUMN", help="for raw rows: the column with the labels (default: that of the training data)")
     p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
+    p.add_argument("--plot", metavar="FILE", help="draw ROC, precision over recall, and how probabilities hold (of values: the errors) to "
+                   "this PNG")
     header(p)
 
 

@@ -157,9 +157,11 @@ def rows(data: str, part: str = "all") -> str:
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import inference, raw
-    from mrdl.report import scored
+    from mrdl.report import curves, scored
     tell_round(a.run)
     of_data = raw.is_dataset(a.data)
+    if a.plot:
+        curves.check()
     with cluster(a) as runner, tasks("evaluates" + (rows(a.data[0], a.part) if of_data else "")) as on_task:
         found = inference.evaluate(**given(a, inference.evaluate, runner=runner, on_task=on_task, said=say,
                                            header=a.header and a.header == "yes"))
@@ -167,9 +169,12 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
         say(line)
     if not a.json:
         print("\n".join(["  ".join(printing.told(found)), *scored.told(found.report)]))
-    if of_data:
-        return found
-    return {**found, "rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out, "report": found.report}
+    if a.plot:
+        folder, name = place(a.plot)
+        folder.write(name, curves.picture(found.report, a.run))
+        say(f"picture: {a.plot}")
+    counted = {"rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out} if found.rows else {}
+    return {**found, **counted, "report": found.report}
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mrdl.models.model import Model
 from mrdl.models.saving import load_model
 from mrdl.models.sequential import Sequential
 from mrdl.report import advice, scored
+from mrdl.report.assessed import Assessed, answers
 from mrdl.rounds import plan
 from mrdl.rounds.merged import RoundError
 from mrdl.runners.cluster import Cluster, opened
@@ -159,18 +160,20 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         need(part == "all", f"part {part!r}: only possible with a dataset")
         need(0 <= typed(max_bad, float, "max_bad") <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     limits.check(model.compiled(), at_once(model, AT_ONCE))
-    classes = scored.measured(model, model.classes)
+    known = answers(model, model.classes)
+    assessed = known and Assessed(len(known.classes), known.what == "output")
     rows = None
     with opened(runner, cores) as cluster:
         if of_data:
             with state_file(model, cluster) as state:
-                sums, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held, cluster.cores, on_task)
+                sums, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held, cluster.cores, on_task,
+                                      assessed)
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
             sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, max_bad=max_bad,
-                                                    on_task=on_task, said=said)
+                                                    assessed=assessed, on_task=on_task, said=said)
             values = metrics.values(sums, model.named_metrics())
-        report = scored.report(values.pop(scored.NAME), classes, targets) if scored.NAME in values else {}
+        report = scored.report(assessed, known.classes) if assessed else {}
         if text := advice.of_model(model, values, targets):
             cluster.warned(text)
     return Scores(values, report, rows)

@@ -24,6 +24,7 @@ from mrdl.jobs.predict_rows import PredictRows
 from mrdl.models.features import class_names, matched, table_of
 from mrdl.models.model import Model
 from mrdl.printing import few
+from mrdl.report.assessed import Assessed
 from mrdl.rounds.merged import RoundError
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.output import Output
@@ -94,10 +95,10 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
 
 
 def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, header: bool | None,
-                  max_bad: float, on_task: Callable | None, said: Callable[[str], None]
+                  max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None]
                   ) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
-    more than the share `max_bad` of them cannot be read."""
+    more than the share `max_bad` of them cannot be read. `assessed`: gets what a report is made of."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
     table = labelled(table_of(model, run), run, label)
@@ -105,12 +106,14 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     sums, targets, counted = {}, {}, Counted()
-    with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {}, cluster, on_task) as output:
+    with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {"report": assessed and assessed.asked}, cluster, on_task) as output:
         notes = [json.loads(b"".join(output.lines(part))) for part in range(len(output.parts))]
     for note in (notes[part] for part in ordered(notes)):
         counted.add(note)
         metrics.add(sums, note["sums"])
         metrics.add(targets, note["targets"])
+        if assessed:
+            assessed.merge(note["report"])
     tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad, False)
     demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted

@@ -12,6 +12,7 @@ from mrdl.data.dataset import Dataset, Shard
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.models.model import Model
 from mrdl.report import advice
+from mrdl.report.assessed import Assessed
 from mrdl.rounds import plan
 from mrdl.rounds.merged import RoundError
 from mrdl.rounds.partial import RECORD
@@ -39,10 +40,12 @@ def state_file(model: Model, cluster: Cluster) -> Iterator[str]:
 
 
 def score(exchange: Exchange, name: str, state: str, model: Model, held: Shards,
-          workers: int, on_task: OnTask = None) -> tuple[dict[str, metrics.Value], metrics.Sums]:
+          workers: int, on_task: OnTask = None, assessed: Assessed | None = None) -> tuple[dict[str, metrics.Value], metrics.Sums]:
     """A state's loss and metrics on shards, named val_..., and the statistics of the targets (mrdl.report.advice); summed in
-    the order of the shards."""
-    records = _records(exchange, name, state, model, held, workers, 1, [], on_task)
+    the order of the shards. `assessed`: gets what a report is made of."""
+    records = _records(exchange, name, state, model, held, workers, 1, [], on_task, assessed and assessed.asked)
+    for record in whole(records, held) if assessed else ():
+        assessed.merge(record.report)
     return added(records, held, model.named_metrics()), advice.added(whole(records, held))
 
 
@@ -56,9 +59,9 @@ def described(exchange: Exchange, name: str, state: str, model: Model, data: Sha
     return found
 
 
-def _records(exchange, name, state, model, shards, workers, batch, places, on_task) -> list[Record]:
+def _records(exchange, name, state, model, shards, workers, batch, places, on_task, report=None) -> list[Record]:
     asked = plan.Plan(model.to_json(), 0, 0, 0, None, batch, 0, [RECORD],
-                      score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), describe=places)
+                      score=[plan.name(d.uid, s.index) for d, s in shards], seals=seals(shards), report=report, describe=places)
     return exchange.score(name, state, asked, exchange.hands([s for _, s in shards], workers), on_task)
 
 

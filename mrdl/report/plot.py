@@ -22,21 +22,29 @@ def plot(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str]
     return None
 
 
-def figure(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None):
-    """A matplotlib figure with a panel for the loss and for each metric; `marked`: a round to mark, and its description."""
+def canvas(wide: int, rows: int):
+    """A matplotlib figure with room for so many panels; None if matplotlib is missing."""
     try:
         logging.getLogger("matplotlib").addHandler(logging.NullHandler())   # else it prints messages about its font cache
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return None
+    made = Figure(figsize=(4.8 * wide, 3.6 * rows), dpi=110, layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def figure(history: list[dict[str, Any]], title: str = "", marked: tuple[int, str] | None = None):
+    """A matplotlib figure with a panel for the loss and for each metric; `marked`: a round to mark, and its description."""
     found = curves(history)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in found))
     wide = min(ROW, max(1, len(names)))
     rows = max(1, -(-len(names) // wide))
-    made = Figure(figsize=(4.8 * wide, 3.6 * rows), dpi=110, layout="constrained")
-    FigureCanvasAgg(made)
+    made = canvas(wide, rows)
+    if made is None:
+        return None
+    from matplotlib.ticker import MaxNLocator
     panels = made.subplots(rows, wide, squeeze=False).ravel()
     for axes in panels[len(names):]:
         axes.axis("off")

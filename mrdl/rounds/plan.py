@@ -30,6 +30,8 @@ class Plan:
     # (start, stop) of the values that stay as they are
     fixed: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
+    # if given, scoring workers also make a report: what mrdl.report.assessed.Assessed is made of
+    report: list | None = None
     # if given, workers do not score: they compute the moments of these layers' inputs
     describe: list[tuple[int, int, int]] = field(default_factory=list)
 

@@ -47,6 +47,7 @@ class Scored:
     profile: str
     seconds: dict[str, float]
     worker: Count = 0
+    report: dict | None = None      # what a report is made of, if one was asked for (mrdl.report.assessed)
 
 
 @dataclass

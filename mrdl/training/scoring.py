@@ -1,4 +1,6 @@
 """Computes the loss and metrics of a model on arrays."""
+from collections.abc import Callable
+
 import numpy as np
 
 from mrdl import metrics
@@ -20,12 +22,16 @@ def score(net: Network, losses: list[tuple[float, int]], targets: list[np.ndarra
 
 
 class Scorer:
-    """Sums the loss and metrics of fixed weights over examples, in their order."""
+    """Sums the loss and metrics of fixed weights over examples, in their order.
 
-    def __init__(self, model: LayeredModel, weights: np.ndarray, batch_size: int = 256):
+    `seen`: called with the outputs and targets of each minibatch (Output.rows), of a model with one output."""
+
+    def __init__(self, model: LayeredModel, weights: np.ndarray, batch_size: int = 256,
+                 seen: Callable[[np.ndarray, np.ndarray], None] | None = None):
         self.batch_size = at_once(model.compiled(), batch_size)
         self.net = Network(model, self.batch_size, weights, model.heads())
         self.sums: metrics.Sums = {}
+        self.seen = seen
 
     def add(self, arrays: Arrays) -> None:
         x, y, w, net = arrays["x"], arrays["y"], arrays.get("w"), self.net
@@ -39,3 +45,5 @@ class Scorer:
             loss, n, losses = net.compute(t, weight, 1.0)
             metrics.add(self.sums, {"loss": [loss, n]})
             score(net, losses, t, len(index), self.sums)
+            if self.seen is not None:
+                self.seen(*net.heads[0].rows(t[0], len(index)))

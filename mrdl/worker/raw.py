@@ -15,6 +15,7 @@ from mrdl.data.windows import Arrays
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
+from mrdl.report.assessed import Assessed
 from mrdl.rounds.state import State
 from mrdl.storage.schemes import store_at
 from mrdl.training.scoring import Scorer
@@ -69,10 +70,12 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
 
 
 def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
-    """One line: the note, with the sums of the loss and the metrics, and what the labels are like."""
+    """One line: the note, with the sums of the loss and the metrics, what the labels are like, and what a report is made of."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
-    scorer, targets, rules = Scorer(model, model.weights), {}, _rules(model, schema.weight is not None)
+    assessed = asked["report"] and Assessed.of(asked["report"])
+    scorer = Scorer(model, model.weights, seen=assessed and assessed.add)
+    targets, rules = {}, _rules(model, schema.weight is not None)
     for file, start, own in splits:
         records = Kept(file, start)
         for rows in in_order(schema, records, own, model.dtype, rules):
@@ -82,7 +85,8 @@ def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
                 scorer.add(arrays)
                 metrics.add(targets, advice.targets(model, arrays))
         note.add(records)
-    yield json.dumps({**note.facts, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets)}).encode()
+    yield json.dumps({**note.facts, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
+                      "report": assessed and assessed.dump()}).encode()
 
 
 def _arrays(rows: Ordered, weighted: bool, dtype: str) -> Arrays:

@@ -10,6 +10,7 @@ from mrdl.data.blocks import Block, BlockError
 from mrdl.data.windows import Arrays, windows
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
+from mrdl.report.assessed import Assessed
 from mrdl.rounds.partial import RECORD, Partial
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Described, Scored, facts
@@ -22,13 +23,14 @@ from mrdl.worker.reading import Reading, whole
 def score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
     began = time.perf_counter()
     model, targets, n = model_from_json(asked.spec), {}, 0
-    scorer = Scorer(model, given.weights)
+    assessed = asked.report and Assessed.of(asked.report)
+    scorer = Scorer(model, given.weights, seen=assessed and assessed.add)
     for block in blocks:
         scorer.add(arrays := block.arrays())
         metrics.add(targets, advice.targets(model, arrays))
         n += block.n
     return RECORD, Partial(0, n, facts(Scored(shard, n, metrics.plain(scorer.sums), metrics.plain(targets), profile(),
-                                              {"score": time.perf_counter() - began})))
+                                              {"score": time.perf_counter() - began}, report=assessed and assessed.dump())))
 
 
 def describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:

@@ -119,4 +119,17 @@ def test_evaluate_prints_what_the_scores_are_worth(titanic, capsys):
     status, out, _ = mrdl(capsys, "evaluate", run, path, "--json")
     assert set(json.loads(out)) == {"loss", "accuracy", "rows", "bad", "left_out", "report"}
     status, out, _ = mrdl(capsys, "evaluate", run, str(folder / "data"), "--json")
-    assert set(json.loads(out)) == {"loss", "accuracy"}
+    assert set(json.loads(out)) == {"loss", "accuracy", "report"}
+
+
+def test_evaluate_draws_curves(titanic, capsys, tmp_path, monkeypatch, inline):
+    path, run, _ = titanic
+    status, _, err = mrdl(capsys, "evaluate", run, path, "--plot", str(tmp_path / "a.png"))
+    assert status == 0 and "a.png" in err and (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    values = prepare(path, str(tmp_path / "values"), inline, label="age", kinds={"survived": "categorical"})
+    amounts = saved(values, tmp_path / "amounts", 1, None, "mse", ())
+    assert mrdl(capsys, "evaluate", amounts, values.url, "--plot", str(tmp_path / "b.png"))[0] == 0
+    assert (tmp_path / "b.png").read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, out, err = mrdl(capsys, "evaluate", run, path, "--plot", str(tmp_path / "c.png"))
+    assert status == 2 and out == "" and "pip install 'mrdl[plot]'" in err

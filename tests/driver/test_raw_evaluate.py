@@ -10,6 +10,7 @@ from mrdl.driver.preparation.prepare import prepare
 from mrdl.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from mrdl.metrics import ConfusionMatrix, F1Score, Precision
 from mrdl.report import scored
+from mrdl.report.assessed import Assessed
 from mrdl.runners import splits
 from mrdl.runners.cluster import Cluster
 
@@ -34,7 +35,8 @@ def test_raw_rows_score_as_their_dataset_does(tmp_path, titanic, monkeypatch, co
     assert found == {**by_dataset, "loss": pytest.approx(by_dataset["loss"], rel=1e-6)}
     assert found.report == by_dataset.report and found.rows.rows == 60
     assert found.report["confusion"] == found["confusion_matrix"]
-    assert found.report["accuracy"] == found["accuracy"] and found.report["baseline"] == {"class": "no", "accuracy": 0.75}
+    assert found.report["accuracy"] == found["accuracy"] and found.report["baseline"]["class"] == "no"
+    assert found.report["baseline"]["accuracy"] == 0.75
     assert [each["f1"] for each in found.report["classes"]] == pytest.approx(found["f1_score"], abs=1e-6)
     assert [(each["class"], each["rows"]) for each in found.report["classes"]] == [("no", 45), ("yes", 15)]
 
@@ -70,9 +72,10 @@ def test_the_label_of_numbers_alone_is_that_of_the_dataset_or_named(tmp_path, in
     found, by_dataset = mrdl.evaluate(run, path, runner=inline, label="y"), mrdl.evaluate(run, data.url, runner=inline)
     assert found == pytest.approx(by_dataset, rel=1e-6)
     y = np.array([float(row.split(",")[1]) for row in rows])
-    assert found.report["baseline"] == pytest.approx({"mean": y.mean(), "mean_squared_error": y.var()})
+    assert found.report["baseline"] == pytest.approx({"mean": y.mean(), "mean_squared_error": y.var(), "root_mean_squared_error": y.std(),
+                                                      "mean_absolute_error": np.abs(y - y.mean()).mean()})
     assert found.report["mean_squared_error"] == pytest.approx(found["loss"]) and found.report["r2"] == pytest.approx(1 - found["loss"] / y.var())
-    line, = scored.told(found.report)
+    line = scored.told(found.report)[0]
     assert "no better than the mean" in line and f"always predicting the mean, {y.mean():.6g}" in line
     with pytest.raises(DataError, match="'a' is a feature of"):
         mrdl.evaluate(run, path, runner=inline, label="a")
@@ -103,7 +106,7 @@ def test_a_report_is_made_where_it_can_be(tmp_path, titanic, inline):
             (1, None, BinaryCrossentropy(from_logits=True), [], False), (3, "tanh", SparseCategoricalCrossentropy(from_logits=True), [], True)):
         found = mrdl.evaluate(saved(data, tmp_path / str(activation), outputs, activation, loss, metrics), data.url, runner=inline)
         assert bool(found.report) is there
-    text = "\n".join(scored.told({"classes": [{"class": "x" * 30, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "rows": 3},
-                                              {"class": "b\n", "precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 3}],
-                                  "confusion": [[3, 0], [3, 0]], "accuracy": 0.5, "baseline": {"class": "b\n", "accuracy": 0.5}}))
-    assert "x" * 22 + ".." in text and "b? " in text and "accuracy 0.5000, no better than always answering b?: 0.5000" in text
+    assessed = Assessed(2)
+    assessed.add(np.array([[0.75] * 6]), np.array([[0, 0, 0, 1, 1, 1]]))
+    text = "\n".join(scored.told(scored.report(assessed, ["x" * 30, "b\n"])))
+    assert "x" * 22 + ".." in text and "b? " in text and "accuracy 0.5000, no better than always answering xxxx" in text
