@@ -29,7 +29,7 @@ def parse(bytes lines, unsigned char delimiter, double[:, ::1] out, int[::1] cod
 
     codes[line] is GOOD, EMPTY, FIELDS (not out.shape[1] of them), NUMBER (does not parse) or
     FINITE (is not); fields[line] is the count of fields, or the field where the line went wrong.
-    Spaces and double quotes around a number are allowed, and so is a carriage return at the end."""
+    Spaces and double quotes around a number are allowed, and so are carriage returns at the end."""
     cdef Text p = lines
     cdef Text end = p + len(lines)
     cdef Text stop
@@ -57,7 +57,7 @@ cdef int _line(Text p, Text stop, unsigned char delimiter, double[:, ::1] out, P
     cdef unsigned int digit
     cdef int code
     field[0] = 0
-    if stop > p and (stop - 1)[0] == b"\r":
+    while stop > p and (stop - 1)[0] == b"\r":
         stop -= 1
     start = p
     while start < stop and start[0] == b" ":

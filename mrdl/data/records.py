@@ -32,7 +32,7 @@ class Records:
         self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
                                                 digest_size=16).digest()
 
-    def refused(self, wrong: np.ndarray, reasons: Sequence, starts: np.ndarray, lines: list[bytes]) -> dict[int, str]:
+    def refused(self, wrong: np.ndarray, reasons: Sequence, starts: np.ndarray, lines: Sequence[bytes]) -> dict[int, str]:
         """Tells of the rows that a table cannot use, by what Table.encode says of them; gives why, by their places."""
         told = {}
         for i in np.flatnonzero(wrong).tolist():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import read_pieces
 
 SMALL = 4 << 20                 # bytes; a smaller item may share a mapper with others
 LEAST = 1 << 20                 # bytes; less than this is not worth a task of its own
@@ -44,11 +45,11 @@ def write(path: str, files: Iterable[str]) -> None:
         file.writelines(json.dumps(name) + "\n" for name in files)
 
 
-def lines(names: Iterable[bytes], reads: Callable[[str], None]) -> Iterator[bytes]:
-    """The lines of the named files, one file after another. Sets Hadoop's variables to the file being read, and calls
+def lines(names: Iterable[bytes], reads: Callable[[str], None], pieces: bool = False) -> Iterator[bytes]:
+    """The lines of the named files, one file after another; `pieces`: many lines at a time. Sets Hadoop's variables to the file being read, and calls
     `reads` with its path."""
     for path in map(json.loads, names):
         os.environ.update(mapreduce_map_input_file=path, mapreduce_map_input_start="0")
         reads(path)
         with opened(path) as file:
-            yield from file
+            yield from read_pieces(file) if pieces else file

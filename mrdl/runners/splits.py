@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mrdl.storage.paths import OPENERS
+from mrdl.storage.pieces import read_pieces
 
 LARGEST_SPLIT = (1 << 63) - 1
 SMALLEST_SPLIT = 16 << 20
@@ -28,12 +29,16 @@ def cut(groups: list[list[str]], pieces: int, least: int, most: int,
     return splits
 
 
-def lines_between(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+def lines_between(file: BinaryIO, start: int, stop: int | None, pieces: bool = False) -> Iterator[bytes]:
     """The lines of one range of an open file. As in Hadoop, a range that starts inside the file skips its
-    first line, and reads on to the end of the line that begins at or before its end."""
+    first line, and reads on to the end of the line that begins at or before its end. `pieces`: many lines at a time."""
     if start:
         file.seek(start)
         file.readline()
+    if pieces:
+        size = None if stop is NO_END else stop - file.tell()
+        yield from read_pieces(file, size) if size is None or size >= 0 else ()
+        return
     if stop is NO_END:
         yield from file
         return

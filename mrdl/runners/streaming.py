@@ -11,6 +11,7 @@ from itertools import groupby
 from mrdl.runners import registry, sharing
 from mrdl.runners.mrjob_imports import MRJob, protocol
 from mrdl.runners.splits import LARGEST_SPLIT
+from mrdl.storage.pieces import Lines, read_pieces
 
 # without a handler, Python would print mrjob's "No configs specified" at every job
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
@@ -42,6 +43,8 @@ class Job(MRJob):
 
     Args:
         args: the arguments, as on a command line. None: this process's."""
+
+    in_pieces = False       # whether the mapper's input comes many lines at a time, and what it yields may be several lines
 
     def configure_args(self) -> None:
         """Adds mrjob's options. A job with options of its own overrides this method and calls it first."""
@@ -84,10 +87,11 @@ class Job(MRJob):
 
     def _read_input(self) -> Iterator[bytes]:
         """The lines of the input; if the input is a list of files (mrdl.runners.sharing), the lines of these files."""
-        lines = super()._read_input()
         if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(sharing.SHARED):
-            return sharing.lines(lines, lambda path: self.set_status("reads " + path))
-        return lines
+            return sharing.lines(super()._read_input(), lambda path: self.set_status("reads " + path), self.in_pieces)
+        if self.in_pieces and self.options.run_mapper and hasattr(self.stdin, "read"):
+            return read_pieces(self.stdin)
+        return super()._read_input()
 
     def mapper(self, key, value) -> Iterator:
         """Passes its input on unchanged.
@@ -138,6 +142,7 @@ class RawLines(Job):
     """A job on raw files, whose mappers know the place of each line in its file."""
     INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
     INTERNAL_PROTOCOL = protocol.BytesProtocol
+    in_pieces = True
 
     @staticmethod
     def bare(line: bytes) -> bytes:
@@ -148,11 +153,24 @@ class RawLines(Job):
         return line.removesuffix(b"\n")
 
     @staticmethod
-    def splits(pairs: Iterator) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    def splits(pairs: Iterator) -> Iterator[tuple[str, int, Lines]]:
         """For each file of the input its path, the byte where the input begins in it, and its lines.
 
         Args:
             pairs: what the input protocol has read."""
-        lines = (line for _, line in pairs)
-        for file, own in groupby(lines, lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
-            yield file, int(os.environ.get("mapreduce_map_input_start", "0")), own
+        for file, own in groupby(_late(piece for _, piece in pairs), lambda _: os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")):
+            yield file, int(os.environ.get("mapreduce_map_input_start", "0")), Lines(map(_piece, own))
+
+
+def _late(pieces: Iterator[bytes]) -> Iterator[bytes | Exception]:
+    """The pieces, and an error in reading them as one more: it is raised for whoever asks for that piece, who knows the file."""
+    try:
+        yield from pieces
+    except Exception as error:          # noqa: BLE001 - raised by _piece
+        yield error
+
+
+def _piece(item: bytes | Exception) -> bytes:
+    if isinstance(item, Exception):
+        raise item
+    return item

@@ -17,13 +17,14 @@ from mrdl.models.saving import model_from_json
 from mrdl.report import advice
 from mrdl.report.assessed import Assessed
 from mrdl.rounds.state import State
+from mrdl.storage import pieces
 from mrdl.storage.schemes import store_at
 from mrdl.training.scoring import Scorer
 from mrdl.worker.counters import GROUP, Increment
 from mrdl.worker.scored import Lines
 
 #: file, its first byte that is read, lines: of each file that a mapper reads (RawLines.splits)
-Splits = Iterable[tuple[str, int, Iterator[bytes]]]
+Splits = Iterable[tuple[str, int, pieces.Lines]]
 
 
 def given(asked: dict, state: str) -> Model:

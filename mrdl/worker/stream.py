@@ -1,6 +1,5 @@
 """Raw rows that come one after the other, scored as they come: what is there to read is one batch."""
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 from mrdl.data.corpus import BOM
@@ -19,38 +18,26 @@ INPUT = "the input"
 
 
 class Arriving:
-    """The lines of a file descriptor, without their ends; next() waits for one."""
+    """What a file descriptor has to read: whole lines, without the newline of the last one; next() waits for one."""
 
     def __init__(self, descriptor: int):
-        self.descriptor, self.lines, self.rest = descriptor, deque(), b""
+        self.descriptor, self.again, self.rest = descriptor, [], b""
 
     def __iter__(self) -> "Arriving":
         return self
 
     def __next__(self) -> bytes:
-        while not self.lines:
-            data = os.read(self.descriptor, CHUNK)
-            *whole, self.rest = (self.rest + data).split(b"\n") if data else ([self.rest, b""] if self.rest else [b""])
-            self.lines += whole
-            if not data and not whole:
-                raise StopIteration
-        return self.lines.popleft()
-
-
-class Ready(Fields):
-    """Takes the lines that are there."""
-
-    def __init__(self, columns: list[str], delimiter: str, features: int, lines: Arriving):
-        self.lines = lines
-        super().__init__(columns, delimiter, features)
-
-    @property
-    def rows(self) -> int:
-        return min(self.most, len(self.lines.lines))
-
-    @rows.setter
-    def rows(self, most: int) -> None:
-        self.most = most
+        if self.again:
+            return self.again.pop()
+        while data := os.read(self.descriptor, CHUNK):
+            whole, newline, rest = data.rpartition(b"\n")
+            begun, self.rest = self.rest, rest if newline else self.rest + data
+            if newline:
+                return begun + whole
+        last, self.rest = self.rest, b""
+        if not last:
+            raise StopIteration
+        return last
 
 
 class Filter:
@@ -88,19 +75,20 @@ class Filter:
     def _begin(self, delimiter: str | None) -> None:
         """Takes the names of the columns from the first line, which stays there to be left out."""
         first = next(self.lines, b"")
-        line = first.removeprefix(BOM).rstrip(b"\r").decode("latin-1")
+        line = first.partition(b"\n")[0].removeprefix(BOM).rstrip(b"\r").decode("latin-1")
         if not line.strip():
             raise DataError(f"{INPUT} has no first line with the names of its columns; where there is none, name them with --columns")
         self.delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
         self.columns = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, self.delimiter)]
         self.header = [line]
-        self.lines.lines.appendleft(first)
+        self.lines.again.append(first)
 
     def __iter__(self) -> Iterator[list[bytes]]:
         """The lines of each batch, without their ends; the first one is the header, where the input has one."""
         if self.titled and self.out.format == "csv":
             yield [self.out.header()]
-        parser = Ready(self.columns, self.delimiter, len(self.table.features), self.lines)
+        parser = Fields(self.columns, self.delimiter, len(self.table.features))
+        parser.size = 0                 # what there is
         for found, starts, batch in good_lines(self.records, self.lines, self.header, self.delimiter, parser):
             rows = encoded(self.table, self.records, dict(zip(self.columns, found)), starts, batch, self.out.model.dtype)
             self.count += len(rows.errors)

@@ -66,7 +66,7 @@ class Delimited(Tabular):
         for table, starts, batch in good_lines(rows, lines, self.header, self.delimiter, numbers):
             yield from rows.encoded(table[:, x], table[:, named], starts, batch)
 
-    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, list[bytes]]]:
+    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
         fields = Fields(self.columns, self.delimiter, len(self.features()))
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):

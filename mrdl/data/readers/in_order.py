@@ -1,5 +1,5 @@
 """Rows of text in the order of their lines, those that cannot be read too, each with the reason."""
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ def in_order(schema, records: Kept, lines: Iterable[bytes], dtype: np.dtype, rul
         yield encoded(schema.made, records, columns, starts, batch, dtype, rules)
 
 
-def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.ndarray, batch: list[bytes], dtype: np.dtype,
+def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.ndarray, batch: Sequence[bytes], dtype: np.dtype,
             rules: Rules | None = None) -> Ordered:
     """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
     lost = records.taken()

@@ -1,6 +1,6 @@
 """Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
 from collections.abc import Iterable, Iterator
-from itertools import compress, islice
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
 from mrdl.kernels import text, words
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import pieces_of
 
 EMPTY, GOOD = text.EMPTY, text.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
@@ -24,8 +25,8 @@ class Parser(Protocol):
     size: int                   # bytes of text that it takes at once
     rows: int                   # lines at most
 
-    def parse(self, lines: list[bytes]) -> tuple[Any, np.ndarray, np.ndarray]:
-        """What they hold, the code of each line, and which ones may be comments or are bad."""
+    def parse(self, lines: Words) -> tuple[Any, np.ndarray, np.ndarray]:
+        """What they hold, the code of each line, and which ones may be comments or are bad. Their buffer holds nothing else."""
 
     def told(self, i: int) -> tuple[str, str]:
         """Why line i of the last ones is bad: the kind of fault, and what is wrong in it."""
@@ -46,13 +47,14 @@ class Numbers:
     def __init__(self, columns: list[str], delimiter: str, kept: list[int]):
         self.columns, self.delimiter, self.kept = columns, delimiter.encode(), kept
 
-    def parse(self, lines: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def parse(self, lines: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """float64[n, kept]"""
         self.cut = len(self.kept) < len(self.columns)
-        cut = [_without(line, self.delimiter, self.kept, len(self.columns)) for line in lines] if self.cut else lines
+        cut = (b"\n".join([_without(line, self.delimiter, self.kept, len(self.columns)) for line in lines]) + b"\n" if self.cut else
+               lines.data)
         table = np.empty((len(lines), len(self.kept)))
         self.codes, self.wrong = np.empty((2, len(lines)), np.intc)
-        text.parse(b"\n".join(cut) + b"\n", ord(self.delimiter), table, self.codes, self.wrong)
+        text.parse(cut, ord(self.delimiter), table, self.codes, self.wrong)
         return table, self.codes, self.codes > EMPTY
 
     def told(self, i: int) -> tuple[str, str]:
@@ -73,9 +75,9 @@ class Fields:
         self.columns, self.delimiter = columns, delimiter
         self.rows = min(FIELDS // max(len(columns), 16), FEATURES // max(features, 1))
 
-    def parse(self, lines: list[bytes]) -> tuple[list[Words], np.ndarray, np.ndarray]:
+    def parse(self, lines: Words) -> tuple[list[Words], np.ndarray, np.ndarray]:
         """Words of each column."""
-        buffer = bytearray(b"\n".join(lines) + b"\n")
+        buffer = bytearray(lines.data)
         starts, stops = np.empty((2, len(lines), len(self.columns)), "i8")
         self.codes, self.counts = np.empty((2, len(lines)), np.intc)
         words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts)
@@ -92,39 +94,40 @@ class Fields:
 
 
 def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
-               parser: Parser) -> Iterator[tuple[Any, np.ndarray, list[bytes]]]:
+               parser: Parser) -> Iterator[tuple[Any, np.ndarray, Words]]:
     """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
 
     A header may come again, as where files were joined; one of numbers alone is one on top only."""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
+    known = Words.of([*headers, *(BOM + line for line in headers)])
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
     top = not records.start                     # nothing but comments has been read of the file
     for raw in _batches(records.file, lines, parser):
-        if top and raw[0].startswith(BOM):
-            raw[0], mark = raw[0][len(BOM):], len(BOM)
-        ends = offset + np.cumsum([len(line) + 1 for line in raw])
-        starts, offset = np.concatenate([[offset], ends[:-1]]), int(ends[-1])
-        batch = [line.rstrip(b"\r") for line in raw]
+        if top and raw.startswith(BOM):
+            raw, mark = raw[len(BOM):], len(BOM)
+        batch = _lines(raw)
         found, codes, odd = parser.parse(batch)
-        lengths = np.fromiter(map(len, batch), "i8", len(batch))
-        for line in headers:
-            odd = odd | (lengths == len(line)) | (lengths == len(line) + len(BOM))
+        for i in range(len(known)):
+            odd = odd | batch.equal(known, np.full(len(batch), i))
         for i in np.flatnonzero(odd if not top else codes != EMPTY):
-            again = headers.get(batch[i].removeprefix(BOM))
+            if not (top or odd[i]):
+                continue
+            line = batch[i]
+            again = headers.get(line.removeprefix(BOM))
             if again is not None and (top or again):
                 codes[i] = EMPTY
-            elif batch[i].lstrip(b" ").startswith(b"#"):
+            elif line.lstrip(b" ").startswith(b"#"):
                 codes[i] = EMPTY
                 records.comments += 1
                 continue
             elif codes[i] > EMPTY:
-                records.reject(*parser.told(i), starts[i], batch[i])
+                records.reject(*parser.told(i), offset + batch.starts[i], line)
             top = False
         good = codes == GOOD
         if not good.all():
-            found, starts = parser.some(found, good), starts[good]
-            batch = list(compress(batch, good))
-        yield found, starts, batch
+            found, batch = parser.some(found, good), batch.take(good)
+        yield found, offset + batch.starts, batch
+        offset += len(raw)
     if records.samples and not mark and "://" in records.file and not records.start:
         mark = first_line(records.file, records.start)[1]       # Hadoop gives no line with it
     for sample in records.samples:
@@ -141,15 +144,34 @@ def first_line(file: str, start: int) -> tuple[int, int]:
         return start + len(lines.readline()) - mark, mark
 
 
-def _batches(file: str, lines: Iterable[bytes], parser: Parser) -> Iterator[list[bytes]]:
-    lines = iter(lines)
+def _batches(file: str, lines: Iterable[bytes], parser: Parser) -> Iterator[bytes]:
+    """Some lines at a time, each with its newline."""
+    pieces, most = pieces_of(lines), max(parser.rows, 1)
     while True:
+        some, size = [], 0
         with whole(file):
-            batch = list(islice(lines, 1))
-            if not batch:
-                return
-            batch += islice(lines, min(parser.rows, parser.size // (len(batch[0]) + 1)))
-        yield batch
+            for piece in pieces:
+                some.append(piece)
+                size += len(piece)
+                if size >= parser.size or len(some) >= most:
+                    break
+        if not some:
+            return
+        text = b"\n".join([*some, b""])
+        ends = np.flatnonzero(np.frombuffer(text, "u1") == ord("\n"))[most - 1::most] + 1
+        for start, stop in pairwise([0, *ends.tolist(), len(text)]):
+            if start < stop:
+                yield text[start:stop]
+
+
+def _lines(text: bytes) -> Words:
+    """The lines of a text, without carriage returns and newlines at their ends."""
+    data = np.frombuffer(text, "u1")
+    stops = np.flatnonzero(data == ord("\n"))
+    starts = np.concatenate([[0], stops[:-1] + 1])
+    while (returns := (stops > starts) & (data[stops - 1] == ord("\r"))).any():
+        stops = stops - returns
+    return Words(text, starts, stops)
 
 
 def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:

@@ -17,6 +17,7 @@ from mrdl.data.sources import readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import Lines, read_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +49,10 @@ class Tabular(Recognised):
         wanted = {*self.made.needed(), *self.kept} if self.table else self.columns
         return [name for name in self.columns if name in wanted]
 
-    def here(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def here(self) -> Iterator[tuple[str, Iterable[bytes]]]:
         """Of each file its path, and what a mapper that reads all of it gets: its lines, or those that name spans."""
         if self.by_lines:
-            yield from ((path, _lines(path)) for path in self.files)
+            yield from ((path, Lines(_pieces(path))) for path in self.files)
         else:
             for index, spans in groupby(self.spans(), lambda span: span[0][0]):
                 yield self.files[index], (b"%d\t%d\t%d" % places for places, _ in spans)
@@ -99,6 +100,6 @@ class Some:
         return self.items[self.places[i]]
 
 
-def _lines(path: str) -> Iterator[bytes]:
+def _pieces(path: str) -> Iterator[bytes]:
     with opened(path) as file, readable(path):
-        yield from (line.removesuffix(b"\n") for line in file)
+        yield from read_lines(file).pieces

@@ -49,7 +49,7 @@ def perform(task: Task, job: type) -> None:
         os.symlink(path, join(here, name))
     os.chdir(here)
     os.environ.update(task.env, mapreduce_job_local_dir=here)
-    lines = read_splits(task.inputs) if task.kind == "mapper" else read_sorted(
+    lines = read_splits(task.inputs, job.in_pieces) if task.kind == "mapper" else read_sorted(
         task.inputs, 2 if task.sort_values else 1, task.sort_memory, task.output)
     output = Shuffle(task.output, task.reducers, task.sort_values)
     with open(task.log, "ab", buffering=0) as log:
@@ -69,14 +69,14 @@ def told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def read_splits(split: Split) -> Iterator[bytes]:
-    """A mapper's lines. A file of long lines is mapped into memory."""
+def read_splits(split: Split, pieces: bool = False) -> Iterator[bytes]:
+    """A mapper's lines; `pieces`: many at a time. A file of long lines is mapped into memory."""
     for path, start, stop in split:
         os.environ["mapreduce_map_input_file"] = "file://" + path
         opener = OPENERS.get(os.path.splitext(path)[1])
         with opener(path) if opener else open(path, "rb", buffering=1 << 20) as file:
-            if opener or start or stop is not NO_END or not is_long(file):
-                yield from lines_between(file, start, stop)
+            if pieces or opener or start or stop is not NO_END or not is_long(file):
+                yield from lines_between(file, start, stop, pieces)
                 continue
             with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
                 for begin, end in long_lines(whole):

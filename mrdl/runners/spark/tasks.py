@@ -13,6 +13,7 @@ from importlib import import_module
 
 from mrdl.runners.partitioning import partition
 from mrdl.runners.splits import Split, lines_between
+from mrdl.runners.streaming import Job
 from mrdl.storage.paths import opened
 from mrdl.storage.schemes import store_at
 
@@ -42,7 +43,7 @@ class SparkJob:
             _tell(*split[0][:2])
             os.environ["mapreduce_task_partition"] = str(number)
             with _failing(self.named(number, True)):
-                yield from self.performed("mapper", _read(split))
+                yield from self.performed("mapper", _read(split, self.kind.in_pieces))
 
     def reduced(self, number: int, lines: Iterable[bytes]) -> Iterator[bytes]:
         with _failing(self.named(number, False)):
@@ -57,12 +58,20 @@ class SparkJob:
         """Runs the job's mapper or reducer on the lines; yields its output lines."""
         from pyspark import SparkFiles
         os.chdir(SparkFiles.getRootDirectory())
-        module, _, name = self.job.rpartition(".")
-        job = getattr(import_module(module), name)(["--step-num=0", f"--{kind}", *self.args])
+        job = self.kind(["--step-num=0", f"--{kind}", *self.args])
         read, write = job.pick_protocols(0, kind)
         pairs = (read(job.bare(line)) for line in lines)
-        made = job.map_pairs(pairs) if kind == "mapper" else job.reduce_pairs(pairs)
-        yield from (write(*pair) for pair in made)
+        if kind == "reducer":
+            yield from (write(*pair) for pair in job.reduce_pairs(pairs))
+        elif job.in_pieces:
+            yield from (line for pair in job.map_pairs(pairs) for line in write(*pair).split(b"\n"))
+        else:
+            yield from (write(*pair) for pair in job.map_pairs(pairs))
+
+    @property
+    def kind(self) -> type[Job]:
+        module, _, name = self.job.rpartition(".")
+        return getattr(import_module(module), name)
 
     def key(self, line: bytes) -> bytes:
         """The key by which a reducer's lines are sorted: the first field; with SORT_VALUES, the first two."""
@@ -89,12 +98,12 @@ def _tell(path: str, start: int) -> None:
                       mapreduce_map_input_start=str(start))
 
 
-def _read(split: Split) -> Iterator[bytes]:
-    """A mapper's lines."""
+def _read(split: Split, pieces: bool) -> Iterator[bytes]:
+    """A mapper's lines; `pieces`: many at a time."""
     for path, start, stop in split:
         _tell(path, start)
         with opened(path) as file:
-            yield from lines_between(file, start, stop)
+            yield from lines_between(file, start, stop, pieces)
 
 
 @contextmanager
