@@ -14,6 +14,7 @@ import numpy as np
 
 from mrdl.data.sources import DataError
 from mrdl.data.tokenizer import MOST, UNKNOWN, WORD, Tokenizer
+from mrdl.storage.packing import suffix
 from mrdl.storage.paths import head, opened, size
 
 RANGE = 16 << 20                # bytes of text that make a mapper
@@ -28,8 +29,9 @@ INSTEAD = "\ufffd"              # of what is not UTF-8
 NOT_UTF_8 = "not UTF-8"
 BOM = codecs.BOM_UTF8
 ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-PACKED = {b"\x1f\x8b": "gunzip", b"\xfd7zXZ\0": "unxz", b"PK\3\4": "unzip",
-          **{b"BZh%d1AY&SY" % i: "bunzip2" for i in range(1, 10)}}      # "BZh" alone may be text
+#: first bytes of a packed file -> what unpacks it, and the end of its name
+PACKED = {b"\x1f\x8b": ("gunzip", ".gz"), b"\xfd7zXZ\0": ("unxz", ".xz"), b"PK\3\4": ("unzip", ".zip"), b"\x28\xb5\x2f\xfd": ("unzstd", ".zst"),
+          **{b"BZh%d1AY&SY" % i: ("bunzip2", ".bz2") for i in range(1, 10)}}      # "BZh" alone may be text
 
 
 class Stream:
@@ -90,8 +92,8 @@ def check(paths: list[str]) -> tuple[list[int], list[int]]:
     sizes, heads = [], []
     for path in paths:
         found = head(path, 16)
-        packed = next((tool for magic, tool in PACKED.items() if found.startswith(magic)), None)
-        if packed or path.endswith((".gz", ".bz2", ".npz")):
+        packed = next((tool for magic, (tool, _) in PACKED.items() if found.startswith(magic)), None)
+        if packed or suffix(path) or path.endswith(".npz"):
             raise DataError(f"{path}: text is read in ranges of bytes, so it must not be compressed: unpack it first"
                             + (f", with: {packed} {path}" if packed else ""))
         check_encoding(path, found)

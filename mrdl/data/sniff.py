@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
-from mrdl.data.sources import DataError, demand, read
+from mrdl.data.sources import DataError, demand, read, whole
 from mrdl.storage.paths import opened
 
 
@@ -21,6 +21,6 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
 
 
 def _form(path: str) -> type[Recognised]:
-    with opened(path) as file:
+    with whole(path), opened(path) as file:
         first = read(file, path, FIRST)
     return next(form for form in FORMS if form.recognises(path, first))

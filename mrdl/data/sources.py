@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from mrdl.storage.base import CHUNK, named
+from mrdl.storage.packing import suffix
 from mrdl.storage.paths import is_folder, opened, place, size
 from mrdl.storage.schemes import store_at
 
@@ -72,10 +73,10 @@ def readable(path: str):
 
 @contextmanager
 def whole(path: str):
-    """Turns what gzip and bz2 raise at damaged bytes into a DataError. What a disk or the network raises has a number."""
+    """Turns what unpacking raises at damaged bytes into a DataError. What a disk or the network raises has a number."""
     try:
         yield
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         if getattr(error, "errno", None) is not None:
             raise
         raise DataError(f"{path}: cannot be read ({error})") from None
@@ -100,7 +101,7 @@ class ArrayFile:
                 archive = stack.enter_context(zipfile.ZipFile(self.file))
                 length = archive.getinfo(member + ".npy").file_size
                 self.file = stack.enter_context(archive.open(member + ".npy"))
-            elif path.rpartition(".")[2] not in ("gz", "bz2"):
+            elif not suffix(path):
                 length = size(path)
             self.packed = length is None or member is not None
             self.dtype, self.shape = (self._idx if member is None else self._npy)()

@@ -1,9 +1,8 @@
 """Cuts a job's inputs into splits: what each mapper reads."""
-import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from mrdl.storage.paths import OPENERS
+from mrdl.storage.packing import suffix
 from mrdl.storage.pieces import read_pieces
 
 LARGEST_SPLIT = (1 << 63) - 1
@@ -17,7 +16,7 @@ def cut(groups: list[list[str]], pieces: int, least: int, most: int,
     """Makes the splits from `groups`, the paths of each mapper. A group of one uncompressed file is cut into ranges, so that
     all such files together give about `pieces` splits of `least` to `most` bytes."""
     plain = {group[0]: size(group[0]) for group in groups if least < LARGEST_SPLIT
-             and len(group) == 1 and os.path.splitext(group[0])[1] not in OPENERS}
+             and len(group) == 1 and not suffix(group[0])}
     each = max(min(-(-sum(plain.values()) // pieces), most), least, SMALLEST_SPLIT)
     splits: list[Split] = []
     for group in groups:

@@ -1,16 +1,13 @@
 """Functions on files given by path or URL: open (and unpack), look at, move."""
-import bz2
 import errno
-import gzip
 import os
 import shutil
 from contextlib import contextmanager, nullcontext
 
 from mrdl.storage.base import Storage
 from mrdl.storage.local import Local, make_folder
+from mrdl.storage.packing import OPENERS, suffix
 from mrdl.storage.schemes import store_at
-
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 
 
 def place(path: str) -> tuple[Storage, str]:
@@ -30,9 +27,9 @@ def exists(path: str) -> bool:
 
 @contextmanager
 def opened(path: str):
-    """Opens the file; unpacks it if its name ends in .gz or .bz2."""
+    """Opens the file; unpacks it if its name ends as one of OPENERS."""
     folder, name = place(path)
-    opener = OPENERS.get("." + name.rpartition(".")[2])
+    opener = OPENERS.get(suffix(name))
     with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
         yield data
 

@@ -11,6 +11,7 @@ from mrdl.data.rows import Rows
 from mrdl.data.schema import FIRST, Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
 from mrdl.printing import few
+from mrdl.storage.packing import OPENERS, suffix
 from mrdl.storage.paths import exists
 
 BATCH = 1 << 18                 # bytes that are read at once
@@ -142,8 +143,8 @@ def _twin(images: str) -> str | None:
     """The labels that stand beside the images, by MNIST's way to name them."""
     folder, slash, name = images.rpartition("/")
     twin = re.sub(r"idx\d", "idx1", name.replace("images", "labels"))
-    stem = twin.removesuffix(".gz")
-    found = [n for n in (twin, stem, stem + ".gz") if n != name and exists(folder + slash + n)]
+    stem = twin.removesuffix(suffix(twin))
+    found = [n for n in (twin, stem, *(stem + end for end in OPENERS)) if n != name and exists(folder + slash + n)]
     return folder + slash + found[0] if found else None
 
 

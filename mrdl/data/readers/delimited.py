@@ -17,7 +17,8 @@ from mrdl.data.sources import DataError, readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.printing import few
-from mrdl.storage.paths import OPENERS, opened
+from mrdl.storage.packing import suffix
+from mrdl.storage.paths import opened
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
@@ -133,8 +134,10 @@ def _head(path: str) -> list[str]:
             lines += [line] if line.strip() else []
     if not lines:
         return []
-    if not path.endswith(tuple(OPENERS)) and lines[0].startswith(tuple(PACKED)):
-        raise DataError(f"{path}: is compressed: unpack it first, or, of gzip, let its name end in .gz")
+    packed = next((end for magic, (_, end) in PACKED.items() if lines[0].startswith(magic)), None)
+    if packed:
+        again = " once more" * bool(suffix(path))
+        raise DataError(f"{path}: is compressed{again}: unpack it first, or let its name end in {packed}{suffix(path)}")
     odd = [b"\0" in line for line in lines]
     if odd[0] or 2 * sum(odd) > len(odd):
         raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if the file is text "

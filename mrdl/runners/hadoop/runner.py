@@ -18,6 +18,7 @@ from mrdl.runners.environment import HUGE_PAGES, ONE_THREAD
 from mrdl.runners.hadoop.connection import SETTINGS, Hadoop, literal, whole_lines
 from mrdl.runners.hadoop.jars import streaming_jar
 from mrdl.runners.mrjob_imports import stand_ins
+from mrdl.storage.packing import suffix
 from mrdl.storage.paths import place
 from mrdl.storage.schemes import store_at
 
@@ -78,7 +79,7 @@ class HadoopRunner(HadoopJobRunner):
         found = []
         for number, group in enumerate(self.groups or [[path] for path in self._get_input_paths()]):
             found.append(group[0])
-            if len(group) > 1:
+            if len(group) > 1 or suffix(group[0]):      # Hadoop unpacks some, cuts .bz2, and hands on others as they are
                 found[-1] = join(self._get_local_tmp_dir(), f"{sharing.SHARED}{number:06d}")
                 sharing.write(found[-1], map(self.hadoop.upload, group))
         return [*map(self.hadoop.upload, found)]

@@ -9,7 +9,8 @@ from os.path import join
 
 from mrdl.runners.local.shuffle import Shuffle, is_long, long_lines, read_sorted
 from mrdl.runners.splits import NO_END, Split, lines_between
-from mrdl.storage.paths import OPENERS
+from mrdl.storage.packing import suffix
+from mrdl.storage.paths import opened
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,8 @@ def read_splits(split: Split, pieces: bool = False) -> Iterator[bytes]:
     """A mapper's lines; `pieces`: many at a time. A file of long lines is mapped into memory."""
     for path, start, stop in split:
         os.environ["mapreduce_map_input_file"] = "file://" + path
-        opener = OPENERS.get(os.path.splitext(path)[1])
-        with opener(path) if opener else open(path, "rb", buffering=1 << 20) as file:
-            if pieces or opener or start or stop is not NO_END or not is_long(file):
+        with opened(path) if pieces or suffix(path) else open(path, "rb", buffering=1 << 20) as file:
+            if pieces or suffix(path) or start or stop is not NO_END or not is_long(file):
                 yield from lines_between(file, start, stop, pieces)
                 continue
             with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:

@@ -1,0 +1,102 @@
+"""Packed files: unpacked by their names; what is damaged, cut off or of several files is refused in one line."""
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+from raw_data import idx, shard_bytes, table, text
+
+import mrdl
+from mrdl.data import blocks
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError
+from mrdl.storage.packing import OPENERS
+
+
+def zipped(data: bytes, *names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/", b"")
+        for name in names or ("folder/in.csv", "__MACOSX/._in.csv"):
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor(write_checksum=True).compress, ".zip": zipped}
+#: what may stand between two streams, which are then read as one
+BETWEEN = {".gz": b"", ".bz2": b"", ".xz": bytes(8), ".zst": b"\x50\x2a\x4d\x18\x04\0\0\0skip"}
+
+
+def rows_of(data) -> list:
+    found = [blocks.unpack(line).arrays() for shard in shard_bytes(data) for line in shard.splitlines()]
+    return sorted((int(y), *x) for block in found for x, y in zip(block["x"].tolist(), block["y"]))
+
+
+@pytest.mark.parametrize("end", OPENERS)
+def test_a_packed_file_has_the_rows_of_the_plain_one(tmp_path, inline, end):
+    lines = table(300)
+    data = b"\n".join(lines) + b"\n"
+    half = data.index(b"\n", len(data) // 2) + 1
+    streams = ([PACK[end](data)] if end == ".zip" else [PACK[end](data[:half]), BETWEEN[end], PACK[end](data[half:])])
+    path = text(tmp_path, b"".join(streams), "in.csv" + end.upper())
+    made = mrdl.prepare(path, str(tmp_path / "data"), inline, label="0", shards=2)
+    assert rows_of(made) == sorted(tuple(map(int, line.split(b","))) for line in lines)
+
+
+@pytest.mark.parametrize("end, runner", [*((end, "inline") for end in OPENERS), (".gz", "local"), (".zst", "local")])
+def test_a_packed_file_that_is_cut_off_or_damaged_is_refused_in_one_line(tmp_path, end, runner):
+    data = PACK[end](b"\n".join(table(5000)) + b"\n")
+    middle = 2 * len(data) // 5
+    flipped = data[:middle] + bytes([data[middle] ^ 0x55]) + data[middle + 1:]
+    more = [data + b"x" + data[1:]] if end in BETWEEN else []
+    for number, wrong in enumerate([data[:-5], flipped, *more][:3 if runner == "inline" else 1]):
+        path = str(tmp_path / f"in.csv{end}")
+        Path(path).write_bytes(wrong)
+        with pytest.raises((DataError, mrdl.JobFailed), match=r"in.csv\S*: cannot be read \(.*\)$") as error:
+            mrdl.prepare(path, str(tmp_path / f"data{number}"), runner)
+        assert "Traceback" not in str(error.value)
+        with pytest.raises(DataError, match="cannot be read"):      # in this process
+            mrdl.infer_schema(path, runner)
+
+
+def test_a_zip_must_hold_one_file_and_no_secret(tmp_path):
+    for names, reason in ((("a.csv", "b.csv"), r"a zip of 2 files \(a.csv, b.csv\)"), (("__MACOSX/a",), "an empty zip")):
+        with pytest.raises(DataError, match=f"x.zip: cannot be read .{reason}"):
+            sniff([text(tmp_path, zipped(b"1,2\n", *names), "x.zip")])
+    secret = bytearray(zipped(b"1,2\n", "a.csv"))
+    secret[secret.rindex(b"PK\1\2") + 8] |= 1
+    with pytest.raises(DataError, match="an encrypted zip"):
+        sniff([text(tmp_path, bytes(secret), "x.zip")])
+
+
+@pytest.mark.parametrize("end", OPENERS)
+def test_what_is_packed_is_told_by_its_content_too(tmp_path, end):
+    data = PACK[end](b"1,2\n")
+    for name, again in (("in.csv", ""), ("in.csv.gz", " once more")):
+        path = text(tmp_path, data, name)
+        with pytest.raises(DataError, match=rf"{name}: is compressed{again}: unpack it first, or let its name end in \{end}"):
+            sniff([path])
+
+
+def test_images_may_be_packed_by_any_of_them(tmp_path):
+    x = np.arange(24, dtype="u1").reshape(6, 2, 2)
+    for end in (".zst", ".xz"):
+        folder = tmp_path / end
+        folder.mkdir()
+        path = text(folder, PACK[end](idx(x)), "a-images-idx3-ubyte" + end)
+        text(folder, PACK[end](idx(np.arange(6, dtype="u1"))), "a-labels-idx1-ubyte" + end)
+        schema = sniff([path])
+        assert (schema.kind, schema.shape, schema.target, schema.counts) == ("idx", [2, 2], [], [6])
+
+
+def test_without_the_package_that_unpacks_zst_an_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+    with pytest.raises(DataError, match=r"in.csv.zst: cannot be read .to unpack .zst: pip install 'mrdl\[zstd\]'"):
+        sniff([text(tmp_path, PACK[".zst"](b"1,2\n"), "in.csv.zst")])
