@@ -6,6 +6,7 @@ from hashlib import blake2b
 import numpy as np
 
 from mrdl.data.corpus import SAMPLES
+from mrdl.storage.partitions import within
 
 SAMPLE = 100                    # characters of a bad record that are shown
 
@@ -28,9 +29,8 @@ class Records:
 
     @file.setter
     def file(self, path: str) -> None:
-        """Of its path the name counts alone: a dataset may move."""
-        self._file, self.person = path, blake2b(path.rpartition("/")[2].encode("utf-8", "surrogateescape"),
-                                                digest_size=16).digest()
+        """Of its path the name counts alone, with partition folders: a dataset may move."""
+        self._file, self.person = path, blake2b(within(path).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
     def refused(self, wrong: np.ndarray, reasons: Sequence, starts: np.ndarray, lines: Sequence[bytes]) -> dict[int, str]:
         """Tells of the rows that a table cannot use, by what Table.encode says of them; gives why, by their places."""

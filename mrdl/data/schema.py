@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mrdl.data import blocks
+from mrdl.storage import packing
 
 if TYPE_CHECKING:
     from mrdl.data.rows import Rows
@@ -26,6 +27,7 @@ class Wanted:
     like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
     delimiter: str | None = None                # of a text; None: as the lines look
     loose: bool = False         # whether names may come twice, and rows be none
+    partitions: Sequence[str] = ()              # columns that the files' folders have: the last ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,11 @@ class Schema(ABC):
     def paths(self) -> list[str]:
         """All files, each once."""
         return self.files
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The packages of tasks that read these files."""
+        return (*self.packages, *packing.packages(self.paths()))
 
     def spans(self) -> list[tuple[tuple[int, int, int], int]]:
         """((file, start, stop), bytes) of what a mapper reads at a time, where it is not by_lines."""

@@ -1,9 +1,12 @@
 """Inputs in; out comes which form they are, and their schema."""
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
 from mrdl.data.sources import DataError, demand, read, whole
+from mrdl.printing import few
+from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
 
 
@@ -15,9 +18,23 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
            f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
     forms = {path: _form(path) for path in paths}
     if len(set(forms.values())) > 1:
-        few = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
-        raise DataError(f"inputs of several kinds: {', '.join(few)}; prepare them one by one")
-    return forms[paths[0]].sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, loose))
+        shown = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
+        raise DataError(f"inputs of several kinds: {', '.join(shown)}; prepare them one by one")
+    form = forms[paths[0]]
+    partitions = _partitions(paths) if form.tabular else []
+    schema = form.sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, loose, partitions))
+    return replace(schema, notes=[*schema.notes, f"columns from the names of folders: {few(partitions)}"]) if partitions else schema
+
+
+def _partitions(paths: list[str]) -> list[str]:
+    """The columns that the folders of all files have, as Hive names them."""
+    first = list(values(paths[0]))
+    for path in paths:
+        own = list(values(path))
+        if sorted(own) != sorted(first):
+            what = [f"the columns {few(names)}" if names else "no columns" for names in (own, first)]
+            raise DataError(f"{path}: its folders name {what[0]}, those of {paths[0]} {what[1]}; all inputs must agree")
+    return first
 
 
 def _form(path: str) -> type[Recognised]:

@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from mrdl.storage.base import CHUNK, named
+from mrdl.storage.base import CHUNK, Storage, named
 from mrdl.storage.packing import suffix
+from mrdl.storage.partitions import is_partition
 from mrdl.storage.paths import is_folder, opened, place, size
 from mrdl.storage.schemes import store_at
 
@@ -32,27 +33,46 @@ def demand(fine: bool, message: str) -> None:
 
 
 def expand(inputs: list[str]) -> list[str]:
-    """Each input that is a folder or a pattern, replaced by its files; hidden files left out."""
-    found = []
-    for path in map(os.fspath, inputs):
-        folder, name = place(path)
-        if is_folder(path):
-            folder, name = store_at(path), "*"
-        elif folder.exists(name):
-            found.append(folder.path(name))
-            continue
-        names = [n for n in folder.list(name) if n[0] not in "._"]
-        if not names:
-            raise DataError(f"{path}: {'an empty folder' if name == '*' else 'no such input'}")
-        found += map(folder.path, map(named, names))
-        for inner in filter(is_folder, found[-len(names):]):
-            raise DataError(f"{inner}: a folder among the inputs; name its files, or a pattern")
-        for link in filter(os.path.islink, found[-len(names):]):
-            if not os.path.exists(link):
-                raise DataError(f"{link}: a link to {os.readlink(link)}, which is not there")
-    if not found:
-        raise DataError("no input was given")
+    """Each input that is a folder or a pattern, replaced by its files, also those in Hive's partition folders; hidden files left
+    out."""
+    found = [file for path in map(os.fspath, inputs) for file in _files(path)]
+    demand(found != [], "no input was given")
     return found
+
+
+def _files(path: str) -> list[str]:
+    folder, name = place(path)
+    if is_folder(path):
+        found, missing = _inside(store_at(path)), "an empty folder"
+    elif folder.exists(name):
+        return [folder.path(name)]
+    else:
+        if not folder.is_folder():              # the pattern begins further up
+            parts = path.rstrip("/").split("/")
+            first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
+            folder, name = store_at("/".join(parts[:first]) or ("/" if first else ".")), "/".join(parts[first:])
+        found, missing = _matching(folder, name), "no such input"
+    demand(found != [], f"{path}: {missing}")
+    for link in filter(os.path.islink, found):
+        demand(os.path.exists(link), f"{link}: a link to {os.readlink(link)}, which is not there")
+    return found
+
+
+def _matching(folder: Storage, pattern: str) -> list[str]:
+    names = [name for name in folder.list(pattern) if not any(part[0] in "._" for part in name.split("/"))]
+    found = []
+    for name in map(named, names):
+        path = folder.path(name)
+        if is_folder(path):
+            demand(is_partition(path), f"{path}: a folder among the inputs; name its files, or a pattern")
+            found += _inside(store_at(path))
+        else:
+            found.append(path)
+    return found
+
+
+def _inside(folder: Storage) -> list[str]:
+    return _matching(folder, "*")
 
 
 def read(file, path: str, count: int) -> bytes:

@@ -64,7 +64,7 @@ class Columns:
     def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
         """The lines of `file` from byte `start` on, without their newlines."""
         records, rows, label = Records(file, start), 0, self.survey.label
-        for columns, starts, _ in self.survey.schema.words(records, lines):
+        for columns, starts, _ in self.survey.schema.rows(records, lines):
             rows += len(starts)
             labels = None if label is None else columns[label].hashes
             for name, words in columns.items():

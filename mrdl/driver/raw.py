@@ -152,7 +152,7 @@ def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[st
             json.dump({"spec": model.to_json(), "schema": schema.dump(), **asked}, file)
         tasks, split, settings = planning.inputs(schema, folder, cluster, ordered=True)
         with cluster.run(job, tasks, ["--state", state, "--plan", path], split=split, name=name, settings=settings,
-                         packages=schema.packages, on_task=on_task) as output:
+                         packages=schema.needs, on_task=on_task) as output:
             yield output
 
 

@@ -29,7 +29,8 @@ from mrdl.runners import probe
 OLDEST = (3, 10)
 PACKAGES = ("numpy", "mrjob", "safetensors", "fsspec")
 HDFS = ("hdfs-native", "typing-extensions")     # hdfs-native imports typing-extensions
-FORMS = {"pyarrow": ("pyarrow.parquet", "pyarrow.orc"), "fastavro": ("fastavro",)}     # packages of forms of input: what tasks import
+#: packages of forms of input -> what tasks import
+FORMS = {"pyarrow": ("pyarrow.parquet", "pyarrow.orc"), "fastavro": ("fastavro",), "zstandard": ("zstandard",)}
 UNUSED = re.compile(r"pyarrow/\w*(flight|substrait)")       # a third of it
 SOURCES = (".pyx", ".pxi", ".h")                # sources of kernels
 PIP = "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"

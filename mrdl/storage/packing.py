@@ -90,10 +90,8 @@ class Unpacked(io.RawIOBase):
         if not self.ready:
             try:
                 self.ready = memoryview(self._more(max(len(buffer), PIECE)))
-            except OSError:
-                raise
-            except Exception as error:      # each module has an exception of its own
-                raise OSError(str(error)) from None
+            except Exception as error:      # noqa: BLE001 - each module has one of its own for damaged bytes
+                raise error if isinstance(error, OSError) else OSError(str(error)) from None
         count = min(len(buffer), len(self.ready))
         buffer[:count], self.ready = self.ready[:count], self.ready[count:]
         self.at += count

@@ -42,7 +42,7 @@ class Delimited(Tabular):
     @property
     def bare(self) -> bool:
         """Whether rows of numbers can be read without a table."""
-        return self.delimiter != BLANKS
+        return self.delimiter != BLANKS and not self.partitions
 
     def by(self, table: Table, kept: Sequence[str] = ()) -> "Delimited":
         return replace(super().by(table, kept), order=[])
@@ -69,9 +69,9 @@ class Delimited(Tabular):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        fields = Fields(self.columns, self.delimiter, len(self.features()))
+        fields = Fields(self.own, self.delimiter, len(self.features()))
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):
-            yield dict(zip(self.columns, found)), starts, batch
+            yield dict(zip(self.own, found)), starts, batch
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
@@ -110,7 +110,9 @@ class Delimited(Tabular):
     @classmethod
     def _of(cls, path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> "Delimited":
         """The schema of inputs whose first one has this top."""
-        names, named = found.names, bool(found.line)
+        names, named = [*found.names, *wanted.partitions], bool(found.line)
+        if clash := [name for name in wanted.partitions if name in found.names]:
+            raise DataError(f"{path}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
         label, weight = one(wanted.label, names, "label"), one(wanted.weight, names, "weight")
         if label is not None and label == weight:
             raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
@@ -119,7 +121,8 @@ class Delimited(Tabular):
         if not order:
             raise DataError(f"{path}: no feature column is left beside {few(sorted(taken))}")
         return cls(files=paths, columns=names, shape=[len(order)], target=None if label is None else [], label=label, weight=weight,
-                   delimiter=delimiter, order=order, named=named, notes=notes)
+                   delimiter=delimiter, order=order, named=named, notes=notes,
+                   partitions=list(wanted.partitions))
 
 
 def _head(path: str) -> list[str]:

@@ -58,7 +58,7 @@ Rules = Callable[[np.ndarray], Iterable[tuple[str, np.ndarray]]]
 
 def in_order(schema, records: Kept, lines: Iterable[bytes], dtype: np.dtype, rules: Rules | None = None) -> Iterator[Ordered]:
     """The rows in lines of a file, by the table of its schema. `rules`: for labels and weights; None: these are not wanted."""
-    for columns, starts, batch in schema.words(records, lines):
+    for columns, starts, batch in schema.rows(records, lines):
         yield encoded(schema.made, records, columns, starts, batch, dtype, rules)
 
 

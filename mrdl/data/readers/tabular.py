@@ -16,6 +16,7 @@ from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
+from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, read_lines
 
@@ -26,11 +27,24 @@ class Tabular(Recognised):
     tabular = True
     table: str = ""             # schema.json, by which fields become numbers; "": not decided yet
     kept: list = field(default_factory=list)    # columns that are wanted beside those of the table
+    partitions: list = field(default_factory=list)      # the last columns: what they hold is in the names of a file's folders
+
+    @property
+    def own(self) -> list[str]:
+        """The columns that the files themselves have."""
+        return self.columns[:len(self.columns) - len(self.partitions)]
 
     @abstractmethod
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Sequence[bytes]]]:
-        """Of the good rows in a mapper's lines the fields by column, where each row begins in its file, and its text, for samples;
-        bad ones go to records.reject."""
+        """Of the good rows in a mapper's lines the fields of each own column, where each row begins in its file, and its text, for
+        samples; bad ones go to records.reject."""
+
+    def rows(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Sequence[bytes]]]:
+        """The same, with the partitions' columns."""
+        for columns, starts, batch in self.words(records, lines):
+            found = values(records.file) if self.partitions else {}
+            zeros = np.zeros(len(starts), "i8")
+            yield columns | {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}, starts, batch
 
     @cached_property
     def made(self) -> Table:
@@ -45,9 +59,9 @@ class Tabular(Recognised):
 
     @cached_property
     def needed(self) -> list[str]:
-        """The columns whose fields are wanted."""
+        """The own columns whose fields are wanted."""
         wanted = {*self.made.needed(), *self.kept} if self.table else self.columns
-        return [name for name in self.columns if name in wanted]
+        return [name for name in self.own if name in wanted]
 
     def here(self) -> Iterator[tuple[str, Iterable[bytes]]]:
         """Of each file its path, and what a mapper that reads all of it gets: its lines, or those that name spans."""
@@ -81,7 +95,7 @@ class Tabular(Recognised):
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Each row by the table."""
-        for columns, starts, batch in self.words(rows, lines):
+        for columns, starts, batch in self.rows(rows, lines):
             x, rest, wrong, reasons = self.made.encode(columns)
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0

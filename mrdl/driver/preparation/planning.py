@@ -12,7 +12,8 @@ from mrdl.runners import sharing
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.partitioning import spread
 from mrdl.runners.streaming import LINE_ENDS
-from mrdl.storage.paths import place, size
+from mrdl.storage.partitions import within
+from mrdl.storage.paths import size
 
 SHARD = 64 << 20                # bytes of input that make a shard
 SPAN = 16 << 20                 # bytes of spans that share a mapper at most
@@ -26,7 +27,7 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
     options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, *schema.decides(),
-               sorted((place(path)[1], count) for path, count in lengths.items())]
+               sorted((within(path), count) for path, count in lengths.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
     # small shards share a reducer: key i goes to reducer i % reducers, and reaches it in the order of shards

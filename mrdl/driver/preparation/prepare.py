@@ -128,7 +128,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         def job(plan: Plan) -> Output:
             plan.dump(path := os.path.join(folder, "plan.json"))
             return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers, split=split, name=f"mrdl prepare {data}",
-                               settings={**settings, **planning.settings(found, plan)}, packages=found.packages, on_task=on_task)
+                               settings={**settings, **planning.settings(found, plan)}, packages=found.needs, on_task=on_task)
         _fill(store, plan, job, max_bad)
     return load(data)
 

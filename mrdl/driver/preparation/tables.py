@@ -58,7 +58,7 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
         survey.dump(path := os.path.join(folder, "survey.json"))
         tasks, split, settings = planning.inputs(schema, folder, cluster)
         with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=split, name=name, on_task=on_task,
-                         settings=settings, packages=schema.packages) as output:
+                         settings=settings, packages=schema.needs) as output:
             found = dict(line.split(b"\t", 1) for part in range(len(output.parts)) for line in output.lines(part))
     facts = Facts(**json.loads(found.pop(RECORDS)))
     columns = (Statistics.load(found[key]) for key in sorted(found))
@@ -69,7 +69,7 @@ def notations(schema: Schema) -> list[Notation]:
     """How the numbers of each column are written, as the first rows look."""
     words: dict[str, set[str]] = {name: set() for name in schema.columns}
     for path, lines in islice(schema.here(), HEADS):
-        for columns, *_ in islice(schema.words(Records(path), lines), 1):
+        for columns, *_ in islice(schema.rows(Records(path), lines), 1):
             for name, column in columns.items():
                 words[name].update(word.decode("utf-8", "surrogateescape") for word in column.take(slice(HEAD)))
     return [notation(words[name]) if words[name] else USUAL for name in schema.columns]

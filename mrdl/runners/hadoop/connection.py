@@ -18,6 +18,7 @@ from mrdl.runners.hadoop.jvm import GatewayError
 from mrdl.runners.hadoop.watch import NEVER, Watch
 from mrdl.runners.site import Target, build, build_package, parse_probe, probe_command
 from mrdl.storage.base import Storage
+from mrdl.storage.partitions import within
 from mrdl.storage.schemes import store_at
 
 # the phases of a job: until its master runs, until its first container runs, ...
@@ -80,7 +81,7 @@ class Hadoop:
         with open(path, "rb") as file:
             content = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else \
                 hashlib.sha256(file.read())
-        name = f"cache/{content.hexdigest()[:24]}/{basename(path)}"
+        name = f"cache/{content.hexdigest()[:24]}/{within(path)}"
         if name not in self.uploaded:
             if not self.home.exists(name):
                 self.home.put(name, path)

@@ -19,6 +19,7 @@ from mrdl.runners.failures import JobFailed
 from mrdl.runners.mrjob_imports import stand_ins
 from mrdl.runners.spark.tasks import SparkJob
 from mrdl.runners.splits import cut
+from mrdl.storage.partitions import within
 from mrdl.storage.paths import size
 from mrdl.storage.schemes import store_at
 
@@ -165,7 +166,7 @@ class SparkRunner(SparkMRJobRunner):
             return path
         store = store_at(self._spark_tmp_dir)
         # keeps the file's name, which decides where `prepare` puts rows
-        name = f"input/{len(store.list('input/*')):06d}/{os.path.basename(path)}"
+        name = f"input/{len(store.list('input/*')):06d}/{within(path)}"
         store.put(name, path)
         return store.path(name)
 
