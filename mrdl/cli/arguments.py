@@ -158,7 +158,7 @@ def driven(p: argparse.ArgumentParser) -> None:
 
 def of_prepare(p: argparse.ArgumentParser) -> None:
     positional(p, "inputs", "CSV, TSV (also .gz, .bz2, .xz, .zst, .zip), .npz, IDX, or text; files, folders, "
-               "patterns", nargs="+")
+               "patterns; - is standard input", nargs="+")
     positional(p, "data", "folder to write the dataset to")
     of_columns(p)
     p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
@@ -184,7 +184,7 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
 
 
 def of_describe(p: argparse.ArgumentParser) -> None:
-    positional(p, "inputs", "CSV, TSV and the like (also .gz, .bz2, .xz, .zst, .zip), folders or patterns of them; or one dataset that prepare made", nargs="+")
+    positional(p, "inputs", "CSV, TSV and the like (also .gz, .bz2, .xz, .zst, .zip), folders or patterns of them, - for standard input; or one dataset that prepare made", nargs="+")
     of_columns(p)
     of_fields(p)
     p.add_argument("--out", metavar="FILE", help="write the schema there: a file that you can change, for prepare --schema")

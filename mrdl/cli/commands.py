@@ -11,6 +11,7 @@ from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
 from mrdl.cli.scores import tell_round, unread
 from mrdl.cli.show import counts, described, say
+from mrdl.cli.stdin import spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
@@ -55,8 +56,8 @@ def given(a: argparse.Namespace, function: Callable, **others) -> dict[str, Any]
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation import prepare as preparing
-    with cluster(a) as runner, tasks("prepares") as on_task:
-        made = preparing.prepare(**given(a, preparing.prepare, runner=runner, on_task=on_task,
+    with cluster(a) as runner, spooled(a.inputs) as inputs, tasks("prepares") as on_task:
+        made = preparing.prepare(**given(a, preparing.prepare, inputs=inputs, runner=runner, on_task=on_task,
                                          said=say, **tables.said(a)))
     for line in described(made):
         say(line)
@@ -70,8 +71,8 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]] | dict[str, Any]:
 def describe_table(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation.describe import infer_schema
     more = tables.said(a)
-    with cluster(a) as runner, tasks("describes " + ", ".join(a.inputs[:3])) as on_task:
-        found = infer_schema(**given(a, infer_schema, runner=runner, on_task=on_task, **more))
+    with cluster(a) as runner, spooled(a.inputs) as inputs, tasks("describes " + ", ".join(a.inputs[:3])) as on_task:
+        found = infer_schema(**given(a, infer_schema, inputs=inputs, runner=runner, on_task=on_task, **more))
     return tables.described(a, found)
 
 
@@ -162,8 +163,8 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     of_data = raw.is_dataset(a.data)
     if a.plot:
         curves.check()
-    with cluster(a) as runner, tasks("evaluates" + (rows(a.data[0], a.part) if of_data else "")) as on_task:
-        found = inference.evaluate(**given(a, inference.evaluate, runner=runner, on_task=on_task, said=say,
+    with cluster(a) as runner, spooled(a.data) as data, tasks("evaluates" + (rows(a.data[0], a.part) if of_data else "")) as on_task:
+        found = inference.evaluate(**given(a, inference.evaluate, data=data, runner=runner, on_task=on_task, said=say,
                                            header=a.header and a.header == "yes"))
     for line in unread(found.rows) if found.rows else ():
         say(line)
@@ -181,8 +182,8 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import inference, raw
     tell_round(a.run)
     of_data = raw.is_dataset(a.data)
-    with cluster(a) as runner, tasks("predicts" + (rows(a.data[0]) if of_data else "")) as on_task:
-        found = inference.predict(**given(a, inference.predict, runner=runner, on_task=on_task, said=say,
+    with cluster(a) as runner, spooled(a.data) as data, tasks("predicts" + (rows(a.data[0]) if of_data else "")) as on_task:
+        found = inference.predict(**given(a, inference.predict, data=data, runner=runner, on_task=on_task, said=say,
                                           header=a.header and a.header == "yes"))
     if of_data:
         say(f"{a.out}: {found:,} predictions; their columns are in {a.out}/columns.csv")

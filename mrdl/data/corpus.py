@@ -5,10 +5,12 @@ after its first byte, and ends where the next one begins. Only a word longer tha
 does not depend on the text."""
 import codecs
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
+from shlex import quote
 
 import numpy as np
 
@@ -28,7 +30,7 @@ ENDS = re.compile(r"(?s:.*)\W")             # all text up to the last one
 INSTEAD = "\ufffd"              # of what is not UTF-8
 NOT_UTF_8 = "not UTF-8"
 BOM = codecs.BOM_UTF8
-ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+ENCODINGS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 #: first bytes of a packed file -> what unpacks it, and the end of its name
 PACKED = {b"\x1f\x8b": ("gunzip", ".gz"), b"\xfd7zXZ\0": ("unxz", ".xz"), b"PK\3\4": ("unzip", ".zip"), b"\x28\xb5\x2f\xfd": ("unzstd", ".zst"),
           **{b"BZh%d1AY&SY" % i: ("bunzip2", ".bz2") for i in range(1, 10)}}      # "BZh" alone may be text
@@ -104,10 +106,17 @@ def check(paths: list[str]) -> tuple[list[int], list[int]]:
 
 def check_encoding(path: str, first: bytes) -> None:
     """DataError where the first bytes of a file say that it is UTF-16 or UTF-32."""
-    encoding = next((name for magic, name in ENCODINGS.items() if first.startswith(magic)), None)
+    encoding = next((name for magic, name in ENCODINGS.items() if first.startswith(magic)), None) or _unmarked(first[:16])
     if encoding:
         raise DataError(f"{path}: is {encoding}, and text must be UTF-8; convert it with: "
-                        f"iconv -f {encoding} -t UTF-8 {path}")
+                        f"iconv -f {encoding} -t UTF-8 {quote(path)} > utf8{os.path.splitext(path)[1]}")
+
+
+def _unmarked(first: bytes) -> str | None:
+    """UTF-16 of ASCII without a byte order mark: every other byte is 0."""
+    halves = [first[start::2] for start in (0, 1)]
+    zero = [len(half) > 3 and not any(half) for half in halves]
+    return f"UTF-16{'BE' if zero[0] else 'LE'}" if zero[0] != zero[1] and all(halves[zero[0]]) else None
 
 
 def ranges(total: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import BinaryIO, Protocol
 
 PIECE = 1 << 12                 # packed bytes that are unpacked at once: of zst as many as they make, at most 128 MB
@@ -145,5 +146,5 @@ def suffix(path: str) -> str:
 
 
 def packages(paths: list[str]) -> tuple[str, ...]:
-    """The packages besides Python's own modules that unpack these files."""
-    return ("zstandard",) if any(suffix(path) == ".zst" for path in paths) else ()
+    """The packages besides Python's own modules that unpack these files; those that are here."""
+    return ("zstandard",) if any(suffix(path) == ".zst" for path in paths) and find_spec("zstandard") else ()

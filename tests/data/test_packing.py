@@ -1,15 +1,10 @@
 """Packed files: unpacked by their names; what is damaged, cut off or of several files is refused in one line."""
-import bz2
-import gzip
-import io
-import lzma
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zstandard
+from packed import BETWEEN, PACK, zipped
 from raw_data import idx, shard_bytes, table, text
 
 import mrdl
@@ -17,20 +12,6 @@ from mrdl.data import blocks
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 from mrdl.storage.packing import OPENERS
-
-
-def zipped(data: bytes, *names: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("folder/", b"")
-        for name in names or ("folder/in.csv", "__MACOSX/._in.csv"):
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
-PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor(write_checksum=True).compress, ".zip": zipped}
-#: what may stand between two streams, which are then read as one
-BETWEEN = {".gz": b"", ".bz2": b"", ".xz": bytes(8), ".zst": b"\x50\x2a\x4d\x18\x04\0\0\0skip"}
 
 
 def rows_of(data) -> list:

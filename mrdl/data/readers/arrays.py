@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mrdl.data.corpus import ENCODINGS
 from mrdl.data.rows import Rows
 from mrdl.data.schema import FIRST, Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
@@ -106,7 +107,7 @@ class Idx(Arrays):
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
-        return len(first) == FIRST and first[:2] == b"\0\0"
+        return len(first) == FIRST and first[:2] == b"\0\0" and first not in ENCODINGS
 
     def located(self, index: int) -> dict[str, tuple[str, str | None]]:
         return {name: (path, None) for name, path in zip("xy", self.files[index]) if path}

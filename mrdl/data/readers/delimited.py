@@ -5,7 +5,8 @@ from shlex import quote
 
 import numpy as np
 
-from mrdl.data.corpus import BOM, PACKED, check_encoding
+from mrdl.data.corpus import BOM
+from mrdl.data.readers import foreign
 from mrdl.data.readers.columns import indices, one, ordered
 from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
 from mrdl.data.readers.lines import Fields, Numbers, good_lines
@@ -17,7 +18,6 @@ from mrdl.data.sources import DataError, readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.printing import few
-from mrdl.storage.packing import suffix
 from mrdl.storage.paths import opened
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
@@ -130,22 +130,17 @@ def _head(path: str) -> list[str]:
     lines: list[bytes] = []
     size = 0
     with opened(path) as file, readable(path):
+        foreign.check(path, file)
+        file.seek(0)
         while (size < HEAD or len(lines) < ROWS) and (line := file.readline()):
-            if not size:
-                check_encoding(path, line)
             size, line = size + len(line), line if size else line.removeprefix(BOM)
             lines += [line] if line.strip() else []
     if not lines:
         return []
-    packed = next((end for magic, (_, end) in PACKED.items() if lines[0].startswith(magic)), None)
-    if packed:
-        again = " once more" * bool(suffix(path))
-        raise DataError(f"{path}: is compressed{again}: unpack it first, or let its name end in {packed}{suffix(path)}")
     odd = [b"\0" in line for line in lines]
     if odd[0] or 2 * sum(odd) > len(odd):
         raise DataError(f"{path}: neither text nor .npz nor IDX: zero bytes in its first lines (if the file is text "
-                        f"otherwise, remove them: tr -d '\\000' < {quote(path)} > clean.csv; if it is UTF-16, convert "
-                        "it: iconv -f UTF-16 -t UTF-8)")
+                        f"otherwise, remove them: tr -d '\\000' < {quote(path)} > clean.csv)")
     if b"\r" in lines[0] and not lines[0].endswith(b"\n"):
         raise DataError(f"{path}: lines end in a lone carriage return; convert it with: mac2unix")
     return [line.decode("latin-1").rstrip("\r\n") for line in lines]

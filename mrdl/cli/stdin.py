@@ -1,0 +1,45 @@
+"""Inputs that come through a pipe: - is standard input."""
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mrdl.config import need
+from mrdl.data.corpus import PACKED
+from mrdl.storage.base import CHUNK
+
+STDIN = ("-", "/dev/stdin")
+
+
+@contextmanager
+def spooled(inputs: Sequence[str]) -> Iterator[list[str]]:
+    """The inputs, with a temporary file of what it holds instead of each pipe: jobs read an input more than once, and in parts."""
+    need(sum(path in STDIN for path in inputs) < 2, "-: standard input can be read only once")
+    with tempfile.TemporaryDirectory(prefix="mrdl-") as folder:
+        yield [_spooled(path, os.path.join(folder, str(number))) if path in STDIN or _is_pipe(path) else path
+               for number, path in enumerate(inputs)]
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:                     # it is not there, or no local path
+        return False
+    return stat.S_ISFIFO(mode)
+
+
+def _spooled(path: str, folder: str) -> str:
+    """The file that a pipe's bytes are written to. Its name is always the same: it decides the places of rows."""
+    need(path not in STDIN or sys.stdin is not None, "-: standard input is closed")
+    os.makedirs(folder)
+    with open(sys.stdin.fileno() if path in STDIN else path, "rb", closefd=path not in STDIN) as pipe:
+        first = pipe.read(CHUNK)
+        need(first, f"{path}: nothing came")
+        end = next((end for magic, (_, end) in PACKED.items() if first.startswith(magic)), "")
+        with open(made := os.path.join(folder, f"stdin{end}"), "wb") as file:
+            file.write(first)
+            shutil.copyfileobj(pipe, file, CHUNK)
+    return made

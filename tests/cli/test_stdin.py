@@ -1,0 +1,61 @@
+"""Inputs that come through a pipe."""
+import gzip
+import os
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from command_line import mrdl
+from raw_rows import saved, written
+
+from mrdl.data.dataset import load
+
+
+@pytest.fixture
+def piped(monkeypatch, tmp_path):
+    """Makes bytes what stands on standard input."""
+    with ExitStack() as opened:
+        def begin(content: bytes) -> None:
+            (tmp_path / "piped").write_bytes(content)
+            monkeypatch.setattr("sys.stdin", opened.enter_context(open(tmp_path / "piped", "rb")))
+        yield begin
+
+
+def test_every_command_that_takes_tables_takes_a_pipe(tmp_path, capsys, piped):
+    path = written(tmp_path / "stdin")          # the name that decides the places of rows
+    content = Path(path).read_bytes()
+    for name, pipe in (("file", path), ("pipe", "-"), ("packed", "/dev/stdin")):
+        piped(gzip.compress(content) if name == "packed" else content)
+        assert mrdl(capsys, "prepare", pipe, str(tmp_path / name), "--label", "survived", "--id", "id")[0] == 0
+    one, two, three = (load(str(tmp_path / name)) for name in ("file", "pipe", "packed"))
+    assert one.uid == two.uid and [s.seal for s in one.shards] == [s.seal for s in two.shards]
+    assert sum(s.n for s in three.shards) == 60
+    run = saved(one, tmp_path / "run")
+    found = []
+    for i, pipe in enumerate((path, "-")):
+        piped(content)
+        found.append(mrdl(capsys, "evaluate", run, pipe)[1])
+        piped(content)
+        assert mrdl(capsys, "predict", run, pipe, str(tmp_path / f"out{i}"), "--id", "id")[0] == 0
+        piped(content)
+        found[-1] += mrdl(capsys, "describe", pipe)[1].partition("\n\n")[2]
+    assert found[0] == found[1]
+    assert (tmp_path / "out0/part-00001").read_bytes() == (tmp_path / "out1/part-00001").read_bytes()
+
+
+def test_a_named_pipe_is_one_too(tmp_path, capsys):
+    os.mkfifo(tmp_path / "fifo")
+    writer = threading.Thread(target=(tmp_path / "fifo").write_bytes, args=(b"a,b\n1,x\n2,y\n",))
+    writer.start()
+    status, out, _ = mrdl(capsys, "describe", str(tmp_path / "fifo"))
+    writer.join()
+    assert status == 0 and "12 B; 3 features" in out
+
+
+def test_a_pipe_that_is_empty_or_named_twice_is_refused(capsys, piped, monkeypatch):
+    piped(b"")
+    assert mrdl(capsys, "describe", "-")[::2] == (2, "mrdl: -: nothing came\n")
+    assert mrdl(capsys, "describe", "-", "/dev/stdin")[::2] == (2, "mrdl: -: standard input can be read only once\n")
+    monkeypatch.setattr("sys.stdin", None)
+    assert mrdl(capsys, "describe", "-")[::2] == (2, "mrdl: -: standard input is closed\n")
