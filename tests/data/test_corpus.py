@@ -289,7 +289,7 @@ def test_another_encoding_is_refused_by_its_mark_before_any_job(tmp_path, encodi
     with pytest.raises(DataError) as error:
         prepared(tmp_path, None, "fine", ("\ufeff" if encoding[6:] else "").encode(encoding) + ENGLISH.encode(encoding))
     path = tmp_path / "data-1.txt"
-    assert str(error.value) == f"{path}: is {name}, and text must be UTF-8; convert it with: iconv -f {name} -t UTF-8 {path}"
+    assert str(error.value) == f"{path}: is {name}, and text must be UTF-8; convert it with: iconv -f {name} -t UTF-8 {path} > utf8.txt"
 
 
 def test_the_uid_knows_the_content_and_the_order_of_the_files(tmp_path, inline, monkeypatch):
