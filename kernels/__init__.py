@@ -26,6 +26,7 @@ TABLE = {
     "dense": ["dense_forward", "dense_backward", "dense_gradient", "transpose",
               "transpose_steps", "transpose_columns", "gather"],
     "sparse": ["used_features", "used_forward", "pack_used", "used_gradient"],
+    "csr": ["csr_gather", "csr_distinct", "csr_take", "csr_put", "csr_forward", "csr_gradient"],
     "activations": ["activation_forward", "activation_backward", "softmax_forward",
                     "softmax_backward", "prelu_forward", "prelu_backward", "prelu_gradient"],
     "noise": ["multiply", "dropout_mask", "normal_noise"],

@@ -41,13 +41,14 @@ def limit() -> int:
 
 def features(model) -> int:
     """How many values a model keeps for each example."""
-    return math.prod(model.input_shape) + sum(math.prod(step.output) + step.layer.scratch(step.shapes[0])
+    return (not model.sparse) * math.prod(model.input_shape) + sum(math.prod(step.output) + step.layer.scratch(step.shapes[0])
                                               for step in model.stack() if step.layer.operation)
 
 
 def needed(model, batch: int, training: bool = False) -> int:
     """The bytes that a model needs for `batch` examples, without the examples themselves."""
     values = model.count_params() * (2 + model.optimizer.slots if training else 1)      # weights, gradient, slots
+    values += model.sparse * math.prod(model.input_shape)       # which features are there (SparseTensor.where)
     heads = model.heads() if model.loss is not None else []
     states = sum(metric.size((head.shape or (1,))[-1]) for head in heads for metric in head.metrics.values())
     return (values + features(model) * pad(batch) * (TRAINING if training else 1)) * model.dtype.itemsize + STATE * states

@@ -5,9 +5,10 @@ from itertools import groupby
 import numpy as np
 
 from mrdl.data.blocks import Block
+from mrdl.data.sparse import Csr, joined
 
 WINDOW = 8                      # blocks whose rows are permuted together
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray | Csr]
 
 
 def windows(blocks: Iterator[Block], wanted: range) -> Iterator[tuple[int, Arrays | None]]:
@@ -18,8 +19,6 @@ def windows(blocks: Iterator[Block], wanted: range) -> Iterator[tuple[int, Array
         n = sum(block.n for block in group)
         arrays = None
         if row < wanted.stop and row + n > wanted.start:
-            parts = [block.arrays() for block in group]
-            arrays = parts[0] if len(parts) == 1 else {
-                key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+            arrays = joined(block.arrays() for block in group)
         yield n, arrays
         row += n

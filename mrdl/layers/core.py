@@ -1,7 +1,7 @@
 """Input, Dense, Rescaling, Flatten and Reshape, as in Keras."""
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import LANES, pad, zeros
 from mrdl.layers.activations import activation, bound
 from mrdl.layers.layer import Layer, Symbol
-from mrdl.layers.operation import Binding, Operation, Piece, Place, Shape
+from mrdl.layers.operation import Binding, Operation, Piece, Place, Shape, SparseTensor
 
 # bytes of the gradient to compute at once: they are applied while they are still in the L2 cache
 BLOCK = 1 << 19
@@ -25,9 +25,12 @@ class Input(Layer):
     Args:
         shape: of one example, without the batch: a tuple, or a number for one axis. (): an example
             is one number.
+        sparse: whether most features of an example are 0: x may then be sparse rows (docs/sparse.md),
+            and only Dense layers take it, which read and update the weights of the others alone.
         name: the input's name, by which x may be given in a dict. None: "input_layer", with the
             first free number."""
     shape: Shape = ()
+    sparse: bool = field(default=False, kw_only=True)
     name: str | None = None
 
     def __post_init__(self):
@@ -37,6 +40,8 @@ class Input(Layer):
         need(min(self.shape, default=1) > 0,
              f"Input: the shape {shown(self.shape)} must be positive numbers")
         need(math.prod(self.shape) < 2 ** 63, f"Input: the shape {shown(self.shape)} is too large")
+        need(not self.sparse or len(self.shape) == 1 and self.shape[0] < 2 ** 31,
+             f"Input: with sparse=True, an example must be one row of less than 2^31 features, not {shown(self.shape)}")
 
     @cached_property
     def symbol(self) -> Symbol:
@@ -59,16 +64,18 @@ def by_rows(place: Place, start: int, shape: Shape, itemsize: int,
 
 class Activated(Operation):
     """An operation that multiplies by a kernel, adds a bias and applies an activation."""
+    axis: ClassVar[int] = 0                         # of the kernel, whose size is that of the bias
 
     def __init__(self, layer: Layer, b: Binding):
         super().__init__(layer, b)
         kind = "linear" if b.linear else layer.activation
         self.relu = kind == "relu"                  # the product itself applies it
         self.w = b.w["kernel"]
-        self.bias = b.w["bias"] if "bias" in b.w else zeros(len(self.w), self.w.dtype)
+        units = self.w.shape[self.axis]
+        self.bias = b.w["bias"] if "bias" in b.w else zeros(units, self.w.dtype)
         b.y.relu = self.relu
         b.x.masked = b.x.relu and not b.first       # this layer's product with the weights applies x's ReLU to the gradient
-        self.act, self.derivative, source = bound(b.k, kind, steps=len(b.y.value) // len(self.w))
+        self.act, self.derivative, source = bound(b.k, kind, steps=len(b.y.value) // units)
         self.act = None if kind in ("linear", "relu") else self.act
         self.derivative = None if kind == "linear" else self.derivative
         # the values before the activation, if its slope is computed from them
@@ -88,9 +95,12 @@ class Activated(Operation):
         """Computes rows of the kernel's gradient, beginning with `first`; `ahead`: see Place.ahead."""
         raise NotImplementedError           # each product has its own
 
+    def kernel_gradients(self, place: Place) -> Iterator[Piece]:
+        yield from by_rows(place, self.b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
+
     def gradients(self, place):
         b = self.b
-        yield from by_rows(place, b.offsets["kernel"], self.w.shape, self.w.itemsize, self.gradient)
+        yield from self.kernel_gradients(place)
         if "bias" in b.w:
             start = b.offsets["bias"]
             g = place(start, start + len(self.bias))
@@ -155,6 +165,41 @@ class DenseOperation(Activated):
             self.b.k.dense_gradient(dy, self.b.x.storage(), batch, g, 1, 0, ahead)
 
 
+class SparseDenseOperation(Activated):
+    """Dense over a sparse minibatch. Its kernel is stored as [features][units]. In training, the rows of the features that are
+    there are copied out: `own`; their gradient is `g`."""
+    axis = 1
+
+    def forward(self):
+        b, x, w, ids = self.b, self.b.x, self.w, self.b.x.ids
+        if b.training:
+            rows, ids = x.distinct(w)
+            w = self.own = self.rows_of("own", rows)
+            b.k.csr_take(self.w, rows, w)
+        b.k.csr_forward(w, self.bias, x.bounds, ids, x.values, self.z, self.relu)
+        self.activate()
+
+    def rows_of(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """An array with a row of units for each feature."""
+        units = self.w.shape[1]
+        return self.b.x.buffer(f"{name} {self.b.index}", len(rows) * units, self.w.dtype).reshape(len(rows), units)
+
+    def backward(self, batch):
+        self.slope()
+
+    def kernel_gradients(self, place):
+        start = self.b.offsets["kernel"]
+        yield start, start + self.w.size, self.fill
+
+    def fill(self, batch: int) -> np.ndarray:
+        """Computes `g`, and returns the features that its rows are of."""
+        x = self.b.x
+        rows, slots = x.distinct(self.w)
+        self.g = self.rows_of("g", rows)
+        self.b.k.csr_gradient(self.b.y.grad, x.bounds, slots, x.values, self.g)
+        return rows
+
+
 class StepsOperation(GeometricOperation):
     """Dense over the last axis of [..., I], computed as a convolution of width 1."""
 
@@ -168,6 +213,8 @@ class StepsOperation(GeometricOperation):
 
 
 def dense_operation(layer: Layer, b: Binding) -> Operation:
+    if isinstance(b.x, SparseTensor):
+        return SparseDenseOperation(layer, b)
     return (DenseOperation if len(b.shape) == 1 else StepsOperation)(layer, b)
 
 
@@ -189,6 +236,7 @@ class Dense(Layer):
         bias_constraint: what the bias is made to obey after each update. None: nothing."""
     operation: ClassVar[Callable[[Layer, Binding], Operation]] = staticmethod(dense_operation)
     supports_masking: ClassVar[bool] = True
+    takes_sparse: ClassVar[bool] = True
     units: int
     activation: str | None = None
     use_bias: bool = True

@@ -1,7 +1,7 @@
 """The base class of layers: an immutable description of weights and shapes."""
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
@@ -85,6 +85,7 @@ class Layer(Configured):
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
     # called with (layer, Binding); None: y is x under another shape
     operation: ClassVar[type[Operation] | None] = None
+    takes_sparse: ClassVar[bool] = False        # its operation takes a SparseTensor
 
     def __post_init__(self):
         super().__post_init__()
@@ -135,6 +136,18 @@ class Layer(Configured):
     def weights(self, shape: Shape) -> list[Weight]:
         """The tensors in Keras's order, each made by `weight`, where x has that shape without the batch."""
         return []
+
+    def weights_behind(self, shape: Shape, sparse: bool) -> list[Weight]:
+        """The tensors of `weights`, as they lie in the flat vector; ConfigError if x is sparse, and the layer takes no such x.
+
+        Args:
+            shape: of x without the batch.
+            sparse: whether x is a sparse Input. A feature's weights then lie together, as in Keras's kernel."""
+        found = self.weights(shape)
+        if not sparse:
+            return found
+        need(self.takes_sparse, f"{type(self).__name__}: only Dense takes an Input with sparse=True")
+        return [replace(weight, shape=weight.keras, transposed=False) if weight.transposed else weight for weight in found]
 
     @property
     def last_activation(self) -> str:

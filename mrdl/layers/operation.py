@@ -56,6 +56,38 @@ class Tensor:
         return rows
 
 
+class SparseTensor(Tensor):
+    """A sparse minibatch: of column n the features ids[bounds[n]:bounds[n + 1]] are `values`, all others are 0; `value` is empty."""
+
+    def __init__(self, k: SimpleNamespace, features: int, N: int, dtype: np.dtype):
+        super().__init__(k, 0, N, dtype, False)
+        self.buffers: dict[str, np.ndarray] = {}
+        self.where = np.zeros(features, np.int32)       # of `distinct`
+
+    def buffer(self, name: str, size: int, dtype) -> np.ndarray:
+        """The first places of an array, which grows."""
+        if name not in self.buffers or len(self.buffers[name]) < size:
+            self.buffers[name] = np.empty(size * 5 // 4 + 1, dtype)
+        return self.buffers[name][:size]
+
+    def read(self, x, index: np.ndarray) -> None:
+        """Loads the rows `index` of a Csr (mrdl.data.sparse)."""
+        size = int((x.starts[index + 1] - x.starts[index]).sum())
+        self.bounds = self.buffer("bounds", len(index) + 1, np.int64)
+        self.ids, self.values = self.buffer("ids", size, np.int32), self.buffer("values", size, self.value.dtype)
+        self.k.csr_gather(x.starts, x.ids, x.values, index, self.bounds, self.ids, self.values)
+        self.found = None
+
+    def distinct(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, slots): the features that are there, each once, and for each of the ids its place among them. They are looked up
+        once per minibatch. w: a table with a row for each feature."""
+        if self.found is None:
+            n = len(self.ids)
+            rows, slots = self.buffer("rows", n + 1, np.int32), self.buffer("slots", n, np.int32)
+            self.found = rows[:self.k.csr_distinct(w, self.ids, self.where, rows, slots)], slots
+        return self.found
+
+
 class Part(Tensor):
     """A range of another tensor's features: one of a model's inputs. It has no gradient."""
 

@@ -22,7 +22,7 @@ from mrdl.models.trainer import Trainer
 from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
-              "slots", "iterations", "epochs", "rate_scale", "features"}
+              "slots", "iterations", "epochs", "rate_scale", "features", "sparse"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -51,6 +51,8 @@ class Model(Trainer):
         self.layers = self.graph.layers
         shapes = [layer.shape for layer in self.graph.inputs]
         self.input_shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
+        self.sparse = any(layer.sparse for layer in self.graph.inputs)
+        need(not self.sparse or len(shapes) == 1, "a model with an Input of sparse=True can have no other Input")
         self.names()
         self.stack()
 
@@ -60,6 +62,7 @@ class Model(Trainer):
              f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
         self.weights: np.ndarray | None = None          # the flat vector
+        self.sparse = False                             # is its Input one with sparse=True?
         self.features: dict[str, Any] | None = None     # of the dataset it was trained on: see Run.features
         super().__init__()
 
@@ -99,7 +102,9 @@ class Model(Trainer):
 
     @staticmethod
     def _weights(call: Symbol) -> list[Weight]:
-        return [] if call.layer.merges else call.layer.weights(call.inputs[0].shape)
+        sparse = [getattr(x.layer, "sparse", False) for x in call.inputs]
+        need(not (call.layer.merges and any(sparse)), f"{type(call.layer).__name__}: only Dense takes an Input with sparse=True")
+        return [] if call.layer.merges else call.layer.weights_behind(call.inputs[0].shape, *sparse)
 
     def input_shapes(self) -> list[Shape]:
         """The shape of an example of each input, without the batch."""

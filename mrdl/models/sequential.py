@@ -53,7 +53,7 @@ class Sequential(Model):
         if isinstance(layer, Input):
             need(not self.layers and self.input_shape is None,
                  "Input must be the first layer, once")
-            self.input_shape = layer.shape
+            self.input_shape, self.sparse = layer.shape, layer.sparse
         else:
             self.layers.append(layer)
 
@@ -73,7 +73,7 @@ class Sequential(Model):
                 need(not layer.merges, f"{type(layer).__name__} takes several inputs: use mrdl.Model")
                 need(not getattr(layer, "return_state", False),
                      f"{type(layer).__name__} gives its states too (return_state): use mrdl.Model")
-                weights = layer.weights(shape)
+                weights = layer.weights_behind(shape, self.sparse and not index)
                 shape = sized(layer, layer.output(shape))
             except ConfigError as error:
                 raise ConfigError(f"layer {index + 1}, {error}") from None

@@ -1,9 +1,11 @@
 """Checks the arrays that users give, and joins them to one array that a model can read."""
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from mrdl.config import ConfigError, need, shown
+from mrdl.data.sparse import Csr
 from mrdl.data.windows import Arrays
 from mrdl.layers import Masking
 from mrdl.layers.operation import Shape
@@ -12,7 +14,15 @@ from mrdl.training.protocol import LayeredModel
 
 def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
     """Converts the array to a type that blocks can store: bytes stay bytes, other whole numbers become int32 if they fit,
-    else floats."""
+    else floats. Sparse matrices (of scipy, or of what has `tocsr` too) become a Csr."""
+    if hasattr(array, "tocsr"):
+        try:
+            array = Csr.of(array)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
+    if isinstance(array, Csr):
+        values = numbers(array.values, name, dtype)
+        return replace(array, values=values.astype(np.int32) if values.dtype == np.uint16 else values)
     try:
         array = np.ascontiguousarray(array)
     except ValueError as error:                 # the rows differ in length
@@ -35,6 +45,7 @@ def joined(given, names: list[str], what: str, dtype: np.dtype):
                        and np.ndim(given[0]) else given, what, dtype)
     need(len(given) == len(names), f"{what} is a list of {len(given)}, not of {len(names)}: {', '.join(names)}")
     each = [numbers(one, f"{what} {name}", dtype) for one, name in zip(given, names)]
+    need(not any(isinstance(one, Csr) for one in each), f"{what}: only a model of one input takes a sparse matrix")
     need(len({len(one) for one in each}) == 1, f"{what}: the arrays differ in length")
     return np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in each], 1)
 
@@ -43,6 +54,7 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
     """The examples as arrays, converted as for blocks; ConfigError if they do not fit the model."""
     arrays = {"x": joined(x, model.input_names(), "x", model.dtype),
               "y": joined(y, model.output_names(), "y", model.dtype)}
+    need(not isinstance(arrays["y"], Csr), "y must be an array, not a sparse matrix")
     if w is not None:
         arrays["w"] = numbers(w, "sample_weight", model.dtype).astype(model.dtype, copy=False)
         if arrays["w"].shape[1:] == (1,):

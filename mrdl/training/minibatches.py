@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl import seeds
+from mrdl.data.sparse import joined
 from mrdl.data.windows import Arrays
 
 
@@ -44,8 +45,7 @@ def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: 
         skip = 0
         if left is not None:                    # a minibatch with rows of two windows
             take, order = order[:batch - len(left["x"])], order[batch - len(left["x"]):]
-            left = {name: np.concatenate([left[name], array[take]])
-                    for name, array in arrays.items()}
+            left = joined([left, {name: array[take] for name, array in arrays.items()}])
             if len(left["x"]) < batch:
                 continue
             yield Minibatch(number, left, np.arange(batch))

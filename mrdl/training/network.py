@@ -6,8 +6,9 @@ import numpy as np
 
 from mrdl import kernels, limits
 from mrdl.config import need
+from mrdl.data.sparse import Csr
 from mrdl.kernels import LANES, pad
-from mrdl.layers.operation import Binding, Draws, Operation, Shape, Tensor, mask_of
+from mrdl.layers.operation import Binding, Draws, Operation, Shape, SparseTensor, Tensor, mask_of
 from mrdl.training import wiring
 from mrdl.training.outputs import Output
 from mrdl.training.protocol import Head, LayeredModel, Step
@@ -48,7 +49,8 @@ class Network:
         scaled = wiring.scaled_input(stack, len(inputs))
         if scaled:                              # the gather does the scaling
             self.scale, self.offset = scaled.layer.scale, scaled.layer.offset
-        self.wires = Wires(self._tensor, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
+        x = SparseTensor(self.k, sum(inputs), self.N, self.dtype) if model.sparse else self._tensor((sum(inputs),))
+        self.wires = Wires(x, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
         self.operations: list[Operation | Join] = []
         for number, step in enumerate(stack, len(inputs)):
             if step.layer.operation is None or step is scaled:
@@ -102,15 +104,23 @@ class Network:
         whole = sum(output.head.weight * loss * (n / max(terms, 1)) for output, (loss, terms) in zip(self.heads, losses))
         return whole + self.penalty * n, n, losses
 
-    def read(self, x: np.ndarray, index: np.ndarray) -> None:
-        """Loads the rows `index` of x[n, ...] as the minibatch."""
+    def read(self, x: np.ndarray | Csr, index: np.ndarray) -> None:
+        """Loads the rows `index` of x[n, ...] as the minibatch. Where not both the rows and the model are sparse, these rows are
+        turned into what the model takes."""
+        self.draws.batch = len(index)
+        for tensor in self.wires.others:
+            tensor.fresh = set()
+        if isinstance(self.x, SparseTensor):
+            if not isinstance(x, Csr):
+                x, index = Csr.from_dense(x[index]), np.arange(len(index))
+            self.x.read(x, index)
+            return
+        if isinstance(x, Csr):
+            x, index = x[index].dense(self.dtype), np.arange(len(index))
         x, index = widened(x, index)
         self.k.gather(x.reshape(len(x), -1), index, self.scale, self.offset, self.x.storage())
         self.x.fresh = {1}
-        self.draws.batch = len(index)
         self.k.transpose_columns(self.x.storage(), self.x.value)
-        for tensor in self.wires.others:
-            tensor.fresh = set()
 
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
         """The rows `index` of the targets, in the layout that each loss needs: t[B], t[steps, B] or t[C, N]."""

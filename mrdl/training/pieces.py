@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mrdl.config import need
 from mrdl.kernels import addresses, zeros
+from mrdl.layers.core import SparseDenseOperation
 from mrdl.layers.operation import Operation, Place
-from mrdl.optimizers import Now, Step
+from mrdl.optimizers import Now, Optimizer, Step
 from mrdl.training.network import Network
 from mrdl.training.protocol import LayeredModel
 
@@ -24,7 +26,43 @@ class Update:
     penalty: tuple[float, float] | None = None  # the factors of l1 and l2
 
 
-def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update]]]:
+@dataclass(slots=True)
+class ActiveRows:
+    """The same for the kernel of a Dense layer behind a sparse input: of the rows of those features alone that are not 0 in the
+    minibatch. They are the operation's `own`; `step` writes them back, changed."""
+    tensor: int
+    compute: Callable[[int], np.ndarray]        # fills the operation's `g`, and returns the rows' numbers
+    operation: SparseDenseOperation
+    optimizer: Optimizer
+    slots: np.ndarray                   # [slots, features, units]
+    penalty: tuple[float, float] | None
+    rows: np.ndarray | None = None
+
+    def fill(self, batch: int) -> None:
+        self.rows = self.compute(batch)
+
+    @property
+    def w(self) -> np.ndarray:
+        return self.operation.own.reshape(-1)
+
+    @property
+    def g(self) -> np.ndarray:
+        return self.operation.g.reshape(-1)
+
+    def step(self, now: Now, scale: float) -> float:
+        k, rows, w = self.operation.b.k, self.rows, self.operation.own
+        if not len(rows):
+            return 0.0
+        own = np.empty((len(self.slots), *w.shape), w.dtype)
+        for part, whole in zip(own, self.slots):
+            k.csr_take(whole, rows, part)
+        squares = self.optimizer.block(k, self.w, self.g, own.reshape(len(own), w.size))(now, scale)
+        for part, whole in zip((w, *own), (self.operation.w, *self.slots)):
+            k.csr_put(part, rows, whole)
+        return squares
+
+
+def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update | ActiveRows]]]:
     """The updates of each operation, from the last operation to the first, as a learner needs them.
 
     weights: the flat vector; slots: the updater's state, [slots, weights]. Both are the caller's, and are changed in place."""
@@ -41,8 +79,11 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
     left = Counter(start for operation in net.operations for start, *_ in operation.gradients(place))
     begun: set[int] = set()
 
-    def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update:
+    def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update | ActiveRows:
         g, w, of = place(start, stop), weights[start:stop], tensor(start)
+        if isinstance(operation, SparseDenseOperation) and start == operation.b.offsets["kernel"]:
+            need(start not in shared, f"{type(operation.layer).__name__}: a layer that takes an Input with sparse=True can be called once")
+            return ActiveRows(of, fill, operation, optimizer, slots[:, start:stop].reshape(len(slots), *operation.w.shape), penalties.get(of))
         if getattr(operation, "sparse", False):
             if not (optimizer.clips or start in shared or of in penalties):
                 table = operation.table.shape

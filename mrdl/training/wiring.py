@@ -4,14 +4,14 @@ Tensors are numbered: first the model's inputs, then the first output of each st
 view is a step without an operation: its output is its input with another shape."""
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import reduce
 
 import numpy as np
 
 from mrdl.config import need
 from mrdl.layers import Rescaling
-from mrdl.layers.operation import Branch, Part, Shape, Tensor, View
+from mrdl.layers.operation import Branch, Part, Tensor, View
 from mrdl.training.protocol import Step
 
 # view -> the tensor that it shows with another shape; input -> None
@@ -61,12 +61,12 @@ class Wires:
     """The tensors by their numbers.
 
     A tensor with several users has a Branch for each of them, and a Join adds the branches' gradients. `x` has all inputs,
-    `others` are all tensors except x. `inputs`: the number of features of each input; `make(shape)` makes a new tensor."""
+    `others` are all tensors except x. `inputs`: the number of features of each input."""
 
-    def __init__(self, make: Callable[[Shape], Tensor], inputs: list[int], sources: Sources, takers: Counter,
+    def __init__(self, x: Tensor, inputs: list[int], sources: Sources, takers: Counter,
                  reshaped: set[int]):
         self.sources, self.takers, self.reshaped = sources, takers, reshaped
-        self.x = make((sum(inputs),))
+        self.x = x
         cuts = itertools.pairwise(itertools.accumulate(inputs, initial=0))
         first = [self.x] if len(inputs) == 1 else [Part(self.x, *cut) for cut in cuts]
         self.inputs = set(map(id, first))

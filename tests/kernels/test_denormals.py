@@ -38,11 +38,11 @@ from mrdl.rounds.variances import Variances
 from mrdl.training.learner import Learner
 
 # these move some of the values that they are given
-MOVES = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "embedding_forward",
+MOVES = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "csr_take", "csr_put", "embedding_forward",
          "simple_rnn_forward", "lstm_forward", "gru_forward", "prelu_backward", "activation_forward linear",
          *(f"activation_backward {name}" for name in ("linear", "relu", "leaky_relu", "relu6"))}
 # and these do nothing else, or nothing near 0
-NEVER = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "embedding_forward", "dropout_mask",
+NEVER = {"transpose", "transpose_steps", "transpose_columns", "pack_used", "take_rows", "csr_take", "csr_put", "csr_gather", "csr_distinct", "embedding_forward", "dropout_mask",
          "flush", "activation_forward linear", "activation_backward linear", "activation_forward sigmoid",
          "activation_forward hard_sigmoid"}
 

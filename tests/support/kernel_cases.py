@@ -129,6 +129,14 @@ def arguments(name, rng, dtype, sizes):
     some = np.resize([True, False, True, True, False], features)
     used = np.packbits(np.pad(some, (0, lanes - features)), bitorder="little").view("u2")
     next_rows = np.array([0, 1 << 50], "u8")        # addresses of what is read next: asked for, never read
+    # sparse rows: 40 of them, of which a minibatch takes some
+    there = rng.random((40, features)) < 0.3
+    there[0] = False
+    starts, entries = np.append(0, there.sum(1).cumsum()), np.nonzero(there)[1].astype("i4")
+    amounts, index = rng.integers(1, 256, len(entries)).astype("u1"), rng.integers(0, 40, batch)
+    bounds = np.append(0, there[index].sum(1).cumsum())
+    taken = np.nonzero(there[index])[1].astype("i4")
+    some_rows = rng.permutation(features)[:features // 2 + 1].astype("i4")
     # images
     image, filters = convolution.inputs, convolution.filters
     w, turned = (filters, convolution.taps), (convolution.taps, filters)
@@ -178,6 +186,16 @@ def arguments(name, rng, dtype, sizes):
         "used_gradient": lambda: named(dy=a(units, columns), packed=a(columns, lanes), batch=batch, used=used, dw=a(units, features)),
         "used_gradient with what is read next": lambda: named(dy=a(units, columns), packed=a(columns, lanes), batch=batch, used=used,
                                                               dw=a(units, features), ahead=next_rows),
+        # csr
+        "csr_gather": lambda: named(starts=starts, ids=entries, values=amounts, index=index, bounds=np.zeros(batch + 1, "i8"),
+                                    to_ids=np.zeros(bounds[-1], "i4"), to=a(bounds[-1])),
+        "csr_distinct": lambda: named(w=a(features, units), ids=taken, where=rng.integers(0, 1 << 30, features).astype("i4"),
+                                      rows=np.full(len(taken) + 1, -1, "i4"), slots=np.zeros(len(taken), "i4")),
+        "csr_take": lambda: named(w=a(features, units), rows=some_rows, own=a(len(some_rows), units)),
+        "csr_put": lambda: named(own=a(len(some_rows), units), rows=some_rows, w=a(features, units)),
+        "csr_forward": lambda: named(w=a(features, units), bias=a(units), bounds=bounds, ids=taken, values=a(len(taken)),
+                                     y=a(units, columns), relu=odd),
+        "csr_gradient": lambda: named(dy=a(units, columns), bounds=bounds, ids=taken, values=a(len(taken)), g=a(features, units)),
         # activations
         "activation_forward": lambda: named(name=words[0], x=a(units, columns) * 5, y=a(units, columns)),
         "activation_backward": lambda: named(name=words[0], s=a(units, columns), dy=a(units, columns), dx=a(units, columns)),

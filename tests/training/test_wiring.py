@@ -73,7 +73,7 @@ def wires(model):
     stack, inputs = model.stack(), [int(np.prod(shape)) for shape in model.input_shapes()]
     sources = wiring.sources(stack, len(inputs))
     takers = wiring.takers(stack, model.output_tensors(), sources)
-    return wiring.Wires(make, inputs, sources, takers, wiring.reshaped(stack, len(inputs))), make
+    return wiring.Wires(make((sum(inputs),)), inputs, sources, takers, wiring.reshaped(stack, len(inputs))), make
 
 
 def test_inputs_are_parts_of_one_tensor():

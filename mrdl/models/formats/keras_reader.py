@@ -135,11 +135,11 @@ def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
         raise ConfigError(f"the spec has the layer {shown(entry)}, no object")
     config = part_of(entry, "config", dict, {})
     if entry.get("class_name") == "InputLayer":
-        for key in ("sparse", "ragged", "optional"):
+        for key in ("ragged", "optional"):
             need(not config.get(key), f"InputLayer: {key}={shown(config.get(key))} is not supported")
         shape = part_of(config, "batch_shape", list, [])
         need(shape != [], "InputLayer: batch_shape must be [null, ...]")
-        return Input(tuple(shape[1:]), None if default_name else config.get("name"))
+        return Input(tuple(shape[1:]), sparse=config.get("sparse") or False, name=None if default_name else config.get("name"))
     if str(entry.get("module")).startswith("keras.src.ops"):
         raise ConfigError(f"the spec has the operation {shown(entry.get('class_name'))}: operations outside of layers, "
                           "and masks made by hand, are not supported")

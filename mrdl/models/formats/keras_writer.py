@@ -13,14 +13,14 @@ def config(model) -> dict[str, Any]:
     def entry(layer: Layer, name: str) -> dict[str, Any]:
         given = {"name": name, "dtype": dtype}
         if isinstance(layer, Input):
-            given |= {"batch_shape": [None, *layer.shape], "sparse": False}
+            given |= {"batch_shape": [None, *layer.shape], "sparse": layer.sparse}
         else:
             given = layer.get_config() | given
         return {"module": "keras.layers", "class_name": "InputLayer" if isinstance(layer, Input) else
                 type(layer).__name__, "config": given, "registered_name": None}
 
     if not graph:
-        first = [] if model.input_shape is None else [entry(Input(model.input_shape), "input_layer")]
+        first = [] if model.input_shape is None else [entry(Input(model.input_shape, sparse=model.sparse), "input_layer")]
         return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
     calls: dict[int, list[Symbol]] = {id(layer): [] for layer in model.layers}
     number_of: dict[int, int] = {}                      # call -> its number among the calls of its layer
