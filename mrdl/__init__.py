@@ -22,6 +22,7 @@ _HOMES = {"Cluster": "runners.cluster",
           "model_from_json": "models.saving",
           "predict": "driver.inference",
           "prepare": "driver.preparation.prepare",
+          "refer": "driver.preparation.refer",
           "resume": "driver.averaging"}
 # modules that users may use without importing them
 _DOORS = {"blocks", "dataset", "partial", "streaming"}

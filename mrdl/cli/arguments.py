@@ -18,7 +18,7 @@ from mrdl.cli.commands import (
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.scores import header, inputs, of_score, score, written
 from mrdl.cli.show import show
-from mrdl.cli.tables import of_columns, of_fields
+from mrdl.cli.tables import of_columns, of_fields, of_rows
 from mrdl.config import cut
 from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
@@ -78,10 +78,6 @@ class Command:
 
 def positional(p: argparse.ArgumentParser, name: str, about: str, **more) -> None:
     p.add_argument(name, metavar=name.upper(), help=about, **more)
-
-
-def dataset(p: argparse.ArgumentParser) -> None:
-    positional(p, "data", "a dataset that prepare made")
 
 
 def run(p: argparse.ArgumentParser) -> None:
@@ -161,18 +157,8 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
                "patterns; - is standard input", nargs="+")
     positional(p, "data", "folder to write the dataset to")
     of_columns(p)
-    p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
-                   "with words, dates or missing values, what mrdl describe shows)")
-    p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
-    p.add_argument("--hold-out", type=float, default=0.0,
-                   help="share of the rows to hold out for validation (default: 0)")
+    of_rows(p)
     p.add_argument("--seed", type=int, default=0, help="seed of the shuffle (default: 0)")
-    p.add_argument("--max-bad", type=float, default=0.001,
-                   help="share of bad records that is tolerated (default: 0.001)")
-    p.add_argument("--dtype", default="float32",
-                   help="how to store numbers with fractions: float32 or float64 (default: float32)")
-    p.add_argument("--classes", type=int,
-                   help="number of classes; records with labels outside 0..CLASSES-1 are bad")
     p.add_argument("--format", choices=("text",),
                    help="text: sequences of characters or words (default: tables and arrays, a row for each example)")
     p.add_argument("--unit", choices=UNITS, help="of a text: what a token is, char or word (default: char)")
@@ -193,7 +179,7 @@ def of_describe(p: argparse.ArgumentParser) -> None:
 def of_train(p: argparse.ArgumentParser) -> None:
     positional(p, "model", "a .py file that defines `model`, a model as .json, the folder of a saved model or a "
                "finished run, or auto: a network made for the dataset, which must be a table")
-    dataset(p)
+    positional(p, "data", "a dataset that prepare made; or raw rows, as prepare reads them: splits of the files are the shards", nargs="+")
     run(p)
     option(p, "workers", "number of shards trained on at the same time (default: %(default)s)")
     option(p, "batch_size", "examples per minibatch (default: %(default)s)")
@@ -226,6 +212,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--streaming", action="store_true",
                    help="begin the run but run no round: print the command of the first round, as mrdl streaming does")
     driven(p)
+    of_rows(p := p.add_argument_group("options for raw rows"))
+    of_columns(p)
 
 
 def of_resume(p: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
 from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
-from mrdl.runs.run import Run
+from mrdl.runs.run import SPLITS, Run
 from mrdl.storage.paths import place
 
 
@@ -91,6 +91,23 @@ def describe_dataset(a: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
+    """The dataset that `train` is given; of raw rows the one that refers to them, in the run's folder."""
+    from mrdl.driver import raw
+    odd = [name for name in tables.RAW if getattr(a, name)]
+    if raw.is_dataset(a.data) or not odd and not raw.there(a.data):
+        need(not odd, f"{', '.join(odd)}: only possible with raw rows, and {a.data[0]} is a dataset")
+        return a.data[0]
+    from mrdl.driver.preparation.refer import refer
+    run = Run(a.run)
+    with tasks("reads " + ", ".join(a.data[:3])) as on_task:
+        made = refer(**given(a, refer, inputs=a.data, data=run.store.path(SPLITS), runner=runner, replaces=not run.exists(),
+                             on_task=on_task, said=say, **tables.said(a)))
+    for line in described(made):
+        say(line)
+    return made.url
+
+
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import tabular
@@ -98,22 +115,24 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.fits import same_features
     with cluster(a) as runner:
         options = given(a, ParameterAveraging, runner=runner)
-        if a.model == tabular.AUTO:
-            options = tabular.defaults(load_dataset(a.data), options) | options
-            say("training with " + ", ".join(f"{name} {options[name]}" for name in ("workers", "batch_size", "until") if name in options))
-        training = ParameterAveraging(**options)
-        training.options()          # what makes no sense is said before anything is read
-        if a.model != tabular.AUTO and not a.model.endswith((".py", ".json")):
-            same_features(Run(a.model).features(), a.model, load_dataset(a.data))
+        ParameterAveraging(**options).options()         # what makes no sense is said before anything is read
         # before the report begins: what a model.py prints comes first
-        model = tabular.tabular(a.data, runner=runner) if a.model == tabular.AUTO else load(a.model)
+        model = None if a.model == tabular.AUTO else load(a.model)
+        data = to_train_on(a, runner)
+        if model is None:
+            options = tabular.defaults(load_dataset(data), options) | options
+            say("training with " + ", ".join(f"{name} {options[name]}" for name in ("workers", "batch_size", "until") if name in options))
+            model = tabular.tabular(data, runner=runner)
+        elif not a.model.endswith((".py", ".json")):
+            same_features(Run(a.model).features(), a.model, load_dataset(data))
+        training = ParameterAveraging(**options)
         if a.fresh_updater:
             model.fresh_updater()
         if not model.iterations and model.weights is not None:
             say(f"{a.model}: training begins with its weights and a new optimizer state")
 
         def fit() -> dict[str, Any]:
-            return told(a.run, lambda report: training.fit(model, a.data, a.validation, run=a.run, told=report,
+            return told(a.run, lambda report: training.fit(model, data, a.validation, run=a.run, told=report,
                                                            exchange=exchange(a) if a.streaming else None))
         return paused(a, fit) if a.streaming else fit()
 

@@ -1,6 +1,7 @@
 """Describes a dataset or a run: for `mrdl show`, and for the last lines of `mrdl prepare`."""
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from shlex import quote
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from mrdl import printing
 from mrdl.data.dataset import DESCRIPTION, Dataset, shown
+from mrdl.data.dataset import described as of_folder
 from mrdl.data.dataset import load as load_dataset
 from mrdl.models.saving import model_from_json
 from mrdl.report import history as report
@@ -109,6 +111,10 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
              "last": history[-1] if history else None}
     if not a.json:
         o = options["options"]
+        with suppress(ValueError, OSError):         # it may have been moved
+            raw = of_folder(facts["data"]).raw or []
+            if raw:
+                print(f"raw rows of {printing.few([file['path'] for file in raw])}, in splits")
         print(f"{place.url}: {printing.counted(len(history), 'round')} on {facts['data']}, "
               f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"

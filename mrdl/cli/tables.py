@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
+RAW = ("schema", "shards", "hold_out", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header", "delimiter")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 
@@ -47,6 +48,17 @@ def of_columns(p: argparse.ArgumentParser) -> None:
     p.add_argument("--delimiter", metavar="D",
                    help="what stands between fields: one character, tab, or blank (default: decided by how the "
                    "lines look)")
+
+
+def of_rows(p: argparse.ArgumentParser) -> None:
+    """What becomes of a table's rows."""
+    p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
+                   "with words, dates or missing values, what mrdl describe shows)")
+    p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
+    p.add_argument("--hold-out", type=float, help="share of the rows to hold out for validation (default: 0)")
+    p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST_BAD})")
+    p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
+    p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")
 
 
 def of_fields(p: argparse.ArgumentParser) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, TypedDict
 import numpy as np
 
 from mrdl.data import blocks
+from mrdl.data.reference import Changed, expanded
 from mrdl.data.sources import DataError
 from mrdl.data.tokenizer import UNITS, UNKNOWN, Tokenizer
-from mrdl.storage.paths import opened
+from mrdl.storage.paths import opened, size
 from mrdl.storage.schemes import store_at
 from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, formatted
 
@@ -80,7 +81,9 @@ class Dataset:
         table: of rows with words, dates or missing values what schema.json says of their columns
             (docs/tables.md); None: x is the columns' numbers.
         spread: of a y with one number the mean and the standard deviation; None: there is none, or
-            the dataset is older than this field."""
+            the dataset is older than this field.
+        raw: where the shards are splits of raw files, which are parsed whenever they are read: the
+            path and the size of each; None: the shards hold blocks."""
     url: str
     uid: str
     shards: list[Shard]
@@ -99,6 +102,7 @@ class Dataset:
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
     table: dict | None = None   # schema.json, where it made x of the columns; None: x is the columns' numbers
     spread: list | None = None  # mean and standard deviation of a y with one number
+    raw: list[dict] | None = None       # path and size of each file that the shards are splits of
 
     def digest(self) -> str:
         """A hash of all that its shards hold: the same wherever the dataset lies."""
@@ -123,7 +127,9 @@ class Dataset:
             return {}
         try:
             with opened(shard.path) as file:
-                return blocks.unpack(file.readline().rstrip(b"\n")).arrays()
+                return blocks.unpack(next(expanded([file.readline().rstrip(b"\n")]))).arrays()
+        except Changed as error:
+            raise DataError(str(error)) from None
         except blocks.BlockError as error:
             raise DataError(f"{shard.path}, line 1: {error}; prepare the dataset again") from None
 
@@ -172,12 +178,19 @@ class Part(TypedDict):
     seal: str
 
 
+class Raw(TypedDict):
+    """A raw file that shards are splits of."""
+    path: str
+    size: Count
+
+
 class Origins(TypedDict, total=False):
-    """The columns or arrays that y and w were, and the table that made x; datasets of before do not say them."""
+    """The columns or arrays that y and w were, the table that made x, the raw files; datasets of before do not say them."""
     label: str | None
     weight: str | None
     table: dict | None
     spread: list[float] | None
+    raw: list[Raw] | None
 
 
 class Description(Origins):
@@ -210,7 +223,21 @@ def load(url: str) -> Dataset:
 
     Raises:
         DataError: there is no dataset, it is damaged or another version's, or a shard is
-            missing."""
+            missing; of raw splits a file is gone, or has another size."""
+    made = described(url)
+    for file in made.raw or ():
+        try:
+            now = size(file["path"])
+        except FileNotFoundError:
+            raise DataError(f"{file['path']}: is gone; {url} has its rows from there") from None
+        if now != file["size"]:
+            raise DataError(f"{file['path']}: has changed: it had {file['size']:,} bytes, and now has {now:,}; {url} has its "
+                            "rows from there: put the file back as it was, or begin another run")
+    return made
+
+
+def described(url: str) -> Dataset:
+    """The dataset in a folder; of raw splits the files are not looked at."""
     store = store_at(url)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "

@@ -2,6 +2,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.holdout import together
@@ -12,19 +13,24 @@ SUMS = ("comments", "left_out", "tokens", "unknown", "characters", "content")   
 
 def merged_facts(values: Iterable[bytes]) -> bytes:
     """The facts of all mappers as one."""
-    facts = [json.loads(value[1:]) for value in values]
+    return json.dumps(merged(json.loads(value[1:]) for value in values)).encode()
+
+
+def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all mappers (Rows.facts) as one."""
+    facts = list(facts)
     bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
     samples = sorted((sample for fact in facts for sample in fact["samples"]), key=sample_order)
     labels = Numbers()
     for fact in facts:
         labels.merge(Numbers.load(fact["labels"]))
-    return json.dumps({
+    return {
         "distinct": together(fact["distinct"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": labels.dump(),
         "short": smallest([fact["short"] for fact in facts]),
-        **{name: sum(fact[name] for fact in facts) for name in SUMS}}).encode()
+        **{name: sum(fact[name] for fact in facts) for name in SUMS}}
 
 
 def sample_order(sample: dict) -> tuple:

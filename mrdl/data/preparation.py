@@ -2,6 +2,7 @@
 import json
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from mrdl.data.schema import Schema
 
@@ -32,6 +33,14 @@ class Plan:
             return self.dataset
         return blake2b(f"{self.dataset} {content % 2**64}".encode(), digest_size=8).hexdigest()
 
+    def role(self, shard: int) -> str:
+        """What a shard's rows are for, as its blocks say it."""
+        return "train" if shard < self.shards - self.validation else "validation"
+
+    def facts(self) -> dict[str, Any]:
+        """The plan in JSON."""
+        return {**vars(self), "schema": self.schema.dump()}
+
     def dump(self, path: str) -> None:
         with open(path, "w", encoding="ascii") as file:
-            json.dump({**vars(self), "schema": self.schema.dump()}, file)
+            json.dump(self.facts(), file)

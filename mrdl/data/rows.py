@@ -11,6 +11,7 @@ import json
 from binascii import b2a_base64, hexlify
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 
@@ -52,9 +53,12 @@ class Rows(Records):
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
-        yield keys[-1], b"\t" + json.dumps({
-            "rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
-            "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}).encode()
+        yield keys[-1], b"\t" + json.dumps(self.facts()).encode()
+
+    def facts(self) -> dict[str, Any]:
+        """What was counted of the rows."""
+        return {"rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
+                "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
                  lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 """What the rows of inputs look like, the same for every input."""
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,6 +64,10 @@ class Schema(ABC):
     def classes(self) -> int | None:
         """How many classes y has, where the form says it."""
         return None
+
+    def only(self, numbers: list[int]) -> "Schema":
+        """The schema of some of the files, given by their numbers."""
+        return replace(self, files=[self.files[number] for number in numbers])
 
     def paths(self) -> list[str]:
         """All files, each once."""

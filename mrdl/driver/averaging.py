@@ -12,7 +12,7 @@ from mrdl.config import ConfigError, need
 from mrdl.data import dataset, sources
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
-from mrdl.driver.fits import features_of, fitted, same_features
+from mrdl.driver.fits import features_of, fitted, reached, same_features
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
 from mrdl.models import tensors
@@ -294,6 +294,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
+        reached(cluster, train, *(data for data, _ in held[:1]))
         exchange = exchange(cluster, place) if exchange else ResidentExchange(
             cluster, options.workers, shards, resident, warned)
         picture = Picture(place.store)

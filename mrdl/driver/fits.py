@@ -8,6 +8,7 @@ from mrdl.data import dataset
 from mrdl.layers import Input
 from mrdl.losses import Loss
 from mrdl.models.model import Model
+from mrdl.runners.cluster import Cluster
 from mrdl.training.inputs import check_target
 
 
@@ -32,6 +33,11 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
     raise ConfigError(f"{data.url} has " + (f"no column {odd[0]!r}, which {of} has" if odd else
                       f"other columns than {of}, or in another order")
                       + ": prepare it with --like the dataset that the model was trained on, which takes columns by name")
+
+
+def reached(cluster: Cluster, *datasets: dataset.Dataset) -> None:
+    """Raises ConfigError if the cluster's tasks cannot read the raw files that a dataset refers to."""
+    cluster.backend.reads([file["path"] for data in datasets for file in data.raw or ()])
 
 
 def fitted(model: Model, data: dataset.Dataset) -> None:

@@ -13,7 +13,7 @@ from mrdl.config import ConfigError, need, typed
 from mrdl.data import dataset
 from mrdl.driver import raw, schedule
 from mrdl.driver.exchanges.plain import PlainExchange, plan_file
-from mrdl.driver.fits import fitted, same_features
+from mrdl.driver.fits import fitted, reached, same_features
 from mrdl.driver.raw import Counted
 from mrdl.driver.scoring import OnTask, described, score, seals, state_file
 from mrdl.jobs.predict import Predict
@@ -100,6 +100,7 @@ def _seen(model, places, data: dataset.Dataset, what: str, runner, cores,
     shards = [(data, s) for s in data.train() if s.n]
     need(shards != [], f"{data.url} has no rows to train on")
     with opened(runner, cores) as cluster, state_file(model, cluster) as state:
+        reached(cluster, data)
         return described(PlainExchange(cluster), f"mrdl {what} {data.url}", state, model, shards, cluster.cores,
                          at_once(model, moments.ADAPTING), places, on_task)
 
@@ -165,6 +166,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     rows = None
     with opened(runner, cores) as cluster:
         if of_data:
+            reached(cluster, found)
             with state_file(model, cluster) as state:
                 sums, targets = score(PlainExchange(cluster), f"mrdl evaluate {run}", state, model, held, cluster.cores, on_task,
                                       assessed)
@@ -246,6 +248,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
     outputs = 2 * places or sum(map(math.prod, model.output_shapes()))
     files = {s.path: (f"part-{number:05d}", s.n) for number, s in enumerate(shards)}
     with opened(runner, cores) as cluster, state_file(model, cluster) as state, plan_file(asked, cluster) as path:
+        reached(cluster, found)
         hands = [[s.path for s in hand] for hand in schedule.of_shards(shards, cluster, VALUE * outputs)]
         schedule.tell_shared(cluster, len(hands), len(shards))
         with cluster.run(Predict, hands, ["--state", state, "--plan", path, *["--probabilities"] * probabilities],

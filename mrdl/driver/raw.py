@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from glob import has_magic
 from typing import Any
 
 from mrdl import metrics
@@ -31,7 +32,7 @@ from mrdl.runners.output import Output
 from mrdl.runners.streaming import Job
 from mrdl.runs.run import Run
 from mrdl.storage.base import Storage
-from mrdl.storage.paths import is_folder, size
+from mrdl.storage.paths import exists, is_folder, size
 from mrdl.storage.schemes import store_at
 from mrdl.training.inputs import check_target
 from mrdl.worker.scored import FORMATS, Lines
@@ -63,6 +64,11 @@ class Counted:
 def is_dataset(inputs: Sequence[str]) -> bool:
     """Whether the input is one folder, in which there is a dataset."""
     return len(inputs) == 1 and is_folder(inputs[0]) and store_at(inputs[0]).exists(DESCRIPTION)
+
+
+def there(inputs: Sequence[str]) -> bool:
+    """Whether there may be raw rows: several inputs, a pattern, or what exists."""
+    return len(inputs) > 1 or has_magic(inputs[0]) or is_folder(inputs[0]) or exists(inputs[0])
 
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],

@@ -4,6 +4,7 @@ import math
 
 from mrdl import seeds
 from mrdl.data.dataset import Shard
+from mrdl.data.preparation import BLOCK
 from mrdl.printing import counted
 from mrdl.rounds.partial import RECORD, pieces
 from mrdl.runners import sharing
@@ -44,11 +45,12 @@ def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:
 
 def of_shards(shards: list[Shard], cluster: Cluster, written: float = 0) -> list[list[Shard]]:
     """The shards of each mapper of a job that does not train. `written`: bytes that it writes per row. The bytes that it
-    reads per row are about the same in all shards, so they are estimated from the largest."""
+    reads per row are about the same in all shards, so they are estimated from the largest; where that is a reference to raw
+    rows, by its blocks."""
     if not shards:
         return []
     largest = max(shards, key=lambda s: s.n)
-    each = max(size(largest.path) / max(largest.n, 1), written)
+    each = max(max(size(largest.path), (largest.blocks - 1) * BLOCK) / max(largest.n, 1), written)
     return sharing.shared(shards, lambda s: s.n * each, cluster.slots)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mrdl import metrics
 from mrdl.data.blocks import BlockError
 from mrdl.data.dataset import Dataset, Shard
+from mrdl.data.reference import Changed
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.models.model import Model
 from mrdl.report import advice
@@ -96,6 +97,8 @@ def failed(records: list[Record]) -> None:
     """Raises WorkerFailed if a record reports a failure; RoundError if a worker has another numeric profile."""
     for record in records:
         if isinstance(record, Failed):
+            if record.raised == Changed.__name__:
+                raise WorkerFailed(record.message)
             if record.raised == BlockError.__name__:            # the data is damaged, so a traceback would not help
                 raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
             raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")

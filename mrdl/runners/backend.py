@@ -25,6 +25,10 @@ class Backend:
     def check(self, paths: Iterable[str]) -> None:
         """Raises ConfigError if tasks cannot read one of these files, wherever it exists."""
 
+    def reads(self, paths: Iterable[str]) -> None:
+        """Raises ConfigError if tasks cannot open one of these files themselves, wherever it exists."""
+        self.check(paths)
+
     def own(self, tag: str, spared: str | None) -> None:
         """Kills the jobs with this tag that a dead driver left behind, except the job whose id is `spared`."""
 

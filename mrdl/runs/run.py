@@ -6,6 +6,7 @@
     history.jsonl           one line per round: the record in its commit, and the validation score of its state
     history.png             the loss and metrics, drawn from time to time, when the run stops, and at the end
     model.json, model.safetensors, optimizer.safetensors, finished.json    only of a finished run
+    data/                   only of a run on raw rows: what of which files is in which shard (mrdl.driver.preparation.refer)
     saved.json              only in a folder that Model.save wrote, which is not a run: the hashes of the model's files
     ended.json              while a run continues after its end: its former finished.json, for the model still there
     metrics.prom            the run's progress, for Prometheus (mrdl.report.gauges)
@@ -25,6 +26,7 @@ from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, for
 FORMAT = 2
 OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
 ASIDE = ("retry-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # temporary states of a driver
+SPLITS = "data"                 # folder of the run with references to raw rows, where it trains on them
 COMPACT = 100                   # rounds after which the files of commits are merged into one
 FEATURES = ("text", "columns", "table")         # what a model must know of data
 ENDS = ("until", "keep_rounds")                 # options that decide when a run ends, and do not influence the bits
@@ -121,7 +123,8 @@ class Run(Commits):
         read already."""
         if known is None:
             if not self.exists():
-                odd = [n for n in self.store.list() if n != "lease.json"]
+                own = {"lease.json", *[SPLITS] * self.store.exists(f"{SPLITS}/data.json")}
+                odd = [n for n in self.store.list() if n not in own]
                 if odd:
                     raise RunError(f"{self.url} exists and is no run (it holds {odd[0]}); "
                                    "give another directory")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from mrdl.data.blocks import Block, BlockError, unpack
+from mrdl.data.reference import expanded
 from mrdl.rounds.plan import name
 
 
@@ -14,17 +15,22 @@ class Reading:
     """Parses lines to blocks, checks that these belong to their shard and are in order, and remembers the position."""
 
     def __init__(self, lines: Iterator[bytes]):
-        self.lines, self.last = lines, None
+        self.lines, self.last = self._placed(lines), None
         self.file, self.line = "", 0            # the position in the input
         self.seen = "", 0                       # the position of `last`
 
     def __iter__(self) -> "Reading":
         return self
 
+    def _placed(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The block lines, of a reference those that it stands for; keeps the position in the input."""
+        for line in lines:
+            file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
+            self.file, self.line = file, self.line + 1 if file == self.file else 1
+            yield from expanded([line])
+
     def __next__(self) -> Block:
         line, last = next(self.lines), self.last
-        file = os.environ.get("mapreduce_map_input_file", "").removeprefix("file://")
-        self.file, self.line = file, self.line + 1 if file == self.file else 1
         block = unpack(line)
         follows = last and (last.dataset, last.shard) == (block.dataset, block.shard)
         if block.index != (last.index + 1 if follows else 0):

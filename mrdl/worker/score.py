@@ -7,6 +7,7 @@ import numpy as np
 
 from mrdl import metrics
 from mrdl.data.blocks import Block, BlockError
+from mrdl.data.reference import Changed
 from mrdl.data.windows import Arrays, windows
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
@@ -53,6 +54,8 @@ def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bo
     reading = Reading(iter(lines))
     try:
         yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()), probabilities)
+    except Changed:
+        raise
     except BlockError as error:
         raise BlockError(f"{reading.where()}: {error}; prepare the dataset again") from None
 

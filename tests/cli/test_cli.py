@@ -14,8 +14,10 @@ from command_line import MODEL, mrdl
 
 from mrdl.cli import main
 from mrdl.cli.arguments import parser
+from mrdl.cli.tables import RAW
 from mrdl.driver.averaging import ParameterAveraging, resume
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.preparation.refer import refer
 from mrdl.models.saving import load_model
 from mrdl.storage.sealed import seal
 
@@ -39,11 +41,13 @@ COMMON = {"command", "function", "json", "debug", "jobconf", "node_python", "whe
 @pytest.mark.parametrize("words, function, own", [
     ("prepare raw data", prepare, set()),
     ("train model data run", ParameterAveraging,
-     {"model", "data", "run", "validation", "fresh_updater", "streaming", "on_finish", "max_memory"}),
+     {"model", "data", "run", "validation", "fresh_updater", "streaming", "on_finish", "max_memory", *RAW}),
+    ("train model data run", refer, None),
     ("resume run", resume, {"on_finish", "max_memory"})])
 def test_each_argument_has_the_name_of_what_it_sets_and_the_same_default(words, function, own):
     a, parameters = vars(parser().parse_args(words.split())), signature(function).parameters
-    assert set(a) - set(parameters) == COMMON | own
+    assert own is None or set(a) - set(parameters) == COMMON | own
+    assert own is not None or {*RAW} < set(parameters)
     for name in set(a) & set(parameters) - {"run", "inputs", "data"}:
         assert (a[name] or None) in (None, parameters[name].default), name
 

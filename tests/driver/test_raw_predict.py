@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from raw_data import text
 from raw_rows import HEADER, ROWS, joined, predicted, saved, written
+from shards import rows
 
 import mrdl
-from mrdl.data import blocks
 from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.preparation.refer import refer
 from mrdl.losses import SparseCategoricalCrossentropy
 from mrdl.models import frames
 from mrdl.models.features import matched, table_of
@@ -38,11 +39,7 @@ def titanic(tmp_path_factory, inline):
 
 
 def examples(data):
-    found = []
-    for shard in data.shards:
-        with open(shard.path, "rb") as file:
-            found += [blocks.unpack(line.rstrip(b"\n")).arrays()["x"].astype("f4") for line in file]
-    return np.concatenate(found)
+    return np.concatenate([rows(shard)["x"].astype("f4") for shard in data.shards])
 
 
 def test_an_example_has_the_same_bits_by_every_way(tmp_path, titanic, inline, local):
@@ -50,6 +47,8 @@ def test_an_example_has_the_same_bits_by_every_way(tmp_path, titanic, inline, lo
     model = mrdl.load_model(run)
     raw = frames.examples(model, path)
     assert sorted(raw.tolist()) == sorted(examples(data).tolist())
+    splits = refer(path, str(tmp_path / "splits"), inline, label="survived")
+    assert (examples(splits) == raw).all()
     by_dataset = sorted(model.predict(examples(data)).tolist())
     lines = predicted(run, path, tmp_path / "1", inline, ids=["id"])
     assert lines[0] == ["id", *COLUMNS] and [line[0] for line in lines[1:]] == [row[0] for row in ROWS]

@@ -29,6 +29,9 @@ class Arrays(Recognised):
     def located(self, index: int) -> dict[str, tuple[str, str | None]]:
         """(path, array) of x, and where there are y and w, in file `index`."""
 
+    def only(self, numbers: list[int]) -> "Arrays":
+        return replace(super().only(numbers), counts=[self.counts[number] for number in numbers])
+
     @contextmanager
     def arrays(self, index: int):
         """x, and where there are y and w: the arrays of file `index`, open."""

@@ -104,22 +104,14 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
     vocabulary = typed(vocabulary, int | None, "vocabulary")
-    _check(hold_out, max_bad, shards, classes, seed, dtype)
+    checked(hold_out, max_bad, shards, classes, seed, dtype)
     _vacant(data, store)
     other = None if like is None else load(like)
     found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
-    odd = [name for name, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
-    demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
-    _labelled(classes, found.target is not None or bool(schema or like))
-    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        if found.tabular:
-            ids = [one(name, found.columns, "id") for name in ids]
-            asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
-            found = decided(found, schema, other, asked, cluster, f"mrdl describe {data}", on_task, said)
-        _labelled(classes, found.target == [])
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said)
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes)
         tasks, split, settings = planning.inputs(found, folder, cluster)
         if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
@@ -133,7 +125,23 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     return load(data)
 
 
-def _check(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int,
+def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, schema: str | None, like: Dataset | None,
+               ids: Sequence[str], kinds: Mapping[str, str | dict[str, Any]] | None, on_task: Callable[[str, int, int], None] | None,
+               said: Callable[[str], None]) -> Schema:
+    """The schema of inputs, with what is made of the columns of a table; `name`: of the job that may look at all rows for it."""
+    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
+    demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
+    _labelled(classes, found.target is not None or bool(schema or like))
+    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
+    if found.tabular:
+        ids = [one(column, found.columns, "id") for column in ids]
+        asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
+        found = decided(found, schema, like, asked, cluster, name, on_task, said)
+    _labelled(classes, found.target == [])
+    return found
+
+
+def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int,
            dtype: str) -> None:
     """DataError where one of the numbers is out of its range."""
     demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
@@ -175,15 +183,22 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
             if isinstance(plan.schema, Corpus):
                 long_enough(plan.schema, facts)
             bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
-            total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
             distinct = facts["distinct"] or distinct
-            chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
+            chosen, notes = held_out(plan, facts, distinct)
             if chosen is None:
-                demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out (equal ones "
-                       "together), none is left to train on")
-                notes = holdout.told(plan.hold_out, held, total, distinct and len(distinct))
-                return _commit(store, output, _description(plan, facts, bad, notes))
+                return _commit(store, output, description(plan, facts, bad, notes))
         plan = replace(plan, held=chosen)
+
+
+def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[list[str] | None, list[str]]:
+    """The rows to hold out instead, where a better choice of them is known; None: there is none, and what is to be told then.
+    `distinct`: the distinct rows, where they are few."""
+    total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
+    chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
+    if chosen is not None:
+        return chosen, []
+    demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out (equal ones together), none is left to train on")
+    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct))
 
 
 def _columns(like: Dataset) -> list[str]:
@@ -223,7 +238,7 @@ def tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
             "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
 
 
-def _description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
+def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
     schema, classes, target, notes = plan.schema, plan.classes, None, [*plan.schema.notes, *notes]
     if facts["comments"]:
         notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else

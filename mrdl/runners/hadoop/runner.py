@@ -12,6 +12,7 @@ from posixpath import basename, join
 from typing import Any
 from urllib.parse import quote
 
+from mrdl.config import need
 from mrdl.runners import sharing
 from mrdl.runners.backend import Backend
 from mrdl.runners.environment import HUGE_PAGES, ONE_THREAD
@@ -183,6 +184,11 @@ class OnHadoop(Backend):
 
     def own(self, tag, spared):
         self.hadoop.kill_tagged(tag, spared)
+
+    def reads(self, paths):
+        for path in paths:
+            need("://" in path, f"{path}: tasks read raw files where they lie, so with -r hadoop these must be on HDFS: "
+                 "hdfs dfs -put FILE hdfs:///raw/, or prepare a dataset")
 
     def home(self, name):
         return self.hadoop.home.path(name)

@@ -1,0 +1,202 @@
+"""Raw inputs in, a dataset by reference out: shards that name splits of the inputs, whose rows are parsed whenever they are
+read. A job parses them once, to know what is in them."""
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from mrdl.config import typed
+from mrdl.data.dataset import DESCRIPTION, Dataset, Description, described, load
+from mrdl.data.facts import merged
+from mrdl.data.preparation import Plan
+from mrdl.data.reference import Made, Piece, line, parse
+from mrdl.data.schema import Schema
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import demand, expand
+from mrdl.driver.preparation import planning
+from mrdl.driver.preparation.prepare import checked, description, held_out, tolerated, understood
+from mrdl.jobs.refer import Refer
+from mrdl.printing import counted
+from mrdl.runners import sharing
+from mrdl.runners.cluster import Cluster
+from mrdl.runners.cluster import opened as cluster_of
+from mrdl.runs.filling import filling, names
+from mrdl.storage.base import Storage
+from mrdl.storage.paths import OPENERS, place
+from mrdl.storage.schemes import store_at
+from mrdl.storage.sealed import check, seal
+
+BEGUN = "_referring"
+NOTE = ("the shards are splits of the raw files: rows are shuffled within some megabytes, but not between splits, so files that are "
+        "sorted (by label, by date) train badly: prepare them; the same results come again as long as the files stay as they are")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What makes a training shard, and with what is held out of it a validation shard."""
+    pieces: list[Piece]
+    size: int                   # bytes
+
+
+def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
+          label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
+          max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
+          delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
+          kinds: Mapping[str, str | dict[str, Any]] | None = None, replaces: bool = False,
+          on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
+    """Makes a dataset of raw inputs that stay where they are, by one map-only job.
+
+    Its shards are splits of the inputs. Whoever reads a shard parses its rows anew, in the order of
+    the files, as `prepare` does; the rows that are held out are those that `prepare` holds out. A
+    dataset of the same inputs and options that is there already is taken as it is.
+
+    Args:
+        inputs: as for `prepare`; on a cluster they must be on hdfs://. They must stay as they are
+            as long as the dataset is used.
+        data: the folder to make, a path or an hdfs:// URL.
+        runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
+        cores: tasks that run at once on this machine. None: one for each core.
+        label: as for `prepare`, and so are all arguments up to `kinds`, but:
+        weight: the column or array of the examples' weights. None: all weigh 1.
+        shards: how many splits to make. None: one for each 64 MB, at least 2. There are fewer where
+            the inputs cannot be cut: a packed file is one split.
+        hold_out: the share of the rows for validation.
+        seed: of what is held out.
+        max_bad: the share of the records that may be bad.
+        dtype: "float32" or "float64", of fractions.
+        classes: how many classes there are.
+        header: whether the first line of text inputs has the names of the columns.
+        delimiter: what stands between the fields of text inputs.
+        drop: the columns to leave out.
+        schema: a schema.json, which says what is made of each column.
+        ids: columns that name a row: they are no features.
+        kinds: of columns the kind.
+        replaces: whether references that are there are made anew, also those to other rows or by
+            other options. False: these are an error.
+        on_task: called as tasks end: on_task(kind, done, total). None: not called.
+        said: called with what is to be told before the job begins, in words.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        ConfigError: the runner's tasks cannot read the inputs.
+        DataError: an argument is out of its range, there is something else in `data`, or more
+            records are bad than `max_bad` allows.
+        JobFailed: the job failed."""
+    store = store_at(data)
+    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
+    shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
+    checked(hold_out, max_bad, shards, classes, seed, dtype)
+    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter)
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
+        cluster.backend.reads(found.paths())
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said)
+        demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
+        splits = cut(found, shards)
+        plan = planned(found, splits, hold_out, seed, dtype, classes)
+        there = described(data) if store.exists(DESCRIPTION) else None
+        if there and there.uid == plan.dataset and not replaces:
+            if there.raw != _files(plan.schema):            # the same files elsewhere
+                said(f"{data}: the files are at another place now, such as {plan.schema.paths()[0]}")
+                _fill(store, *_known(store, plan, splits, there), lambda: None)
+            return load(data)
+
+        def vacant() -> None:
+            held = names(store)
+            demand(not held or BEGUN in held or there is not None, f"{data}: exists and is not empty")
+            demand(there is None or there.raw is not None and replaces, f"{data}: there is a dataset already, of other rows or by "
+                   "other options; choose another folder")
+        vacant()
+        said(f"planned: {counted(len(splits), 'split')} of {counted(len(found.paths()), 'file')}, which stay where they are")
+        _fill(store, *_counted(plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, on_task), vacant)
+    return load(data)
+
+
+def cut(schema: Schema, wanted: int | None) -> list[Split]:
+    """The splits of the inputs: ranges of lines of about equal size, or spans; the same on every runner. A packed file is not
+    cut, and may make some of them larger, and others none."""
+    if schema.by_lines:
+        items = [((number, 0, None), length) for number, length in enumerate(map(planning.sizes(schema).__getitem__, schema.files))]
+    else:
+        items = schema.spans()
+    sizes = [size for _, size in items]
+    each = max(1, -(-sum(sizes) // (wanted or max(2, round(sum(sizes) / planning.SHARD)))))
+    found: dict[int, list[tuple[Piece, int]]] = {}
+    for (piece, size), end in zip(items, accumulate(sizes)):
+        begin = end - size
+        if not schema.by_lines or os.path.splitext(schema.files[piece[0]])[1] in OPENERS:
+            found.setdefault(begin // each, []).append((list(piece), size))
+            continue
+        for split in range(begin // each, -(-end // each)):
+            start, stop = max(0, split * each - begin), min(size, (split + 1) * each - begin)
+            found.setdefault(split, []).append(([piece[0], start, stop], stop - start))
+    return [Split([piece for piece, _ in some], sum(size for _, size in some)) for _, some in sorted(found.items())]
+
+
+def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dtype: str, classes: int | None) -> Plan:
+    """The plan: a training shard for each split, and, where rows are held out, as many for validation."""
+    files = [(place(path)[1], size) for path, size in planning.sizes(schema).items()]
+    options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes, schema.label,
+               schema.weight, *schema.decides(), files]
+    uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
+    validation = len(splits) if hold_out else 0
+    return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes)
+
+
+def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, name: str, max_bad: float,
+             on_task: Callable[[str, int, int], None] | None) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
+    """The plan, the splits, what data.json says of them, and what is in each shard, by a job; by another one where better rows
+    to hold out are known then."""
+    inputs, distinct = _tasks(splits, folder, cluster), None
+    while True:
+        plan.dump(path := os.path.join(folder, "plan.json"))
+        with cluster.run(Refer, inputs, ["--plan", path], name=name, on_task=on_task) as output:
+            notes = [json.loads(line) for part in range(len(output.parts)) for line in output.lines(part)]
+        notes.sort(key=lambda note: note["split"])
+        shards = [note["shards"][role] for role in (0, 1)[:1 + bool(plan.validation)] for note in notes]
+        facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards]}
+        bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
+        distinct = facts["distinct"] or distinct
+        chosen, told = held_out(plan, facts, distinct)
+        if chosen is None:
+            made = description(plan, facts, bad, [*told, NOTE])
+            for part, shard in zip(made["shards"], shards, strict=True):
+                part |= {"blocks": len(shard["seals"]), "seal": shard["seals"][-1] if shard["seals"] else ""}
+            return plan, splits, made, shards
+        plan = replace(plan, held=chosen)
+
+
+def _tasks(splits: list[Split], folder: str, cluster: Cluster) -> list[list[str]]:
+    """The input of each mapper: a file of lines, a split each; small splits share one."""
+    found, numbered, slots = [], list(enumerate(splits)), cluster.slots()
+    hands = sharing.hands_of(numbered, lambda item: item[1].size, slots) if slots else [[item] for item in numbered]
+    for hand in hands:
+        found.append([os.path.join(folder, f"splits-{len(found):06d}")])
+        with open(found[-1][0], "w", encoding="ascii") as file:
+            file.writelines(json.dumps([number, split.pieces]) + "\n" for number, split in hand)
+    return found
+
+
+def _files(schema: Schema) -> list[dict[str, Any]]:
+    return [{"path": path, "size": size} for path, size in planning.sizes(schema).items()]
+
+
+def _known(store: Storage, plan: Plan, splits: list[Split], there: Dataset) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
+    """As _counted, of references that are there."""
+    made = {name: value for name, value in json.loads(store.read(DESCRIPTION)).items() if name != "seal"}
+    lines = [parse(store.read(shard.name).rstrip(b"\n")) for shard in there.shards]
+    return replace(plan, held=lines[0][0].held), splits, made, [asked["made"] for _, asked in lines]
+
+
+def _fill(store: Storage, plan: Plan, splits: list[Split], made: dict[str, Any], shards: list[Made], vacant: Callable[[], None]) -> None:
+    """Writes the references, and the description last: it makes them a dataset."""
+    check(sealed := seal({**made, "raw": _files(plan.schema)}), Description, DESCRIPTION)
+    with filling(store, BEGUN, (DESCRIPTION, "part-*"), vacant):
+        for number, (part, shard) in enumerate(zip(made["shards"], shards, strict=True)):
+            store.write(part["name"], line(plan, splits[number % len(splits)].pieces, number, shard) + b"\n")
+        store.create(DESCRIPTION, json.dumps(sealed, indent=1).encode() + b"\n")

@@ -1,0 +1,281 @@
+"""Training on raw splits: the rows of prepare in the order of the files, the same bits everywhere, no changed file."""
+import gzip
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from averaged import averaging, network
+from processes import cut_off, result
+from raw_data import idx, text
+from shards import rows
+
+import mrdl
+from mrdl.cli import main
+from mrdl.config import ConfigError
+from mrdl.data import dataset, reference
+from mrdl.data.blocks import BlockError
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError
+from mrdl.driver.preparation import refer as referring
+from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.preparation.refer import cut, refer
+from mrdl.driver.scoring import WorkerFailed
+from mrdl.layers import Dense, Input
+from mrdl.runners.hadoop.runner import OnHadoop
+from mrdl.runs.run import Run
+from mrdl.storage.sealed import seal
+from mrdl.training import learner
+
+
+def table(folder, n=300, name="rows.csv", first=0):
+    """Rows that rise: two numbers, one of them often whole, and a class of 3 that depends on them."""
+    rng = random.Random(first)
+    lines = ["a,b,kind\n"]
+    for i in range(first, first + n):
+        kind = rng.randrange(3)
+        lines.append(f"{2 * i + i % 2},{kind + rng.randrange(2)}{'.5' if i % 3 else ''},{kind}\n")
+    return text(folder, "".join(lines), name)
+
+
+def examples(shards):
+    """The rows of shards, in their order."""
+    return [row for shard in shards if shard.n for arrays in [rows(shard)] for row in
+            np.concatenate([arrays["x"].astype("f8"), arrays["y"][:, None]], axis=1).tolist()]
+
+
+def fit(data, run, **options):
+    return averaging(**{"epochs": 2, **options}).fit(network(), data.url, run=str(run))
+
+
+@pytest.fixture
+def three(tmp_path, inline):
+    """(its three files, one of them packed; the dataset of raw splits)"""
+    files = [table(tmp_path, 150, "a.csv"), table(tmp_path, 60, "b.csv.gz", 150), table(tmp_path, 90, "c.csv", 210)]
+    return files, refer(files, str(tmp_path / "data"), inline, label="kind", shards=3, hold_out=0.2)
+
+
+def test_the_rows_are_those_of_prepare_in_the_order_of_the_files(tmp_path, three, inline):
+    files, data = three
+    made = prepare(files, str(tmp_path / "prepared"), inline, label="kind", hold_out=0.2)
+    for splits, shards in ((data.train(), made.train()), (data.validation(), made.validation())):
+        found = examples(splits)
+        assert found == sorted(found) == sorted(examples(shards)) and len(splits) == 3
+    same = ("shape", "target", "columns", "label", "bad", "spread", "named", "dtype")
+    assert [getattr(data, name) for name in same] == [getattr(made, name) for name in same]
+    assert [file["path"] for file in data.raw] == files and "sorted" in data.notes[-1]
+    assert all(len(Path(shard.path).read_bytes().splitlines()) == 1 for shard in data.shards)
+    inside = dataset.load(data.url).first()
+    assert {name: array.tolist() for name, array in inside.items()} == {
+        name: array.tolist() for name, array in rows(data.shards[0]).items()}
+
+
+def test_few_distinct_rows_are_held_out_as_by_prepare(tmp_path, inline):
+    path = text(tmp_path, "a,y\n" + "".join(f"{i % 4},{i % 2}\n" for i in range(80)))
+    raw, made = (make(path, str(tmp_path / make.__name__), inline, label="y", hold_out=0.25) for make in (refer, prepare))
+    assert sorted(examples(raw.validation())) == sorted(examples(made.validation())) != []
+
+
+def test_bits_are_the_same_plain_resident_staged_killed_and_on_every_runner(tmp_path, three, capsys):
+    data = three[1]
+    fit(data, tmp_path / "inline")
+    calm = result(tmp_path / "inline")
+    fit(data, tmp_path / "local", runner="local")
+    fit(data, tmp_path / "resident", runner="local", resident="always")
+    for r in (2, 5):                                # a power cut at a commit
+        cut_off(lambda: fit(data, tmp_path / "killed"), r, [(Run, "commit")])
+    mrdl.resume(str(tmp_path / "killed"), "inline")
+    for name in ("local", "resident", "killed"):
+        assert result(tmp_path / name) == calm
+    assert "val_loss" in Run(tmp_path / "inline").finished()["metrics"]
+
+
+def test_w_workers_at_frequency_1_equal_one_machine_at_batch_w_b(tmp_path, inline):
+    data = refer(table(tmp_path, 101), str(tmp_path / "data"), inline, label="kind", shards=2, dtype="float64")
+    model = mrdl.Sequential([Input((2,)), Dense(8, "tanh"), Dense(3, "softmax")], dtype="float64")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    averaging(averaging_frequency=1, epochs=1, keep_rounds=1000, seed=5).fit(model, data.url, run=str(tmp_path / "run"))
+    averaged = [Run(tmp_path / "run").state(r) for r in Run(tmp_path / "run").rounds()]
+    vector = averaged[0].vector.copy()
+    alone = learner.Learner(model, vector, np.empty((0, len(vector))), batch_size=16)
+    shards = {shard.index: rows(shard) for shard in data.train()}
+    orders = {i: mrdl.seeds.permutation(len(a["x"]), 5, "rows", 0, i, 0) for i, a in shards.items()}
+    assert len(averaged) > 6
+    for r, state in enumerate(averaged[1:]):
+        some = {key: np.concatenate([a[key][orders[i][r * 8:r * 8 + 8]] for i, a in shards.items()]) for key in "xy"}
+        alone.step(some, np.arange(len(some["x"])), 0, r)
+        np.testing.assert_allclose(state.vector, vector, rtol=1e-10, atol=1e-12)
+
+
+def changed(path, how):
+    """Changes a file; gives what its name is then."""
+    lines = Path(path).read_text().splitlines(keepends=True)
+    if how == "gone":
+        return os.remove(path)
+    if how == "order":
+        lines[1:3] = lines[2:0:-1]
+    elif how == "bytes":
+        lines[5:25] = [line.replace(",0", ",5", 1).replace(",1", ",6", 1).replace(",2", ",7", 1) for line in lines[5:25]]
+    else:
+        lines.append("1,1,1\n")
+    Path(path).write_text("".join(lines))
+
+
+@pytest.mark.parametrize("how, reason", [("gone", "is gone"), ("size", "has changed: it had"), ("order", "does not have the rows"),
+                                         ("bytes", "does not have the rows")])
+def test_a_file_that_has_changed_is_refused_by_its_name(tmp_path, three, how, reason, capsys):
+    files, data = three
+    fit(data, tmp_path / "run")
+    changed(files[0], how)
+    error = DataError if how in ("gone", "size") else WorkerFailed
+    for call in (lambda: fit(data, tmp_path / "other"), lambda: mrdl.describe(data.url, runner="inline"),
+                 lambda: mrdl.evaluate(str(tmp_path / "run"), data.url, runner="inline")):
+        with pytest.raises(error, match=f"a.csv.*{reason}") as told:
+            call()
+        assert "\n" not in str(told.value)
+    if error is WorkerFailed:                       # a task fails of it
+        with pytest.raises(reference.Changed, match=f"a.csv.*{reason}"):
+            mrdl.predict(str(tmp_path / "run"), data.url, str(tmp_path / "out"), runner="inline")
+        assert not (tmp_path / "out").exists()
+    assert main(["resume", str(tmp_path / "run"), "--epochs", "4", "-r", "inline"]) == (2 if error is DataError else 1)
+    assert "a.csv" in (told := capsys.readouterr().err.splitlines()[-1]) and reason in told
+
+
+@pytest.mark.parametrize("how", ["gone", "size", "packed"])
+def test_a_file_that_changes_while_a_run_goes_on_is_refused_too(tmp_path, three, how):
+    files, data = three
+    if how == "packed":
+        Path(files[1]).write_bytes(gzip.compress(b"x")[:-9])
+    else:
+        changed(files[2], how)
+    lines = [line for shard in data.shards for line in Path(shard.path).read_bytes().splitlines()]
+    with pytest.raises(reference.Changed, match="b.csv.gz.*cannot be read" if how == "packed" else "c.csv"):
+        list(reference.expanded(lines))
+
+
+def test_a_damaged_reference_and_a_strangers_are_refused(three):
+    line = Path(three[1].shards[0].path).read_bytes().rstrip(b"\n")
+    facts = json.loads(line.removeprefix(reference.MAGIC))
+
+    def sealed(**changes):
+        return reference.MAGIC + json.dumps(seal({**{k: v for k, v in facts.items() if k != "seal"}, **changes})).encode()
+    assert list(reference.block_lines(sealed())) == list(reference.block_lines(line))
+    schema = facts["plan"]["schema"]
+    for text_ in (line[:-9], line.replace(b'"shard": 0', b'"shard": 1'), reference.MAGIC, sealed(format=9), sealed(role="else"),
+                  sealed(pieces=[[9, 0, 1]]), sealed(pieces=[[0]]), sealed(pieces=[["/etc/passwd", 0, 1]]), sealed(plan={}),
+                  sealed(plan={**facts["plan"], "schema": {**schema, "kind": "else"}}),
+                  sealed(plan={**facts["plan"], "schema": {**schema, "odd": 1}})):
+        with pytest.raises(BlockError, match="reference"):
+            list(reference.block_lines(text_))
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 50, 1000])
+def test_splits_have_every_line_once_and_packed_files_whole(tmp_path, wanted, inline):
+    files = [table(tmp_path, 40, "a.csv"), table(tmp_path, 1, "b.csv", 40), table(tmp_path, 30, "c.csv.gz", 41),
+             table(tmp_path, 60, "d.csv", 71)]
+    splits = cut(sniff(files, "kind"), wanted)
+    assert len(splits) <= wanted and (wanted > 7 or len(splits) >= wanted - 1)
+    pieces = [tuple(piece) for split in splits for piece in split.pieces]
+    assert pieces == sorted(pieces, key=lambda piece: piece[:2]) and (2, 0, None) in pieces
+    data = refer(files, str(tmp_path / "data"), inline, label="kind", shards=wanted)
+    assert [row[0] // 2 for row in examples(data.train())] == [*range(131)]
+
+
+def test_arrays_are_split_by_their_spans(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr("mrdl.data.readers.arrays.RANGE", 100)
+    x = np.arange(480).reshape(60, 2, 4).astype("u1")
+    np.savez(tmp_path / "a.npz", x=x[:45], y=np.arange(45))
+    np.savez(tmp_path / "b.npz", x=x[45:], y=np.arange(45, 60))
+    (tmp_path / "images-idx3-ubyte").write_bytes(idx(x))
+    (tmp_path / "images-idx1-ubyte").write_bytes(idx(np.arange(60).astype("u1")))
+    for name, inputs in (("npz", [str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]), ("idx", str(tmp_path / "images-*"))):
+        data = refer(inputs, str(tmp_path / name), inline, shards=4)
+        assert len(data.shards) == 4 and [int(y) for shard in data.shards for y in rows(shard)["y"]] == [*range(60)]
+        assert (np.concatenate([rows(shard)["x"] for shard in data.shards]) == x).all()
+
+
+def test_what_is_there_is_taken_moved_or_refused(tmp_path, three, inline, monkeypatch):
+    files, data = three
+    run = tmp_path / "run"
+    fit(data, run)
+    before = result(run)
+    monkeypatch.setattr(referring, "_counted", None)        # no job is needed
+    options = {"label": "kind", "shards": 3, "hold_out": 0.2}
+    assert refer(files, data.url, inline, **options).digest() == data.digest()
+    os.mkdir(tmp_path / "new")
+    moved = [str(Path(file).rename(tmp_path / "new" / Path(file).name)) for file in files]
+    with pytest.raises(DataError, match="a.csv: is gone"):
+        dataset.load(data.url)
+    again = refer(moved, data.url, inline, **options)
+    assert again.digest() == data.digest() and [file["path"] for file in again.raw] == moved
+    assert mrdl.resume(str(run), "inline").rounds == len(before[0]) and result(run) == before
+    with pytest.raises(DataError, match="there is a dataset already, of other rows or by other options"):
+        refer(moved, data.url, inline, **{**options, "hold_out": 0.1})
+    for name, reason in (("made", "there is a dataset already"), ("full", "exists and is not empty")):
+        (tmp_path / name).mkdir()
+        (tmp_path / "full" / "x").write_text("") if name == "full" else prepare(moved, str(tmp_path / name / "data"), inline)
+        with pytest.raises(DataError, match=reason):
+            refer(moved, str(tmp_path / ("made/data" if name == "made" else "full")), inline, replaces=True, **options)
+
+
+def test_wrong_options_and_places_are_refused_before_a_job(tmp_path, inline, monkeypatch):
+    path = table(tmp_path)
+    monkeypatch.setattr(referring, "_counted", None)
+    for options, reason in (({}, "which column is to be predicted"), ({"label": "colour"}, "colour"), ({"hold_out": 1}, "hold_out 1"),
+                            ({"label": "kind", "shards": 0}, "shards 0")):
+        with pytest.raises(DataError, match=reason):
+            refer(path, str(tmp_path / "data"), inline, **options)
+    with pytest.raises(ConfigError, match="hdfs://nn/raw.csv: -r inline and -r local read only this machine's files"):
+        inline.backend.reads(["hdfs://nn/raw.csv"])
+    with pytest.raises(ConfigError, match="rows.csv: tasks read raw files where they lie.* must be on HDFS"):
+        OnHadoop.reads(None, ["hdfs:///a.csv", path])
+    assert not (tmp_path / "data").exists()
+
+
+def test_too_many_bad_records_leave_nothing(tmp_path, inline):
+    path = text(tmp_path, "a,kind\n" + "1,2\n" * 50 + "3,4,5\n" * 3)
+    with pytest.raises(DataError, match="3 of 53 records are bad"):
+        refer(path, str(tmp_path / "data"), inline, label="kind")
+    assert not (tmp_path / "data").exists()
+    data = refer(path, str(tmp_path / "data"), inline, label="kind", max_bad=0.1)
+    assert data.bad["reasons"] == {"wrong field count": 3} and len(data.bad["samples"]) == 3
+
+
+MODEL = """
+import mrdl
+from mrdl.layers import Dense
+model = mrdl.Sequential([Dense(8, "relu"), Dense(3, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+"""
+
+
+def test_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path)
+    Path("model.py").write_text(MODEL)
+
+    def call(*words):
+        status, found = main([*words, *([] if words[0] == "show" else ["-r", "inline"])]), capsys.readouterr()
+        return status, found.out + found.err
+    train = ["train", "model.py", "rows.csv", "run", "--label", "kind", "--hold-out", "0.2"]
+    status, told = call(*train, "--rounds", "2")
+    assert status == 0 and "planned: 2 splits of 1 file, which stay where they are" in told and "train badly" in told
+    status, told = call(*train, "--rounds", "4")
+    assert status == 0 and "resumed after round 2" in told and "planned" not in told
+    assert call("resume", "run", "--rounds", "5")[0] == 0
+    status, told = call("show", "run")
+    assert status == 0 and "raw rows of" in told and "rows.csv" in told
+    for words in (["evaluate", "run", "run/data", "--part", "validation"], ["evaluate", "run", "rows.csv"],
+                  ["predict", "run", "run/data", "out"], ["describe", "run/data"], ["show", "run/data"],
+                  ["train", "auto", "rows.csv", "auto", "--label", "kind", "--kind", "kind=label", "--rounds", "1"],
+                  ["train", "run", "rows.*", "next", "--label", "kind", "--rounds", "1"]):
+        assert call(*words)[0] == 0, words
+    for words, reason in ((["train", "model.py", "rows.csv", "run", "--label", "kind"], "of other rows or by other options"),
+                          (["train", "model.py", "run/data", "other", "--label", "kind"], "label: only possible with raw rows"),
+                          (["train", "model.py", "rows.csv", "other"], "which column is to be predicted")):
+        status, told = call(*words)
+        assert status == 2 and reason in told and not Path("other").exists()
+    assert call("train", "model.py", "rows.csv", "twice", "--label", "a", "--rounds", "1")[0] == 2      # 300 classes
+    assert call("train", "model.py", "rows.csv", "twice", "--label", "kind", "--rounds", "1")[0] == 0
