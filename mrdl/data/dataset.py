@@ -178,6 +178,10 @@ class Part(TypedDict):
     seal: str
 
 
+class RawChanged(DataError):
+    """A raw file that shards are splits of is not as it was."""
+
+
 class Raw(TypedDict):
     """A raw file that shards are splits of."""
     path: str
@@ -229,10 +233,11 @@ def load(url: str) -> Dataset:
         try:
             now = size(file["path"])
         except FileNotFoundError:
-            raise DataError(f"{file['path']}: is gone; {url} has its rows from there") from None
+            raise RawChanged(f"{file['path']}: is gone; {url} has its rows from there (if it was moved: give mrdl train its new "
+                             "place, and all else as before)") from None
         if now != file["size"]:
-            raise DataError(f"{file['path']}: has changed: it had {file['size']:,} bytes, and now has {now:,}; {url} has its "
-                            "rows from there: put the file back as it was, or begin another run")
+            raise RawChanged(f"{file['path']}: has changed: it had {file['size']:,} bytes, and now has {now:,}; {url} has its "
+                             "rows from there: put the file back as it was, or begin another run")
     return made
 
 

@@ -21,6 +21,7 @@ from mrdl.data.sources import whole as undamaged
 from mrdl.printing import few
 from mrdl.runners.splits import lines_between
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import Lines
 from mrdl.storage.sealed import Count, Hash, OtherFormat, formatted, seal
 
 MAGIC, FORMAT = b"mrdl-reference\t", 1
@@ -70,17 +71,17 @@ def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[bytes, byte
         rows = Parsed(plan)
         return rows, schema.read(rows, [b"%d\t%d\t%d" % (number, start, stop)])
     rows = Parsed(plan, schema.files[number], start)
-    return rows, schema.read(rows, _lines(rows.file, start, stop))
+    return rows, schema.read(rows, Lines(_pieces(rows.file, start, stop)))
+
+
+def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
+    with opened(path) as file, undamaged(path):
+        for piece in lines_between(file, start, stop, pieces=True):
+            yield piece.removesuffix(b"\n")
 
 
 def _held_out(rows: Parsed, stored: bytes) -> bool:
     return rows.plan.hold_out > 0 and stored in rows.held
-
-
-def _lines(path: str, start: int, stop: int | None) -> Iterator[bytes]:
-    with opened(path) as file, undamaged(path):
-        for line in lines_between(file, start, stop):
-            yield line.removesuffix(b"\n")
 
 
 def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:

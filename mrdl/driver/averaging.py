@@ -244,6 +244,8 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     try:
         train = dataset.load(data or found["data"]["url"])
         held = _held_out(train, found["validation"] and (validation or found["validation"]["url"]))
+    except dataset.RawChanged:
+        raise
     except sources.DataError as error:
         raise RunError(f"{error}; if it was moved: mrdl resume {shlex.quote(run)} --data NEWPLACE "
                        "(or --validation NEWPLACE)") from None

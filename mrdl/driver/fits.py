@@ -5,10 +5,12 @@ import numpy as np
 
 from mrdl.config import ConfigError, need
 from mrdl.data import dataset
+from mrdl.data.reference import parse
 from mrdl.layers import Input
 from mrdl.losses import Loss
 from mrdl.models.model import Model
 from mrdl.runners.cluster import Cluster
+from mrdl.storage.schemes import store_at
 from mrdl.training.inputs import check_target
 
 
@@ -36,8 +38,12 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
 
 
 def reached(cluster: Cluster, *datasets: dataset.Dataset) -> None:
-    """Raises ConfigError if the cluster's tasks cannot read the raw files that a dataset refers to."""
-    cluster.backend.reads([file["path"] for data in datasets for file in data.raw or ()])
+    """Lets the cluster's tasks read the raw files that datasets refer to; ConfigError if they cannot."""
+    for data in datasets:
+        if data.raw:
+            cluster.backend.reads([file["path"] for file in data.raw])
+            plan, _ = parse(store_at(data.url).read(data.shards[0].name))
+            cluster.packages = tuple(dict.fromkeys([*cluster.packages, *plan.schema.packages]))
 
 
 def fitted(model: Model, data: dataset.Dataset) -> None:

@@ -39,6 +39,7 @@ class Cluster:
             raise ConfigError(f"there is no runner {runner!r}; choose one of {', '.join(registry.RUNNERS)}")
         self.runner, self.cores, self.jobconf = runner, cores or os.cpu_count() or 1, jobconf or {}
         self.tag: str | None = None             # marks the jobs of one run
+        self.packages: tuple[str, ...] = ()     # that all tasks need beside those that they always have
         self.warned: Callable[[str], None] = lambda text: None
         self.planned: Callable[[str], None] = lambda text: None
         self.waiting: Callable[[str, float], None] = lambda text, seconds: None   # the reason, and how long so far
@@ -143,7 +144,7 @@ class Cluster:
         Raises:
             JobFailed: a task failed. (The inline runner raises the task's own exception.)"""
         runner = self._runner(job, inputs, args, reducers, split, name, settings)
-        runner.on_task, runner.packages = on_task, tuple(packages)
+        runner.on_task, runner.packages = on_task, tuple(dict.fromkeys([*runner.packages, *packages]))
         try:
             runner.run()
         except BaseException:
@@ -205,7 +206,9 @@ class Cluster:
         kwargs = launcher._runner_kwargs()
         kwargs.update(input_paths=[path for group in groups for path in group],
                       num_cores=max(cores, self.cores), check_input_paths=False, local_tmp_dir=self.tmp)
-        return self.backend.made(kwargs, groups)
+        runner = self.backend.made(kwargs, groups)
+        runner.packages = self.packages
+        return runner
 
     def close(self) -> None:
         """Ends all processes of this cluster and removes all its files."""

@@ -78,12 +78,12 @@ def test_few_distinct_rows_are_held_out_as_by_prepare(tmp_path, inline):
     assert sorted(examples(raw.validation())) == sorted(examples(made.validation())) != []
 
 
-def test_bits_are_the_same_plain_resident_staged_killed_and_on_every_runner(tmp_path, three, capsys):
+def test_bits_are_the_same_plain_resident_killed_and_local(tmp_path, three, local):
     data = three[1]
     fit(data, tmp_path / "inline")
     calm = result(tmp_path / "inline")
-    fit(data, tmp_path / "local", runner="local")
-    fit(data, tmp_path / "resident", runner="local", resident="always")
+    fit(data, tmp_path / "local", runner=local, resident="never")
+    fit(data, tmp_path / "resident", runner=local, resident="always")
     for r in (2, 5):                                # a power cut at a commit
         cut_off(lambda: fit(data, tmp_path / "killed"), r, [(Run, "commit")])
     mrdl.resume(str(tmp_path / "killed"), "inline")
@@ -127,7 +127,7 @@ def changed(path, how):
                                          ("bytes", "does not have the rows")])
 def test_a_file_that_has_changed_is_refused_by_its_name(tmp_path, three, how, reason, capsys):
     files, data = three
-    fit(data, tmp_path / "run")
+    fit(data, tmp_path / "run", epochs=1)
     changed(files[0], how)
     error = DataError if how in ("gone", "size") else WorkerFailed
     for call in (lambda: fit(data, tmp_path / "other"), lambda: mrdl.describe(data.url, runner="inline"),
@@ -171,12 +171,12 @@ def test_a_damaged_reference_and_a_strangers_are_refused(three):
             list(reference.block_lines(text_))
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 50, 1000])
+@pytest.mark.parametrize("wanted", [1, 3, 7, 50])
 def test_splits_have_every_line_once_and_packed_files_whole(tmp_path, wanted, inline):
     files = [table(tmp_path, 40, "a.csv"), table(tmp_path, 1, "b.csv", 40), table(tmp_path, 30, "c.csv.gz", 41),
              table(tmp_path, 60, "d.csv", 71)]
     splits = cut(sniff(files, "kind"), wanted)
-    assert len(splits) <= wanted and (wanted > 7 or len(splits) >= wanted - 1)
+    assert len(splits) <= wanted and (wanted == 50 or len(splits) >= wanted - 1)
     pieces = [tuple(piece) for split in splits for piece in split.pieces]
     assert pieces == sorted(pieces, key=lambda piece: piece[:2]) and (2, 0, None) in pieces
     data = refer(files, str(tmp_path / "data"), inline, label="kind", shards=wanted)

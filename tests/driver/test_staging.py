@@ -15,6 +15,7 @@ from processes import MODEL, result
 
 from mrdl.cli import main
 from mrdl.cli.streaming import _shown
+from mrdl.driver.preparation.refer import refer
 from mrdl.rounds.partial import PartialProtocol
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
@@ -47,6 +48,21 @@ def done(capsys):
     facts = json.loads(capsys.readouterr().out)
     perform(facts)
     return facts
+
+
+def test_raw_splits_are_staged_too(data, capsys, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,y\n" + "".join(f"{i * i},{i % 5}.5,{i % 3}\n" for i in range(60)))
+    splits = refer(str(tmp_path / "rows.csv"), "splits", "inline", label="y")
+    assert train(splits, "calm", rule="rounds 2") == 0
+    calm = json.loads(capsys.readouterr().out)
+    assert train(splits, "run", "--streaming", rule="rounds 2") == 0
+    for _ in range(2):
+        done(capsys)
+        assert streaming("run", "--commit") == 0
+        capsys.readouterr()
+        streaming("run")
+    assert Run("run").finished()["metrics"] == calm["metrics"]
+    assert result("run") == result("calm")
 
 
 @pytest.mark.parametrize("rule", ["rounds 4", "val_loss patience 1 delta 0.3, rounds 9"])

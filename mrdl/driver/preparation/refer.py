@@ -155,7 +155,8 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
     inputs, distinct = _tasks(splits, folder, cluster), None
     while True:
         plan.dump(path := os.path.join(folder, "plan.json"))
-        with cluster.run(Refer, inputs, ["--plan", path], name=name, on_task=on_task) as output:
+        with cluster.run(Refer, inputs, ["--plan", path], name=name, packages=plan.schema.packages,
+                         on_task=on_task) as output:
             notes = [json.loads(line) for part in range(len(output.parts)) for line in output.lines(part)]
         notes.sort(key=lambda note: note["split"])
         shards = [note["shards"][role] for role in (0, 1)[:1 + bool(plan.validation)] for note in notes]
