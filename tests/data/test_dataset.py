@@ -180,7 +180,7 @@ def test_labels_that_float64_cannot_count_are_no_classes(tmp_path, inline, label
 
 
 def test_a_description_that_could_not_be_read_is_not_written(tmp_path, inline, monkeypatch):
-    monkeypatch.setattr(preparing, "_description", lambda *args, then=preparing._description: {**then(*args), "seed": -1})
+    monkeypatch.setattr(preparing, "description", lambda *args, then=preparing.description: {**then(*args), "seed": -1})
     with pytest.raises(ValueError, match="data.json.seed is -1"):
         prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "d"), inline)
     assert nothing_at(tmp_path / "d")

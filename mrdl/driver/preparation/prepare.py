@@ -108,6 +108,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     _vacant(data, store)
     other = None if like is None else load(like)
     found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
+    agree(found, classes, schema, other, ids, kinds)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
@@ -129,16 +130,21 @@ def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, 
                ids: Sequence[str], kinds: Mapping[str, str | dict[str, Any]] | None, on_task: Callable[[str, int, int], None] | None,
                said: Callable[[str], None]) -> Schema:
     """The schema of inputs, with what is made of the columns of a table; `name`: of the job that may look at all rows for it."""
-    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
-    demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
-    _labelled(classes, found.target is not None or bool(schema or like))
-    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
     if found.tabular:
         ids = [one(column, found.columns, "id") for column in ids]
         asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
         found = decided(found, schema, like, asked, cluster, name, on_task, said)
     _labelled(classes, found.target == [])
     return found
+
+
+def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset | None, ids: Sequence[str],
+          kinds: Mapping[str, str | dict[str, Any]] | None) -> None:
+    """DataError where options for columns do not fit the inputs, or each other."""
+    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
+    demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
+    _labelled(classes, found.target is not None or bool(schema or like))
+    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
 
 
 def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int,

@@ -18,7 +18,14 @@ from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import demand, expand
 from mrdl.driver.preparation import planning
-from mrdl.driver.preparation.prepare import checked, description, held_out, tolerated, understood
+from mrdl.driver.preparation.prepare import (
+    agree,
+    checked,
+    description,
+    held_out,
+    tolerated,
+    understood,
+)
 from mrdl.jobs.refer import Refer
 from mrdl.printing import counted
 from mrdl.runners import sharing
@@ -93,6 +100,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     checked(hold_out, max_bad, shards, classes, seed, dtype)
     found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter)
+    agree(found, classes, schema, None, ids, kinds)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
         found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said)
