@@ -25,7 +25,7 @@ def written(p: argparse.ArgumentParser, first: str) -> None:
                    help=f"for raw rows: a column that identifies a row, to be written first; may be repeated (default: {first})")
     p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
                    help="for raw rows: another column to write as it is; may be repeated")
-    p.add_argument("--format", choices=FORMATS, default="csv", help="for raw rows: the format of the output (default: csv)")
+    p.add_argument("--format", choices=FORMATS, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
 
 
 def header(p: argparse.ArgumentParser) -> None:
@@ -57,6 +57,8 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
          f"--delimiter {delimiter!r}: must be one character, or tab")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
                   [*a.ids, *a.keep], a.format)
+    for note in rows.rows.notes:
+        say(note)
     for lines in rows:
         sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
         sys.stdout.buffer.flush()

@@ -131,7 +131,7 @@ def described(a: argparse.Namespace, found: "Described") -> dict[str, Any]:
         say(f"to keep this as a schema that you can change, and that prepare takes: --out {SCHEMA}" + (
             "; to say which column is to be predicted: --label COLUMN" if found.table.label is None else ""))
     return {"inputs": a.inputs, "rows": records.rows, "bad": records.bad, "samples": records.samples,
-            "comments": records.comments, "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": found.notes, "out": a.out,
+            "comments": records.comments, "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": [*found.notes, *records.notes()], "out": a.out,
             "columns": [*preview.facts(found.inferred)]}
 
 
@@ -145,7 +145,7 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
     yield from printing.wrapped(
         f"{name}: {counted(records.rows, 'row')} of {counted(len(found.table.columns), 'column')}{several}, "
         f"{size}{comments}; {counted(len(found.table.features), 'feature')}", width, "  ")
-    for note in found.notes:
+    for note in (*found.notes, *records.notes()):
         yield from printing.wrapped(printing.clean(note), width, "  ")
     bad = sum(records.bad.values())
     if bad:

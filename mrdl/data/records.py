@@ -1,6 +1,6 @@
 """What is counted of the records of a split: which are bad, and why."""
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -9,6 +9,12 @@ from mrdl.data.corpus import SAMPLES
 from mrdl.storage.partitions import within
 
 SAMPLE = 100                    # characters of a bad record that are shown
+OTHERS = 1000                   # fields that are no columns, of which is told
+
+
+def first_of(others: Counter) -> dict[str, int]:
+    """The first ones by name: the same, however many parts they come in."""
+    return dict(sorted(others.items())[:OTHERS])
 
 
 class Records:
@@ -20,6 +26,7 @@ class Records:
         self.file, self.start = file, start
         self.comments = 0
         self.left_out = 0                           # by the schema, for a missing value
+        self.others: dict[str, int] | None = None   # where asked for: fields that are no columns, and how many rows have each
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
 
@@ -43,6 +50,10 @@ class Records:
             else:
                 self.reject(reason.text, f"column {reason.column!r}", starts[i], lines[i])
         return told
+
+    def noted(self, fields: Iterable[str]) -> None:
+        """Counts fields that are no columns."""
+        self.others = first_of(Counter(self.others) + Counter(fields))
 
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mrdl.data.rows import Rows
 
 
-FIRST = 4                       # bytes of a file that tell its form
+FIRST = 512                     # bytes of a file that tell its form
 
 
 @dataclass(frozen=True)

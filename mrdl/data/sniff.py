@@ -16,13 +16,15 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
     """The one schema of all inputs. `header`, `drop`, `like`, `delimiter`, `loose`: of a text (Wanted)."""
     demand(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\n\r',
            f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
-    forms = {path: _form(path) for path in paths}
+    forms = {path: form for path in paths if (form := _form(path))} or {paths[0]: FORMS[-1]}
     if len(set(forms.values())) > 1:
         shown = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(shown)}; prepare them one by one")
-    form = forms[paths[0]]
+    form = next(iter(forms.values()))
     partitions = _partitions(paths) if form.tabular else []
     schema = form.sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, loose, partitions))
+    if clash := [name for name in partitions if name in schema.own]:
+        raise DataError(f"{paths[0]}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
     return replace(schema, notes=[*schema.notes, f"columns from the names of folders: {few(partitions)}"]) if partitions else schema
 
 
@@ -37,7 +39,8 @@ def _partitions(paths: list[str]) -> list[str]:
     return first
 
 
-def _form(path: str) -> type[Recognised]:
+def _form(path: str) -> type[Recognised] | None:
+    """None: it is blank, as far as that is looked at, so it may be of any."""
     with whole(path), opened(path) as file:
         first = read(file, path, FIRST)
-    return next(form for form in FORMS if form.recognises(path, first))
+    return None if not first.strip() else next(form for form in FORMS if form.recognises(path, first))

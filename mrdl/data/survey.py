@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, field
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.facts import sample_order
 from mrdl.data.readers.table import READERS
-from mrdl.data.records import Records
+from mrdl.data.records import Records, first_of
 from mrdl.data.schema import Schema
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Notation
+from mrdl.printing import counted
 
+SHOWN = 5                       # fields that are no columns, of which is told
 RECORDS = b"records"            # the key of what is said of them; a column's key is its number
 
 
@@ -46,11 +48,21 @@ class Facts:
     bad: dict[str, int] = field(default_factory=dict)           # by the reason
     comments: int = 0
     samples: list[dict] = field(default_factory=list)           # of bad ones, the first
+    others: dict[str, int] = field(default_factory=dict)        # fields that are no columns, and how many rows have each: the first by name
+
+    def notes(self) -> list[str]:
+        """What the user should know of fields that are no columns."""
+        often = sorted(self.others.items(), key=lambda field: (-field[1], field[0]))
+        shown = ", ".join(f"{name!r} (in {counted(count, 'row')})" for name, count in often[:SHOWN])
+        more = f" and {len(often) - SHOWN:,} more" * (len(often) > SHOWN)
+        text = f"left out, as the first lines do not have them: {shown}{more}; to have them as columns, let the first line have them: null will do"
+        return [text] if often else []
 
     def merge(self, other: "Facts") -> None:
         self.rows, self.comments = self.rows + other.rows, self.comments + other.comments
         self.bad = dict(sorted((Counter(self.bad) + Counter(other.bad)).items()))
         self.samples = sorted([*self.samples, *other.samples], key=sample_order)[:SAMPLES]
+        self.others = first_of(Counter(self.others) + Counter(other.others))
 
 
 class Columns:
@@ -64,12 +76,13 @@ class Columns:
     def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
         """The lines of `file` from byte `start` on, without their newlines."""
         records, rows, label = Records(file, start), 0, self.survey.label
+        records.others = {}
         for columns, starts, _ in self.survey.schema.rows(records, lines):
             rows += len(starts)
             labels = None if label is None else columns[label].hashes
             for name, words in columns.items():
                 self.statistics[name].add(words, labels)
-        self.facts.merge(Facts(rows, records.bad, records.comments, records.samples))
+        self.facts.merge(Facts(rows, records.bad, records.comments, records.samples, records.others))
 
     def pairs(self) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each column and of the facts."""

@@ -183,7 +183,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
-            format: str = "csv", header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> int | Counted:
+            format: str | None = None, header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
     For a dataset there is one line of CSV per example: OUT/part-00000.. has the examples of the
@@ -206,7 +206,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         ids: for raw rows: the columns that identify a row; they come first in each line. Without
             `ids` and `keep`: the file, and the byte in it at which the row begins.
         keep: for raw rows: other columns to write as they are, after `ids`.
-        format: for raw rows: "csv" or "jsonl".
+        format: for raw rows: "csv" or "jsonl". None: "jsonl" for JSON lines, else "csv".
         header: for raw rows: whether the first line names the columns. None: detected.
         said: called with messages for the user before the job begins.
 
@@ -231,7 +231,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         with opened(runner, cores) as cluster:
             return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header, on_task=on_task,
                                     said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant))
-    need(not (ids or keep or format != "csv" or header is not None),
+    need(not (ids or keep or format is not None or header is not None),
          "ids, keep, format, header: only possible with raw rows; a dataset's are shuffled, and their columns are features")
     data, = inputs
     found = dataset.load(data)

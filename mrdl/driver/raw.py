@@ -72,18 +72,19 @@ def there(inputs: Sequence[str]) -> bool:
 
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
-                 keep: Sequence[str], format: str, header: bool | None, on_task: Callable | None, said: Callable[[str], None],
+                 keep: Sequence[str], format: str | None, header: bool | None, on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable) -> Counted:
     """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows.
 
     `fill`: what is to be entered while the folder is filled."""
-    need(format in FORMATS, f"format {format}: must be {' or '.join(FORMATS)}")
+    need(format is None or format in FORMATS, f"format {format}: must be {' or '.join(FORMATS)}")
     table = table_of(model, run)
     kept = list(dict.fromkeys([*ids, *keep]))
     schema, ignored = matched(inputs, table, run, header, kept)
     demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
+    format = format or schema.scored
     lines = Lines(model, class_names(table), kept, format, unit=schema.unit)
     lines.check()
     counted, first = Counted(), int(format == "csv")

@@ -67,5 +67,6 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
                         "if its first line has their names: --header yes")
     if rest and table.weight not in found.columns:
         table = Table({name: kind for name, kind in table.columns.items() if name != table.weight}, table.form)
+    found = found.beyond(list(table.columns))
     extra = table.match(found.columns, paths[0], rest)
     return found.by(table if rest else without_rest(table), kept), [name for name in extra if name not in kept]

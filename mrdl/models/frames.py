@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
+from mrdl.data.readers.json_paths import leaves, name_of
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
@@ -46,9 +47,19 @@ def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterabl
         yield from in_order(schema, Kept(name), lines, dtype)
 
 
+def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
+    """The columns of a row: of objects and arrays in it as those of JSON lines are called."""
+    for name, value in row.items():
+        if isinstance(value, (dict, list)):
+            yield from ((f"{name}.{name_of(path)}", inner) for path, inner in leaves(value))
+        else:
+            yield name, value
+
+
 def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
     table = without_rest(table)
     if isinstance(x, (list, tuple)):
+        x = [dict(_flat(row)) for row in x]
         x = {name: [row.get(name) for row in x] for name in dict.fromkeys(name for row in x for name in row)}
     names = [str(name) for name in getattr(x, "columns", x)]
     if len(names) == len(table.columns):

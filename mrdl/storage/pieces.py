@@ -6,10 +6,12 @@ SIZE = 1 << 18                  # bytes of a piece: it stays in the cache
 
 
 class Lines:
-    """Iterates over single lines, without their newlines; `pieces` are the same lines, which can be read once."""
+    """Iterates over single lines, without their newlines; `pieces` are the same lines, which can be read once.
 
-    def __init__(self, pieces: Iterable[bytes]):
-        self.pieces = iter(pieces)
+    live: whether the next piece may be long in coming, so that none should wait for it."""
+
+    def __init__(self, pieces: Iterable[bytes], live: bool = False):
+        self.pieces, self.live = iter(pieces), live
 
     def __iter__(self) -> Iterator[bytes]:
         return (line for piece in self.pieces for line in piece.split(b"\n"))

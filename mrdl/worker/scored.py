@@ -47,7 +47,7 @@ class Lines:
     def of(self, rows: Ordered, file: str, mark: int = 0) -> list[bytes]:
         """A line for each row, without its end. `mark`: what is before the first byte that counts for a row's place."""
         places = (rows.starts + mark).tolist()
-        first = ([self._words(rows.texts(name)) for name in self.kept] if self.kept else
+        first = ([self._words(rows.texts(name)) if self.format == "csv" else rows.json(name) for name in self.kept] if self.kept else
                  [self._words([file]) * len(places), list(map(str, places))])
         names, values = self.answers.of(flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values)))
         scored = [self._words(names)] if self.answers.classes else []

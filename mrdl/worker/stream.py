@@ -2,15 +2,13 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from mrdl.data.corpus import BOM
-from mrdl.data.readers.delimited import DELIMITERS
-from mrdl.data.readers.header import fields
-from mrdl.data.readers.in_order import Kept, encoded
-from mrdl.data.readers.lines import Fields, good_lines
-from mrdl.data.sources import DataError, demand
+from mrdl.data.readers.in_order import Kept, in_order
+from mrdl.data.readers.table import FORMS
+from mrdl.data.sources import demand
 from mrdl.models.features import by_place, class_names, table_of, without_rest
 from mrdl.models.model import Model
 from mrdl.printing import few
+from mrdl.storage.pieces import Lines as Pieces
 from mrdl.worker.scored import Lines
 
 CHUNK = 1 << 18                 # bytes that are read at once, at most
@@ -39,6 +37,11 @@ class Arriving:
             raise StopIteration
         return last
 
+    def first(self) -> bytes:
+        """The first line, which stays there; b"" where there is none."""
+        self.again += [piece for piece in (next(self, None),) if piece is not None]
+        return b"".join(self.again).partition(b"\n")[0]
+
 
 class Filter:
     """Scores the rows of a file descriptor.
@@ -49,47 +52,34 @@ class Filter:
         descriptor: of the input.
         columns: the names of the input's columns; none: its first line has them.
         delimiter: of the input and of CSV. None: as the first line looks, or a tab where `columns` are given.
-        kept: the columns that come first in each line; none: all.
-        format: "csv" or "jsonl"."""
+        kept: the columns that come first in each line; none: all that are known.
+        format: "csv" or "jsonl"; None: as the input is."""
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
-                 kept: Sequence[str] = (), format: str = "csv"):
-        self.lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
-        table = table_of(model, run)
-        self.columns, self.delimiter = list(columns), delimiter or "\t"
-        self.titled = not columns
-        self.header = [self.delimiter.join(self.columns).encode().decode("latin-1")]    # a line of these names is no row
-        if self.titled:
-            self._begin(delimiter)
-        demand(table.form.get("named", True) or len(self.columns) == len(table.columns),
-               f"{INPUT} has {len(self.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
-        self.table = without_rest(by_place(table, self.columns))
-        self.table.match(self.columns, INPUT, rest=False)
-        kept = list(dict.fromkeys(kept or self.columns))
-        odd = [name for name in kept if self.columns.count(name) != 1]
+                 kept: Sequence[str] = (), format: str | None = None):
+        lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
+        known = table = table_of(model, run)
+        first = b"" if columns else lines.first()
+        form = next(form for form in FORMS if form.tabular and form.by_lines and form.recognises(INPUT, first))
+        found = form.arriving(INPUT, first, columns, delimiter)
+        demand(table.form.get("named", True) or len(found.columns) == len(table.columns),
+               f"{INPUT} has {len(found.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
+        table = without_rest(by_place(table, found.columns))
+        found = found.beyond([*table.needed(), *kept])
+        table.match(found.columns, INPUT, rest=False)
+        kept = list(dict.fromkeys(kept or found.columns))
+        odd = [name for name in kept if found.columns.count(name) != 1]
         demand(not odd, f"{INPUT} has no column {few(odd)} to keep, or several of this name: name those to keep with --id and --keep; "
-               f"there are {few(self.columns)}")
-        self.out = Lines(model, class_names(table), kept, format, self.delimiter)
+               f"there are {few(found.columns)}")
+        self.rows, self.lines = found.by(table, kept), Pieces(lines, live=True)
+        self.out = Lines(model, class_names(known), kept, format or found.scored, found.delimiter)
         self.out.check()
-
-    def _begin(self, delimiter: str | None) -> None:
-        """Takes the names of the columns from the first line, which stays there to be left out."""
-        first = next(self.lines, b"")
-        line = first.partition(b"\n")[0].removeprefix(BOM).rstrip(b"\r").decode("latin-1")
-        if not line.strip():
-            raise DataError(f"{INPUT} has no first line with the names of its columns; where there is none, name them with --columns")
-        self.delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
-        self.columns = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, self.delimiter)]
-        self.header = [line]
-        self.lines.again.append(first)
+        self.titled = self.out.format == "csv" and not columns
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        """The lines of each batch, without their ends; the first one is the header, where the input has one."""
-        if self.titled and self.out.format == "csv":
+        """The lines of each batch, without their ends; the first one is the header, where the input names its columns."""
+        if self.titled:
             yield [self.out.header()]
-        parser = Fields(self.columns, self.delimiter, len(self.table.features))
-        parser.size = 0                 # what there is
-        for found, starts, batch in good_lines(self.records, self.lines, self.header, self.delimiter, parser):
-            rows = encoded(self.table, self.records, dict(zip(self.columns, found)), starts, batch, self.out.model.dtype)
+        for rows in in_order(self.rows, self.records, self.lines, self.out.model.dtype):
             self.count += len(rows.errors)
             yield self.out.of(rows, INPUT)

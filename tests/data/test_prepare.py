@@ -1,4 +1,5 @@
 """The prepare job: one dataset whatever the runner, the mappers and the order of the inputs."""
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +138,12 @@ def as_idx(folder, x, y):
     return [text(folder, idx(y), "labels"), text(folder, idx(x), "images")]
 
 
+def as_jsonl(folder, x, y):
+    return [text(folder, "\n".join(json.dumps({"y": int(t), "x": row.tolist()}) for row, t in zip(x, y)), "in.jsonl")]
+
+
 #: of each form of input: what writes x[n, 4] and y[n], uint8, to files; the name of the label
-SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "text": (as_text, "0")}
+SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "jsonl": (as_jsonl, "y"), "text": (as_text, "0")}
 
 
 def test_the_same_numbers_give_the_same_rows_in_every_form_however_it_is_cut(

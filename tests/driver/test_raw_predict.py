@@ -122,7 +122,7 @@ def test_rows_that_cannot_be_read_stand_in_their_place_with_the_reason(tmp_path,
     assert places[3][2:] == ["", "", "", "not a number (column 'age')"]
     mrdl.predict(titanic[2], path, str(tmp_path / "json"), runner=inline, ids=["id"], keep=["name"], format="jsonl")
     objects = [json.loads(line) for line in joined(tmp_path / "json").splitlines()]
-    assert [row["name"] for row in objects] == ["a,b", "", "c", "", 'say "hi", twice']
+    assert [row["name"] for row in objects] == ["a,b", None, "c", None, 'say "hi", twice']
     assert objects[2] == {"id": "8", "name": "c", "prediction": None, "probability_no": None, "probability_yes": None,
                           "error": f"not a number (column 'age'); in.csv, byte {at[2]}"}
     assert objects[0]["error"] is None and objects[0]["probability_no"] == float(places[1][3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mrdl.kernels import jsonl
 from mrdl.kernels.reference import jsonl as twin
 
-from mrdl.data.readers.json_paths import Tree, leaves, name, path
+from mrdl.data.readers.json_paths import Tree, leaves, name_of, path_of
 
 COLUMNS = ["a", "b", "b.c", "b.d", "t.0", "t.1", "t.0.a", r"e\.x", "\u00e9", "", 'q"\\\\', "a.b.c", "."]
 TREE = Tree.of(COLUMNS, ["skip", "b.skip"])
@@ -52,7 +52,7 @@ def alike(lines: bytes) -> list[int]:
     ('{"a": "\u00e9\U0001f600"}', {"a": '"\u00e9\U0001f600'}), ('{"a": 12345678901234567890123, "b": 0}', {"a": "12345678901234567890123", "b": "0"}),
 ])
 def test_values_are_found_by_their_paths(line, fields):
-    columns = [*{*(name(keys) for keys, _ in leaves(json.loads(line))), *fields, "a", "a.b", "not there"}]
+    columns = [*{*(name_of(keys) for keys, _ in leaves(json.loads(line))), *fields, "a", "a.b", "not there"}]
     expected = {column: (text.removeprefix('"').encode(), text.startswith('"')) for column, text in fields.items()}
     assert one(line.encode(), columns) == (jsonl.GOOD, 0, expected)
     assert one(line.encode() + b"\n", columns) == (jsonl.GOOD, 0, expected)
@@ -126,13 +126,13 @@ def test_strings_of_any_length_end_where_they_end_wherever_the_buffer_does():
     for size in range(70):
         for text in ("x" * size, "x" * (size // 2) + '"\\' + "y" * (size // 2), "\u00e9" * size):
             line = json.dumps({text: text}, ensure_ascii=False).encode()
-            assert one(line, [name((text,))])[2] == {name((text,)): (text.encode(), True)}
+            assert one(line, [name_of((text,))])[2] == {name_of((text,)): (text.encode(), True)}
 
 
 @given(st.lists(st.text(max_size=4) | st.text(".\\0", max_size=4), min_size=1, max_size=4))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_a_name_leads_back_to_its_path(keys):
-    assert path(name(keys)) == tuple(keys)
+    assert path_of(name_of(keys)) == tuple(keys)
 
 
 def test_many_fields_are_found_among_thousands_in_any_order():

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrdl.data.corpus import ENCODINGS
 from mrdl.data.rows import Rows
-from mrdl.data.schema import FIRST, Recognised, Wanted
+from mrdl.data.schema import Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
 from mrdl.printing import few
 from mrdl.storage.packing import OPENERS, suffix
@@ -110,7 +110,7 @@ class Idx(Arrays):
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
-        return len(first) == FIRST and first[:2] == b"\0\0" and first not in ENCODINGS
+        return len(first) >= 4 and first[:2] == b"\0\0" and first[:4] not in ENCODINGS
 
     def located(self, index: int) -> dict[str, tuple[str, str | None]]:
         return {name: (path, None) for name, path in zip("xy", self.files[index]) if path}

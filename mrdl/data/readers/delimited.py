@@ -14,7 +14,7 @@ from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Wanted
-from mrdl.data.sources import DataError, readable
+from mrdl.data.sources import DataError, demand, readable
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.printing import few
@@ -108,11 +108,21 @@ class Delimited(Tabular):
         return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
 
     @classmethod
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Delimited":
+        line = first.removeprefix(BOM).rstrip(b"\r").decode("latin-1")
+        if columns:
+            names, delimiter = list(columns), delimiter or "\t"
+            line = delimiter.join(columns).encode().decode("latin-1")       # one of these names is no row
+        else:
+            demand(line.strip(), f"{where} has no first line with the names of its columns; where there is none, name them with --columns")
+            delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
+            names = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, delimiter)]
+        return cls(files=[], columns=names, shape=[], order=[], delimiter=delimiter, header=[line], named=True)
+
+    @classmethod
     def _of(cls, path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> "Delimited":
         """The schema of inputs whose first one has this top."""
         names, named = [*found.names, *wanted.partitions], bool(found.line)
-        if clash := [name for name in wanted.partitions if name in found.names]:
-            raise DataError(f"{path}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
         label, weight = one(wanted.label, names, "label"), one(wanted.weight, names, "weight")
         if label is not None and label == weight:
             raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")

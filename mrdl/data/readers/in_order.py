@@ -46,9 +46,16 @@ class Ordered:
 
     def texts(self, column: str) -> list[str]:
         """The fields of a column; "" of a row that has none."""
-        found = [""] * len(self.errors)
-        for i, word in zip(self.parsed.tolist(), self.columns[column]):
-            found[i] = word.decode("utf-8", "surrogateescape")
+        return self._of_all(self.columns[column].texts(), "")
+
+    def json(self, column: str) -> list[str]:
+        """The fields of a column as JSON; null of a row that has none."""
+        return self._of_all(self.columns[column].json(), "null")
+
+    def _of_all(self, parsed: list[str], nothing: str) -> list[str]:
+        found = [nothing] * len(self.errors)
+        for i, field in zip(self.parsed.tolist(), parsed):
+            found[i] = field
         return found
 
 

@@ -11,12 +11,12 @@ from mrdl.kernels import jsonl
 Path = tuple[str, ...]          # keys, and places in arrays in decimal digits
 
 
-def name(path: Path) -> str:
+def name_of(path: Iterable[str]) -> str:
     r"""The keys with dots between them; before a dot or a backslash in a key stands a backslash."""
-    return ".".join(re.sub(r"([\\.])", r"\\\1", key) for key in path)
+    return ".".join(re.sub("[\ud800-\udfff]", "\ufffd", re.sub(r"([\\.])", r"\\\1", key)) for key in path)
 
 
-def path(name: str) -> Path:
+def path_of(name: str) -> Path:
     """What `name` made a name of."""
     return tuple(re.sub(r"(?s)\\(.)", r"\1", key) for key in re.findall(r"(?s)(?:^|\.)((?:[^\\.]|\\.)*)", name))
 
@@ -47,14 +47,14 @@ class Tree(NamedTuple):
         root: list = [jsonl.NONE, {}]           # column, nodes below by their keys
         for column, name in chain(enumerate(columns), ((jsonl.LEFT_OUT, name) for name in left_out)):
             node = root
-            for key in path(name):
+            for key in path_of(name):
                 node = node[1].setdefault(key, [jsonl.NONE, {}])
             node[0] = column
         keys, parents, ends, numbers = [], [], [], []
 
         def add(key: str, node: list, parent: int) -> None:
             at = len(keys)
-            keys.append(key.encode("utf-8", "replace"))
+            keys.append(key.encode())
             parents.append(parent)
             numbers.append(node[0])
             ends.append(0)

@@ -146,14 +146,14 @@ def first_line(file: str, start: int) -> tuple[int, int]:
 
 def _batches(file: str, lines: Iterable[bytes], parser: Parser) -> Iterator[bytes]:
     """Some lines at a time, each with its newline."""
-    pieces, most = pieces_of(lines), max(parser.rows, 1)
+    pieces, most, least = pieces_of(lines), max(parser.rows, 1), 0 if getattr(lines, "live", False) else parser.size
     while True:
         some, size = [], 0
         with whole(file):
             for piece in pieces:
                 some.append(piece)
                 size += len(piece)
-                if size >= parser.size or len(some) >= most:
+                if size >= least or len(some) >= most:
                     break
         if not some:
             return

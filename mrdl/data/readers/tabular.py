@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from mrdl.storage.pieces import Lines, read_lines
 class Tabular(Recognised):
     """Rows of fields in columns."""
     tabular = True
+    scored: ClassVar[str] = "csv"       # the format of scores, where the user does not say it
+    delimiter: ClassVar[str] = ","      # of scores from a pipe, as CSV
     table: str = ""             # schema.json, by which fields become numbers; "": not decided yet
     kept: list = field(default_factory=list)    # columns that are wanted beside those of the table
     partitions: list = field(default_factory=list)      # the last columns: what they hold is in the names of a file's folders
@@ -45,6 +47,21 @@ class Tabular(Recognised):
             found = values(records.file) if self.partitions else {}
             zeros = np.zeros(len(starts), "i8")
             yield columns | {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}, starts, batch
+
+    @classmethod
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Tabular":
+        """The schema of a pipe, of a form that is by_lines.
+
+        Args:
+            where: the pipe, for messages.
+            first: its first line; b"" where `columns` are given.
+            columns: what the user says that they are.
+            delimiter: and what stands between fields."""
+        raise NotImplementedError
+
+    def beyond(self, names: Sequence[str]) -> "Tabular":
+        """The same input, with those columns of `names` that may be there though its first rows do not have them."""
+        return self
 
     @cached_property
     def made(self) -> Table:

@@ -1,4 +1,5 @@
 """A column of fields as bytes in one buffer, and what kernels find in all of them at once."""
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,7 +69,7 @@ class Words:
 
     def take(self, which: np.ndarray | slice) -> "Words":
         """Some of the fields, by a mask, indices or a slice, in the same buffer."""
-        some = Words(self.data, self.starts[which], self.stops[which])
+        some = type(self)(self.data, self.starts[which], self.stops[which])
         if "hashes" in self.__dict__:
             some.__dict__["hashes"] = self.hashes[which]
         return some
@@ -79,6 +80,14 @@ class Words:
         out = np.empty(len(self), "u8")
         kernel.hashes(self.data, self.starts, self.stops, out)
         return out
+
+    def texts(self) -> list[str]:
+        """The fields; bytes that are not UTF-8 as surrogates."""
+        return [word.decode("utf-8", "surrogateescape") for word in self]
+
+    def json(self) -> list[str]:
+        """Each field as JSON: a string."""
+        return [json.dumps(word.decode("utf-8", "replace")) for word in self]
 
     @property
     def lengths(self) -> np.ndarray:

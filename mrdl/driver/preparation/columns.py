@@ -51,6 +51,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
             f"{own!r} for it" if own else "none"))
     table = replace(table, columns={name: kind for name, kind in table.columns.items()
                                     if not isinstance(kind, (Label, Weight)) or name in schema.columns})
+    schema = schema.beyond(list(table.columns))
     extra = table.match(schema.columns, schema.files[0])
     made = schema.by(table)
     demand(made.shape != [0], f"{schema.files[0]}: the schema makes no features: let one of its columns be another kind than id or ignore")
@@ -60,7 +61,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
 def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task: Callable | None,
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
-    statistics, _ = statistics_of(schema, cluster, asked.label, name, on_task, written=asked.written())
+    statistics, records = statistics_of(schema, cluster, asked.label, name, on_task, written=asked.written())
     columns, warnings, read = found = infer(statistics, asked)
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
@@ -70,7 +71,7 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
                                       *(f"{warned.column!r}: {warned.text}" for warned in warnings)]))
     for line in preview.brief(found):
         said(line)
-    return replace(made, notes=schema.notes + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
+    return replace(made, notes=schema.notes + records.notes() + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
                                                for some, text in preview.grouped(warnings)])
 
 
