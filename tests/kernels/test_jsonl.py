@@ -1,6 +1,5 @@
 """Fields of lines of JSON, against Python's json."""
 import json
-import math
 
 import numpy as np
 import pytest
@@ -168,4 +167,3 @@ def test_arguments_that_do_not_fit_are_refused():
             call(**changed)
     with pytest.raises(ValueError, match="one key"):
         jsonl.index(b"aa", int8(0, 0, 1), int8(0, 1, 2), int4(0, 0, 0), np.zeros(8, "i4"))
-    assert math.log2(len(Tree.of(["a"] * 3).slots)) == 3
