@@ -43,7 +43,7 @@ def reached(cluster: Cluster, *datasets: dataset.Dataset) -> None:
         if data.raw:
             cluster.backend.reads([file["path"] for file in data.raw])
             plan, _ = parse(store_at(data.url).read(data.shards[0].name))
-            cluster.packages = tuple(dict.fromkeys([*cluster.packages, *plan.schema.packages]))
+            cluster.packages = tuple(dict.fromkeys([*cluster.packages, *plan.schema.needs]))
 
 
 def fitted(model: Model, data: dataset.Dataset) -> None:

@@ -31,7 +31,7 @@ PACKAGES = ("numpy", "mrjob", "safetensors", "fsspec")
 HDFS = ("hdfs-native", "typing-extensions")     # hdfs-native imports typing-extensions
 #: packages of forms of input -> what tasks import
 FORMS = {"pyarrow": ("pyarrow.parquet", "pyarrow.orc"), "fastavro": ("fastavro",), "zstandard": ("zstandard",)}
-UNUSED = re.compile(r"pyarrow/\w*(flight|substrait)")       # a third of it
+UNUSED = re.compile(r"pyarrow/\w*flight")       # a fifth of it
 SOURCES = (".pyx", ".pxi", ".h")                # sources of kernels
 PIP = "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 # Compiles all modules that a task imports: a node may be unable to write .pyc files into the archive,

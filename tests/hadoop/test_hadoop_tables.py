@@ -1,6 +1,8 @@
 """Tables as they lie, on a real Hadoop: the statistics, the dataset and the scores that one machine gives."""
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from raw_rows import ROWS, joined, saved, written
+from raw_rows import HEADER, ROWS, joined, saved, written
 
 import mrdl
 from mrdl.data import dataset
@@ -31,5 +33,26 @@ def test_a_table_is_described_prepared_and_scored_as_on_one_machine(tmp_path, ho
     mrdl.predict(run, near, str(tmp_path / "scores"), runner="inline", ids=["id"])
     mrdl.predict(run, far, home.path("scores"), runner=hadoop, ids=["id"])
     store = store_at(home.path("scores"))
+    assert b"".join(map(store.read, sorted(store.list("part-*")))).decode() == joined(tmp_path / "scores")
+    assert mrdl.evaluate(run, far, runner=hadoop)["loss"] == pytest.approx(mrdl.evaluate(run, near, runner="inline")["loss"], 1e-6)
+
+
+def test_parquet_is_read_by_nodes_that_get_pyarrow_for_it_alone(tmp_path, home, hadoop, monkeypatch):
+    table = pa.table({name: [row[i] for row in ROWS * 50] for i, name in enumerate(HEADER)})
+    for name, start in ("a.parquet", 0), ("b.parquet", 1500):
+        pq.write_table(table.slice(start, 1500), tmp_path / name, row_group_size=400)
+        home.put(f"columns/{name}", str(tmp_path / name))
+    near, far = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")], home.path("columns")
+    one = mrdl.prepare(near, str(tmp_path / "data"), runner="inline", label="survived")
+    archives = hadoop.backend.hadoop._archives
+    before = set(archives)
+    monkeypatch.setattr(tables, "HERE", 0)
+    two = mrdl.prepare(far, home.path("columns-data"), runner=hadoop, label="survived")
+    assert "pyarrow" not in before and {*archives} == {"site", "pyarrow"} and "pyarrow" in archives["pyarrow"].rpartition("/")[2]
+    assert two.table == one.table and content(two) == content(one)
+    run = saved(one, tmp_path / "run")
+    mrdl.predict(run, near, str(tmp_path / "scores"), runner="inline", ids=["id"])
+    mrdl.predict(run, far, home.path("columns-scores"), runner=hadoop, ids=["id"])
+    store = store_at(home.path("columns-scores"))
     assert b"".join(map(store.read, sorted(store.list("part-*")))).decode() == joined(tmp_path / "scores")
     assert mrdl.evaluate(run, far, runner=hadoop)["loss"] == pytest.approx(mrdl.evaluate(run, near, runner="inline")["loss"], 1e-6)

@@ -45,7 +45,8 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
     One MapReduce job reads all rows; where the inputs are a few megabytes, this process does. Columns are named by their names, or by their numbers from 0 (-1 is the last one).
 
     Args:
-        inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV and the like, JSON lines.
+        inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV and the like,
+            JSON lines, Parquet or ORC.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         label: the column to predict. None: there is none.

@@ -163,7 +163,7 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
     inputs, distinct = _tasks(splits, folder, cluster), None
     while True:
         plan.dump(path := os.path.join(folder, "plan.json"))
-        with cluster.run(Refer, inputs, ["--plan", path], name=name, packages=plan.schema.packages,
+        with cluster.run(Refer, inputs, ["--plan", path], name=name, packages=plan.schema.needs,
                          on_task=on_task) as output:
             notes = [json.loads(line) for part in range(len(output.parts)) for line in output.lines(part)]
         notes.sort(key=lambda note: note["split"])

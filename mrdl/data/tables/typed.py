@@ -1,0 +1,70 @@
+"""Columns of fields that come as numbers or times: what is asked of words, without a text in between."""
+from collections.abc import Callable
+
+import numpy as np
+
+from mrdl.data.tables.words import USUAL, Notation, Words
+from mrdl.kernels import words as kernel
+
+TIMES = -62135596800, 253402300800      # seconds of the years that dates may have, 1 to 9999
+
+
+class Typed(Words):
+    """Fields with values. Their text is made where it is asked for: by what is told by hash or shown.
+
+    Args:
+        values: float64[n]; nan: missing, which has an empty text.
+        text: makes the words."""
+
+    def __init__(self, values: np.ndarray, text: Callable[[], Words]):
+        self.__dict__.update(values=values, _made=text)
+
+    @property
+    def text(self) -> Words:
+        if "_text" not in self.__dict__:
+            self.__dict__["_text"] = self._made()
+        return self._text
+
+    @property
+    def data(self):
+        return self.text.data
+
+    @property
+    def starts(self) -> np.ndarray:
+        return self.text.starts
+
+    @property
+    def stops(self) -> np.ndarray:
+        return self.text.stops
+
+    @property
+    def hashes(self) -> np.ndarray:
+        return self.text.hashes
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, which: np.ndarray | slice) -> "Typed":
+        return type(self)(self.values[which], lambda: self.text.take(which))
+
+    def _coded(self, wrong: np.ndarray, code: int) -> tuple[np.ndarray, np.ndarray]:
+        """The values, and of each its code; that of the wrong ones."""
+        codes = np.where(np.isnan(self.values), kernel.EMPTY, kernel.GOOD).astype(np.intc)
+        codes[wrong] = code
+        return self.values.copy(), codes
+
+
+class Measured(Typed):
+    """Fields that are numbers."""
+
+    def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers, however others of the column are written."""
+        return self._coded(np.isinf(self.values), kernel.FINITE)
+
+
+class Timed(Typed):
+    """Fields that are dates or times: seconds since 1970 (UTC)."""
+
+    def dates(self, order: str) -> tuple[np.ndarray, np.ndarray]:
+        """The times, whatever the order in which others of the column are written."""
+        return self._coded((self.values < TIMES[0]) | (self.values >= TIMES[1]), kernel.NUMBER)
