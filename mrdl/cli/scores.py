@@ -17,7 +17,7 @@ TABS = {"tab": "\t", "\\t": "\t"}
 
 def inputs(p: argparse.ArgumentParser) -> None:
     p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV, JSON lines (also .gz, .bz2, .xz, .zst, "
-                   ".zip), Parquet or ORC, folders or patterns of them, - for standard input")
+                   ".zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input")
 
 
 def written(p: argparse.ArgumentParser, first: str) -> None:

@@ -1,4 +1,4 @@
-"""Parquet and ORC: the columns of a CSV with the same values, whatever their types; spans; what cannot be read."""
+"""Parquet, ORC and Avro: the columns of a CSV with the same values, whatever their types; spans; what cannot be read."""
 import csv
 import datetime
 import gzip
@@ -15,7 +15,7 @@ from raw_rows import saved as model_of
 
 import mrdl
 from mrdl.data.dataset import shown
-from mrdl.data.readers import columnar
+from mrdl.data.readers import avro, columnar
 from mrdl.data.readers.table import read_back
 from mrdl.data.records import Records
 from mrdl.data.sniff import sniff
@@ -27,6 +27,7 @@ from mrdl.driver.preparation.prepare import prepare
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 orc = pytest.importorskip("pyarrow.orc")
+fastavro = pytest.importorskip("fastavro")
 
 UTC = datetime.timezone.utc
 DAY, MORNING = datetime.date(2020, 2, 29), datetime.datetime(2020, 2, 29, 10, 30)
@@ -110,6 +111,18 @@ def written(path) -> str:
     return str(path)
 
 
+AVRO = {"id": "long", "x": ["null", "double"], "k": "int", "code": "string", "b": "boolean", "day": {"type": "int", "logicalType": "date"},
+        "word": ["string", "null"], "w": "float", "y": {"type": "enum", "name": "Y", "symbols": ["no", "yes"]}}
+
+
+def packed(path, rows, fields, **options) -> str:
+    """Avro, in blocks of some rows."""
+    schema = {"type": "record", "name": "Row", "fields": [{"name": name, "type": kind} for name, kind in fields.items()]}
+    with open(path, "wb") as file:
+        fastavro.writer(file, schema, rows, **{"sync_interval": 1000, **options})
+    return str(path)
+
+
 def described(path, inline):
     return infer_schema(str(path), inline, label="y", weight="w", ids=["id"])
 
@@ -119,10 +132,10 @@ def files(tmp_path_factory):
     """One table in three forms, Parquet in several groups."""
     folder, table = tmp_path_factory.mktemp("forms"), pa.Table.from_pylist(ROWS)
     return {"csv": written(folder / "x.csv"), "parquet": saved(folder / "x.parquet", table, row_group_size=70),
-            "orc": saved(folder / "x.orc", table)}
+            "orc": saved(folder / "x.orc", table), "avro": packed(folder / "x.avro", ROWS, AVRO)}
 
 
-@pytest.mark.parametrize("form", ["parquet", "orc"])
+@pytest.mark.parametrize("form", ["parquet", "orc", "avro"])
 def test_a_table_has_one_schema_and_one_encoding_in_every_form(files, form, inline):
     own, other = described(files["csv"], inline), described(files[form], inline)
     assert own.table.dump() == other.table.dump() and own.inferred.warnings == other.inferred.warnings
@@ -136,7 +149,7 @@ def test_a_table_has_one_schema_and_one_encoding_in_every_form(files, form, inli
     assert all(a.tobytes() == b.tobytes() for a, b in zip(*made)) and made[0][0].shape[0] == len(ROWS)
 
 
-@pytest.mark.parametrize("form", ["parquet", "orc"])
+@pytest.mark.parametrize("form", ["parquet", "orc", "avro"])
 def test_from_raw_rows_to_their_scores(tmp_path, files, form, inline, local):
     asked = {"label": "y", "ids": ["id"], "hold_out": 0.2}
     data = [prepare(files[form], str(tmp_path / name), runner, **asked) for name, runner in (("1", inline), ("2", local))]
@@ -149,7 +162,9 @@ def test_from_raw_rows_to_their_scores(tmp_path, files, form, inline, local):
     model = mrdl.load_model(run)
     assert (model.predict(files[form]) == model.predict(files["csv"])).all()
     named = predicted(run, files[form], tmp_path / "named", inline)
-    assert [line[:2] for line in named] == [["file", "row"], *([files[form], str(i)] for i in range(len(ROWS)))]
+    if form != "avro":
+        assert [line[:2] for line in named] == [["file", "row"], *([files[form], str(i)] for i in range(len(ROWS)))]
+    assert named[0][0] == "file" and len({line[1] for line in named}) == 1 + len(ROWS)
     scores = [mrdl.evaluate(run, path, runner=inline) for path in (files["csv"], files[form])]
     assert scores[0] == scores[1]
 
@@ -210,6 +225,45 @@ def test_only_needed_columns_are_read(tmp_path, files, inline):
             read([tmp_path / "odd.parquet"], found)
 
 
+@pytest.mark.parametrize("codec", ["null", "deflate"])
+def test_blocks_of_avro_are_read_once_however_it_is_cut(tmp_path, monkeypatch, codec):
+    rows = [{"i": i, "s": f"word {i * 7919 % 1000}"} for i in range(1000)]
+    path = packed(tmp_path / "x.avro", rows, {"i": "long", "s": "string"}, codec=codec, sync_interval=300)
+    whole = None
+    for span, most in (1 << 20, 1 << 12), (700, 64), (1, 1000):
+        monkeypatch.setattr(avro, "SPAN", span)
+        monkeypatch.setattr(avro, "ROWS", most)
+        monkeypatch.setattr(avro, "CHUNK", 100)
+        schema, found, parts = read([path])
+        assert found == {"i": [b"%d" % row["i"] for row in rows], "s": [row["s"].encode() for row in rows]}
+        places = np.concatenate([starts for _, starts, _ in parts]).tolist()
+        assert places == sorted(set(places)) and (whole is None or places == whole)
+        assert len(schema.spans()) == -(-Path(path).stat().st_size // span) and max(len(starts) for _, starts, _ in parts) <= most
+        whole = places
+    Path(path).write_bytes(Path(path).read_bytes()[:-20])
+    with pytest.raises(DataError, match="x.avro: cannot be read"):
+        read([path])
+
+
+def test_what_avro_nests_is_named_by_its_path(tmp_path):
+    town = {"type": "record", "name": "Town", "fields": [{"name": "name", "type": "string"}]}
+    fields = {"user": ["null", {"type": "record", "name": "User", "fields": [{"name": "age", "type": "int"}, {"name": "home", "type": town}]}],
+              "work": ["null", "Town"], "next": ["null", "Row"], "tags": {"type": "array", "items": "string"}, "raw": ["bytes", "null"],
+              "n": {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}, "mixed": ["int", "string", "null"],
+              "at": {"type": "long", "logicalType": "timestamp-micros"}, "x": ["null", "double"], "none": "null"}
+    row = {"user": {"age": 3, "home": {"name": " a "}}, "work": {"name": "b"}, "next": None, "tags": [], "raw": b"", "n": Decimal("1.50"), "mixed": 5,
+           "at": LATE.replace(tzinfo=UTC), "x": 1e16, "none": None}
+    other = {**row, "user": None, "work": None, "mixed": "x", "at": MORNING.replace(tzinfo=UTC), "x": float("nan")}
+    schema, found, _ = read([packed(tmp_path / "x.avro", [row, other, {**row, "at": datetime.datetime(2020, 2, 29, tzinfo=UTC), "x": None}], fields)])
+    assert found == {"user.age": [b"3", b"", b"3"], "user.home.name": [b"a", b"", b"a"], "work.name": [b"b", b"", b"b"], "n": [b"1.50"] * 3,
+                     "mixed": [b"5", b"x", b"5"], "at": [b"1969-12-31 23:59:59.250000", b"2020-02-29 10:30:00", b"2020-02-29"],
+                     "x": [b"1e+16", b"", b""], "none": [b""] * 3}
+    assert schema.notes == [f"column {name!r} is left out: its values are {kind}" for name, kind in (
+        ("next", "record"), ("tags", "array"), ("raw", "bytes"))]
+    with pytest.raises(DataError, match="x.avro: no rows"):
+        sniff([packed(tmp_path / "x.avro", [], {"a": "int"})])
+
+
 def test_bad_rows_are_told_by_their_number(tmp_path, inline):
     path = saved(tmp_path / "x.parquet", pa.table({"a": [str(i) for i in range(50)] + ["what", "7"], "b": [0.5] * 51 + [float("inf")],
                                                    "y": ["u", "v"] * 26}))
@@ -231,6 +285,7 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
             ("csv.parquet", b"a,b\n1,2\n", "csv.parquet: cannot be read (.*not a parquet file"),
             ("secret.parquet", data[:-4] + b"PARE", "secret.parquet: cannot be read (.*encrypted"),
             ("cut.orc", b"ORC" + data, "cut.orc: cannot be read ("),
+            ("odd.avro", b"Obj\1x", "odd.avro: cannot be read (.*is it an avro file"),
             ("x.parquet.gz", gzip.compress(data), "x.parquet.gz: parquet files are compressed inside: unpack this one")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=reason.replace("(", r"\(")) as error:
@@ -243,7 +298,7 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
             sniff([saved(tmp_path / "odd.parquet", table)])
     with pytest.raises(DataError, match="names its columns itself"):
         sniff([good], header=True)
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "mrdl.data.readers.arrow")
-    with pytest.raises(DataError, match=r"x.parquet: to read parquet files: pip install 'mrdl\[arrow\]'"):
-        sniff([good])
+    for package, extra, path in ("pyarrow", "arrow", good), ("fastavro", "avro", str(tmp_path / "odd.avro")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(DataError, match=rf"to read {path.rpartition('.')[2]} files: pip install 'mrdl\[{extra}\]'"):
+            sniff([path])

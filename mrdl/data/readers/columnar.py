@@ -3,36 +3,30 @@ import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import dataclass
 
 import numpy as np
 
-from mrdl.data.readers.columns import one, ordered
-from mrdl.data.readers.tabular import Tabular
+from mrdl.data.readers.declared import Declared, Shown
+from mrdl.data.readers.lines import FEATURES
 from mrdl.data.records import Records
-from mrdl.data.schema import Wanted
-from mrdl.data.sources import DataError, demand, readable
-from mrdl.data.tables.table import Table
+from mrdl.data.sources import readable
 from mrdl.data.tables.words import Words
-from mrdl.printing import few
-from mrdl.storage.paths import OPENERS, opened, size
+from mrdl.storage.paths import opened, size
 
 VALUES = 1 << 19                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
 BUFFER = 1 << 18                # bytes of a column of Parquet that are read at once
 CODE = 1.5                      # bytes of a string in Parquet, below which it is the number of one of few
-FEATURES = 1 << 23              # features that are made at once, at most: 64 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columnar(Tabular):
-    """Rows of columns in files that pyarrow reads, in groups: a span is some groups that follow each other."""
+class Columnar(Declared):
+    """Columns in files that pyarrow reads, in groups of rows: a span is some groups that follow each other. counts: of each file the
+    rows of each group."""
     unit = "row"
     packages = ("pyarrow",)
-    bare = plain = False        # a table says what is made of columns
-    order: list                 # the places of the features' columns; none where a table says what is made of them
-    counts: list                # of each file the rows of each group
+    extra = "arrow"
 
     @staticmethod
     @abstractmethod
@@ -54,15 +48,6 @@ class Columnar(Tabular):
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
         """The named columns of groups as record batches of so many rows at most, where the form can give them so."""
 
-    def by(self, table: Table, kept=()) -> "Columnar":
-        return replace(super().by(table, kept), order=[])
-
-    def only(self, numbers: list[int]) -> "Columnar":
-        return replace(super().only(numbers), counts=[self.counts[number] for number in numbers])
-
-    def features(self) -> list[str]:
-        return super().features() if self.table else [self.columns[i] for i in self.order]
-
     def spans(self) -> list[tuple[tuple[int, int, int], int]]:
         found = []
         for index, counts in enumerate(self.counts):
@@ -77,7 +62,7 @@ class Columnar(Tabular):
                 found.append(((index, start, len(counts)), int(held)))
         return found
 
-    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, "Shown"]]:
+    def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Shown]]:
         """The fields of spans by column; a row's place is its number in the file."""
         from mrdl.data.readers import arrow
         records.unit = self.unit
@@ -97,37 +82,10 @@ class Columnar(Tabular):
                         place += len(part)
 
     @classmethod
-    def sniffed(cls, paths: list[str], wanted: Wanted) -> "Columnar":
-        demand(wanted.header is None and wanted.delimiter is None,
-               f"{paths[0]}: names its columns itself: leave out header and delimiter")
-        try:
-            arrow = import_module("mrdl.data.readers.arrow")
-        except ModuleNotFoundError:
-            raise DataError(f"{paths[0]}: to read {cls.kind} files: pip install 'mrdl[arrow]'") from None
-        columns, counts, notes = [], [], []
-        for path in paths:
-            demand(not path.endswith(tuple(OPENERS)), f"{path}: {cls.kind} files are compressed inside: unpack this one")
-            with _opened(cls, path) as reader, readable(path):
-                found, rows = [*arrow.leaves(cls.schema(reader))], cls.sizes(reader)
-            names = [leaf.name for leaf, unused in found if not unused]
-            if not columns:
-                columns, first = names, path
-                notes += [f"column {leaf.name!r} is left out: its values are {unused}" for leaf, unused in found if unused]
-                demand(bool(columns), f"{path}: no column has values that can be used: {'; '.join(notes) or 'it has none'}")
-            lacking, more = ([name for name in some if name not in others] for some, others in ((columns, names), (names, columns)))
-            demand(not lacking, f"{path}: has no column {few(lacking)}, and {first} has: all inputs must agree")
-            if more:
-                notes.append(f"left out, as {first} does not have them: {few(more)} of {path}")
-            counts.append(rows)
-        demand(wanted.loose or any(map(sum, counts)), f"{paths[0]}: no rows" + f", nor in {len(paths) - 1} more inputs" * (len(paths) > 1))
-        columns += wanted.partitions
-        label, weight = one(wanted.label, columns, "label"), one(wanted.weight, columns, "weight")
-        demand(label is None or label != weight,
-               f"column {label!r} is named both for the label and for the weight: they must be two columns")
-        taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
-        order, more = ordered(paths[0], columns, True, taken, wanted)
-        return cls(files=paths, columns=columns, shape=[len(order)], target=None if label is None else [], label=label,
-                   weight=weight, named=True, notes=notes + more, order=order, counts=counts, partitions=list(wanted.partitions))
+    def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
+        from mrdl.data.readers import arrow
+        with _opened(cls, path) as reader, readable(path):
+            return [(leaf.name, unused) for leaf, unused in arrow.leaves(cls.schema(reader))], cls.sizes(reader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,16 +150,6 @@ class Orc(Columnar):
     @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
         return (reader.read_stripe(i, names) for i in groups)
-
-
-class Shown:
-    """The text of rows, made where it is asked for."""
-
-    def __init__(self, columns: dict[str, Words]):
-        self.columns = columns
-
-    def __getitem__(self, i: int) -> bytes:
-        return b", ".join(column[i] for column in self.columns.values())
 
 
 @contextmanager

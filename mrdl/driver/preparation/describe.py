@@ -46,7 +46,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
 
     Args:
         inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV and the like,
-            JSON lines, Parquet or ORC.
+            JSON lines, Parquet, ORC or Avro.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
         label: the column to predict. None: there is none.

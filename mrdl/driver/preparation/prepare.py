@@ -53,7 +53,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 
     Args:
         inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV or JSON lines (also
-            packed), Parquet, ORC, .npz, IDX, or text.
+            packed), Parquet, ORC, Avro, .npz, IDX, or text.
         data: the folder to make, a path or an hdfs:// URL; there must be nothing in it.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open. "local", as
             it needs nothing else.
