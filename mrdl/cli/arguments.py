@@ -201,6 +201,9 @@ def of_train(p: argparse.ArgumentParser) -> None:
            "(default: %(default)s)")
     option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
            flag="--reset-updater")
+    p.add_argument("--balance", action="store_const", const="balanced", dest="class_weight",
+                   help="weight rows so that all classes count alike: those of a class by n / (K n_k), if n_k of n rows are of it and "
+                   "there are K classes")
     option(p, "tbptt", "train on sequences in windows of this many steps, by truncated "
            "back-propagation (default: whole sequences)", metavar="STEPS")
     option(p, "tbptt_backward", "steps at the end of a window that gradients flow back through "

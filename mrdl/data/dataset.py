@@ -83,7 +83,9 @@ class Dataset:
         spread: of a y with one number the mean and the standard deviation; None: there is none, or
             the dataset is older than this field.
         raw: where the shards are splits of raw files, which are parsed whenever they are read: the
-            path and the size of each; None: the shards hold blocks."""
+            path and the size of each; None: the shards hold blocks.
+        counts: of a y that is a class how many training rows each class has; None: there are no
+            classes, or too many, or the dataset is older than this field."""
     url: str
     uid: str
     shards: list[Shard]
@@ -101,6 +103,7 @@ class Dataset:
     weight: str | None = None   # and that of "w"
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
     table: dict | None = None   # schema.json, where it made x of the columns; None: x is the columns' numbers
+    counts: list | None = None  # training rows of each class
     spread: list | None = None  # mean and standard deviation of a y with one number
     raw: list[dict] | None = None       # path and size of each file that the shards are splits of
 
@@ -195,6 +198,7 @@ class Origins(TypedDict, total=False):
     table: dict | None
     spread: list[float] | None
     raw: list[Raw] | None
+    counts: list[Count] | None
 
 
 class Description(Origins):

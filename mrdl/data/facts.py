@@ -8,6 +8,7 @@ from mrdl.data.corpus import SAMPLES
 from mrdl.data.holdout import together
 from mrdl.data.tables.statistics import Numbers
 
+CLASSES = 256                   # different labels, up to which the rows of each are counted
 SUMS = ("comments", "left_out", "tokens", "unknown", "characters", "content")      # facts of a corpus that are summed
 
 
@@ -25,12 +26,22 @@ def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for fact in facts:
         labels.merge(Numbers.load(fact["labels"]))
     return {
+        "classes": counted([fact["classes"] for fact in facts]),
         "distinct": together(fact["distinct"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": labels.dump(),
         "short": smallest([fact["short"] for fact in facts]),
         **{name: sum(fact[name] for fact in facts) for name in SUMS}}
+
+
+def counted(parts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:
+    """How many rows of training each label has, by its text; None where there are too many labels."""
+    found: Counter = Counter()
+    for part in parts:
+        if part is None or len(found.update(part) or found) > CLASSES:
+            return None
+    return dict(sorted(found.items()))
 
 
 def sample_order(sample: dict) -> tuple:

@@ -8,14 +8,16 @@ row stands (the file's name, the byte in it) decides the shard and the place in 
 shards, and nothing depends on folders, splits or mappers.
 """
 import json
+import struct
 from binascii import b2a_base64, hexlify
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from mrdl.data.facts import SUMS
+from mrdl.data.facts import CLASSES, SUMS
 from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
@@ -35,6 +37,7 @@ class Rows(Records):
         self.plan = plan
         self.count = [0] * plan.shards
         self.labels = Numbers()                     # where y is one number
+        self.classes: Counter | None = Counter() if plan.schema.target == [] else None     # training rows by the bytes of y
         self.held = HoldOut(plan.hold_out, plan.seed, plan.held)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
@@ -44,12 +47,17 @@ class Rows(Records):
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
+        label = -8 * (1 + (plan.schema.weight is not None))     # where y is in a row
         for placed, stored in plan.schema.read(self, lines):
             row = placed[:-PLACE]
             digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
             shard = train + code % plan.validation if plan.validation and stored in self.held else code % train
             self.count[shard] += 1
+            if self.classes is not None and shard < train:
+                self.classes[row[label:label + 8 or None]] += 1
+                if len(self.classes) > CLASSES:
+                    self.classes = None
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
@@ -58,6 +66,7 @@ class Rows(Records):
     def facts(self) -> dict[str, Any]:
         """What was counted of the rows."""
         return {"rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
+                "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
                 "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,

@@ -10,6 +10,8 @@ from typing import Any
 from mrdl import limits
 from mrdl.config import ConfigError, need
 from mrdl.data import dataset, sources
+from mrdl.driver.balance import BALANCED, balanced
+from mrdl.driver.balance import told as told_weights
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
 from mrdl.driver.fits import features_of, fitted, reached, same_features
@@ -76,8 +78,9 @@ class ParameterAveraging(Options):
             with the weights. True, as it learns faster; False starts it, and its count of updates,
             anew each round, and sends the weights alone: with momentum half as much, with Adam a
             third.
-        class_weight: the weight of each class's examples, {class number: 0 or more}. None: all
-            weigh 1.
+        class_weight: the weight of each class's examples, {class number: 0 or more}. "balanced": n
+            / (K n_k) for a class of n_k of the n training rows, where K classes come, as in
+            scikit-learn. None: all weigh 1.
         validation_freq: rounds from one scoring of the held-out data to the next, 1 or more. None:
             as few as keep scoring to a fifth of the cost of training.
         keep_rounds: states of rounds that stay in the run's directory, beside the best one's, 1 or
@@ -122,6 +125,8 @@ class ParameterAveraging(Options):
             ConfigError: `class_weight`, `tbptt` or `buckets` are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
         values["until"] = rules(self.until, self.epochs, self.rounds)
+        if values["class_weight"] == BALANCED:
+            values["class_weight"] = None       # until the model and the data are known
         check_class_weight(values["class_weight"])
         values |= sequences.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
@@ -172,6 +177,9 @@ class ParameterAveraging(Options):
         model.build(seed=options.seed)
         moments.unadapted(model)                # raises errors before anything is written
         model.features = features_of(train)
+        if self.class_weight == BALANCED:
+            options.class_weight = balanced(model, train, self.runner, self.cores)
+            check_class_weight(options.class_weight, model, train.target.high)
         facts = {"options": asdict(options), "data": _source(train),
                  "validation": None if validation is None else _source(held[0][0]),
                  **model.features, "spec": model.to_json(),
@@ -180,6 +188,8 @@ class ParameterAveraging(Options):
                  "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
         with heard(told, verbose) as hears:
             known = place.options() if place.exists() else None
+            if self.class_weight == BALANCED:
+                hears("note", {"text": told_weights(options.class_weight, model.classes)})
             return drive(place, facts, known, options, model, train, held, self.runner, self.cores, hears,
                          self.resident, exchange)
 

@@ -14,7 +14,7 @@ class Options:
     averaging_frequency: int | None = None
     seed: int = 0
     save_updater: bool = True
-    class_weight: dict[str, float] | None = None
+    class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
     validation_freq: int | None = None
     keep_rounds: int = 3
     retries: int = 3

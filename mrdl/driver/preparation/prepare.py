@@ -9,6 +9,7 @@ from typing import Any
 from mrdl.config import typed
 from mrdl.data import blocks, holdout
 from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
+from mrdl.data.facts import CLASSES
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.columns import one
 from mrdl.data.readers.text import Corpus
@@ -266,10 +267,18 @@ def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
             "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
             "columns": schema.features(), "named": schema.named, "label": schema.label,
             "weight": schema.weight, "notes": notes, "bad": bad, **schema.described(facts),
+            "counts": _counts(classes if schema.target == [] else None, facts["classes"]),
             "spread": [labels.mean, labels.deviation] if labels.count else None,
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}
+
+
+def _counts(classes: int | None, labels: dict[str, int] | None) -> list[int] | None:
+    """The training rows of each class."""
+    if classes is None or labels is None or classes > CLASSES:
+        return None
+    return [labels.get(repr(float(k)), 0) for k in range(classes)]
 
 
 def _last_block(path: str) -> dict:
