@@ -16,7 +16,7 @@ from mrdl.cli.commands import (
     train,
 )
 from mrdl.cli.operate import clean, runs, stop
-from mrdl.cli.scores import header, inputs, of_score, score, written
+from mrdl.cli.scores import of_evaluate, of_predict, of_score, score
 from mrdl.cli.show import show
 from mrdl.cli.tables import of_columns, of_fields, of_rows
 from mrdl.config import cut
@@ -229,28 +229,6 @@ def of_resume(p: argparse.ArgumentParser) -> None:
     driven(p)
 
 
-def of_evaluate(p: argparse.ArgumentParser) -> None:
-    trained(p)
-    inputs(p)
-    p.add_argument("--part", choices=("all", "train", "validation"), default="all",
-                   help="which shards of the dataset (default: all)")
-    p.add_argument("--label", metavar="COLUMN", help="for raw rows: the column with the labels (default: that of the training data)")
-    p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
-    p.add_argument("--plot", metavar="FILE", help="draw ROC, precision over recall, and how probabilities hold (of values: the errors) to "
-                   "this PNG")
-    header(p)
-
-
-def of_predict(p: argparse.ArgumentParser) -> None:
-    trained(p)
-    inputs(p)
-    positional(p, "out", "folder to write the predictions to")
-    written(p, "the file, and the row's first byte in it")
-    header(p)
-    p.add_argument("--probabilities", action="store_true",
-                   help="of a model that classifies each step: write the probabilities of all classes (large files)")
-
-
 def of_generate(p: argparse.ArgumentParser) -> None:
     run(p)
     p.add_argument("--prompt", default="", help="text to continue (default: a line break)")
@@ -309,12 +287,12 @@ COMMANDS = (
     Command(evaluate, "Computes the loss and metrics of a model on a dataset, or on raw rows, whose columns are matched by "
             "name; for classes also the precision and recall of each.",
             "mrdl evaluate runs/digits test.csv",
-            of_evaluate, runner="local", model=True),
+            lambda p: (trained(p), of_evaluate(p)), runner="local", model=True),
     Command(predict, "Writes a model's outputs for every row, as CSV or JSON lines. The columns of raw rows are matched by name, and the "
             "predictions are in the order of the rows. If the model classifies each step of a sequence, writes the likeliest class and its "
             "probability for each step.",
             "mrdl predict runs/digits new.csv predictions --id customer",
-            of_predict, runner="local", model=True),
+            lambda p: (trained(p), of_predict(p)), runner="local", model=True),
     Command(score, "Reads raw rows from stdin and writes them with their scores to stdout, each as soon as it comes: for "
             "pipes, for Hive's TRANSFORM, and as the mapper of a streaming job.",
             "tail -f new.csv | mrdl score runs/digits --id customer",

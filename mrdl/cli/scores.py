@@ -33,6 +33,26 @@ def header(p: argparse.ArgumentParser) -> None:
                    "detected)")
 
 
+def of_evaluate(p: argparse.ArgumentParser) -> None:
+    inputs(p)
+    p.add_argument("--part", choices=("all", "train", "validation"), default="all",
+                   help="which shards of the dataset (default: all)")
+    p.add_argument("--label", metavar="COLUMN", help="for raw rows: the column with the labels (default: that of the training data)")
+    p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
+    p.add_argument("--plot", metavar="FILE", help="draw ROC, precision over recall, and how probabilities hold (of values: the errors) to "
+                   "this PNG")
+    header(p)
+
+
+def of_predict(p: argparse.ArgumentParser) -> None:
+    inputs(p)
+    p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
+    written(p, "the file, and the row's first byte in it")
+    header(p)
+    p.add_argument("--probabilities", action="store_true",
+                   help="of a model that classifies each step: write the probabilities of all classes (large files)")
+
+
 def of_score(p: argparse.ArgumentParser) -> None:
     written(p, "all columns of the input")
     p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")

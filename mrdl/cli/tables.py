@@ -56,6 +56,9 @@ def of_rows(p: argparse.ArgumentParser) -> None:
                    "with words, dates or missing values, what mrdl describe shows)")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, help="share of the rows to hold out for validation (default: 0)")
+    p.add_argument("--stratify", action="store_true", help="hold out the same share of each class")
+    p.add_argument("--group", metavar="COLUMN", help="hold out all rows with one value of this column, or none of them: of one patient, "
+                   "say; the column is an id, no feature")
     p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST_BAD})")
     p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
     p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")

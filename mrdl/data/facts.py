@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mrdl.data.corpus import SAMPLES
-from mrdl.data.holdout import together
+from mrdl.data.holdout import joined, together
 from mrdl.data.tables.statistics import Numbers
 
 CLASSES = 256                   # different labels, up to which the rows of each are counted
@@ -28,6 +28,7 @@ def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {
         "classes": counted([fact["classes"] for fact in facts]),
         "distinct": together(fact["distinct"] for fact in facts),
+        "strata": joined(fact["strata"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
         "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
         "labels": labels.dump(),

@@ -21,7 +21,9 @@ class Plan:
     hold_out: float
     dtype: str
     classes: int | None
-    held: list | None = None    # the hashes of the rows to hold out, where they were chosen; None: those below a bound
+    #: the hashes of the rows to hold out, where they were chosen, or by class the bound below which they are; None: below one bound
+    held: list | dict | None = None
+    stratify: bool = False      # whether what is held out keeps the shares of classes
 
     @property
     def shards(self) -> int:

@@ -5,7 +5,7 @@
 Whoever reads the shard parses its rows again, with the code that parses them for prepare. So the blocks are the same as long
 as the files are; the seal of the last one tells where they are not."""
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict
 
@@ -52,8 +52,9 @@ class Reference(TypedDict):
 class Parsed(Rows):
     """Rows in the order of their file."""
 
-    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        found = list(super().encoded(x, rest, starts, lines))
+    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
+                groups: Sequence[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        found = list(super().encoded(x, rest, starts, lines, groups))
         if found and found[0][0][0] != found[-1][0][0]:     # rows of bytes come first, and then the others
             found.sort(key=_place)
         yield from found
@@ -80,10 +81,6 @@ def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
             yield piece.removesuffix(b"\n")
 
 
-def _held_out(rows: Parsed, stored: bytes) -> bool:
-    return rows.plan.hold_out > 0 and stored in rows.held
-
-
 def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:
     """What is in a split: the facts of its pieces, and what is Made of its rows to train on and of those held out."""
     train = plan.shards - plan.validation
@@ -92,7 +89,7 @@ def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:
     for piece in pieces:
         rows, found = parsed(plan, piece)
         for placed, stored in found:
-            shards[_held_out(rows, stored)].add(placed[:-PLACE])
+            shards[rows.out(placed, stored)].add(placed[:-PLACE])
         facts.append(rows.facts() | {"rows": []})
     for shard in shards:
         shard.end()
@@ -149,7 +146,7 @@ def _packed(plan: Plan, asked: Reference, packing: Packing) -> Iterator[bytes]:
     for piece in asked["pieces"]:
         rows, found = parsed(plan, piece)
         for placed, stored in found:
-            if _held_out(rows, stored) == held_out and (made := packing.add(placed[:-PLACE])):
+            if rows.out(placed, stored) == held_out and (made := packing.add(placed[:-PLACE])):
                 yield made
     if made := packing.end():
         yield made

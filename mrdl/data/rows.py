@@ -11,7 +11,7 @@ import json
 import struct
 from binascii import b2a_base64, hexlify
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -23,6 +23,7 @@ from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
 from mrdl.data.tables.statistics import Numbers
 
+GROUP = b"g"                    # begins the bytes that decide for a group
 PLACE = 8                       # bytes that say where in its file a row stands
 
 
@@ -38,7 +39,7 @@ class Rows(Records):
         self.count = [0] * plan.shards
         self.labels = Numbers()                     # where y is one number
         self.classes: Counter | None = Counter() if plan.schema.target == [] else None     # training rows by the bytes of y
-        self.held = HoldOut(plan.hold_out, plan.seed, plan.held)
+        self.held = HoldOut(plan.hold_out, plan.seed, plan.held, plan.stratify)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
 
@@ -47,34 +48,44 @@ class Rows(Records):
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
-        label = -8 * (1 + (plan.schema.weight is not None))     # where y is in a row
         for placed, stored in plan.schema.read(self, lines):
             row = placed[:-PLACE]
             digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
             code = int.from_bytes(digest, "big")
-            shard = train + code % plan.validation if plan.validation and stored in self.held else code % train
+            if stored[:1] == GROUP:             # a group is in one shard, so that shards can be folds
+                code = int.from_bytes(blake2b(stored, digest_size=8, salt=salt, person=b"shard").digest(), "big")
+            shard = train + code % plan.validation if self.out(placed, stored) else code % train
             self.count[shard] += 1
-            if self.classes is not None and shard < train:
-                self.classes[row[label:label + 8 or None]] += 1
-                if len(self.classes) > CLASSES:
-                    self.classes = None
             yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps(self.facts()).encode()
 
+    def out(self, placed: bytes, stored: bytes) -> bool:
+        """Whether a row is held out; if not, it is counted among those of its class."""
+        end = len(placed) - PLACE - 8 * (self.plan.schema.weight is not None)
+        y = placed[end - 8:end]
+        if self.plan.hold_out and self.held.takes(stored, y):
+            return True
+        if self.classes is not None:
+            self.classes[y] += 1
+            if len(self.classes) > CLASSES:
+                self.classes = None
+        return False
+
     def facts(self) -> dict[str, Any]:
         """What was counted of the rows."""
         return {"rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
                 "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
-                "distinct": self.held.counts, **{name: getattr(self, name) for name in SUMS}}
+                **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
-                 lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+                lines: Sequence[bytes], groups: Sequence[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Of the good rows of x[n, d] and rest[n, y and w]: the canonical bytes with the place behind them, and those
         that decide whether the row is held out, of y and w as they will be stored.
 
-        Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones."""
+        Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones; groups[i] decides instead of the
+        row whether it is held out, unless it is empty."""
         schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
         widths = x.shape[1], rest.shape[1]
         if widths != schema.widths:                 # numbers would be taken for others
@@ -108,6 +119,8 @@ class Rows(Records):
             placed = _cut(np.concatenate([head, tail[these]], axis=1))
             stored = ([row[:-PLACE] for row in placed] if near is None else
                       _cut(np.concatenate([head, near[these]], axis=1)))
+            if groups is not None:
+                stored = [GROUP + groups[i] if groups[i] else row for i, row in zip(np.flatnonzero(these).tolist(), stored)]
             yield from zip(placed, stored)
 
     def _checks(self, x: np.ndarray, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:

@@ -4,11 +4,11 @@ from typing import Any
 import numpy as np
 
 from mrdl import kernels
+from mrdl.data.binned import Binned, Exact, keys_of, keys_of_shares
 from mrdl.data.tables.kinds.numeric import log1p
 from mrdl.kernels import pad
 from mrdl.models.answers import Answers
 from mrdl.models.model import Model
-from mrdl.report.binned import Binned, Exact, keys_of, keys_of_shares
 
 CLASSES = 256                   # of more there is no report
 BINS = 1 << 13                  # of scores, of a model of two classes; of residuals

@@ -3,9 +3,9 @@ from typing import Any
 
 import numpy as np
 
+from mrdl.data.binned import Binned, shares_of, values_of
 from mrdl.printing import written
 from mrdl.report.assessed import BOUNDS, Assessed
-from mrdl.report.binned import Binned, shares_of, values_of
 
 TABLE, FEW = 12, 10             # classes, up to which each has a line; up to which the matrix is printed
 WIDE = 24                       # characters of a class's name

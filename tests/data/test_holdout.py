@@ -5,6 +5,8 @@ from raw_data import table, text
 
 from mrdl.data import blocks, dataset, holdout
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.runners import splits
+from mrdl.runners.cluster import Cluster
 
 
 def made(tmp_path, inline, lines, hold_out=0.1, seed=0):
@@ -46,7 +48,7 @@ def test_with_many_rows_chance_is_no_reason_for_a_warning_and_nothing_is_counted
     held, notes = made(tmp_path, inline, lines, 0.02)
     assert abs(held - 30) < 4 * 30 ** 0.5 and notes == []
     rows = holdout.HoldOut(0.5, 0, None)
-    assert sum(b"%d" % i in rows for i in range(2 * holdout.FEW)) > 0.4 * 2 * holdout.FEW
+    assert sum(rows.takes(b"%d" % i, b"") for i in range(2 * holdout.FEW)) > 0.4 * 2 * holdout.FEW
     assert rows.counts is None
     assert holdout.together([{"a": 1}, {"a": 2, "b": 1}]) == {"a": 3, "b": 1}
     assert holdout.together([{"a": 1}, None]) is None
@@ -84,3 +86,94 @@ def both_sides(data: dataset.Dataset) -> set:
                 arrays = blocks.unpack(line.rstrip(b"\n")).arrays()
                 found[shard.role] |= set(zip(*(map(tuple, a.reshape(len(a), -1).tolist()) for a in arrays.values())))
     return found["train"] & found["validation"]
+
+
+def shares(data: dataset.Dataset) -> dict[str, tuple[int, int]]:
+    """By class how many rows are held out, of how many."""
+    found = {role: np.concatenate([y for _, y in rows_of(data, role)] or [np.empty(0)]) for role in ("train", "validation")}
+    return {k: ((found["validation"] == k).sum(), (found["validation"] == k).sum() + (found["train"] == k).sum())
+            for k in np.unique(found["train"]).tolist()}
+
+
+def labels_by_shard(data: dataset.Dataset) -> list[list]:
+    found = []
+    for shard in data.shards:
+        with open(shard.path, "rb") as file:
+            found.append([blocks.unpack(line.rstrip(b"\n")).arrays()["y"].tolist() for line in file])
+    return found
+
+
+def rows_of(data: dataset.Dataset, role: str) -> list:
+    found = []
+    for shard in data.shards:
+        with open(shard.path, "rb") as file:
+            arrays = [blocks.unpack(line.rstrip(b"\n")).arrays() for line in file] if shard.role == role else []
+        found += [(a["x"], a["y"]) for a in arrays]
+    return found
+
+
+@pytest.mark.parametrize("seed, hold_out", [(0, 0.1), (1, 0.25), (2, 0.5)])
+def test_each_class_keeps_its_share_to_one_row(tmp_path, inline, seed, hold_out):
+    rng = np.random.default_rng(seed)
+    lines = [f"{x:.6f},{'abc'[k]}" for x, k in zip(rng.random(1500), rng.choice(3, 1500, p=[0.9, 0.07, 0.03]))]
+    path = text(tmp_path, "\n".join(["x,kind", *lines]))
+    data = prepare(path, str(tmp_path / "d"), inline, label="kind", hold_out=hold_out, seed=seed, stratify=True)
+    for held, rows in shares(data).values():
+        assert abs(held - hold_out * rows) <= max(0.5, 0.01 * hold_out * rows)
+    assert both_sides(data) == set() and data.notes == []
+    plain = prepare(path, str(tmp_path / "plain"), inline, label="kind", hold_out=hold_out, seed=seed)
+    assert plain.uid != data.uid
+
+
+@pytest.mark.parametrize("cores", [2, 7])
+@pytest.mark.parametrize("options", [{"label": "kind", "stratify": True}, {"label": "kind", "group": "who"}])
+def test_the_same_rows_are_held_out_however_the_input_is_split(tmp_path, inline, monkeypatch, cores, options):
+    lines = [f"p{i * i % 37},{i % 11},{i / 7:.3f},{'ab'[i % 9 > 0]}" for i in range(300)]
+    path = text(tmp_path, "\n".join(["who,a,x,kind", *lines]))
+    one = prepare(path, str(tmp_path / "one"), inline, hold_out=0.2, **options)
+    monkeypatch.setattr(splits, "SMALLEST_SPLIT", 200)
+    with Cluster("inline", cores) as cluster:
+        other = prepare(path, str(tmp_path / "other"), cluster, hold_out=0.2, **options)
+    assert [s.seal for s in one.shards] == [s.seal for s in other.shards] and one.validation()
+
+
+def test_rows_of_a_group_are_on_one_side(tmp_path, inline):
+    lines = [f"{'' if i % 50 == 0 else i % 60},{i % 11},{i * 7 % 60},{i}.5" for i in range(600)]
+    path = text(tmp_path, "\n".join(["who,a,same,y", *lines]))
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", hold_out=0.3, group="who")
+    assert data.columns == ["a", "same"]                       # the group is no feature
+    sides = [{int(x) for a, y in rows_of(data, role) for x, i in zip(a[:, 1], y) if int(i) % 50} for role in ("train", "validation")]
+    groups = [{i % 60 for i in range(600) if i % 50 and (i * 7 % 60) in side} for side in sides]
+    assert all(groups) and not groups[0] & groups[1]           # 7 i mod 60 tells i mod 60
+    homes = [{i % 60 for y in shard for i in map(int, y) if i % 50} for shard in labels_by_shard(data)]
+    assert len(homes) > 2 and sum(map(len, homes)) == len(set().union(*homes)) == 60         # a group is in one shard
+    held = sum(s.n for s in data.validation())
+    assert abs(held - 180) < 60 and prepare(path, str(tmp_path / "f"), inline, label="y", hold_out=0.3, group=0,
+                                            kinds={"who": "categorical"}).columns[0].startswith("who")
+
+
+def test_few_groups_are_counted_and_told_of(tmp_path, inline):
+    path = text(tmp_path, "who,a,y\n" + "".join(f"{'rst'[i % 3]},{i % 7},{i % 2}\n" for i in range(90)))
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", hold_out=0.05, group="who")
+    assert "rows of a group are held out together, and there are only 3 groups" in data.notes[-1]
+
+
+def test_what_cannot_be_kept_together_is_refused(tmp_path, inline):
+    path = text(tmp_path, "who,a,y\n" + "".join(f"{'rst'[i % 3]},{i % 7},{i}.5\n" for i in range(400)))
+    for options, reason in (({"stratify": True, "label": "y"}, "more than 256 values"), ({"stratify": True}, "no column of labels"),
+                            ({"stratify": True, "group": "who", "label": "y"}, "choose one of both"),
+                            ({"group": "who", "hold_out": 0.0}, "hold_out must say how many"), ({"group": "nobody"}, "nobody")):
+        with pytest.raises(ValueError, match=reason):
+            prepare(path, str(tmp_path / "d"), inline, **{"hold_out": 0.1, **options})
+
+
+def test_bounds_come_near_to_the_share_of_large_classes_too():
+    strata = {label: holdout.Stratum() for label in ("a", "b")}
+    for label, n in (("a", 30_000), ("b", 700)):
+        for i in range(n):
+            code = int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64
+            strata[label].add(code, False, 0.4)
+    found = holdout.bounds(0.1, {label: each.dump() for label, each in strata.items()})
+    for label, n in (("a", 30_000), ("b", 700)):
+        held = sum(int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64 < found[label] for i in range(n))
+        assert abs(held - 0.1 * n) <= max(0.5, 0.01 * 0.1 * n)

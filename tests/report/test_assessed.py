@@ -7,9 +7,9 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
+from mrdl.data.binned import Binned, keys_of, keys_of_shares, shares_of, values_of
 from mrdl.report import scored
 from mrdl.report.assessed import Assessed, softmax
-from mrdl.report.binned import Binned, keys_of, keys_of_shares, shares_of, values_of
 
 NAMES = ["no", "yes"]
 

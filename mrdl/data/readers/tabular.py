@@ -15,10 +15,12 @@ from mrdl.data.rows import Rows
 from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
 from mrdl.data.tables.table import Table
-from mrdl.data.tables.words import Words
+from mrdl.data.tables.words import MISSING, Words
 from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, read_lines
+
+NONE = {word.encode() for word in MISSING}      # of a group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Tabular(Recognised):
     delimiter: ClassVar[str] = ","      # of scores from a pipe, as CSV
     table: str = ""             # schema.json, by which fields become numbers; "": not decided yet
     kept: list = field(default_factory=list)    # columns that are wanted beside those of the table
+    group: str | None = None    # the column of which rows with one value are held out together
     partitions: list = field(default_factory=list)      # the last columns: what they hold is in the names of a file's folders
 
     @property
@@ -105,7 +108,7 @@ class Tabular(Recognised):
         return [name for name in self.columns if name not in kept]
 
     def decides(self) -> list:
-        return [self.table]
+        return [self.table] if self.group is None else [self.table, {"group": self.group}]
 
     def described(self, facts: dict) -> dict[str, Any]:
         return {**super().described(facts), "table": json.loads(self.table) if self.table else None}
@@ -116,9 +119,11 @@ class Tabular(Recognised):
             x, rest, wrong, reasons = self.made.encode(columns)
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
+            groups = None if self.group is None else columns[self.group]
             if not good.all():
                 x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, good)
-            yield from rows.encoded(x, rest, starts, batch)
+                groups = groups and groups.take(good)
+            yield from rows.encoded(x, rest, starts, batch, groups and [b"" if word in NONE else word for word in groups])
 
 
 class Some:

@@ -21,19 +21,19 @@ FEW = 8                         # so many reducers at least, where there are as 
 
 
 def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtype: str,
-            classes: int | None) -> tuple[Plan, int]:
+            classes: int | None, stratify: bool) -> tuple[Plan, int]:
     """The plan, and how many reducers it is for."""
     lengths = sizes(schema)
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
-    options = [train, hold_out, seed, dtype, classes, schema.label, schema.weight, *schema.decides(),
+    options = [train, hold_out, seed, dtype, classes, *["stratified"] * stratify, schema.label, schema.weight, *schema.decides(),
                sorted((within(path), count) for path, count in lengths.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1
     # small shards share a reducer: key i goes to reducer i % reducers, and reaches it in the order of shards
     reducers = min(total, max(FEW, sum(lengths.values()) // sharing.LEAST))
     keys = spread([f"{index:05d}" for index in range(total)], reducers, sort_values=True)
-    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes), reducers
+    return Plan(schema, uid, seed, keys, validation, hold_out, dtype, classes, stratify=stratify), reducers
 
 
 class Inputs(NamedTuple):

@@ -44,6 +44,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
             ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
+            stratify: bool = False, group: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
             said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Parses, shuffles and packs inputs into a dataset, by one MapReduce job.
@@ -90,6 +91,11 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         ids: columns that name a row: they are no features.
         kinds: of columns the kind, as "categorical", or what schema.json would say of it. None:
             what their values look like.
+        stratify: whether the rows that are held out keep the share of each class, to one row or 1
+            % of it. Labels must have at most 256 values. False: each row is held out by chance.
+        group: the column of which all rows with one value are held out, or none of them. It is an
+            id, no feature, unless a schema, `kinds` or `like` say something else of it. None: only
+            equal rows are kept together.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         said: called with what is to be told before the job begins, in words.
 
@@ -105,16 +111,16 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
     vocabulary = typed(vocabulary, int | None, "vocabulary")
-    checked(hold_out, max_bad, shards, classes, seed, dtype)
+    checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
     _vacant(data, store)
     other = None if like is None else load(like)
     found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
-    agree(found, classes, schema, other, ids, kinds)
+    agree(found, classes, schema, other, ids, kinds, group)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said)
-        plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group)
+        plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes, stratify)
         tasks, split, settings = planning.inputs(found, folder, cluster)
         if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
             said(planning.told(plan, tasks, reducers))
@@ -129,28 +135,38 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 
 def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, schema: str | None, like: Dataset | None,
                ids: Sequence[str], kinds: Mapping[str, str | dict[str, Any]] | None, on_task: Callable[[str, int, int], None] | None,
-               said: Callable[[str], None]) -> Schema:
+               said: Callable[[str], None], stratify: bool, group: str | None) -> Schema:
     """The schema of inputs, with what is made of the columns of a table; `name`: of the job that may look at all rows for it."""
+    if group is not None:
+        group = one(group, found.columns, "group")
+        known = schema or like or group in (kinds or {}) or group in (found.label, found.weight, *ids) or group in found.left_out()
+        ids = [*ids] if known else [*ids, group]
     if found.tabular:
         ids = [one(column, found.columns, "id") for column in ids]
         asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
         found = decided(found, schema, like, asked, cluster, name, on_task, said)
     _labelled(classes, found.target == [])
-    return found
+    demand(not stratify or found.target == [], "stratify: there is no column of labels, so there are no classes")
+    if group is None:
+        return found
+    demand(found.table, "group: only possible with a schema, which says what is made of the columns")
+    return replace(found, group=group, kept=[*found.kept, group])
 
 
 def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset | None, ids: Sequence[str],
-          kinds: Mapping[str, str | dict[str, Any]] | None) -> None:
+          kinds: Mapping[str, str | dict[str, Any]] | None, group: str | None) -> None:
     """DataError where options for columns do not fit the inputs, or each other."""
-    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds)) if value]
+    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds), ("group", group)) if value]
     demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
     _labelled(classes, found.target is not None or bool(schema or like))
     demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
 
 
-def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int,
-           dtype: str) -> None:
-    """DataError where one of the numbers is out of its range."""
+def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int, dtype: str, stratify: bool,
+            group: str | None) -> None:
+    """DataError where one of the numbers is out of its range, or what decides about rows that are held out does not fit."""
+    demand(hold_out or not (stratify or group), "stratify, group: say how rows are held out, so hold_out must say how many")
+    demand(not (stratify and group), "stratify and group: the rows of a group may be of several classes: choose one of both")
     demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
     demand(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     demand(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
@@ -197,15 +213,20 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
         plan = replace(plan, held=chosen)
 
 
-def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[list[str] | None, list[str]]:
-    """The rows to hold out instead, where a better choice of them is known; None: there is none, and what is to be told then.
+def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[list[str] | dict[str, int] | None, list[str]]:
+    """The rows to hold out instead (Plan.held), where a better choice of them is known; None: there is none, and what is to be told then.
     `distinct`: the distinct rows, where they are few."""
     total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
-    chosen = holdout.better(plan.hold_out, held, total, facts["distinct"])
+    demand(not plan.stratify or plan.held is not None or facts["strata"] is not None,
+           f"stratify: the labels have more than {holdout.CLASSES} values, so they are no classes")
+    chosen = (holdout.bounds(plan.hold_out, facts["strata"]) if plan.stratify else
+              holdout.better(plan.hold_out, held, total, facts["distinct"]))
     if chosen is not None:
         return chosen, []
-    demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out (equal ones together), none is left to train on")
-    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct))
+    grouped = getattr(plan.schema, "group", None) is not None
+    demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out ({'those of a group' if grouped else 'equal ones'} "
+           "together), none is left to train on")
+    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped)
 
 
 def _columns(like: Dataset) -> list[str]:

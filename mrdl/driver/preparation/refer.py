@@ -53,7 +53,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
           max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
-          kinds: Mapping[str, str | dict[str, Any]] | None = None, replaces: bool = False,
+          kinds: Mapping[str, str | dict[str, Any]] | None = None, stratify: bool = False, group: str | None = None,
+          replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Makes a dataset of raw inputs that stay where they are, by one map-only job.
 
@@ -67,7 +68,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         data: the folder to make, a path or an hdfs:// URL.
         runner: "inline", "local", "hadoop" or "spark"; or a Cluster, which stays open.
         cores: tasks that run at once on this machine. None: one for each core.
-        label: as for `prepare`, and so are all arguments up to `kinds`, but:
+        label: as for `prepare`, and so are all arguments up to `group`, but:
         weight: the column or array of the examples' weights. None: all weigh 1.
         shards: how many splits to make. None: one for each 64 MB, at least 2. There are fewer where
             the inputs cannot be cut: a packed file is one split.
@@ -82,6 +83,9 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         schema: a schema.json, which says what is made of each column.
         ids: columns that name a row: they are no features.
         kinds: of columns the kind.
+        stratify: whether the rows that are held out keep the share of each class.
+        group: the column of which all rows with one value are held out, or none of them. (They are
+            in several shards.)
         replaces: whether references that are there are made anew, also those to other rows or by
             other options. False: these are an error.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
@@ -98,15 +102,15 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     store = store_at(data)
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
-    checked(hold_out, max_bad, shards, classes, seed, dtype)
+    checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
     found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter)
-    agree(found, classes, schema, None, ids, kinds)
+    agree(found, classes, schema, None, ids, kinds, group)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said, stratify, group)
         demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
         splits = cut(found, shards)
-        plan = planned(found, splits, hold_out, seed, dtype, classes)
+        plan = planned(found, splits, hold_out, seed, dtype, classes, stratify)
         there = described(data) if store.exists(DESCRIPTION) else None
         if there and there.uid == plan.dataset and not replaces:
             if there.raw != _files(plan.schema):            # the same files elsewhere
@@ -146,14 +150,16 @@ def cut(schema: Schema, wanted: int | None) -> list[Split]:
     return [Split([piece for piece, _ in some], sum(size for _, size in some)) for _, some in sorted(found.items())]
 
 
-def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dtype: str, classes: int | None) -> Plan:
+def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dtype: str, classes: int | None,
+            stratify: bool) -> Plan:
     """The plan: a training shard for each split, and, where rows are held out, as many for validation."""
     files = [(place(path)[1], size) for path, size in planning.sizes(schema).items()]
-    options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes, schema.label,
+    options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes,
+               *["stratified"] * stratify, schema.label,
                schema.weight, *schema.decides(), files]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     validation = len(splits) if hold_out else 0
-    return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes)
+    return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes, stratify=stratify)
 
 
 def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, name: str, max_bad: float,
