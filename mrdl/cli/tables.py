@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
-RAW = ("schema", "shards", "hold_out", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header", "delimiter")
+RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header",
+       "delimiter")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 

@@ -4,7 +4,9 @@ import pytest
 from raw_data import table, text
 
 from mrdl.data import blocks, dataset, holdout
+from mrdl.data.reference import expanded
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.preparation.refer import refer
 from mrdl.runners import splits
 from mrdl.runners.cluster import Cluster
 
@@ -103,6 +105,17 @@ def labels_by_shard(data: dataset.Dataset) -> list[list]:
     return found
 
 
+def labelled(data: dataset.Dataset, role: str) -> list:
+    """The rows of a part, of raw files too."""
+    found = []
+    for shard in data.shards:
+        with open(shard.path, "rb") as file:
+            for line in expanded(file) if shard.role == role else ():
+                arrays = blocks.unpack(line.rstrip(b"\n")).arrays()
+                found += zip(map(tuple, arrays["x"].tolist()), arrays["y"].tolist())
+    return found
+
+
 def rows_of(data: dataset.Dataset, role: str) -> list:
     found = []
     for shard in data.shards:
@@ -135,6 +148,10 @@ def test_the_same_rows_are_held_out_however_the_input_is_split(tmp_path, inline,
     with Cluster("inline", cores) as cluster:
         other = prepare(path, str(tmp_path / "other"), cluster, hold_out=0.2, **options)
     assert [s.seal for s in one.shards] == [s.seal for s in other.shards] and one.validation()
+    raw = refer(path, str(tmp_path / "raw"), inline, hold_out=0.2, **options)
+    assert raw.counts == one.counts and sum(raw.counts) == sum(s.n for s in raw.train())
+    for role in "train", "validation":
+        assert sorted(labelled(one, role)) == sorted(labelled(raw, role))
 
 
 def test_rows_of_a_group_are_on_one_side(tmp_path, inline):
