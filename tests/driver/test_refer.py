@@ -6,6 +6,8 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from averaged import averaging, network
 from processes import cut_off, result
@@ -279,3 +281,17 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
         assert status == 2 and reason in told and not Path("other").exists()
     assert call("train", "model.py", "rows.csv", "twice", "--label", "a", "--rounds", "1")[0] == 2      # 300 classes
     assert call("train", "model.py", "rows.csv", "twice", "--label", "kind", "--rounds", "1")[0] == 0
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_other_forms_of_tables_are_split_too(tmp_path, inline, form):
+    values = [{"a": 3 * i + 0.5, "b": "xyz"[i % 3], "kind": i % 2} for i in range(120)]
+    if form == "jsonl":
+        path = text(tmp_path, "".join(json.dumps(row) + "\n" for row in values), "rows.jsonl")
+    else:
+        pq.write_table(pa.Table.from_pylist(values), path := str(tmp_path / "rows.parquet"), row_group_size=20)
+    made = prepare(path, str(tmp_path / "prepared"), inline, label="kind")
+    data = refer(path, str(tmp_path / "data"), inline, label="kind", shards=3)
+    assert sorted(examples(data.train())) == sorted(examples(made.train()))
+    at = data.columns.index("a")
+    assert [row[at] for row in examples(data.train())] == [row["a"] for row in values]
