@@ -4,9 +4,9 @@ Field i is the bytes data[starts[i]:stops[i]]. Each function raises ValueError w
 within its data, and where arrays do not fit."""
 include "common.pxi"
 include "numbers.pxi"
+include "fields.pxi"
 
 from libc.math cimport NAN
-from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp, memmove
 
 cdef extern from "words.h" nogil:
@@ -22,11 +22,7 @@ PARTS[0][:] = [0, 1, 2]
 PARTS[1][:] = [2, 1, 0]
 PARTS[2][:] = [1, 2, 0]
 
-cdef unsigned char NOTHING[1]   # where the fields of no bytes are
 cdef bytes DIGITS = b"0123456789+-eE"
-
-ctypedef const unsigned char[::1] Bytes
-ctypedef const int64_t[:] Places        # may be a column of a table
 
 
 def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] starts,
@@ -149,24 +145,6 @@ cdef unsigned char* _quoted(unsigned char* start, unsigned char* stop, Text end,
     memmove(to, p, size)
     last[0] = to + size
     return quote
-
-
-cdef Py_ssize_t _count(Bytes data, Places starts, Places stops) except -1:
-    """How many fields there are; each lies in its data."""
-    cdef Py_ssize_t i, n = starts.shape[0]
-    cdef bint fit = True
-    need(stops.shape[0] == n, "starts and stops have one length")
-    with nogil:
-        for i in range(n):
-            fit &= 0 <= starts[i] <= stops[i] <= data.shape[0]
-    need(fit, "a field is not within its data")
-    return n
-
-
-cdef inline Text _base(Bytes data) noexcept:
-    if data.shape[0]:
-        return &data[0]
-    return NOTHING
 
 
 def numbers(Bytes data, Places starts, Places stops, unsigned char decimal,

@@ -6,12 +6,14 @@ shares of classes, each class has a bound of its own for the hashes: where the f
 the hashes of each lie, and a second pass has better bounds."""
 from collections import Counter
 from collections.abc import Iterable
-from hashlib import blake2b
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from mrdl.data.binned import Binned
+from mrdl.data.hashing import blake2b
+from mrdl.data.tables.words import Words
 
 FEW = 1000                      # distinct rows, up to which they are counted and chosen
 NEAR = 0.25                     # of what was asked: a share that is further away is mended or told
@@ -24,7 +26,7 @@ LATER = 4096                    # hashes that are counted at once
 
 
 class HoldOut:
-    """Decides, row by row; counts how often each distinct one occurs, while they are few.
+    """Decides, many rows at once; counts how often each distinct one occurs, while they are few.
 
     Args:
         share: of the rows, which is asked for.
@@ -38,37 +40,40 @@ class HoldOut:
     def __init__(self, share: float, seed: int, chosen: list[str] | dict[str, int] | None, stratify: bool = False):
         self.salt, self.cut = seed.to_bytes(8, "little"), int(share * 2**64)
         self.bounds = {bytes.fromhex(label): bound for label, bound in chosen.items()} if isinstance(chosen, dict) else {}
-        self.chosen = None if chosen is None or self.bounds else set(chosen)
+        self.chosen = None if chosen is None or self.bounds else np.array([int(name, 16) for name in chosen], "u8")
         first = share > 0 and chosen is None
         self.counts: dict[str, int] | None = {} if first and not stratify else None
         self.strata: dict[bytes, Stratum] | None = {} if first and stratify else None
-        self.stratify, self.reach = stratify, min(1.0, REACH * share)
+        self.stratify, self.reach = stratify, ceil(min(1.0, REACH * share) * 2**64)
 
-    def takes(self, row: bytes, label: bytes) -> bool:
-        """Whether a row of a class is held out; `row` is the group where rows are in groups."""
-        digest = blake2b(row, digest_size=8, salt=self.salt).digest()
+    def takes(self, rows: Words, labels: np.ndarray) -> np.ndarray:
+        """bool[n]: which rows are held out; instead of rows in groups, the groups. `labels`: uint64[n], the bits of their classes."""
+        hashes = blake2b(rows, self.salt)
         if self.chosen is not None:
-            return digest.hex() in self.chosen
-        code = int.from_bytes(digest, "big")
+            return np.isin(hashes, self.chosen)
         if self.stratify:
-            if self.strata is not None:
-                self._counted(label, code)
-            return code < self.bounds.get(label, self.cut)
+            return self._of_classes(hashes, labels)
         if self.counts is not None:
-            name = digest.hex()
-            self.counts[name] = self.counts.get(name, 0) + 1
+            distinct, counts = np.unique(hashes, return_counts=True)
+            for name, count in zip(distinct[:FEW + 1].tolist(), counts.tolist()):
+                name = f"{name:016x}"
+                self.counts[name] = self.counts.get(name, 0) + count
             if len(self.counts) > FEW:
                 self.counts = None
-        return code < self.cut
+        return below(hashes, self.cut)
 
-    def _counted(self, label: bytes, code: int) -> None:
-        stratum = self.strata.get(label)
-        if stratum is None:
-            if len(self.strata) == CLASSES:
-                self.strata = None
-                return
-            stratum = self.strata[label] = Stratum()
-        stratum.add(code, code < self.cut, self.reach)
+    def _of_classes(self, hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        held = np.empty(len(hashes), bool)
+        distinct, which = np.unique(labels, return_inverse=True)
+        for k, label in enumerate(map(np.ndarray.tobytes, distinct[:, None])):
+            own = which == k
+            if self.strata is not None:
+                stratum = self.strata.setdefault(label, Stratum())
+                stratum.add(hashes[own], self.cut, self.reach)
+                if len(self.strata) > CLASSES:
+                    self.strata = None
+            held[own] = below(hashes[own], self.bounds.get(label, self.cut))
+        return held
 
     def dump(self) -> dict[str, Any]:
         """What was counted, for JSON."""
@@ -82,20 +87,20 @@ class Stratum:
     def __init__(self):
         self.rows = self.held = 0
         self.hashes = Binned(1, SPREAD)
-        self._later: list[int] = []
+        self._later: list[np.ndarray] = []
 
-    def add(self, code: int, held: bool, reach: float) -> None:
-        self.rows += 1
-        self.held += held
-        if code < reach * 2**64:
-            self._later.append(code >> 1)       # below 2^63
-            if len(self._later) == LATER:
-                self._settle()
+    def add(self, hashes: np.ndarray, cut: int, reach: int) -> None:
+        self.rows += len(hashes)
+        self.held += int(below(hashes, cut).sum())
+        self._later.append((hashes[below(hashes, reach)] >> np.uint64(1)).astype("i8"))       # below 2^63
+        if sum(map(len, self._later)) > LATER:
+            self._settle()
 
     def _settle(self) -> None:
-        if self._later:
-            self.hashes.add(np.array(self._later, "i8"), np.ones((1, len(self._later)), "i8"))
-            self._later = []
+        later = np.concatenate([np.empty(0, "i8"), *self._later])
+        if len(later):
+            self.hashes.add(later, np.ones((1, len(later)), "i8"))
+        self._later = []
 
     def dump(self) -> list:
         self._settle()
@@ -112,6 +117,11 @@ class Stratum:
         sizes = sizes[sizes < self.rows]
         best = int(np.abs(sizes - share * self.rows).argmin())
         return 0 if not best else int(self.hashes.bins[best - 1]) + 1 << self.hashes.dropped + 1
+
+
+def below(hashes: np.ndarray, bound: int) -> np.ndarray:
+    """bool[n]: which are below a bound of 0 to 2^64."""
+    return hashes <= np.uint64(bound - 1) if bound else np.zeros(len(hashes), bool)
 
 
 def together(counts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:

@@ -14,10 +14,11 @@ import numpy as np
 from mrdl.data.blocks import ROLES, BlockError
 from mrdl.data.preparation import Plan
 from mrdl.data.readers.table import read_back
-from mrdl.data.rows import PLACE, Rows
+from mrdl.data.rows import PLACE, Batch, Rows, bare
 from mrdl.data.shards import Packing
 from mrdl.data.sources import DataError
 from mrdl.data.sources import whole as undamaged
+from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.runners.splits import lines_between
 from mrdl.storage.paths import opened
@@ -53,26 +54,30 @@ class Parsed(Rows):
     """Rows in the order of their file."""
 
     def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
-                groups: Sequence[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+                groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
         found = list(super().encoded(x, rest, starts, lines, groups))
-        if found and found[0][0][0] != found[-1][0][0]:     # rows of bytes come first, and then the others
-            found.sort(key=_place)
-        yield from found
+        if len(found) < 2:
+            yield from found
+            return
+        placed, stored = (Words.together(parts) for parts in zip(*found))       # rows of bytes come first, and then the others
+        order = np.argsort([int.from_bytes(row[-PLACE:], "little") for row in placed])
+        yield Batch(placed.take(order), stored.take(order))
 
 
-def _place(row: tuple[bytes, bytes]) -> int:
-    return int.from_bytes(row[0][-PLACE:], "little")
-
-
-def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[bytes, bytes]]]:
-    """The rows of a piece, as Rows.encoded gives them; and what is counted of them meanwhile."""
+def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[bytes, bool]]]:
+    """The rows of a piece, and of each whether it is held out; and what is counted of them meanwhile."""
     number, start, stop = piece
     schema = plan.schema
-    if not schema.by_lines:
-        rows = Parsed(plan)
-        return rows, schema.read(rows, [b"%d\t%d\t%d" % (number, start, stop)])
-    rows = Parsed(plan, schema.files[number], start)
-    return rows, schema.read(rows, Lines(_pieces(rows.file, start, stop)))
+    if schema.by_lines:
+        rows, lines = Parsed(plan, schema.files[number], start), Lines(_pieces(schema.files[number], start, stop))
+    else:
+        rows, lines = Parsed(plan), [b"%d\t%d\t%d" % (number, start, stop)]
+    return rows, _each(rows, schema.read(rows, lines))
+
+
+def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[tuple[bytes, bool]]:
+    for placed, stored in batches:
+        yield from zip(bare(placed), rows.out(placed, stored).tolist())
 
 
 def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
@@ -88,8 +93,8 @@ def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:
     facts = []
     for piece in pieces:
         rows, found = parsed(plan, piece)
-        for placed, stored in found:
-            shards[rows.out(placed, stored)].add(placed[:-PLACE])
+        for row, held in found:
+            shards[held].add(row)
         facts.append(rows.facts() | {"rows": []})
     for shard in shards:
         shard.end()
@@ -144,9 +149,8 @@ def block_lines(text: bytes) -> Iterator[bytes]:
 def _packed(plan: Plan, asked: Reference, packing: Packing) -> Iterator[bytes]:
     held_out = asked["role"] == "validation"
     for piece in asked["pieces"]:
-        rows, found = parsed(plan, piece)
-        for placed, stored in found:
-            if rows.out(placed, stored) == held_out and (made := packing.add(placed[:-PLACE])):
+        for row, held in parsed(plan, piece)[1]:
+            if held == held_out and (made := packing.add(row)):
                 yield made
     if made := packing.end():
         yield made

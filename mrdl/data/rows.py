@@ -9,22 +9,36 @@ shards, and nothing depends on folders, splits or mappers.
 """
 import json
 import struct
-from binascii import b2a_base64, hexlify
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mrdl.data.facts import CLASSES, SUMS
+from mrdl.data.hashing import blake2b
 from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
 from mrdl.data.tables.statistics import Numbers
+from mrdl.data.tables.words import Words
+from mrdl.kernels import rows as kernel
 
 GROUP = b"g"                    # begins the bytes that decide for a group
 PLACE = 8                       # bytes that say where in its file a row stands
+
+
+class Batch(NamedTuple):
+    """Rows as bytes."""
+    placed: Words               # the canonical bytes, and behind them the place
+    stored: Words               # the bytes that decide whether a row is held out: with y and w as they will be stored
+
+    @classmethod
+    def of(cls, placed: Iterable[bytes]) -> "Batch":
+        """Rows whose canonical bytes decide."""
+        words = Words.of(placed)
+        return cls(words, bare(words))
 
 
 class Rows(Records):
@@ -36,7 +50,7 @@ class Rows(Records):
     def __init__(self, plan: Plan, file: str = "", start: int = 0):
         super().__init__(file, start)
         self.plan = plan
-        self.count = [0] * plan.shards
+        self.count = np.zeros(max(plan.shards, 0), "i8")     # a plan of references has none
         self.labels = Numbers()                     # where y is one number
         self.classes: Counter | None = Counter() if plan.schema.target == [] else None     # training rows by the bytes of y
         self.held = HoldOut(plan.hold_out, plan.seed, plan.held, plan.stratify)
@@ -44,45 +58,49 @@ class Rows(Records):
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
 
     def pairs(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """(key of the shard, hash TAB base64 row) of each good row; at the end the facts."""
+        """Key of the shard and hash TAB base64 row of the good rows, at the end the facts. A value may be several lines, those
+        after the first with their keys."""
         plan = self.plan
         keys = [key.encode() for key in plan.keys]
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
         for placed, stored in plan.schema.read(self, lines):
-            row = placed[:-PLACE]
-            digest = blake2b(placed, digest_size=HASH // 2, salt=salt, person=self.person).digest()
-            code = int.from_bytes(digest, "big")
-            if stored[:1] == GROUP:             # a group is in one shard, so that shards can be folds
-                code = int.from_bytes(blake2b(stored, digest_size=8, salt=salt, person=b"shard").digest(), "big")
-            shard = train + code % plan.validation if self.out(placed, stored) else code % train
-            self.count[shard] += 1
-            yield keys[shard], hexlify(digest) + b"\t" + b2a_base64(row, newline=False)
+            hashes = blake2b(placed, salt, self.person)
+            codes, grouped = hashes, np.frombuffer(stored.data, "u1")[stored.starts] == ord(GROUP)
+            if grouped.any():                       # a group is in one shard, so that shards can be folds
+                codes = hashes.copy()
+                codes[grouped] = blake2b(stored.take(grouped), salt, b"shard")
+            held = self.out(placed, stored)
+            shards = (codes % np.uint64(train)).astype("i8")
+            shards[held] = train + (codes[held] % np.uint64(max(plan.validation, 1))).astype("i8")
+            self.count += np.bincount(shards, minlength=plan.shards)
+            yield from _dealt(bare(placed), hashes, keys, shards)
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps(self.facts()).encode()
 
-    def out(self, placed: bytes, stored: bytes) -> bool:
-        """Whether a row is held out; if not, it is counted among those of its class."""
-        end = len(placed) - PLACE - 8 * (self.plan.schema.weight is not None)
-        y = placed[end - 8:end]
-        if self.plan.hold_out and self.held.takes(stored, y):
-            return True
+    def out(self, placed: Words, stored: Words) -> np.ndarray:
+        """bool[n]: which rows are held out; the others are counted among those of their classes."""
+        labels = np.zeros(0, "u8")
+        if self.classes is not None or self.held.stratify:
+            ends = placed.stops - PLACE - 8 * (self.plan.schema.weight is not None)
+            labels = np.frombuffer(placed.data, "u1")[ends[:, None] - np.arange(8, 0, -1)].view("u8")[:, 0]
+        held = self.held.takes(stored, labels) if self.plan.hold_out else np.zeros(len(stored), bool)
         if self.classes is not None:
-            self.classes[y] += 1
+            distinct, counts = np.unique(labels[~held], return_counts=True)
+            self.classes.update(dict(zip(map(np.ndarray.tobytes, distinct[:, None]), counts.tolist())))
             if len(self.classes) > CLASSES:
                 self.classes = None
-        return False
+        return held
 
     def facts(self) -> dict[str, Any]:
         """What was counted of the rows."""
-        return {"rows": self.count, "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
+        return {"rows": self.count.tolist(), "bad": self.bad, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
                 "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
                 **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 
-    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray,
-                lines: Sequence[bytes], groups: Sequence[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Of the good rows of x[n, d] and rest[n, y and w]: the canonical bytes with the place behind them, and those
-        that decide whether the row is held out, of y and w as they will be stored.
+    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
+                groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
+        """The good rows of x[n, d] and rest[n, y and w].
 
         Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones; groups[i] decides instead of the
         row whether it is held out, unless it is empty."""
@@ -93,44 +111,40 @@ class Rows(Records):
                 f"{type(schema).__name__}.read gave (x, y and weight) of {widths} numbers a row, "
                 f"but by its shape, target and weight there are {schema.widths}")
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
+        wide, whole, finite, fits = as_stored(x, dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            wide = as_stored(x, dtype)
-            small = wide.astype("u1")
-            whole = (small == wide).all(axis=1)
-            wide = wide[~whole]
             ids = rest == np.floor(rest)
             if schema.weight is not None:
                 ids[:, -1] = False
             near = np.where(ids, rest, rest.astype(dtype)) + 0.0    # a label that is an id keeps all its digits
             good = np.ones(len(x), bool)
-            for reason, wrong, value in self._checks(x, wide, rest, whole):
+            for reason, wrong, value in self._checks(x, rest, finite, fits):
                 for i in np.flatnonzero(good & wrong):
                     self.reject(reason, value(i), starts[i], lines[i])
                 good &= ~wrong
         y = rest[good, :rest.shape[1] - (schema.weight is not None)]
         if y.shape[1] == 1 and len(y):
             self.labels.add(y[:, 0])
-        tail = np.concatenate([rest.astype("<f8").view("u1"), starts.astype("<u8")[:, None].view("u1")], axis=1)
-        near = None if np.array_equal(near, rest) else near.astype("<f8").view("u1")
-        for letter, these, values in ((b"u", good & whole, small[good & whole]),
-                                      (b"x", good & ~whole, wide[good[~whole]])):
-            head = np.full((len(values), 1), ord(letter), "u1")
-            head = np.concatenate([head, values.view("u1")], axis=1)
-            placed = _cut(np.concatenate([head, tail[these]], axis=1))
-            stored = ([row[:-PLACE] for row in placed] if near is None else
-                      _cut(np.concatenate([head, near[these]], axis=1)))
-            if groups is not None:
-                stored = [GROUP + groups[i] if groups[i] else row for i, row in zip(np.flatnonzero(these).tolist(), stored)]
-            yield from zip(placed, stored)
+        rest, near = (values.astype("<f8", copy=False).view("u1") for values in (rest, near))
+        same, place = np.array_equal(rest, near), starts.astype("<u8")[:, None].view("u1")
+        for letter, these in ((b"u", good & whole), (b"x", good & ~whole)):
+            places = np.flatnonzero(these)
+            if len(places) == len(x):
+                these = slice(None)
+            values = wide[these]
+            values = values.astype("u1") if letter == b"u" else values.view("u1")
+            if len(values):
+                placed = _joined(letter, values, rest[these], place[these])
+                stored = bare(placed) if same else _joined(letter, values, near[these])
+                if groups is not None:
+                    stored = Words.of(GROUP + groups[i] if groups[i] else row for i, row in zip(places.tolist(), stored))
+                yield Batch(placed, stored)
 
-    def _checks(self, x: np.ndarray, wide: np.ndarray, rest: np.ndarray, whole: np.ndarray) -> Iterator[tuple]:
+    def _checks(self, x: np.ndarray, rest: np.ndarray, finite: np.ndarray, fits: np.ndarray) -> Iterator[tuple]:
         """(reason, which rows are wrong by it, what to say of row i) of each rule."""
         schema, dtype, classes = self.plan.schema, self.plan.dtype, self.plan.classes
-        finite, fits = np.isfinite(rest).all(axis=1), np.isfinite(rest.astype(dtype)).all(axis=1)
-        finite[~whole] &= np.isfinite(x[~whole]).all(axis=1)
-        fits[~whole] &= np.isfinite(wide).all(axis=1)
-        yield "not finite", ~finite, lambda i: "nan or inf"
-        yield f"beyond {dtype}", ~fits, lambda i: (
+        yield "not finite", ~(finite & np.isfinite(rest).all(axis=1)), lambda i: "nan or inf"
+        yield f"beyond {dtype}", ~(fits & np.isfinite(rest.astype(dtype)).all(axis=1)), lambda i: (
             f"{max([*x[i], *rest[i]], key=abs):g}; --dtype float64 has room for it")
         if classes is not None and schema.target == []:
             y = rest[:, 0]
@@ -140,13 +154,55 @@ class Rows(Records):
             yield "negative weight", rest[:, -1] < 0, lambda i: f"{rest[i, -1]:g}"
 
 
-def as_stored(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Features as a dataset of the dtype has them."""
+class Stored(NamedTuple):
+    """Features as a dataset has them, and what is to be known of each row.
+
+    Attributes:
+        wide: in the dataset's dtype, little-endian.
+        whole: bool[n]: they are whole numbers of 0 to 255.
+        finite: bool[n]: they were finite.
+        fits: bool[n]: they are finite in the dtype too."""
+    wide: np.ndarray
+    whole: np.ndarray
+    finite: np.ndarray
+    fits: np.ndarray
+
+
+def as_stored(x: np.ndarray, dtype: np.dtype) -> Stored:
+    """Features of any dtype as a dataset of the dtype has them."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.add(x, 0.0, dtype=dtype, order="C", casting="unsafe")
+        if x.dtype != np.float64:                   # long integers are rounded once
+            x = np.asarray(x, dtype.newbyteorder("=")).astype("f8")
+    wide, flags = np.empty(x.shape, dtype.newbyteorder("=")), np.empty((3, len(x)), "u1")
+    kernel.store(x, wide, *flags)
+    return Stored(wide.astype(dtype, copy=False), *flags.view(bool))
 
 
-def _cut(table: np.ndarray) -> list[bytes]:
-    """The rows of a table of bytes."""
-    data, step = table.tobytes(), table.shape[1]
-    return [data[i:i + step] for i in range(0, len(data), step)]
+def _dealt(rows: Words, hashes: np.ndarray, keys: list[bytes], shards: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each shard that has some of the rows."""
+    known = Words.of(keys)
+    order = np.argsort(shards.astype(np.min_scalar_type(len(keys))), kind="stable")
+    sizes = (known.lengths[shards] + HASH + 3 + (rows.lengths + 2) // 3 * 4)[order]
+    out = np.empty(sizes.sum(), "u1")
+    kernel.lines(rows.data, rows.starts, rows.stops, hashes, known.data, known.starts, known.stops, shards, order, out)
+    of, first = np.unique(shards[order], return_index=True)
+    ends = np.concatenate([[0], np.cumsum(sizes)])[[*first, len(order)]].tolist()
+    for shard, (start, stop) in zip(of.tolist(), pairwise(ends)):
+        yield keys[shard], out[start + len(keys[shard]) + 1:stop - 1].tobytes()
+
+
+def _joined(letter: bytes, *parts: np.ndarray) -> Words:
+    """Rows of bytes that begin with a letter: those of the parts side by side."""
+    width = 1 + sum(part.shape[1] for part in parts)
+    table, at = np.empty((len(parts[0]), width), "u1"), 1
+    table[:, 0] = ord(letter)
+    for part in parts:
+        table[:, at:at + part.shape[1]] = part
+        at += part.shape[1]
+    starts = np.arange(len(table)) * width
+    return Words(table.ravel(), starts, starts + width)
+
+
+def bare(placed: Words) -> Words:
+    """Rows without their places."""
+    return Words(placed.data, placed.starts, placed.stops - PLACE)

@@ -11,7 +11,7 @@ from mrdl.data import blocks
 from mrdl.storage import packing
 
 if TYPE_CHECKING:
-    from mrdl.data.rows import Rows
+    from mrdl.data.rows import Batch, Rows
 
 
 FIRST = 512                     # bytes of a file that tell its form
@@ -50,7 +50,7 @@ class Schema(ABC):
     notes: list = field(default_factory=list)   # what was decided about the input, for the user
 
     @abstractmethod
-    def read(self, rows: "Rows", lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def read(self, rows: "Rows", lines: Iterable[bytes]) -> Iterator["Batch"]:
         """What rows.encoded makes of a mapper's lines; bad records go to rows.reject."""
 
     def decides(self) -> list:

@@ -5,6 +5,7 @@ from raw_data import table, text
 
 from mrdl.data import blocks, dataset, holdout
 from mrdl.data.reference import expanded
+from mrdl.data.tables.words import Words
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.preparation.refer import refer
 from mrdl.runners import splits
@@ -50,7 +51,8 @@ def test_with_many_rows_chance_is_no_reason_for_a_warning_and_nothing_is_counted
     held, notes = made(tmp_path, inline, lines, 0.02)
     assert abs(held - 30) < 4 * 30 ** 0.5 and notes == []
     rows = holdout.HoldOut(0.5, 0, None)
-    assert sum(rows.takes(b"%d" % i, b"") for i in range(2 * holdout.FEW)) > 0.4 * 2 * holdout.FEW
+    n = 2 * holdout.FEW
+    assert rows.takes(Words.of(b"%d" % i for i in range(n)), np.zeros(n, "u8")).sum() > 0.4 * n
     assert rows.counts is None
     assert holdout.together([{"a": 1}, {"a": 2, "b": 1}]) == {"a": 3, "b": 1}
     assert holdout.together([{"a": 1}, None]) is None
@@ -187,9 +189,8 @@ def test_what_cannot_be_kept_together_is_refused(tmp_path, inline):
 def test_bounds_come_near_to_the_share_of_large_classes_too():
     strata = {label: holdout.Stratum() for label in ("a", "b")}
     for label, n in (("a", 30_000), ("b", 700)):
-        for i in range(n):
-            code = int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64
-            strata[label].add(code, False, 0.4)
+        codes = [int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64 for i in range(n)]
+        strata[label].add(np.array(codes, "u8"), 0, int(0.4 * 2**64))
     found = holdout.bounds(0.1, {label: each.dump() for label, each in strata.items()})
     for label, n in (("a", 30_000), ("b", 700)):
         held = sum(int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64 < found[label] for i in range(n))

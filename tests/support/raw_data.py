@@ -26,10 +26,15 @@ def mapped(plan: Plan, lines, file="f", start=0):
     """What the mapper makes of a file's lines: the packed rows of each shard, as the shuffle would give them to its
     reducer, and the facts that the last key is for (counts, bad records and the like)."""
     by_key = {key.encode(): [] for key in plan.keys}
-    for key, value in Rows(plan, file, start).pairs(lines):
+    for key, value in one_by_one(Rows(plan, file, start).pairs(lines)):
         by_key[key].append(value)
     *shards, facts = by_key.values()
     return [sorted(values) for values in shards], json.loads(merged_facts(facts))
+
+
+def one_by_one(pairs):
+    """Key and value of each line of a mapper whose values may be several lines."""
+    return (line.split(b"\t", 1) for pair in pairs for line in b"\t".join(pair).split(b"\n"))
 
 
 def packed(plan: Plan, shard: int, values) -> list[blocks.Block]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mrdl.data.corpus import ENCODINGS
-from mrdl.data.rows import Rows
+from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Recognised, Wanted
 from mrdl.data.sources import ArrayFile, DataError, members
 from mrdl.printing import few
@@ -39,7 +39,7 @@ class Arrays(Recognised):
             yield {name: stack.enter_context(closing(ArrayFile(path, member)))
                    for name, (path, member) in self.located(index).items()}
 
-    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         for line in lines:
             index, start, stop = map(int, line.split(b"\t"))
             rows.file = self.located(index)["x"][0]

@@ -12,7 +12,7 @@ from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, t
 from mrdl.data.readers.lines import Fields, Numbers, good_lines
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
-from mrdl.data.rows import Rows
+from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, demand, readable
 from mrdl.data.tables.table import Table
@@ -53,7 +53,7 @@ class Delimited(Tabular):
     def decides(self) -> list:
         return [self.order, self.header, self.table]
 
-    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each line is a row, but for headers, comments and empty ones."""
         if self.table:
             yield from super().read(rows, lines)

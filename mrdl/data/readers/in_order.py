@@ -78,8 +78,8 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     for i, reason in records.refused(made.wrong, made.reasons, starts, batch).items():
         reasons[i] = reason
     good = made.wrong == 0
-    x, beside = as_stored(made.x, dtype), made.rest + 0.0
-    for reason, odd, told in ((f"beyond {dtype.name}", ~np.isfinite(x).all(1),
+    (x, *_, fits), beside = as_stored(made.x, dtype), made.rest + 0.0
+    for reason, odd, told in ((f"beyond {dtype.name}", ~fits,
                                lambda i: f"feature {table.features[np.flatnonzero(~np.isfinite(x[i]))[0]]!r}"),
                               *((reason, odd, lambda i: ", ".join(f"{value:g}" for value in beside[i]))
                                 for reason, odd in (rules(beside) if rules else ()))):

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrdl.data.readers.lines import first_line
 from mrdl.data.records import Records
-from mrdl.data.rows import Rows
+from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
 from mrdl.data.tables.table import Table
@@ -113,7 +113,7 @@ class Tabular(Recognised):
     def described(self, facts: dict) -> dict[str, Any]:
         return {**super().described(facts), "table": json.loads(self.table) if self.table else None}
 
-    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""
         for columns, starts, batch in self.rows(rows, lines):
             x, rest, wrong, reasons = self.made.encode(columns)

@@ -8,7 +8,7 @@ import numpy as np
 from mrdl.data import corpus
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.facts import sample_order, smallest
-from mrdl.data.rows import PLACE, Rows
+from mrdl.data.rows import PLACE, Batch, Rows
 from mrdl.data.schema import Schema
 from mrdl.data.tokenizer import SMALL, Tokenizer
 
@@ -37,7 +37,7 @@ class Corpus(Schema):
         """Of bytes of the stream: all files are file 0."""
         return [((0, start, stop), stop - start) for start, stop in corpus.ranges(sum(self.counts))]
 
-    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         tokenizer = Tokenizer(self.unit, self.vocabulary)
         for line in lines:
             _, start, stop = map(int, line.split(b"\t"))
@@ -52,9 +52,8 @@ class Corpus(Schema):
                 rows.samples = sorted([*rows.samples, *part.samples], key=sample_order)[:SAMPLES]
             if 1 < len(ids) <= self.shape[0]:
                 rows.short = smallest([rows.short, [own, part.start]])
-            for number, sequence in enumerate(corpus.cut(ids, self.shape[0])):
-                row = b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes()
-                yield row + (part.start + number).to_bytes(PLACE, "little"), row
+            yield Batch.of(b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes() + place.to_bytes(PLACE, "little")
+                           for place, sequence in enumerate(corpus.cut(ids, self.shape[0]), part.start))
 
     def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
         ids = np.frombuffer(b"".join(row[1:] for row in rows), "u1" if len(self.vocabulary) <= SMALL else "<u2")

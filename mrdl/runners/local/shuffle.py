@@ -101,8 +101,13 @@ class Shuffle:
         elif len(self.begun) == 2 and self.begun[1] == b"\n" and b"\n" not in self.begun[0]:
             self._deal(self.begun[0], self.begun)       # mrjob writes a line in pieces; joining them would copy it
         else:
-            for line in BytesIO(b"".join(self.begun)):
-                self._deal(line, [line])
+            text = b"".join(self.begun)
+            key = text[:text.find(b"\t") + 1]
+            if key and text.count(b"\n" + key) + 1 == text.count(b"\n"):
+                self._deal(text, [text])                # many lines of one key
+            else:
+                for line in BytesIO(text):
+                    self._deal(line, [line])
         self.begun = []
         if self.size > SHUFFLE_MEMORY or length > LONG_LINE:
             self.flush()
