@@ -78,7 +78,27 @@ def wide(random: np.random.Generator, n: int) -> tuple[list[str], list[str]]:
     return mixed(random, n, LARGE)
 
 
-TABLES = {"numeric": numeric, "mixed": mixed, "narrow": narrow, "wide": wide}
+def nested(random: np.random.Generator, n: int) -> tuple[list[str], list[str]]:
+    """JSON lines: 24 numbers, 10 names, 4 times, 2 texts and 2 booleans in objects and arrays; some values are
+    not there, and none is damaged, which other readers refuse."""
+    numbers = random.normal(size=(n, 24)) * 10.0 ** (np.arange(24) % 4 + 1)
+    names = [np.minimum(random.zipf(1.3, n), size).tolist() for size in VOCABULARIES[:6] + VOCABULARIES[-4:]]
+    times = random.integers(0, 1_700_000_000, (n, 4)).astype("M8[s]").astype(str).tolist()
+    words, yes, gone = random.integers(0, len(WORDS), (n, 8)).tolist(), random.random((n, 2)) < 0.5, random.random((n, 8)) < MISSED * 5
+    lines = []
+    for i, (x, t, w, b, lost) in enumerate(zip(numbers.round(4).tolist(), times, words, yes.tolist(), gone.tolist())):
+        c = [f"value{column[i]}" for column in names]
+        row = {"label": i % 3, "user": {"age": int(abs(x[0])), "country": c[0], "name": " ".join(WORDS[k] for k in w[:4]), "new": b[0]},
+               "position": x[1:4], "seen": t[0], "tags": c[1:1 + i % 4], "item": {"kind": c[4], "price": x[4], "size": {"w": x[5], "h": x[6]}},
+               **{f"measure{k}": x[k] for k in range(7, 24)}, **{f"name{k}": c[k] for k in range(5, 10)}, "sent": t[1], "paid": t[2], "due": t[3],
+               "note": "say \"" + " ".join(WORDS[k] for k in w[4:]) + "\"", "gift": b[1]}
+        for k in np.flatnonzero(lost).tolist():
+            row.pop(("user", "position", "item", "measure7", "measure8", "name5", "paid", "note")[k])
+        lines.append(json.dumps(row))
+    return [], lines
+
+
+TABLES = {"numeric": numeric, "mixed": mixed, "narrow": narrow, "wide": wide, "nested": nested}
 
 
 def written(path: Path, make: Callable, size: int) -> int:
@@ -87,7 +107,7 @@ def written(path: Path, make: Callable, size: int) -> int:
     with path.open("w", encoding="ascii") as file:
         while file.tell() < size:
             names, lines = make(random, CHUNK)
-            if not rows:
+            if names and not rows:
                 file.write(",".join(names) + "\n")
             file.write("\n".join(lines) + "\n")
             rows += len(lines)
@@ -170,6 +190,10 @@ PEERS = {
                             "c.ParseOptions(invalid_row_handler=lambda row: 'skip'))",
     "h2o.import_file": "import h2o; h2o.init(nthreads=1, max_mem_size='4g', ip='127.0.0.1', port=54710, bind_to_localhost=True); "
                        "h2o.no_progress(); begin(); h2o.import_file(path, header=1); spent(); h2o.cluster().shutdown()"}
+OF_LINES = {
+    "pandas.read_json, lines": "import pandas as pd; pd.read_json(path, lines=True)",
+    "pandas.read_json, pyarrow": "import pandas as pd, pyarrow as pa; pa.set_cpu_count(1); pd.read_json(path, lines=True, engine='pyarrow')",
+    "pyarrow.json.read_json": "import pyarrow.json as j; j.read_json(path, j.ReadOptions(use_threads=False))"}
 CODE = """
 import os, sys, time
 path, start, jvm = sys.argv[1], None, []
@@ -228,7 +252,7 @@ def measured(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, str,
             found = tasks(path, work, stack) | (jobs(path, work) if args.jobs else {})
             rivals = {name: task.run for name, task in found.items() if any(word in name for word in args.only or [""])}
             if args.peers:
-                rivals |= {name: partial(peer, args.peers, code, path) for name, code in PEERS.items()}
+                rivals |= {name: partial(peer, args.peers, code, path) for name, code in (OF_LINES if kind == "nested" else PEERS).items()}
             costs: dict[str, list[Cost]] = {name: [] for name in rivals}
             for _ in range(args.turns):
                 for name, run in rivals.items():

@@ -30,6 +30,8 @@ cdef enum:
     _LEFT_OUT = -2
     _DEPTH = 100
 
+cdef unsigned char NOTHING[1]   # where keys of no bytes are
+
 cdef struct Tree:
     Text keys
     const int64_t* starts
@@ -55,14 +57,16 @@ cdef Tree _tree(const unsigned char[::1] keys, const int64_t[::1] starts, const 
                 const int32_t[::1] parents, const int32_t[::1] slots) except *:
     """What both functions need; the rest is for `split` to fill in."""
     cdef Tree tree
-    cdef Py_ssize_t i, n = starts.shape[0], free = 0
+    cdef Py_ssize_t i, n = starts.shape[0]
     cdef bint fit = True
     need(n > 0 and stops.shape[0] == parents.shape[0] == n, "starts, stops and parents have a place for each node")
     need(slots.shape[0] > n and slots.shape[0] & (slots.shape[0] - 1) == 0, "slots: a power of 2 that is more than the nodes")
     for i in range(n):
         fit &= 0 <= starts[i] <= stops[i] <= keys.shape[0] and (i == 0 or 0 <= parents[i] < i)
     need(fit, "a key is not within `keys`, or a node stands before that above it")
-    tree.keys = &keys[0] if keys.shape[0] else NULL
+    tree.keys = NOTHING
+    if keys.shape[0]:
+        tree.keys = &keys[0]
     tree.starts, tree.stops, tree.parents, tree.slots = &starts[0], &stops[0], &parents[0], &slots[0]
     tree.mask = slots.shape[0] - 1
     tree.ends = tree.columns = NULL

@@ -95,7 +95,7 @@ class Jsonl(Tabular):
 
 class Objects:
     """The fields of some columns, as words; and which lines have others."""
-    size = 1 << 20
+    size = 1 << 22              # keys take most of it, and each call of a statistic costs
 
     def __init__(self, columns: list[str], left_out: Iterable[str] = (), features: int = 0):
         """`features`: how many are made of each line."""
