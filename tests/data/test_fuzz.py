@@ -68,6 +68,8 @@ def test_of_damaged_lines_each_is_used_or_reported(tmp_path, inline, form):
         with suppress(DataError):
             schema = sniff([path])
             schema = schema.by(mrdl.infer_schema(path, inline, label="y" if "y" in schema.columns else None).table)
+            if schema.shape == [0]:             # which prepare refuses
+                continue
             rows = Rows(plan_of(schema), "f")
             used = sum(not value.startswith(b"\t") for _, value in rows.pairs(content.split(b"\n")))
             assert used + sum(rows.bad.values()) + rows.left_out + rows.comments == records_in(schema, content), content

@@ -1,8 +1,6 @@
 """Tables as they lie, on a real Hadoop: the statistics, the dataset and the scores that one machine gives."""
-
 import json
 
-import pytest
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -45,7 +43,10 @@ def test_a_table_is_described_prepared_and_scored_as_on_one_machine(tmp_path, ho
     assert b"".join(map(store.read, sorted(store.list("part-*")))).decode() == joined(tmp_path / "scores")
     assert mrdl.evaluate(run, far, runner=hadoop)["loss"] == pytest.approx(mrdl.evaluate(run, near, runner="inline")["loss"], 1e-6)
 
-<<<<<<< HEAD
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text("".join(json.dumps(dict(zip(HEADER, row))) + "\n" for row in rows))
+    home.put("lines/rows.jsonl", str(lines))
+    assert mrdl.evaluate(run, home.path("lines"), runner=hadoop) == pytest.approx(mrdl.evaluate(run, str(lines), runner="inline"), 1e-6)
 
 def test_parquet_is_read_by_nodes_that_get_pyarrow_for_it_alone(tmp_path, home, hadoop, monkeypatch):
     table = pa.table({name: [row[i] for row in ROWS * 50] for i, name in enumerate(HEADER)})
@@ -99,9 +100,3 @@ def test_raw_splits_train_as_on_one_machine(tmp_path, home, hadoop):
 
 def fit(data, run, **options):
     return averaging(rounds=1, averaging_frequency=None, **options).fit(network(2), data.url, run=run, verbose=0)
-=======
-    lines = tmp_path / "rows.jsonl"
-    lines.write_text("".join(json.dumps(dict(zip(HEADER, row))) + "\n" for row in rows))
-    home.put("lines/rows.jsonl", str(lines))
-    assert mrdl.evaluate(run, home.path("lines"), runner=hadoop) == pytest.approx(mrdl.evaluate(run, str(lines), runner="inline"), 1e-6)
->>>>>>> 9bc67cc (JSON lines: a benchmark beside pandas and pyarrow, damage as of CSV, larger batches)
