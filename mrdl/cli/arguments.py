@@ -201,6 +201,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
            "(default: %(default)s)")
     option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
            flag="--reset-updater")
+    p.add_argument("--folds", type=int, metavar="K", help="cross-validate: train K models in RUN/fold-1 and so on, each on all training "
+                   "shards but every K-th, on which it is scored; at least K shards")
     p.add_argument("--balance", action="store_const", const="balanced", dest="class_weight",
                    help="weight rows so that all classes count alike: those of a class by n / (K n_k), if n_k of n rows are of it and "
                    "there are K classes")

@@ -2,6 +2,7 @@
 import argparse
 from collections.abc import Callable
 from contextlib import closing
+from copy import deepcopy
 from inspect import signature
 from shlex import quote
 from typing import Any
@@ -17,6 +18,7 @@ from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
+from mrdl.report import folded
 from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
 from mrdl.runs.run import SPLITS, Run
@@ -119,22 +121,39 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
         # before the report begins: what a model.py prints comes first
         model = None if a.model == tabular.AUTO else load(a.model)
         data = to_train_on(a, runner)
-        if model is None:
-            options = tabular.defaults(load_dataset(data), options) | options
-            say("training with " + ", ".join(f"{name} {options[name]}" for name in ("workers", "batch_size", "until") if name in options))
-            model = tabular.tabular(data, runner=runner)
-        elif not a.model.endswith((".py", ".json")):
+        if model is not None and not a.model.endswith((".py", ".json")):
             same_features(Run(a.model).features(), a.model, load_dataset(data))
-        training = ParameterAveraging(**options)
-        if a.fresh_updater:
-            model.fresh_updater()
-        if not model.iterations and model.weights is not None:
-            say(f"{a.model}: training begins with its weights and a new optimizer state")
 
-        def fit() -> dict[str, Any]:
-            return told(a.run, lambda report: training.fit(model, data, a.validation, run=a.run, told=report,
-                                                           exchange=exchange(a) if a.streaming else None))
-        return paused(a, fit) if a.streaming else fit()
+        def fit(data: str = data, run: str = a.run) -> dict[str, Any]:
+            chosen, own = options, deepcopy(model)
+            if own is None:
+                chosen = tabular.defaults(load_dataset(data), options) | options
+                say("training with " + ", ".join(f"{name} {chosen[name]}" for name in ("workers", "batch_size", "until") if name in chosen))
+                own = tabular.tabular(data, runner=runner)
+            if a.fresh_updater:
+                own.fresh_updater()
+            if not own.iterations and own.weights is not None:
+                say(f"{a.model}: training begins with its weights and a new optimizer state")
+            return told(run, lambda report: ParameterAveraging(**chosen).fit(
+                own, data, a.validation, run=run, told=report, exchange=exchange(a) if a.streaming else None))
+        if a.folds is None:
+            return paused(a, fit) if a.streaming else fit()
+        return of_folds(a, data, fit)
+
+
+def of_folds(a: argparse.Namespace, data: str, fit: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    """Trains on each fold of a dataset; what their scores have in common."""
+    from mrdl.driver import folds
+    need(not (a.streaming or a.validation), "--folds: is not possible with --streaming, nor with --validation, as each fold is scored on "
+         "the rows that are left out of it")
+
+    def told_fit(part: str, run: str) -> dict[str, Any]:
+        say(f"fold {run.rpartition('-')[2]} of {a.folds}: {run}")
+        return fit(part, run)["metrics"]
+    found = folds.each(data, a.folds, a.run, told_fit)
+    if not a.json:
+        print(*folded.table(found.scores), sep="\n")
+    return {"run": a.run, "reason": f"{a.folds} folds done", **vars(found)}
 
 
 @hooked

@@ -12,7 +12,9 @@ from mrdl import printing
 from mrdl.data.dataset import DESCRIPTION, Dataset, shown
 from mrdl.data.dataset import described as of_folder
 from mrdl.data.dataset import load as load_dataset
+from mrdl.data.folds import apart
 from mrdl.models.saving import model_from_json
+from mrdl.report import folded
 from mrdl.report import history as report
 from mrdl.report.progress import clock
 from mrdl.rounds.record import measured
@@ -76,7 +78,20 @@ def described(made: Dataset) -> list[str]:
 
 
 def show(a: argparse.Namespace) -> dict[str, Any]:
-    return show_dataset(a) if store_at(a.run).exists(DESCRIPTION) else show_run(a)
+    place = store_at(apart(a.run)[0])
+    return show_dataset(a) if place.exists(DESCRIPTION) else show_folds(a) if place.exists(folded.FILE) else show_run(a)
+
+
+def show_folds(a: argparse.Namespace) -> dict[str, Any]:
+    found = folded.read(store_at(a.run))
+    done = len(found["scores"])
+    if not a.json:
+        print(f"{a.run}: {found['folds']} folds of {found['data']}, {done} done, in {a.run}/fold-1 and so on",
+              *folded.table(found["scores"]) if done else (), sep="\n")
+        if done < found["folds"]:
+            print("to go on: mrdl train with the same arguments")
+    mean, deviation = folded.spread(found["scores"])
+    return {**found, "mean": mean, "deviation": deviation}
 
 
 def show_dataset(a: argparse.Namespace) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A dataset: a folder of shards, and data.json that makes it one."""
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
-from mrdl.data import blocks
+from mrdl.data import blocks, folds
 from mrdl.data.reference import Changed, expanded
 from mrdl.data.sources import DataError
 from mrdl.data.tokenizer import UNITS, UNKNOWN, Tokenizer
@@ -224,7 +224,8 @@ def load(url: str) -> Dataset:
     """The dataset in a folder.
 
     Args:
-        url: the folder, a path or an hdfs:// URL.
+        url: the folder, a path or an hdfs:// URL; with `#2/5` behind it, the second of five folds
+            of its training shards is held out.
 
     Returns:
         What data.json says of it; no shard is read.
@@ -247,7 +248,8 @@ def load(url: str) -> Dataset:
 
 def described(url: str) -> Dataset:
     """The dataset in a folder; of raw splits the files are not looked at."""
-    store = store_at(url)
+    folder, fold = folds.apart(url)
+    store = store_at(folder)
     if not store.exists(DESCRIPTION):
         raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
                         f"mrdl prepare INPUT.. {quote(url)}")
@@ -265,7 +267,17 @@ def described(url: str) -> Dataset:
     for shard in shards:
         if shard.name not in there:
             raise DataError(f"{url}: {shard.name} is missing; prepare the dataset again")
-    return made
+    return made if fold is None else folded(made, *fold)
+
+
+def folded(data: Dataset, fold: int, count: int) -> Dataset:
+    """The dataset of whose training shards those of a fold are held out."""
+    try:
+        roles = folds.roles(data.shards, fold, count)
+    except ValueError as error:
+        raise DataError(f"{data.url}: {error}") from None
+    shards = [replace(shard, role=role) for shard, role in zip(data.shards, roles) if role]
+    return replace(data, url=folds.named(data.url, fold, count), shards=shards, counts=None)
 
 
 def shown(sample: dict) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 
 from mrdl.config import ConfigError, need
 from mrdl.data import dataset
+from mrdl.data.folds import apart
 from mrdl.data.reference import parse
 from mrdl.layers import Input
 from mrdl.losses import Loss
@@ -42,7 +43,7 @@ def reached(cluster: Cluster, *datasets: dataset.Dataset) -> None:
     for data in datasets:
         if data.raw:
             cluster.backend.reads([file["path"] for file in data.raw])
-            plan, _ = parse(store_at(data.url).read(data.shards[0].name))
+            plan, _ = parse(store_at(apart(data.url)[0]).read(data.shards[0].name))
             cluster.packages = tuple(dict.fromkeys([*cluster.packages, *plan.schema.needs]))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mrdl import metrics
 from mrdl.config import need
 from mrdl.data.dataset import DESCRIPTION, load
+from mrdl.data.folds import apart
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.kinds import Label, Weight
@@ -63,7 +64,8 @@ class Counted:
 
 def is_dataset(inputs: Sequence[str]) -> bool:
     """Whether the input is one folder, in which there is a dataset."""
-    return len(inputs) == 1 and is_folder(inputs[0]) and store_at(inputs[0]).exists(DESCRIPTION)
+    folder, _ = apart(inputs[0])
+    return len(inputs) == 1 and is_folder(folder) and store_at(folder).exists(DESCRIPTION)
 
 
 def there(inputs: Sequence[str]) -> bool:

@@ -41,7 +41,7 @@ COMMON = {"command", "function", "json", "debug", "jobconf", "node_python", "whe
 @pytest.mark.parametrize("words, function, own", [
     ("prepare raw data", prepare, set()),
     ("train model data run", ParameterAveraging,
-     {"model", "data", "run", "validation", "fresh_updater", "streaming", "on_finish", "max_memory", *RAW}),
+     {"model", "data", "run", "validation", "fresh_updater", "streaming", "folds", "on_finish", "max_memory", *RAW}),
     ("train model data run", refer, None),
     ("resume run", resume, {"on_finish", "max_memory"})])
 def test_each_argument_has_the_name_of_what_it_sets_and_the_same_default(words, function, own):

@@ -35,7 +35,7 @@ def test_the_commands_of_the_page_run_and_print_what_it_shows(tmp_path):
 
 def test_the_page_names_the_options_that_there_are():
     from mrdl.cli.arguments import parser
-    words = sorted(set(re.findall(r"(--[a-z][a-z-]+)", PAGE)) - {"--max-bad", "--hold-out", "--epochs", "--schema"})
-    (describe,) = [p for action in parser()._actions if action.dest == "command" for name, p in action.choices.items()
-                   if name == "describe"]
-    assert not [word for word in words if word not in describe._option_string_actions]
+    words = sorted(set(re.findall(r"(--[a-z][a-z-]+)", PAGE)))
+    known = {option for action in parser()._actions if action.dest == "command" for name, p in action.choices.items()
+             if name in ("describe", "prepare", "train", "evaluate") for option in p._option_string_actions}
+    assert not [word for word in words if word not in known]
