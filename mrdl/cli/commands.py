@@ -1,5 +1,8 @@
 """The commands, one function each: `a` are its arguments, what it gives is what --json prints."""
 import argparse
+import json
+import os
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from copy import deepcopy
@@ -16,6 +19,7 @@ from mrdl.cli.stdin import spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
+from mrdl.data.tables.table import SCHEMA
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
 from mrdl.report import folded
@@ -94,15 +98,21 @@ def describe_dataset(a: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
-    """The dataset that `train` is given; of raw rows the one that refers to them, in the run's folder."""
-    from mrdl.driver import raw
+    """The dataset that `train` is given; of raw rows the one that refers to them, in the run's folder. If MODEL was trained on a
+    table, they are read by its schema."""
+    from mrdl.driver import raw, tabular
     odd = [name for name in tables.RAW if getattr(a, name)]
     if raw.is_dataset(a.data) or not odd and not raw.there(a.data):
         need(not odd, f"{', '.join(odd)}: only possible with raw rows, and {a.data[0]} is a dataset")
         return a.data[0]
     from mrdl.driver.preparation.refer import refer
-    run = Run(a.run)
-    with tasks("reads " + ", ".join(a.data[:3])) as on_task:
+    run, of_file = Run(a.run), a.model == tabular.AUTO or a.model.endswith((".py", ".json"))
+    table = None if of_file or a.schema or a.kinds else Run(a.model).features()["table"]
+    with tasks("reads " + ", ".join(a.data[:3])) as on_task, tempfile.TemporaryDirectory(dir=runner.tmp) as folder:
+        if table:
+            a.schema = os.path.join(folder, SCHEMA)
+            with open(a.schema, "w", encoding="ascii") as file:
+                json.dump(table, file)
         made = refer(**given(a, refer, inputs=a.data, data=run.store.path(SPLITS), runner=runner, replaces=not run.exists(),
                              on_task=on_task, said=say, **tables.said(a)))
     for line in described(made):

@@ -177,7 +177,8 @@ class Driver:
         """Rounds from one scoring to the next: the option, or a number with which scoring costs at most a fifth."""
         if self.options.validation_freq:
             return self.options.validation_freq
-        held = sum(shard.n for _, shard in self.validation)
+        own = bool(self.data.raw) and any(data is self.data for data, _ in self.validation)
+        held = sum(shard.n for shard in (self.data.shards if own else [s for _, s in self.validation]))    # splits are parsed whole
         group = schedule.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
         trained = sum(schedule.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
                       for s in group)

@@ -272,8 +272,12 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     for words in (["evaluate", "run", "run/data", "--part", "validation"], ["evaluate", "run", "rows.csv"],
                   ["predict", "run", "run/data", "out"], ["describe", "run/data"], ["show", "run/data"],
                   ["train", "auto", "rows.csv", "auto", "--label", "kind", "--kind", "kind=label", "--rounds", "1"],
+                  ["train", "model.py", "rows.csv", "words", "--label", "kind", "--kind", "b=categorical", "--rounds", "1"],
                   ["train", "run", "rows.*", "next", "--label", "kind", "--rounds", "1"]):
         assert call(*words)[0] == 0, words
+    text(tmp_path, "kind,c,b,a\n" + "".join(f"{i % 3},,{i % 4},{i}\n" for i in range(30)), "new.csv")     # by the run's schema
+    status, told = call("train", "words", "new.csv", "more", "--rounds", "1", "--max-bad", "0.5")
+    assert status == 0 and "left out, as the schema does not have them: 'c'" in told
     for words, reason in ((["train", "model.py", "rows.csv", "run", "--label", "kind"], "of other rows or by other options"),
                           (["train", "model.py", "run/data", "other", "--label", "kind"], "label: only possible with raw rows"),
                           (["train", "model.py", "rows.csv", "other"], "which column is to be predicted")):
