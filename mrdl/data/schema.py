@@ -1,6 +1,6 @@
 """What the rows of inputs look like, the same for every input."""
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -68,6 +68,10 @@ class Schema(ABC):
     def only(self, numbers: list[int]) -> "Schema":
         """The schema of some of the files, given by their numbers."""
         return replace(self, files=[self.files[number] for number in numbers])
+
+    def copied(self, copy: Callable[[str], str]) -> "Schema":
+        """The schema of copies of its files. `copy`: makes one, and gives its path."""
+        return replace(self, files=[*map(copy, self.files)])
 
     def paths(self) -> list[str]:
         """All files, each once."""

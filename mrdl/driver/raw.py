@@ -158,7 +158,7 @@ def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[st
     with state_file(model, cluster) as state, tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:
         path = os.path.join(folder, "plan.json")
         with open(path, "w", encoding="ascii") as file:
-            json.dump({"spec": model.to_json(), "schema": schema.dump(), **asked}, file)
+            json.dump({"spec": model.to_json(), "schema": planning.reachable(schema, cluster).dump(), **asked}, file)
         tasks, split, settings = planning.inputs(schema, folder, cluster, ordered=True)
         with cluster.run(job, tasks, ["--state", state, "--plan", path], split=split, name=name, settings=settings,
                          packages=schema.needs, on_task=on_task) as output:

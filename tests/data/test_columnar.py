@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_rows import predicted
+from raw_rows import joined, predicted
 from raw_rows import saved as model_of
 
 import mrdl
@@ -162,6 +162,8 @@ def test_from_raw_rows_to_their_scores(tmp_path, files, form, inline, local):
     model = mrdl.load_model(run)
     assert (model.predict(files[form]) == model.predict(files["csv"])).all()
     named = predicted(run, files[form], tmp_path / "named", inline)
+    mrdl.predict(run, files[form], str(tmp_path / "json"), runner=inline, ids=["id", "x"], format="jsonl")
+    assert [(found["id"], found["x"]) for found in map(json.loads, joined(tmp_path / "json").splitlines())] == [(row["id"], row["x"]) for row in ROWS]
     if form != "avro":
         assert [line[:2] for line in named] == [["file", "row"], *([files[form], str(i)] for i in range(len(ROWS)))]
     assert named[0][0] == "file" and len({line[1] for line in named}) == 1 + len(ROWS)

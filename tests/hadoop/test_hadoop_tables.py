@@ -67,6 +67,9 @@ def test_parquet_is_read_by_nodes_that_get_pyarrow_for_it_alone(tmp_path, home, 
     store = store_at(home.path("columns-scores"))
     assert b"".join(map(store.read, sorted(store.list("part-*")))).decode() == joined(tmp_path / "scores")
     assert mrdl.evaluate(run, far, runner=hadoop)["loss"] == pytest.approx(mrdl.evaluate(run, near, runner="inline")["loss"], 1e-6)
+    mrdl.predict(run, near[0], home.path("copied-scores"), runner=hadoop)
+    store = store_at(home.path("copied-scores"))
+    assert {line.split(b".parquet,")[0].partition(b"://")[0] for line in store.read("part-00001").splitlines()} == {b"hdfs"}
 
 
 def test_raw_splits_train_as_on_one_machine(tmp_path, home, hadoop):

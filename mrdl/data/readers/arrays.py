@@ -1,7 +1,7 @@
 """Rows of arrays in files."""
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -117,6 +117,9 @@ class Idx(Arrays):
 
     def paths(self) -> list[str]:
         return [path for pair in self.files for path in pair if path]
+
+    def copied(self, copy: Callable[[str], str]) -> "Idx":
+        return replace(self, files=[[path and copy(path) for path in pair] for pair in self.files])
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> Arrays:

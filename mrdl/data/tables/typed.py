@@ -61,6 +61,10 @@ class Measured(Typed):
         """The numbers, however others of the column are written."""
         return self._coded(np.isinf(self.values), kernel.FINITE)
 
+    def json(self) -> list[str]:
+        """Each number as JSON; null where there is none, or it is not finite."""
+        return [text if finite else "null" for text, finite in zip(self.texts(), np.isfinite(self.values).tolist())]
+
 
 class Timed(Typed):
     """Fields that are dates or times: seconds since 1970 (UTC)."""

@@ -43,6 +43,12 @@ class Inputs(NamedTuple):
     settings: dict[str, str]    # Hadoop's
 
 
+def reachable(schema: Schema, cluster: Cluster) -> Schema:
+    """The schema of files that tasks can open: of copies, where tasks do not see this machine's. Files of lines are copied when
+    their job begins."""
+    return schema if schema.by_lines else schema.copied(cluster.upload)
+
+
 def inputs(schema: Schema, folder: str, cluster: Cluster, ordered: bool = False) -> Inputs:
     """Files of text, of which small ones share a mapper; or of lines that name spans, short ones of which do.
 

@@ -117,6 +117,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
     agree(found, classes, schema, other, ids, kinds, group)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
+        found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
         found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group)

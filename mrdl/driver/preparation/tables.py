@@ -3,6 +3,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from mrdl.data.records import Records
@@ -55,7 +56,7 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
     schema, size = survey.schema, sum(planning.sizes(survey.schema).values())
     reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), size // PART))
     with tempfile.TemporaryDirectory(prefix="mrdl-survey-") as folder:
-        survey.dump(path := os.path.join(folder, "survey.json"))
+        replace(survey, schema=planning.reachable(schema, cluster)).dump(path := os.path.join(folder, "survey.json"))
         tasks, split, settings = planning.inputs(schema, folder, cluster)
         with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=split, name=name, on_task=on_task,
                          settings=settings, packages=schema.needs) as output:
