@@ -10,7 +10,7 @@ from mrdl.models.saving import load_model
 from mrdl.printing import counted
 from mrdl.runs.extension import behind
 from mrdl.runs.run import Run
-from mrdl.worker.scored import FORMATS
+from mrdl.worker.scored import FORMATS, TABLE
 
 TABS = {"tab": "\t", "\\t": "\t"}
 
@@ -20,12 +20,12 @@ def inputs(p: argparse.ArgumentParser) -> None:
                    ".zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input")
 
 
-def written(p: argparse.ArgumentParser, first: str) -> None:
+def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) -> None:
     p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN",
                    help=f"for raw rows: a column that identifies a row, to be written first; may be repeated (default: {first})")
     p.add_argument("--keep", action="append", default=[], metavar="COLUMN",
                    help="for raw rows: another column to write as it is; may be repeated")
-    p.add_argument("--format", choices=FORMATS, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
+    p.add_argument("--format", choices=formats, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
 
 
 def header(p: argparse.ArgumentParser) -> None:
@@ -47,14 +47,14 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
 def of_predict(p: argparse.ArgumentParser) -> None:
     inputs(p)
     p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
-    written(p, "the file, and the row's first byte in it")
+    written(p, "the file, and the place of the row in it", (*FORMATS, TABLE))
     header(p)
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
 
 
 def of_score(p: argparse.ArgumentParser) -> None:
-    written(p, "all columns of the input")
+    written(p, "all columns of the input", FORMATS)
     p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")
     p.add_argument("--delimiter", metavar="CHARACTER", help="delimiter of the input and of the output: a character, or tab "
                    "(default: detected in the first line; with --columns: tab)")

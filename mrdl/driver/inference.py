@@ -204,9 +204,9 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         cores: tasks that run at once on this machine. None: one for each core.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         ids: for raw rows: the columns that identify a row; they come first in each line. Without
-            `ids` and `keep`: the file, and the byte in it at which the row begins.
+            `ids` and `keep`: the file, and the place of the row in it.
         keep: for raw rows: other columns to write as they are, after `ids`.
-        format: for raw rows: "csv" or "jsonl". None: "jsonl" for JSON lines, else "csv".
+        format: for raw rows: "csv", "jsonl" or "parquet". None: "jsonl" for JSON lines, else "csv".
         header: for raw rows: whether the first line names the columns. None: detected.
         said: called with messages for the user before the job begins.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from glob import has_magic
+from importlib.util import find_spec
 from typing import Any
 
 from mrdl import metrics
@@ -33,10 +34,10 @@ from mrdl.runners.output import Output
 from mrdl.runners.streaming import Job
 from mrdl.runs.run import Run
 from mrdl.storage.base import Storage
-from mrdl.storage.paths import exists, is_folder, size
+from mrdl.storage.paths import exists, is_folder, move, size
 from mrdl.storage.schemes import store_at
 from mrdl.training.inputs import check_target
-from mrdl.worker.scored import FORMATS, Lines
+from mrdl.worker.scored import FORMATS, TABLE, Lines
 
 SAMPLES = 5                     # bad rows that are shown
 
@@ -76,10 +77,11 @@ def there(inputs: Sequence[str]) -> bool:
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
                  keep: Sequence[str], format: str | None, header: bool | None, on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable) -> Counted:
-    """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows.
+    """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows. Of Parquet each part is a file.
 
     `fill`: what is to be entered while the folder is filled."""
-    need(format is None or format in FORMATS, f"format {format}: must be {' or '.join(FORMATS)}")
+    need(format is None or format in (*FORMATS, TABLE), f"format {format}: must be {', '.join(FORMATS)} or {TABLE}")
+    need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
     table = table_of(model, run)
     kept = list(dict.fromkeys([*ids, *keep]))
     schema, ignored = matched(inputs, table, run, header, kept)
@@ -91,13 +93,17 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     lines.check()
     counted, first = Counted(), int(format == "csv")
     with notebook(cluster) as notes, _job(PredictRows, f"mrdl predict {run}", model, schema, {
-            "classes": class_names(table), "kept": kept, "format": format, "notes": notes.url}, cluster, on_task) as output, fill():
+            "classes": class_names(table), "kept": kept, "format": format, "types": schema.types(kept), "notes": notes.url},
+            cluster, on_task, ("pyarrow",) if format == TABLE else ()) as output, fill():
         found = _noted(output, notes)
         if first:
             place.write("part-00000", lines.header() + b"\n")
-        filled = [part for part in ordered(found) if found[part]["bytes"]]
+        filled = [part for part in ordered(found) if found[part]["rows"]]
         for number, part in enumerate(filled, first):
-            output.move(part, place.path(f"part-{number:05d}"))
+            if format == TABLE:
+                move(notes.path(f"{_number(output.parts[part])}.{TABLE}"), place.path(f"part-{number:05d}.{TABLE}"))
+            else:
+                output.move(part, place.path(f"part-{number:05d}"))
         for part in ordered(found):
             counted.add(found[part])
     return counted
@@ -152,8 +158,8 @@ def ordered(notes: Sequence[dict[str, Any]]) -> list[int]:
 
 
 @contextmanager
-def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[str, Any], cluster: Cluster, on_task: Callable | None
-         ) -> Iterator[Output]:
+def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[str, Any], cluster: Cluster, on_task: Callable | None,
+         packages: tuple[str, ...] = ()) -> Iterator[Output]:
     """The output of a job over the rows of a schema's files."""
     with state_file(model, cluster) as state, tempfile.TemporaryDirectory(dir=cluster.tmp) as folder:
         path = os.path.join(folder, "plan.json")
@@ -161,7 +167,7 @@ def _job(job: type[Job], name: str, model: Model, schema: Schema, asked: dict[st
             json.dump({"spec": model.to_json(), "schema": planning.reachable(schema, cluster).dump(), **asked}, file)
         tasks, split, settings = planning.inputs(schema, folder, cluster, ordered=True)
         with cluster.run(job, tasks, ["--state", state, "--plan", path], split=split, name=name, settings=settings,
-                         packages=schema.needs, on_task=on_task) as output:
+                         packages=(*schema.needs, *packages), on_task=on_task) as output:
             yield output
 
 
@@ -169,13 +175,18 @@ def _noted(output: Output, notes: Storage) -> list[dict[str, Any]]:
     """What the task of each part has noted, which must be what there is."""
     found = []
     for path in output.parts:
-        name = f"{path.rpartition('-')[2]}.json"
+        name = f"{_number(path)}.json"
         if not notes.exists(name):
             raise RoundError(f"{path}: its task left no note of what it has done: rows were lost")
         found.append(json.loads(notes.read(name)))
         if size(path) != found[-1]["bytes"]:
             raise RoundError(f"{path}: is not as its task wrote it: rows were lost")
     return found
+
+
+def _number(part: str) -> str:
+    """That of the task that wrote it."""
+    return part.rpartition("-")[2]
 
 
 @contextmanager

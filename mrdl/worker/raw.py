@@ -21,7 +21,7 @@ from mrdl.storage import pieces
 from mrdl.storage.schemes import store_at
 from mrdl.training.scoring import Scorer
 from mrdl.worker.counters import GROUP, Increment
-from mrdl.worker.scored import Lines
+from mrdl.worker.scored import TABLE, Lines
 
 #: file, its first byte that is read, lines: of each file that a mapper reads (RawLines.splits)
 Splits = Iterable[tuple[str, int, pieces.Lines]]
@@ -55,6 +55,9 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     writer = Lines(model, asked["classes"], asked["kept"], asked["format"], unit=schema.unit)
+    if asked["format"] == TABLE:
+        from mrdl.worker.scored_table import Scored
+        writer = Scored(writer, asked["types"])
     for file, start, own in splits:
         records = Kept(file, start)
         mark = schema.mark(file)
@@ -66,8 +69,9 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
         note.add(records)
     increment(GROUP, "rows", note.facts["rows"])
     increment(GROUP, "unread", sum(note.facts["bad"].values()))
-    number = int(os.environ.get("mapreduce_task_partition", "0"))
-    store_at(asked["notes"]).write(f"{number:05d}.json", json.dumps(note.facts).encode())
+    number, notes = int(os.environ.get("mapreduce_task_partition", "0")), store_at(asked["notes"])
+    writer.end(notes, f"{number:05d}.{TABLE}")
+    notes.write(f"{number:05d}.json", json.dumps(note.facts).encode())
 
 
 def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:

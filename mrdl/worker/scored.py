@@ -10,8 +10,10 @@ from mrdl.data.sources import demand
 from mrdl.models.answers import Answers, flat
 from mrdl.models.model import Model
 from mrdl.printing import few
+from mrdl.storage.base import Storage
 
-FORMATS = ("csv", "jsonl")
+FORMATS = ("csv", "jsonl")       # of lines
+TABLE = "parquet"               # of files
 PLACE = {"byte": ("file", "offset"), "row": ("file", "row")}     # by what it counts
 ERROR = "error"
 
@@ -49,7 +51,7 @@ class Lines:
         places = (rows.starts + mark).tolist()
         first = ([self._words(rows.texts(name)) if self.format == "csv" else rows.json(name) for name in self.kept] if self.kept else
                  [self._words([file]) * len(places), list(map(str, places))])
-        names, values = self.answers.of(flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values)))
+        names, values = self.answered(rows)
         scored = [self._words(names)] if self.answers.classes else []
         scored += [self._numbers(values[:, i]) for i in range(values.shape[1])]
         wrong = any(rows.errors)
@@ -57,10 +59,22 @@ class Lines:
             good = np.array([not error for error in rows.errors])
             scored = [self._spread(column, good) for column in scored]
         errors = [self.nothing] * len(places)
-        for i, error in enumerate(rows.errors) if wrong else ():
-            if error:                           # with the place, as nobody knows another name for a row whose fields cannot be read
-                errors[i], = self._words([f"{error}; {file.rpartition('/')[2]}, {self.unit} {places[i]}" if self.kept else error])
+        for i, error in enumerate(self.reasons(rows, file, places)) if wrong else ():
+            if error:
+                errors[i], = self._words([error])
         return self._rows([*first, *scored, errors])
+
+    def answered(self, rows: Ordered) -> tuple[list[str], np.ndarray]:
+        """What the model says of the good rows: the names of classes, where it has them, and numbers."""
+        return self.answers.of(flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values)))
+
+    def reasons(self, rows: Ordered, file: str, places: list[int]) -> list[str]:
+        """Why each row cannot be read: with its place, as nobody knows another name for a row whose fields cannot be read."""
+        here = file.rpartition("/")[2]
+        return [f"{error}; {here}, {self.unit} {place}" if error and self.kept else error for error, place in zip(rows.errors, places)]
+
+    def end(self, store: Storage, name: str) -> None:
+        """All lines have been given away."""
 
     def _rows(self, columns: list[list[str]]) -> list[bytes]:
         join = self.delimiter.join if self.format == "csv" else self.object.__mod__

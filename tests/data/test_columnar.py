@@ -3,6 +3,7 @@ import csv
 import datetime
 import gzip
 import json
+import os
 import sys
 from decimal import Decimal
 from itertools import pairwise
@@ -169,6 +170,23 @@ def test_from_raw_rows_to_their_scores(tmp_path, files, form, inline, local):
     assert named[0][0] == "file" and len({line[1] for line in named}) == 1 + len(ROWS)
     scores = [mrdl.evaluate(run, path, runner=inline) for path in (files["csv"], files[form])]
     assert scores[0] == scores[1]
+
+
+def test_scores_are_written_as_parquet(tmp_path, files, inline, local):
+    run = model_of(prepare(files["csv"], str(tmp_path / "data"), inline, label="y", ids=["id"]), tmp_path / "run")
+    odd = saved(tmp_path / "odd.parquet", pa.table({name: [row[name] if name != "w" else "1.0" if i % 4 else "what" for i, row in enumerate(ROWS)]
+                                                    for name in ROWS[0]}), row_group_size=70)
+    for path, kept, types in ((files["parquet"], {"ids": ["id"], "keep": ["x", "word"]}, ["int64", "double", "string"]),
+                              (files["csv"], {"ids": ["id"]}, ["string"]), (odd, {}, ["string", "int64"]), (odd, {"ids": ["k"]}, ["int64"])):
+        name = f"{len(os.listdir(tmp_path))}"
+        lines = predicted(run, path, tmp_path / name, inline, **kept)
+        mrdl.predict(run, path, str(tmp_path / f"{name}.p"), runner=local, format="parquet", **kept)
+        table = pq.read_table(tmp_path / f"{name}.p")
+        assert table.column_names == lines[0] and [*map(str, table.schema.types)] == [*types, "string", "float", "float", "string"]
+        for found, line in zip(table.to_pylist(), lines[1:], strict=True):
+            assert [str(value or 0.0) if field == "x" else "" if value is None else f"{value:.9g}" if field.startswith("probability") else str(value)
+                    for field, value in found.items()] == [text or "0.0" if field == "x" else text for field, text in zip(lines[0], line)]
+    assert table["error"].null_count == 225
 
 
 def test_a_folder_of_parts_is_one_table_by_the_names_of_its_columns(tmp_path, files, inline):

@@ -165,7 +165,7 @@ def test_a_header_alone_gives_a_header_and_what_cannot_be_written_is_refused(tmp
             (text(tmp_path, "", "empty.csv"), {}, "no rows"),
             (path, {"ids": ["nr"], "keep": ["what"]}, "has no column 'nr', 'what' to keep"),
             (odd, {"keep": ["prediction"]}, "columns 'prediction' cannot be kept"),
-            (path, {"format": "xml"}, "must be csv or jsonl"),
+            (path, {"format": "xml"}, "must be csv, jsonl or parquet"),
             ([path, path], {}, "a file is given twice"),
             (str(tmp_path / "nothing.csv"), {}, "no such input"),
             (titanic[1].url, {"ids": ["id"]}, "only possible with raw rows")):

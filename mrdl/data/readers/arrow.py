@@ -38,6 +38,13 @@ def leaves(schema: Iterable[pa.Field], above: tuple[str, ...] = ()) -> Iterator[
             yield Leaf(name, fields), unused(kind)
 
 
+def numeric(schema: Iterable[pa.Field], names: Iterable[str]) -> dict[str, str]:
+    """The types of those of the columns that are numbers and not nested."""
+    found = {own.name: own.type for own in schema}
+    return {name: str(found[name]) for name in names if name in found and (
+        pa.types.is_integer(found[name]) or pa.types.is_floating(found[name]))}
+
+
 def unused(kind: pa.DataType) -> str:
     """Why values of the type are not used; or ""."""
     is_a = pa.types

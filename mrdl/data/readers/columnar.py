@@ -1,7 +1,7 @@
 """Parquet and ORC: groups of rows in files, of which a mapper reads the columns that it needs."""
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -61,6 +61,11 @@ class Columnar(Declared):
             if held:
                 found.append(((index, start, len(counts)), int(held)))
         return found
+
+    def types(self, names: Sequence[str]) -> dict[str, str]:
+        from mrdl.data.readers import arrow
+        with _opened(type(self), self.files[0]) as reader:
+            return arrow.numeric(self.schema(reader), names)
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Shown]]:
         """The fields of spans by column; a row's place is its number in the file."""

@@ -91,6 +91,10 @@ class Tabular(Recognised):
             for index, spans in groupby(self.spans(), lambda span: span[0][0]):
                 yield self.files[index], (b"%d\t%d\t%d" % places for places, _ in spans)
 
+    def types(self, names: Sequence[str]) -> dict[str, str]:
+        """Arrow's types of those of the columns that the files declare as numbers."""
+        return {}
+
     def mark(self, file: str) -> int:
         """How many bytes of a file come before the first one that counts in the places of rows."""
         return first_line(file, 0)[1] if self.by_lines and file else 0
