@@ -1,5 +1,6 @@
 """Reads raw input; reducer r writes shard r, and the last reducer writes the facts about all rows."""
 from mrdl.data.facts import merged_facts
+from mrdl.data.quarantine import Quarantine
 from mrdl.data.readers.table import loaded
 from mrdl.data.rows import Rows
 from mrdl.data.shards import shard_lines
@@ -16,8 +17,11 @@ class Prepare(RawLines):
 
     def map_pairs(self, pairs, step_num=0):
         plan = loaded(self.options.plan)
-        for file, start, lines in self.splits(pairs):
-            yield from Rows(plan, file, start).pairs(lines)
+        with Quarantine(plan.quarantine) as kept:
+            for file, start, lines in self.splits(pairs):
+                rows = Rows(plan, file, start)
+                rows.quarantine = kept
+                yield from rows.pairs(lines)
 
     def reducer(self, key, values):
         plan = loaded(self.options.plan)

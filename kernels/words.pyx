@@ -26,10 +26,11 @@ cdef bytes DIGITS = b"0123456789+-eE"
 
 
 def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] starts,
-          int64_t[:, ::1] stops, int[::1] codes, int[::1] fields):
+          int64_t[:, ::1] stops, int[::1] codes, int[::1] fields, const int64_t[::1] ends=None):
     r"""starts, stops[rows, columns] = the fields of each line in `buffer`; returns how many lines.
 
-    A line ends at \n, or before \r's that stand there. Fields lose the blanks and tabs around them.
+    A line ends at \n, or before \r's that stand there; with `ends`, which rise, only at those newlines
+    whose places these are: others are blanks or text like any. Fields lose the blanks and tabs around them.
     The delimiter 32 (a blank) stands for any run of blanks and tabs. A field that begins with a
     double quote ends at the next one: delimiters in between are text, and "" is one quote. Text
     after that second quote belongs to the field, as in Python's csv; quotes elsewhere are text.
@@ -46,19 +47,25 @@ def split(unsigned char[::1] buffer, unsigned char delimiter, int64_t[:, ::1] st
          and starts.shape[1] == stops.shape[1],
          "split: starts and stops[rows, columns], codes[rows] and fields[rows] do not fit")
     need(delimiter not in b'"\r\n', "split: no such delimiter")
+    need(ends is None or ends.shape[0] == rows, "split: ends[rows] and codes[rows] do not fit")
     if buffer.shape[0] == 0:
         return 0
     with nogil:
         p, end = &buffer[0], &buffer[0] + buffer.shape[0]
         while p < end and row < rows:
-            stop = <unsigned char*> memchr(p, b"\n", end - p)
-            if stop == NULL:
-                stop = end
+            if ends is None:
+                stop = <unsigned char*> memchr(p, b"\n", end - p)
+                if stop == NULL:
+                    stop = end
+            else:
+                stop = &buffer[0] + ends[row]
+                if stop < p or stop > end:
+                    break
             codes[row] = _split(&buffer[0], p, stop, end, delimiter, starts, stops, row,
                                 &fields[row])
             p = stop + (stop < end)
             row += 1
-    need(p == end, "split: more lines than rows to put them in")
+    need(p == end, "split: more lines than rows to put them in, or ends that do not rise to the last one")
     return row
 
 

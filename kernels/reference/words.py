@@ -11,9 +11,12 @@ _TIME = re.compile(r"[T ](\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?"
                    r"(?:Z|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
 
 
-def split(buffer, delimiter, starts, stops, codes, fields):
+def split(buffer, delimiter, starts, stops, codes, fields, ends=None):
     rows, offset = 0, 0
-    for line in bytes(buffer).removesuffix(b"\n").split(b"\n") if buffer else []:
+    lines = bytes(buffer).removesuffix(b"\n").split(b"\n") if buffer else []
+    if ends is not None:
+        lines = [bytes(buffer)[start:stop] for start, stop in zip([0, *(end + 1 for end in ends)], ends)]
+    for line in lines:
         if rows == len(codes):
             raise ValueError("more lines than rows")
         found, code = _fields(line.rstrip(b"\r"), delimiter)

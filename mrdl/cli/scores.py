@@ -31,6 +31,7 @@ def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) ->
 def header(p: argparse.ArgumentParser) -> None:
     p.add_argument("--header", choices=("yes", "no"), help="for raw rows: whether the first line names the columns (default: "
                    "detected)")
+    p.add_argument("--multiline", action="store_true", help="for raw rows: quoted fields may go on over several lines")
 
 
 def of_evaluate(p: argparse.ArgumentParser) -> None:

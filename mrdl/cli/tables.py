@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header",
-       "delimiter")
+       "delimiter", "multiline")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 
@@ -49,6 +49,7 @@ def of_columns(p: argparse.ArgumentParser) -> None:
     p.add_argument("--delimiter", metavar="D",
                    help="what stands between fields: one character, tab, or blank (default: decided by how the "
                    "lines look)")
+    p.add_argument("--multiline", action="store_true", help="quoted fields may go on over several lines; one task then reads all of a file")
 
 
 def of_rows(p: argparse.ArgumentParser) -> None:
@@ -113,7 +114,7 @@ def is_dataset(a: argparse.Namespace) -> bool:
     store = store_at(a.inputs[0])
     found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
     odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header",
-                             "delimiter", "out") if getattr(a, name)]
+                             "delimiter", "multiline", "out") if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
     return found
 
@@ -158,7 +159,8 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
         tolerance = " ".join(_tolerance(records))
         yield from printing.wrapped(
             f"{bad:,} of {of:,} records are bad and left out ({100 * bad / of:.2g} %): {reasons}"
-            + f"; to prepare nevertheless: {tolerance}" * bool(tolerance), width, "  ")
+            + f"; to prepare nevertheless: {tolerance}" * bool(tolerance)
+            + "; to keep them whole: mrdl prepare .. --quarantine FOLDER", width, "  ")
         for sample in records.samples[:SAMPLES]:
             text = printing.clean(shown(sample)).removeprefix(os.getcwd() + "/")
             yield from printing.wrapped("  " + text, width, "    ")
@@ -167,7 +169,7 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
 def following(a: argparse.Namespace, found: "Described") -> str:
     """The command to type next."""
     label = found.table.label
-    options = [*(["--header", a.header] if a.header else []), *(["--delimiter", a.delimiter] if a.delimiter else []),
+    options = [*(["--header", a.header] if a.header else []), *(["--delimiter", a.delimiter] if a.delimiter else []), *["--multiline"] * a.multiline,
                *(["--label", label] if label is not None else []), *_tolerance(found.records)]
     return f"mrdl prepare {join([*a.inputs, 'DATA', '--schema', a.out, *options])}" + " --label COLUMN" * (label is None)
 

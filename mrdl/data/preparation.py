@@ -24,6 +24,7 @@ class Plan:
     #: the hashes of the rows to hold out, where they were chosen, or by class the bound below which they are; None: below one bound
     held: list | dict | None = None
     stratify: bool = False      # whether what is held out keeps the shares of classes
+    quarantine: str | None = None               # the folder for bad records; None: they are not kept
 
     @property
     def shards(self) -> int:

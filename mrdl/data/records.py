@@ -1,11 +1,12 @@
 """What is counted of the records of a split: which are bad, and why."""
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
 from mrdl.data.corpus import SAMPLES
+from mrdl.data.quarantine import Quarantine
 from mrdl.storage.partitions import within
 
 SAMPLE = 100                    # characters of a bad record that are shown
@@ -29,6 +30,8 @@ class Records:
         self.others: dict[str, int] | None = None   # where asked for: fields that are no columns, and how many rows have each
         self.bad: Counter = Counter()
         self.samples: list[dict] = []
+        self.mark: Callable[[], int] = int          # how many bytes of the file come before the first one that counts in `offset`
+        self.quarantine: Quarantine | None = None
 
     @property
     def file(self) -> str:
@@ -57,6 +60,8 @@ class Records:
 
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1
-        sample = {"file": self.file, "offset": int(offset), "reason": f"{reason} ({detail})",
+        sample = {"file": self.file, "offset": int(offset) + self.mark(), "reason": f"{reason} ({detail})",
                   "text": line[:SAMPLE].decode("utf-8", "replace"), **({} if self.unit == "byte" else {"unit": self.unit})}
+        if self.quarantine:
+            self.quarantine.add(self.file, sample["offset"], reason, detail, line)
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]

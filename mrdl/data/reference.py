@@ -23,6 +23,7 @@ from mrdl.printing import few
 from mrdl.runners.splits import lines_between
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines
+from mrdl.storage.pieces import bare as without_end
 from mrdl.storage.sealed import Count, Hash, OtherFormat, formatted, seal
 
 MAGIC, FORMAT = b"mrdl-reference\t", 1
@@ -83,7 +84,7 @@ def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[tuple[bytes, bool]
 def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
     with opened(path) as file, undamaged(path):
         for piece in lines_between(file, start, stop, pieces=True):
-            yield piece.removesuffix(b"\n")
+            yield without_end(piece)
 
 
 def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:

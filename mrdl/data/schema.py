@@ -27,6 +27,7 @@ class Wanted:
     like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
     delimiter: str | None = None                # of a text; None: as the lines look
     loose: bool = False         # whether names may come twice, and rows be none
+    multiline: bool = False     # whether quoted fields of a text may go on over several lines
     partitions: Sequence[str] = ()              # columns that the files' folders have: the last ones
 
 
@@ -76,6 +77,11 @@ class Schema(ABC):
     def paths(self) -> list[str]:
         """All files, each once."""
         return self.files
+
+    @property
+    def whole(self) -> bool:
+        """Whether one mapper must read all of a file."""
+        return False
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ class Scores(dict[str, Value]):
 
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
-             header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> Scores:
+             header: bool | None = None, multiline: bool = False,
+             said: Callable[[str], None] = lambda text: None) -> Scores:
     """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
     Args:
@@ -137,6 +138,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             trained on.
         max_bad: for raw rows: the share that may be bad, from 0 to 1. 0.001, as in `prepare`.
         header: for raw rows: whether the first line names the columns. None: detected.
+        multiline: for raw rows: whether quoted fields may go on over several lines.
         said: called with messages for the user before the job begins.
 
     Returns:
@@ -151,7 +153,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     model = load_model(run, updater=False)
     inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     if of_data := raw.is_dataset(inputs):
-        need(label is None and header is None, "label, header: only possible with raw rows")
+        need(label is None and header is None and not multiline, "label, header, multiline: only possible with raw rows")
         found, = map(dataset.load, inputs)
         same_features(model.features, run, found)
         fitted(model.compiled(), found)
@@ -172,7 +174,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
                                       assessed)
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
-            sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, max_bad=max_bad,
+            sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, multiline=multiline, max_bad=max_bad,
                                                     assessed=assessed, on_task=on_task, said=said)
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
@@ -183,7 +185,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
-            format: str | None = None, header: bool | None = None, said: Callable[[str], None] = lambda text: None) -> int | Counted:
+            format: str | None = None, header: bool | None = None, multiline: bool = False,
+            said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
     For a dataset there is one line of CSV per example: OUT/part-00000.. has the examples of the
@@ -208,6 +211,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         keep: for raw rows: other columns to write as they are, after `ids`.
         format: for raw rows: "csv", "jsonl" or "parquet". None: "jsonl" for JSON lines, else "csv".
         header: for raw rows: whether the first line names the columns. None: detected.
+        multiline: for raw rows: whether quoted fields may go on over several lines.
         said: called with messages for the user before the job begins.
 
     Returns:
@@ -229,10 +233,11 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         need(not model.stateful, "rows are split among mappers: with a stateful model, call model.predict on arrays")
         limits.check(model, at_once(model, AT_ONCE))
         with opened(runner, cores) as cluster:
-            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header, on_task=on_task,
+            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header,
+                                    multiline=multiline, on_task=on_task,
                                     said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant))
-    need(not (ids or keep or format is not None or header is not None),
-         "ids, keep, format, header: only possible with raw rows; a dataset's are shuffled, and their columns are features")
+    need(not (ids or keep or format is not None or header is not None or multiline),
+         "ids, keep, format, header, multiline: only possible with raw rows; a dataset's are shuffled, and their columns are features")
     data, = inputs
     found = dataset.load(data)
     need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")

@@ -1,7 +1,6 @@
 """A model over raw rows, by map-only jobs: a line for each row, in the order of the input."""
 import json
 import os
-import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.kinds import Label, Weight
 from mrdl.data.tables.table import Table
+from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import tolerated
 from mrdl.driver.scoring import state_file
@@ -75,7 +75,7 @@ def there(inputs: Sequence[str]) -> bool:
 
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
-                 keep: Sequence[str], format: str | None, header: bool | None, on_task: Callable | None, said: Callable[[str], None],
+                 keep: Sequence[str], format: str | None, header: bool | None, multiline: bool, on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable) -> Counted:
     """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows. Of Parquet each part is a file.
 
@@ -84,7 +84,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
     table = table_of(model, run)
     kept = list(dict.fromkeys([*ids, *keep]))
-    schema, ignored = matched(inputs, table, run, header, kept)
+    schema, ignored = matched(inputs, table, run, header, kept, multiline=multiline)
     demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
@@ -110,14 +110,14 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
 
 
 def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, header: bool | None,
-                  max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None]
+                  multiline: bool, max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None]
                   ) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
     more than the share `max_bad` of them cannot be read. `assessed`: gets what a report is made of."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
     table = labelled(table_of(model, run), run, label)
-    schema, ignored = matched(inputs, table, run, header, rest=True)
+    schema, ignored = matched(inputs, table, run, header, rest=True, multiline=multiline)
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     sums, targets, counted = {}, {}, Counted()
@@ -187,14 +187,3 @@ def _noted(output: Output, notes: Storage) -> list[dict[str, Any]]:
 def _number(part: str) -> str:
     """That of the task that wrote it."""
     return part.rpartition("-")[2]
-
-
-@contextmanager
-def notebook(cluster: Cluster) -> Iterator[Storage]:
-    """A folder into which tasks can write."""
-    name = f"notes-{os.getpid()}-{secrets.token_hex(4)}"
-    parent = cluster.backend.home("jobs") or cluster.tmp
-    try:
-        yield store_at(f"{parent}/{name}")
-    finally:
-        store_at(parent).clear(name)

@@ -45,12 +45,12 @@ def class_names(table: Table) -> tuple[str, ...]:
 
 
 def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None = None, kept: Sequence[str] = (),
-            rest: bool = False) -> tuple[Schema, list[str]]:
+            rest: bool = False, multiline: bool = False) -> tuple[Schema, list[str]]:
     """The schema of raw inputs, of whose columns a model's table makes features, by name; and the names of the columns that are
     ignored, as it does not know them. `kept`: columns that go through as they are; `rest`: with the label, and with the weight
-    where there is one."""
+    where there is one; `multiline`: quoted fields may go on over several lines."""
     paths = expand(list(inputs))
-    found = sniff(paths, header=header, loose=True)
+    found = sniff(paths, header=header, loose=True, multiline=multiline)
     demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {where} could know: prepare them, and give the dataset")
     odd = [name for name in kept if found.columns.count(name) != 1]
     demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")

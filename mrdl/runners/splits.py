@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mrdl.storage.packing import suffix
-from mrdl.storage.pieces import read_pieces
+from mrdl.storage.pieces import read_pieces, skip_line
 
 LARGEST_SPLIT = (1 << 63) - 1
 SMALLEST_SPLIT = 16 << 20
@@ -33,7 +33,7 @@ def lines_between(file: BinaryIO, start: int, stop: int | None, pieces: bool = F
     first line, and reads on to the end of the line that begins at or before its end. `pieces`: many lines at a time."""
     if start:
         file.seek(start)
-        file.readline()
+        skip_line(file)
     if pieces:
         size = None if stop is NO_END else stop - file.tell()
         yield from read_pieces(file, size) if size is None or size >= 0 else ()

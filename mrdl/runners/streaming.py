@@ -11,7 +11,7 @@ from itertools import groupby
 from mrdl.runners import registry, sharing
 from mrdl.runners.mrjob_imports import MRJob, protocol
 from mrdl.runners.splits import LARGEST_SPLIT
-from mrdl.storage.pieces import Lines, read_pieces
+from mrdl.storage.pieces import Lines, bare, read_pieces
 
 # without a handler, Python would print mrjob's "No configs specified" at every job
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
@@ -150,7 +150,7 @@ class RawLines(Job):
 
         Args:
             line: the line with its line end."""
-        return line.removesuffix(b"\n")
+        return bare(line)
 
     @staticmethod
     def splits(pairs: Iterator) -> Iterator[tuple[str, int, Lines]]:

@@ -12,6 +12,7 @@ from raw_rows import HEADER, ROWS, joined, predicted, saved, written
 from shards import rows
 
 import mrdl
+from mrdl.data.readers.delimited import MULTILINE
 from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
@@ -115,7 +116,7 @@ def test_rows_that_cannot_be_read_stand_in_their_place_with_the_reason(tmp_path,
     lines = joined(tmp_path / "out").splitlines()
     assert lines[1].startswith('7,"a,b",') and lines[1].endswith(",")
     assert lines[2:5] == [f',,,,,"wrong field count (2 for 6); in.csv, byte {at[1]}"', f"8,c,,,,\"not a number (column 'age'); in.csv, byte {at[2]}\"",
-                          f",,,,,\"quote without end (column 'name'); in.csv, byte {at[5]}\""]
+                          f",,,,,\"quote without end (column 'name'; {MULTILINE}); in.csv, byte {at[5]}\""]
     assert lines[5].startswith('10,"say ""hi"", twice",') and len(lines) == 6
     places = predicted(titanic[2], path, tmp_path / "places")
     assert [line[:2] for line in places[1:]] == [[path, str(at[i])] for i in (0, 1, 2, 5, 6)]

@@ -1,15 +1,18 @@
-"""Input files as they lie on HDFS: packed ones, and partitions, give what they give on one machine."""
+"""Input files as they lie on HDFS: packed ones, partitions, bad records and long lines give what they give on one machine."""
+import json
+
 import pytest
 from packed import PACK
 from raw_rows import ROWS, written
 
 import mrdl
+from mrdl.storage.pieces import LONGEST
 from mrdl.storage.schemes import store_at
 
 pytestmark = pytest.mark.hadoop
 
 
-def content(data):
+def content_of(data):
     store = store_at(data.url)
     return [store.read(shard.name) for shard in data.shards]
 
@@ -27,8 +30,35 @@ def test_packed_partitions_are_read_once_and_as_on_one_machine(tmp_path, home, h
     assert sum(shard.n for shard in near.shards) == 60 and "land" in str(near.table)
     for name, inputs in (("far", home.path("table")), ("sent", str(tmp_path / "table"))):
         data = mrdl.prepare(inputs, home.path(name), hadoop, label="survived", ids=["id"])
-        assert data.uid == near.uid and content(data) == content(near), name
+        assert data.uid == near.uid and content_of(data) == content_of(near), name
     whole = PACK[".gz"](b"a,b\n" + b"1,2\n" * 50_000)
     home.write("cut.csv.gz", whole[:len(whole) - 5])
     with pytest.raises(mrdl.JobFailed, match=r"cut.csv.gz: cannot be read .Compressed file ended before"):
         mrdl.prepare(home.path("cut.csv.gz"), home.path("no"), hadoop)
+
+
+def test_bad_records_are_kept_whole_and_fields_go_on_over_lines(tmp_path, home, hadoop):
+    long = b"9" * (LONGEST + 5)
+    lines = [b"\xef\xbb\xbfa,b", *(b"%d,2\n%d,x,y" % (i, i) for i in range(50)), long + b",1", b"7,\xff\n"]
+    home.write("raw.csv", b"\n".join(lines))
+    (tmp_path / "raw.csv").write_bytes(b"\n".join(lines))
+    kinds = {name: {"kind": "numeric", "missing": "refuse"} for name in "ab"}
+    found = {}
+    for name, runner in (("near", "inline"), ("far", hadoop)):
+        place = tmp_path / "near" if name == "near" else home.path("far")
+        data = mrdl.prepare(str(tmp_path / "raw.csv") if name == "near" else home.path("raw.csv"), str(place) + "-data", runner, kinds=kinds,
+                            max_bad=0.9, quarantine=str(place))
+        store = store_at(place)
+        kept = [json.loads(line) for part in store.list() for line in store.read(part).splitlines()]
+        assert len(kept) == data.bad["count"] == 52 and sum(shard.n for shard in data.shards) == 50
+        found[name] = [(record["offset"], record["reason"], record["line"][:100]) for record in kept]
+    assert found["near"] == found["far"] and {"line too long"} < {reason for _, reason, _ in found["far"]}
+
+    content = b"n,word,y\n" + b"".join(b'%d,"two\nlines, %d",%d\n' % (i, i % 3, i % 2) for i in range(300))
+    home.write("lines.csv", content)
+    found = mrdl.infer_schema(home.path("lines.csv"), hadoop, multiline=True).records
+    assert (found.rows, found.bad) == (300, {})
+    (tmp_path / "lines.csv").write_bytes(content)
+    made = [mrdl.prepare(path, out, runner, label="y", multiline=True) for path, out, runner in (
+        (str(tmp_path / "lines.csv"), str(tmp_path / "lines"), "inline"), (home.path("lines.csv"), home.path("lines"), hadoop))]
+    assert content_of(made[0]) == content_of(made[1])

@@ -1,6 +1,7 @@
 """The names of a table's columns in; out comes which of them are the label, the weight and the features."""
 import re
 from collections import Counter
+from collections.abc import Sequence
 from shlex import quote
 
 from mrdl.data.readers.header import ROWS, Top
@@ -39,6 +40,12 @@ def ordered(path: str, names: list[str], named: bool, taken: dict[str, str], wan
     extra = [names[i] for i in free if names[i] not in wanted.like]
     return [next(i for i in free if names[i] == name) for name in wanted.like], [
         f"left out, as the dataset of --like does not have them: {few(extra)}"] if extra else []
+
+
+def apart(path: str, names: list[str], partitions: Sequence[str]) -> None:
+    """DataError where a folder of the file has the name of one of its columns."""
+    if clash := [name for name in partitions if name in names]:
+        raise DataError(f"{path}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
 
 
 def indices(found: Top, order: list[int]) -> bool:

@@ -1,15 +1,17 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from shlex import quote
 
 import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
-from mrdl.data.readers.columns import indices, one, ordered
+from mrdl.data.readers.columns import apart, indices, one, ordered
 from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
 from mrdl.data.readers.lines import Fields, Numbers, good_lines
+from mrdl.data.readers.quoted import record_ends
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.rows import Batch, Rows
@@ -19,10 +21,12 @@ from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.printing import few
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import LONGEST, skip_line
 
 HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
 BLANKS = " "                    # any run of blanks and tabs
+MULTILINE = "a quoted field over several lines: --multiline reads them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Delimited(Tabular):
     order: list                 # the places of x's columns; none where a table says what is made of them
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
+    multiline: bool = False     # whether quoted fields may go on over several lines
     plain: bool = True          # whether, as the first lines look, x is numbers alone and none is missing
 
     @classmethod
@@ -42,7 +47,11 @@ class Delimited(Tabular):
     @property
     def bare(self) -> bool:
         """Whether rows of numbers can be read without a table."""
-        return self.delimiter != BLANKS and not self.partitions
+        return self.delimiter != BLANKS and not self.partitions and not self.multiline
+
+    @property
+    def whole(self) -> bool:
+        return self.multiline
 
     def by(self, table: Table, kept: Sequence[str] = ()) -> "Delimited":
         return replace(super().by(table, kept), order=[])
@@ -51,7 +60,7 @@ class Delimited(Tabular):
         return super().features() if self.table else [self.columns[i] for i in self.order]
 
     def decides(self) -> list:
-        return [self.order, self.header, self.table]
+        return [self.order, self.header, self.table, *["multiline"] * self.multiline]
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each line is a row, but for headers, comments and empty ones."""
@@ -69,15 +78,15 @@ class Delimited(Tabular):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        fields = Fields(self.own, self.delimiter, len(self.features()))
-        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields):
+        fields = Fields(self.own, self.delimiter, len(self.features()), "" if self.multiline else MULTILINE)
+        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields, self.multiline):
             yield dict(zip(self.own, found)), starts, batch
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
         schema, rows, plain = None, 0, True
         for path in paths:                          # one by one: there may be thousands
-            lines = _head(path)
+            lines = _head(path, wanted)
             if all(map(is_comment, lines)):
                 continue
             if schema is None:
@@ -122,6 +131,7 @@ class Delimited(Tabular):
     @classmethod
     def _of(cls, path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> "Delimited":
         """The schema of inputs whose first one has this top."""
+        apart(path, found.names, wanted.partitions)
         names, named = [*found.names, *wanted.partitions], bool(found.line)
         label, weight = one(wanted.label, names, "label"), one(wanted.weight, names, "weight")
         if label is not None and label == weight:
@@ -132,19 +142,27 @@ class Delimited(Tabular):
             raise DataError(f"{path}: no feature column is left beside {few(sorted(taken))}")
         return cls(files=paths, columns=names, shape=[len(order)], target=None if label is None else [], label=label, weight=weight,
                    delimiter=delimiter, order=order, named=named, notes=notes,
-                   partitions=list(wanted.partitions))
+                   partitions=list(wanted.partitions), multiline=wanted.multiline)
 
 
-def _head(path: str) -> list[str]:
-    """The first lines that are not blank; latin-1, so that any bytes will do."""
+def _head(path: str, wanted: Wanted) -> list[str]:
+    """The first lines that are not blank, or records; latin-1, so that any bytes will do."""
     lines: list[bytes] = []
     size = 0
     with opened(path) as file, readable(path):
         foreign.check(path, file)
         file.seek(0)
-        while (size < HEAD or len(lines) < ROWS) and (line := file.readline()):
+        while (size < HEAD or len(lines) < ROWS) and (line := file.readline(LONGEST)):
             size, line = size + len(line), line if size else line.removeprefix(BOM)
-            lines += [line] if line.strip() else []
+            if len(line) == LONGEST:
+                demand(lines != [], f"{path}: its first line has more than {LONGEST >> 20} MB: is it a table of text?")
+                skip_line(file)
+                continue                            # a bad record, later
+            lines += [line] if line.strip() or wanted.multiline else []
+        if wanted.multiline:
+            text = b"".join(lines)
+            ends = record_ends(text, (wanted.delimiter or DELIMITERS).encode(), not file.read(1))
+            lines = [line for line in (text[a:b] for a, b in pairwise([0, *(ends + 1).tolist(), len(text)])) if line.strip()]
     if not lines:
         return []
     odd = [b"\0" in line for line in lines]

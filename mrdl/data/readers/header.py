@@ -23,9 +23,12 @@ class Top:
 def fields(line: str, delimiter: str) -> list[str]:
     """Cut at delimiters that are not in double quotes; a blank is any run of blanks and tabs."""
     blanks = delimiter == " "
-    pieces = (line.strip(" \t") if blanks else line).split('"')
-    pieces[::2] = [re.sub(r"[ \t]+", "\n", piece) if blanks else piece.replace(delimiter, "\n") for piece in pieces[::2]]
-    return [field.strip(" \r") for field in "".join(pieces).split("\n")]
+    found = [""]
+    for number, piece in enumerate((line.strip(" \t") if blanks else line).split('"')):
+        first, *more = [piece] if number % 2 else re.split(r"[ \t]+", piece) if blanks else piece.split(delimiter)
+        found[-1] += first
+        found += more
+    return [field.strip(" \r") for field in found]
 
 
 def is_number(field: str) -> bool:

@@ -1,18 +1,19 @@
 """Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers.header import fields, is_number
+from mrdl.data.readers.quoted import NEWLINE, record_ends
 from mrdl.data.records import Records
 from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
 from mrdl.kernels import text, words
 from mrdl.storage.paths import opened
-from mrdl.storage.pieces import pieces_of
+from mrdl.storage.pieces import LONGEST, Long, pieces_of, skip_line
 
 EMPTY, GOOD = text.EMPTY, text.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
@@ -70,9 +71,9 @@ class Fields:
     """The fields of all columns, as words."""
     size = 1 << 20
 
-    def __init__(self, columns: list[str], delimiter: str, features: int = 0):
-        """`features`: how many are made of each line."""
-        self.columns, self.delimiter = columns, delimiter
+    def __init__(self, columns: list[str], delimiter: str, features: int = 0, hint: str = ""):
+        """`features`: how many are made of each line; `hint`: what to do about a quote without end."""
+        self.columns, self.delimiter, self.hint = columns, delimiter, hint
         self.rows = min(FIELDS // max(len(columns), 16), FEATURES // max(features, 1))
 
     def parse(self, lines: Words) -> tuple[list[Words], np.ndarray, np.ndarray]:
@@ -80,13 +81,15 @@ class Fields:
         buffer = bytearray(lines.data)
         starts, stops = np.empty((2, len(lines), len(self.columns)), "i8")
         self.codes, self.counts = np.empty((2, len(lines)), np.intc)
-        words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts)
+        ends = np.append(lines.starts[1:], len(buffer)) - 1
+        words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts, ends)
         odd = (self.codes > EMPTY) | (np.frombuffer(buffer, "u1")[starts[:, 0]] == ord("#"))
         return [Words(buffer, starts[:, i], stops[:, i]) for i in range(len(self.columns))], self.codes, odd
 
     def told(self, i: int) -> tuple[str, str]:
         if self.codes[i] == words.QUOTE:
-            return "quote without end", f"column {self.columns[self.counts[i]]!r}" if self.counts[i] < len(self.columns) else ""
+            column = f"column {self.columns[self.counts[i]]!r}" if self.counts[i] < len(self.columns) else "behind the last column"
+            return "quote without end", column + "; " * bool(self.hint) + self.hint
         return "wrong field count", f"{self.counts[i]} for {len(self.columns)}"
 
     def some(self, found: list[Words], good: np.ndarray) -> list[Words]:
@@ -94,18 +97,27 @@ class Fields:
 
 
 def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
-               parser: Parser) -> Iterator[tuple[Any, np.ndarray, Words]]:
+               parser: Parser, multiline: bool = False) -> Iterator[tuple[Any, np.ndarray, Words]]:
     """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
 
-    A header may come again, as where files were joined; one of numbers alone is one on top only."""
+    A header may come again, as where files were joined; one of numbers alone is one on top only. `multiline`: quoted fields may go
+    on over several lines."""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     known = Words.of([*headers, *(BOM + line for line in headers)])
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
+    records.mark = lambda: mark
     top = not records.start                     # nothing but comments has been read of the file
-    for raw in _batches(records.file, lines, parser):
+    for number, (raw, stops) in enumerate(_batches(records.file, lines, parser, delimiter.encode() if multiline else None)):
         if top and raw.startswith(BOM):
-            raw, mark = raw[len(BOM):], len(BOM)
-        batch = _lines(raw)
+            raw, mark = Long.of(raw[len(BOM):], raw.size - len(BOM)) if isinstance(raw, Long) else raw[len(BOM):], len(BOM)
+            stops = stops - mark
+        elif top and not number and "://" in records.file:
+            records.mark = cache(lambda: first_line(records.file, 0)[1])        # Hadoop gives no line with it
+        size = len(raw)
+        if isinstance(raw, Long):
+            records.reject("line too long", f"{raw.size:,} bytes; at most {LONGEST:,}", offset, raw)
+            size, raw, stops, top = raw.size + 1, b"\n", np.zeros(1, "i8"), False
+        batch = _lines(raw, stops)
         found, codes, odd = parser.parse(batch)
         for i in range(len(known)):
             odd = odd | batch.equal(known, np.full(len(batch), i))
@@ -127,11 +139,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
         if not good.all():
             found, batch = parser.some(found, good), batch.take(good)
         yield found, offset + batch.starts, batch
-        offset += len(raw)
-    if records.samples and not mark and "://" in records.file and not records.start:
-        mark = first_line(records.file, records.start)[1]       # Hadoop gives no line with it
-    for sample in records.samples:
-        sample["offset"] += mark
+        offset += size
 
 
 def first_line(file: str, start: int) -> tuple[int, int]:
@@ -141,33 +149,43 @@ def first_line(file: str, start: int) -> tuple[int, int]:
     with opened(file) as lines:
         mark = len(BOM) if lines.read(len(BOM)) == BOM else 0
         lines.seek(start)
-        return start + len(lines.readline()) - mark, mark
+        return start + skip_line(lines) - mark, mark
 
 
-def _batches(file: str, lines: Iterable[bytes], parser: Parser) -> Iterator[bytes]:
-    """Some lines at a time, each with its newline."""
+def _batches(file: str, lines: Iterable[bytes], parser: Parser, quoted: bytes | None) -> Iterator[tuple[bytes | Long, np.ndarray]]:
+    """Some lines at a time, each with its newline, and the places of these newlines; or a Long one. `quoted`: the delimiter, where
+    quoted fields may go on over several lines."""
     pieces, most, least = pieces_of(lines), max(parser.rows, 1), 0 if getattr(lines, "live", False) else parser.size
-    while True:
-        some, size = [], 0
+    rest, over = b"", False                     # the begin of a record; whether all has been read
+    while not over:
+        some, size, long = [], 0, None
         with whole(file):
             for piece in pieces:
+                if isinstance(piece, Long):
+                    long = piece
+                    break
                 some.append(piece)
                 size += len(piece)
                 if size >= least or len(some) >= most:
                     break
-        if not some:
-            return
-        text = b"\n".join([*some, b""])
-        ends = np.flatnonzero(np.frombuffer(text, "u1") == ord("\n"))[most - 1::most] + 1
-        for start, stop in pairwise([0, *ends.tolist(), len(text)]):
-            if start < stop:
-                yield text[start:stop]
+            else:
+                over = True
+        text = rest + b"\n".join([*some, b""] if some else [])
+        stops = (np.flatnonzero(np.frombuffer(text, "u1") == NEWLINE) if quoted is None else
+                 record_ends(text, quoted, over or long is not None))
+        start = 0
+        for i in range(0, len(stops), most):
+            own = stops[i:i + most]
+            yield text[start:own[-1] + 1], own - start
+            start = own[-1] + 1
+        rest = text[start:]
+        if long is not None:
+            yield long, np.zeros(1, "i8")
 
 
-def _lines(text: bytes) -> Words:
+def _lines(text: bytes, stops: np.ndarray) -> Words:
     """The lines of a text, without carriage returns and newlines at their ends."""
     data = np.frombuffer(text, "u1")
-    stops = np.flatnonzero(data == ord("\n"))
     starts = np.concatenate([[0], stops[:-1] + 1])
     while (returns := (stops > starts) & (data[stops - 1] == ord("\r"))).any():
         stops = stops - returns

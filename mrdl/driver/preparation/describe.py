@@ -38,7 +38,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
                  label: str | None = None, weight: str | None = None, ids: Sequence[str] = (),
                  drop: Sequence[str] = (), columns: Sequence[str] | None = None,
                  kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
-                 header: bool | None = None, delimiter: str | None = None,
+                 header: bool | None = None, delimiter: str | None = None, multiline: bool = False,
                  on_task: Callable[[str, int, int], None] | None = None) -> Described:
     """What the columns of raw tables hold, and what mrdl would make of them.
 
@@ -60,6 +60,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
         header: whether the first line has the names of the columns. None: as the lines look.
         delimiter: what stands between the fields: one character; " " is any run of blanks and
             tabs. None: as the lines look.
+        multiline: whether quoted fields may go on over several lines.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
 
     Returns:
@@ -71,12 +72,12 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
         JobFailed: the job failed."""
     paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     try:
-        schema = sniff(paths, header=header, delimiter=delimiter)
+        schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline)
     except DataError:
         if not drop:
             raise
         # several columns of one name may be left out
-        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop)
+        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop, multiline=multiline)
     demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "
            "describes what that made")
 

@@ -61,7 +61,7 @@ def inputs(schema: Schema, folder: str, cluster: Cluster, ordered: bool = False)
         return Inputs([[path] for path in manifests(schema, folder, cluster.slots())], False, {})
     found = _in_order(schema.files, cluster.slots()) if ordered else sharing.shared(
         schema.files, sizes(schema).__getitem__, cluster.slots)
-    return Inputs(found, any(len(task) == 1 for task in found), LINE_ENDS)
+    return Inputs(found, not schema.whole and any(len(task) == 1 for task in found), LINE_ENDS)
 
 
 def _in_order(files: list[str], slots: int) -> list[list[str]]:

@@ -3,6 +3,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from mrdl.data.tables.inference import Asked
 from mrdl.data.tables.statistics import Numbers
 from mrdl.data.tables.table import SCHEMA
 from mrdl.data.tokenizer import MOST
+from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import decided
+from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
 from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
 from mrdl.runners.cluster import Cluster
@@ -45,6 +48,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
             ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
             stratify: bool = False, group: str | None = None,
+            multiline: bool = False, quarantine: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
             said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Parses, shuffles and packs inputs into a dataset, by one MapReduce job.
@@ -96,6 +100,11 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         group: the column of which all rows with one value are held out, or none of them. It is an
             id, no feature, unless a schema, `kinds` or `like` say something else of it. None: only
             equal rows are kept together.
+        multiline: whether quoted fields of text inputs may go on over several lines: one task then
+            reads all of a file.
+        quarantine: a folder for the bad records, whole, each with its file, place and reason, as
+            lines of JSON; also where there are more than `max_bad` allows. None: only some of them
+            are shown.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         said: called with what is to be told before the job begins, in words.
 
@@ -113,15 +122,20 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     vocabulary = typed(vocabulary, int | None, "vocabulary")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
     _vacant(data, store)
+    demand(quarantine is None or format is None, "quarantine: only possible with rows")
+    vacant_for_bad(quarantine)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop)
+    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop,
+                    multiline)
     agree(found, classes, schema, other, ids, kinds, group)
-    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder:
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
         found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group)
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes, stratify)
+        if quarantine is not None:
+            plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
         tasks, split, settings = planning.inputs(found, folder, cluster)
         if len(planning.sizes(found)) > 1 or reducers <= plan.shards:
             said(planning.told(plan, tasks, reducers))
@@ -130,7 +144,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             plan.dump(path := os.path.join(folder, "plan.json"))
             return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers, split=split, name=f"mrdl prepare {data}",
                                settings={**settings, **planning.settings(found, plan)}, packages=found.needs, on_task=on_task)
-        _fill(store, plan, job, max_bad)
+        _fill(store, plan, job, max_bad, lambda count: quarantined(plan, quarantine, count, said))
     return load(data)
 
 
@@ -179,26 +193,29 @@ def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | 
 
 def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: Dataset | None, header: bool | None, delimiter: str | None, drop: Sequence[str]) -> Schema:
+            like: Dataset | None, header: bool | None, delimiter: str | None, drop: Sequence[str],
+            multiline: bool) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not drop,
-               "text has no columns: leave out label, weight, classes, header, delimiter, drop")
+        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not drop and not multiline,
+               "text has no columns: leave out label, weight, classes, header, delimiter, drop, multiline")
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
-    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like), delimiter)
+    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like), delimiter,
+                 multiline=multiline)
 
 
 def _labelled(classes: int | None, there: bool) -> None:
     demand(classes is None or there, "classes: there is no column of labels for them; name it with label")
 
 
-def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float) -> None:
-    """Runs the job and makes a dataset of its output; once more where better rows to hold out are known then."""
+def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float, bad_told: Callable[[int], None]) -> None:
+    """Runs the job and makes a dataset of its output; once more where better rows to hold out are known then. `bad_told` is called
+    with the count of bad records."""
     distinct = None
     while True:
         with job(plan) as output:
@@ -206,7 +223,9 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
             facts = json.loads(last)
             if isinstance(plan.schema, Corpus):
                 long_enough(plan.schema, facts)
-            bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
+            bad_told(sum(facts["bad"].values()))
+            hint = "" if plan.quarantine or facts["characters"] else "; to keep all of them, whole: --quarantine FOLDER"
+            bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table, hint)
             distinct = facts["distinct"] or distinct
             chosen, notes = held_out(plan, facts, distinct)
             if chosen is None:
@@ -247,8 +266,8 @@ def _vacant(data: str, store: Storage) -> None:
     demand(not there or BEGUN in there, f"{data}: exists and is not empty")
 
 
-def tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
-    """What data.json says of bad records, unless they are too many."""
+def tolerated(facts: dict, max_bad: float, plain: bool, hint: str = "") -> dict:
+    """What data.json says of bad records, unless they are too many: the error ends with `hint`."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])
     demand(total > 0, "no rows in the inputs")
@@ -262,7 +281,7 @@ def tolerated(facts: dict, max_bad: float, plain: bool) -> dict:
                      f"INPUT.. --out {SCHEMA}, and give --schema {SCHEMA}")
         if facts["characters"]:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
-        raise DataError("\n  ".join([head, *map(shown, facts["samples"])]))
+        raise DataError("\n  ".join([head + hint, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],
             "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
 

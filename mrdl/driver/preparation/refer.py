@@ -33,7 +33,8 @@ from mrdl.runners.cluster import Cluster
 from mrdl.runners.cluster import opened as cluster_of
 from mrdl.runs.filling import filling, names
 from mrdl.storage.base import Storage
-from mrdl.storage.paths import OPENERS, place
+from mrdl.storage.packing import suffix
+from mrdl.storage.partitions import within
 from mrdl.storage.schemes import store_at
 from mrdl.storage.sealed import check, seal
 
@@ -54,7 +55,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
           max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           kinds: Mapping[str, str | dict[str, Any]] | None = None, stratify: bool = False, group: str | None = None,
-          replaces: bool = False,
+          multiline: bool = False, replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Makes a dataset of raw inputs that stay where they are, by one map-only job.
 
@@ -86,6 +87,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         stratify: whether the rows that are held out keep the share of each class.
         group: the column of which all rows with one value are held out, or none of them. (They are
             in several shards.)
+        multiline: whether quoted fields may go on over several lines.
         replaces: whether references that are there are made anew, also those to other rows or by
             other options. False: these are an error.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
@@ -103,7 +105,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
-    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter)
+    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter,
+                  multiline=multiline)
     agree(found, classes, schema, None, ids, kinds, group)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
@@ -141,7 +144,7 @@ def cut(schema: Schema, wanted: int | None) -> list[Split]:
     found: dict[int, list[tuple[Piece, int]]] = {}
     for (piece, size), end in zip(items, accumulate(sizes)):
         begin = end - size
-        if not schema.by_lines or os.path.splitext(schema.files[piece[0]])[1] in OPENERS:
+        if not schema.by_lines or schema.whole or suffix(schema.files[piece[0]]):
             found.setdefault(begin // each, []).append((list(piece), size))
             continue
         for split in range(begin // each, -(-end // each)):
@@ -153,7 +156,7 @@ def cut(schema: Schema, wanted: int | None) -> list[Split]:
 def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dtype: str, classes: int | None,
             stratify: bool) -> Plan:
     """The plan: a training shard for each split, and, where rows are held out, as many for validation."""
-    files = [(place(path)[1], size) for path, size in planning.sizes(schema).items()]
+    files = [(within(path), size) for path, size in planning.sizes(schema).items()]
     options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes,
                *["stratified"] * stratify, schema.label,
                schema.weight, *schema.decides(), files]

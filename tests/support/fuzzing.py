@@ -1,0 +1,54 @@
+"""Damaged inputs: what is read of them, and what is told, is all that there is."""
+import os
+import random
+from collections.abc import Callable
+
+from raw_data import mapped, plan_of
+
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError
+from mrdl.data.tables.inference import Asked
+from mrdl.driver.preparation.columns import inferred
+
+CASES = int(os.environ.get("MRDL_FUZZ", "0"))       # how many of each form; 0: some
+
+
+def damaged(content: bytes, draw: random.Random, likely: bytes) -> bytes:
+    """The content with a few changes: bytes flipped, put in (of the `likely` ones), taken out; parts cut off, doubled, moved."""
+    made = bytearray(content)
+    for _ in range(draw.choice((1, 1, 2, 3, 8))):
+        at, size = draw.randrange(len(made) + 1), draw.choice((1, 2, 5, 40))
+        kind = draw.randrange(6)
+        if kind == 0:
+            made[at:at + 1] = bytes([draw.randrange(256)])
+        elif kind == 1:
+            made[at:at] = bytes(draw.choice(likely) for _ in range(size))
+        elif kind == 2:
+            del made[at:at + size]
+        elif kind == 3:
+            del made[at:]
+        else:
+            part = made[at:at + size]
+            if kind == 5:
+                del made[at:at + size]
+            to = draw.randrange(len(made) + 1)
+            made[to:to] = part
+    return bytes(made)
+
+
+def survives(path: str, records: Callable, **options) -> tuple[int, int] | None:
+    """(rows used, rows told of) of a file, which are together as many as it has: records(schema) without headers and blank lines.
+    None where it is refused, which must be by a DataError of one line, or one for each sample."""
+    try:
+        schema = sniff([path], **options)
+        if schema.tabular and not schema.plain:
+            schema = inferred(schema, Asked(schema.label), None, "", None, lambda text: None)
+        (_, lines), = schema.here()
+        rows, facts = mapped(plan_of(schema), lines, path)
+    except DataError as error:
+        assert "Traceback" not in str(error) and str(error)
+        return None
+    used, told = sum(map(len, rows)), sum(facts["bad"].values()) + facts["comments"] + facts["left_out"]
+    assert used == sum(facts["rows"])
+    assert used + told == records(schema), (used, facts, records(schema))
+    return used, told
