@@ -13,6 +13,7 @@ from mrdl.data.dataset import DESCRIPTION, Dataset, shown
 from mrdl.data.dataset import described as of_folder
 from mrdl.data.dataset import load as load_dataset
 from mrdl.data.folds import apart
+from mrdl.data.sparse import Csr
 from mrdl.models.saving import model_from_json
 from mrdl.report import folded
 from mrdl.report import history as report
@@ -102,6 +103,8 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
              "arrays": {name: str(array.dtype) for name, array in arrays.items()}}
     lines = [*described(made), "arrays of a block: " + ", ".join(
         f"{name} {array.dtype} {('n', *array.shape[1:])}".replace("'", "") for name, array in arrays.items())]
+    if isinstance(x := arrays.get("x"), Csr):
+        lines.append(f"a row of the first block has {x.counts.mean():.4g} features that are not 0, at most {x.counts.max()}")
     if made.target and made.target.low is not None:
         lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
     if made.columns:

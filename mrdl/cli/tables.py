@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header",
-       "delimiter", "multiline")
+       "delimiter", "multiline", "sparse")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 
@@ -56,6 +56,8 @@ def of_rows(p: argparse.ArgumentParser) -> None:
     """What becomes of a table's rows."""
     p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
                    "with words, dates or missing values, what mrdl describe shows)")
+    p.add_argument("--sparse", choices=("yes", "no"), help="whether to store of each row only the features that are not 0 (default: for "
+                   "tables of more than 1,024 features, most of which are 0)")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
     p.add_argument("--hold-out", type=float, help="share of the rows to hold out for validation (default: 0)")
     p.add_argument("--stratify", action="store_true", help="hold out the same share of each class")
@@ -76,8 +78,8 @@ def of_fields(p: argparse.ArgumentParser) -> None:
 
 def said(a: argparse.Namespace) -> dict[str, Any]:
     """What the user has said of columns, as functions take it."""
-    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds),
-            "delimiter": DELIMITERS.get(a.delimiter, a.delimiter)}
+    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds), "delimiter": DELIMITERS.get(a.delimiter, a.delimiter),
+            **({"sparse": a.sparse == "yes"} if getattr(a, "sparse", None) else {})}
 
 
 def kinds(given: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -149,7 +151,7 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
     size = limits.shown(sum(found.sizes.values()))
     yield from printing.wrapped(
         f"{name}: {counted(records.rows, 'row')} of {counted(len(found.table.columns), 'column')}{several}, "
-        f"{size}{comments}; {counted(len(found.table.features), 'feature')}", width, "  ")
+        f"{size}{comments}; {counted(found.table.width, 'feature')}", width, "  ")
     for note in (*found.notes, *records.notes()):
         yield from printing.wrapped(printing.clean(note), width, "  ")
     bad = sum(records.bad.values())

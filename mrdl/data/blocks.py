@@ -7,6 +7,9 @@ A block is base64(header + arrays), in one run of ASCII without padding characte
              before: the seal of the block before it in the shard, "" in the first
     arrays   little-endian, in the order of their names
 
+Sparse rows x are three arrays: x.counts[n], how many features of each row are not 0, and x.ids and x.values,
+those of all rows; the JSON then has their `width`.
+
 The header and each array are filled with zeros to a multiple of 48 bytes: base64 then never splits a
 group between them, so that a header is read alone, and arrays come out aligned and without a copy.
 A block's seal is a hash of its header: that of a shard's last block stands for the whole shard.
@@ -21,6 +24,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from mrdl.data.sparse import Csr, flat, unflat
 from mrdl.kernels import text as kernel
 
 MAGIC, VERSION = b"mrdb", 2
@@ -28,6 +32,8 @@ PREFIX = struct.Struct("<4sHxxI")       # then the CRC-32, "<I"
 GRAIN = 48                              # bytes: a multiple of 3 (base64) and of 16 (alignment)
 DTYPES = ("u1", "u2", "i4", "f4", "f8")
 ROLES = ("train", "validation")
+SPARSE = {"x.counts", "x.ids", "x.values"}      # in the place of x
+ENTRIES = {"x.ids", "x.values"}         # whose first axis is not n
 HEADER_LIMIT = 1 << 16
 
 
@@ -50,7 +56,8 @@ class Block:
         before: the seal of the block before it in the shard, "" in the first.
         seal: a hash of the header.
         line: the whole line.
-        start: where the arrays begin, in characters of the line."""
+        start: where the arrays begin, in characters of the line.
+        width: of sparse rows how many features they have; None: they are not sparse."""
     dataset: str
     shard: int
     index: int
@@ -62,9 +69,10 @@ class Block:
     seal: str
     line: bytes = field(repr=False)
     start: int = field(repr=False)      # of the arrays, in characters of the line
+    width: int | None = None            # of sparse rows
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """name -> read-only array, checked against the checksum; views of the decoded bytes."""
+    def arrays(self) -> dict[str, np.ndarray | Csr]:
+        """name -> read-only array, checked against the checksum; views of the decoded bytes. Sparse rows are a Csr."""
         data = np.empty(_size(self.layout), np.uint8)
         if not kernel.decode64(memoryview(self.line)[self.start:], data):
             raise BlockError(f"{self._where()}: characters that are not base64")
@@ -76,13 +84,16 @@ class Block:
             count = math.prod(shape)
             found[name] = np.frombuffer(data, "<" + dtype, count, offset).reshape(shape)
             offset += _filled(count * int(dtype[1]))
-        return found
+        try:
+            return unflat(found, self.width)
+        except ValueError as error:
+            raise BlockError(f"{self._where()}: {error}") from None
 
     def _where(self) -> str:
         return f"block {self.index} of shard {self.shard}"
 
 
-def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
+def pack(arrays: dict[str, np.ndarray | Csr], *, dataset: str, shard: int, index: int,
          role: str, before: str = "") -> bytes:
     """The block line of arrays that share their first axis, n: "x", and where there are "y", "w".
 
@@ -91,6 +102,8 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
     dtypes: uint8, uint16, int32, float32, float64 (`narrow` picks one); others raise ValueError."""
     if role not in ROLES:
         raise ValueError(f"role {role!r} of a block: must be one of {', '.join(ROLES)}")
+    width = {"width": x.width} if isinstance(x := arrays.get("x"), Csr) else {}
+    arrays = flat(arrays)
     layout, parts = {}, []
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
@@ -101,12 +114,12 @@ def pack(arrays: dict[str, np.ndarray], *, dataset: str, shard: int, index: int,
         layout[name] = (dtype, array.shape)
         raw = array.astype("<" + dtype, order="C", copy=False).tobytes()
         parts.append(raw + bytes(_filled(len(raw)) - len(raw)))
-    lengths = {shape[0] for _, shape in layout.values()}
+    lengths = {shape[0] for name, (_, shape) in layout.items() if name not in ENTRIES}
     if len(lengths) != 1:
         raise ValueError(f"arrays of a block must share their first axis, not {layout}")
     body = b"".join(parts)
     text = json.dumps({"dataset": dataset, "shard": shard, "index": index, "role": role,
-                       "n": lengths.pop(), "arrays": layout, "crc": zlib.crc32(body), "before": before},
+                       "n": lengths.pop(), "arrays": layout, "crc": zlib.crc32(body), "before": before, **width},
                       separators=(",", ":")).encode()
     if len(text) > HEADER_LIMIT:
         raise ValueError(f"header of a block: {len(text)} bytes, more than {HEADER_LIMIT}")
@@ -170,18 +183,24 @@ def _described(text: bytes, line: bytes, start: int) -> Block:
         layout = {str(name): (str(dtype), tuple(shape))
                   for name, (dtype, shape) in head["arrays"].items()}
         block = Block(head["dataset"], head["shard"], head["index"], head["role"], head["n"],
-                      layout, head["crc"], head["before"], blake2b(text, digest_size=16).hexdigest(), line, start)
+                      layout, head["crc"], head["before"], blake2b(text, digest_size=16).hexdigest(), line, start,
+                      head.get("width"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BlockError(f"damaged block: its header cannot be read ({error!r})") from None
-    numbers = [block.shard, block.index, block.n, block.crc]
+    numbers = [block.shard, block.index, block.n, block.crc, *([] if block.width is None else [block.width])]
     numbers += [size for _, shape in layout.values() for size in shape]
     if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
         raise BlockError("damaged block: a number in its header is out of range")
     if not (isinstance(block.dataset, str) and isinstance(block.before, str)) or block.role not in ROLES:
         raise BlockError(f"damaged block: dataset {block.dataset!r}, role {block.role!r}, before {block.before!r}")
     for name, (dtype, shape) in layout.items():
-        if dtype not in DTYPES or not 1 <= len(shape) <= 32 or shape[0] != block.n:
+        if dtype not in DTYPES or not 1 <= len(shape) <= 32 or shape[0] != block.n and name not in ENTRIES:
             raise BlockError(f"damaged block: array {name!r} of {dtype}, shape {shape}")
+    own = {name: layout[name] for name in sorted(SPARSE & layout.keys())}
+    if own.keys() != (set() if block.width is None else SPARSE) or own and (
+            block.width >= 2**31 or {len(shape) for _, shape in own.values()} != {1} or own["x.ids"][1] != own["x.values"][1]
+            or own["x.counts"][0] != "i4" or own["x.ids"][0] != "i4"):
+        raise BlockError(f"damaged block: rows of width {block.width}, arrays {own}")
     return block
 
 

@@ -80,6 +80,7 @@ class Dataset:
         notes: what prepare decided, and warnings: sentences for the user.
         table: of rows with words, dates or missing values what schema.json says of their columns
             (docs/tables.md); None: x is the columns' numbers.
+        sparse: whether x are sparse rows (docs/sparse.md).
         spread: of a y with one number the mean and the standard deviation; None: there is none, or
             the dataset is older than this field.
         raw: where the shards are splits of raw files, which are parsed whenever they are read: the
@@ -104,6 +105,7 @@ class Dataset:
     notes: list[str] = field(default_factory=list)      # for the user: what prepare decided, and warnings
     table: dict | None = None   # schema.json, where it made x of the columns; None: x is the columns' numbers
     counts: list | None = None  # training rows of each class
+    sparse: bool = False        # whether x are sparse rows
     spread: list | None = None  # mean and standard deviation of a y with one number
     raw: list[dict] | None = None       # path and size of each file that the shards are splits of
 
@@ -196,6 +198,7 @@ class Origins(TypedDict, total=False):
     label: str | None
     weight: str | None
     table: dict | None
+    sparse: bool
     spread: list[float] | None
     raw: list[Raw] | None
     counts: list[Count] | None

@@ -1,7 +1,8 @@
 """A mapper's side of prepare: raw input in, shuffled rows out, which reducers pack into blocks.
 
 A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
-dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids. A seeded hash of them, y and w
+dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids; of sparse rows what Csr.canonical
+makes of x. A seeded hash of them, y and w
 too as they will be stored, decides whether it is held out: a row that occurs twice cannot be both trained on and held
 out, and numbers that the dtype makes one are one. A hash of the canonical bytes and of where the
 row stands (the file's name, the byte in it) decides the shard and the place in the shard: equal rows spread over all
@@ -21,6 +22,7 @@ from mrdl.data.hashing import blake2b
 from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
+from mrdl.data.sparse import Csr
 from mrdl.data.tables.statistics import Numbers
 from mrdl.data.tables.words import Words
 from mrdl.kernels import rows as kernel
@@ -98,7 +100,7 @@ class Rows(Records):
                 "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
                 **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 
-    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
+    def encoded(self, x: np.ndarray | Csr, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
                 groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
         """The good rows of x[n, d] and rest[n, y and w].
 
@@ -110,6 +112,8 @@ class Rows(Records):
             raise AssertionError(
                 f"{type(schema).__name__}.read gave (x, y and weight) of {widths} numbers a row, "
                 f"but by its shape, target and weight there are {schema.widths}")
+        if schema.sparse:
+            x = x if isinstance(x, Csr) else Csr.from_dense(x)
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
         wide, whole, finite, fits = as_stored(x, dtype)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -118,7 +122,7 @@ class Rows(Records):
                 ids[:, -1] = False
             near = np.where(ids, rest, rest.astype(dtype)) + 0.0    # a label that is an id keeps all its digits
             good = np.ones(len(x), bool)
-            for reason, wrong, value in self._checks(x, rest, finite, fits):
+            for reason, wrong, value in self._checks(x.largest()[:, None] if schema.sparse else x, rest, finite, fits):
                 for i in np.flatnonzero(good & wrong):
                     self.reject(reason, value(i), starts[i], lines[i])
                 good &= ~wrong
@@ -127,18 +131,27 @@ class Rows(Records):
             self.labels.add(y[:, 0])
         rest, near = (values.astype("<f8", copy=False).view("u1") for values in (rest, near))
         same, place = np.array_equal(rest, near), starts.astype("<u8")[:, None].view("u1")
+        if schema.sparse:
+            heads = wide[good].canonical()
+            placed, stored = (Words.of(map(bytes.__add__, heads, (row.tobytes() for row in np.concatenate(parts, 1)[good])))
+                              for parts in ([rest, place], [near]))
+            yield Batch(placed, self._grouped(stored, groups, good))
+            return
         for letter, these in ((b"u", good & whole), (b"x", good & ~whole)):
-            places = np.flatnonzero(these)
-            if len(places) == len(x):
-                these = slice(None)
-            values = wide[these]
+            rows = slice(None) if these.all() else these
+            values = wide[rows]
             values = values.astype("u1") if letter == b"u" else values.view("u1")
             if len(values):
-                placed = _joined(letter, values, rest[these], place[these])
-                stored = bare(placed) if same else _joined(letter, values, near[these])
-                if groups is not None:
-                    stored = Words.of(GROUP + groups[i] if groups[i] else row for i, row in zip(places.tolist(), stored))
-                yield Batch(placed, stored)
+                placed = _joined(letter, values, rest[rows], place[rows])
+                stored = bare(placed) if same else _joined(letter, values, near[rows])
+                yield Batch(placed, self._grouped(stored, groups, these))
+
+    @staticmethod
+    def _grouped(stored: Words, groups: Sequence[bytes] | None, these: np.ndarray) -> Words:
+        """What decides whether each of these rows is held out."""
+        if groups is None:
+            return stored
+        return Words.of(GROUP + groups[i] if groups[i] else row for i, row in zip(np.flatnonzero(these).tolist(), stored))
 
     def _checks(self, x: np.ndarray, rest: np.ndarray, finite: np.ndarray, fits: np.ndarray) -> Iterator[tuple]:
         """(reason, which rows are wrong by it, what to say of row i) of each rule."""
@@ -162,14 +175,16 @@ class Stored(NamedTuple):
         whole: bool[n]: they are whole numbers of 0 to 255.
         finite: bool[n]: they were finite.
         fits: bool[n]: they are finite in the dtype too."""
-    wide: np.ndarray
+    wide: np.ndarray | Csr
     whole: np.ndarray
     finite: np.ndarray
     fits: np.ndarray
 
 
-def as_stored(x: np.ndarray, dtype: np.dtype) -> Stored:
-    """Features of any dtype as a dataset of the dtype has them."""
+def as_stored(x: np.ndarray | Csr, dtype: np.dtype) -> Stored:
+    """Features of any dtype as a dataset of the dtype has them. Of sparse rows `whole` says nothing."""
+    if isinstance(x, Csr):
+        return as_stored(x.largest()[:, None], dtype)._replace(wide=x.stored(dtype))
     with np.errstate(over="ignore", invalid="ignore"):
         if x.dtype != np.float64:                   # long integers are rounded once
             x = np.asarray(x, dtype.newbyteorder("=")).astype("f8")

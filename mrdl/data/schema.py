@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mrdl.data import blocks
+from mrdl.data.sources import demand
+from mrdl.data.sparse import uncanonical
 from mrdl.storage import packing
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Schema(ABC):
     label: str | None = None    # the column or array
     weight: str | None = None
     named: bool = False         # whether the columns have names of their own
+    sparse: bool = False        # whether of rows only what is not 0 is stored
     notes: list = field(default_factory=list)   # what was decided about the input, for the user
 
     @abstractmethod
@@ -100,6 +103,18 @@ class Schema(ABC):
 
     def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
         """The arrays of rows, in the bytes that Rows.encoded made of them."""
+        x, rest = uncanonical(rows, prod(self.shape), dtype) if self.sparse else self._dense(rows, dtype)
+        rest = np.frombuffer(b"".join(rest), "<f8").reshape(len(rows), -1)
+        found = {"x": x}
+        if self.target is not None:
+            y = rest[:, :prod(self.target)].reshape(-1, *self.target)
+            found["y"] = blocks.narrow(y, dtype.name, labels=True)
+        if self.weight is not None:
+            found["w"] = rest[:, -1].astype(dtype)
+        return found
+
+    def _dense(self, rows: list[bytes], dtype: np.dtype) -> tuple[np.ndarray, list[bytes]]:
+        """x of rows, and what follows in each."""
         small = all(row[0] == ord("u") for row in rows)
         x = np.empty((len(rows), prod(self.shape)), np.uint8 if small else dtype)
         rest = []
@@ -107,14 +122,19 @@ class Schema(ABC):
             own = np.dtype("u1") if row[0] == ord("u") else dtype
             x[i] = np.frombuffer(row, own, x.shape[1], 1)
             rest.append(row[1 + x.shape[1] * own.itemsize:])
-        rest = np.frombuffer(b"".join(rest), "<f8").reshape(len(rows), -1)
-        found = {"x": x.reshape(-1, *self.shape)}
-        if self.target is not None:
-            y = rest[:, :prod(self.target)].reshape(-1, *self.target)
-            found["y"] = blocks.narrow(y, dtype.name, labels=True)
-        if self.weight is not None:
-            found["w"] = rest[:, -1].astype(dtype)
-        return found
+        return x.reshape(-1, *self.shape), rest
+
+    @property
+    def mostly_zero(self) -> bool:
+        """Whether it is known of its rows that they are better stored as what is not 0."""
+        return False
+
+    def stored(self, sparse: bool | None) -> "Schema":
+        """The same, with it decided how rows are stored. `sparse`: what the user says."""
+        sparse = self.mostly_zero if sparse is None else sparse
+        demand(not sparse or len(self.shape) == 1, f"sparse: only possible with rows of numbers, not with examples of shape {self.shape}")
+        return replace(self, sparse=sparse, notes=[*self.notes, *[
+            f"sparse: of the {prod(self.shape):,} features of a row, those that are not 0 are stored"] * sparse])
 
     def described(self, facts: dict) -> dict[str, Any]:
         """What data.json says of this form alone."""

@@ -70,6 +70,72 @@ class Csr:
         return found
 
 
+    def stored(self, dtype: np.dtype) -> "Csr":
+        """The rows as a dataset of the dtype has them: a value that becomes 0 is none."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self.values.astype(dtype)
+        if values.all():
+            return Csr(self.starts, self.ids, values, self.width)
+        there = values != 0
+        return Csr(np.concatenate([[0], np.cumsum(there)])[self.starts], self.ids[there], values[there], self.width)
+
+    def largest(self) -> np.ndarray:
+        """float64[n]: of each row the value that is farthest from 0; NaN where one is NaN."""
+        found, there = np.zeros(len(self)), self.counts > 0
+        if there.any():
+            found[there] = np.maximum.reduceat(np.abs(self.values.astype("f8")), self.starts[:-1][there])
+        return found
+
+    def canonical(self) -> list[bytes]:
+        """Each row as bytes that equal rows share: b"b" (values as uint8) or b"c", how many features, their ids, the values."""
+        small = self.values.astype("u1")
+        odd = np.concatenate([[0], np.cumsum(small != self.values)])[self.starts]
+        whole, counts = (odd[1:] == odd[:-1]).tolist(), self.counts.astype("<u4").tobytes()
+        ids, values, small, size = self.ids.astype("<i4").tobytes(), self.values.tobytes(), small.tobytes(), self.values.itemsize
+        starts = self.starts.tolist()
+        return [b"".join((b"b" if own else b"c", counts[4 * i:4 * i + 4], ids[4 * start:4 * stop],
+                          small[start:stop] if own else values[size * start:size * stop]))
+                for i, (own, start, stop) in enumerate(zip(whole, starts, starts[1:]))]
+
+
+def uncanonical(rows: Sequence[bytes], width: int, dtype: np.dtype) -> tuple[Csr, list[bytes]]:
+    """The rows of which each begins with what `canonical` made of one in this dtype, and what follows. Values are bytes where all
+    of them are."""
+    ids, values, rest, counts = [], [], [], []
+    small = all(row[0] == ord("b") for row in rows)
+    for row in rows:
+        own, count = np.dtype("u1") if row[0] == ord("b") else dtype, int.from_bytes(row[1:5], "little")
+        ids.append(row[5:5 + 4 * count])
+        values.append(np.frombuffer(row, own, count, 5 + 4 * count))
+        rest.append(row[5 + (4 + own.itemsize) * count:])
+        counts.append(count)
+    values = np.concatenate(values).astype("u1" if small else dtype)
+    return Csr(ends(counts), np.frombuffer(b"".join(ids), "<i4").astype("i4"), values, width), rest
+
+
+def flat(arrays: dict[str, np.ndarray | Csr]) -> dict[str, np.ndarray]:
+    """The arrays; in the place of sparse rows x their x.counts, x.ids and x.values."""
+    found = dict(arrays)
+    if isinstance(x := found.get("x"), Csr):
+        del found["x"]
+        found |= {"x.counts": x.counts.astype("i4"), "x.ids": x.ids, "x.values": x.values}
+    return found
+
+
+def unflat(arrays: dict[str, np.ndarray], width: int | None) -> dict[str, np.ndarray | Csr]:
+    """The arrays that `flat` was given. `width`: of sparse rows; None: there are none. ValueError where they are no such rows."""
+    if width is None:
+        return arrays
+    found = dict(arrays)
+    counts, ids, values = (found.pop(f"x.{name}") for name in ("counts", "ids", "values"))
+    starts = ends(counts)
+    falls = ids[1:] <= ids[:-1]
+    falls[starts[1:-1][(starts[1:-1] > 0) & (starts[1:-1] < len(ids))] - 1] = False     # from a row to the next one
+    if (counts < 0).any() or starts[-1] != len(ids) or falls.any() or len(ids) and not (ids.min() >= 0 and ids.max() < width):
+        raise ValueError(f"the features of its rows are not rising numbers below {width}")
+    return found | {"x": Csr(starts, ids, values, width)}
+
+
 def ends(counts: np.ndarray) -> np.ndarray:
     """Where each run of so many begins, and where the last one ends: int64[n + 1]."""
     return np.concatenate([[0], np.cumsum(counts, dtype="i8")])

@@ -38,6 +38,7 @@ from mrdl.training.network import at_once
 
 BEGUN, PREDICTIONS = "_predicting", ("part-*", "columns.csv")
 AT_ONCE = 256                   # the largest number of examples that workers take at once
+DESCRIBED = 1 << 16             # features of sparse rows that are described, at most
 VALUE = 10                      # bytes of an output in a CSV line, roughly
 
 
@@ -82,10 +83,13 @@ def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = 
         largest value.
 
     Raises:
-        ConfigError: the dataset is text, or has no rows to train on.
+        ConfigError: the dataset is text, has no rows to train on, or sparse ones of more than
+            65,536 features.
         DataError: there is no dataset."""
     found = dataset.load(data)
     need(not found.text, f"{data} is text, and the mean of its ids says nothing: use mrdl show {quote(data)}")
+    need(not found.sparse or found.shape[0] <= DESCRIBED, f"{data} has {found.shape[0]:,} features, too many to describe each: use "
+         f"mrdl show {quote(data)}, or describe the columns of the table: mrdl describe INPUT..")
     layer = Normalization(-1 if found.shape else None)
     model = Sequential([Input(found.shape), layer], dtype="float64").build()
     m, = _seen(model, moments.places_of(model), found, "describe", runner, cores, on_task)

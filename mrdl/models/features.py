@@ -58,9 +58,9 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
         demand(not rest, f"{paths[0]}: {where} was trained on columns that have no names, so it can be evaluated on a dataset alone: "
                "prepare the rows, and give the dataset")
         demand(len(found.columns) == len(table.columns),
-               f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {len(table.features)} that have no names: leave "
+               f"{paths[0]}: has {len(found.columns)} columns, and {where} was trained on {table.width} that have no names: leave "
                "the others out, or prepare the rows, and give the dataset")
-        return found.by(by_place(table, found.columns), kept), []
+        return found.by(by_place(table, found.columns), kept).stored(None), []
     lost = table.columns.keys() - {*found.columns, table.label, table.weight}      # of one that is left out all later ones move
     if not found.named and lost:
         raise DataError(f"{paths[0]}: has no header, so its {len(found.columns)} columns cannot be matched by name with those of {where}; "
@@ -69,4 +69,4 @@ def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None
         table = Table({name: kind for name, kind in table.columns.items() if name != table.weight}, table.form)
     found = found.beyond(list(table.columns))
     extra = table.match(found.columns, paths[0], rest)
-    return found.by(table if rest else without_rest(table), kept), [name for name in extra if name not in kept]
+    return found.by(table if rest else without_rest(table), kept).stored(None), [name for name in extra if name not in kept]

@@ -11,6 +11,7 @@ import numpy as np
 from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
 from mrdl.data.readers.json_paths import leaves, name_of
 from mrdl.data.sources import DataError
+from mrdl.data.sparse import Csr, together
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
@@ -28,7 +29,7 @@ def is_raw(model, x: Any) -> bool:
             or bool(model.features) and hasattr(x, "columns") and hasattr(x, "__getitem__"))
 
 
-def examples(model, x: Any) -> np.ndarray:
+def examples(model, x: Any) -> np.ndarray | Csr:
     """The features of raw rows, in the model's dtype; DataError names those that cannot be read."""
     table = table_of(model, MODEL)
     parts = list(_of_files(x, table, model.dtype) if isinstance(x, (str, os.PathLike)) else _of_columns(x, table, model.dtype))
@@ -38,7 +39,7 @@ def examples(model, x: Any) -> np.ndarray:
         n += len(part.errors)
     if errors:
         raise DataError("\n  ".join([f"{len(errors):,} of {n:,} rows cannot be read:", *errors[:SHOWN]]))
-    return np.concatenate([part.x for part in parts]) if parts else np.empty((0, len(table.features)), model.dtype)
+    return together([part.x for part in parts]) if parts else np.empty((0, table.width), model.dtype)
 
 
 def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterable[Ordered]:

@@ -11,6 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from mrdl.data.blocks import Block
+from mrdl.data.sparse import flat, unflat
+from mrdl.data.sparse import joined as together
 from mrdl.data.windows import WINDOW, Arrays
 
 MEMORY, DISK = 256 << 20, 16 << 30      # bytes
@@ -32,6 +34,7 @@ class Rows:
     seal: str                           # the seal of the window's last block
     kept: Arrays | None                 # None: the arrays are on disk
     layout: dict = field(default_factory=dict)      # name -> (dtype, shape)
+    width: int | None = None            # of sparse rows
     file: BinaryIO | None = None
     place: int = 0
 
@@ -50,12 +53,12 @@ class Rows:
             if os.preadv(self.file.fileno(), [view], place) != len(view):
                 raise OSError(f"{self.file.name}: ends before byte {place + len(view)}")
             place += len(view)
-        return found
+        return unflat(found, self.width)
 
     def put_down(self, file: BinaryIO) -> None:
         """Appends the arrays to a file, and frees their memory."""
         self.file, self.place = file, file.seek(0, os.SEEK_END)
-        file.writelines(np.ascontiguousarray(array) for array in self.kept.values())
+        file.writelines(np.ascontiguousarray(array) for array in flat(self.kept).values())
         file.flush()
         self.kept = None
 
@@ -64,12 +67,10 @@ def joined(blocks: Iterable[Block]) -> Iterator[Rows]:
     """Joins a shard's blocks, one window at a time."""
     for _, group in groupby(blocks, lambda b: b.index // WINDOW):
         group = list(group)
-        parts = [block.arrays() for block in group]
-        arrays = parts[0] if len(parts) == 1 else {
-            name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        arrays = together(block.arrays() for block in group)
         first = group[0]
         yield Rows(first.dataset, first.shard, first.index, sum(block.n for block in group), group[-1].seal, arrays,
-                   {name: (array.dtype.str, array.shape) for name, array in arrays.items()})
+                   {name: (array.dtype.str, array.shape) for name, array in flat(arrays).items()}, first.width)
 
 
 class Shelf:

@@ -71,7 +71,7 @@ class Filter:
         odd = [name for name in kept if found.columns.count(name) != 1]
         demand(not odd, f"{INPUT} has no column {few(odd)} to keep, or several of this name: name those to keep with --id and --keep; "
                f"there are {few(found.columns)}")
-        self.rows, self.lines = found.by(table, kept), Pieces(lines, live=True)
+        self.rows, self.lines = found.by(table, kept).stored(None), Pieces(lines, live=True)
         self.out = Lines(model, class_names(known), kept, format or found.scored, found.delimiter)
         self.out.check()
         self.titled = self.out.format == "csv" and not columns

@@ -78,7 +78,7 @@ class Delimited(Tabular):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        fields = Fields(self.own, self.delimiter, len(self.features()), "" if self.multiline else MULTILINE)
+        fields = Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE)
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields, self.multiline):
             yield dict(zip(self.own, found)), starts, batch
 

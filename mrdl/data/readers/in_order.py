@@ -6,6 +6,7 @@ import numpy as np
 
 from mrdl.data.records import Records
 from mrdl.data.rows import as_stored
+from mrdl.data.sparse import Csr
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 
@@ -39,7 +40,7 @@ class Ordered:
         parsed: the places of these rows."""
     starts: np.ndarray
     errors: list[str]
-    x: np.ndarray
+    x: np.ndarray | Csr
     rest: np.ndarray
     columns: dict[str, Words]
     parsed: np.ndarray
@@ -73,14 +74,14 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
             rules: Rules | None = None) -> Ordered:
     """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
     lost = records.taken()
-    made = table.encode(columns, rules is not None)
+    made = table.encode(columns, rules is not None, table.sparse)
     reasons = [""] * len(starts)
     for i, reason in records.refused(made.wrong, made.reasons, starts, batch).items():
         reasons[i] = reason
     good = made.wrong == 0
     (x, *_, fits), beside = as_stored(made.x, dtype), made.rest + 0.0
     for reason, odd, told in ((f"beyond {dtype.name}", ~fits,
-                               lambda i: f"feature {table.features[np.flatnonzero(~np.isfinite(x[i]))[0]]!r}"),
+                               lambda i: f"feature {table.features[_infinite(x, i)]!r}"),
                               *((reason, odd, lambda i: ", ".join(f"{value:g}" for value in beside[i]))
                                 for reason, odd in (rules(beside) if rules else ()))):
         for i in np.flatnonzero(good & odd):
@@ -91,5 +92,13 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     everywhere = np.concatenate([starts, np.array([start for start, _ in lost], "i8")]).astype("i8")
     order = np.argsort(everywhere, kind="stable")
     errors = reasons + [reason for _, reason in lost]
-    return Ordered(everywhere[order], [errors[i] for i in order], np.ascontiguousarray(x[good]), beside[good], columns,
+    return Ordered(everywhere[order], [errors[i] for i in order], x[good] if isinstance(x, Csr) else np.ascontiguousarray(x[good]), beside[good], columns,
                    np.argsort(order, kind="stable")[:len(starts)])
+
+
+def _infinite(x: np.ndarray | Csr, i: int) -> int:
+    """The first feature of row i that is not finite."""
+    if not isinstance(x, Csr):
+        return np.flatnonzero(~np.isfinite(x[i]))[0]
+    row = x[i:i + 1]
+    return row.ids[np.flatnonzero(~np.isfinite(row.values))[0]]

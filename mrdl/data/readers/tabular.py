@@ -21,6 +21,7 @@ from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, read_lines
 
 NONE = {word.encode() for word in MISSING}      # of a group
+NAMED = 1 << 16                 # features, up to which a dataset has their names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Tabular(Recognised):
     def by(self, table: Table, kept: Sequence[str] = ()) -> "Tabular":
         """The same files, read by a table. `kept`: columns whose fields are wanted as they are."""
         label, weight = table.label, table.weight
-        return replace(self, table=table.dump().decode(), shape=[len(table.features)], target=None if label is None else [],
+        return replace(self, table=table.dump().decode(), shape=[table.width], target=None if label is None else [],
                        label=label, weight=weight, kept=list(kept))
 
     @cached_property
@@ -100,7 +101,20 @@ class Tabular(Recognised):
         return first_line(file, 0)[1] if self.by_lines and file else 0
 
     def features(self) -> list[str]:
+        if self.table and self.made.width > NAMED:
+            return []
         return self.made.features if self.table else [name for name in self.columns if name not in (self.label, self.weight)]
+
+    @property
+    def room(self) -> int:
+        """How many numbers are made of a row."""
+        if not self.table:
+            return len(self.features())
+        return self.made.active if self.sparse else self.made.width
+
+    @property
+    def mostly_zero(self) -> bool:
+        return bool(self.table) and self.made.sparse
 
     def classes(self) -> int | None:
         label = self.made.columns[self.label] if self.table and self.label is not None else None
@@ -120,7 +134,7 @@ class Tabular(Recognised):
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""
         for columns, starts, batch in self.rows(rows, lines):
-            x, rest, wrong, reasons = self.made.encode(columns)
+            x, rest, wrong, reasons = self.made.encode(columns, sparse=self.sparse)
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
             groups = None if self.group is None else columns[self.group]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mrdl.data.sources import DataError
+from mrdl.data.sparse import Csr, ends
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
@@ -15,6 +16,7 @@ from mrdl.storage.sealed import OtherFormat, parsed, shown
 
 SCHEMA = "schema.json"
 FORMAT = 1
+WIDE, SHARE = 1024, 4           # features, and how many times those that are not 0 in a row, above which rows are stored as these
 
 
 class Reason(NamedTuple):
@@ -26,7 +28,7 @@ class Reason(NamedTuple):
 
 class Encoded(NamedTuple):
     """Rows as numbers."""
-    x: np.ndarray               # float64[n, features]
+    x: np.ndarray | Csr         # float64[n, features]
     rest: np.ndarray            # float64[n, y w]: label and weight, where there are such columns
     wrong: np.ndarray           # int32[n]: 0: the row is good; k: reasons[k - 1] says why not, of its first wrong column
     reasons: list[Reason]
@@ -47,6 +49,8 @@ class Table:
             of = [name for name, column in self.columns.items() if isinstance(column, kind)]
             if len(of) > 1:
                 raise DataError(f"there can be one {kind.kind}, but it is said of several columns: {few(of)}")
+        if self.width >= 2**31:
+            raise DataError(f"the columns become {self.width:,} features, and up to {2**31 - 1:,} are possible: hash to fewer")
 
     @cached_property
     def features(self) -> list[str]:
@@ -54,8 +58,19 @@ class Table:
         return [feature for name, kind in self.columns.items() for feature in kind.features(name)]
 
     @cached_property
-    def _widths(self) -> dict[str, int]:
-        return {name: len(kind.features(name)) for name, kind in self.columns.items()}
+    def width(self) -> int:
+        """How many features there are."""
+        return sum(kind.width for kind in self.columns.values())
+
+    @cached_property
+    def active(self) -> int:
+        """How many of them are not 0 in a row, at most."""
+        return sum(kind.active for kind in self.columns.values())
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rows take less room where they hold only what is not 0."""
+        return self.width > WIDE and self.width > SHARE * self.active
 
     def of(self, kind: type[Kind]) -> str | None:
         """The name of the column of a kind that there is once: Label, Weight."""
@@ -84,25 +99,33 @@ class Table:
             raise DataError(f"{where}: its columns do not fit the schema: {'; '.join(causes)}; there are {few(names)}")
         return [name for name in names if name not in self.columns]
 
-    def encode(self, columns: Mapping[str, Words], rest: bool = True) -> Encoded:
+    def encode(self, columns: Mapping[str, Words], rest: bool = True, sparse: bool = False) -> Encoded:
         """The rows of some columns, of which those that the schema does not know are ignored. `rest`: with label and weight;
-        without, rows that lack them are good."""
+        without, rows that lack them are good. `sparse`: x is a Csr."""
         names = self.needed(rest)
         sides = [name for name in (self.label, self.weight) if name in names]
         n = len(columns[names[0]]) if names else 0
-        x, beside = np.empty((n, len(self.features)), order="F"), np.empty((n, len(sides)), order="F")
+        x, beside = np.empty((n, 0 if sparse else self.width), order="F"), np.empty((n, len(sides)), order="F")
         wrong = np.zeros(n, "i4")
+        parts: list[tuple[np.ndarray, np.ndarray]] = []     # of sparse rows: ids and values
         at = 0
         for place, name in enumerate(names):
             kind = self.columns[name]
             if name in sides:
-                out = beside[:, sides.index(name):sides.index(name) + 1]
+                codes = kind.encode(columns[name], beside[:, sides.index(name):sides.index(name) + 1])
+            elif sparse:
+                ids, values, codes = kind.sparse(columns[name])
+                parts.append((ids + at, values))
             else:
-                out, at = x[:, at:at + self._widths[name]], at + self._widths[name]
-            codes = kind.encode(columns[name], out)
+                codes = kind.encode(columns[name], x[:, at:at + kind.width])
+            at += kind.width
             if codes.any():
                 first = (codes != 0) & (wrong == 0)
                 wrong[first] = place * len(REASONS) + codes[first]
+        if sparse:
+            ids, values = (np.concatenate(part, 1) if part else np.empty((n, 0)) for part in zip(*parts))
+            there = values != 0
+            x = Csr(ends(there.sum(1)), ids[there].astype("i4"), values[there], self.width)
         if not wrong.any():
             return Encoded(x, beside, wrong, [])
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)

@@ -65,6 +65,9 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
     columns, warnings, read = found = infer(statistics, asked)
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
+    if Table(columns).sparse:                       # a sparse model has no Normalization
+        columns = {name: scaled(kind) for name, kind in columns.items()}
+        found = found._replace(columns=columns)
     made = schema.by(Table(columns))
     if made.shape == [0]:
         raise DataError("\n  ".join([f"{schema.files[0]}: no column is left to make features of",
@@ -73,6 +76,11 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
         said(line)
     return replace(made, notes=schema.notes + records.notes() + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
                                                for some, text in preview.grouped(warnings)])
+
+
+def scaled(kind: Kind) -> Kind:
+    """Numbers standardised, where nothing else is said of them."""
+    return replace(kind, scale="standard") if isinstance(kind, Numeric) and kind.scale == "none" and kind.deviation is not None else kind
 
 
 def _plain(kind: Kind, found: Statistics) -> bool:

@@ -27,6 +27,7 @@ def planned(schema: Schema, shards: int | None, hold_out: float, seed: int, dtyp
     train = shards or max(2, round(sum(lengths.values()) / SHARD))
     validation = max(1, round(train * hold_out / (1 - hold_out))) if hold_out else 0
     options = [train, hold_out, seed, dtype, classes, *["stratified"] * stratify, schema.label, schema.weight, *schema.decides(),
+               *["sparse"] * schema.sparse,
                sorted((within(path), count) for path, count in lengths.items())]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     total = train + validation + 1

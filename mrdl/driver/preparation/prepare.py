@@ -46,7 +46,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
-            ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
+            sparse: bool | None = None, ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
             stratify: bool = False, group: str | None = None,
             multiline: bool = False, quarantine: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
@@ -92,6 +92,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         drop: the columns to leave out.
         schema: a schema.json (docs/tables.md), which says what is made of each column. None: where
             columns hold words, dates or missing values it is inferred from all rows.
+        sparse: whether of each row only those features are stored that are not 0. None: where a
+            table has more than 1,024 features, at most a quarter of which are not 0.
         ids: columns that name a row: they are no features.
         kinds: of columns the kind, as "categorical", or what schema.json would say of it. None:
             what their values look like.
@@ -118,6 +120,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     store = store_at(data)
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
+    sparse = typed(sparse, bool | None, "sparse")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
     vocabulary = typed(vocabulary, int | None, "vocabulary")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
@@ -132,7 +135,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group, sparse)
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes, stratify)
         if quarantine is not None:
             plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
@@ -150,7 +153,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 
 def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, schema: str | None, like: Dataset | None,
                ids: Sequence[str], kinds: Mapping[str, str | dict[str, Any]] | None, on_task: Callable[[str, int, int], None] | None,
-               said: Callable[[str], None], stratify: bool, group: str | None) -> Schema:
+               said: Callable[[str], None], stratify: bool, group: str | None, sparse: bool | None) -> Schema:
     """The schema of inputs, with what is made of the columns of a table; `name`: of the job that may look at all rows for it."""
     if group is not None:
         group = one(group, found.columns, "group")
@@ -162,6 +165,7 @@ def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, 
         found = decided(found, schema, like, asked, cluster, name, on_task, said)
     _labelled(classes, found.target == [])
     demand(not stratify or found.target == [], "stratify: there is no column of labels, so there are no classes")
+    found = found.stored(sparse)
     if group is None:
         return found
     demand(found.table, "group: only possible with a schema, which says what is made of the columns")
@@ -309,7 +313,7 @@ def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
             "columns": schema.features(), "named": schema.named, "label": schema.label,
             "weight": schema.weight, "notes": notes, "bad": bad, **schema.described(facts),
             "counts": _counts(classes if schema.target == [] else None, facts["classes"]),
-            "spread": [labels.mean, labels.deviation] if labels.count else None,
+            **({"sparse": True} if schema.sparse else {}), "spread": [labels.mean, labels.deviation] if labels.count else None,
             "shards": [{"name": f"part-{index:05d}", "n": n,
                         "role": "train" if index < train else "validation"}
                        for index, n in enumerate(facts["rows"])]}

@@ -55,7 +55,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
           max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           kinds: Mapping[str, str | dict[str, Any]] | None = None, stratify: bool = False, group: str | None = None,
-          multiline: bool = False, replaces: bool = False,
+          multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Makes a dataset of raw inputs that stay where they are, by one map-only job.
 
@@ -88,6 +88,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         group: the column of which all rows with one value are held out, or none of them. (They are
             in several shards.)
         multiline: whether quoted fields may go on over several lines.
+        sparse: whether of each row only those features are given that are not 0. None: as prepare
+            decides it.
         replaces: whether references that are there are made anew, also those to other rows or by
             other options. False: these are an error.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
@@ -110,7 +112,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     agree(found, classes, schema, None, ids, kinds, group)
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said, stratify, group)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said, stratify, group,
+                           typed(sparse, bool | None, "sparse"))
         demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
         splits = cut(found, shards)
         plan = planned(found, splits, hold_out, seed, dtype, classes, stratify)
@@ -159,7 +162,7 @@ def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dty
     files = [(within(path), size) for path, size in planning.sizes(schema).items()]
     options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes,
                *["stratified"] * stratify, schema.label,
-               schema.weight, *schema.decides(), files]
+               schema.weight, *schema.decides(), *["sparse"] * schema.sparse, files]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     validation = len(splits) if hold_out else 0
     return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes, stratify=stratify)

@@ -318,7 +318,6 @@ def test_every_kind_is_in_the_list_above():
     ({"kind": "numeric", "missing": 0, "thousands": "."}, "decimal and thousands are both '.'"),
     ({"kind": "categorical"}, "needs a vocabulary or a hash"), ({"kind": "categorical", "hash": 31}, "hash is 31; it must be 1 to 30 or null"),
     ({"kind": "categorical", "hash": 3, "vocabulary": ["a"]}, "and not both"),
-    ({"kind": "categorical", "hash": 21}, "2.21 features are too many; up to 20 are possible, or encode_as"),
     ({"kind": "categorical", "hash": 3, "missing": "mode"}, "cannot be 'mode'"),
     ({"kind": "categorical", "vocabulary": ["a", "b", "a"]}, "vocabulary has 'a' twice"),
     ({"kind": "categorical", "vocabulary": ["a"], "missing": "value", "value": "b"}, "must be a name of the vocabulary"),

@@ -53,6 +53,23 @@ class Kind:
         """The names of what a column of this name becomes."""
         return []
 
+    @cached_property
+    def width(self) -> int:
+        """How many features a column becomes."""
+        return len(self.features(""))
+
+    @property
+    def active(self) -> int:
+        """How many of them are not 0 in a row, at most."""
+        return self.width
+
+    def sparse(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `encode` gives in another form: int64[n, active], the numbers of those features that may not be 0, rising in each
+        row; float64[n, active], their values; the codes."""
+        values = np.empty((len(words), self.width), order="F")
+        codes = self.encode(words, values)
+        return np.broadcast_to(np.arange(self.width), values.shape), values, codes
+
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
         """out[n, features] = what the words become; returns uint8[n], of each word the place in REASONS, 0 where it is
         good. What stands in `out` of the others is of no use."""

@@ -13,7 +13,6 @@ from mrdl.data.tables.words import MISSING, PLAIN, Lookup, Words
 LARGEST = 1000                  # names that get a feature of their own, unless the user says otherwise
 SMALL = 100                     # names, up to which all of them do
 BITS = 10                       # of a hash, where there are too many names
-MOST_BITS = 20                  # of a hash whose values have a feature each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +40,6 @@ class Categorical(Kind):
     def wrong(self) -> str:
         if (self.hash is None) != bool(self.vocabulary):
             return "it needs a vocabulary or a hash, and not both"
-        if self.hash is not None and self.hash > MOST_BITS and self.encode_as == "onehot":
-            return f"hash is {self.hash}: 2^{self.hash} features are too many; up to {MOST_BITS} are possible, or encode_as \"index\""
         if len(set(self.vocabulary)) < len(self.vocabulary):
             return f"vocabulary has {next(w for w in self.vocabulary if self.vocabulary.count(w) > 1)!r} twice"
         if self.missing == "value" and self.value not in self.vocabulary:
@@ -79,23 +76,44 @@ class Categorical(Kind):
     def _lookup(self) -> Lookup:
         return Lookup(Words.of([*self.vocabulary, *self.missing_words]))
 
+    @cached_property
+    def width(self) -> int:
+        if self.encode_as == "index":
+            return 1
+        return (1 << self.hash if self.hash else len(self.vocabulary)) + self.other + (self.missing == "category")
+
+    @property
+    def active(self) -> int:
+        return 1
+
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
+        ids, codes = self._places(words)
+        if self.encode_as == "index":
+            out[:, 0] = ids
+        else:
+            out[:] = 0
+            rows = np.flatnonzero(ids >= 0)
+            out[rows, ids[rows]] = 1
+        return codes
+
+    def sparse(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.encode_as == "index":
+            return super().sparse(words)
+        ids, codes = self._places(words)
+        return ids[:, None], (ids >= 0).astype("f8")[:, None], codes
+
+    def _places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
+        """The feature that is 1 for each word, -1 where none is, or its id; and the codes."""
         found = self._lookup.find(words)
         missed, index = found >= len(self.vocabulary), self.encode_as == "index"
         size = 1 << self.hash if self.hash else len(self.vocabulary)
         other = size if self.other or index else -1         # the place of names that are not known; -1: none
         ids = (words.hashes >> np.uint64(64 - self.hash)).astype("i8") if self.hash else np.where(found < 0, other, found)
         ids[missed] = {"category": size + (other >= 0), "mode": 0, "value": self._value}.get(self.missing, other)
-        if index:
-            out[:, 0] = ids
-        else:
-            out[:] = 0
-            rows = np.flatnonzero(ids >= 0)
-            out[rows, ids[rows]] = 1
         codes = np.zeros(len(words), "u1")
         if self.missing in ("drop", "refuse"):
             codes[missed] = DROPPED if self.missing == "drop" else MISSED
-        return codes
+        return ids, codes
 
     @property
     def _value(self) -> int:
