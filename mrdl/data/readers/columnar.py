@@ -71,7 +71,7 @@ class Columnar(Declared):
         """The fields of spans by column; a row's place is its number in the file."""
         from mrdl.data.readers import arrow
         records.unit = self.unit
-        most = max(1, min(VALUES // max(len(self.needed), 1), FEATURES // max(len(self.features()), 1)))
+        most = max(1, min(VALUES // max(len(self.needed), 1), FEATURES // max(self.room, 1)))
         for line in lines:
             index, start, stop = map(int, line.split(b"\t"))
             records.file = path = self.files[index]

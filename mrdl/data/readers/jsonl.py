@@ -81,7 +81,7 @@ class Jsonl(Tabular):
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
         columns = self.needed
-        for (found, others), starts, batch in good_lines(records, lines, [], "", Objects(columns, self.arrays, len(self.features()))):
+        for (found, others), starts, batch in good_lines(records, lines, [], "", Objects(columns, self.arrays, self.room)):
             if records.others is not None and others.any():
                 records.noted(field for i in np.flatnonzero(others).tolist() for field in self._others(batch[i]))
             yield dict(zip(columns, found)), starts, batch
