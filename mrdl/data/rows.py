@@ -135,7 +135,8 @@ class Rows(Records):
             heads = wide[good].canonical()
             placed, stored = (Words.of(map(bytes.__add__, heads, (row.tobytes() for row in np.concatenate(parts, 1)[good])))
                               for parts in ([rest, place], [near]))
-            yield Batch(placed, self._grouped(stored, groups, good))
+            if len(heads):
+                yield Batch(placed, self._grouped(stored, groups, good))
             return
         for letter, these in ((b"u", good & whole), (b"x", good & ~whole)):
             rows = slice(None) if these.all() else these
