@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import Any
 from mrdl import printing
 from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
-from mrdl.cli.scores import tell_round, unread
+from mrdl.cli.scores import tell_round, unread, worst
 from mrdl.cli.show import counts, described, say
 from mrdl.cli.stdin import spooled
 from mrdl.cli.streaming import exchange, paused
@@ -217,13 +218,14 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     for line in unread(found.rows) if found.rows else ():
         say(line)
     if not a.json:
-        print("\n".join(["  ".join(printing.told(found)), *scored.told(found.report)]))
+        print("\n".join(["  ".join(printing.told(found)), *scored.told(found.report),
+                         *worst(found.rows.worst if found.rows else [], printing.columns(sys.stdout))]))
     if a.plot:
         folder, name = place(a.plot)
         folder.write(name, curves.picture(found.report, a.run))
         say(f"picture: {a.plot}")
     counted = {"rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out} if found.rows else {}
-    return {**found, **counted, "report": found.report}
+    return {**found, **counted, "report": found.report, **({"worst": found.rows.worst} if a.worst else {})}
 
 
 def predict(a: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from mrdl.cli.show import say
 from mrdl.config import need
 from mrdl.data.dataset import shown
 from mrdl.models.saving import load_model
-from mrdl.printing import counted
+from mrdl.printing import clean, counted, fitted, wide
+from mrdl.printing import written as written_number
 from mrdl.runs.extension import behind
 from mrdl.runs.run import Run
 from mrdl.worker.scored import FORMATS, TABLE
@@ -42,6 +43,10 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
     p.add_argument("--plot", metavar="FILE", help="draw ROC, precision over recall, and how probabilities hold (of values: the errors) to "
                    "this PNG")
+    p.add_argument("--worst", type=int, default=0, metavar="N", help="for raw rows: print the N rows with the largest losses: labels that "
+                   "are wrong show up there")
+    p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN", help="a column that names these rows; may be repeated "
+                   "(default: the file, and the place in it)")
     header(p)
 
 
@@ -50,6 +55,7 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
     written(p, "the file, and the place of the row in it", (*FORMATS, TABLE))
     header(p)
+    p.add_argument("--loss", action="store_true", help="for raw rows with labels: write the label and the loss of each row too")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
 
@@ -86,6 +92,19 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)):
         say(line)
     return {}
+
+
+def worst(rows: list[dict[str, Any]], width: int) -> list[str]:
+    """For the user: the rows with the largest losses."""
+    if not rows:
+        return []
+    texts = [[" ".join(map(clean, row["ids"].values())) or f"{clean(row['file'].rpartition('/')[2])} {row['place']:,}", clean(row["label"]),
+              clean(row["prediction"]), written_number(row["loss"])] for row in rows]
+    texts.insert(0, [" ".join(rows[0]["ids"]) or "file, place", "label", "prediction", "loss"])
+    most = max(8, (width - 20) // 3)
+    rooms = [min(most, max(map(wide, column))) for column in zip(*texts)]
+    return ["largest losses:", *("  ".join(fitted(text, room, right=i == 3) for i, (text, room) in enumerate(zip(line, rooms))).rstrip()
+                                 for line in texts)]
 
 
 def unread(found) -> list[str]:

@@ -126,7 +126,7 @@ class Scores(dict[str, Value]):
 
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
-             header: bool | None = None, multiline: bool = False,
+             header: bool | None = None, multiline: bool = False, worst: int = 0, ids: Sequence[str] = (),
              said: Callable[[str], None] = lambda text: None) -> Scores:
     """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
@@ -143,6 +143,9 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         max_bad: for raw rows: the share that may be bad, from 0 to 1. 0.001, as in `prepare`.
         header: for raw rows: whether the first line names the columns. None: detected.
         multiline: for raw rows: whether quoted fields may go on over several lines.
+        worst: for raw rows: how many of those with the largest losses are in the result's
+            `rows.worst`. 0: none.
+        ids: the columns that name these rows. Without them: the file, and the place in it.
         said: called with messages for the user before the job begins.
 
     Returns:
@@ -157,7 +160,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     model = load_model(run, updater=False)
     inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     if of_data := raw.is_dataset(inputs):
-        need(label is None and header is None and not multiline, "label, header, multiline: only possible with raw rows")
+        need(label is None and header is None and not multiline and not worst,
+             "label, header, multiline, worst: only possible with raw rows")
         found, = map(dataset.load, inputs)
         same_features(model.features, run, found)
         fitted(model.compiled(), found)
@@ -165,6 +169,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         need(held != [], f"{inputs[0]} has no rows in its part {part!r}")
     else:
         need(part == "all", f"part {part!r}: only possible with a dataset")
+        need(typed(worst, int, "worst") >= 0, f"worst {worst}: must be 0 or more")
         need(0 <= typed(max_bad, float, "max_bad") <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     limits.check(model.compiled(), at_once(model, AT_ONCE))
     known = answers(model, model.classes)
@@ -179,7 +184,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
             sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, multiline=multiline, max_bad=max_bad,
-                                                    assessed=assessed, on_task=on_task, said=said)
+                                                    assessed=assessed, on_task=on_task, said=said, worst=worst, ids=ids)
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
         if text := advice.of_model(model, values, targets):
@@ -189,7 +194,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
-            format: str | None = None, header: bool | None = None, multiline: bool = False,
+            format: str | None = None, header: bool | None = None, multiline: bool = False, loss: bool = False,
             said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
@@ -216,6 +221,8 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         format: for raw rows: "csv", "jsonl" or "parquet". None: "jsonl" for JSON lines, else "csv".
         header: for raw rows: whether the first line names the columns. None: detected.
         multiline: for raw rows: whether quoted fields may go on over several lines.
+        loss: for raw rows with labels: whether each line has the label, and the loss behind the
+            prediction.
         said: called with messages for the user before the job begins.
 
     Returns:
@@ -239,9 +246,10 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         with opened(runner, cores) as cluster:
             return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header,
                                     multiline=multiline, on_task=on_task,
-                                    said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant))
-    need(not (ids or keep or format is not None or header is not None or multiline),
-         "ids, keep, format, header, multiline: only possible with raw rows; a dataset's are shuffled, and their columns are features")
+                                    said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
+    need(not (ids or keep or format is not None or header is not None or multiline or loss),
+         "ids, keep, format, header, multiline, loss: only possible with raw rows; a dataset's are shuffled, and their columns are"
+         " features")
     data, = inputs
     found = dataset.load(data)
     need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")

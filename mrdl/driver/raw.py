@@ -38,6 +38,7 @@ from mrdl.storage.paths import exists, is_folder, move, size
 from mrdl.storage.schemes import store_at
 from mrdl.training.inputs import check_target
 from mrdl.worker.scored import FORMATS, TABLE, Lines
+from mrdl.worker.worst import largest
 
 SAMPLES = 5                     # bad rows that are shown
 
@@ -50,11 +51,14 @@ class Counted:
         rows: how many there were.
         bad: of those that could not be read how many there were for each reason.
         left_out: how many lack a value without which the schema uses no row.
-        samples: some of the bad ones: file, offset, reason, text."""
+        samples: some of the bad ones: file, offset, reason, text.
+        worst: those with the largest losses, where they were asked for: loss, file, place, ids, label,
+            prediction."""
     rows: int = 0
     bad: Counter = field(default_factory=Counter)
     left_out: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list)
+    worst: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, note: dict[str, Any]) -> None:
         self.rows += note["rows"]
@@ -76,24 +80,28 @@ def there(inputs: Sequence[str]) -> bool:
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
                  keep: Sequence[str], format: str | None, header: bool | None, multiline: bool, on_task: Callable | None, said: Callable[[str], None],
-                 fill: Callable) -> Counted:
+                 fill: Callable, loss: bool) -> Counted:
     """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows. Of Parquet each part is a file.
 
-    `fill`: what is to be entered while the folder is filled."""
+    `fill`: what is to be entered while the folder is filled; `loss`: whether the rows have the label and the loss too."""
     need(format is None or format in (*FORMATS, TABLE), f"format {format}: must be {', '.join(FORMATS)} or {TABLE}")
     need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
     table = table_of(model, run)
     kept = list(dict.fromkeys([*ids, *keep]))
-    schema, ignored = matched(inputs, table, run, header, kept, multiline=multiline)
+    if loss:
+        one_each(model)
+        table = labelled(table, run, None)
+    schema, ignored = matched(inputs, table, run, header, kept, rest=loss, multiline=multiline)
     demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     format = format or schema.scored
-    lines = Lines(model, class_names(table), kept, format, unit=schema.unit)
+    lines = Lines(model, class_names(table), kept, format, unit=schema.unit, label=table.label if loss else None)
     lines.check()
     counted, first = Counted(), int(format == "csv")
     with notebook(cluster) as notes, _job(PredictRows, f"mrdl predict {run}", model, schema, {
-            "classes": class_names(table), "kept": kept, "format": format, "types": schema.types(kept), "notes": notes.url},
+            "classes": class_names(table), "kept": kept, "format": format, "types": schema.types([*kept, table.label] if loss else kept),
+            "notes": notes.url, "loss": loss},
             cluster, on_task, ("pyarrow",) if format == TABLE else ()) as output, fill():
         found = _noted(output, notes)
         if first:
@@ -110,18 +118,22 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
 
 
 def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, header: bool | None,
-                  multiline: bool, max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None]
-                  ) -> tuple[metrics.Sums, metrics.Sums, Counted]:
+                  multiline: bool, max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None],
+                  worst: int, ids: Sequence[str]) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
-    more than the share `max_bad` of them cannot be read. `assessed`: gets what a report is made of."""
+    more than the share `max_bad` of them cannot be read. `assessed`: gets what a report is made of; `worst`: how many of the
+    rows with the largest losses are wanted; `ids`: the columns that name these."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
     table = labelled(table_of(model, run), run, label)
-    schema, ignored = matched(inputs, table, run, header, rest=True, multiline=multiline)
+    if worst:
+        one_each(model)
+    schema, ignored = matched(inputs, table, run, header, ids, rest=True, multiline=multiline)
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     sums, targets, counted = {}, {}, Counted()
-    with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {"report": assessed and assessed.asked}, cluster, on_task) as output:
+    with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {
+            "report": assessed and assessed.asked, "worst": worst, "ids": [*ids], "classes": class_names(table)}, cluster, on_task) as output:
         notes = [json.loads(b"".join(output.lines(part))) for part in range(len(output.parts))]
     for note in (notes[part] for part in ordered(notes)):
         counted.add(note)
@@ -129,9 +141,17 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
         metrics.add(targets, note["targets"])
         if assessed:
             assessed.merge(note["report"])
+        counted.worst = largest([*counted.worst, *note["worst"]], worst)
     tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad, False)
     demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted
+
+
+def one_each(model: Model) -> None:
+    """ConfigError where a row has no loss of its own."""
+    need(not isinstance(model.compiled().loss, list) and model.loss.steps(model.output_shape) == 1,
+         "the loss of each row is only known of models with one output and one loss for each row")
+    check_target(model, ())
 
 
 def labelled(table: Table, run: str, label: str | None) -> Table:

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from mrdl.kernels import LANES
 from mrdl.layers.operation import Tensor, mask_of
 from mrdl.training.protocol import Head
 
@@ -13,6 +14,7 @@ class Output:
 
     def __init__(self, k, head: Head, tensor: Tensor, fused: bool):
         self.head, z, self.mask = head, tensor.value, mask_of(tensor, head.shape)
+        self.k, self.z = k, z
         self.steps = head.loss.steps(head.shape)
         if self.mask is not None:
             self.steps = math.lcm(self.steps, len(self.mask))
@@ -50,6 +52,20 @@ class Output:
             return self.each[0](t, weight, scale), n
         return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
                    for s, compute in enumerate(self.each)), n
+
+    def losses(self, t: np.ndarray, B: int) -> np.ndarray:
+        """The loss of each of B examples, which must be one term each: as `compute` has it, one by one."""
+        z, ones, found = np.zeros((len(self.z), LANES), self.z.dtype), np.eye(LANES, dtype=self.z.dtype), np.empty(B)
+        y = None if self.values is self.z else np.empty_like(z)
+        compute = self.head.loss.bind(self.k, z, None, (self.head.shape or (1,))[-1], y)
+        for start in range(0, B, LANES):
+            n = min(LANES, B - start)
+            z[:, :n] = self.z[:, start:start + n]
+            own = np.zeros((*t.shape[:-1], n if self.head.loss.sparse else LANES), t.dtype)
+            own[..., :n] = t[..., start:start + n]
+            for i in range(n):
+                found[start + i] = compute(own, np.ascontiguousarray(ones[i, :n]), 1.0)
+        return found
 
     def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
         """Outputs and targets of the unmasked terms, in the layout for metrics: y[..., K, n]."""

@@ -33,6 +33,18 @@ class Scorer:
         self.sums: metrics.Sums = {}
         self.seen = seen
 
+    def losses(self, arrays: Arrays) -> np.ndarray:
+        """The loss of each example, without weights, of a model with one output and one loss for each example."""
+        x, y, (output,) = arrays["x"], arrays["y"], self.net.heads
+        found = [np.empty(0)]
+        for start in range(0, len(x), self.batch_size):
+            index = np.arange(start, min(start + self.batch_size, len(x)))
+            self.net.read(x, index)
+            self.net.forward()
+            t, = self.net.target(y, index)
+            found.append(output.losses(t, len(index)))
+        return np.concatenate(found)
+
     def add(self, arrays: Arrays) -> None:
         x, y, w, net = arrays["x"], arrays["y"], arrays.get("w"), self.net
         dtype = net.x.value.dtype

@@ -22,6 +22,7 @@ from mrdl.storage.schemes import store_at
 from mrdl.training.scoring import Scorer
 from mrdl.worker.counters import GROUP, Increment
 from mrdl.worker.scored import TABLE, Lines
+from mrdl.worker.worst import Worst
 
 #: file, its first byte that is read, lines: of each file that a mapper reads (RawLines.splits)
 Splits = Iterable[tuple[str, int, pieces.Lines]]
@@ -54,15 +55,19 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
     Hadoop's counters too."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
-    writer = Lines(model, asked["classes"], asked["kept"], asked["format"], unit=schema.unit)
+    writer = Lines(model, asked["classes"], asked["kept"], asked["format"], unit=schema.unit,
+                   label=schema.label if asked["loss"] else None)
     if asked["format"] == TABLE:
         from mrdl.worker.scored_table import Scored
         writer = Scored(writer, asked["types"])
+    scorer, weighted = asked["loss"] and Scorer(model, model.weights), schema.weight is not None
+    rules = _rules(model, weighted) if scorer else None
     for file, start, own in splits:
         records = Kept(file, start)
         mark = schema.mark(file)
-        for rows in in_order(schema, records, own, model.dtype):
-            for line in writer.of(rows, records.file, mark):
+        for rows in in_order(schema, records, own, model.dtype, rules):
+            losses = scorer.losses(_arrays(rows, weighted, model.dtype.name)) if scorer else None
+            for line in writer.of(rows, records.file, mark, losses):
                 note.facts["bytes"] += len(line) + 1
                 yield line
             note.facts["rows"] += len(rows.errors)
@@ -81,6 +86,7 @@ def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
     assessed = asked["report"] and Assessed.of(asked["report"])
     scorer = Scorer(model, model.weights, seen=assessed and assessed.add)
     targets, rules = {}, _rules(model, schema.weight is not None)
+    worst = asked["worst"] and Worst(asked["worst"], model, asked["classes"], schema.label, asked["ids"])
     for file, start, own in splits:
         records = Kept(file, start)
         for rows in in_order(schema, records, own, model.dtype, rules):
@@ -89,9 +95,11 @@ def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
                 arrays = _arrays(rows, schema.weight is not None, model.dtype.name)
                 scorer.add(arrays)
                 metrics.add(targets, advice.targets(model, arrays))
+                if worst:
+                    worst.add(rows, scorer.losses(arrays), records.file, schema.mark(file))
         note.add(records)
     yield json.dumps({**note.facts, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
-                      "report": assessed and assessed.dump()}).encode()
+                      "report": assessed and assessed.dump(), "worst": worst.rows if worst else []}).encode()
 
 
 def _arrays(rows: Ordered, weighted: bool, dtype: str) -> Arrays:

@@ -15,7 +15,7 @@ from mrdl.storage.base import Storage
 FORMATS = ("csv", "jsonl")       # of lines
 TABLE = "parquet"               # of files
 PLACE = {"byte": ("file", "offset"), "row": ("file", "row")}     # by what it counts
-ERROR = "error"
+ERROR, LOSS = "error", "loss"
 
 
 class Lines:
@@ -27,12 +27,16 @@ class Lines:
         kept: the columns of the input that come first; none: the file, and the place of the row in it.
         format: "csv" or "jsonl".
         delimiter: of CSV.
-        unit: what the place of a row counts: "byte" or "row"."""
+        unit: what the place of a row counts: "byte" or "row".
+        label: the column with the labels, which comes before the prediction, and the loss behind it; None: there is no loss."""
 
     def __init__(self, model: Model, classes: Sequence[str], kept: Sequence[str], format: str = "csv", delimiter: str = ",",
-                 unit: str = "byte"):
+                 unit: str = "byte", label: str | None = None):
         self.model, self.answers, self.kept, self.delimiter = model, Answers(model, classes), list(kept), delimiter
-        self.columns, self.format, self.unit = [*(kept or PLACE[unit]), *self.answers.columns, ERROR], format, unit
+        self.label = [] if label is None or label in kept else [label]
+        self.loss = [] if label is None else [LOSS]
+        self.columns = [*(kept or PLACE[unit]), *self.label, *self.answers.columns, *self.loss, ERROR]
+        self.format, self.unit = format, unit
         self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
         self.nothing = "" if format == "csv" else "null"
         self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}"
@@ -46,14 +50,16 @@ class Lines:
     def header(self) -> bytes:
         return self._rows([self._words([name]) for name in self.columns])[0]
 
-    def of(self, rows: Ordered, file: str, mark: int = 0) -> list[bytes]:
-        """A line for each row, without its end. `mark`: what is before the first byte that counts for a row's place."""
+    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> list[bytes]:
+        """A line for each row, without its end. `mark`: what is before the first byte that counts for a row's place; `losses`: of the
+        rows that can be used, where a label is known."""
         places = (rows.starts + mark).tolist()
-        first = ([self._words(rows.texts(name)) if self.format == "csv" else rows.json(name) for name in self.kept] if self.kept else
-                 [self._words([file]) * len(places), list(map(str, places))])
+        first = [self._words([file]) * len(places), list(map(str, places))] if not self.kept else []
+        first += [self._words(rows.texts(name)) if self.format == "csv" else rows.json(name) for name in (*self.kept, *self.label)]
         names, values = self.answered(rows)
         scored = [self._words(names)] if self.answers.classes else []
         scored += [self._numbers(values[:, i]) for i in range(values.shape[1])]
+        scored += [] if losses is None else [self._numbers(losses)]
         wrong = any(rows.errors)
         if wrong:
             good = np.array([not error for error in rows.errors])

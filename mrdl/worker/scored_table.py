@@ -23,19 +23,21 @@ class Scored:
 
     def __init__(self, lines: Lines, types: Mapping[str, str]):
         self.lines, number = lines, pa.from_numpy_dtype(lines.model.dtype)
-        answers, first = lines.answers.columns, lines.columns[:len(lines.columns) - len(lines.answers.columns) - 1]
-        kinds = [pa.type_for_alias(types.get(name, "string")) for name in first] if lines.kept else [pa.string(), pa.int64()]
+        answers, place = lines.answers.columns, [] if lines.kept else [pa.string(), pa.int64()]
+        kinds = [*place, *(pa.type_for_alias(types.get(name, "string")) for name in (*lines.kept, *lines.label))]
         kinds += [pa.string() if lines.answers.classes and name == answers[0] else number for name in answers]
+        kinds += [pa.float64() for _ in lines.loss]
         self.schema = pa.schema(zip(lines.columns, [*kinds, pa.string()]))
         self.held: list[pa.RecordBatch] = []
         self.folder = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.folder.name, TABLE)
         self.writer = pq.ParquetWriter(self.path, self.schema)
 
-    def of(self, rows: Ordered, file: str, mark: int = 0) -> list[bytes]:
+    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> list[bytes]:
         """Takes more rows; there are no lines of them."""
         places = (rows.starts + mark).tolist()
-        first = [_clean(rows.texts(name)) for name in self.lines.kept] or [[file] * len(places), places]
+        first = [] if self.lines.kept else [[file] * len(places), places]
+        first += [_clean(rows.texts(name)) for name in (*self.lines.kept, *self.lines.label)]
         names, values = self.lines.answered(rows)
         good = np.flatnonzero([not error for error in rows.errors])
         where = np.full(len(places), -1)
@@ -44,6 +46,7 @@ class Scored:
         scored = [pa.array(names, pa.string()).take(spread)] if self.lines.answers.classes else []
         scored += [pa.array(np.ascontiguousarray(values[:, i]), self.schema.field(len(first) + len(scored)).type).take(spread)
                    for i in range(values.shape[1])]
+        scored += [] if losses is None else [pa.array(losses).take(spread)]
         errors = [error or None for error in _clean(self.lines.reasons(rows, file, places))]
         arrays = [pa.array([text if text != "" else None for text in texts]).cast(kind) if kind != pa.string() else pa.array(texts, kind)
                   for texts, kind in zip([*first, errors], [*self.schema.types[:len(first)], pa.string()])]
