@@ -103,3 +103,15 @@ def test_the_worst_rows_by_command_line(titanic, capsys, tmp_path, inline):
     model = saved(prepare(amounts, str(tmp_path / "d"), inline, label="y"), tmp_path / "m", 1, None, "mse", ())
     status, out, _ = command(capsys, "evaluate", model, amounts, "--worst", "1", "--label", "y")
     assert status == 0 and "  105  " in out.splitlines()[-1]
+
+
+def test_losses_go_into_parquet_too(tmp_path, titanic, inline):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path, run, _ = titanic
+    mrdl.predict(run, path, str(tmp_path / "out"), runner=inline, ids=["id"], loss=True)
+    mrdl.predict(run, path, str(tmp_path / "files"), runner=inline, ids=["id"], loss=True, format="parquet")
+    mrdl.predict(run, path, str(tmp_path / "places"), runner=inline, loss=True, format="parquet")
+    made = parquet.read_table(tmp_path / "files")
+    assert made.column_names == list(fields(tmp_path / "out")[0])
+    assert [f"{value:.9g}" for value in made["loss"].to_pylist()] == [row["loss"] for row in fields(tmp_path / "out")]
+    assert parquet.read_table(tmp_path / "places").column_names[:4] == ["file", "offset", "survived", "prediction"]
