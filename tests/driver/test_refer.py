@@ -185,6 +185,12 @@ def test_splits_have_every_line_once_and_packed_files_whole(tmp_path, wanted, in
     assert [row[0] // 2 for row in examples(data.train())] == [*range(131)]
 
 
+def test_rows_of_several_lines_stay_whole(tmp_path, inline):
+    path = text(tmp_path, "a,b,kind\n" + "".join(f'{3 * i}.5,"x\n{i % 2}",{i % 3}\n' for i in range(90)))
+    data = refer(path, str(tmp_path / "data"), inline, label="kind", shards=4, multiline=True)
+    assert len(data.shards) == 1 and [row[0] for row in examples(data.train())] == [3 * i + 0.5 for i in range(90)]
+
+
 def test_arrays_are_split_by_their_spans(tmp_path, inline, monkeypatch):
     monkeypatch.setattr("mrdl.data.readers.arrays.RANGE", 100)
     x = np.arange(480).reshape(60, 2, 4).astype("u1")
