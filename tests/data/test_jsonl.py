@@ -86,8 +86,8 @@ def test_fields_that_come_later_are_counted_by_name_however_the_file_is_split(tm
 
 
 @pytest.mark.parametrize("content, reason", [
-    ('[{"a": 1}, {"a": 2}]', r"is a JSON array.*jq -c '.\[\]' in.json > out.jsonl"), ('[\n {"a": 1}\n]\n', "is a JSON array"),
-    ("[1, 2]\n[3, 4]\n", "its rows are arrays, which do not name their fields"), ('{\n "a": 1\n}\n', "takes several lines.*jq -c . in.json"),
+    ('[{"a": 1}, {"a": 2}]', r"is a JSON array.*jq -c '.\[\]' .*/in.json > lines.jsonl"), ('[\n {"a": 1}\n]\n', "is a JSON array"),
+    ("[1, 2]\n[3, 4]\n", "its rows are arrays, which do not name their fields"), ('{\n "a": 1\n}\n', "takes several lines.*jq -c . /.*in.json > lines.jsonl"),
     ('{"a":\n 1}\n{"a": 2,\n"b": 3}', "invalid JSON|takes several lines"), ('{"a": {\n"b": 1}}', "takes several lines"),
     ("{'a': 1}\n", r"no JSON object in its first lines; of the first one: invalid JSON \(byte 1 of the line\)"),
     ('{"a": 1', r"invalid JSON \(byte 7"), ('{"a": "\xff"}'.encode("latin-1"), r"not UTF-8 \(byte 7"), ("{}\n{}\n", "no fields in its first lines"),

@@ -4,8 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import fastavro
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import orc
+from pyarrow import parquet as pq
 from raw_data import idx, mapped, plan_of, shard_bytes, table, text
 
 from mrdl.data import blocks, dataset
@@ -142,8 +146,28 @@ def as_jsonl(folder, x, y):
     return [text(folder, "\n".join(json.dumps({"y": int(t), "x": row.tolist()}) for row, t in zip(x, y)), "in.jsonl")]
 
 
+def in_two(name, write):
+    """What writes the columns of the rows into two files."""
+    def as_columns(folder, x, y):
+        paths = [str(folder / f"{i}.{name}") for i in range(2)]
+        for i, path in enumerate(paths):
+            write({"y": y[i::2].tolist(), **{column: x[i::2, k].tolist() for k, column in enumerate("abcd")}}, path)
+        return paths
+    return as_columns
+
+
+def write_avro(columns, path):
+    with open(path, "wb") as file:
+        fastavro.writer(file, {"name": "row", "type": "record", "fields": [{"name": name, "type": "int"} for name in columns]},
+                        [dict(zip(columns, row)) for row in zip(*columns.values())])
+
+
+as_parquet = in_two("parquet", lambda columns, path: pq.write_table(pa.table(columns), path))
+as_orc = in_two("orc", lambda columns, path: orc.write_table(pa.table(columns), path))
+
 #: of each form of input: what writes x[n, 4] and y[n], uint8, to files; the name of the label
-SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "jsonl": (as_jsonl, "y"), "text": (as_text, "0")}
+SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "jsonl": (as_jsonl, "y"), "text": (as_text, "0"),
+        "parquet": (as_parquet, "y"), "orc": (as_orc, "y"), "avro": (in_two("avro", write_avro), "y")}
 
 
 def test_the_same_numbers_give_the_same_rows_in_every_form_however_it_is_cut(

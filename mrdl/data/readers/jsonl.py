@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -207,12 +208,12 @@ def _objects(path: str, size: int) -> Iterator[dict]:
     if text.startswith(b"["):
         listed = text[1:].lstrip()[:1] in (b"{", b"")
         raise DataError(f"{path}: is a JSON array, and must be JSON lines, an object in each; " + (
-            "convert it with: jq -c '.[]' in.json > out.jsonl" if listed else "its rows are arrays, which do not name their fields"))
+            f"convert it with: jq -c '.[]' {quote(path)} > lines.jsonl" if listed else "its rows are arrays, which do not name their fields"))
     found = [value for line in text.split(b"\n") if isinstance(value := _value(line), dict)]
     if text and not found:
         line = text.partition(b"\n")[0]
         demand(line == text or line.rstrip()[-1:] not in b"{[,", f"{path}: is JSON, but an object takes several lines, and must take one; "
-               "convert it with: jq -c . in.json > out.jsonl")
+               f"convert it with: jq -c . {quote(path)} > lines.jsonl")
         objects = Objects([])
         objects.parse(Words.of([line]))
         raise DataError(f"{path}: no JSON object in its first lines; of the first one: {'{} ({})'.format(*objects.told(0))}")
