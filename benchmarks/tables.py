@@ -151,7 +151,7 @@ def tasks(path: Path, folder: Path, stack: ExitStack) -> dict[str, Task]:
     inferred = infer(counted_here(Survey(schema, "label", missing, notations(schema)))[0], mrdl.data.tables.inference.Asked("label"))
     table, whole = Table(inferred.columns), sniff([str(path)], label="label")
     Survey(whole, "label", missing, notations(schema)).dump(survey := str(folder / "survey.json"))
-    planning.planned(whole.by(table), None, 0.1, 0, "float32", None)[0].dump(plan := str(folder / "plan.json"))
+    planning.planned(whole.by(table), None, 0.1, 0, "float32", None, False)[0].dump(plan := str(folder / "plan.json"))
     model = mrdl.Sequential([mrdl.layers.Input((len(table.features),)), mrdl.layers.Dense(32, "relu"), mrdl.layers.Dense(3, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.predict(np.zeros((1, len(table.features)), "f4"))

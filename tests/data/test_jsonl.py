@@ -111,7 +111,9 @@ def test_text_that_only_begins_so_stays_text(tmp_path, content):
 def test_bad_lines_are_told_with_their_place_and_a_long_one_is_read(tmp_path):
     long = b'{"a": "' + b"x" * 3_000_000 + b'"}'
     parts = [b'{"a": 1}', b'{"a": 2', b"", b"# a comment", b"[1]", b'{"a": "\xff"}', b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", long, b'{"a": 3}x']
-    rows, records = fields(sniff([text(tmp_path, parts[0])]), b"\n".join(parts))
+    schema = sniff([text(tmp_path, b"\n".join([*parts, b'{"a":' * 900 + b"1" + b"}" * 900]))])
+    assert schema.columns == ["a"]
+    rows, records = fields(schema, b"\n".join(parts))
     assert [row["a"] for row in rows] == ["1", "x" * 3_000_000] and records.comments == 1
     assert records.bad == {"invalid JSON": 2, "no JSON object": 1, "not UTF-8": 1, "nested too deep": 1}
     starts = [sum(len(part) + 1 for part in parts[:i]) for i in (1, 4, 5, 6, 8)]

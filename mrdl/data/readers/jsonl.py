@@ -66,8 +66,8 @@ class Jsonl(Tabular):
     @classmethod
     def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Jsonl":
         demand(not columns and delimiter is None, f"{where} is JSON lines, which name their fields in each line: leave out columns, delimiter")
-        found, value = Found(), _value(first.removeprefix(BOM))
-        if isinstance(value, dict):
+        found = Found()
+        for value in _good(first.removeprefix(BOM))[0]:
             found.add(value)
         return found.schema(where, [], Wanted(loose=True))
 
@@ -173,8 +173,9 @@ class Found:
             raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
         taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
         order, more = ordered(where, columns, True, taken, wanted)
-        return Jsonl(files=paths, columns=columns, arrays=[name_of(path) for path in wide], lists=[*map(name_of, self.lengths)], named=True, notes=notes + more, shape=[len(order)], order=order, partitions=list(wanted.partitions),
-                     label=label, weight=weight, target=None if label is None else [])
+        return Jsonl(files=paths, columns=columns, named=True, shape=[len(order)], target=None if label is None else [], label=label,
+                     weight=weight, order=order, arrays=[*map(name_of, wide)], lists=[*map(name_of, self.lengths)],
+                     partitions=list(wanted.partitions), notes=notes + more)
 
 
 def _within(tree: dict[str, dict], above: Path = ()) -> Iterator[Path]:
@@ -198,6 +199,13 @@ def _value(line: bytes) -> Any:
         return None
 
 
+def _good(text: bytes) -> tuple[list[dict], "Objects"]:
+    """The objects in good lines, and what tells of the others."""
+    lines, objects = text.split(b"\n"), Objects([])
+    _, codes, _ = objects.parse(Words(text + b"\n", *np.zeros((2, len(lines)), "i8")))
+    return [_value(line) for line, code in zip(lines, codes) if code == jsonl.GOOD], objects
+
+
 def _objects(path: str, size: int) -> Iterator[dict]:
     """The objects in the first lines of a file; DataError where there are lines and no object."""
     with opened(path) as file, readable(path):
@@ -209,12 +217,10 @@ def _objects(path: str, size: int) -> Iterator[dict]:
         listed = text[1:].lstrip()[:1] in (b"{", b"")
         raise DataError(f"{path}: is a JSON array, and must be JSON lines, an object in each; " + (
             f"convert it with: jq -c '.[]' {quote(path)} > lines.jsonl" if listed else "its rows are arrays, which do not name their fields"))
-    found = [value for line in text.split(b"\n") if isinstance(value := _value(line), dict)]
+    found, objects = _good(text)
     if text and not found:
         line = text.partition(b"\n")[0]
         demand(line == text or line.rstrip()[-1:] not in b"{[,", f"{path}: is JSON, but an object takes several lines, and must take one; "
                f"convert it with: jq -c . {quote(path)} > lines.jsonl")
-        objects = Objects([])
-        objects.parse(Words.of([line]))
         raise DataError(f"{path}: no JSON object in its first lines; of the first one: {'{} ({})'.format(*objects.told(0))}")
     yield from found
