@@ -52,7 +52,7 @@ def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
     """The columns of a row: of objects and arrays in it as those of JSON lines are called."""
     for name, value in row.items():
         if isinstance(value, (dict, list)):
-            yield from ((f"{name}.{name_of(path)}", inner) for path, inner in leaves(value))
+            yield from ((name_of((str(name), *path)), inner) for path, inner in leaves(value))
         else:
             yield name, value
 

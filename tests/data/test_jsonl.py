@@ -99,8 +99,8 @@ def test_what_is_no_json_lines_is_refused_in_one_line_that_says_what_to_do(tmp_p
 
 
 def test_headers_and_delimiters_are_not_for_json_lines(tmp_path):
-    with pytest.raises(DataError, match="name their fields in each line: leave out header, delimiter"):
-        sniff([text(tmp_path, '{"a": 1}')], header=True, delimiter=",")
+    with pytest.raises(DataError, match="name their fields in each line: leave out header, delimiter, multiline"):
+        sniff([text(tmp_path, '{"a": 1}')], header=False, delimiter=",", multiline=True)
 
 
 @pytest.mark.parametrize("content", ["{a},{b}\n1,2\n", "[2026-11-29] a,b\n1,2\n", "[x],y\n1,2\n"])

@@ -22,6 +22,7 @@ from mrdl.data.tables.words import Words
 from mrdl.kernels import jsonl
 from mrdl.printing import few
 from mrdl.storage.paths import opened
+from mrdl.storage.pieces import LONGEST
 
 HEAD, LEAST = 1 << 20, 1 << 16  # bytes of all inputs together that show which fields there are; of each one at least
 LIST = 16                       # places of an array that become columns, where lengths differ
@@ -55,7 +56,7 @@ class Jsonl(Tabular):
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Jsonl":
-        odd = [name for name in ("header", "delimiter") if getattr(wanted, name) is not None]
+        odd = [*(name for name in ("header", "delimiter") if getattr(wanted, name) is not None), *["multiline"] * wanted.multiline]
         demand(not odd, f"{paths[0]}: is JSON lines, which name their fields in each line: leave out {', '.join(odd)}")
         found = Found()
         for path in paths:
@@ -211,7 +212,7 @@ def _objects(path: str, size: int) -> Iterator[dict]:
     with opened(path) as file, readable(path):
         head = file.read(size)
         if len(head) == size:                       # the last line is not cut off
-            head += file.readline()
+            head += file.readline(LONGEST)
     text = head.removeprefix(BOM).strip()
     if text.startswith(b"["):
         listed = text[1:].lstrip()[:1] in (b"{", b"")
