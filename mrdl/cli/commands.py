@@ -20,6 +20,7 @@ from mrdl.cli.stdin import spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
+from mrdl.data.sources import expand
 from mrdl.data.tables.table import SCHEMA
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
@@ -27,7 +28,7 @@ from mrdl.report import folded
 from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
 from mrdl.runs.run import SPLITS, Run
-from mrdl.storage.paths import place
+from mrdl.storage.paths import place, size
 
 
 def load(path: str) -> Model:
@@ -63,7 +64,7 @@ def given(a: argparse.Namespace, function: Callable, **others) -> dict[str, Any]
 
 def prepare(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation import prepare as preparing
-    with cluster(a) as runner, spooled(a.inputs) as inputs, tasks("prepares") as on_task:
+    with cluster(a) as runner, spooled(a.inputs) as inputs, busy("prepares", inputs) as on_task:
         made = preparing.prepare(**given(a, preparing.prepare, inputs=inputs, runner=runner, on_task=on_task,
                                          said=say, **tables.said(a)))
     for line in described(made):
@@ -78,7 +79,7 @@ def describe(a: argparse.Namespace) -> list[dict[str, Any]] | dict[str, Any]:
 def describe_table(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver.preparation.describe import infer_schema
     more = tables.said(a)
-    with cluster(a) as runner, spooled(a.inputs) as inputs, tasks("describes " + ", ".join(a.inputs[:3])) as on_task:
+    with cluster(a) as runner, spooled(a.inputs) as inputs, busy("describes " + ", ".join(a.inputs[:3]), inputs) as on_task:
         found = infer_schema(**given(a, infer_schema, inputs=inputs, runner=runner, on_task=on_task, **more))
     return tables.described(a, found)
 
@@ -86,7 +87,7 @@ def describe_table(a: argparse.Namespace) -> dict[str, Any]:
 def describe_dataset(a: argparse.Namespace) -> list[dict[str, Any]]:
     from mrdl.driver import inference
     data, = a.inputs
-    with cluster(a) as runner, tasks("describes" + rows(data, "train")) as on_task:
+    with cluster(a) as runner, busy("describes", a.inputs, "train") as on_task:
         found = inference.describe(data, runner=runner, on_task=on_task)
     if not a.json:
         names = [printing.clean(str(row["feature"])) for row in found]
@@ -109,7 +110,7 @@ def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
     from mrdl.driver.preparation.refer import refer
     run, of_file = Run(a.run), a.model == tabular.AUTO or a.model.endswith((".py", ".json"))
     table = None if of_file or a.schema or a.kinds else Run(a.model).features()["table"]
-    with tasks("reads " + ", ".join(a.data[:3])) as on_task, tempfile.TemporaryDirectory(dir=runner.tmp) as folder:
+    with busy("reads " + ", ".join(a.data[:3]), a.data) as on_task, tempfile.TemporaryDirectory(dir=runner.tmp) as folder:
         if table:
             a.schema = os.path.join(folder, SCHEMA)
             with open(a.schema, "w", encoding="ascii") as file:
@@ -200,9 +201,12 @@ def told(run: str, work) -> dict[str, Any]:
     return done
 
 
-def rows(data: str, part: str = "all") -> str:
-    """How many a part of the dataset has, for the user."""
-    return f" {sum(s.n for s in load_dataset(data).shards if part in ('all', s.role)):,} rows"
+def busy(doing: str, data: list[str], part: str | None = None):
+    """Shows tasks, and how they get on. `part`: of the dataset that the data is; None: it is raw rows."""
+    if part is None:
+        return tasks(doing, size=lambda: sum(map(size, expand(data))))
+    rows = sum(s.n for s in load_dataset(data[0]).shards if part in ("all", s.role))
+    return tasks(f"{doing} {rows:,} rows", rows)
 
 
 def evaluate(a: argparse.Namespace) -> dict[str, Any]:
@@ -212,7 +216,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
     of_data = raw.is_dataset(a.data)
     if a.plot:
         curves.check()
-    with cluster(a) as runner, spooled(a.data) as data, tasks("evaluates" + (rows(a.data[0], a.part) if of_data else "")) as on_task:
+    with cluster(a) as runner, spooled(a.data) as data, busy("evaluates", data, a.part if of_data else None) as on_task:
         found = inference.evaluate(**given(a, inference.evaluate, data=data, runner=runner, on_task=on_task, said=say,
                                            header=a.header and a.header == "yes"))
     for line in unread(found.rows) if found.rows else ():
@@ -232,7 +236,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import inference, raw
     tell_round(a.run)
     of_data = raw.is_dataset(a.data)
-    with cluster(a) as runner, spooled(a.data) as data, tasks("predicts" + (rows(a.data[0]) if of_data else "")) as on_task:
+    with cluster(a) as runner, spooled(a.data) as data, busy("predicts", data, "all" if of_data else None) as on_task:
         found = inference.predict(**given(a, inference.predict, data=data, runner=runner, on_task=on_task, said=say,
                                           header=a.header and a.header == "yes"))
     if of_data:

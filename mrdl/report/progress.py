@@ -7,24 +7,13 @@ from contextlib import closing, contextmanager
 from typing import Any, TextIO
 
 from mrdl.printing import bar, columns, terminal, told
-from mrdl.report.pace import Facts, Rounds
+from mrdl.report.pace import Facts, Rounds, clock
+from mrdl.report.work import Work
 from mrdl.rounds.record import measured
 
 OTHERS = {"left", "limit", "total", "due", "every", "scoring", "seconds_left", "score", "ends"}   # beside its record
 GAP, BAR, LONGEST = "  ", " " * 8, 30   # between the parts of a line; the bar's room, and the most of it
 Part = tuple[int, str]          # rank (0: most wanted), text
-
-
-def clock(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min."""
-    if not math.isfinite(seconds):
-        return "?"
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 def fitted(parts: list[Part], width: float) -> list[str]:
@@ -119,7 +108,7 @@ class Bar(Lines):
         from rich.console import Console
         from rich.live import Live
         self.console = Console(file=stream)
-        self.began, self.doing, self.task = time.monotonic(), "", None
+        self.began, self.doing, self.task, self.work = time.monotonic(), "", None, []
         self.live = Live(self, console=self.console, transient=True,
                          redirect_stdout=terminal(sys.stdout))      # output to a pipe is not redirected
         self.live.start()
@@ -141,7 +130,7 @@ class Bar(Lines):
 
     def __call__(self, event: str, facts: Facts) -> None:
         if event == "task":                     # shown until the task is over
-            self.doing, self.task = facts["doing"], facts.get("task")
+            self.doing, self.task, self.work = facts["doing"], facts.get("task"), facts.get("work", [])
             return
         if event in ("round", "scored", "note"):
             self.doing, self.task = "", None
@@ -171,7 +160,7 @@ class Bar(Lines):
             tail = [*left(newest, 3), *([(12 if as_ever else 2, now)] if now else [])]
         else:
             parts, done = [(0, f"{doing or 'starting'} {counts}".rstrip())], part
-            tail = [(3, clock(time.monotonic() - self.began))]
+            tail = [*((3, text) for text in self.work), (5, clock(time.monotonic() - self.began))]
         texts = fitted([*parts, *([(4, BAR)] if done else []), *tail], width)
         if BAR in texts:
             room = min(LONGEST, width - len(GAP.join(texts)) + len(BAR))
@@ -192,8 +181,10 @@ def reporter(stream: TextIO | None = None) -> Lines:
 
 
 @contextmanager
-def tasks(doing: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Yields an `on_task` function, which shows the tasks of a command's jobs on a terminal while they run."""
+def tasks(doing: str, rows: int = 0, size: Callable[[], int] = lambda: 0) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields an `on_task` function, which shows the tasks of a command's jobs on a terminal while they run, and how they get on
+    (Work)."""
     with closing(reporter()) as progress:
+        work = Work(rows, size if isinstance(progress, Bar) else lambda: 0)
         progress("task", {"doing": doing})
-        yield lambda *task: progress("task", {"doing": doing, "task": task})
+        yield lambda *task: progress("task", {"doing": doing, "task": task, "work": work.told(*task)})

@@ -19,6 +19,7 @@ from mrdl.layers import Dense
 from mrdl.printing import written
 from mrdl.report import progress
 from mrdl.report.pace import Rounds
+from mrdl.report.work import Work
 
 
 def rounds(n, epoch=1, every=0, seconds=1.0, compute=0.1, left=None, limit=np.inf, resident=(), each=None):
@@ -248,3 +249,23 @@ def test_a_run_from_python_prints_its_progress_unless_it_is_told(made, tmp_path,
     events = []
     assert not any(run("b", verbose=0)) and not any(run("c", told=lambda event, facts: events.append(event)))
     assert events.count("scored") == 2
+
+
+def test_how_tasks_get_on_is_told_and_how_long_they_still_need():
+    now = iter([0.0, 2.0, 4.0, 5.0, 6.0, 9.0, 9.0])
+    work = Work(1000, lambda: 8_000_000, lambda: next(now))
+    assert work.told("mapper", 1, 4) == ["250 rows", "1.0 MB/s", "6 s left"]
+    assert work.told("mapper", 4, 4) == ["1,000 rows", "2.0 MB/s"]
+    assert work.told("reducer", 1, 2) == [] and work.told("reducer", 2, 2) == []
+    assert work.told("mapper", 1, 2) == ["500 rows", "1.3 MB/s", "3 s left"]           # another job, since the last one ended
+    bare = Work(now=lambda: 1.0)
+    assert bare.told("mapper", 2, 2) == [] and bare.told("mapper", 0, 3) == []
+
+
+def test_a_terminal_shows_how_tasks_get_on(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setenv("COLUMNS", "100")
+    with closing(progress.Bar(stream)) as bar:
+        bar("task", {"doing": "prepares", "task": ("mapper", 3, 12), "work": ["41.5 MB/s", "2 min 05 s left"]})
+        line = str(bar.__rich__())
+    assert line.startswith("prepares mapper 3/12") and "41.5 MB/s  2 min 05 s left" in line
