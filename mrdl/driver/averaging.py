@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from mrdl import limits
-from mrdl.config import ConfigError, need
+from mrdl.config import need
 from mrdl.data import dataset, sources
 from mrdl.driver.balance import BALANCED, balanced
 from mrdl.driver.balance import told as told_weights
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
-from mrdl.driver.fits import features_of, fitted, reached, same_features
+from mrdl.driver.fits import features_of, fitted, reached, rebuilt, same_features
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
 from mrdl.models import tensors
@@ -350,12 +350,3 @@ def _held_out(train: dataset.Dataset, validation: str | None) -> list:
         return [(train, shard) for shard in train.validation() if shard.n]
     other = dataset.load(validation)
     return [(other, shard) for shard in other.shards if shard.n]
-
-
-def rebuilt(model: Model) -> None:
-    """Raises ConfigError if workers cannot build the model."""
-    try:
-        model_from_json(model.to_json())
-    except ConfigError as error:
-        raise ConfigError("workers build the model from its JSON, so it cannot contain classes of your own: "
-                          f"{error}") from None

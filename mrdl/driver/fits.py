@@ -10,6 +10,7 @@ from mrdl.data.reference import parse
 from mrdl.layers import Input
 from mrdl.losses import Loss
 from mrdl.models.model import Model
+from mrdl.models.saving import model_from_json
 from mrdl.runners.cluster import Cluster
 from mrdl.storage.schemes import store_at
 from mrdl.training.inputs import check_target
@@ -72,3 +73,12 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
                 f"the text of {data.url} has {data.target.classes} tokens" if data.text else
                 f"the labels of {data.url} go from {data.target.low:g} to {data.target.high:g}"
                 + ("" if data.target.classes else " and are not class numbers")))
+
+
+def rebuilt(model: Model) -> None:
+    """Raises ConfigError if workers cannot build the model."""
+    try:
+        model_from_json(model.to_json())
+    except ConfigError as error:
+        raise ConfigError("workers build the model from its JSON, so it cannot contain classes of your own: "
+                          f"{error}") from None

@@ -14,6 +14,7 @@ from shards import rows
 from mrdl import ParameterAveraging, Sequential, evaluate, load_model, metrics, resume
 from mrdl.config import ConfigError
 from mrdl.data import blocks, dataset
+from mrdl.driver import fits
 from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
@@ -348,7 +349,7 @@ def test_a_model_is_rebuilt_once_and_run_json_read_once_before_the_driver_begins
     def counted(owner, name):
         call = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, **k: seen.append(name) or call(*a, **k))
-    for owner, name in ((sys.modules[ParameterAveraging.__module__], "model_from_json"), (Run, "options"), (Driver, "train")):
+    for owner, name in ((sys.modules[ParameterAveraging.__module__], "model_from_json"), (fits, "model_from_json"), (Run, "options"), (Driver, "train")):
         counted(owner, name)
     assert len(data.validation()) > 1
     ParameterAveraging(rounds=1, runner="inline").fit(network(), data.url, run=run, verbose=0)
