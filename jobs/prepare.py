@@ -1,15 +1,15 @@
 """Reads raw input; reducer r writes shard r, and the last reducer writes the facts about all rows."""
-from mrdl.data.facts import merged_facts
 from mrdl.data.quarantine import Quarantine
 from mrdl.data.readers.table import loaded
 from mrdl.data.rows import Rows
-from mrdl.data.shards import shard_lines
+from mrdl.data.shards import output_lines
 from mrdl.runners.streaming import RawLines
 
 
 class Prepare(RawLines):
     """Parses rows, shuffles them by hash, and packs them. Key: the shard's; value: hash TAB row."""
     SORT_VALUES = True
+    reduces_pieces = True
 
     def configure_args(self):
         super().configure_args()
@@ -23,13 +23,11 @@ class Prepare(RawLines):
                 rows.quarantine = kept
                 yield from rows.pairs(lines)
 
-    def reducer(self, key, values):
+    def reduce_pairs(self, pairs, step_num=0):
         plan = loaded(self.options.plan)
-        shard = plan.keys.index(key.decode())
-        if shard == plan.shards:
-            yield None, merged_facts(values)
-        else:
-            yield from ((None, line) for line in shard_lines(plan, shard, values))
+        yield from ((None, line) for line in output_lines(plan, map(b"\t".join, pairs)))
+
+    reducer = reduce_pairs              # by which mrjob sees that there is one
 
 
 if __name__ == "__main__":

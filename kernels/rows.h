@@ -191,3 +191,36 @@ static inline unsigned char *put_hex(uint64_t word, unsigned char *out) {
         *out++ = "0123456789abcdef"[word >> shift & 15];
     return out;
 }
+
+/* The bits of a character of base64; 64: none. */
+static unsigned char SIXTH[256];
+
+static void fill_sixth() {
+    memset(SIXTH, 64, sizeof SIXTH);
+    for (int i = 0; i < 4096; i += 65) {
+        unsigned char pair[2];
+        memcpy(pair, &PAIRS[i], 2);
+        SIXTH[pair[0]] = i & 63;
+    }
+}
+
+/* The bytes of base64 with padding: `size` characters, a multiple of four; gives their end, or NULL. */
+static inline unsigned char *put_bytes(text p, size_t size, unsigned char *out) {
+    unsigned wrong = 0;
+    const size_t padding = size ? (p[size - 1] == '=') + (p[size - 1] == '=' && p[size - 2] == '=') : 0;
+    const size_t whole = padding ? size - 4 : size;
+    for (text end = p + whole; p < end; p += 4, out += 3) {
+        const unsigned a = SIXTH[p[0]], b = SIXTH[p[1]], c = SIXTH[p[2]], d = SIXTH[p[3]];
+        const unsigned bits = a << 18 | b << 12 | c << 6 | d;
+        wrong |= a | b | c | d;
+        out[0] = bits >> 16, out[1] = bits >> 8, out[2] = bits;
+    }
+    if (padding) {
+        const unsigned a = SIXTH[p[0]], b = SIXTH[p[1]], c = padding == 1 ? SIXTH[p[2]] : 0;
+        wrong |= a | b | c;
+        *out++ = a << 2 | b >> 4;
+        if (padding == 1)
+            *out++ = b << 4 | c >> 2;
+    }
+    return wrong & 64 ? NULL : out;
+}

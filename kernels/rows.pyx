@@ -15,8 +15,11 @@ cdef extern from "rows.h" nogil:
                    size_t n, const uint64_t* begin, uint64_t* out)
     unsigned char* put_base64(Text p, size_t size, unsigned char* out)
     unsigned char* put_hex(uint64_t word, unsigned char* out)
+    void fill_sixth()
+    unsigned char* put_bytes(Text p, size_t size, unsigned char* out)
 
 fill_pairs()
+fill_sixth()
 
 cdef Py_ssize_t ROWS = 16       # that are taken at once
 
@@ -101,3 +104,45 @@ def store(const double[:, :] x, real[:, ::1] out, unsigned char[::1] whole, unsi
                     finite[i] &= given - given == 0
                     fits[i] &= value - value == 0
                     whole[i] &= 0 <= value <= 255 and value == <real> <int> value
+
+
+def decode(Bytes data, Places starts, Places stops, unsigned char[::1] out, int64_t[::1] ends):
+    """Fields of base64, with padding: their bytes one after another in `out`, and where each ends.
+
+    ValueError where one is not base64; `out` must have room for 3 bytes for each 4 characters."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops), size = 0
+    cdef Text base = _base(data)
+    cdef unsigned char* begin
+    cdef unsigned char* p
+    cdef bint fit = True
+    need(ends.shape[0] == n, "decode: ends must have a place for each field")
+    with nogil:
+        for i in range(n):
+            fit &= (stops[i] - starts[i]) % 4 == 0
+            size += (stops[i] - starts[i]) // 4 * 3
+    need(fit and size <= out.shape[0], "decode: a field is not of four characters each, or out is too small")
+    if n == 0:
+        return
+    begin = p = &out[0] if size else NOTHING
+    with nogil:
+        for i in range(n):
+            p = put_bytes(base + starts[i], stops[i] - starts[i], p)
+            if p == NULL:
+                break
+            ends[i] = p - begin
+    need(p != NULL, "decode: characters that are not base64")
+
+
+def cut(Bytes data, Places starts, Places stops, unsigned char[:, ::1] out):
+    """out[n, size] = the first `size` bytes of each field."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops), size = out.shape[1]
+    cdef Text base = _base(data)
+    cdef bint fit = out.shape[0] == n
+    with nogil:
+        for i in range(n):
+            fit &= size <= stops[i] - starts[i]
+    need(fit, "cut: out[n, size] does not fit the fields")
+    if size:
+        with nogil:
+            for i in range(n):
+                memcpy(&out[i, 0], base + starts[i], size)

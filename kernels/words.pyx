@@ -7,7 +7,7 @@ include "numbers.pxi"
 include "fields.pxi"
 
 from libc.math cimport NAN
-from libc.string cimport memchr, memcmp, memmove
+from libc.string cimport memchr, memcmp, memcpy, memmove
 
 cdef extern from "words.h" nogil:
     Text find(Text p, Text stop, Text end, unsigned char a, unsigned char b)
@@ -191,6 +191,21 @@ def hashes(Bytes data, Places starts, Places stops, uint64_t[::1] out):
     with nogil:
         for i in range(n):
             out[i] = hash_word(base + starts[i], stops[i] - starts[i])
+
+
+def pack(Bytes data, Places starts, Places stops, unsigned char[::1] out):
+    """out = the bytes of all fields, one after the other."""
+    cdef Py_ssize_t i, n = _count(data, starts, stops), size = 0
+    cdef Text base = _base(data)
+    for i in range(n):
+        size += stops[i] - starts[i]
+    need(out.shape[0] == size, "pack: out must have room for all bytes, and no more")
+    size = 0
+    if out.shape[0]:
+        with nogil:
+            for i in range(n):
+                memcpy(&out[size], base + starts[i], stops[i] - starts[i])
+                size += stops[i] - starts[i]
 
 
 def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, Places ostops,

@@ -122,6 +122,13 @@ def _hash(word):
     return _mix(value ^ int.from_bytes(last, "little"))
 
 
+def pack(data, starts, stops, out):
+    found = b"".join(_words(data, starts, stops))
+    if len(found) != len(out):
+        raise ValueError("out has not the size of all fields")
+    out[:] = list(found)
+
+
 def equal(data, starts, stops, other, ostarts, ostops, indices, out):
     known = list(_words(other, ostarts, ostops))
     for i, (word, at) in enumerate(zip(_words(data, starts, stops), indices, strict=True)):

@@ -79,20 +79,22 @@ class Binned:
         return (self.bins << self.dropped) + (1 << self.dropped >> 1)
 
     def dump(self) -> list:
-        return [self.dropped, _packed(np.diff(self.bins, prepend=0)), _packed(self.counts)]
+        return [self.dropped, packed(np.diff(self.bins, prepend=0)), packed(self.counts)]
 
     def load(self, facts: list) -> "Binned":
         """Becomes what was dumped."""
         self.dropped, bins, counts = facts
-        self.bins, self.counts = np.cumsum(_unpacked(bins)), _unpacked(counts).reshape(len(self.counts), -1)
+        self.bins, self.counts = np.cumsum(unpacked(bins)), unpacked(counts).reshape(len(self.counts), -1)
         return self
 
 
-def _packed(values: np.ndarray) -> str:
+def packed(values: np.ndarray) -> str:
+    """Whole numbers as text, the same text for the same numbers."""
     return b64encode(zlib.compress(values.astype("<i8").tobytes(), 1)).decode()
 
 
-def _unpacked(text: str) -> np.ndarray:
+def unpacked(text: str) -> np.ndarray:
+    """int64[n], what was packed."""
     return np.frombuffer(zlib.decompress(b64decode(text)), "<i8").astype("i8")
 
 

@@ -65,8 +65,8 @@ class Parsed(Rows):
         yield Batch(placed.take(order), stored.take(order))
 
 
-def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[bytes, bool]]]:
-    """The rows of a piece, and of each whether it is held out; and what is counted of them meanwhile."""
+def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[Words, Words]]]:
+    """The rows of a piece to train on and those held out, many at a time; and what is counted of them meanwhile."""
     number, start, stop = piece
     schema = plan.schema
     if schema.by_lines:
@@ -76,9 +76,10 @@ def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[bytes, bool
     return rows, _each(rows, schema.read(rows, lines))
 
 
-def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[tuple[bytes, bool]]:
+def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[tuple[Words, Words]]:
     for placed, stored in batches:
-        yield from zip(bare(placed), rows.out(placed, stored).tolist())
+        held, own = rows.out(placed, stored), bare(placed)
+        yield own.take(~held), own.take(held)
 
 
 def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
@@ -94,11 +95,13 @@ def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:
     facts = []
     for piece in pieces:
         rows, found = parsed(plan, piece)
-        for row, held in found:
-            shards[held].add(row)
+        for sides in found:
+            for shard, own in zip(shards, sides):
+                for _ in shard.add(own):
+                    pass                        # the seals alone are wanted
         facts.append(rows.facts() | {"rows": []})
     for shard in shards:
-        shard.end()
+        list(shard.end())
     return {"split": number, "facts": facts, "shards": [_made(shard) for shard in shards]}
 
 
@@ -150,11 +153,9 @@ def block_lines(text: bytes) -> Iterator[bytes]:
 def _packed(plan: Plan, asked: Reference, packing: Packing) -> Iterator[bytes]:
     held_out = asked["role"] == "validation"
     for piece in asked["pieces"]:
-        for row, held in parsed(plan, piece)[1]:
-            if held == held_out and (made := packing.add(row)):
-                yield made
-    if made := packing.end():
-        yield made
+        for sides in parsed(plan, piece)[1]:
+            yield from packing.add(sides[held_out])
+    yield from packing.end()
 
 
 def expanded(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,8 @@ import numpy as np
 from mrdl.data import blocks
 from mrdl.data.sources import demand
 from mrdl.data.sparse import uncanonical
+from mrdl.data.tables.words import Words
+from mrdl.kernels import rows as kernel
 from mrdl.storage import packing
 
 if TYPE_CHECKING:
@@ -101,10 +103,11 @@ class Schema(ABC):
         y = 0 if self.target is None else prod(self.target)
         return prod(self.shape), y + (self.weight is not None)
 
-    def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
+    def unpacked(self, rows: Words, dtype: np.dtype) -> dict[str, np.ndarray]:
         """The arrays of rows, in the bytes that Rows.encoded made of them."""
-        x, rest = uncanonical(rows, prod(self.shape), dtype) if self.sparse else self._dense(rows, dtype)
-        rest = np.frombuffer(b"".join(rest), "<f8").reshape(len(rows), -1)
+        x = uncanonical(list(rows), prod(self.shape), dtype)[0] if self.sparse else self._dense(rows, dtype)
+        size = 8 * self.widths[1]
+        rest = _cut(rows, rows.lengths - size, size).view("<f8")
         found = {"x": x}
         if self.target is not None:
             y = rest[:, :prod(self.target)].reshape(-1, *self.target)
@@ -113,16 +116,14 @@ class Schema(ABC):
             found["w"] = rest[:, -1].astype(dtype)
         return found
 
-    def _dense(self, rows: list[bytes], dtype: np.dtype) -> tuple[np.ndarray, list[bytes]]:
-        """x of rows, and what follows in each."""
-        small = all(row[0] == ord("u") for row in rows)
-        x = np.empty((len(rows), prod(self.shape)), np.uint8 if small else dtype)
-        rest = []
-        for i, row in enumerate(rows):
-            own = np.dtype("u1") if row[0] == ord("u") else dtype
-            x[i] = np.frombuffer(row, own, x.shape[1], 1)
-            rest.append(row[1 + x.shape[1] * own.itemsize:])
-        return x.reshape(-1, *self.shape), rest
+    def _dense(self, rows: Words, dtype: np.dtype) -> np.ndarray:
+        """x of rows."""
+        small = np.frombuffer(rows.data, "u1")[rows.starts] == ord("u")
+        x = np.empty((len(rows), prod(self.shape)), np.uint8 if small.all() else dtype)
+        for own, these in ((np.dtype("u1"), small), (dtype, ~small)):
+            if these.any():
+                x[these] = _cut(rows.take(these), 1, x.shape[1] * own.itemsize).view(own)
+        return x.reshape(-1, *self.shape)
 
     @property
     def mostly_zero(self) -> bool:
@@ -142,6 +143,13 @@ class Schema(ABC):
 
     def dump(self) -> dict:
         return {"kind": self.kind, **asdict(self)}
+
+
+def _cut(rows: Words, offset: int | np.ndarray, size: int) -> np.ndarray:
+    """uint8[n, size]: some bytes of each row."""
+    out = np.empty((len(rows), size), "u1")
+    kernel.cut(rows.data, rows.starts + offset, rows.stops, out)
+    return out
 
 
 class Recognised(Schema):

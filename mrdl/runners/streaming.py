@@ -45,6 +45,7 @@ class Job(MRJob):
         args: the arguments, as on a command line. None: this process's."""
 
     in_pieces = False       # whether the mapper's input comes many lines at a time, and what it yields may be several lines
+    reduces_pieces = False  # whether the reducer's input comes so too
 
     def configure_args(self) -> None:
         """Adds mrjob's options. A job with options of its own overrides this method and calls it first."""
@@ -89,7 +90,8 @@ class Job(MRJob):
         """The lines of the input; if the input is a list of files (mrdl.runners.sharing), the lines of these files."""
         if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(sharing.SHARED):
             return sharing.lines(super()._read_input(), lambda path: self.set_status("reads " + path), self.in_pieces)
-        if self.in_pieces and self.options.run_mapper and hasattr(self.stdin, "read"):
+        pieces = self.options.run_mapper and self.in_pieces or self.options.run_reducer and self.reduces_pieces
+        if pieces and hasattr(self.stdin, "read"):
             return read_pieces(self.stdin)
         return super()._read_input()
 

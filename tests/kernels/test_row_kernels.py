@@ -59,3 +59,24 @@ def test_features_are_stored_as_numpy_rounds_them(dtype, order):
         whole = (wanted.astype("u1") == wanted).all(1)
     assert out.tobytes() == np.ascontiguousarray(wanted).tobytes() and whole.any() and not whole.all()
     assert flags.tolist() == [whole.tolist(), np.isfinite(x).all(1).tolist(), np.isfinite(wanted).all(1).tolist()]
+
+
+def test_base64_is_decoded_and_what_is_none_is_refused():
+    texts, out, ends = Words.of(b2a_base64(row, newline=False) for row in ROWS), np.empty(sum(map(len, ROWS)) + 3 * len(ROWS), "u1"), np.empty(len(ROWS), "i8")
+    rows.decode(texts.data, texts.starts, texts.stops, out, ends)
+    assert ends.tolist() == np.cumsum([len(row) for row in ROWS]).tolist() and out[:ends[-1]].tobytes() == b"".join(ROWS)
+    for wrong in (b"AAA", b"A AA", b"AA=A", b"====", b"\xffAAA", b"AAA==AAA"):
+        with pytest.raises(ValueError, match="not of four characters|not base64"):
+            rows.decode(wrong, np.array([0]), np.array([len(wrong)]), out, ends[:1])
+
+
+def test_parts_of_fields_are_cut_and_packed():
+    words = Words.of(ROWS).take(slice(0, None, 3))
+    long = words.take(words.lengths >= 100)
+    out = np.empty((len(long), 90), "u1")
+    rows.cut(long.data, long.starts + 7, long.stops, out)
+    assert [row.tobytes() for row in out] == [row[7:97] for row in long]
+    with pytest.raises(ValueError, match="does not fit"):
+        rows.cut(words.data, words.starts, words.stops, out)
+    both = Words.together([words, long])
+    assert list(both) == [*words, *long] and len(both.data) == both.lengths.sum()

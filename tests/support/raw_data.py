@@ -12,7 +12,7 @@ from mrdl.data.facts import merged_facts
 from mrdl.data.preparation import Plan
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Schema
-from mrdl.data.shards import shard_lines
+from mrdl.data.shards import output_lines
 
 
 def plan_of(schema: Schema, shards=2, **options) -> Plan:
@@ -37,9 +37,14 @@ def one_by_one(pairs):
     return (line.split(b"\t", 1) for pair in pairs for line in b"\t".join(pair).split(b"\n"))
 
 
+def made(plan: Plan, shard: int, values) -> list[bytes]:
+    """What the reducer writes of a shard."""
+    return list(output_lines(plan, [plan.keys[shard].encode() + b"\t" + value for value in values]))
+
+
 def packed(plan: Plan, shard: int, values) -> list[blocks.Block]:
     """The blocks that the reducer makes of a shard's packed rows."""
-    found = [blocks.unpack(line) for line in shard_lines(plan, shard, values)]
+    found = [blocks.unpack(line) for line in made(plan, shard, values)]
     assert [(block.shard, block.index) for block in found] == [
         (shard, index) for index in range(len(found))]
     return found

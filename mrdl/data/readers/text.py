@@ -10,6 +10,7 @@ from mrdl.data.corpus import SAMPLES
 from mrdl.data.facts import sample_order, smallest
 from mrdl.data.rows import PLACE, Batch, Rows
 from mrdl.data.schema import Schema
+from mrdl.data.tables.words import Words
 from mrdl.data.tokenizer import SMALL, Tokenizer
 
 
@@ -55,7 +56,7 @@ class Corpus(Schema):
             yield Batch.of(b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes() + place.to_bytes(PLACE, "little")
                            for place, sequence in enumerate(corpus.cut(ids, self.shape[0]), part.start))
 
-    def unpacked(self, rows: list[bytes], dtype: np.dtype) -> dict[str, np.ndarray]:
+    def unpacked(self, rows: Words, dtype: np.dtype) -> dict[str, np.ndarray]:
         ids = np.frombuffer(b"".join(row[1:] for row in rows), "u1" if len(self.vocabulary) <= SMALL else "<u2")
         ids = ids.reshape(len(rows), -1)
         return {"x": ids[:, :-1], "y": ids[:, 1:]}

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from mrdl.data.binned import packed, unpacked
 from mrdl.data.tables.values import MOST, Values
 from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Lookup, Notation, Words
 from mrdl.kernels import exact
@@ -88,7 +89,7 @@ class Numbers:
         self._settle()
         ends = [self.least, self.largest] if self.count else None
         return {"count": self.count, "whole": self.whole, "ends": ends, "sums": [f"{n:x}" for n in self.sums],
-                "histogram": [self.histogram.keys.tolist(), self.histogram.counts.tolist()]}
+                "histogram": [packed(np.diff(self.histogram.keys, prepend=0)), packed(self.histogram.counts)]}
 
     @classmethod
     def load(cls, facts: dict) -> "Numbers":
@@ -96,7 +97,8 @@ class Numbers:
         made.count, made.whole = facts["count"], facts["whole"]
         made.least, made.largest = facts["ends"] or (np.inf, -np.inf)
         made.sums = [int(n, 16) for n in facts["sums"]]
-        made.histogram = Counts(*facts["histogram"])
+        keys, counts = map(unpacked, facts["histogram"])
+        made.histogram = Counts(np.cumsum(keys), counts)
         return made
 
     @property

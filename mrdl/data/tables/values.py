@@ -3,8 +3,11 @@
 Distinct sampling (Gibbons 2001): kept are the words whose hash ends in at least `level` zero bits; the level is the least
 one at which no more than MOST are kept, with no more than BYTES. So it depends on the words alone, not on their order and
 not on how they are split; and of a word that is kept every occurrence is counted."""
+from base64 import b64decode, b64encode
+
 import numpy as np
 
+from mrdl.data.binned import packed, unpacked
 from mrdl.data.tables.words import Lookup, Words
 
 MOST = 1 << 14                  # words that are kept
@@ -95,21 +98,16 @@ class Values:
     def dump(self) -> dict:
         """The same JSON for the same words."""
         self._settle()
-        kept = sorted(zip(self.words, self.counts.tolist(), self.low.tolist(), self.high.tolist()))
-        return {"level": self.level, "kept": [
-            [word.decode("utf-8", "surrogateescape"), count, *([low] if low == high else [low, high] if low < high else [])]
-            for word, count, low, high in kept]}
+        words = Words.together([self.words])        # in the order of their hashes
+        return {"level": self.level, "words": b64encode(words.data).decode(),
+                **{name: packed(getattr(self, name)) for name in ("counts", "low", "high")}, "lengths": packed(words.lengths)}
 
     @classmethod
     def load(cls, facts: dict, most: int = MOST) -> "Values":
-        made = cls(most)
-        made.level = facts["level"]
-        if facts["kept"]:
-            words = Words.of(word for word, *_ in facts["kept"])
-            counts = np.array([count for _, count, *_ in facts["kept"]], "i8")
-            low, high = np.array([(label[0], label[-1]) if label else (NONE, 0) for _, _, *label in facts["kept"]], "u4").T
-            made._later.append((words, words.hashes, counts, low, high))
-            made._settle()
+        made, ends = cls(most), np.cumsum(np.append(0, unpacked(facts["lengths"])))
+        made.level, made.words = facts["level"], Words(b64decode(facts["words"]), ends[:-1], ends[1:])
+        made.hashes, made.counts = made.words.hashes, unpacked(facts["counts"])
+        made.low, made.high = (unpacked(facts[name]).astype("u4") for name in ("low", "high"))
         return made
 
     @property

@@ -50,10 +50,9 @@ class Words:
         """The fields of all parts, in a buffer that holds nothing else."""
         data, lengths = [], []
         for part in parts:
-            ends = np.cumsum(part.lengths)
-            places = np.repeat(part.stops - ends, part.lengths) + np.arange(ends[-1] if len(ends) else 0)
-            data.append(np.frombuffer(part.data, "u1")[places])
             lengths.append(part.lengths)
+            data.append(np.empty(lengths[-1].sum(), "u1"))
+            kernel.pack(part.data, part.starts, part.stops, data[-1])
         ends = np.cumsum(np.concatenate([[0], *lengths]), dtype="i8")
         return cls(np.concatenate(data), ends[:-1], ends[1:])
 

@@ -7,6 +7,7 @@ from mmap import ACCESS_READ, mmap
 from os.path import getsize, join
 
 from mrdl.runners.partitioning import partition
+from mrdl.storage.pieces import read_pieces
 
 SHUFFLE_MEMORY = 16 << 20
 LONG_LINE = 1 << 16            # bytes; longer lines are moved one by one, to save copies
@@ -29,9 +30,9 @@ def long_lines(whole: mmap) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iterator[bytes]:
+def read_sorted(paths: list[str], fields: int, memory: int, folder: str, pieces: bool = False) -> Iterator[bytes]:
     """The lines of all files, sorted by their first `fields` fields: in memory if the files have at most `memory` bytes, else
-    by GNU sort with temporary files in `folder`."""
+    by GNU sort with temporary files in `folder`. `pieces`: many lines at a time."""
     if sum(map(getsize, paths)) <= memory:
         yield from _sorted_here(paths, fields)
         return
@@ -39,7 +40,7 @@ def read_sorted(paths: list[str], fields: int, memory: int, folder: str) -> Iter
     with subprocess.Popen([*command, "--", *paths], stdout=subprocess.PIPE,
                           env={**os.environ, "LC_ALL": "C"}) as sort:
         try:
-            yield from sort.stdout
+            yield from read_pieces(sort.stdout) if pieces else sort.stdout
         except GeneratorExit:       # the reducer reads no further
             sort.kill()
             raise

@@ -51,7 +51,7 @@ def perform(task: Task, job: type) -> None:
     os.chdir(here)
     os.environ.update(task.env, mapreduce_job_local_dir=here)
     lines = read_splits(task.inputs, job.in_pieces) if task.kind == "mapper" else read_sorted(
-        task.inputs, 2 if task.sort_values else 1, task.sort_memory, task.output)
+        task.inputs, 2 if task.sort_values else 1, task.sort_memory, task.output, job.reduces_pieces)
     output = Shuffle(task.output, task.reducers, task.sort_values)
     with open(task.log, "ab", buffering=0) as log:
         try:
