@@ -42,6 +42,7 @@ class Schema(ABC):
     by_lines: ClassVar[bool] = False    # a mapper gets lines of the files; else lines that name spans: file TAB start TAB stop
     tabular: ClassVar[bool] = False     # a table can make features of its columns (readers/tabular.py)
     by_content: ClassVar[bool] = False  # what the files hold decides the dataset's uid; else their names and sizes
+    share: ClassVar[int] = 16 << 20     # bytes of spans, up to which they share a mapper
     unit: ClassVar[str] = "byte"        # what the place of a row in its file counts
     packages: ClassVar[tuple[str, ...]] = ()    # that tasks need to read it, beside those that they always have
 

@@ -13,12 +13,11 @@ from pyarrow import parquet as pq
 from raw_data import idx, mapped, plan_of, shard_bytes, table, text
 
 from mrdl.data import blocks, dataset
-from mrdl.data.readers import arrays
+from mrdl.data.readers import arrays, avro, columnar
 from mrdl.data.readers.table import FORMS, READERS
 from mrdl.data.readers.text import Corpus
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
-from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.runners import splits
 from mrdl.runners.cluster import Cluster
@@ -189,7 +188,8 @@ def test_the_same_numbers_give_the_same_rows_in_every_form_however_it_is_cut(
     rows = [{role: sorted(found) for role, found in rows_by_role(data).items()}
             for data, _ in whole.values()]
     assert all(found == rows[0] for found in rows)
-    for module, name in ((splits, "SMALLEST_SPLIT"), (arrays, "RANGE"), (planning, "SPAN")):
+    for module, name in ((splits, "SMALLEST_SPLIT"), (arrays, "RANGE"), (Schema, "share"), (columnar.Columnar, "share"),
+                         (columnar, "BYTES"), (avro, "SPAN")):
         monkeypatch.setattr(module, name, 100)
     for kind in SAME:
         data, mappers = made(kind, local)
@@ -225,7 +225,7 @@ def test_an_npz_is_read_by_many_mappers_with_the_same_result(tmp_path, local, mo
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((100, 3, 2)), w=np.ones(100))
     one = prepare(tmp_path / "a.npz", str(tmp_path / "d1"), local, weight="w")
     monkeypatch.setattr(arrays, "RANGE", 1000)
-    monkeypatch.setattr(planning, "SPAN", 1000)
+    monkeypatch.setattr(Schema, "share", 1000)
     tasks = []
     many = prepare(tmp_path / "a.npz", str(tmp_path / "d2"), local, weight="w",
                            on_task=lambda kind, done, total: tasks.append((kind, total)))
@@ -238,7 +238,7 @@ def test_no_input_makes_more_mappers_than_the_bound(tmp_path, local, monkeypatch
     np.savez(tmp_path / "a.npz", x=np.zeros((100, 300)))
     monkeypatch.setattr(arrays, "RANGE", 1000)
     monkeypatch.setattr(arrays, "SPANS", 5)
-    monkeypatch.setattr(planning, "SPAN", 1000)
+    monkeypatch.setattr(Schema, "share", 1000)
     tasks = []
     prepare(tmp_path / "a.npz", str(tmp_path / "d"), local, on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert ("mapper", 5) in tasks

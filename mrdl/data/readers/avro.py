@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrdl.data.readers.declared import Declared, Shown
-from mrdl.data.readers.lines import FEATURES
+from mrdl.data.readers.declared import FEATURES, Declared, Shown
 from mrdl.data.records import Records
 from mrdl.data.sources import demand, readable
 from mrdl.data.tables.typed import Measured

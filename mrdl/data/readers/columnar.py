@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrdl.data.readers.declared import Declared, Shown
-from mrdl.data.readers.lines import FEATURES
+from mrdl.data.readers.declared import FEATURES, Declared, Shown
 from mrdl.data.records import Records
 from mrdl.data.sources import readable
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
 
-VALUES = 1 << 19                # fields that are taken at once
+VALUES = 1 << 20                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
-BUFFER = 1 << 18                # bytes of a column of Parquet that are read at once
+BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read at once, about
+BUFFER = 1 << 16, 1 << 20       # of one column at least and at most
 CODE = 1.5                      # bytes of a string in Parquet, below which it is the number of one of few
 
 
@@ -25,13 +25,14 @@ class Columnar(Declared):
     """Columns in files that pyarrow reads, in groups of rows: a span is some groups that follow each other. counts: of each file the
     rows of each group."""
     unit = "row"
+    share = 128 << 20
     packages = ("pyarrow",)
     extra = "arrow"
 
     @staticmethod
     @abstractmethod
-    def open(file):
-        """pyarrow's reader of an open file."""
+    def open(file, columns: int):
+        """pyarrow's reader of so many columns of an open file."""
 
     @staticmethod
     @abstractmethod
@@ -76,7 +77,7 @@ class Columnar(Declared):
             index, start, stop = map(int, line.split(b"\t"))
             records.file = path = self.files[index]
             place = sum(self.counts[index][:start])
-            with _opened(type(self), path) as reader:
+            with _opened(type(self), path, len(self.needed)) as reader:
                 found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(reader))}
                 taken = [found[name] for name in self.needed]
                 names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken)]
@@ -103,12 +104,13 @@ class Parquet(Columnar):
         return first.startswith((b"PAR1", b"PARE")) or path.endswith(".parquet")
 
     @staticmethod
-    def open(file):
+    def open(file, columns: int):
         from pyarrow.parquet import ParquetFile
         metadata = ParquetFile(file).metadata
         first = metadata.row_group(0) if metadata.num_row_groups else None
         chunks = [first.column(i) for i in range(first.num_columns)] if first else []
-        return ParquetFile(file, metadata=metadata, buffer_size=BUFFER, pre_buffer=False, read_dictionary=[
+        size = min(max(BUFFERS // max(columns, 1), BUFFER[0]), BUFFER[1])
+        return ParquetFile(file, metadata=metadata, buffer_size=size, pre_buffer=False, read_dictionary=[
             chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
             and chunk.total_uncompressed_size < CODE * chunk.num_values])
 
@@ -137,7 +139,7 @@ class Orc(Columnar):
         return first.startswith(b"ORC") or path.endswith(".orc")
 
     @staticmethod
-    def open(file):
+    def open(file, columns: int):
         from pyarrow.orc import ORCFile
         return ORCFile(file)
 
@@ -158,10 +160,10 @@ class Orc(Columnar):
 
 
 @contextmanager
-def _opened(form: type[Columnar], path: str) -> Iterator:
+def _opened(form: type[Columnar], path: str, columns: int = 1) -> Iterator:
     with opened(path) as file:
         with readable(path):
-            reader = form.open(file)
+            reader = form.open(file, columns)
         yield reader
 
 

@@ -16,7 +16,6 @@ from mrdl.storage.partitions import within
 from mrdl.storage.paths import size
 
 SHARD = 64 << 20                # bytes of input that make a shard
-SPAN = 16 << 20                 # bytes of spans that share a mapper at most
 FEW = 8                         # so many reducers at least, where there are as many shards
 
 
@@ -86,7 +85,7 @@ def manifests(schema: Schema, folder: str, slots: int = 0) -> list[str]:
     """Files of lines, a span that a mapper reads each: file TAB start TAB stop. Short ones share a file."""
     found: list[str] = []
     spans = schema.spans()
-    hands = sharing.hands_of(spans, lambda span: span[1], slots, SPAN) if slots else [[span] for span in spans]
+    hands = sharing.hands_of(spans, lambda span: span[1], slots, schema.share) if slots else [[span] for span in spans]
     for hand in hands:
         found.append(os.path.join(folder, f"rows-{len(found):06d}"))
         with open(found[-1], "w", encoding="ascii") as file:
