@@ -98,6 +98,13 @@ def test_what_is_no_json_lines_is_refused_in_one_line_that_says_what_to_do(tmp_p
     assert "\n" not in str(error.value)
 
 
+def test_half_a_surrogate_pair_in_a_key_is_the_same_column_everywhere(tmp_path):
+    content = b'{"a\\ud800": 1}\n{"a\\ud800": 2, "later": 3}\n{"a\xef\xbf\xbd": "x"}'
+    schema = sniff([text(tmp_path, content.partition(b"\n")[0])])
+    rows, records = fields(schema, content)
+    assert [row["a\ufffd"] for row in rows] == ["1", "2", "x"] and records.others == {"later": 1}
+
+
 def test_headers_and_delimiters_are_not_for_json_lines(tmp_path):
     with pytest.raises(DataError, match="name their fields in each line: leave out header, delimiter, multiline"):
         sniff([text(tmp_path, '{"a": 1}')], header=False, delimiter=",", multiline=True)

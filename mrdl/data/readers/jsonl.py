@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from shlex import quote
 from typing import Any
 
@@ -88,11 +89,17 @@ class Jsonl(Tabular):
                 records.noted(field for i in np.flatnonzero(others).tolist() for field in self._others(batch[i]))
             yield dict(zip(columns, found)), starts, batch
 
+    @cached_property
+    def _known(self) -> tuple[set[Path], set[Path]]:
+        """The columns, and the arrays that are left out."""
+        return {*map(path_of, self.columns)}, {*map(path_of, self.arrays)}
+
     def _others(self, line: bytes) -> set[str]:
         """The fields in a line that are no columns."""
-        paths = (path for path, value in leaves(_value(line)) if value is not None)
-        arrays = {*self.arrays}
-        return {name_of(path) for path in paths if not any(name_of(path[:i]) in arrays for i in range(1, len(path) + 1))} - {*self.columns}
+        columns, arrays = self._known
+        paths = [path for path, value in leaves(_value(line)) if value is not None and path not in columns]
+        return {name for path in paths if not any(path[:i] in arrays for i in range(1, len(path) + 1))
+                and (name := name_of(path)) not in self.columns}
 
 
 class Objects:
