@@ -153,7 +153,7 @@ def driven(p: argparse.ArgumentParser) -> None:
 # -- what each command has
 
 def of_prepare(p: argparse.ArgumentParser) -> None:
-    positional(p, "inputs", "CSV, TSV, JSON lines (also .gz, .bz2, .xz, .zst, .zip), Parquet, ORC, Avro, .npz, IDX, or text; files, folders, "
+    positional(p, "inputs", "CSV, TSV, JSON lines, libsvm (also .gz, .bz2, .xz, .zst, .zip), Parquet, ORC, Avro, .npz, IDX, or text; files, folders, "
                "patterns; - is standard input", nargs="+")
     positional(p, "data", "folder to write the dataset to")
     of_columns(p)
@@ -172,7 +172,7 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
 
 
 def of_describe(p: argparse.ArgumentParser) -> None:
-    positional(p, "inputs", "CSV, TSV and the like, JSON lines (also .gz, .bz2, .xz, .zst, .zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input; or one dataset that prepare made", nargs="+")
+    positional(p, "inputs", "CSV, TSV and the like, JSON lines, libsvm (also .gz, .bz2, .xz, .zst, .zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input; or one dataset that prepare made", nargs="+")
     of_columns(p)
     of_fields(p)
     p.add_argument("--out", metavar="FILE", help="write the schema there: a file that you can change, for prepare --schema")

@@ -22,6 +22,7 @@ from mrdl.rounds.record import measured
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
+WIDE = 200                      # columns, above which some are shown
 MOST = 1000                     # labels above this number are more likely to be amounts than classes
 
 
@@ -108,7 +109,7 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
     if made.target and made.target.low is not None:
         lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
     if made.columns:
-        lines.append("columns: " + ", ".join(name or "''" for name in made.columns))
+        lines.append("columns: " + (printing.few(made.columns) if len(made.columns) > WIDE else ", ".join(name or "''" for name in made.columns)))
     lines += [f"{what}: " + (name or "''") for what, name in (("label", made.label), ("weight", made.weight)) if name is not None]
     if tokenizer:
         facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,

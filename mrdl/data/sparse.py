@@ -149,6 +149,19 @@ def together(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
                np.concatenate([part.values for part in parts]), parts[0].width)
 
 
+def beside_each_other(parts: Sequence[Csr]) -> Csr:
+    """Rows of the features of all parts, which have the same number of rows."""
+    counts = np.array([part.counts for part in parts])
+    starts = ends(counts.sum(0))
+    first = starts[:-1] + np.cumsum(counts, 0) - counts         # of each part, where its features of each row begin
+    ids, values, width = np.empty(starts[-1], "i4"), np.empty(starts[-1]), 0
+    for part, count, at in zip(parts, counts, first):
+        places = np.arange(len(part.ids)) + np.repeat(at - part.starts[:-1], count)
+        ids[places], values[places] = part.ids + width, part.values
+        width += part.width
+    return Csr(starts, ids, values, width)
+
+
 def joined(parts: Iterable[dict]) -> dict:
     """The rows of all parts, which have the same arrays."""
     parts = list(parts)

@@ -164,9 +164,13 @@ def write_avro(columns, path):
 as_parquet = in_two("parquet", lambda columns, path: pq.write_table(pa.table(columns), path))
 as_orc = in_two("orc", lambda columns, path: orc.write_table(pa.table(columns), path))
 
+def as_libsvm(folder, x, y):
+    return [text(folder, "\n".join(f"{t} " + " ".join(f"{i}:{v}" for i, v in enumerate(row, 1) if v) for row, t in zip(x, y)), "in.svm")]
+
+
 #: of each form of input: what writes x[n, 4] and y[n], uint8, to files; the name of the label
 SAME = {"npz": (as_npz, None), "idx": (as_idx, None), "jsonl": (as_jsonl, "y"), "text": (as_text, "0"),
-        "parquet": (as_parquet, "y"), "orc": (as_orc, "y"), "avro": (in_two("avro", write_avro), "y")}
+        "parquet": (as_parquet, "y"), "orc": (as_orc, "y"), "avro": (in_two("avro", write_avro), "y"), "libsvm": (as_libsvm, None)}
 
 
 def test_the_same_numbers_give_the_same_rows_in_every_form_however_it_is_cut(

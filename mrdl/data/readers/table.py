@@ -7,10 +7,11 @@ from mrdl.data.readers.avro import Avro
 from mrdl.data.readers.columnar import Orc, Parquet
 from mrdl.data.readers.delimited import Delimited
 from mrdl.data.readers.jsonl import Jsonl
+from mrdl.data.readers.libsvm import Libsvm
 from mrdl.data.readers.text import Corpus
 from mrdl.data.schema import Schema
 
-FORMS = (Npz, Idx, Parquet, Orc, Avro, Jsonl, Delimited)      # a file is of the first one that recognises it
+FORMS = (Npz, Idx, Parquet, Orc, Avro, Jsonl, Libsvm, Delimited)      # a file is of the first one that recognises it
 READERS = {form.kind: form for form in (*FORMS, Corpus)}
 
 

@@ -1,7 +1,7 @@
 """What forms of input with columns have in common: a table makes features of their fields."""
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -14,6 +14,8 @@ from mrdl.data.records import Records
 from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
+from mrdl.data.tables.inference import Asked, Inferred, infer
+from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.storage.partitions import values
@@ -77,6 +79,15 @@ class Tabular(Recognised):
         label, weight = table.label, table.weight
         return replace(self, table=table.dump().decode(), shape=[table.width], target=None if label is None else [],
                        label=label, weight=weight, kept=list(kept))
+
+    @property
+    def surveyed(self) -> "Tabular":
+        """The same input, with the columns by whose statistics it is known what to make of it."""
+        return self
+
+    def inferred(self, statistics: Mapping[str, Statistics], asked: Asked) -> Inferred:
+        """What is made of the columns, by those statistics."""
+        return infer(statistics, asked)
 
     @cached_property
     def needed(self) -> list[str]:

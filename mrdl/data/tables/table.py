@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mrdl.data.sources import DataError
-from mrdl.data.sparse import Csr, ends
+from mrdl.data.sparse import Csr, beside_each_other
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
@@ -107,15 +107,15 @@ class Table:
         n = len(columns[names[0]]) if names else 0
         x, beside = np.empty((n, 0 if sparse else self.width), order="F"), np.empty((n, len(sides)), order="F")
         wrong = np.zeros(n, "i4")
-        parts: list[tuple[np.ndarray, np.ndarray]] = []     # of sparse rows: ids and values
+        parts: list[Csr] = []
         at = 0
         for place, name in enumerate(names):
             kind = self.columns[name]
             if name in sides:
                 codes = kind.encode(columns[name], beside[:, sides.index(name):sides.index(name) + 1])
-            elif sparse:
-                ids, values, codes = kind.sparse(columns[name])
-                parts.append((ids + at, values))
+            elif sparse and kind.width:
+                part, codes = kind.sparse(columns[name])
+                parts.append(part)
             else:
                 codes = kind.encode(columns[name], x[:, at:at + kind.width])
             at += kind.width
@@ -123,9 +123,7 @@ class Table:
                 first = (codes != 0) & (wrong == 0)
                 wrong[first] = place * len(REASONS) + codes[first]
         if sparse:
-            ids, values = (np.concatenate(part, 1) if part else np.empty((n, 0)) for part in zip(*parts))
-            there = values != 0
-            x = Csr(ends(there.sum(1)), ids[there].astype("i4"), values[there], self.width)
+            x = beside_each_other(parts)
         if not wrong.any():
             return Encoded(x, beside, wrong, [])
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from mrdl.data import dataset
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
-from mrdl.data.tables.inference import Asked, infer
+from mrdl.data.tables.inference import Asked
 from mrdl.data.tables.kinds import Kind, Label, Numeric, Weight
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import SCHEMA, Table
@@ -61,8 +61,8 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
 def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task: Callable | None,
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
-    statistics, records = statistics_of(schema, cluster, asked.label, name, on_task, written=asked.written())
-    columns, warnings, read = found = infer(statistics, asked)
+    statistics, records = statistics_of(schema.surveyed, cluster, asked.label, name, on_task, written=asked.written())
+    columns, warnings, read = found = schema.inferred(statistics, asked)
     if schema.bare and not asked.kinds and all(_plain(kind, read[name]) for name, kind in columns.items()):
         return schema                               # the first lines had a bad record
     if Table(columns).sparse:                       # a sparse model has no Normalization

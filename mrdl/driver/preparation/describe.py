@@ -8,7 +8,7 @@ from mrdl.data.readers.columns import one
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.survey import Facts
-from mrdl.data.tables.inference import Asked, Inferred, infer
+from mrdl.data.tables.inference import Asked, Inferred
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING
 from mrdl.driver.preparation import planning
@@ -92,9 +92,9 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
     asked.check(schema.columns)
     words = (*missing, *(word for word in MISSING if word not in missing))      # in this order: see Statistics
     with cluster_of(runner, cores) as cluster:
-        statistics, records = statistics_of(schema, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
+        statistics, records = statistics_of(schema.surveyed, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
                                             words, asked.written())
     demand(records.rows > 0, f"{paths[0]}: all {sum(records.bad.values()):,} records are bad: " + ", ".join(
         f"{count:,} {reason}" for reason, count in records.bad.items()) if records.bad else f"{paths[0]}: no rows")
-    inferred = infer(statistics, asked)
+    inferred = schema.inferred(statistics, asked)
     return Described(Table(inferred.columns), inferred, records, planning.sizes(schema), schema.notes)

@@ -15,6 +15,7 @@ from mrdl.data.tables.kinds import (
     Boolean,
     Categorical,
     Date,
+    Entries,
     Id,
     Ignore,
     Label,
@@ -289,7 +290,7 @@ EVERY = [
     Numeric(missing=0, scale="quantile", quantiles=(0.0, 0.5, 1.0)), Numeric(missing="refuse", missing_words=("-1",)),
     Categorical(vocabulary=("a", "b"), missing="value", value="b"), Categorical(hash=4, encode_as="index"),
     Boolean(false=("no",), true=("yes", "Y"), missing="drop"), Date(parts=("year", "seconds"), mean=0.0, deviation=1.0, order="MDY"),
-    Label(classes=("x", "ä")), Label(decimal=","), Weight(sign="%"), Id(), Ignore(reason="looks like an id")]
+    Label(classes=("x", "ä")), Label(decimal=","), Weight(sign="%"), Entries(count=9, first=0), Id(), Ignore(reason="looks like an id")]
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.kind)

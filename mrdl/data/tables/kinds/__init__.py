@@ -3,10 +3,12 @@ from mrdl.data.tables.kinds.base import DROPPED, REASONS, Kind
 from mrdl.data.tables.kinds.boolean import Boolean
 from mrdl.data.tables.kinds.categorical import Categorical
 from mrdl.data.tables.kinds.date import Date
+from mrdl.data.tables.kinds.entries import Entries
 from mrdl.data.tables.kinds.label import Label
 from mrdl.data.tables.kinds.numeric import Numeric
 from mrdl.data.tables.kinds.others import Id, Ignore, Weight
 
-KINDS: dict[str, type[Kind]] = {kind.kind: kind for kind in (Numeric, Categorical, Boolean, Date, Label, Weight, Id, Ignore)}
+KINDS: dict[str, type[Kind]] = {kind.kind: kind for kind in (
+    Numeric, Categorical, Boolean, Date, Entries, Label, Weight, Id, Ignore)}
 
-__all__ = ["DROPPED", "KINDS", "REASONS", "Boolean", "Categorical", "Date", "Id", "Ignore", "Kind", "Label", "Numeric", "Weight"]
+__all__ = ["DROPPED", "KINDS", "REASONS", "Boolean", "Categorical", "Date", "Entries", "Id", "Ignore", "Kind", "Label", "Numeric", "Weight"]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from mrdl.data.sources import DataError
+from mrdl.data.sparse import Csr
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, Lookup, Notation, Words
 from mrdl.kernels import words as kernel
@@ -17,8 +18,8 @@ from mrdl.storage import sealed
 
 #: what may be wrong with a value, by the code that `encode` gives; the row of a DROPPED one is left out, but is not bad
 REASONS = ("", "missing", "not a number", "not finite", "not a date", "neither true nor false", "not a class",
-           "left out for a missing value")
-MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED = range(1, 8)
+           "left out for a missing value", "no id:value", "ids do not rise", "a feature beyond those of the schema")
+MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED, ENTRY, ORDER, BEYOND = range(1, 11)
 LIMIT = sys.float_info.max
 NUMBERS = np.zeros(256, "u1")   # code of the kernel -> of those above
 NUMBERS[[kernel.EMPTY, kernel.NUMBER, kernel.FINITE]] = NUMBER, NUMBER, FINITE
@@ -63,12 +64,11 @@ class Kind:
         """How many of them are not 0 in a row, at most."""
         return self.width
 
-    def sparse(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `encode` gives in another form: int64[n, active], the numbers of those features that may not be 0, rising in each
-        row; float64[n, active], their values; the codes."""
-        values = np.empty((len(words), self.width), order="F")
+    def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
+        """What the words become as sparse rows, and the codes that `encode` gives."""
+        values = np.empty((len(words), self.width))
         codes = self.encode(words, values)
-        return np.broadcast_to(np.arange(self.width), values.shape), values, codes
+        return Csr.from_dense(values), codes
 
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
         """out[n, features] = what the words become; returns uint8[n], of each word the place in REASONS, 0 where it is

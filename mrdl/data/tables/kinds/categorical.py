@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from mrdl.data.sources import DataError
+from mrdl.data.sparse import Csr, ends
 from mrdl.data.tables.kinds.base import DROPPED, MISSED, Kind, missing_told
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, PLAIN, Lookup, Words
@@ -96,11 +97,12 @@ class Categorical(Kind):
             out[rows, ids[rows]] = 1
         return codes
 
-    def sparse(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
         if self.encode_as == "index":
             return super().sparse(words)
         ids, codes = self._places(words)
-        return ids[:, None], (ids >= 0).astype("f8")[:, None], codes
+        there = ids >= 0
+        return Csr(ends(there), ids[there].astype("i4"), np.ones(there.sum()), self.width), codes
 
     def _places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """The feature that is 1 for each word, -1 where none is, or its id; and the codes."""
