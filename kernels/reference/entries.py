@@ -26,7 +26,7 @@ def lines(data, starts, stops, codes):
             at, end = found.pop(0)
             parts[1] = at + 4, end
         if found:
-            (first, first_end), (last, last_end) = found[0], found[-1]
+            (first, _first_end), (_last, last_end) = found[0], found[-1]
             parts[2] = first, last_end
             parts[4] = first, first + len(line[first:last_end].partition(b":")[0])
             before, colon, _ = line[first:last_end].rpartition(b":")

@@ -2,6 +2,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Libsvm(Tabular):
         *lines, last = first.removeprefix(BOM).split(b"\n")
         found = [ROW.fullmatch(line) for line in lines or [last.rpartition(b" ")[0]] if line.strip() and not line.startswith(b"#")]
         ids = [[int(entry.partition(b":")[0]) for entry in row[1].split()] for row in found if row]
-        return bool(any(ids)) and all(found) and all(a < b for row in ids for a, b in zip(row, row[1:]))
+        return bool(any(ids)) and all(found) and all(a < b for row in ids for a, b in pairwise(row))
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Libsvm":
