@@ -80,7 +80,7 @@ class Columnar(Declared):
             with _opened(type(self), path, len(self.needed)) as reader:
                 found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(reader))}
                 taken = [found[name] for name in self.needed]
-                names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken)]
+                names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
                 for batch in _read(path, self.batches(reader, range(start, stop), names, most)):
                     for part in (batch.slice(at, most) for at in range(0, len(batch), most)):
                         columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
