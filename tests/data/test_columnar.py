@@ -309,6 +309,7 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):
             ("secret.parquet", data[:-4] + b"PARE", "secret.parquet: cannot be read (.*encrypted"),
             ("cut.orc", b"ORC" + data, "cut.orc: cannot be read ("),
             ("odd.avro", b"Obj\1x", "odd.avro: cannot be read (.*is it an avro file"),
+            ("nameless.avro", Path(packed(tmp_path / "y.avro", [], {"a": "int"})).read_bytes().replace(b"name", b"nome"), "nameless.avro: cannot be read ("),
             ("x.parquet.gz", gzip.compress(data), "x.parquet.gz: parquet files are compressed inside: unpack this one")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=reason.replace("(", r"\(")) as error:

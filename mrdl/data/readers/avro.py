@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mrdl.data.readers.declared import FEATURES, Declared, Shown
+from mrdl.data.readers.declared import FEATURES, Declared, Shown, reading
 from mrdl.data.records import Records
-from mrdl.data.sources import demand, readable
+from mrdl.data.sources import demand
 from mrdl.data.tables.typed import Measured
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
@@ -35,7 +35,7 @@ class Avro(Declared):
     @classmethod
     def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
         from fastavro import block_reader
-        with opened(path) as file, readable(path):
+        with opened(path) as file, reading(path):
             reader = block_reader(file)
             demand(isinstance(reader.writer_schema, dict) and "fields" in reader.writer_schema, f"{path}: its rows are no records with fields")
             block = next(reader, None)          # a codec that is not there is told here
@@ -59,7 +59,7 @@ class Avro(Declared):
 def _blocks(path: str, start: int, stop: int) -> Iterator[tuple[int, int, list[dict]]]:
     """The blocks that begin in a range of a file: where each begins, its bytes and its rows."""
     from fastavro import block_reader
-    with opened(path) as file, readable(path):
+    with opened(path) as file, reading(path):
         reader = block_reader(file)
         first = file.tell()
         file.seek(first - SYNC)

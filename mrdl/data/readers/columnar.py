@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mrdl.data.readers.declared import FEATURES, Declared, Shown
+from mrdl.data.readers.declared import FEATURES, Declared, Shown, reading
 from mrdl.data.records import Records
-from mrdl.data.sources import readable
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
 
@@ -90,7 +89,7 @@ class Columnar(Declared):
     @classmethod
     def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
         from mrdl.data.readers import arrow
-        with _opened(cls, path) as reader, readable(path):
+        with _opened(cls, path) as reader, reading(path):
             return [(leaf.name, unused) for leaf, unused in arrow.leaves(cls.schema(reader))], cls.sizes(reader)
 
 
@@ -110,7 +109,7 @@ class Parquet(Columnar):
         first = metadata.row_group(0) if metadata.num_row_groups else None
         chunks = [first.column(i) for i in range(first.num_columns)] if first else []
         size = min(max(BUFFERS // max(columns, 1), BUFFER[0]), BUFFER[1])
-        return ParquetFile(file, metadata=metadata, buffer_size=size, pre_buffer=False, read_dictionary=[
+        return ParquetFile(file, metadata=metadata, buffer_size=size, pre_buffer=False, page_checksum_verification=True, read_dictionary=[
             chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
             and chunk.total_uncompressed_size < CODE * chunk.num_values])
 
@@ -162,11 +161,11 @@ class Orc(Columnar):
 @contextmanager
 def _opened(form: type[Columnar], path: str, columns: int = 1) -> Iterator:
     with opened(path) as file:
-        with readable(path):
+        with reading(path):
             reader = form.open(file, columns)
         yield reader
 
 
 def _read(path: str, batches: Iterable) -> Iterator:
-    with readable(path):
+    with reading(path):
         yield from batches

@@ -1,6 +1,7 @@
 """What forms of input have in common whose files declare their columns and the types of these."""
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import ClassVar
@@ -80,3 +81,17 @@ class Shown:
 
     def __getitem__(self, i: int) -> bytes:
         return b", ".join(column[i] for column in self.columns.values())
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turns what a package raises at damaged bytes, which may be anything, into a DataError. What a disk or the network raises has a
+    number."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
