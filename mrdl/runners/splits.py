@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mrdl.storage.packing import suffix
-from mrdl.storage.pieces import read_pieces, skip_line
+from mrdl.storage.paths import opened
+from mrdl.storage.pieces import LONGEST, Long, read_pieces, skip_line
 
 LARGEST_SPLIT = (1 << 63) - 1
 SMALLEST_SPLIT = 16 << 20
@@ -26,6 +27,24 @@ def cut(groups: list[list[str]], pieces: int, least: int, most: int,
             start += each
         splits.append([(path, start, NO_END) for path in group])
     return splits
+
+
+def delivered(pieces: Iterator[bytes], path: str, start: int, length: int) -> Iterator[bytes]:
+    """The pieces of a split that Hadoop hands on; OSError at their end if there are fewer bytes than the split has: Hadoop skips
+    lines that are longer than it may hold in memory, and says so in its log alone."""
+    count = 0
+    for piece in pieces:
+        count += piece.size + 1 if isinstance(piece, Long) else len(piece)
+        yield piece
+    with opened(path) as file:
+        ends = []
+        for place in (start, start + length):
+            file.seek(place)
+            ends.append(place + (skip_line(file) if place else 0))
+    lost = ends[1] - ends[0] - count
+    if lost >= LONGEST:                 # less may be a byte order mark, or the end of a last line, which Hadoop adds
+        raise OSError(f"Hadoop has skipped {lost:,} bytes behind byte {start:,}, which are lines of more than {LONGEST >> 20} MB each; take them "
+                      "out, or pack the file, for example with gzip: then mrdl reads it itself, and counts them as bad records")
 
 
 def lines_between(file: BinaryIO, start: int, stop: int | None, pieces: bool = False) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 import logging
 import os
 import select
+import sys
 import types
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from itertools import groupby
 
 from mrdl.runners import registry, sharing
 from mrdl.runners.mrjob_imports import MRJob, protocol
-from mrdl.runners.splits import LARGEST_SPLIT
-from mrdl.storage.pieces import Lines, bare, read_pieces
+from mrdl.runners.splits import LARGEST_SPLIT, delivered
+from mrdl.storage.pieces import LONGEST, Lines, bare, read_pieces
 
 # without a handler, Python would print mrjob's "No configs specified" at every job
 logging.getLogger("mrjob").addHandler(logging.NullHandler())
@@ -26,7 +27,8 @@ def _mrjob_options() -> ArgumentParser:
 
 
 # settings for jobs on shards: each file is read by one mapper
-LINE_ENDS = {"textinputformat.record.delimiter": "\n"}         # alone: lines keep their carriage returns, as on all runners
+LINE_ENDS = {"textinputformat.record.delimiter": "\n",         # alone: lines keep their carriage returns, as on all runners
+             "mapreduce.input.linerecordreader.line.maxlength": str(LONGEST)}       # its JVM must hold them: see delivered()
 WHOLE_FILES = {"mapreduce.input.fileinputformat.split.minsize": str(LARGEST_SPLIT)}
 
 
@@ -90,9 +92,14 @@ class Job(MRJob):
         """The lines of the input; if the input is a list of files (mrdl.runners.sharing), the lines of these files."""
         if os.path.basename(os.environ.get("mapreduce_map_input_file", "")).startswith(sharing.SHARED):
             return sharing.lines(super()._read_input(), lambda path: self.set_status("reads " + path), self.in_pieces)
-        pieces = self.options.run_mapper and self.in_pieces or self.options.run_reducer and self.reduces_pieces
-        if pieces and hasattr(self.stdin, "read"):
-            return read_pieces(self.stdin)
+        if not hasattr(self.stdin, "read"):
+            return super()._read_input()
+        if self.options.run_reducer and self.reduces_pieces:
+            return read_pieces(self.stdin, longest=sys.maxsize)
+        if self.options.run_mapper and self.in_pieces:
+            pieces, name = read_pieces(self.stdin), "mapreduce_map_input_"
+            return delivered(pieces, os.environ[name + "file"], *(int(os.environ[name + key]) for key in ("start", "length"))) if (
+                name + "length" in os.environ) else pieces
         return super()._read_input()
 
     def mapper(self, key, value) -> Iterator:

@@ -3,7 +3,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 SIZE = 1 << 18                  # bytes of a piece: it stays in the cache
-LONGEST = 32 << 20              # bytes of a line that is kept in memory
+LONGEST = 8 << 20               # bytes of a line that is kept in memory
 SHOWN = 1 << 16                 # bytes that are kept of a longer one
 
 
@@ -43,16 +43,18 @@ def bare(piece: bytes) -> bytes:
     return piece if isinstance(piece, Long) else piece.removesuffix(b"\n")
 
 
-def read_pieces(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
+def read_pieces(file: BinaryIO, size: int | None = None, longest: int | None = None) -> Iterator[bytes]:
     """Pieces of a file, each with its last newline too.
 
-    size: the bytes to read; the line that then goes on or begins is read to its end. None: all."""
+    size: the bytes to read; the line that then goes on or begins is read to its end. None: all.
+    longest: bytes of a line that is kept in memory. None: LONGEST."""
+    longest = longest or LONGEST
     begun, length = [], 0           # of a line that goes on: bytes of it, and how many there are
     while data := file.readline(SIZE) if size == 0 else file.read(SIZE if size is None else min(SIZE, size)):
         last = size == 0 and data.endswith(b"\n")
         size = size and size - len(data)
         end = data.rfind(b"\n") + 1
-        if end and length > LONGEST:
+        if end and length > longest:
             first = data.index(b"\n")
             yield Long.of(begun[0], length + first)
             begun, length, data, end = [], 0, data[first + 1:], end - first - 1
@@ -62,12 +64,12 @@ def read_pieces(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
         if end < len(data):
             length += len(data) - end
             begun.append(data[end:])
-            if length > LONGEST:
+            if length > longest:
                 begun = [b"".join(begun)[:SHOWN]]
         if last:
             return
     if begun:
-        yield b"".join(begun) if length <= LONGEST else Long.of(begun[0], length)
+        yield b"".join(begun) if length <= longest else Long.of(begun[0], length)
 
 
 def skip_line(file: BinaryIO) -> int:

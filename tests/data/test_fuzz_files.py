@@ -80,7 +80,7 @@ def records(schema) -> int:
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_whatever_is_damaged_no_row_is_lost(tmp_path, form):
-    draw, path = random.Random(form.name), tmp_path / form.name
+    draw, path = random.Random(f"{form.name} {CASES}"), tmp_path / form.name
     read = 0
     for _ in range(CASES or 25):
         if form.pack is bytes or draw.random() < 0.5:

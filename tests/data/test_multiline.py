@@ -3,6 +3,7 @@ import csv
 import io
 import random
 import tracemalloc
+from codecs import BOM_UTF8
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mrdl.data.sniff import sniff
 from mrdl.data.tables.kinds import Ignore, Numeric
 from mrdl.data.tables.table import Table
 from mrdl.runners import splits
+from mrdl.runners.local.shuffle import read_sorted
 from mrdl.storage import pieces
 
 FIELDS = ["1", "-2.5", "", "two\nlines", 'a "quote"\nand, more\n\n', "\n", '"', "x,y", "\r\n", "7", "word", '""\n""']
@@ -152,3 +154,25 @@ def test_predict_writes_a_row_for_a_line_that_is_too_long_at_its_place(tmp_path,
     out = predicted(run, path, tmp_path / "out")
     assert len(out) == 1 + 43 and ["line too long" in row[-1] for row in out[1:]] == [False] * 40 + [True, False, True]
     assert np.all(np.diff([int(row[1]) for row in out[1:]]) > 0)
+
+
+def test_what_hadoop_has_skipped_of_a_split_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(splits, "LONGEST", 1000)
+    content = BOM_UTF8 + b"a,b\n" + b"1,2\n" * 30 + b"9" * 1010 + b"\n3,4\n5,6"
+    path = text(tmp_path, content)
+    for cut in (5, 7, 8, 50, 127, 128, 700, 1139, len(content) - 1):
+        for start, stop in ((0, cut), (cut, len(content))):
+            there = b"".join(splits.lines_between(io.BytesIO(content), start, stop)).removeprefix(BOM_UTF8)
+            there += b"\n" * (not there.endswith(b"\n") and there != b"")       # as Hadoop writes it
+            assert b"".join(splits.delivered(iter([there]), path, start, stop - start)) == there
+            if b"99" in there:
+                short = b"".join(line for line in there.splitlines(keepends=True) if b"99" not in line)
+                with pytest.raises(OSError, match=f"Hadoop has skipped 1,01. bytes behind byte {start}, which are lines"):
+                    list(splits.delivered(iter([short]), path, start, stop - start))
+
+
+def test_a_long_row_reaches_its_reducer_whole(tmp_path, monkeypatch):
+    for name, value in (("SIZE", 100), ("LONGEST", 1000)):
+        monkeypatch.setattr(pieces, name, value)
+    (tmp_path / "part").write_bytes(b"b\t" + b"x" * 5000 + b"\na\t1\n")
+    assert b"".join(read_sorted([str(tmp_path / "part")], 1, 0, str(tmp_path), pieces=True)) == b"a\t1\nb\t" + b"x" * 5000 + b"\n"

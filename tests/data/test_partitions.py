@@ -1,5 +1,9 @@
 """Hive's partition folders: their names are columns of all rows below them."""
+import json
+
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from raw_rows import HEADER, ROWS, predicted, saved, written
 
 import mrdl
@@ -76,3 +80,18 @@ def test_the_place_of_a_row_has_the_partition_of_its_file_but_not_where_the_tabl
     def person(path):
         return Records(path).person
     assert person("/x/t/day=1/f") == person("hdfs:///y/day=1/f") != person("/x/t/day=2/f") != person("/x/t/f") == person("f")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_every_form_of_columns_has_them(tmp_path, form, inline):
+    rows = [{"a": i * 1.5, "b": "xyz"[i % 3], "y": "no" if i % 4 else "yes"} for i in range(30)]
+    for day in DAYS:
+        (place := tmp_path / f"table/day={day}/land=a%2Fb").mkdir(parents=True)
+        if form == "jsonl":
+            (place / "f.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            parquet.write_table(pa.Table.from_pylist(rows), place / "f.parquet")
+    data = mrdl.prepare(str(tmp_path / "table"), str(tmp_path / "data"), inline, label="y", kinds={"day": "categorical"}, shards=1)
+    assert [*data.columns][-2:] == [f"day={day}" for day in DAYS] and data.shards[0].n == 60
+    out = predicted(saved(data, tmp_path / "run"), str(tmp_path / "table"), tmp_path / "out", keep=["day", "land"], format="csv")
+    assert [row[:2] for row in out[1:]] == [[day, "a/b"] for day in DAYS for _ in rows]

@@ -1,6 +1,7 @@
 """The local shuffle: distributes lines to reducers, and sorts them by key, in memory or by GNU sort on disk."""
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
@@ -40,7 +41,7 @@ def read_sorted(paths: list[str], fields: int, memory: int, folder: str, pieces:
     with subprocess.Popen([*command, "--", *paths], stdout=subprocess.PIPE,
                           env={**os.environ, "LC_ALL": "C"}) as sort:
         try:
-            yield from read_pieces(sort.stdout) if pieces else sort.stdout
+            yield from read_pieces(sort.stdout, longest=sys.maxsize) if pieces else sort.stdout
         except GeneratorExit:       # the reducer reads no further
             sort.kill()
             raise
