@@ -157,7 +157,7 @@ def tasks(path: Path, folder: Path, stack: ExitStack) -> dict[str, Task]:
     model.predict(np.zeros((1, len(table.features)), "f4"))
     state = stack.enter_context(state_file(model, stack.enter_context(Cluster("inline"))))
     asked = folder / "predict.json"
-    asked.write_text(json.dumps({"spec": model.to_json(), "schema": whole.by(table).dump(), "classes": ["a", "b", "c"], "kept": [],
+    asked.write_text(json.dumps({"spec": model.to_json(), "schema": whole.by(table).dump(), "classes": ["a", "b", "c"], "kept": [], "loss": False, "types": [],
                                  "format": "csv", "notes": str(folder / "notes")}))
     mapped, sorted_ = str(folder / "mapped"), str(folder / "sorted")
 

@@ -21,7 +21,8 @@ cdef extern from "rows.h" nogil:
 fill_pairs()
 fill_sixth()
 
-cdef Py_ssize_t ROWS = 16       # that are taken at once
+cdef enum:
+    ROWS = 64                   # that are taken at once
 
 
 def hashes(Bytes data, Places starts, Places stops, bytes salt, bytes person, uint64_t[::1] out):
@@ -87,23 +88,27 @@ def store(const double[:, :] x, real[:, ::1] out, unsigned char[::1] whole, unsi
     """out[n, d] = x in its type, + 0.0; of each row whether all of out are whole numbers of 0..255, all of x are finite, all of
     out are."""
     cdef Py_ssize_t first, stop = 0, i, f, n = x.shape[0], width = x.shape[1]
-    cdef real value
+    cdef real value, near       # near: the nearest of 0 to 255
     cdef double given
+    cdef int flags[ROWS]
     need(out.shape[0] == n and out.shape[1] == width and whole.shape[0] == finite.shape[0] == fits.shape[0] == n,
          "store: x[n, d], out[n, d] and the flags of n rows do not fit")
     with nogil:
-        while stop < n:                 # x may lie column by column: a cache line of each
+        while stop < n:                 # x may lie column by column: some cache lines of each
             first, stop = stop, min(stop + ROWS, n)
-            for i in range(first, stop):
-                whole[i] = finite[i] = fits[i] = 1
+            for i in range(stop - first):
+                flags[i] = 7
             for f in range(width):
-                for i in range(first, stop):
-                    given = x[i, f]
+                for i in range(stop - first):
+                    given = x[first + i, f]
                     value = <real> given + <real> 0.0       # -0.0 and 0.0 are one number
-                    out[i, f] = value
-                    finite[i] &= given - given == 0
-                    fits[i] &= value - value == 0
-                    whole[i] &= 0 <= value <= 255 and value == <real> <int> value
+                    out[first + i, f] = value
+                    near = value if value > 0 else 0
+                    near = near if near < 255 else 255
+                    flags[i] &= ((value == near) & (near == <real> <int> near)
+                                 | (given - given == 0) << 1 | (value - value == 0) << 2)
+            for i in range(stop - first):
+                whole[first + i], finite[first + i], fits[first + i] = flags[i] & 1, flags[i] >> 1 & 1, flags[i] >> 2
 
 
 def decode(Bytes data, Places starts, Places stops, unsigned char[::1] out, int64_t[::1] ends):
