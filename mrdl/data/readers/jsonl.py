@@ -117,7 +117,7 @@ class Objects:
         starts, stops = np.empty((2, len(lines), self.width), "i8")
         others, self.codes, self.faults = np.empty(len(lines), "u1"), np.empty(len(lines), np.intc), np.empty(len(lines), "i8")
         jsonl.split(buffer, *self.tree, starts, stops, self.codes, self.faults, others)
-        found = [Values(buffer, starts[:, i], stops[:, i]) for i in range(self.width)]
+        found = [Values(buffer, *places) for places in zip(starts.T.copy(), stops.T.copy())]        # a column at a time is read
         return (found, others.view(bool)), self.codes, self.codes > jsonl.EMPTY
 
     def told(self, i: int) -> tuple[str, str]:
