@@ -20,14 +20,14 @@ class Quarantine:
     def __enter__(self):
         return self
 
-    def add(self, file: str, offset: int, reason: str, detail: str, line: bytes) -> None:
-        """Keeps a record. Bytes that are not UTF-8 become lone surrogates, as of Python's surrogateescape."""
+    def add(self, file: str, unit: str, place: int, reason: str, detail: str, line: bytes) -> None:
+        """Keeps a record, which is the byte or row `place` of its file. Bytes that are not UTF-8 become lone surrogates, as of Python's surrogateescape."""
         if self.url is None:
             return
         if self.file is None:
             handle, self.path = tempfile.mkstemp(prefix="bad-", dir=os.getcwd())     # the task's folder, which goes with it
             self.file = os.fdopen(handle, "w", encoding="ascii")
-        found: dict[str, Any] = {"file": file, "offset": offset, "reason": reason, "detail": detail,
+        found: dict[str, Any] = {"file": file, "offset" if unit == "byte" else unit: place, "reason": reason, "detail": detail,
                                  "line": line.decode("utf-8", "surrogateescape")}
         self.file.write(json.dumps(found) + "\n")
         self.count += 1

@@ -63,5 +63,5 @@ class Records:
         sample = {"file": self.file, "offset": int(offset) + self.mark(), "reason": f"{reason} ({detail})",
                   "text": line[:SAMPLE].decode("utf-8", "replace"), **({} if self.unit == "byte" else {"unit": self.unit})}
         if self.quarantine:
-            self.quarantine.add(self.file, sample["offset"], reason, detail, line)
+            self.quarantine.add(self.file, self.unit, sample["offset"], reason, detail, line)
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]

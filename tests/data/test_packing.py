@@ -59,8 +59,9 @@ def test_a_zip_must_hold_one_file_and_no_secret(tmp_path):
 @pytest.mark.parametrize("end", OPENERS)
 def test_what_is_packed_is_told_by_its_content_too(tmp_path, end):
     data = PACK[end](b"1,2\n")
-    for name, again in (("in.csv", ""), ("in.csv.gz", " once more")):
-        path = text(tmp_path, data, name)
+    for name, again in (("in.csv", ""), ("in.csv.gz", " once more"), ("in.csv.zst", " once more")):
+        path = str(tmp_path / name)
+        Path(path).write_bytes(PACK[name[6:]](data) if again else data)
         with pytest.raises(DataError, match=rf"{name}: is compressed{again}: unpack it first, or let its name end in \{end}"):
             sniff([path])
 

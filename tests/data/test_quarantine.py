@@ -1,7 +1,9 @@
 """Bad records, kept whole: as many as are told, each with what it takes to find and repair it."""
 import json
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from raw_data import text
 
 import mrdl
@@ -61,3 +63,11 @@ def test_they_are_kept_where_there_are_too_many_and_replace_those_of_before(tmp_
 def test_without_bad_records_there_is_no_folder(tmp_path, inline):
     mrdl.prepare(text(tmp_path, "1,2\n3,4\n"), str(tmp_path / "data"), inline, quarantine=str(tmp_path / "bad"))
     assert not (tmp_path / "bad").exists() and load(str(tmp_path / "data")).bad["count"] == 0
+
+
+def test_rows_that_are_numbered_are_kept_with_their_number(tmp_path, inline):
+    parquet.write_table(pa.table({"a": [1.0, None, 3.0], "y": ["no", "yes", "no"]}), tmp_path / "x.parquet")
+    mrdl.prepare(str(tmp_path / "x.parquet"), str(tmp_path / "data"), inline, label="y", max_bad=0.5, quarantine=str(tmp_path / "bad"),
+                 kinds={"a": KINDS["a"]})
+    (found,) = records(tmp_path / "bad")
+    assert found["row"] == 1 and found["reason"] == "missing" and "yes" in found["line"]
