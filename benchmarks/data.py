@@ -18,6 +18,8 @@ from mrdl.data import blocks
 from mrdl.data.preparation import Plan
 from mrdl.data.readers.delimited import Delimited
 from mrdl.data.rows import Rows
+from mrdl.data.tables.kinds import Label, Numeric
+from mrdl.data.tables.table import Table
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.mrjob_imports import protocol
 from mrdl.runners.streaming import Job
@@ -74,8 +76,8 @@ def compare(title: str, size: int, rivals: dict) -> dict[str, float]:
 
 def parse(lines: bytes, columns: int) -> None:
     table = np.empty((lines.count(b"\n"), columns))
-    codes, fields = np.empty((2, len(table)), np.intc)
-    assert text.parse(lines, ord(","), table, codes, fields) == len(table)
+    codes = np.empty(len(table), np.intc)
+    assert text.parse(lines, ord(","), np.arange(columns, dtype=np.intc), table, codes) == len(table)
     assert not codes.any()
 
 
@@ -85,7 +87,8 @@ def python(lines: bytes) -> None:
 
 def rows(lines: bytes) -> None:
     names = [str(column) for column in range(785)]
-    schema = Delimited(files=[], columns=names, shape=[784], target=[], label="0", order=list(range(1, 785)))
+    table = Table({name: Label() if name == "0" else Numeric(missing="refuse") for name in names})
+    schema = Delimited(files=[], columns=names, shape=[]).by(table)
     plan = Plan(schema, "bench", 0, ["0", "1", "2"], 0, 0.0, "float32", None)
     for _ in Rows(plan).pairs(io.BytesIO(lines).read().splitlines()):
         pass

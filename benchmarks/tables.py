@@ -23,6 +23,7 @@ import numpy as np
 import mrdl
 from mrdl.data.sniff import sniff
 from mrdl.data.survey import Survey
+from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import infer
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import MISSING
@@ -146,10 +147,10 @@ def tasks(path: Path, folder: Path, stack: ExitStack) -> dict[str, Task]:
     head = folder / "head.csv"
     with opened(str(path)) as file:
         head.write_bytes(b"".join(file.readlines(HEAD)))
-    schema = sniff([str(head)], label="label")
+    schema = sniff([str(head)])
     missing = list(MISSING)
-    inferred = infer(counted_here(Survey(schema, "label", missing, notations(schema)))[0], mrdl.data.tables.inference.Asked("label"))
-    table, whole = Table(inferred.columns), sniff([str(path)], label="label")
+    inferred = infer(counted_here(Survey(schema, "label", missing, notations(schema)))[0], Asked("label"))
+    table, whole = Table(inferred.columns), sniff([str(path)])
     Survey(whole, "label", missing, notations(schema)).dump(survey := str(folder / "survey.json"))
     planning.planned(whole.by(table), None, 0.1, 0, "float32", None, False)[0].dump(plan := str(folder / "plan.json"))
     model = mrdl.Sequential([mrdl.layers.Input((len(table.features),)), mrdl.layers.Dense(32, "relu"), mrdl.layers.Dense(3, "softmax")])

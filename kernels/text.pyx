@@ -23,40 +23,45 @@ cdef void _tables():
 _tables()
 
 
-def parse(bytes lines, unsigned char delimiter, double[:, ::1] out, int[::1] codes,
-          int[::1] fields):
-    """out[line, field] = float(field), rounded as Python rounds; returns the count of lines.
+NO_DELIMITERS = b'0123456789+-.eE" #\r\n\0'
 
-    codes[line] is GOOD, EMPTY, FIELDS (not out.shape[1] of them), NUMBER (does not parse) or
-    FINITE (is not); fields[line] is the count of fields, or the field where the line went wrong.
-    Spaces and double quotes around a number are allowed, and so are carriage returns at the end."""
+
+def parse(bytes lines, unsigned char delimiter, int[::1] places, double[:, ::1] out,
+          int[::1] codes):
+    """out[line, places[field]] = float(field), rounded as Python rounds; returns the count of lines.
+
+    A field whose place is -1 is not read. codes[line] is GOOD, EMPTY, FIELDS (not as many as there are places), NUMBER
+    (one does not parse, there is a double quote, or a # at the beginning) or FINITE (one is not).
+    Spaces around a number are allowed, and so are carriage returns at the end."""
     cdef Text p = lines
     cdef Text end = p + len(lines)
     cdef Text stop
-    cdef Py_ssize_t row = 0
-    need(codes.shape[0] == out.shape[0] and fields.shape[0] == out.shape[0],
-         "parse: out, codes and fields must have one length")
-    need(delimiter not in b'0123456789+-.eE" \r\n\0', "parse: no such delimiter")
+    cdef Py_ssize_t i, row = 0
+    cdef bint fit = True
+    need(codes.shape[0] == out.shape[0], "parse: out and codes must have one length")
+    for i in range(places.shape[0]):
+        fit &= -1 <= places[i] < out.shape[1]
+    need(fit, "parse: a place is not in out")
+    need(delimiter not in NO_DELIMITERS, "parse: no such delimiter")
     while p < end:
         need(row < out.shape[0], "parse: more lines than rows to put them in")
         stop = <Text> memchr(p, b"\n", end - p)
         if stop == NULL:
             stop = end
         with nogil:
-            codes[row] = _line(p, stop, delimiter, out, row, &fields[row])
+            codes[row] = _line(p, stop, delimiter, places, out, row)
         p = stop + 1
         row += 1
     return row
 
 
-cdef int _line(Text p, Text stop, unsigned char delimiter, double[:, ::1] out, Py_ssize_t row,
-               int* field) noexcept nogil:
-    cdef Py_ssize_t f = 0
+cdef int _line(Text p, Text stop, unsigned char delimiter, int[::1] places, double[:, ::1] out,
+               Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t f = 0, columns = places.shape[0]
     cdef Text start
     cdef unsigned long long m
     cdef unsigned int digit
     cdef int code
-    field[0] = 0
     while stop > p and (stop - 1)[0] == b"\r":
         stop -= 1
     start = p
@@ -64,55 +69,51 @@ cdef int _line(Text p, Text stop, unsigned char delimiter, double[:, ::1] out, P
         start += 1
     if start == stop:
         return _EMPTY
+    if start[0] == b"#":
+        return _NUMBER
     while True:
-        if f == out.shape[1]:           # one too many: count the rest
-            while p < stop:
-                f += p[0] == delimiter
-                p += 1
-            field[0] = <int> f + 1
+        if f == columns:                # one too many
             return _FIELDS
         start, m = p, 0
+        if places[f] < 0:
+            while p < stop and p[0] != delimiter:
+                if p[0] == b'"':
+                    return _NUMBER
+                p += 1
+            f += 1
+            if p == stop:
+                break
+            p += 1
+            continue
         digit = <unsigned int> p[0] - 48
         while digit < 10:               # bytes end with a zero, so this never leaves them
             m = m * 10 + digit
             p += 1
             digit = <unsigned int> p[0] - 48
         if start < p <= start + 15 and (p == stop or p[0] == delimiter):
-            out[row, f] = <double> m
+            out[row, places[f]] = <double> m
         else:
             p = start
-            code = _number(&p, stop, delimiter, &out[row, f])
+            code = _number(&p, stop, delimiter, &out[row, places[f]])
             if code:
-                field[0] = <int> f
                 return code
         f += 1
         if p == stop:
             break
         p += 1
-    field[0] = <int> f
-    return _GOOD if f == out.shape[1] else _FIELDS
+    return _GOOD if f == columns else _FIELDS
 
 
 cdef int _number(Text* place, Text stop, unsigned char delimiter, double* value) noexcept nogil:
-    """One field: spaces, a quote, a number, a quote, spaces; leaves place[0] at its end."""
+    """One field: spaces, a number, spaces; leaves place[0] at its end."""
     cdef Text p = place[0]
-    cdef bint quoted
     cdef int code
-    while p < stop and p[0] == b" ":
-        p += 1
-    quoted = p < stop and p[0] == b'"'
-    p += quoted
     while p < stop and p[0] == b" ":
         p += 1
     code = _float(&p, stop, b".", 0, value)
     while p < stop and p[0] == b" ":
         p += 1
-    if quoted and p < stop and p[0] == b'"':
-        p += 1
-        quoted = False
-    while p < stop and p[0] == b" ":
-        p += 1
-    if code == _NUMBER or quoted or not (p == stop or p[0] == delimiter):
+    if code == _NUMBER or not (p == stop or p[0] == delimiter):
         return _NUMBER
     place[0] = p
     return code

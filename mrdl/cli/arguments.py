@@ -18,7 +18,7 @@ from mrdl.cli.commands import (
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.scores import of_evaluate, of_predict, of_score, score
 from mrdl.cli.show import show
-from mrdl.cli.tables import of_columns, of_fields, of_rows
+from mrdl.cli.tables import of_columns, of_rows
 from mrdl.config import cut
 from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
@@ -174,7 +174,6 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
 def of_describe(p: argparse.ArgumentParser) -> None:
     positional(p, "inputs", "CSV, TSV and the like, JSON lines, libsvm (also .gz, .bz2, .xz, .zst, .zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input; or one dataset that prepare made", nargs="+")
     of_columns(p)
-    of_fields(p)
     p.add_argument("--out", metavar="FILE", help="write the schema there: a file that you can change, for prepare --schema")
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
-RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "kinds", "header",
-       "delimiter", "multiline", "sparse")
+RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
+       "missing", "header", "delimiter", "multiline", "sparse")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 
@@ -50,12 +50,16 @@ def of_columns(p: argparse.ArgumentParser) -> None:
                    help="what stands between fields: one character, tab, or blank (default: decided by how the "
                    "lines look)")
     p.add_argument("--multiline", action="store_true", help="quoted fields may go on over several lines; one task then reads all of a file")
+    p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
+                   help="the features (default: all columns that are not the label, the weight, an id or left out)")
+    p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
+                   help="words that mean that a value is missing, beside NA, N/A, NaN, null, ? and the like")
 
 
 def of_rows(p: argparse.ArgumentParser) -> None:
     """What becomes of a table's rows."""
-    p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: for a table "
-                   "with words, dates or missing values, what mrdl describe shows)")
+    p.add_argument("--schema", metavar="FILE", help="a schema.json, which says what is made of each column (default: what mrdl "
+                   "describe shows, which takes another pass over the input)")
     p.add_argument("--sparse", choices=("yes", "no"), help="whether to store of each row only the features that are not 0 (default: for "
                    "tables of more than 1,024 features, most of which are 0)")
     p.add_argument("--shards", type=int, help="number of training shards (default: one per 64 MB, at least 2)")
@@ -66,14 +70,6 @@ def of_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST_BAD})")
     p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
     p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")
-
-
-def of_fields(p: argparse.ArgumentParser) -> None:
-    """What a schema is made by, and of."""
-    p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
-                   help="the features (default: all columns that are not the label, the weight, an id or left out)")
-    p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
-                   help="words that mean that a value is missing, beside NA, N/A, NaN, null, ? and the like")
 
 
 def said(a: argparse.Namespace) -> dict[str, Any]:

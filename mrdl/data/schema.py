@@ -27,10 +27,8 @@ class Wanted:
     label: str | None = None    # the column or array
     weight: str | None = None
     header: bool | None = None  # of a text, whether there is one; None: as the lines look
-    drop: Sequence[str] = ()    # columns to leave out
-    like: Sequence[str] | None = None           # names of x's columns, in their order: another dataset's
     delimiter: str | None = None                # of a text; None: as the lines look
-    loose: bool = False         # whether names may come twice, and rows be none
+    loose: bool = False         # whether there may be no rows
     multiline: bool = False     # whether quoted fields of a text may go on over several lines
     partitions: Sequence[str] = ()              # columns that the files' folders have: the last ones
 

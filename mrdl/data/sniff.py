@@ -1,8 +1,6 @@
 """Inputs in; out comes which form they are, and their schema."""
-from collections.abc import Sequence
 from dataclasses import replace
 
-from mrdl.data.readers.columns import apart
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
 from mrdl.data.sources import DataError, demand, read, whole
@@ -12,9 +10,8 @@ from mrdl.storage.paths import opened
 
 
 def sniff(paths: list[str], label: str | None = None, weight: str | None = None, header: bool | None = None,
-          drop: Sequence[str] = (), like: Sequence[str] | None = None, delimiter: str | None = None,
-          loose: bool = False, multiline: bool = False) -> Schema:
-    """The one schema of all inputs. `header`, `drop`, `like`, `delimiter`, `loose`, `multiline`: of a text (Wanted)."""
+          delimiter: str | None = None, loose: bool = False, multiline: bool = False) -> Schema:
+    """The one schema of all inputs. `label`, `weight`: of arrays; the others: of a text (Wanted)."""
     demand(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\n\r',
            f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
     forms = {path: form for path in paths if (form := _form(path))} or {paths[0]: FORMS[-1]}
@@ -23,9 +20,9 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
         raise DataError(f"inputs of several kinds: {', '.join(shown)}; prepare them one by one")
     form = next(iter(forms.values()))
     partitions = _partitions(paths) if form.tabular else []
-    schema = form.sniffed(paths, Wanted(label, weight, header, drop, like, delimiter, loose, multiline, partitions))
-    if partitions:
-        apart(paths[0], schema.own, partitions)
+    schema = form.sniffed(paths, Wanted(label, weight, header, delimiter, loose, multiline, partitions))
+    if clash := [name for name in partitions if name in schema.own]:
+        raise DataError(f"{paths[0]}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
     return replace(schema, notes=[*schema.notes, f"columns from the names of folders: {few(partitions)}"]) if partitions else schema
 
 

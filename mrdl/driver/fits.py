@@ -1,4 +1,5 @@
 """Checks whether a model fits a dataset: shape, targets, vocabulary and columns."""
+import json
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from mrdl.config import ConfigError, need
 from mrdl.data import dataset
 from mrdl.data.folds import apart
 from mrdl.data.reference import parse
+from mrdl.data.tables.kinds import Label, Numeric, Weight
+from mrdl.data.tables.table import Table
 from mrdl.layers import Input
 from mrdl.losses import Loss
 from mrdl.models.model import Model
@@ -22,13 +25,13 @@ def features_of(data: dataset.Dataset) -> dict[str, Any]:
             "table": data.table}
 
 
-def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None:
-    """Raises ConfigError if `data` has other features than `of`, on which the model was trained."""
+def same_features(known: dict[str, Any], of: str, data: dataset.Dataset, label: bool = True) -> None:
+    """Raises ConfigError if `data` has other features than `of`, on which the model was trained; with `label`, also if the label's
+    classes are others."""
     text, columns = known["text"], known["columns"]
     need(text is None or (data.text is not None and all(data.text[key] == text[key] for key in ("unit", "vocabulary"))),
          f"{data.url} does not have the vocabulary of {of}: prepare it with --like the dataset that the model was trained on")
-    made, own = ((table or {}).get("columns") for table in (known.get("table"), data.table))
-    if data.columns == columns and made != own:
+    if data.columns == columns and _numbers(known.get("table"), columns, label) != _numbers(data.table, columns, label):
         raise ConfigError(f"{data.url} has the columns of {of}, but its schema makes other numbers of them: prepare it with --like "
                           "the dataset that the model was trained on")
     if columns is None or not data.named or data.columns == columns:
@@ -37,6 +40,15 @@ def same_features(known: dict[str, Any], of: str, data: dataset.Dataset) -> None
     raise ConfigError(f"{data.url} has " + (f"no column {odd[0]!r}, which {of} has" if odd else
                       f"other columns than {of}, or in another order")
                       + ": prepare it with --like the dataset that the model was trained on, which takes columns by name")
+
+
+def _numbers(table: dict[str, Any] | None, columns: list[str], label: bool) -> dict[str, Any]:
+    """What decides which numbers become of columns; without a table they are numbers as they are."""
+    made = Table.load(json.dumps(table).encode()) if table else Table({name: Numeric(missing="refuse") for name in columns})
+    kinds = {name: made.columns[name] for name in made.needed(label) if not isinstance(made.columns[name], Weight)}
+    return {name: kind.decides() for name, kind in kinds.items()
+            # a label that is an amount may be there or not
+            if not isinstance(kind, Label) or kind.decides()}
 
 
 def reached(cluster: Cluster, *datasets: dataset.Dataset) -> None:

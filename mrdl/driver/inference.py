@@ -253,7 +253,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
     data, = inputs
     found = dataset.load(data)
     need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")
-    same_features(Run(run).features(), run, found)
+    same_features(Run(run).features(), run, found, label=False)
     if model.input_shape != tuple(found.shape):
         raise ConfigError(f"the model takes examples of shape {model.input_shape}, {data} has "
                           f"{tuple(found.shape)}")

@@ -142,7 +142,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
         if assessed:
             assessed.merge(note["report"])
         counted.worst = largest([*counted.worst, *note["worst"]], worst)
-    tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad, False)
+    tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad)
     demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted
 

@@ -41,11 +41,11 @@ def test_too_many_bad_records_stop_with_samples_and_leave_nothing(tmp_path, runn
 
 
 def test_a_few_bad_records_are_skipped_counted_and_reported(tmp_path, inline):
-    path = text(tmp_path, b"\n".join([*table(99), b"what?"]))
+    path = text(tmp_path, b"\n".join([*table(99), b"what?,1,2,3,4,5"]))
     data = prepare(path, str(tmp_path / "d"), inline, max_bad=0.01)
     assert sum(shard.n for shard in data.shards) == 99
     assert (data.bad["count"], data.bad["of"], data.bad["reasons"]) == (1, 100, {"not a number": 1})
-    assert data.bad["samples"][0]["text"] == "what?"
+    assert data.bad["samples"][0]["text"] == "what?,1,2,3,4,5"
     assert load(data.url).bad == data.bad
 
 
@@ -189,7 +189,7 @@ def test_a_description_that_could_not_be_read_is_not_written(tmp_path, inline, m
 def test_an_input_damaged_behind_its_head_names_the_file(tmp_path, local):
     data = gzip.compress(b"\n".join(table(20000)))
     (tmp_path / "in.csv.gz").write_bytes(data[:len(data) // 2])
-    with pytest.raises(Exception, match=r"DataError: \S*in\.csv\.gz: cannot be read"):
+    with pytest.raises(Exception, match=r"in\.csv\.gz: cannot be read"):
         prepare(tmp_path / "in.csv.gz", str(tmp_path / "d"), local)
     assert nothing_at(tmp_path / "d")
 

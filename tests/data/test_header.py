@@ -1,7 +1,7 @@
 """The first lines of a CSV file: names of columns, an example, or comments; and what is told of it."""
 import numpy as np
 import pytest
-from raw_data import examples, mapped, plan_of, text
+from raw_data import as_numbers, examples, mapped, plan_of, text
 
 import mrdl
 from mrdl.data.sniff import sniff
@@ -30,7 +30,7 @@ WHOLE = [f"{(7 * i) % 5},{(3 * i) % 4},{i % 2}" for i in range(8)]
 ])
 def test_a_first_line_of_numbers_is_a_header_where_the_lines_below_say_so(tmp_path, first, rows, names, told):
     path = text(tmp_path, rows_below(first, *rows))
-    schema = sniff([path], label="-1")
+    schema = as_numbers([path], label="-1")
     assert (schema.columns if schema.named else None) == names
     assert [told in note for note in schema.notes if "--header" in note] == ([True] if told else [])
     n = len(examples(plan_of(schema), rows_below(first, *rows).encode().split(b"\n")))
@@ -63,7 +63,7 @@ def test_prepare_tells_of_the_header_of_a_table_with_words_too(tmp_path, inline)
 @pytest.mark.parametrize("asked, named, n", [(True, True, 3), (False, False, 4)])
 def test_the_user_says_whether_there_is_a_header(tmp_path, asked, named, n):
     content = rows_below("1,2,3", "4,5,6", "1,2,3", "7,8,9")
-    schema = sniff([text(tmp_path, content)], header=asked)
+    schema = as_numbers([text(tmp_path, content)], header=asked)
     assert (schema.named, schema.notes) == (named, [])
     found = examples(plan_of(schema), content.encode().split(b"\n"))
     assert len(found) == n and ([1, 2, 3], None, None) in found         # an example may read as the header does
@@ -71,16 +71,16 @@ def test_the_user_says_whether_there_is_a_header(tmp_path, asked, named, n):
 
 def test_comments_are_left_out_and_counted_wherever_they_stand(tmp_path):
     content = "# made today\n#, by me\na,y\n# units: m, s\n1,0\n # note\n2,1\n"
-    schema = sniff([text(tmp_path, content)], label="y")
+    schema = as_numbers([text(tmp_path, content)], label="y")
     assert schema.columns == ["a", "y"]
     assert examples(plan_of(schema), content.encode().split(b"\n")) == [([1], 0, None), ([2], 1, None)]
     with pytest.raises(DataError, match="no rows"):
-        sniff([text(tmp_path, "# nothing\n")])
+        as_numbers([text(tmp_path, "# nothing\n")])
 
 
 def test_the_header_that_savetxt_writes_as_a_comment_is_one(tmp_path):
     np.savetxt(tmp_path / "in.csv", [[1.5, 0], [2.5, 1]], delimiter=",", header="made by numpy\na, y")
-    schema = sniff([str(tmp_path / "in.csv")], label="y")
+    schema = as_numbers([str(tmp_path / "in.csv")], label="y")
     assert (schema.columns, schema.named) == (["a", "y"], True)
     lines = (tmp_path / "in.csv").read_bytes().split(b"\n")
     assert examples(plan_of(schema), lines) == [([1.5], 0, None), ([2.5], 1, None)]
@@ -88,7 +88,7 @@ def test_the_header_that_savetxt_writes_as_a_comment_is_one(tmp_path):
 
 def test_inputs_whose_headers_are_written_in_different_ways_have_one_header(tmp_path):
     contents = ["a,y\n1,0\n", '"a", "y"\n2,1\n', "\ufeffa,y\r\n3,1\r\n"]
-    schema = sniff([text(tmp_path, content, f"{i}.csv") for i, content in enumerate(contents)], label="y")
+    schema = as_numbers([text(tmp_path, content, f"{i}.csv") for i, content in enumerate(contents)], label="y")
     for content in contents:
         assert len(examples(plan_of(schema), content.encode().split(b"\n"))) == 1
 
@@ -97,9 +97,9 @@ def test_one_input_without_the_header_of_the_others_is_refused(tmp_path):
     named, bare = text(tmp_path, "a,y\n1,0\n", "1.csv"), text(tmp_path, "1.5,0\n", "2.csv")
     for inputs in ([named, bare], [bare, named]):
         with pytest.raises(DataError, match="2 columns and no header.*all inputs must agree"):
-            sniff(inputs)
+            as_numbers(inputs)
     years = [text(tmp_path, rows_below("2019,2020,2021", *rows), f"{i}.csv") for i, rows in enumerate((FRACTIONS, ["1,2,3"]))]
-    assert sniff(years).columns == ["2019", "2020", "2021"]             # one line below would not have said it
+    assert as_numbers(years).columns == ["2019", "2020", "2021"]             # one line below would not have said it
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
@@ -107,70 +107,45 @@ def test_a_header_longer_than_what_is_read_at_first_is_read_whole(tmp_path, end)
     names = [f"a_rather_long_name_of_column_{i}" for i in range(5000)]
     content = rows_below(",".join(names), *[",".join(["1"] * 5000)] * 2)
     assert len(content.split("\n")[0]) > 1 << 16
-    assert sniff([text(tmp_path, content, "in.csv" + end)], label="a_rather_long_name_of_column_7").shape == [4999]
+    assert as_numbers([text(tmp_path, content, "in.csv" + end)], label="a_rather_long_name_of_column_7").shape == [4999]
 
 
 def test_a_zero_byte_in_a_line_is_a_bad_record_and_in_the_header_an_error(tmp_path):
     content = b"a,y\n1,0\n2\0,1\n3,1\n"
-    schema = sniff([text(tmp_path, content)], label="y")
+    schema = as_numbers([text(tmp_path, content)], label="y")
     assert len(examples(plan_of(schema), content.split(b"\n"))) == 2
     with pytest.raises(DataError, match=r"zero bytes in its first lines.*tr -d"):
-        sniff([text(tmp_path, b"a\0,y\n1,0\n")])
+        as_numbers([text(tmp_path, b"a\0,y\n1,0\n")])
 
 
 def test_label_and_weight_are_two_columns(tmp_path):
-    with pytest.raises(DataError, match="'y' is named both for the label and for the weight"):
-        sniff([text(tmp_path, "a,y\n1,0\n")], label="y", weight="1")
+    with pytest.raises(DataError, match="column 'y' is asked to be the label and the weight"):
+        as_numbers([text(tmp_path, "a,y\n1,0\n")], label="y", weight="1")
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=np.zeros(2))
     with pytest.raises(DataError, match="'y' is named both"):
-        sniff([str(tmp_path / "a.npz")], weight="y")
+        as_numbers([str(tmp_path / "a.npz")], weight="y")
     with pytest.raises(DataError, match="has no columns: leave out"):
-        sniff([str(tmp_path / "a.npz")], header=True)
-
-
-@pytest.mark.parametrize("name", ["", "Unnamed: 0", "id", "a"])
-def test_a_column_that_numbers_the_rows_is_seen_and_can_be_dropped(tmp_path, name):
-    rows = [f"{i},{(i * 7) % 5}.5,{i % 2}" for i in range(10)] if name in ("id", "") else ["4,0.5,1", "2,1.5,0"]
-    schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y")
-    assert schema.plain is (name == "a")
-    schema = sniff([text(tmp_path, rows_below(f"{name},b,y", *rows))], label="y", drop=[name])
-    assert (schema.order, schema.notes) == ([1], [])
-    assert {len(x) for x, *_ in examples(plan_of(schema), rows[0].encode().split(b"\n"))} == {1}
+        as_numbers([str(tmp_path / "a.npz")], header=True)
 
 
 def test_a_dropped_column_may_hold_anything(tmp_path):
     content = ('id,name,a,y\n7,"Smith, John",1,0\nx9,,2,1\n8,5" pipe,3,0\n9,Ann,4\n1,Bob,x,1\n\n# end\n2,"a","5",1\n3,c,"6,5",1\n'
                '4,d,1,1,1\n')
-    assert not sniff([text(tmp_path, content)], label="y", drop=["id"]).plain
-    with pytest.raises(DataError, match="column 'y' is named to be dropped, and for the label"):
-        sniff([text(tmp_path, content)], label="y", drop=["y"])
-    schema = sniff([text(tmp_path, content)], label="y", drop=["name", "id"])
+    with pytest.raises(DataError, match="column 'y' is asked to be the label and dropped"):
+        as_numbers([text(tmp_path, content)], label="y", drop=["y"])
+    schema = as_numbers([text(tmp_path, content)], label="y", drop=["name", "id"])
     plan = plan_of(schema)
-    assert examples(plan, content.encode().split(b"\n")) == [([1], 0, None), ([2], 1, None), ([5], 1, None)]
+    assert examples(plan, content.encode().split(b"\n")) == [([1], 0, None), ([2], 1, None), ([3], 0, None), ([5], 1, None)]
     _, facts = mapped(plan, content.encode().split(b"\n"))
     assert [sample["reason"] for sample in facts["samples"]] == [
-        "wrong field count (2 for 4)", "wrong field count (3 for 4)", "not a number (column 'a')",
+        "wrong field count (3 for 4)", "not a number (column 'a')",
         "not a number (column 'a')", "wrong field count (5 for 4)"]
 
 
-@pytest.mark.parametrize("first, drop, order", [
-    ("", "Unnamed: 0", [1, 2]), ("", "", [1, 2]), ("Unnamed: 0", "", [1, 2]), ("y", "y", [1]), ("y", "-1", [0, 1])])
-def test_a_column_is_dropped_by_its_name_by_what_pandas_calls_it_and_by_its_number(tmp_path, first, drop, order):
-    path = text(tmp_path, f"{first},b,{'y' if first == 'y' else 'c'}\n7,1,2\n3,4,5\n")
-    assert sniff([path], drop=[drop]).order == order
-    with pytest.raises(DataError, match=r"drop: no column 'Unnamed: 1'"):
-        sniff([path], drop=["Unnamed: 1"])
-
-
-def test_columns_are_taken_by_name_in_the_order_of_another_dataset(tmp_path):
-    path = text(tmp_path, "c,y,a,b\n3,0,1,2\n")
-    schema = sniff([path], label="y", like=["a", "b"])
-    assert examples(plan_of(schema), [b"3,0,1,2"]) == [([1, 2], 0, None)]
-    assert schema.notes == ["left out, as the dataset of --like does not have them: 'c'"]
-    several = text(tmp_path, "c,y,a,b,,,w\n3,0,1,2,4,5,6\n", "several.csv")
-    with pytest.raises(DataError, match=r"be taken: 'd' \(missing here\); 'y' \(the label here\); 'w' \(the weight here\); "
-                       r"'' \(several times here\); 'c' \(dropped here\); there are 'c', 'y', 'a', 'b', '', '', 'w'"):
-        sniff([several], label="y", weight="w", drop=["c"], like=["a", "d", "y", "w", "", "c"])
-    assert sniff([several], label="y", like=["a", "b"]).order == [2, 3]         # names that nobody wants may come twice
-    with pytest.raises(DataError, match="has no header, so its columns cannot be matched"):
-        sniff([text(tmp_path, "3,0,1.5,2\n")], like=["a"])
+@pytest.mark.parametrize("first, drop, left", [
+    ("", "Unnamed: 0", ["b", "c"]), ("", "", ["b", "c"]), ("Unnamed: 0", "", ["b", "c"]), ("y", "-1", ["y", "b"]), ("y", "y", ["b"])])
+def test_a_column_is_dropped_by_its_name_by_what_pandas_calls_it_and_by_its_number(tmp_path, first, drop, left):
+    path = text(tmp_path, f"{first},b,{'y' if drop == 'y' else 'c'}\n7,1,2\n3,4,5\n")
+    assert as_numbers([path], drop=[drop]).features() == left
+    with pytest.raises(DataError, match=r"no column 'Unnamed: 1'"):
+        as_numbers([path], drop=["Unnamed: 1"])

@@ -5,10 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mrdl.data.sniff import sniff
 from mrdl.runners.splits import lines_between
 from mrdl.storage import pieces
-from tests.support.raw_data import mapped, plan_of, text
+from tests.support.raw_data import as_numbers, mapped, plan_of, text
 
 TEXTS = [b"", b"\n", b"a", b"a\nbc\n\nd\r\n", b"\n\n\nx", b"long line of many bytes\nb\n" * 3]
 
@@ -30,7 +29,7 @@ def test_what_is_made_of_lines_does_not_depend_on_the_pieces_they_come_in(tmp_pa
     lines = [b"a,b,y", b"# comment", b"1,2,0\r", b"", b"a,b,y", b"1,x,1", b"1,2", b"3,4,1\r\r"] + [
         b"%d,%d,%d" % tuple(row) for row in random.integers(0, 9, (3000, 3)).tolist()]
     path = text(tmp_path, b"\n".join(lines))
-    plan = plan_of(sniff([path], label="y"))
+    plan = plan_of(as_numbers([path], label="y"))
     found = mapped(plan, lines, path)
     cuts = [0, *np.sort(random.integers(1, len(lines), 40)).tolist(), len(lines)]
     parts = [b"\n".join(lines[a:b]) for a, b in pairwise(cuts) if a < b]

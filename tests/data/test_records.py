@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_data import examples, made, mapped, one_by_one, packed, plan_of, text
+from raw_data import as_numbers, examples, made, mapped, one_by_one, packed, plan_of, text
 
 from mrdl.data import shards
 from mrdl.data.corpus import BOM
@@ -18,8 +18,10 @@ from mrdl.data.readers.delimited import Delimited
 from mrdl.data.rows import Rows
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, expand
-from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.kinds import Numeric
 from mrdl.data.tables.statistics import Numbers
+from mrdl.data.tables.table import Table
 from mrdl.driver.preparation.columns import inferred
 from mrdl.runners.local.task import read_splits
 
@@ -36,31 +38,31 @@ WANTED = [([1.0, 2.5], 0, None), ([3.0, 4.0], 1, None)]
 ])
 @pytest.mark.parametrize("name", ["in.csv", "in.csv.gz"])
 def test_delimiters_headers_quotes_spaces_and_line_ends_are_understood(tmp_path, content, name):
-    schema = sniff([text(tmp_path, content, name)], label="label")
+    schema = as_numbers([text(tmp_path, content, name)], label="label")
     assert (schema.shape, schema.target, schema.kind) == ([2], [], "text")
     assert examples(plan_of(schema), content.encode().replace(b"\r", b"").split(b"\n")) == WANTED
 
 
 @pytest.mark.parametrize("label", ["2", "-1", 2])
 def test_without_a_header_a_column_is_named_by_its_number(tmp_path, label):
-    schema = sniff([text(tmp_path, "1,2.5,0\n3,4,1\n")], label=label)
+    schema = as_numbers([text(tmp_path, "1,2.5,0\n3,4,1\n")], label=label)
     assert (schema.columns, schema.label, schema.header) == (["0", "1", "2"], "2", [])
     assert examples(plan_of(schema), [b"1,2.5,0", b"3,4,1"]) == WANTED
 
 
 def test_a_first_line_with_a_missing_or_infinite_value_is_no_header(tmp_path):
-    assert sniff([text(tmp_path, "1,,3\n1,2,3\n")]).header == []
-    assert sniff([text(tmp_path, "1,inf,3\n1,2,3\n")]).header == []
+    assert as_numbers([text(tmp_path, "1,,3\n1,2,3\n")]).header == []
+    assert as_numbers([text(tmp_path, "1,inf,3\n1,2,3\n")]).header == []
 
 
 def test_the_label_and_the_weight_may_stand_anywhere(tmp_path):
-    schema = sniff([text(tmp_path, "a,w,b,y,c\n1,0.5,2,7,3\n")], label="y", weight="w")
+    schema = as_numbers([text(tmp_path, "a,w,b,y,c\n1,0.5,2,7,3\n")], label="y", weight="w")
     assert schema.shape == [3]
     assert examples(plan_of(schema), [b"a,w,b,y,c", b"1,0.5,2,7,3"]) == [([1, 2, 3], 7, 0.5)]
 
 
 def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
-    schema = sniff([text(tmp_path, "x\n1\n2\n")])
+    schema = as_numbers([text(tmp_path, "x\n1\n2\n")])
     assert (schema.shape, schema.target) == ([1], None)
     assert examples(plan_of(schema), [b"x", b"1", b"2"]) == [([1], None, None), ([2], None, None)]
 
@@ -68,19 +70,19 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
 @pytest.mark.parametrize("content, label, reason", [
     ("a,b\n1,2\n", "label", "no column 'label'; there are 'a', 'b'"),
     ("1,2\n", "2", "no column '2'; there are '0', '1'"),
-    ("a,a\n1,2\n", "a", "several columns 'a'"), ("a,a\n1,2\n", "1", "several columns 'a'"),
+    ("a,a\n1,2\n", "a", "several columns have the name 'a'"), ("a,a\n1,2\n", "1", "several columns have the name 'a'"),
     ("a,a,y\n1,2,0\n", "y", r"several columns have the name 'a': give each .*--drop a"),
     ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3 .if this is text"),
     ("a,b\n1,2,\n1,2,\n", None, "the rows 3 .the rows end in a delimiter: take it away"),
     ("a,b,\n1,2\n1,2\n", None, "the rows 2 .the header ends in a delimiter: take it away"),
     ("", None, "no rows"), ("\n \r\n", None, "no rows"), ("a,b\n", None, "a header and no rows"),
-    ("1\n2\n", "0", "no feature column is left"), ("1,2\r3,4\r", None, "lone carriage return"),
+    ("1,2\r3,4\r", None, "lone carriage return"),
     (b"\x7fELF\0\0", None, "neither text nor.*zero bytes"), (b"\x1f\x8b\x08a\0\0", None, "is compressed: unpack it first"),
     ("a,y\n1,2\n".encode("utf-16"), None, "is UTF-16.*iconv -f UTF-16 -t UTF-8"),
 ])
 def test_a_text_that_cannot_be_used_is_refused_with_the_reason(tmp_path, content, label, reason):
     with pytest.raises(DataError, match=reason):
-        sniff([text(tmp_path, content)], label=label)
+        as_numbers([text(tmp_path, content)], label=label)
 
 
 PIECES = [b"1", b"-2.5", b",", b";", b"a", b'"', b"\n", b"\r\n", b"\r", b" ", b"\xff", b"nan", b"1e99",
@@ -106,10 +108,9 @@ def accounted(plan, content: bytes, file="f"):
 def test_any_text_is_read_or_refused_but_never_a_surprise(tmp_path_factory, content, label):
     folder = tmp_path_factory.getbasetemp()
     with suppress(DataError):
-        schema = sniff([text(folder, content)], label=label)
+        schema = sniff([text(folder, content)])
         if schema.kind == "text":
-            if not schema.plain:
-                schema = inferred(schema, Asked(schema.label), None, "", None, lambda text: None)
+            schema = inferred(schema, Asked(label).among(schema.columns), None, "", None, lambda text: None)
             plan = plan_of(schema, classes=3 if label else None)
             rows, _ = accounted(plan, content)
             assert len(examples(plan, content.split(b"\n"))) == sum(map(len, rows))
@@ -117,22 +118,22 @@ def test_any_text_is_read_or_refused_but_never_a_surprise(tmp_path_factory, cont
 
 def test_a_line_of_a_megabyte_is_no_trouble(tmp_path):
     line = b",".join([b"12345"] * 200000)
-    schema = sniff([text(tmp_path, line + b"\n" + line)])
+    schema = as_numbers([text(tmp_path, line + b"\n" + line)])
     assert schema.shape == [200000]
     assert sum(mapped(plan_of(schema), [line, line])[1]["rows"]) == 2
 
 
 def test_inputs_must_agree_and_empty_ones_do_not_count(tmp_path):
     first, empty = text(tmp_path, "a,b\n1,2\n", "1.csv"), text(tmp_path, "", "2.csv")
-    assert sniff([empty, first]).columns == ["a", "b"]
+    assert as_numbers([empty, first]).columns == ["a", "b"]
     with pytest.raises(DataError, match="3.csv: has the columns of .*1.csv in another order; .* again with 'a', 'b'"):
-        sniff([first, text(tmp_path, "b,a\n2,1\n", "3.csv")])
+        as_numbers([first, text(tmp_path, "b,a\n2,1\n", "3.csv")])
     for name, content in [("3.csv", "a,c\n1,2\n"), ("4.csv", "1,2\n"), ("5.csv", "a\tb\n1\t2\n")]:
         with pytest.raises(DataError, match=f"{name}: (2 )?columns .*all inputs must agree"):
-            sniff([first, text(tmp_path, content, name)])
+            as_numbers([first, text(tmp_path, content, name)])
     np.savez(tmp_path / "x.npz", x=np.zeros(3))
     with pytest.raises(DataError, match="several kinds"):
-        sniff([first, str(tmp_path / "x.npz")])
+        as_numbers([first, str(tmp_path / "x.npz")])
 
 
 def test_folders_and_patterns_stand_for_their_files(tmp_path):
@@ -169,7 +170,7 @@ BAD = [(b"1,2", "wrong field count (2 for 3)"), (b"1,2,3,4", "wrong field count 
 def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path, ends, mark):
     lines = [b"a,b,y", b"1,2,0"] + [line for bad, _ in BAD for line in (bad, b"3,4,1", b"")]
     content = mark + b"".join(line + end for line, end in zip(lines, cycle(ends)))
-    schema = sniff([text(tmp_path, content)], label="y")
+    schema = as_numbers([text(tmp_path, content)], label="y")
     rows, facts = mapped(plan_of(schema, classes=3), content.split(b"\n"), "in.csv")
     assert sum(map(len, rows)) == sum(facts["rows"]) == 1 + len(BAD)
     assert sum(facts["bad"].values()) == len(BAD)
@@ -181,15 +182,15 @@ def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path
 
 
 def test_a_negative_weight_is_a_bad_record(tmp_path):
-    schema = sniff([text(tmp_path, "x,w\n1,2\n")], weight="w")
+    schema = as_numbers([text(tmp_path, "x,w\n1,2\n")], weight="w")
     _, facts = mapped(plan_of(schema), [b"1,-2", b"1,0"])
     assert facts["samples"][0]["reason"] == "negative weight (-2)"
     assert sum(facts["rows"]) == 1
 
 
 def test_samples_are_the_first_twenty_and_cut_to_a_hundred_characters(tmp_path):
-    schema = sniff([text(tmp_path, "1,2\n")])
-    _, facts = mapped(plan_of(schema), [b"\xff" * 500] * 30000)
+    schema = as_numbers([text(tmp_path, "1,2\n")])
+    _, facts = mapped(plan_of(schema), [b"\xff" * 498 + b",2"] * 30000)
     assert facts["bad"] == {"not a number": 30000}
     assert [s["offset"] for s in facts["samples"]] == [501 * i for i in range(20)]
     assert {len(s["text"]) for s in facts["samples"]} == {100}
@@ -199,7 +200,7 @@ def test_an_offset_counts_from_the_start_of_the_file_whatever_the_split(tmp_path
     path = text(tmp_path, b"1,2\n" * 10 + b"bad\n" + b"3,4\n")
     for start in (14, 16, 17):      # the split owns the lines that begin behind its first byte
         lines = (b"1,2 " * 10).split()[start // 4 + 1:] + [b"bad", b"3,4"]
-        _, facts = mapped(plan_of(sniff([path])), lines, path, start)
+        _, facts = mapped(plan_of(as_numbers([path])), lines, path, start)
         assert [s["offset"] for s in facts["samples"]] == [40]
 
 
@@ -212,7 +213,7 @@ MUTATED = [b"k,a,y\n", b"0,1,2\n", b"# what\n", b"1,2,0\n", b"1,0.5,1\r\n", b"1,
 def test_no_line_is_lost_and_offsets_are_exact_however_a_file_is_cut(tmp_path_factory, mark, lines, cut):
     content = b"".join([BOM * mark, b"k,a,y\n7,8.5,1\n", *lines, b"4,5,0\r\n" * 20, b"2,3,1"])
     path = text(tmp_path_factory.getbasetemp(), content, "cut.csv")
-    plan = plan_of(sniff([path], label="y"), classes=3)
+    plan = plan_of(as_numbers([path], label="y"), classes=3)
     rows, _ = accounted(plan, content, path)
     found = []
     for start, stop in ((0, cut), (cut, None)) if 0 < cut < len(content) else ((0, None),):
@@ -234,7 +235,7 @@ def test_rows_survive_the_way_into_blocks_with_the_smallest_dtypes(tmp_path):
     for table, dtype, small in [(whole, "float32", "u1"), (mixed, "float32", "f4"),
                                 (mixed, "float64", "f8"), (-whole, "float32", "f4")]:
         lines = [",".join(map(repr, row.tolist())).encode() for row in table]
-        plan = plan_of(sniff([text(tmp_path, b"\n".join(lines))], label="0"), dtype=dtype)
+        plan = plan_of(as_numbers([text(tmp_path, b"\n".join(lines))], label="0"), dtype=dtype)
         found = [block.arrays() for shard, values in enumerate(mapped(plan, lines)[0])
                  for block in packed(plan, shard, values)]
         assert {block["x"].dtype.str[1:] for block in found} == {small}
@@ -246,7 +247,8 @@ def test_rows_survive_the_way_into_blocks_with_the_smallest_dtypes(tmp_path):
 
 
 def test_blocks_hold_about_a_megabyte():
-    schema = Delimited(files=[], columns=[str(i) for i in range(1000)], shape=[1000], order=list(range(1000)))
+    columns = [str(i) for i in range(1000)]
+    schema = Delimited(files=[], columns=columns, shape=[]).by(Table(dict.fromkeys(columns, Numeric(missing="refuse"))))
     line = b",".join(b"%d" % (i % 256) for i in range(999))
     plan = plan_of(schema, shards=1)
     values, _ = mapped(plan, [line + b",%d" % (i % 256) for i in range(5000)])
@@ -256,13 +258,13 @@ def test_blocks_hold_about_a_megabyte():
 
 
 def test_minus_zero_is_zero_and_equal_rows_are_equal_bytes(tmp_path):
-    schema = sniff([text(tmp_path, "1,2\n")], label="1")
+    schema = as_numbers([text(tmp_path, "1,2\n")], label="1")
     shards, _ = mapped(plan_of(schema), [b"-0,0", b"0,-0.0", b'"0.0" , 0', b"0e5,0"])
     assert len({value[16:] for values in shards for value in values}) == 1
 
 
 def test_rows_whose_hashes_collide_keep_an_order_of_their_own(tmp_path, monkeypatch):
-    plan = plan_of(sniff([text(tmp_path, "1,2\n")]), shards=1)
+    plan = plan_of(as_numbers([text(tmp_path, "1,2\n")]), shards=1)
     values = mapped(plan, [b"1,2", b"3,4", b"5,6"])[0][0]
     clash = [b"0" * 16 + value[16:] for value in values]
     assert made(plan, 0, clash) == made(plan, 0, clash[::-1])
@@ -271,7 +273,7 @@ def test_rows_whose_hashes_collide_keep_an_order_of_their_own(tmp_path, monkeypa
 
 
 def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
-    plan = plan_of(sniff([text(tmp_path, "1,2\n")]))
+    plan = plan_of(as_numbers([text(tmp_path, "1,2\n")]))
     shards, facts = mapped(plan, [])
     assert shards == [[], []]
     assert facts == {"rows": [0, 0], "bad": {}, "samples": [], "labels": Numbers().dump(), "tokens": 0, "characters": 0, "short": None,
@@ -280,6 +282,6 @@ def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
 
 
 def test_a_row_travels_as_base64_behind_its_hash(tmp_path):
-    plan = plan_of(sniff([text(tmp_path, "1,2\n")], label="1"), shards=1)
+    plan = plan_of(as_numbers([text(tmp_path, "1,2\n")], label="1"), shards=1)
     (value,) = mapped(plan, [b"7,9"])[0][0]
     assert a2b_base64(value[17:]) == b"u\x07" + struct.pack("<d", 9)

@@ -50,11 +50,12 @@ def prepared(raw, out, runner="inline", **options):
 def test_small_files_and_shards_share_tasks_and_give_the_same_bytes(folder, tmp_path, monkeypatch):
     shared, told, tasks = prepared(folder, tmp_path / "shared")
     assert tasks == {"mapper": 1, "reducer": 8}
-    assert told == ["planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]
+    assert told == ["a: numeric", "b: numeric", "label: label, 3 classes: 0, 1, 2",
+                    "planned: 1 map task for 24 files; 15 shards written by 8 reduce tasks"]
     assert prepared(folder, tmp_path / "local", "local")[0] == shared
     monkeypatch.setattr(sharing, "LEAST", 300)      # bytes that are worth a task
     several, told, tasks = prepared(folder, tmp_path / "several")
-    assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[0].split()[-3]))
+    assert several == shared and 1 < tasks["mapper"] < 5 and tasks["reducer"] == min(16, int(told[-1].split()[-3]))
     monkeypatch.setattr(sharing, "SMALL", 0)        # a task a file, a reducer a shard
     monkeypatch.setattr(planning, "FEW", 16)
     alone, told, tasks = prepared(folder, tmp_path / "alone")

@@ -113,7 +113,7 @@ def test_a_schema_that_the_user_edited_decides(tmp_path, inline, passengers):
         prepare(passengers, str(tmp_path / "3"), inline, schema=path, label="sex")
     with pytest.raises(DataError, match="no such schema; make one with: mrdl describe"):
         prepare(passengers, str(tmp_path / "3"), inline, schema=str(tmp_path / "none.json"))
-    with pytest.raises(DataError, match="leave out kinds and like"):
+    with pytest.raises(DataError, match="leave out one of them"):
         prepare(passengers, str(tmp_path / "3"), inline, schema=path, like=data.url)
     bare = text(tmp_path, json.dumps({"format": 1, "form": {}, "columns": columns[1:]}), "bare.json")
     with pytest.raises(DataError, match="the schema makes no features"):
@@ -133,7 +133,7 @@ def test_values_that_a_schema_does_not_know_are_bad_or_other(tmp_path, inline, p
 
 def test_quotes_without_an_end_are_told(tmp_path, inline):
     path = text(tmp_path, 'a,y\nx,0\n"y,1\nz,1\n')
-    with pytest.raises(DataError, match="1 quote without end\n.*byte 8: quote without end .column 'a'."):
+    with pytest.raises(DataError, match="1 quote without end;.*\n.*byte 8: quote without end .column 'a'"):
         prepare(path, str(tmp_path / "d"), inline, label="y")
 
 

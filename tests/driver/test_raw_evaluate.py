@@ -1,7 +1,7 @@
 """evaluate on raw rows: the scores of the dataset's way, and what they are worth."""
 import numpy as np
 import pytest
-from raw_data import text
+from raw_data import text, without_table
 from raw_rows import HEADER, ROWS, saved, written
 
 import mrdl
@@ -64,8 +64,7 @@ def test_bad_rows_are_counted_and_too_many_of_them_refused(tmp_path, titanic, in
 def test_the_label_of_numbers_alone_is_that_of_the_dataset_or_named(tmp_path, inline):
     rows = [f"{i / 7:.3f},{i * i / 50:.3f},{i % 5}" for i in range(50)]
     path = text(tmp_path, "\n".join(["a,y,w", *rows]) + "\n")
-    data = prepare(path, str(tmp_path / "d"), inline, label="y", drop=["w"])
-    assert data.table is None
+    data = without_table(prepare(path, str(tmp_path / "d"), inline, label="y", drop=["w"]))
     run = saved(data, tmp_path / "run", 1, None, "mse", ("mae",))
     with pytest.raises(DataError, match="which column of the rows is the label is not known"):
         mrdl.evaluate(run, path, runner=inline)
@@ -79,7 +78,7 @@ def test_the_label_of_numbers_alone_is_that_of_the_dataset_or_named(tmp_path, in
     assert "no better than the mean" in line and f"always predicting the mean, {y.mean():.6g}" in line
     with pytest.raises(DataError, match="'a' is a feature of"):
         mrdl.evaluate(run, path, runner=inline, label="a")
-    weighted = prepare(path, str(tmp_path / "w"), inline, label="y", weight="w")
+    weighted = without_table(prepare(path, str(tmp_path / "w"), inline, label="y", weight="w"))
     training = mrdl.ParameterAveraging(runner=inline, rounds=1)
     training.fit(mrdl.load_model(run), weighted.url, run=str(tmp_path / "trained"))
     found, by_dataset = (mrdl.evaluate(str(tmp_path / "trained"), what, runner=inline) for what in (path, weighted.url))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_data import text
+from raw_data import text, without_table
 from raw_rows import HEADER, ROWS, joined, predicted, saved, written
 from shards import rows
 
@@ -204,8 +204,7 @@ def test_a_row_that_the_schema_leaves_out_has_a_line_too(tmp_path, titanic, inli
 
 def test_runs_of_numbers_alone(tmp_path, inline):
     path = text(tmp_path, "b,y,a\n" + "".join(f"{i}.5,{i % 7},{-i}\n" for i in range(30)))
-    data = prepare(path, str(tmp_path / "named"), inline, label="y")
-    assert data.table is None
+    data = without_table(prepare(path, str(tmp_path / "named"), inline, label="y", kinds={"a": "numeric"}))
     named = saved(data, tmp_path / "run", 7)
     right = mrdl.load_model(named).predict(np.array([[3.5, -3], [1e3, 0]], "f4"))
     new = text(tmp_path, "a,b\n-3,3.5\n0,1e3\n,1\n0,1e39\n", "new.csv")
@@ -214,7 +213,7 @@ def test_runs_of_numbers_alone(tmp_path, inline):
     assert (np.array([line[3:10] for line in lines[1:3]], "f4") == right).all() and lines[1][2] == str(right[0].argmax())
     assert [line[-1] for line in lines[3:]] == ["missing (column 'a')", "beyond float32 (feature 'b')"]
     bare = text(tmp_path, "".join(f"{i}.5,{-i}\n" for i in range(30)), "bare.csv")
-    unnamed = saved(prepare(bare, str(tmp_path / "unnamed"), inline), tmp_path / "other", 1, None, "mse", ())
+    unnamed = saved(without_table(prepare(bare, str(tmp_path / "unnamed"), inline, kinds={"1": "numeric"})), tmp_path / "other", 1, None, "mse", ())
     lines = predicted(unnamed, bare, tmp_path / "2")
     values = mrdl.load_model(unnamed).predict(np.array([[i + 0.5, -i] for i in range(30)], "f4"))
     assert lines[0][2:] == ["prediction", "error"] and (np.array([line[2] for line in lines[1:]], "f4") == values[:, 0]).all()

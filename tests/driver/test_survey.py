@@ -142,7 +142,7 @@ def test_columns_of_one_name_can_be_left_out(tmp_path):
     with pytest.raises(DataError, match="several columns have the name 'a'"):
         infer_schema(path, "inline")
     assert infer_schema(path, "inline", drop=["a"]).table.features == ["b=x", "b=y"]
-    survey = Survey(sniff([path], drop=["a"]), None, list(MISSING), tables.notations(sniff([path], drop=["a"])))
+    survey = Survey(sniff([path]), None, list(MISSING), tables.notations(sniff([path])))
     with Cluster("inline") as cluster:
         found, _ = tables.counted_by_job(survey, cluster, "job")
     assert dumped(found) == dumped(tables.counted_here(survey)[0]) and list(found) == ["a", "b"]

@@ -7,7 +7,7 @@ from raw_data import mapped, plan_of
 
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
-from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.asked import Asked
 from mrdl.driver.preparation.columns import inferred
 
 CASES = int(os.environ.get("MRDL_FUZZ", "0"))       # how many of each form; 0: some
@@ -41,8 +41,8 @@ def survives(path: str, records: Callable, **options) -> tuple[int, int] | None:
     None where it is refused, which must be by a DataError of one line, or one for each sample."""
     try:
         schema = sniff([path], **options)
-        if schema.tabular and not schema.plain:
-            schema = inferred(schema, Asked(schema.label), None, "", None, lambda text: None)
+        if schema.tabular:
+            schema = inferred(schema, Asked(options.get("label")).among(schema.columns), None, "", None, lambda text: None)
         (_, lines), = schema.here()
         rows, facts = mapped(plan_of(schema), lines, path)
     except DataError as error:

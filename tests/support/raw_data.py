@@ -7,12 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from mrdl.data import blocks
-from mrdl.data.dataset import Dataset
+from mrdl.data.dataset import DESCRIPTION, Dataset, load
 from mrdl.data.facts import merged_facts
 from mrdl.data.preparation import Plan
 from mrdl.data.rows import Rows
 from mrdl.data.schema import Schema
 from mrdl.data.shards import output_lines
+from mrdl.data.sniff import sniff
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.kinds import Ignore, Label, Numeric, Weight
+from mrdl.data.tables.table import Table
+from mrdl.storage.sealed import seal
+
+
+def as_numbers(paths, label=None, weight=None, drop=(), **more) -> Schema:
+    """The schema of inputs; of a table with columns that are all numbers, those that are missing bad records, and a label that is
+    an amount."""
+    schema = sniff(paths, label, weight, **more)
+    if not schema.tabular:
+        return schema
+    asked = Asked(label, weight, drop=drop).among(schema.columns)
+    kinds = {asked.label: Label(), asked.weight: Weight()} | dict.fromkeys(asked.drop, Ignore())
+    return schema.by(Table({name: kinds.get(name, Numeric(missing="refuse", missing_words=())) for name in schema.columns}))
 
 
 def plan_of(schema: Schema, shards=2, **options) -> Plan:
@@ -66,6 +82,14 @@ def text(folder, content: str | bytes, name="in.csv") -> str:
     data = content.encode() if isinstance(content, str) else content
     (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return str(folder / name)
+
+
+def without_table(data: Dataset) -> Dataset:
+    """The dataset as an earlier version made it, of numbers alone."""
+    path = Path(data.url, DESCRIPTION)
+    facts = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "seal"}
+    path.write_text(json.dumps(seal(facts | {"table": None})))
+    return load(data.url)
 
 
 def idx(array: np.ndarray) -> bytes:

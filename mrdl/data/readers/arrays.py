@@ -142,8 +142,8 @@ class Idx(Arrays):
 
 
 def _no_columns(paths: list[str], wanted: Wanted) -> None:
-    if wanted.header is not None or wanted.drop or wanted.like is not None or wanted.delimiter is not None:
-        raise DataError(f"{paths[0]}: has no columns: leave out header, delimiter, drop and like")
+    if wanted.header is not None or wanted.delimiter is not None:
+        raise DataError(f"{paths[0]}: has no columns: leave out header and delimiter")
 
 
 def _twin(images: str) -> str | None:

@@ -1,16 +1,14 @@
 """What forms of input have in common whose files declare their columns and the types of these."""
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import ClassVar
 
-from mrdl.data.readers.columns import one, ordered
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, demand
-from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.storage.paths import OPENERS
@@ -22,8 +20,6 @@ FEATURES = 1 << 21              # that are made at once, at most: 16 MB
 class Declared(Tabular):
     """Rows of columns with names and types; a package reads them, span by span."""
     extra: ClassVar[str]        # of mrdl, that brings the package
-    bare = plain = False        # a table says what is made of columns
-    order: list                 # the places of the features' columns; none where a table says what is made of them
     counts: list                # of each file how much there is in each of its parts
 
     @classmethod
@@ -31,14 +27,8 @@ class Declared(Tabular):
     def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
         """The names of a file's columns, and of those that cannot be used what their values are; and its counts."""
 
-    def by(self, table: Table, kept: Sequence[str] = ()) -> "Declared":
-        return replace(super().by(table, kept), order=[])
-
     def only(self, numbers: list[int]) -> "Declared":
         return replace(super().only(numbers), counts=[self.counts[number] for number in numbers])
-
-    def features(self) -> list[str]:
-        return super().features() if self.table else [self.columns[i] for i in self.order]
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Declared":
@@ -64,13 +54,8 @@ class Declared(Tabular):
             counts.append(rows)
         demand(wanted.loose or any(map(sum, counts)), f"{paths[0]}: no rows" + f", nor in {len(paths) - 1} more inputs" * (len(paths) > 1))
         columns += wanted.partitions
-        label, weight = one(wanted.label, columns, "label"), one(wanted.weight, columns, "weight")
-        demand(label is None or label != weight,
-               f"column {label!r} is named both for the label and for the weight: they must be two columns")
-        taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
-        order, more = ordered(paths[0], columns, True, taken, wanted)
-        return cls(files=paths, columns=columns, shape=[len(order)], target=None if label is None else [], label=label,
-                   weight=weight, named=True, notes=notes + more, order=order, counts=counts, partitions=list(wanted.partitions))
+        return cls(files=paths, columns=columns, shape=[len(columns)], named=True, notes=notes, counts=counts,
+                   partitions=list(wanted.partitions))
 
 
 class Shown:

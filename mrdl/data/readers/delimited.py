@@ -1,6 +1,6 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from shlex import quote
 
@@ -8,17 +8,16 @@ import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
-from mrdl.data.readers.columns import apart, indices, one, ordered
-from mrdl.data.readers.header import ROWS, Top, fields, is_comment, is_number, top
-from mrdl.data.readers.lines import Fields, Numbers, good_lines
+from mrdl.data.readers.header import ROWS, fields, is_comment, is_number, top
+from mrdl.data.readers.lines import Fields, good_lines
+from mrdl.data.readers.numbers import Numbers
 from mrdl.data.readers.quoted import record_ends
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
-from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, demand, readable
-from mrdl.data.tables.table import Table
-from mrdl.data.tables.words import MISSING, Words
+from mrdl.data.tables.table import Encoded
+from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import LONGEST, skip_line
@@ -34,67 +33,48 @@ class Delimited(Tabular):
     """CSV, TSV and their kin: a row a line."""
     kind = "text"
     by_lines = True
-    order: list                 # the places of x's columns; none where a table says what is made of them
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
     multiline: bool = False     # whether quoted fields may go on over several lines
-    plain: bool = True          # whether, as the first lines look, x is numbers alone and none is missing
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
         return True
 
     @property
-    def bare(self) -> bool:
-        """Whether rows of numbers can be read without a table."""
-        return self.delimiter != BLANKS and not self.partitions and not self.multiline
-
-    @property
     def whole(self) -> bool:
         return self.multiline
 
-    def by(self, table: Table, kept: Sequence[str] = ()) -> "Delimited":
-        return replace(super().by(table, kept), order=[])
-
-    def features(self) -> list[str]:
-        return super().features() if self.table else [self.columns[i] for i in self.order]
-
     def decides(self) -> list:
-        return [self.order, self.header, self.table, *["multiline"] * self.multiline]
+        return [self.header, *super().decides(), *["multiline"] * self.multiline]
 
-    def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
-        """Each line is a row, but for headers, comments and empty ones."""
-        if self.table:
-            yield from super().read(rows, lines)
+    def made_of(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[Encoded, np.ndarray, Sequence[bytes], Words | None]]:
+        if self.partitions or self.group is not None or self.multiline or self.sparse or not Numbers.possible(self.made, self.delimiter):
+            yield from super().made_of(records, lines)
             return
-        named = [self.columns.index(n) for n in (self.label, self.weight) if n is not None]
-        numbers = Numbers(self.columns, self.delimiter, sorted([*self.order, *named]))
-        at = {column: i for i, column in enumerate(numbers.kept)}
-        named, x = ([at[column] for column in places] for places in (named, self.order))
-        if x == list(range(x[0], x[0] + len(x))):
-            x = slice(x[0], x[-1] + 1)              # a view will do
-        for table, starts, batch in good_lines(rows, lines, self.header, self.delimiter, numbers):
-            yield from rows.encoded(table[:, x], table[:, named], starts, batch)
+        for found in good_lines(records, lines, self.header, self.delimiter, Numbers(self.fields, self.made)):
+            yield *found, None
+
+    @property
+    def fields(self) -> Fields:
+        """What parses lines."""
+        return Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE)
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        fields = Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE)
-        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, fields, self.multiline):
+        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, self.fields, self.multiline):
             yield dict(zip(self.own, found)), starts, batch
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
-        schema, rows, plain = None, 0, True
+        first, rows = None, 0
         for path in paths:                          # one by one: there may be thousands
             lines = _head(path, wanted)
             if all(map(is_comment, lines)):
                 continue
-            if schema is None:
+            if first is None:
                 delimiter = wanted.delimiter or _delimiter(path, [line for line in lines if not is_comment(line)])
                 found = first = top(path, lines, delimiter, wanted.header)
-                schema = cls._of(path, found, wanted, paths, delimiter)
-                kept = {*schema.order, *(schema.columns.index(n) for n in (schema.label, schema.weight) if n is not None)}
-                notes = schema.notes + ([found.note] if found.note else [])
                 headers, name = {found.line}, path
             else:
                 found = top(path, lines, delimiter, wanted.header, first.line)
@@ -106,15 +86,15 @@ class Delimited(Tabular):
                             for own in (found, first)]
                     raise DataError(f"{path}: {what[0]}, but {name} has {what[1]}; all inputs must agree")
                 headers.add(found.line)
-            plain = plain and schema.bare and _plain(found, kept)
             rows += len(found.rows)
-        if schema is None:
+        if first is None:
             raise DataError(f"{paths[0]}: no rows" + (f", nor in {len(paths) - 1} more inputs"
                                                       if len(paths) > 1 else ""))
         if not rows and not wanted.loose:
             raise DataError(f"{name}: a header and no rows")
-        plain = plain and (wanted.like is not None or not indices(first, schema.order))         # statistics of all rows tell
-        return replace(schema, header=sorted(headers - {""}), notes=notes, plain=plain)
+        return cls(files=paths, columns=[*first.names, *wanted.partitions], shape=[len(first.names)], delimiter=delimiter,
+                   header=sorted(headers - {""}), named=bool(first.line), notes=[first.note] if first.note else [],
+                   partitions=list(wanted.partitions), multiline=wanted.multiline)
 
     @classmethod
     def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Delimited":
@@ -126,23 +106,7 @@ class Delimited(Tabular):
             demand(line.strip(), f"{where} has no first line with the names of its columns; where there is none, name them with --columns")
             delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
             names = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, delimiter)]
-        return cls(files=[], columns=names, shape=[], order=[], delimiter=delimiter, header=[line], named=True)
-
-    @classmethod
-    def _of(cls, path: str, found: Top, wanted: Wanted, paths: list[str], delimiter: str) -> "Delimited":
-        """The schema of inputs whose first one has this top."""
-        apart(path, found.names, wanted.partitions)
-        names, named = [*found.names, *wanted.partitions], bool(found.line)
-        label, weight = one(wanted.label, names, "label"), one(wanted.weight, names, "weight")
-        if label is not None and label == weight:
-            raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
-        taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
-        order, notes = ordered(path, names, named, taken, wanted)
-        if not order:
-            raise DataError(f"{path}: no feature column is left beside {few(sorted(taken))}")
-        return cls(files=paths, columns=names, shape=[len(order)], target=None if label is None else [], label=label, weight=weight,
-                   delimiter=delimiter, order=order, named=named, notes=notes,
-                   partitions=list(wanted.partitions), multiline=wanted.multiline)
+        return cls(files=[], columns=names, shape=[], delimiter=delimiter, header=[line], named=True)
 
 
 def _head(path: str, wanted: Wanted) -> list[str]:
@@ -184,9 +148,3 @@ def _delimiter(path: str, lines: list[str]) -> str:
     if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
         return BLANKS
     return best
-
-
-def _plain(found: Top, kept: set[int]) -> bool:
-    """Whether the kept columns hold numbers alone: a word further down is a bad record, later."""
-    rows = [row for row in found.rows if len(row) == len(found.names)]
-    return all(is_number(row[i]) and row[i] not in MISSING for row in rows for i in kept)

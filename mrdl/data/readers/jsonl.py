@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.corpus import BOM
-from mrdl.data.readers.columns import one, ordered
 from mrdl.data.readers.json_paths import Path, Tree, leaves, name_of, path_of
 from mrdl.data.readers.lines import FEATURES, FIELDS, good_lines
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, demand, readable
-from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.kernels import jsonl
 from mrdl.printing import few
@@ -39,16 +37,8 @@ class Jsonl(Tabular):
     kind = "jsonl"
     by_lines = True
     scored = "jsonl"
-    plain = bare = False
-    order: list                 # the places of x's columns; none where a table says what is made of them
     arrays: list = field(default_factory=list)      # the fields whose arrays are left out
     lists: list = field(default_factory=list)       # all fields that are arrays
-
-    def by(self, table: Table, kept: Sequence[str] = ()) -> "Jsonl":
-        return replace(super().by(table, kept), order=[])
-
-    def features(self) -> list[str]:
-        return super().features() if self.table else [self.columns[i] for i in self.order]
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
@@ -176,14 +166,8 @@ class Found:
         if not columns and not wanted.loose:
             raise DataError(f"{where}: {'no fields' if self.rows else 'no rows'} in its first lines")
         columns += wanted.partitions
-        label, weight = one(wanted.label, columns, "label"), one(wanted.weight, columns, "weight")
-        if label is not None and label == weight:
-            raise DataError(f"column {label!r} is named both for the label and for the weight: they must be two columns")
-        taken = {name: what for name, what in ((label, "the label"), (weight, "the weight")) if name is not None}
-        order, more = ordered(where, columns, True, taken, wanted)
-        return Jsonl(files=paths, columns=columns, named=True, shape=[len(order)], target=None if label is None else [], label=label,
-                     weight=weight, order=order, arrays=[*map(name_of, wide)], lists=[*map(name_of, self.lengths)],
-                     partitions=list(wanted.partitions), notes=notes + more)
+        return Jsonl(files=paths, columns=columns, named=True, shape=[len(columns)], arrays=[*map(name_of, wide)],
+                     lists=[*map(name_of, self.lengths)], partitions=list(wanted.partitions), notes=notes)
 
 
 def _within(tree: dict[str, dict], above: Path = ()) -> Iterator[Path]:

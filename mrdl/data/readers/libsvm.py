@@ -13,7 +13,8 @@ from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import demand
-from mrdl.data.tables.inference import Asked, Inferred, infer
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.inference import Inferred, infer
 from mrdl.data.tables.kinds import Id
 from mrdl.data.tables.kinds.entries import Entries
 from mrdl.data.tables.statistics import Statistics
@@ -32,7 +33,6 @@ class Libsvm(Tabular):
     """`label qid:query id:value id:value .. # comment`, the query and the comment where there are such."""
     kind = "libsvm"
     by_lines = True
-    plain = bare = False
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:

@@ -11,14 +11,13 @@ from mrdl.data.readers.quoted import NEWLINE, record_ends
 from mrdl.data.records import Records
 from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
-from mrdl.kernels import text, words
+from mrdl.kernels import words
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import LONGEST, Long, pieces_of, skip_line
 
-EMPTY, GOOD = text.EMPTY, text.GOOD
+EMPTY, GOOD = words.EMPTY, words.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
 FEATURES = 1 << 23              # features that are made at once, at most: 64 MB
-WRONG = {text.FIELDS: "wrong field count", text.NUMBER: "not a number", text.FINITE: "not finite"}
 
 
 class Parser(Protocol):
@@ -34,37 +33,6 @@ class Parser(Protocol):
 
     def some(self, found: Any, good: np.ndarray) -> Any:
         """The part of what was found that is of good lines."""
-
-
-class Numbers:
-    """Numbers in some columns.
-
-    Args:
-        columns: the names of all.
-        delimiter: what stands between them.
-        kept: the places of those to parse, rising."""
-    size, rows = 1 << 18, 1 << 12
-
-    def __init__(self, columns: list[str], delimiter: str, kept: list[int]):
-        self.columns, self.delimiter, self.kept = columns, delimiter.encode(), kept
-
-    def parse(self, lines: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """float64[n, kept]"""
-        self.cut = len(self.kept) < len(self.columns)
-        cut = (b"\n".join([_without(line, self.delimiter, self.kept, len(self.columns)) for line in lines]) + b"\n" if self.cut else
-               lines.data)
-        table = np.empty((len(lines), len(self.kept)))
-        self.codes, self.wrong = np.empty((2, len(lines)), np.intc)
-        text.parse(cut, ord(self.delimiter), table, self.codes, self.wrong)
-        return table, self.codes, self.codes > EMPTY
-
-    def told(self, i: int) -> tuple[str, str]:
-        wrong, width = self.wrong[i], len(self.columns)
-        return WRONG[self.codes[i]], (f"{wrong - width * self.cut} for {width}" if self.codes[i] == text.FIELDS else
-                                           f"column {self.columns[self.kept[wrong]]!r}")
-
-    def some(self, found: np.ndarray, good: np.ndarray) -> np.ndarray:
-        return found[good]
 
 
 class Fields:
@@ -117,7 +85,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
         if isinstance(raw, Long):
             records.reject("line too long", f"{raw.size:,} bytes; at most {LONGEST:,}", offset, raw)
             size, raw, stops, top = raw.size + 1, b"\n", np.zeros(1, "i8"), False
-        batch = _lines(raw, stops)
+        batch = lines_of(raw, stops)
         found, codes, odd = parser.parse(batch)
         for i in range(len(known)):
             odd = odd | batch.equal(known, np.full(len(batch), i))
@@ -183,20 +151,10 @@ def _batches(file: str, lines: Iterable[bytes], parser: Parser, quoted: bytes | 
             yield long, np.zeros(1, "i8")
 
 
-def _lines(text: bytes, stops: np.ndarray) -> Words:
+def lines_of(text: bytes, stops: np.ndarray) -> Words:
     """The lines of a text, without carriage returns and newlines at their ends."""
     data = np.frombuffer(text, "u1")
     starts = np.concatenate([[0], stops[:-1] + 1])
     while (returns := (stops > starts) & (data[stops - 1] == ord("\r"))).any():
         stops = stops - returns
     return Words(text, starts, stops)
-
-
-def _without(line: bytes, delimiter: bytes, kept: list[int], width: int) -> bytes:
-    """The kept columns of a line; where it has not `width` of them, a line with so many more than it has: it stays wrong."""
-    parts = line.split(delimiter)
-    if b'"' in line:
-        parts = [field.encode("latin-1").replace(delimiter, b"?") for field in fields(line.decode("latin-1"), chr(*delimiter))]
-    if len(parts) == width:
-        return delimiter.join([parts[i] for i in kept])
-    return delimiter.join([b"0"] * (len(parts) + width)) if line.strip(b" ") else line

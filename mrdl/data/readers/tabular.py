@@ -14,9 +14,10 @@ from mrdl.data.records import Records
 from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
-from mrdl.data.tables.inference import Asked, Inferred, infer
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.inference import Inferred, infer
 from mrdl.data.tables.statistics import Statistics
-from mrdl.data.tables.table import Table
+from mrdl.data.tables.table import Encoded, Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
@@ -114,7 +115,7 @@ class Tabular(Recognised):
     def features(self) -> list[str]:
         if self.table and self.made.width > NAMED:
             return []
-        return self.made.features if self.table else [name for name in self.columns if name not in (self.label, self.weight)]
+        return self.made.features if self.table else self.columns
 
     @property
     def room(self) -> int:
@@ -131,24 +132,22 @@ class Tabular(Recognised):
         label = self.made.columns[self.label] if self.table and self.label is not None else None
         return len(label.classes) or None if label else None
 
-    def left_out(self) -> list[str]:
-        """The columns that are neither features nor label nor weight."""
-        kept = {*self.features(), self.label, self.weight}
-        return [name for name in self.columns if name not in kept]
-
     def decides(self) -> list:
         return [self.table] if self.group is None else [self.table, {"group": self.group}]
 
     def described(self, facts: dict) -> dict[str, Any]:
         return {**super().described(facts), "table": json.loads(self.table) if self.table else None}
 
+    def made_of(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[Encoded, np.ndarray, Sequence[bytes], Words | None]]:
+        """What the table makes of `rows`, where each begins, its text, and of which group it is."""
+        for columns, starts, batch in self.rows(records, lines):
+            yield self.made.encode(columns, sparse=self.sparse), starts, batch, None if self.group is None else columns[self.group]
+
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""
-        for columns, starts, batch in self.rows(rows, lines):
-            x, rest, wrong, reasons = self.made.encode(columns, sparse=self.sparse)
+        for (x, rest, wrong, reasons), starts, batch, groups in self.made_of(rows, lines):
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
-            groups = None if self.group is None else columns[self.group]
             if not good.all():
                 x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, good)
                 groups = groups and groups.take(good)

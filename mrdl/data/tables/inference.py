@@ -3,14 +3,13 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from mrdl.data.sources import DataError
+from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.kinds import (
     KINDS,
     Boolean,
@@ -37,6 +36,7 @@ HALF = 0.5                      # share of numbers, below which they are names a
 FEW = 20                        # different numbers, up to which they are names too where there are words
 MARKS = 3                       # different words among numbers that may all mean a missing value
 SEEN = 10                       # rows below which nothing is taken for an index
+NOTHING = Asked()
 NAMES = 10_000                  # more are warned of
 TWICE, MAYBE = 5, 1             # pairs of equal numbers that chance would give: distinct ones are, or may be, an id's
 YEARS = 1000, 2200              # whole numbers that may be years
@@ -52,51 +52,6 @@ class Warned(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the user says of columns.
-
-    Args:
-        label: the column to predict.
-        weight: that of the rows' weights.
-        ids: columns that name a row.
-        drop: columns to leave out.
-        columns: the features; None: all that are nothing else.
-        kinds: of columns, the name of a kind, or what schema.json would say of it."""
-    label: str | None = None
-    weight: str | None = None
-    ids: Sequence[str] = ()
-    drop: Sequence[str] = ()
-    columns: Sequence[str] | None = None
-    kinds: Mapping[str, str | dict[str, Any]] = field(default_factory=dict)
-
-    def check(self, names: Iterable[str]) -> None:
-        """DataError names all columns that are not there, and all that are asked to be several things."""
-        names = list(names)
-        roles: dict[str, list[str]] = {}
-        for role, some in (("the label", [self.label]), ("the weight", [self.weight]), ("an id", self.ids),
-                           ("dropped", self.drop), ("a feature", self.columns or [])):
-            for name in some:
-                if name is not None:
-                    roles.setdefault(name, []).append(role)
-        lost = sorted({*roles, *self.kinds} - {*names})
-        wrong = [f"no column {few(lost)}; there are {few(names)}"] if lost else []
-        wrong += [f"column {name!r} is asked to be {' and '.join(some)}" for name, some in roles.items() if len(some) > 1]
-        if wrong:
-            raise DataError("\n".join(wrong))
-
-
-    def written(self) -> dict[str, Notation]:
-        """Of the columns of which the user says how their numbers are written, how."""
-        found = {}
-        for name, given in self.kinds.items():
-            said = {key: given[key] for key in Notation._fields if key in given} if isinstance(given, Mapping) else {}
-            if said:
-                with suppress(DataError):       # which `infer` gives, with all others
-                    found[name] = Numeric(missing="refuse", **Numeric.given(said)).notation
-        return found
-
-
 class Inferred(NamedTuple):
     """What a table is taken for."""
     columns: dict[str, Kind]
@@ -104,7 +59,7 @@ class Inferred(NamedTuple):
     statistics: dict[str, Statistics]   # as the columns' notations read them
 
 
-def infer(statistics: Mapping[str, Statistics], asked: Asked = Asked()) -> Inferred:
+def infer(statistics: Mapping[str, Statistics], asked: Asked = NOTHING) -> Inferred:
     """The kind of each column, in the order of `statistics`; DataError has a line for each that cannot be what is asked."""
     asked.check(statistics)
     columns, warnings, read, wrong, written = {}, [], {}, [], asked.written()
@@ -133,14 +88,14 @@ def _kind(name: str, found: Statistics, asked: Asked) -> Kind:
             return Label.made(found, named=kind == Categorical.kind, **Label.given(given))
         return KINDS[kind].made(found, **KINDS[kind].given(given))
     if name == asked.label:
-        return Label.made(found)
+        return Label.made(found, named=False if asked.amount and 2 * found.numbers.count > found.present else None)
     if name == asked.weight:
         return Weight.made(found)
     if name in asked.ids:
         return Id()
     if name in asked.drop or (asked.columns is not None and name not in asked.columns):
         return Ignore(reason="as you asked" if name in asked.drop else "not among the columns you asked for")
-    return guess(name, found)
+    return Id() if name == asked.group else guess(name, found)
 
 
 def guess(name: str, found: Statistics) -> Kind:
@@ -148,9 +103,9 @@ def guess(name: str, found: Statistics) -> Kind:
     values, numbers, present = found.values, found.numbers, found.present
     if not present:
         return Ignore(reason="all values are missing")
-    if values.exact and values.distinct == 1:
+    if values.exact and values.distinct == 1 and not numbers.count:
         return Categorical.made(found) if found.gone else Ignore(reason=f"always {shown(values.items()[0][0])}")
-    share = numbers.count / present
+    share = (numbers.count + found.infinite) / present
     dates = found.dates[best_order(found)].numbers
     if dates.count >= MOSTLY * present and (share < 1 - MOSTLY or DAYS[0] <= dates.least <= dates.largest < DAYS[1]):
         return Date.made(found)
@@ -229,8 +184,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
             yield f"{kind.told()}; to use it as a feature: --kind {quoted}={'categorical' if 'text' in kind.told() else 'numeric'}"
         return
     for top, count in values.items()[:1]:
-        if count >= NEARLY * rows:
-            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}; {leave}"
+        if count >= NEARLY * rows and not isinstance(kind, Weight) and (count < present or not isinstance(kind, Label)):
+            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}" + f"; {leave}" * (not isinstance(kind, Label))
     if found.gone >= MOSTLY * rows:
         yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows; {leave}"
     if isinstance(kind, Numeric):

@@ -121,7 +121,7 @@ class Table:
             at += kind.width
             if codes.any():
                 first = (codes != 0) & (wrong == 0)
-                wrong[first] = place * len(REASONS) + codes[first]
+                wrong[first] = place * len(REASONS) + codes[first].astype("i4")
         if sparse:
             x = beside_each_other(parts)
         if not wrong.any():

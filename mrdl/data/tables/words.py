@@ -114,6 +114,23 @@ class Words:
         return out, codes
 
 
+class Doubles:
+    """A column of fields that are numbers, and read.
+
+    Args:
+        values: float64[n]."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
+        """As of Words; all are GOOD."""
+        return self.values, np.full(len(self), kernel.GOOD, np.intc)
+
+
 def _bare(words: Words, sign: bytes) -> Words:
     """The words without a sign at one of their ends, and without the blanks between; "-$5" becomes "-5"."""
     data = np.append(np.frombuffer(words.data, "u1"), np.uint8(0))      # never empty

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mrdl.data.readers.columns import one
 from mrdl.data.sniff import sniff
-from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.sources import demand, expand
 from mrdl.data.survey import Facts
-from mrdl.data.tables.inference import Asked, Inferred
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.inference import Inferred
 from mrdl.data.tables.table import Table
-from mrdl.data.tables.words import MISSING
 from mrdl.driver.preparation import planning
-from mrdl.driver.preparation.tables import statistics_of
+from mrdl.driver.preparation.columns import surveyed
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.cluster import opened as cluster_of
 
@@ -71,30 +70,11 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
             is asked: a line for each.
         JobFailed: the job failed."""
     paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    try:
-        schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline)
-    except DataError:
-        if not drop:
-            raise
-        # several columns of one name may be left out
-        schema = sniff(paths, header=header, delimiter=delimiter, drop=drop, multiline=multiline)
+    schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline)
     demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "
            "describes what that made")
 
-    def named(name: str | None) -> str | None:
-        try:
-            return one(name, schema.columns, "")
-        except DataError:                       # said of all of them together
-            return name
-    asked = Asked(named(label), named(weight), [*map(named, ids)], [*map(named, drop)],
-                  None if columns is None else [*map(named, columns)],
-                  {named(name): kind for name, kind in (kinds or {}).items()})
-    asked.check(schema.columns)
-    words = (*missing, *(word for word in MISSING if word not in missing))      # in this order: see Statistics
+    asked = Asked(label, weight, ids, drop, columns, kinds or {}, missing).among(schema.columns)
     with cluster_of(runner, cores) as cluster:
-        statistics, records = statistics_of(schema.surveyed, cluster, asked.label, f"mrdl describe {paths[0]}", on_task,
-                                            words, asked.written())
-    demand(records.rows > 0, f"{paths[0]}: all {sum(records.bad.values()):,} records are bad: " + ", ".join(
-        f"{count:,} {reason}" for reason, count in records.bad.items()) if records.bad else f"{paths[0]}: no rows")
-    inferred = schema.inferred(statistics, asked)
+        inferred, records = surveyed(schema, asked, cluster, f"mrdl describe {paths[0]}", on_task)
     return Described(Table(inferred.columns), inferred, records, planning.sizes(schema), schema.notes)

@@ -12,18 +12,16 @@ from mrdl.data import blocks, holdout
 from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
 from mrdl.data.facts import CLASSES
 from mrdl.data.preparation import BLOCK, Plan
-from mrdl.data.readers.columns import one
 from mrdl.data.readers.text import Corpus
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
-from mrdl.data.tables.inference import Asked
+from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.statistics import Numbers
-from mrdl.data.tables.table import SCHEMA
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
-from mrdl.driver.preparation.columns import decided
+from mrdl.driver.preparation.columns import given, inferred, of_dataset, tabled
 from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
 from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
@@ -46,7 +44,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
-            sparse: bool | None = None, ids: Sequence[str] = (), kinds: Mapping[str, str | dict[str, Any]] | None = None,
+            sparse: bool | None = None, ids: Sequence[str] = (), columns: Sequence[str] | None = None,
+            kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
             stratify: bool = False, group: str | None = None,
             multiline: bool = False, quarantine: str | None = None,
             on_task: Callable[[str, int, int], None] | None = None,
@@ -55,7 +54,9 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 
     About `hold_out` of the rows make validation shards, equal ones together. With format="text"
     rows are sequences of tokens, each with the one that follows as its target; a job before counts
-    the tokens.
+    the tokens. What is made of a table's columns is decided by all its rows, as `infer_schema`
+    does, unless a schema or another dataset says it. Columns are named by their names, or by their
+    numbers from 0 (-1 is the last one).
 
     Args:
         inputs: a path, a folder or a pattern, or several, local or hdfs://: CSV, TSV or JSON lines (also
@@ -90,13 +91,15 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         delimiter: what stands between the fields of text inputs: one character; " " is any run of
             blanks and tabs. None: as their lines look.
         drop: the columns to leave out.
-        schema: a schema.json (docs/tables.md), which says what is made of each column. None: where
-            columns hold words, dates or missing values it is inferred from all rows.
+        schema: a schema.json (docs/tables.md), which says what is made of each column. None: it is
+            inferred from all rows.
         sparse: whether of each row only those features are stored that are not 0. None: where a
             table has more than 1,024 features, at most a quarter of which are not 0.
         ids: columns that name a row: they are no features.
+        columns: the features. None: all columns that are nothing else.
         kinds: of columns the kind, as "categorical", or what schema.json would say of it. None:
             what their values look like.
+        missing: words for missing values, beside the usual ones.
         stratify: whether the rows that are held out keep the share of each class, to one row or 1
             % of it. Labels must have at most 256 values. False: each row is held out by chance.
         group: the column of which all rows with one value are held out, or none of them. It is an
@@ -128,14 +131,13 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     demand(quarantine is None or format is None, "quarantine: only possible with rows")
     vacant_for_bad(quarantine)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, drop,
-                    multiline)
-    agree(found, classes, schema, other, ids, kinds, group)
+    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, multiline)
+    asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, ids, kinds, on_task, said, stratify, group, sparse)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other, asked, on_task, said, stratify, sparse)
         plan, reducers = planning.planned(found, shards, hold_out, seed, dtype, classes, stratify)
         if quarantine is not None:
             plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
@@ -152,33 +154,34 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
 
 
 def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, schema: str | None, like: Dataset | None,
-               ids: Sequence[str], kinds: Mapping[str, str | dict[str, Any]] | None, on_task: Callable[[str, int, int], None] | None,
-               said: Callable[[str], None], stratify: bool, group: str | None, sparse: bool | None) -> Schema:
+               asked: Asked, on_task: Callable[[str, int, int], None] | None, said: Callable[[str], None], stratify: bool,
+               sparse: bool | None) -> Schema:
     """The schema of inputs, with what is made of the columns of a table; `name`: of the job that may look at all rows for it."""
-    if group is not None:
-        group = one(group, found.columns, "group")
-        known = schema or like or group in (kinds or {}) or group in (found.label, found.weight, *ids) or group in found.left_out()
-        ids = [*ids] if known else [*ids, group]
     if found.tabular:
-        ids = [one(column, found.columns, "id") for column in ids]
-        asked = Asked(found.label, found.weight, ids, [n for n in found.left_out() if n not in ids], kinds=kinds or {})
-        found = decided(found, schema, like, asked, cluster, name, on_task, said)
+        known = given(schema) if schema else of_dataset(like) if like else None
+        found = inferred(found, asked, cluster, name, on_task, said) if known is None else tabled(found, known, asked)
     _labelled(classes, found.target == [])
     demand(not stratify or found.target == [], "stratify: there is no column of labels, so there are no classes")
     found = found.stored(sparse)
-    if group is None:
-        return found
-    demand(found.table, "group: only possible with a schema, which says what is made of the columns")
-    return replace(found, group=group, kept=[*found.kept, group])
+    return found if asked.group is None else replace(found, group=asked.group, kept=[*found.kept, asked.group])
 
 
-def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset | None, ids: Sequence[str],
-          kinds: Mapping[str, str | dict[str, Any]] | None, group: str | None) -> None:
-    """DataError where options for columns do not fit the inputs, or each other."""
-    odd = [option for option, value in (("schema", schema), ("ids", ids), ("kinds", kinds), ("group", group)) if value]
+def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset | None, asked: Asked) -> Asked:
+    """What is asked of the inputs' columns; DataError where it does not fit the inputs, or each other."""
+    decides = [name for name in ("columns", "kinds", "missing") if getattr(asked, name)]
+    odd = decides + [name for name, value in (("schema", schema), ("ids", asked.ids), ("drop", asked.drop), ("group", asked.group)) if value]
     demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
-    _labelled(classes, found.target is not None or bool(schema or like))
-    demand(not (schema and (kinds or like)), "schema: says what is made of all columns: leave out kinds and like")
+    demand(not (schema and like), "schema and like: each says what is made of all columns: leave out one of them")
+    demand(not decides or not (schema or like),
+           f"{'schema' if schema else 'like'}: says what is made of all columns: leave out {', '.join(decides)}")
+    _labelled(classes, found.target is not None or asked.label is not None or bool(schema or like))
+    if not found.tabular:
+        demand(like is None or like.text is not None, "like: only possible with a table of columns, or with format text")
+        return asked
+    demand(like is None or like.named or not found.named, f"{like and like.url}: its columns have no names, as its input had no header: nothing "
+           "can be matched with them")
+    # a table takes of columns of one name those alone that it needs
+    return replace(asked, amount=classes is not None).among(list(dict.fromkeys(found.columns)) if schema or like else found.columns)
 
 
 def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int, dtype: str, stratify: bool,
@@ -197,20 +200,18 @@ def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | 
 
 def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: Dataset | None, header: bool | None, delimiter: str | None, drop: Sequence[str],
-            multiline: bool) -> Schema:
+            like: Dataset | None, header: bool | None, delimiter: str | None, multiline: bool) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not drop and not multiline,
-               "text has no columns: leave out label, weight, classes, header, delimiter, drop, multiline")
+        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not multiline,
+               "text has no columns: leave out label, weight, classes, header, delimiter, multiline")
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
-    return sniff(inputs, label, weight, header, drop, None if like is None or like.table else _columns(like), delimiter,
-                 multiline=multiline)
+    return sniff(inputs, label, weight, header, delimiter, multiline=multiline)
 
 
 def _labelled(classes: int | None, there: bool) -> None:
@@ -229,7 +230,7 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
                 long_enough(plan.schema, facts)
             bad_told(sum(facts["bad"].values()))
             hint = "" if plan.quarantine or facts["characters"] else "; to keep all of them, whole: --quarantine FOLDER"
-            bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table, hint)
+            bad = tolerated(facts, max_bad, hint)
             distinct = facts["distinct"] or distinct
             chosen, notes = held_out(plan, facts, distinct)
             if chosen is None:
@@ -253,13 +254,6 @@ def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[
     return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped)
 
 
-def _columns(like: Dataset) -> list[str]:
-    """The columns of a dataset that another is to be like."""
-    demand(like.text is None, f"{like.url}: is a dataset of text: --like can use it only with --format text")
-    demand(like.named, f"{like.url}: its columns have no names, as its input had no header: nothing can be matched with them")
-    return like.columns
-
-
 def _vacant(data: str, store: Storage) -> None:
     """DataError where the folder has something in it, other than what a prepare that died left."""
     folder, name = place(store.url)
@@ -270,7 +264,7 @@ def _vacant(data: str, store: Storage) -> None:
     demand(not there or BEGUN in there, f"{data}: exists and is not empty")
 
 
-def tolerated(facts: dict, max_bad: float, plain: bool, hint: str = "") -> dict:
+def tolerated(facts: dict, max_bad: float, hint: str = "") -> dict:
     """What data.json says of bad records, unless they are too many: the error ends with `hint`."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])
@@ -280,9 +274,6 @@ def tolerated(facts: dict, max_bad: float, plain: bool, hint: str = "") -> dict:
         what = "characters" if facts["characters"] else "records"
         head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
                 f"allows {100 * max_bad:.3g} %): {reasons}")
-        if plain and not facts["bad"].keys().isdisjoint(("not a number", "not finite")):
-            head += ("; the first lines held numbers alone; if others hold words or missing values, look at all with: mrdl describe "
-                     f"INPUT.. --out {SCHEMA}, and give --schema {SCHEMA}")
         if facts["characters"]:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
         raise DataError("\n  ".join([head + hint, *map(shown, facts["samples"])]))

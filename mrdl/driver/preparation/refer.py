@@ -17,6 +17,7 @@ from mrdl.data.reference import Made, Piece, line, parse
 from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import demand, expand
+from mrdl.data.tables.asked import Asked
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.prepare import (
     agree,
@@ -54,8 +55,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
           max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
-          kinds: Mapping[str, str | dict[str, Any]] | None = None, stratify: bool = False, group: str | None = None,
-          multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
+          columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
+          stratify: bool = False, group: str | None = None, multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Makes a dataset of raw inputs that stay where they are, by one map-only job.
 
@@ -83,7 +84,9 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         drop: the columns to leave out.
         schema: a schema.json, which says what is made of each column.
         ids: columns that name a row: they are no features.
+        columns: the features.
         kinds: of columns the kind.
+        missing: words for missing values, beside the usual ones.
         stratify: whether the rows that are held out keep the share of each class.
         group: the column of which all rows with one value are held out, or none of them. (They are
             in several shards.)
@@ -107,12 +110,11 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
-    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, drop, None, delimiter,
-                  multiline=multiline)
-    agree(found, classes, schema, None, ids, kinds, group)
+    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline)
+    asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, ids, kinds, on_task, said, stratify, group,
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, asked, on_task, said, stratify,
                            typed(sparse, bool | None, "sparse"))
         demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
         splits = cut(found, shards)
@@ -181,7 +183,7 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
         notes.sort(key=lambda note: note["split"])
         shards = [note["shards"][role] for role in (0, 1)[:1 + bool(plan.validation)] for note in notes]
         facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards]}
-        bad = tolerated(facts, max_bad, plan.schema.tabular and not plan.schema.table)
+        bad = tolerated(facts, max_bad)
         distinct = facts["distinct"] or distinct
         chosen, told = held_out(plan, facts, distinct)
         if chosen is None:

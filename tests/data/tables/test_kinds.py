@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables.inference import Asked, infer
+from mrdl.data.tables.asked import Asked
+from mrdl.data.tables.inference import infer
 from mrdl.data.tables.kinds import (
     KINDS,
     REASONS,

@@ -21,6 +21,7 @@ REASONS = ("", "missing", "not a number", "not finite", "not a date", "neither t
            "left out for a missing value", "no id:value", "ids do not rise", "a feature beyond those of the schema")
 MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED, ENTRY, ORDER, BEYOND = range(1, 11)
 LIMIT = sys.float_info.max
+STATISTICS = ("deviation", "least", "largest", "quantiles")     # of values, in fields of kinds
 NUMBERS = np.zeros(256, "u1")   # code of the kernel -> of those above
 NUMBERS[[kernel.EMPTY, kernel.NUMBER, kernel.FINITE]] = NUMBER, NUMBER, FINITE
 
@@ -83,6 +84,10 @@ class Kind:
         """What schema.json says: the fields that are not as by default."""
         said = {f.name: getattr(self, f.name) for f in fields(self)}
         return {"kind": self.kind, **{f.name: said[f.name] for f in fields(self) if said[f.name] != f.default}}
+
+    def decides(self) -> dict[str, Any]:
+        """The fields that decide which numbers become of values like those by which the schema was made."""
+        return self.config()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Kind":
@@ -150,7 +155,7 @@ class Written(Kind):
         return super().made(statistics, **{**statistics.notation._asdict(), **given})
 
     @cached_property
-    def _numeric_words(self) -> bool:
+    def numeric_words(self) -> bool:
         """Whether a number means a missing value, as -999 may."""
         return bool((Words.of(self.missing_words).numbers(self.notation)[1] == kernel.GOOD).any())
 
@@ -158,7 +163,7 @@ class Written(Kind):
         """Numbers, which words mean a missing value, and of each other word the place in REASONS."""
         numbers, codes = words.numbers(self.notation)
         codes = NUMBERS[codes]
-        missed = self.missed(words, codes.astype(bool) | self._numeric_words)
+        missed = self.missed(words, codes.astype(bool) | self.numeric_words)
         codes[missed] = 0
         return numbers, missed, codes
 
@@ -178,11 +183,26 @@ class Filled(Kind):
             feature more that is 1 where the value is missing; "drop": the row is left out; "refuse": the row is bad.
         mean: of the values by which the schema was made.
         median: of them.
-        mode: the value that is there most often."""
+        mode: the value that is there most often.
+        gone: how many of these values were missing."""
     missing: Literal["mean", "median", "mode", "indicator", "drop", "refuse"] | float = "mean"
     mean: float | None = None
     median: float | None = None
     mode: float | None = None
+    gone: int = 0
+
+    @classmethod
+    def made(cls, statistics: Statistics, **given: Any) -> "Filled":
+        return super().made(statistics, **{"gone": statistics.gone, **given})
+
+    def decides(self) -> dict[str, Any]:
+        filled = ("missing", "missing_words", "mean", "median", "mode") if self.gone or self.missing == "indicator" else ()
+        odd = {"gone", *STATISTICS, *(field.name for field in fields(Filled)), *(field.name for field in fields(Written))} - {*filled, *self.scaled_by()}
+        return {name: value for name, value in self.config().items() if name not in odd}
+
+    def scaled_by(self) -> tuple[str, ...]:
+        """The fields by which numbers are scaled."""
+        return ()
 
     def wrong(self) -> str:
         need = {"indicator": "mean"}.get(self.missing, self.missing)
@@ -244,4 +264,4 @@ def _said(kind: Any) -> str:
         return f"a list, of each item: {_said(of[0])}"
     if origin is typing.Annotated:
         return f"{of[1].start} to {of[1].stop - 1}"
-    return {float: "a number", str: "a string", bool: "true or false", types.NoneType: "null"}[kind]
+    return {float: "a number", int: "a whole number", str: "a string", bool: "true or false", types.NoneType: "null"}[kind]

@@ -45,6 +45,9 @@ class Date(Filled):
             "parts": tuple(dates.varying()) or ("year",), "mean": dates.numbers.mean, "deviation": dates.numbers.deviation,
             "median": statistics.quantiles([0.5], order)[0], "mode": statistics.mode(order), **given})
 
+    def scaled_by(self) -> tuple[str, ...]:
+        return ("mean", "deviation") if "seconds" in self.parts else ()
+
     def features(self, name: str) -> list[str]:
         return [feature for part in self.parts for feature in (
             [f"{name}.{part}.sin", f"{name}.{part}.cos"] if self.cyclic and part in PARTS else [f"{name}.{part}"])

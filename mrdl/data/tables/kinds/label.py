@@ -60,12 +60,20 @@ class Label(Written):
         numbers, codes = Words.of(self.classes).numbers(self.notation)
         return numbers if (codes == kernel.GOOD).all() and len(set(numbers.tolist())) == len(numbers) else None
 
+    def decides(self) -> dict[str, Any]:
+        return {} if self.classes == tuple(map(str, range(len(self.classes)))) else {"classes": list(self.classes)}
+
+    @property
+    def named(self) -> bool:
+        """Whether classes are words, or numbers that are told apart by how they are written."""
+        return bool(self.classes) and self._numbers is None
+
     @cached_property
     def _lookup(self) -> Lookup:
         return Lookup(Words.of([*self.classes, *self.missing_words]))
 
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
-        if not self.classes or self._numbers is not None:
+        if not self.named:
             values, missed, codes = self.read(words)
             if self.classes:
                 order = np.argsort(self._numbers)
@@ -82,7 +90,8 @@ class Label(Written):
 
     def missed(self, words: Words, maybe: np.ndarray) -> np.ndarray:
         found = np.zeros(len(words), bool)
-        found[maybe] = self._lookup.find(words.take(maybe)) >= len(self.classes)
+        if maybe.any():
+            found[maybe] = self._lookup.find(words.take(maybe)) >= len(self.classes)
         return found
 
     def told(self) -> str:

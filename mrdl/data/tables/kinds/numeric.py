@@ -32,12 +32,15 @@ class Numeric(Written, Filled):
     quantiles: tuple[float, ...] = ()
 
     def wrong(self) -> str:
-        for name in {"standard": ("mean", "deviation"), "minmax": ("least", "largest")}.get(self.scale, ()):
+        for name in self.scaled_by():
             if getattr(self, name) is None:
                 return f"{name} is not given, but scale is {self.scale!r}"
         if self.scale == "quantile" and (len(self.quantiles) < 2 or list(self.quantiles) != sorted(self.quantiles)):
             return "quantiles must be two or more rising numbers where scale is 'quantile'"
         return super().wrong()
+
+    def scaled_by(self) -> tuple[str, ...]:
+        return {"standard": ("mean", "deviation"), "minmax": ("least", "largest"), "quantile": ("quantiles",)}.get(self.scale, ())
 
     @classmethod
     def made(cls, statistics: Statistics, **given: Any) -> "Numeric":

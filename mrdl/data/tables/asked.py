@@ -1,0 +1,90 @@
+"""What the user says of a table's columns; they are named by their names, or by their numbers."""
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from shlex import quote
+from typing import Any
+
+from mrdl.data.sources import DataError
+from mrdl.data.tables.kinds import Numeric
+from mrdl.data.tables.words import Notation
+from mrdl.printing import few
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of columns.
+
+    Args:
+        label: the column to predict.
+        weight: that of the rows' weights.
+        ids: columns that name a row.
+        drop: columns to leave out.
+        columns: the features; None: all that are nothing else.
+        kinds: of columns, the name of a kind, or what schema.json would say of it.
+        missing: words for missing values, beside the usual ones.
+        group: the column of which rows with one value are held out together; an id, where nothing else is said of it.
+        amount: whether a label that looks like a number is one, and no name of a class."""
+    label: str | None = None
+    weight: str | None = None
+    ids: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    columns: Sequence[str] | None = None
+    kinds: Mapping[str, str | dict[str, Any]] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    group: str | None = None
+    amount: bool = False
+
+    def among(self, names: list[str]) -> "Asked":
+        """The same of columns that are given by their names, or by their numbers from 0 (-1 is the last one); DataError as of
+        `check`."""
+        def named(some: Iterable[Any]) -> list[str]:
+            return [column(name, names) for name in some]
+        label, weight, group = (None if name is None else column(name, names) for name in (self.label, self.weight, self.group))
+        found = replace(self, label=label, weight=weight, group=group, ids=named(self.ids), drop=named(self.drop),
+                        columns=None if self.columns is None else named(self.columns),
+                        kinds=dict(zip(named(self.kinds), self.kinds.values())))
+        found.check(names)
+        return found
+
+    def check(self, names: Iterable[str]) -> None:
+        """DataError names all columns that are not there, or several times, and all that are asked to be several things."""
+        count = Counter(list(names))
+        roles: dict[str, list[str]] = {}
+        for role, some in (("the label", [self.label]), ("the weight", [self.weight]), ("an id", self.ids),
+                           ("dropped", self.drop), ("a feature", self.columns or [])):
+            for name in some:
+                if name is not None:
+                    roles.setdefault(name, []).append(role)
+        lost = sorted({*roles, *self.kinds, *([] if self.group is None else [self.group])} - {*count})
+        wrong = [f"no column {few(lost)}; there are {few(list(count))}"] if lost else []
+        wrong += [f"column {name!r} is asked to be {' and '.join(some)}" for name, some in roles.items() if len(some) > 1]
+        twice = [name for name in (count if self.columns is None else roles) if count[name] > 1 and name not in self.drop]
+        if twice:
+            wrong.append(f"several columns have the name {few(twice)}: give each a name of its own, or leave them out with: --drop "
+                         f"{quote(twice[0])}")
+        if wrong:
+            raise DataError("\n".join(wrong))
+
+    def written(self) -> dict[str, Notation]:
+        """Of the columns of which the user says how their numbers are written, how."""
+        found = {}
+        for name, given in self.kinds.items():
+            said = {key: given[key] for key in Notation._fields if key in given} if isinstance(given, Mapping) else {}
+            if said:
+                with suppress(DataError):       # which `infer` gives, with all others
+                    found[name] = Numeric(missing="refuse", **Numeric.given(said)).notation
+        return found
+
+
+def column(wanted: Any, names: list[str]) -> str:
+    """The name of a column that is given by its name or number; by that which pandas gives it, where it has none. As it is
+    given, where there is no such column."""
+    name = str(wanted)
+    if name not in names and re.fullmatch(r"-?\d+", name) and -len(names) <= int(name) < len(names):
+        return names[int(name)]
+    if name not in names:
+        return next((other for i, other in enumerate(names) if {other, name} == {"", f"Unnamed: {i}"}), name)
+    return name
