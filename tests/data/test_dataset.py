@@ -18,6 +18,8 @@ from mrdl.driver.preparation.prepare import prepare
 from mrdl.runners.output import Output
 from mrdl.storage.local import Local
 
+KEPT = "; to keep all of them, whole: --quarantine FOLDER"
+
 
 def nothing_at(path: Path) -> bool:
     return not path.exists()
@@ -31,7 +33,7 @@ def test_too_many_bad_records_stop_with_samples_and_leave_nothing(tmp_path, runn
     with pytest.raises(DataError) as raised:
         prepare(path, str(out), request.getfixturevalue(runner), label="0", max_bad=0.03)
     head, *samples = str(raised.value).splitlines()
-    assert head == "4 of 100 records are bad (4 %; --max-bad allows 3 %): 1 not a number, 3 wrong field count"      # nan is missing
+    assert head == "4 of 100 records are bad (4 %; --max-bad allows 3 %): 1 not a number, 3 wrong field count" + KEPT      # nan is missing
     offset = len(b"\n".join(lines[:95])) + 1
     assert samples[0] == f"  {path}, byte {offset}: wrong field count (2 for 6): '1,2'"
     assert samples[1] == (f"  {path}, byte {offset + 4}: not a number (column '3'): "
@@ -51,7 +53,7 @@ def test_a_few_bad_records_are_skipped_counted_and_reported(tmp_path, inline):
 
 def test_a_label_that_is_no_class_is_a_bad_record(tmp_path, inline):
     path = text(tmp_path, "1,0\n2,1\n3,2\n")
-    with pytest.raises(DataError, match=r"1 label out of range\n.*byte 8: .*2 is none of 0..1"):
+    with pytest.raises(DataError, match=rf"1 label out of range{KEPT}\n.*byte 8: .*2 is none of 0..1"):
         prepare(path, str(tmp_path / "d"), inline, label="1", classes=2)
     assert nothing_at(tmp_path / "d")
 
