@@ -8,11 +8,14 @@ from mrdl.data.tables.kinds import Date, Numeric
 from mrdl.driver.inference import describe
 from mrdl.driver.preparation.columns import of_dataset
 from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
+from mrdl.layers.layer import Layer
 from mrdl.metrics import R2Score
 from mrdl.models.sequential import Sequential
 from mrdl.runners.cluster import Cluster
 
 AUTO = "auto"                   # in the place of a model's file
+HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one for sparse rows at least
+WEIGHTS = 1 << 24               # of that layer, at most
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
 BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
@@ -20,18 +23,20 @@ PATIENCE = 10                   # epochs without a better loss
 EPOCHS = 2_000_000              # examples trained on at most, where nothing else ends a run
 
 
-def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, dropout: float = 0.0,
+def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *, dropout: float = 0.0,
             runner: str | Cluster = "local", cores: int | None = None) -> Sequential:
     """A network for a dataset of rows: Normalization of its numbers, Dense layers, and an output for its label.
 
     The mean and deviation of each number are those over the training shards, by one map-only job;
-    what a schema made of words stays 0 and 1. A label with names of classes, or one of whole numbers
+    what a schema made of words stays 0 and 1. Of sparse rows nothing is normalised: prepare has scaled
+    their numbers. A label with names of classes, or one of whole numbers
     from 0 to 19 at most, gets a softmax; any other is an amount, and the network's output is in its
     units.
 
     Args:
         data: the dataset, or its folder.
-        hidden: the units of each hidden layer. 200 and 200, as H2O has it.
+        hidden: the units of each hidden layer. None: 200 and 200, as H2O has it; of sparse rows fewer
+            in the first, so that it has 16 million weights at most.
         dropout: the share of the hidden units that is left out while training.
         runner: where the job runs: "inline", "local", "hadoop" or "spark"; or a Cluster.
         cores: tasks that run at once on this machine. None: one for each core.
@@ -46,12 +51,9 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, 
     need(len(found.shape) == 1 and not found.text, f"{found.url}: has rows of shape {found.shape}, and `{AUTO}` is for tables: "
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
-    rows = describe(found.url, runner=runner, cores=cores)
-    scaled = _numbers(found)
-    mean = [row["mean"] if own else 0.0 for row, own in zip(rows, scaled)]
-    variance = [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)]
-    layers = [Input(found.shape), Normalization(-1, mean, variance)]
-    for units in hidden:
+    layers = [Input(found.shape, sparse=True)] if found.sparse else _normalised(found, runner, cores)
+    first = max(LEAST, min(HIDDEN, WEIGHTS // found.shape[0])) if found.sparse else HIDDEN
+    for units in (first, HIDDEN) if hidden is None else hidden:
         layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
     if classes := classes_of(found):
         model = Sequential([*layers, Dense(classes, "softmax")])
@@ -61,6 +63,14 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] = (200, 200), *, 
     model = Sequential([*layers, Dense(1), Rescaling(deviation or 1.0, middle)])
     model.compile("adam", "mean_squared_error", ["mean_absolute_error", R2Score()])
     return model
+
+
+def _normalised(found: dataset.Dataset, runner: str | Cluster, cores: int | None) -> list[Layer]:
+    """The first layers for dense rows."""
+    rows, scaled = describe(found.url, runner=runner, cores=cores), _numbers(found)
+    mean = [row["mean"] if own else 0.0 for row, own in zip(rows, scaled)]
+    variance = [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)]
+    return [Input(found.shape), Normalization(-1, mean, variance)]
 
 
 def classes_of(data: dataset.Dataset) -> int | None:

@@ -17,6 +17,7 @@ from mrdl.data.tables.kinds import Categorical, Numeric
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.tabular import tabular
 from mrdl.layers import Dense, Input
 from mrdl.optimizers import SGD
 from mrdl.storage.paths import opened
@@ -175,6 +176,18 @@ def test_rounds_train_a_sparse_model_as_a_dense_one_and_alike_on_all_runners(dat
     found = [trained(name, model(True, "adam"), runner, resident=resident) for name, runner, resident in (
         ("inline", inline, "never"), ("local", local, "never"), ("resident", local, "always"))]
     assert len({own.weights.tobytes() for own in found}) == 1
+
+
+def test_auto_makes_a_sparse_network(data, tmp_path, inline):
+    own = tabular(data[1], runner=inline)
+    assert own.sparse and own.output_shape == (2,) and [layer.units for layer in own.layers] == [200, 200, 2]
+    wide = tabular(dataset.Dataset(**vars(data[1]) | {"shape": (1 << 20,)}), runner=inline)
+    assert [layer.units for layer in wide.layers] == [16, 200, 2]
+    dates = text(tmp_path, "day,site,y\n" + "".join(f"20{10 + i % 9}-0{i % 9 + 1}-1{i % 10},s{i % 50},{i % 2}\n" for i in range(100)), "d.csv")
+    made = prepare(dates, str(tmp_path / "dates"), inline, label="y", kinds=KINDS)
+    assert made.sparse and "seconds" in made.table["columns"][0]["parts"] and "year" not in made.table["columns"][0]["parts"]
+    values = rows_of(made)["x"].values
+    assert np.abs(values).max() < 5                 # a year is about 2000
 
 
 def test_a_sparse_model_takes_raw_rows(data, tmp_path, inline):

@@ -10,7 +10,7 @@ from mrdl.data.sources import DataError, demand
 from mrdl.data.survey import Facts
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import Inferred
-from mrdl.data.tables.kinds import Kind, Label, Numeric, Weight
+from mrdl.data.tables.kinds import Date, Kind, Label, Numeric, Weight
 from mrdl.data.tables.table import SCHEMA, Table
 from mrdl.data.tables.words import MISSING
 from mrdl.driver.preparation.tables import statistics_of
@@ -91,5 +91,7 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
 
 
 def scaled(kind: Kind) -> Kind:
-    """Numbers standardised, where nothing else is said of them."""
+    """Numbers standardised, where nothing else is said of them; of dates, the moment in place of the year."""
+    if isinstance(kind, Date) and kind.deviation is not None:
+        return replace(kind, parts=tuple(dict.fromkeys("seconds" if part == "year" else part for part in kind.parts)))
     return replace(kind, scale="standard") if isinstance(kind, Numeric) and kind.scale == "none" and kind.deviation is not None else kind
