@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-WIDTH, ACTIVE, UNITS, BATCH, TEST = 1 << 20, 50, 16, 256, 50_000
+WIDTH, ACTIVE, UNITS, BATCH, TEST = 1 << 20, 50, 16, 512, 50_000
 FIELD = WIDTH // ACTIVE                         # each of the 50 has values of its own
 # what takes minutes where it is not made for so many features sees the first rows only
 FEWER = {"scikit-learn MLPClassifier": 10_000, "H2O GLM": 20_000, "H2O DeepLearning": 20_000}
@@ -69,7 +69,7 @@ def network(hidden: bool):
     from mrdl.layers import Dense, Input
     from mrdl.optimizers import SGD
     model = mrdl.Sequential([Input((WIDTH,), sparse=True), *[Dense(UNITS, "relu")] * hidden, Dense(1, "sigmoid")])
-    model.compile(SGD(0.3 if hidden else 5.0), "binary_crossentropy")
+    model.compile(SGD(0.5 if hidden else 5.0), "binary_crossentropy")
     return model.build()
 
 

@@ -164,6 +164,38 @@ template <class T> static void csr_gradient(const T *dy, const long long *bounds
         }
     }
 }
+/* w[id][o] -= rate value dy[o][n] for all columns, n and k ascending */
+template <class T> static void csr_descend(const T *dy, const long long *bounds, const int32_t *ids, const T *values, T rate, T *w,
+                                           long O, long V, long B, long N)
+{
+    const flushing on;
+    long all = bounds[B];
+    bool far = V * O * sizeof(T) > NEAR;
+    if (O == 1) {
+        for (long i = 0; i < B; i++) {
+            T step = -rate * dy[i];
+            for (long k = bounds[i]; k < bounds[i + 1]; k++) {
+                if (far && k + FAR < all) __builtin_prefetch(w + ids[k + FAR], 1);
+                w[ids[k]] = fma1(values[k], step, w[ids[k]]);
+            }
+        }
+        return;
+    }
+    for (long o = 0; o < O; o += W<T>) {
+        long n = O - o < W<T> ? O - o : (long)W<T>;
+        for (long i = 0; i < B; i++) {
+            T column[W<T>] = {};
+            for (long j = 0; j < n; j++) column[j] = dy[(o + j) * N + i];
+            vec<T> step = -splat(rate) * load(column);
+            for (long k = bounds[i]; k < bounds[i + 1]; k++) {
+                if (far && k + FAR < all) __builtin_prefetch(w + ids[k + FAR] * O + o, 1);
+                T *to = w + ids[k] * O + o;
+                if (n == W<T>) store(to, fma(splat(values[k]), step, load(to)));
+                else store(to, fma(splat(values[k]), step, load(to, n)), n);
+            }
+        }
+    }
+}
 /* whether all are in 0..rows - 1 */
 static bool csr_within(const int32_t *ids, long n, int32_t rows)
 {

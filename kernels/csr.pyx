@@ -12,6 +12,7 @@ cdef extern from "csr.h" nogil:
     void c_put "csr_put"[T](const T *, const int32_t *, T *, long, long)
     void c_forward "csr_forward"[T](const T *, const T *, const long long *, const int32_t *, const T *, T *, long, long, long, long, bint)
     void c_gradient "csr_gradient"[T](const T *, const long long *, const int32_t *, const T *, T *, long, long, long, long)
+    void c_descend "csr_descend"[T](const T *, const long long *, const int32_t *, const T *, T, T *, long, long, long, long)
     bint c_within "csr_within"(const int32_t *, long, int32_t)
 
 ctypedef fused source:
@@ -105,3 +106,13 @@ def csr_gradient(const real[:, ::1] dy, const long long[::1] bounds, const int[:
         with nogil:
             c_gradient(&dy[0, 0], &bounds[0], <const int32_t *>&ids[0], &values[0], &g[0, 0], g.shape[1], g.shape[0], bounds.shape[0] - 1,
                        dy.shape[1])
+
+
+def csr_descend(const real[:, ::1] dy, const long long[::1] bounds, const int[::1] ids, const real[::1] values, double rate, real[:, ::1] w):
+    """w[V, O] -= rate times what csr_gradient gives."""
+    need(padded(dy) and w.shape[1] == dy.shape[0], "csr_descend: dy[O, N] with N a multiple of 16, w[V, O] do not fit")
+    fit(bounds, ids, values.shape[0], dy.shape[1], w.shape[0])
+    if w.shape[0]:
+        with nogil:
+            c_descend(&dy[0, 0], &bounds[0], <const int32_t *>&ids[0], &values[0], <real>rate, &w[0, 0], w.shape[1], w.shape[0],
+                      bounds.shape[0] - 1, dy.shape[1])

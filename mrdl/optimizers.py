@@ -109,6 +109,11 @@ class Optimizer(Configured):
         """Is a norm of the gradient needed before the first update?"""
         return self.clipnorm is not None or self.global_clipnorm is not None
 
+    @property
+    def descends(self) -> bool:
+        """Is an update w -= rate g, and nothing else?"""
+        return self.rule == "sgd" and not (self.clips or self.clipvalue is not None or self.weight_decay)
+
     def block(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
         """Binds the updater to one range: w[P], g[P] and slots[slots, P] are views of it."""
         update, rule = k.update, self.rule

@@ -39,3 +39,7 @@ def csr_forward(w, bias, bounds, ids, values, y, relu):
 def csr_gradient(dy, bounds, ids, values, g):
     g[:] = 0
     np.add.at(g, ids, values[:, None] * dy.T[_columns(bounds)])
+
+
+def csr_descend(dy, bounds, ids, values, rate, w):
+    np.add.at(w, ids, -rate * values[:, None] * dy.T[_columns(bounds)])

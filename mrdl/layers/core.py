@@ -169,15 +169,21 @@ class SparseDenseOperation(Activated):
     """Dense over a sparse minibatch. Its kernel is stored as [features][units]. In training, the rows of the features that are
     there are copied out: `own`; their gradient is `g`."""
     axis = 1
+    in_place = False                    # True: `descend` takes the place of `fill`, and nothing is copied
 
     def forward(self):
         b, x, w, ids = self.b, self.b.x, self.w, self.b.x.ids
-        if b.training:
+        if b.training and not self.in_place:
             rows, ids = x.distinct(w)
             w = self.own = self.rows_of("own", rows)
             b.k.csr_take(self.w, rows, w)
         b.k.csr_forward(w, self.bias, x.bounds, ids, x.values, self.z, self.relu)
         self.activate()
+
+    def descend(self, rate: float) -> None:
+        """Subtracts the gradient times the rate from the kernel."""
+        x = self.b.x
+        self.b.k.csr_descend(self.b.y.grad, x.bounds, x.ids, x.values, rate, self.w)
 
     def rows_of(self, name: str, rows: np.ndarray) -> np.ndarray:
         """An array with a row of units for each feature."""

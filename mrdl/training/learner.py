@@ -7,7 +7,7 @@ from mrdl.optimizers import Now
 from mrdl.training import pieces
 from mrdl.training.class_weights import by_class
 from mrdl.training.network import Network
-from mrdl.training.pieces import Rows
+from mrdl.training.pieces import InPlace, Rows
 from mrdl.training.protocol import LayeredModel
 from mrdl.training.scoring import score
 
@@ -28,6 +28,7 @@ class Learner:
                             if w.constraint is not None for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
         self.pieces = pieces.updates(self.net, model, weights, slots)
+        self.in_place = any(isinstance(update, InPlace) for _, updates in self.pieces for update in updates)
 
     def reset(self) -> None:
         """Resets the states of stateful layers to 0."""
@@ -78,7 +79,7 @@ class Learner:
         self.updates += 1
         self.terms += n
         metrics.add(self.sums, {"loss": [loss + penalty * n, n],
-                                "gradient_norm": [squares ** 0.5, 1]})
+                                **({} if self.in_place else {"gradient_norm": [squares ** 0.5, 1]})})
         score(net, losses, t, B, self.sums)
 
     def _clipped(self, now: Now) -> float:

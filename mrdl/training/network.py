@@ -28,7 +28,7 @@ def at_once(model: LayeredModel, batch: int) -> int:
 def widened(a: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The array and the rows' numbers for the gather kernels. They have no kernel for two-byte ids, so of such an array the
     wanted rows are copied first, as int32."""
-    return (a[index].astype(np.int32), np.arange(len(index))) if a.dtype.name == "uint16" else (a, index)
+    return (a[index].astype(np.int32), np.arange(len(index))) if a.dtype == np.uint16 else (a, index)
 
 
 class Network:

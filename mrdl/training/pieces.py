@@ -1,4 +1,5 @@
 """The gradient in pieces: where each piece is stored, how it is computed, and how it updates its weights."""
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -62,7 +63,22 @@ class ActiveRows:
         return squares
 
 
-def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update | ActiveRows]]]:
+@dataclass(slots=True)
+class InPlace:
+    """The same where the update is w -= rate g and nothing else: no gradient is kept, so its norm is not known (NaN)."""
+    tensor: int
+    operation: SparseDenseOperation
+    penalty: None = None
+
+    def fill(self, batch: int) -> None:
+        pass
+
+    def step(self, now: Now, scale: float) -> float:
+        self.operation.descend(now.numbers[0])
+        return math.nan
+
+
+def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update | ActiveRows | InPlace]]]:
     """The updates of each operation, from the last operation to the first, as a learner needs them.
 
     weights: the flat vector; slots: the updater's state, [slots, weights]. Both are the caller's, and are changed in place."""
@@ -79,10 +95,13 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
     left = Counter(start for operation in net.operations for start, *_ in operation.gradients(place))
     begun: set[int] = set()
 
-    def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update | ActiveRows:
+    def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update | ActiveRows | InPlace:
         g, w, of = place(start, stop), weights[start:stop], tensor(start)
         if isinstance(operation, SparseDenseOperation) and start == operation.b.offsets["kernel"]:
             need(start not in shared, f"{type(operation.layer).__name__}: a layer that takes an Input with sparse=True can be called once")
+            operation.in_place = optimizer.descends and of not in penalties
+            if operation.in_place:
+                return InPlace(of, operation)
             return ActiveRows(of, fill, operation, optimizer, slots[:, start:stop].reshape(len(slots), *operation.w.shape), penalties.get(of))
         if getattr(operation, "sparse", False):
             if not (optimizer.clips or start in shared or of in penalties):

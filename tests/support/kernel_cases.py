@@ -196,6 +196,7 @@ def arguments(name, rng, dtype, sizes):
         "csr_forward": lambda: named(w=a(features, units), bias=a(units), bounds=bounds, ids=taken, values=a(len(taken)),
                                      y=a(units, columns), relu=odd),
         "csr_gradient": lambda: named(dy=a(units, columns), bounds=bounds, ids=taken, values=a(len(taken)), g=a(features, units)),
+        "csr_descend": lambda: named(dy=a(units, columns), bounds=bounds, ids=taken, values=a(len(taken)), rate=0.1, w=a(features, units)),
         # activations
         "activation_forward": lambda: named(name=words[0], x=a(units, columns) * 5, y=a(units, columns)),
         "activation_backward": lambda: named(name=words[0], s=a(units, columns), dy=a(units, columns), dx=a(units, columns)),
