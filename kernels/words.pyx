@@ -229,6 +229,58 @@ def equal(Bytes data, Places starts, Places stops, Bytes other, Places ostarts, 
                       and not memcmp(base + starts[i], obase + ostarts[at], size))
 
 
+def tokens(Bytes data, Places starts, Places stops, bint chars, Py_ssize_t most, unsigned char[::1] out,
+           int64_t[::1] first, int64_t[::1] last, int64_t[::1] edges):
+    """first, last[k] = where tokens are in `out`, at most `most` of each field; those of field i are edges[i]
+    to edges[i + 1]. Returns how many there are. `out` gets the fields' bytes, one after the other, with small
+    letters for ASCII's capitals; bytes behind the last token of a field may be left out.
+
+    A token is a run of ASCII letters, digits and bytes above 127; with `chars` a character of UTF-8: a byte, and
+    those of the form 10...... behind it. There must be room for `most` tokens of each field, or for every other
+    byte of it; with `chars` for every byte."""
+    cdef Py_ssize_t i, k, n = _count(data, starts, stops), size = 0, room = 0, count = 0, limit
+    cdef Text base = _base(data)
+    cdef unsigned char byte
+    cdef bint inside, now
+    for i in range(n):
+        k = stops[i] - starts[i]
+        size += k
+        room += min(most, k if chars else (k + 1) / 2)
+    need(most > 0 and out.shape[0] >= size and first.shape[0] >= room and last.shape[0] >= room
+         and edges.shape[0] == n + 1, "tokens: out, first, last and edges[n + 1] do not fit")
+    edges[0] = size = 0
+    with nogil:
+        for i in range(n):
+            limit, inside = count + most, False
+            for k in range(starts[i], stops[i]):
+                byte = SMALL[base[k]]
+                now = byte >= 128 or IN_WORD[byte] or chars
+                if inside and (not now or chars and byte & 0xc0 != 0x80):
+                    last[count] = size
+                    count += 1
+                    inside = False
+                if now and not inside:
+                    if count == limit:
+                        break
+                    first[count] = size
+                    inside = True
+                out[size] = byte
+                size += 1
+            if inside:
+                last[count] = size
+                count += 1
+            edges[i + 1] = count
+    return count
+
+
+cdef unsigned char SMALL[256]           # of a byte: that of its small letter
+cdef unsigned char IN_WORD[128]
+for _byte in range(256):
+    SMALL[_byte] = _byte + 32 * (65 <= _byte <= 90)
+    if _byte < 128:
+        IN_WORD[_byte] = 48 <= _byte <= 57 or 97 <= _byte <= 122
+
+
 def dates(Bytes data, Places starts, Places stops, int order, double[::1] out, int[::1] codes):
     """out[n] = seconds since 1970 UTC of a date; nan where codes[n] is not GOOD.
 

@@ -137,6 +137,19 @@ def equal(data, starts, stops, other, ostarts, ostops, indices, out):
         out[i] = at >= 0 and word == known[at]
 
 
+def tokens(data, starts, stops, chars, most, out, first, last, edges):
+    token = re.compile(rb"(?s).[\x80-\xbf]*" if chars else rb"[0-9a-z\x80-\xff]+")
+    at = count = edges[0] = 0
+    for i, word in enumerate(_words(data, starts, stops), 1):
+        word, end = word.lower(), 0             # of bytes: ASCII's letters
+        for found in list(token.finditer(word))[:most]:
+            first[count], last[count], end = at + found.start(), at + found.end(), found.end()
+            count += 1
+        out[at:at + end] = list(word[:end])
+        at, edges[i] = at + end, count
+    return count
+
+
 def dates(data, starts, stops, order, out, codes):
     parts = [_PARTS[part] for part in _ORDERS[order]]
     apart = re.compile(f"{parts[0]}([-/.]){parts[1]}\\2{parts[2]}")

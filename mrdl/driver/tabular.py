@@ -5,17 +5,21 @@ from typing import Any
 from mrdl.config import need
 from mrdl.data import dataset
 from mrdl.data.tables.kinds import Date, Numeric
+from mrdl.driver.embedding import embedded
 from mrdl.driver.inference import describe
 from mrdl.driver.preparation.columns import of_dataset
 from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
 from mrdl.layers.layer import Layer
 from mrdl.metrics import R2Score
+from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
+from mrdl.printing import few
 from mrdl.runners.cluster import Cluster
 
 AUTO = "auto"                   # in the place of a model's file
 HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one for sparse rows at least
 WEIGHTS = 1 << 24               # of that layer, at most
+DENSE = 1 << 16                 # features of sparse rows that are made dense beside columns of ids, at most
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
 BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
@@ -24,12 +28,14 @@ EPOCHS = 2_000_000              # examples trained on at most, where nothing els
 
 
 def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *, dropout: float = 0.0,
-            runner: str | Cluster = "local", cores: int | None = None) -> Sequential:
+            runner: str | Cluster = "local", cores: int | None = None) -> Model:
     """A network for a dataset of rows: Normalization of its numbers, Dense layers, and an output for its label.
 
     The mean and deviation of each number are those over the training shards, by one map-only job;
     what a schema made of words stays 0 and 1. Of sparse rows nothing is normalised: prepare has scaled
-    their numbers. A label with names of classes, or one of whole numbers
+    their numbers. Columns of which the schema makes ids (categories with `encode_as` "index", texts
+    with "ids") are inputs of their own, each behind an Embedding of min(50, (n + 1) // 2) numbers for
+    n ids. A label with names of classes, or one of whole numbers
     from 0 to 19 at most, gets a softmax; any other is an amount, and the network's output is in its
     units.
 
@@ -51,26 +57,43 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *,
     need(len(found.shape) == 1 and not found.text, f"{found.url}: has rows of shape {found.shape}, and `{AUTO}` is for tables: "
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
-    layers = [Input(found.shape, sparse=True)] if found.sparse else _normalised(found, runner, cores)
     first = max(LEAST, min(HIDDEN, WEIGHTS // found.shape[0])) if found.sparse else HIDDEN
+    layers: list[Layer] = []
     for units in (first, HIDDEN) if hidden is None else hidden:
         layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
-    if classes := classes_of(found):
-        model = Sequential([*layers, Dense(classes, "softmax")])
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
-        return model
+    classes = classes_of(found)
     middle, deviation = found.spread or (0.0, 1.0)
-    model = Sequential([*layers, Dense(1), Rescaling(deviation or 1.0, middle)])
-    model.compile("adam", "mean_squared_error", ["mean_absolute_error", R2Score()])
+    last = [Dense(classes, "softmax")] if classes else [Dense(1), Rescaling(deviation or 1.0, middle)]
+    model = _joined(found, [*layers, *last], runner, cores)
+    if classes:
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    else:
+        model.compile("adam", "mean_squared_error", ["mean_absolute_error", R2Score()])
     return model
 
 
-def _normalised(found: dataset.Dataset, runner: str | Cluster, cores: int | None) -> list[Layer]:
-    """The first layers for dense rows."""
-    rows, scaled = describe(found.url, runner=runner, cores=cores), _numbers(found)
-    mean = [row["mean"] if own else 0.0 for row, own in zip(rows, scaled)]
-    variance = [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)]
-    return [Input(found.shape), Normalization(-1, mean, variance)]
+def _joined(data: dataset.Dataset, layers: list[Layer], runner: str | Cluster, cores: int | None) -> Model:
+    """The layers behind those that take the features."""
+    columns = of_dataset(data).columns if data.table else {}
+    ids = [name for name, kind in columns.items() if kind.ids]
+    if data.sparse and not ids:
+        return Sequential([Input(data.shape, sparse=True), *layers])
+    need(not data.sparse or data.shape[0] <= DENSE, f"{data.url}: has {data.shape[0]:,} features, which are too many beside columns of ids "
+         f"({few(ids)}): prepare it with these as onehot or counts, or the others hashed to fewer")
+    moments = None if data.sparse else _moments(data, runner, cores)
+    if not ids:
+        return Sequential([Input(data.shape), Normalization(-1, *moments), *layers])
+    inputs, x = embedded(columns, moments)
+    for layer in layers:
+        x = layer(x)
+    return Model(inputs, x)
+
+
+def _moments(data: dataset.Dataset, runner: str | Cluster, cores: int | None) -> tuple[list[float], list[float]]:
+    """The mean and variance by which each feature is normalised."""
+    rows, scaled = describe(data.url, runner=runner, cores=cores), _numbers(data)
+    return ([row["mean"] if own else 0.0 for row, own in zip(rows, scaled)],
+            [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)])
 
 
 def classes_of(data: dataset.Dataset) -> int | None:

@@ -2,10 +2,13 @@
 import numpy as np
 import pytest
 from raw_data import text
+from raw_rows import predicted
+from shards import rows as stored
 
 import mrdl
 from mrdl.config import ConfigError
 from mrdl.data import dataset
+from mrdl.driver.embedding import width
 from mrdl.driver.tabular import ALONE, defaults, tabular
 from mrdl.layers import Dense, Dropout, Normalization, Rescaling
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
@@ -65,3 +68,54 @@ def test_a_run_is_as_long_as_its_data_asks_for(tmp_path, made):
     large = dataset.Shard(0, "part-00000", "", 10 * ALONE, "train", 1, "")
     assert defaults(dataset.Dataset("", "", [large], (1,), None, False, [], "float32", 0), {}) == {
         "workers": 2, "batch_size": 128, "until": "epochs 10"}
+
+
+IDS = {"city": {"kind": "categorical", "encode_as": "index"}, "dense": {"kind": "text", "length": 3}}
+
+
+def test_columns_of_ids_are_embedded_and_learnt_by_every_way(tmp_path, inline):
+    """y is a word of the text, or another one in one of the cities; the columns of ids stand among numbers."""
+    rows = [(i % 7, f"c{i % 9}", i % 5, ["so", "Good", "no"][i // 9 % 3] + "!" * (i % 2)) for i in range(120)]
+    lines = [f"{a},{city},{b},{words},{'pq'[('oo' in words) != (city == 'c3')]}" for a, city, b, words in rows]
+    path = text(tmp_path, "\n".join(["a,city,b,dense,y", *lines]))
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=IDS)
+    model = tabular(data, hidden=[16], runner=inline)
+    assert model.input_shapes() == [(1,), (1,), (1,), (3,)] and model.input_names()[1::2] == ["city", "dense"]
+    layers = {name: layer for name, layer in zip(model.names(), model.layers)}
+    assert (layers["embedding"].input_dim, layers["embedding_1"].input_dim) == (9 + 2, 3 + 2) and layers["embedding_1"].mask_zero
+    assert [layers[name].mean for name in ("normalization", "normalization_1")] == [
+        (row["mean"],) for row in mrdl.describe(data.url, runner=inline) if row["feature"] in "ab"]
+    run = str(tmp_path / "run")
+    mrdl.ParameterAveraging(epochs=1, workers=1, batch_size=16, runner=inline).fit(model, data.url, run=run)
+    again = mrdl.load_model(run)
+    found = again.predict(path)
+    lines = predicted(run, path, tmp_path / "out", inline)
+    assert (np.array([line[-3:-1] for line in lines[1:]], "f4") == found).all()
+    dicts = [dict(zip(["a", "city", "b", "dense"], row)) for row in rows]
+    assert (again.predict(dicts) == found).all()
+    assert np.isfinite(again.predict([{"a": 1, "city": "new", "b": 2, "dense": ""}])).all()
+    x, y = (np.concatenate([stored(shard)[name] for shard in data.shards]) for name in "xy")
+    assert sorted(again.predict(x.astype("f4")).tolist()) == sorted(found.tolist())
+    again.fit(x, y, batch_size=16, epochs=150, verbose=0)
+    assert again.evaluate(x, y)["accuracy"] > 0.97
+
+
+@pytest.mark.parametrize("ids, numbers", [(1, 1), (2, 1), (11, 6), (98, 49), (99, 50), (2 ** 20, 50)])
+def test_the_width_of_embeddings(ids, numbers):
+    assert width(ids) == numbers
+
+
+def test_ids_beside_a_bag_of_words_are_a_network_of_dense_rows(tmp_path, inline):
+    lines = [f"c{i % 9},w{i} {'yes' if i % 2 else 'no'} x,{i % 2}" for i in range(80)]
+    path = text(tmp_path, "\n".join(["city,words,y", *lines]))
+    kinds = {"city": IDS["city"], "words": {"kind": "text", "encode_as": "counts", "hash": 11}, "y": "label"}
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds)
+    assert data.sparse and data.shape == (2049,)
+    model = tabular(data, hidden=[8], runner=inline)
+    assert not model.sparse and model.input_shapes() == [(1,), (2048,)] and not any(isinstance(layer, Normalization) for layer in model.layers)
+    training = mrdl.ParameterAveraging(epochs=3, workers=1, batch_size=8, runner=inline)
+    assert training.fit(model, data.url, run=str(tmp_path / "run")).metrics["accuracy"] > 0.7
+    kinds["words"] = {**kinds["words"], "hash": 17}
+    wide = mrdl.prepare(path, str(tmp_path / "wide"), inline, label="y", kinds=kinds)
+    with pytest.raises(ConfigError, match=r"131,073 features, which are too many beside columns of ids \('city'\): prepare it with these as onehot"):
+        tabular(wide, runner=inline)

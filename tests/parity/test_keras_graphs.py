@@ -6,6 +6,9 @@ from graphs import GRAPHS, LOSSES, arrays, made
 from keras_twins import of_keras
 
 import mrdl
+from mrdl.data.tables.kinds import Categorical, Numeric, Text, Weight
+from mrdl.driver.embedding import embedded
+from mrdl.layers import Dense
 from mrdl.optimizers import SGD
 
 # Keras's own, on NumPy 2
@@ -51,3 +54,14 @@ def test_a_graph_trains_as_in_keras(name):
     twin.fit(x, y if len(y) > 1 else y[0], batch_size=12, epochs=6, shuffle=False, verbose=0)
     for mine, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=2e-5)
+
+
+def test_a_network_of_columns_computes_as_in_keras():
+    columns = {"a": Numeric(mean=0), "w": Weight(), "city": Categorical(vocabulary=("x", "y"), encode_as="index"), "b": Numeric(mean=0),
+               "sex": Categorical(vocabulary=("m", "f")), "a/b": Text(hash=3, length=4)}
+    inputs, x = embedded(columns, ([1, 0, 2, 0, 0, 0, 0, 0, 0, 0], [4, 1, 9, 1, 1, 1, 1, 1, 1, 1]))
+    model = mrdl.Model(inputs, Dense(3, "softmax")(x)).build(seed=1)
+    assert model.input_shapes() == [(1,), (1,), (4,), (4,)] and model.input_names()[1] == "city"
+    rng = np.random.default_rng(0)
+    x = [rng.standard_normal((20, 1)), rng.integers(0, 4, (20, 1)), rng.standard_normal((20, 4)), rng.integers(0, 9, (20, 4))]
+    np.testing.assert_allclose(of_keras(model).predict([part.astype("f4") for part in x], verbose=0), model.predict(x), rtol=1e-5, atol=1e-5)

@@ -181,7 +181,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so: --kind {shlex.quote(f'{name}=numeric{marks}')}"
     if isinstance(kind, Ignore) or not present:
         if "looks like" in kind.told():
-            yield f"{kind.told()}; to use it as a feature: --kind {quoted}={'categorical' if 'text' in kind.told() else 'numeric'}"
+            yield f"{kind.told()}; to use it as a feature: --kind {quoted}={'text' if 'text' in kind.told() else 'numeric'}"
         return
     for top, count in values.items()[:1]:
         if count >= NEARLY * rows and not isinstance(kind, Weight) and (count < present or not isinstance(kind, Label)):

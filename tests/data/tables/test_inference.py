@@ -25,7 +25,7 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "dense": ([str(i) for i in RNG.sample(range(3 * N), N)], "left out: looks like an id", ["left out: looks like an id"]),
     "user_id": (column(lambda: str(RNG.randint(1, 50))), "numeric", ["has the name of an id"]),
     "name": ([f"name {i}" for i in range(N)], "left out: looks like an id or a text, as nearly every value is different",
-             ["left out: looks like an id or a text"]),
+             ["left out: looks like an id or a text, as nearly every value is different; to use it as a feature: --kind name=text"]),
     "pidnum": ([str(i) for i in RNG.sample(range(10 ** 4), N)], "numeric", ["every value is a different whole number: is it an id?"]),
     "personID": (column(lambda: RNG.choice(["a1", "b7"])), "one-hot of 2 values", ["has the name of an id"]),
     "wide": ([str(i) for i in RNG.sample(range(10 ** 7), N)], "numeric", []),

@@ -21,6 +21,7 @@ from mrdl.data.tables.kinds import (
     Ignore,
     Label,
     Numeric,
+    Text,
     Weight,
 )
 from mrdl.data.tables.kinds.numeric import log1p
@@ -291,7 +292,8 @@ EVERY = [
     Numeric(missing=0, scale="quantile", quantiles=(0.0, 0.5, 1.0)), Numeric(missing="refuse", missing_words=("-1",)),
     Categorical(vocabulary=("a", "b"), missing="value", value="b"), Categorical(hash=4, encode_as="index"),
     Boolean(false=("no",), true=("yes", "Y"), missing="drop"), Date(parts=("year", "seconds"), mean=0.0, deviation=1.0, order="MDY"),
-    Label(classes=("x", "ä")), Label(decimal=","), Weight(sign="%"), Entries(count=9, first=0), Id(), Ignore(reason="looks like an id")]
+    Label(classes=("x", "ä")), Label(decimal=","), Weight(sign="%"), Entries(count=9, first=0), Id(),
+    Text(vocabulary=("a", "\u00e9"), unit="char", length=7), Text(hash=5, encode_as="counts"), Ignore(reason="looks like an id")]
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.kind)
@@ -323,6 +325,9 @@ def test_every_kind_is_in_the_list_above():
     ({"kind": "categorical", "hash": 3, "missing": "mode"}, "cannot be 'mode'"),
     ({"kind": "categorical", "vocabulary": ["a", "b", "a"]}, "vocabulary has 'a' twice"),
     ({"kind": "categorical", "vocabulary": ["a"], "missing": "value", "value": "b"}, "must be a name of the vocabulary"),
+    ({"kind": "text"}, "needs a vocabulary or a hash, and not both"), ({"kind": "text", "hash": 3, "length": 0}, "length is 0; it must be 1 to"),
+    ({"kind": "text", "vocabulary": ["a", "a"]}, "vocabulary has 'a' twice"),
+    ({"kind": "text", "vocabulary": ["a", "Ab"]}, "vocabulary has 'Ab', and no text has such a word: tokens have no capital letters"),
     ({"kind": "boolean", "true": ["a"]}, "false is not given; it must be a list"),
     ({"kind": "boolean", "true": [], "false": ["a"], "missing": 0}, "a word each"),
     ({"kind": "boolean", "true": ["a"], "false": ["b", "a"], "missing": 0}, "'a' is in both"),

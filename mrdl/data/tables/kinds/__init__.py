@@ -7,8 +7,10 @@ from mrdl.data.tables.kinds.entries import Entries
 from mrdl.data.tables.kinds.label import Label
 from mrdl.data.tables.kinds.numeric import Numeric
 from mrdl.data.tables.kinds.others import Id, Ignore, Weight
+from mrdl.data.tables.kinds.text import Text
 
 KINDS: dict[str, type[Kind]] = {kind.kind: kind for kind in (
-    Numeric, Categorical, Boolean, Date, Entries, Label, Weight, Id, Ignore)}
+    Numeric, Categorical, Boolean, Date, Text, Entries, Label, Weight, Id, Ignore)}
 
-__all__ = ["DROPPED", "KINDS", "REASONS", "Boolean", "Categorical", "Date", "Entries", "Id", "Ignore", "Kind", "Label", "Numeric", "Weight"]
+__all__ = ["DROPPED", "KINDS", "REASONS", "Boolean", "Categorical", "Date", "Entries", "Id", "Ignore", "Kind", "Label", "Numeric", "Text",
+           "Weight"]

@@ -61,6 +61,11 @@ class Kind:
         return len(self.features(""))
 
     @property
+    def ids(self) -> int | None:
+        """How many different ids its features are, for an Embedding; None: they are amounts."""
+        return None
+
+    @property
     def active(self) -> int:
         """How many of them are not 0 in a row, at most."""
         return self.width

@@ -81,7 +81,15 @@ class Categorical(Kind):
     def width(self) -> int:
         if self.encode_as == "index":
             return 1
-        return (1 << self.hash if self.hash else len(self.vocabulary)) + self.other + (self.missing == "category")
+        return self._size + self.other + (self.missing == "category")
+
+    @property
+    def ids(self) -> int | None:
+        return None if self.encode_as == "onehot" else self._size + 2
+
+    @property
+    def _size(self) -> int:
+        return 1 << self.hash if self.hash else len(self.vocabulary)
 
     @property
     def active(self) -> int:
@@ -107,8 +115,7 @@ class Categorical(Kind):
     def _places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """The feature that is 1 for each word, -1 where none is, or its id; and the codes."""
         found = self._lookup.find(words)
-        missed, index = found >= len(self.vocabulary), self.encode_as == "index"
-        size = 1 << self.hash if self.hash else len(self.vocabulary)
+        missed, index, size = found >= len(self.vocabulary), self.encode_as == "index", self._size
         other = size if self.other or index else -1         # the place of names that are not known; -1: none
         ids = (words.hashes >> np.uint64(64 - self.hash)).astype("i8") if self.hash else np.where(found < 0, other, found)
         ids[missed] = {"category": size + (other >= 0), "mode": 0, "value": self._value}.get(self.missing, other)
