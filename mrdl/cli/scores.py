@@ -87,7 +87,7 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     for note in rows.rows.notes:
         say(note)
     for lines in rows:
-        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+        sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
     for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)):
         say(line)

@@ -105,7 +105,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
             cluster, on_task, ("pyarrow",) if format == TABLE else ()) as output, fill():
         found = _noted(output, notes)
         if first:
-            place.write("part-00000", lines.header() + b"\n")
+            place.write("part-00000", lines.header())
         filled = [part for part in ordered(found) if found[part]["rows"]]
         for number, part in enumerate(filled, first):
             if format == TABLE:

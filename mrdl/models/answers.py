@@ -32,10 +32,15 @@ class Answers:
         return ["prediction"] if self.values == 1 else [f"output{i}" for i in range(self.values)]
 
     def of(self, outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
-        """The classes that outputs[n, values] choose, where there are classes; the numbers of the columns after them."""
+        """The names of the classes that outputs[n, values] choose, where there are classes; the numbers of the columns after them."""
+        chosen, outputs = self.chosen(outputs)
+        return [self.classes[i] for i in chosen.tolist()], outputs
+
+    def chosen(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `of`, with the numbers of the classes."""
         if self.binary:
             outputs = np.concatenate([1 - outputs, outputs], 1)
-        return [self.classes[i] for i in outputs.argmax(1)] if self.classes else [], outputs
+        return outputs.argmax(1) if self.classes else np.empty(0, "i8"), outputs
 
 
 def named(names: Sequence[str], count: int) -> list[str]:

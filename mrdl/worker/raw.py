@@ -51,8 +51,8 @@ class Note:
 
 
 def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> Iterator[bytes]:
-    """A line for each row; at the end a note of how many there were, where the driver looks for it. They are counted in
-    Hadoop's counters too."""
+    """A line for each row, those of many rows at once, without the end of the last one; at the end a note of how many there
+    were, where the driver looks for it. They are counted in Hadoop's counters too."""
     asked = json.loads(Path(plan).read_bytes())
     schema, model, note = read_back(asked["schema"]), given(asked, state), Note()
     writer = Lines(model, asked["classes"], asked["kept"], asked["format"], unit=schema.unit,
@@ -67,9 +67,10 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
         mark = schema.mark(file)
         for rows in in_order(schema, records, own, model.dtype, rules):
             losses = scorer.losses(_arrays(rows, weighted, model.dtype.name)) if scorer else None
-            for line in writer.of(rows, records.file, mark, losses):
-                note.facts["bytes"] += len(line) + 1
-                yield line
+            lines = writer.of(rows, records.file, mark, losses)
+            if lines:
+                note.facts["bytes"] += len(lines)
+                yield lines[:-1]
             note.facts["rows"] += len(rows.errors)
         note.add(records)
     increment(GROUP, "rows", note.facts["rows"])

@@ -7,6 +7,8 @@ import numpy as np
 
 from mrdl.data.readers.in_order import Ordered
 from mrdl.data.sources import demand
+from mrdl.data.tables.words import Words
+from mrdl.kernels import written as kernel
 from mrdl.models.answers import Answers, flat
 from mrdl.models.model import Model
 from mrdl.printing import few
@@ -37,9 +39,9 @@ class Lines:
         self.loss = [] if label is None else [LOSS]
         self.columns = [*(kept or PLACE[unit]), *self.label, *self.answers.columns, *self.loss, ERROR]
         self.format, self.unit = format, unit
-        self.number = f"%.{9 if model.dtype == np.float32 else 17}g"        # all digits that it has
-        self.nothing = "" if format == "csv" else "null"
-        self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}"
+        self.digits = 9 if model.dtype == np.float32 else 17        # all that a number has
+        self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}\n"
+        self._classes = Words.of(self.answers.classes)
 
     def check(self) -> None:
         """DataError where two columns have one name."""
@@ -48,31 +50,59 @@ class Lines:
                "and --keep")
 
     def header(self) -> bytes:
-        return self._rows([self._words([name]) for name in self.columns])[0]
+        return self._joined([(Words.of([name]), True) for name in self.columns])
 
-    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> list[bytes]:
-        """A line for each row, without its end. `mark`: what is before the first byte that counts for a row's place; `losses`: of the
+    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> bytes:
+        """The lines of the rows. `mark`: what is before the first byte that counts for a row's place; `losses`: of the
         rows that can be used, where a label is known."""
-        places = (rows.starts + mark).tolist()
-        first = [self._words([file]) * len(places), list(map(str, places))] if not self.kept else []
-        first += [self._words(rows.texts(name)) if self.format == "csv" else rows.json(name) for name in (*self.kept, *self.label)]
+        places = rows.starts + mark
+        reasons = self.reasons(rows, file, places.tolist()) if any(rows.errors) else []
+        return (self._csv if self.format == "csv" else self._json)(rows, file, places, losses, reasons)
+
+    def _csv(self, rows: Ordered, file: str, places: np.ndarray, losses: np.ndarray | None, reasons: list[str]) -> bytes:
+        n = len(places)
+        first = [(Words.of([file]).take(np.zeros(n, "i8")), True), (decimals(places, 17), False)] if not self.kept else []
+        first += [(rows.words(name), True) for name in (*self.kept, *self.label)]
+        chosen, values = self.answers.chosen(self._outputs(rows))
+        scored = [(self._classes.take(chosen), True)] if self.answers.classes else []
+        scored += [(decimals(column, self.digits), False) for column in (*values.T, *([] if losses is None else [losses]))]
+        if reasons:
+            good = np.flatnonzero([not error for error in rows.errors])
+            scored = [(words.spread(good, n), quoted) for words, quoted in scored]
+        told = Words.of(reasons) if reasons else Words.of([]).spread(np.empty(0, "i8"), n)
+        return self._joined([*first, *scored, (told, True)])
+
+    def _joined(self, columns: list[tuple[Words, bool]]) -> bytes:
+        """Lines of CSV, as RFC 4180 has them, out of columns and whether their fields may need quotes."""
+        delimiter, sizes = ord(self.delimiter), np.zeros(len(columns[0][0]), "i8")
+        told = [(words.data, words.starts, words.stops, delimiter if quoted else -1) for words, quoted in columns]
+        for column in told:
+            kernel.room(*column, sizes)
+        places = np.cumsum(sizes) - sizes
+        out = np.empty(sizes.sum(), "u1")
+        for number, column in enumerate(told, 1):
+            kernel.put(*column, ord("\n") if number == len(told) else delimiter, places, out)
+        return out.tobytes()
+
+    def _json(self, rows: Ordered, file: str, places: np.ndarray, losses: np.ndarray | None, reasons: list[str]) -> bytes:
+        n = len(places)
+        columns = [self._words([file]) * n, list(map(str, places.tolist()))] if not self.kept else []
+        columns += [rows.json(name) for name in (*self.kept, *self.label)]
         names, values = self.answered(rows)
         scored = [self._words(names)] if self.answers.classes else []
-        scored += [self._numbers(values[:, i]) for i in range(values.shape[1])]
-        scored += [] if losses is None else [self._numbers(losses)]
-        wrong = any(rows.errors)
-        if wrong:
+        scored += [self._numbers(column) for column in (*values.T, *([] if losses is None else [losses]))]
+        if reasons:
             good = np.array([not error for error in rows.errors])
             scored = [self._spread(column, good) for column in scored]
-        errors = [self.nothing] * len(places)
-        for i, error in enumerate(self.reasons(rows, file, places)) if wrong else ():
-            if error:
-                errors[i], = self._words([error])
-        return self._rows([*first, *scored, errors])
+        columns += [*scored, [self._words([error])[0] if error else "null" for error in reasons or [""] * n]]
+        return "".join(self.object % row for row in zip(*columns)).encode()
 
     def answered(self, rows: Ordered) -> tuple[list[str], np.ndarray]:
         """What the model says of the good rows: the names of classes, where it has them, and numbers."""
-        return self.answers.of(flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values)))
+        return self.answers.of(self._outputs(rows))
+
+    def _outputs(self, rows: Ordered) -> np.ndarray:
+        return flat(self.model.predict(rows.x)) if len(rows.x) else np.empty((0, self.answers.values))
 
     def reasons(self, rows: Ordered, file: str, places: list[int]) -> list[str]:
         """Why each row cannot be read: with its place, as nobody knows another name for a row whose fields cannot be read."""
@@ -82,33 +112,25 @@ class Lines:
     def end(self, store: Storage, name: str) -> None:
         """All lines have been given away."""
 
-    def _rows(self, columns: list[list[str]]) -> list[bytes]:
-        join = self.delimiter.join if self.format == "csv" else self.object.__mod__
-        return [join(row).encode("utf-8", "surrogateescape") for row in zip(*columns)]
-
-    def _words(self, words: list[str]) -> list[str]:
-        if self.format == "csv":
-            return [quoted(word, self.delimiter) for word in words] if needs_quotes("".join(words), self.delimiter) else words
+    @staticmethod
+    def _words(words: list[str]) -> list[str]:
         return [json.dumps(word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")) for word in words]
 
     def _numbers(self, values: np.ndarray) -> list[str]:
-        found = [self.number % value for value in values.tolist()]
-        if self.format != "csv" and not np.isfinite(values).all():
-            found = [text if ok else "null" for text, ok in zip(found, np.isfinite(values))]
-        return found
+        return [text if ok else "null" for text, ok in zip(decimals(values, self.digits).texts(), np.isfinite(values))]
 
-    def _spread(self, found: list[str], good: np.ndarray) -> list[str]:
+    @staticmethod
+    def _spread(found: list[str], good: np.ndarray) -> list[str]:
         """Those of the good rows, with nothing between them for the others."""
-        column, each = [self.nothing] * len(good), iter(found)
+        column, each = ["null"] * len(good), iter(found)
         for i in np.flatnonzero(good):
             column[i] = next(each)
         return column
 
 
-def needs_quotes(text: str, delimiter: str) -> bool:
-    return '"' in text or delimiter in text or "\n" in text or "\r" in text
-
-
-def quoted(text: str, delimiter: str) -> str:
-    """A field of CSV, as RFC 4180 has it."""
-    return '"' + text.replace('"', '""') + '"' if needs_quotes(text, delimiter) else text
+def decimals(values: np.ndarray, digits: int) -> Words:
+    """The numbers as "%.{digits}g" % value has them."""
+    starts, stops = np.empty((2, len(values)), "i8")
+    out = np.empty(len(values) * kernel.ROOM, "u1")
+    kernel.decimals(values.astype("f8"), digits, starts, stops, out)
+    return Words(out, starts, stops)

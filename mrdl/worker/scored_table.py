@@ -33,7 +33,7 @@ class Scored:
         self.path = os.path.join(self.folder.name, TABLE)
         self.writer = pq.ParquetWriter(self.path, self.schema)
 
-    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> list[bytes]:
+    def of(self, rows: Ordered, file: str, mark: int = 0, losses: np.ndarray | None = None) -> bytes:
         """Takes more rows; there are no lines of them."""
         places = (rows.starts + mark).tolist()
         first = [] if self.lines.kept else [[file] * len(places), places]
@@ -53,7 +53,7 @@ class Scored:
         self.held.append(pa.record_batch([*arrays[:-1], *scored, arrays[-1]], schema=self.schema))
         if sum(map(len, self.held)) >= GROUP:
             self._write()
-        return []
+        return b""
 
     def _write(self) -> None:
         self.writer.write_table(pa.Table.from_batches(self.held, self.schema))

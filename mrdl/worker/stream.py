@@ -76,10 +76,10 @@ class Filter:
         self.out.check()
         self.titled = self.out.format == "csv" and not columns
 
-    def __iter__(self) -> Iterator[list[bytes]]:
-        """The lines of each batch, without their ends; the first one is the header, where the input names its columns."""
+    def __iter__(self) -> Iterator[bytes]:
+        """The lines of each batch; the first one is the header, where the input names its columns."""
         if self.titled:
-            yield [self.out.header()]
+            yield self.out.header()
         for rows in in_order(self.rows, self.records, self.lines, self.out.model.dtype):
             self.count += len(rows.errors)
             yield self.out.of(rows, INPUT)

@@ -142,12 +142,12 @@ def test_of_any_bytes_each_row_comes_out_once_and_a_pipe_says_the_same(tmp_path,
         schema, _ = matched([path], table_of(model, "run"), "run")
         records, lines = Kept("the input"), Lines(model, model.classes, ["id"])
         out = [line for batch in in_order(schema, records, data.removesuffix(b"\n").split(b"\n"), model.dtype)
-               for line in lines.of(batch, "the input")]
+               for line in lines.of(batch, "the input").split(b"\n")[:-1]]
         found = [row.rstrip(b"\r") for row in data.split(b"\n")]
         assert len(out) == sum(row != header and bool(row.strip(b" \t")) and not row.lstrip(b" ").startswith(b"#") for row in found), data
         assert sum(not line.endswith(b",") for line in out) == records.bad.total()
         with open(path, "rb") as file:
-            assert [line for batch in Filter(model, "run", file.fileno(), delimiter=",", kept=["id"]) for line in batch][1:] == out
+            assert b"".join(Filter(model, "run", file.fileno(), delimiter=",", kept=["id"])).split(b"\n")[1:-1] == out
 
 
 def test_bytes_that_are_no_text_come_out_as_they_were(tmp_path, titanic, inline):

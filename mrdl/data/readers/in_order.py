@@ -45,6 +45,10 @@ class Ordered:
     columns: dict[str, Words]
     parsed: np.ndarray
 
+    def words(self, column: str) -> Words:
+        """The fields of a column; an empty one of a row that has none."""
+        return self.columns[column].spread(self.parsed, len(self.errors))
+
     def texts(self, column: str) -> list[str]:
         """The fields of a column; "" of a row that has none."""
         return self._of_all(self.columns[column].texts(), "")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mrdl.kernels import words as kernel
+from mrdl.kernels.known import find
 
 ORDERS = {"YMD": kernel.YMD, "DMY": kernel.DMY, "MDY": kernel.MDY}
 #: words that mean that a value is missing, by default
@@ -72,6 +73,12 @@ class Words:
         if "hashes" in self.__dict__:
             some.__dict__["hashes"] = self.hashes[which]
         return some
+
+    def spread(self, places: np.ndarray, n: int) -> "Words":
+        """n fields, of which these are at their places, and all others empty, in the same buffer."""
+        starts, stops = np.zeros((2, n), "i8")
+        starts[places], stops[places] = self.starts, self.stops
+        return type(self)(self.data, starts, stops)
 
     @cached_property
     def hashes(self) -> np.ndarray:
@@ -169,19 +176,13 @@ class Lookup:
         top = np.uint64(2 ** 64 - 1)            # stands last, so that a search ends
         self.hashes, self.order = np.append(hashes[order], top), np.append(order, -1)
         bits = len(order).bit_length() + 1
-        self.shift = np.uint64(64 - bits)
-        counts = np.bincount((self.hashes[:-1] >> self.shift).astype("i8"), minlength=2 ** bits)
+        self.shift = 64 - bits
+        counts = np.bincount((self.hashes[:-1] >> np.uint64(self.shift)).astype("i8"), minlength=2 ** bits)
         self.first = np.cumsum(counts) - counts
 
     def find(self, words: Words) -> np.ndarray:
         """int64[n]: which of the known words each is; -1: none."""
-        hashes = words.hashes
-        place = self.first[hashes >> self.shift]
-        there = self.hashes[place]
-        later = np.flatnonzero(there < hashes)
-        while len(later):
-            place[later] += 1
-            there[later] = self.hashes[place[later]]
-            later = later[there[later] < hashes[later]]
-        found = np.where(there == hashes, self.order[place], -1)
-        return np.where(words.equal(self.known, found), found, -1)
+        out = np.empty(len(words), "i8")
+        find(words.data, words.starts, words.stops, words.hashes, self.known.data, self.known.starts, self.known.stops,
+             self.hashes, self.order, self.first, self.shift, out)
+        return out

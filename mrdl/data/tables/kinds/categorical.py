@@ -10,6 +10,7 @@ from mrdl.data.sparse import Csr, ends
 from mrdl.data.tables.kinds.base import DROPPED, MISSED, Kind, missing_told
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, PLAIN, Lookup, Words
+from mrdl.kernels.known import ones
 
 LARGEST = 1000                  # names that get a feature of their own, unless the user says otherwise
 SMALL = 100                     # names, up to which all of them do
@@ -100,9 +101,7 @@ class Categorical(Kind):
         if self.encode_as == "index":
             out[:, 0] = ids
         else:
-            out[:] = 0
-            rows = np.flatnonzero(ids >= 0)
-            out[rows, ids[rows]] = 1
+            ones(ids, out)
         return codes
 
     def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
