@@ -1,6 +1,7 @@
 """Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,7 +53,8 @@ class Fields:
         ends = np.append(lines.starts[1:], len(buffer)) - 1
         words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts, ends)
         odd = (self.codes > EMPTY) | (np.frombuffer(buffer, "u1")[starts[:, 0]] == ord("#"))
-        return [Words(buffer, starts[:, i], stops[:, i]) for i in range(len(self.columns))], self.codes, odd
+        starts, stops = (np.ascontiguousarray(places.T) for places in (starts, stops))      # each column is read many times
+        return list(map(Words, repeat(buffer), starts, stops)), self.codes, odd
 
     def told(self, i: int) -> tuple[str, str]:
         if self.codes[i] == words.QUOTE:

@@ -11,8 +11,8 @@ import numpy as np
 
 from mrdl.data.binned import packed, unpacked
 from mrdl.data.tables.values import MOST, Values
-from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Lookup, Notation, Words
-from mrdl.kernels import exact
+from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Notation, Words
+from mrdl.kernels import exact, tally
 from mrdl.kernels import words as kernel
 from mrdl.storage.sealed import canonical
 
@@ -46,18 +46,16 @@ class Numbers:
         self.least, self.largest = np.inf, -np.inf
         self.sums = [0, 0]                      # of the values in 2^-1074, of their squares in 2^-2148
         self.histogram = Counts()
-        self._sums = np.zeros(exact.SUMS, "i8"), np.zeros(exact.SQUARES, "i8")
+        self._sums, self._bins = (np.zeros(exact.SUMS, "i8"), np.zeros(exact.SQUARES, "i8")), tally.Bins(DROPPED)
 
-    def add(self, values: np.ndarray) -> None:
-        if not len(values):
+    def add(self, values: np.ndarray, codes: np.ndarray | None = None) -> None:
+        """`codes`: those that are not GOOD do not count."""
+        count, whole, least, largest = self._bins.add(values, codes)
+        if not count:
             return
-        values = values + 0.0                   # -0.0 and 0.0 are one number
-        self.count += len(values)
-        self.whole += int((values == np.floor(values)).sum())
-        self.least, self.largest = min(self.least, float(values.min())), max(self.largest, float(values.max()))
-        exact.add(values, *self._sums)
-        keys = (values.view("i8") >> DROPPED).astype("i4")                  # sorted in half the time
-        self.histogram.add(*np.unique(keys, return_counts=True))
+        self.count, self.whole = self.count + count, self.whole + whole
+        self.least, self.largest = min(self.least, least), max(self.largest, largest)
+        exact.add(values if count == len(values) else np.where(codes == kernel.GOOD, values, 0.0), *self._sums)
 
     @classmethod
     def of(cls, values: np.ndarray, counts: np.ndarray) -> "Numbers":
@@ -77,6 +75,11 @@ class Numbers:
         for i, sums in enumerate(self._sums):
             self.sums[i] += exact.total(sums)[0]
             sums[:] = 0
+        keys, counts = np.empty((2, len(self._bins)), "i8")
+        self._bins.copy(keys, counts)
+        order = np.argsort(keys)
+        self.histogram.add(keys[order], counts[order])
+        self._bins = tally.Bins(DROPPED)
 
     def merge(self, other: "Numbers") -> None:
         other._settle()
@@ -120,6 +123,7 @@ class Numbers:
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Rising values that stand for all, and the count of each: the middles of the histogram's bins, but for the least and
         the largest value themselves."""
+        self._settle()
         middles = _middles(self.histogram.keys)
         order = np.argsort(middles)
         values, counts = np.clip(middles[order], self.least, self.largest), self.histogram.counts[order]
@@ -152,10 +156,8 @@ class Dates:
         self.numbers, self.parts = Numbers(), dict.fromkeys(PARTS, 0)
 
     def add(self, seconds: np.ndarray) -> None:
-        if len(seconds):
-            self.numbers.add(seconds)
-            for name, there in calendar(seconds, PARTS).items():
-                self.parts[name] |= int(np.bitwise_or.reduce(1 << there))
+        self.numbers.add(seconds)
+        self.parts = {name: self.parts[name] | bits for name, bits in zip(PARTS, tally.calendar(seconds))}
 
     def merge(self, other: "Dates") -> None:
         self.numbers.merge(other.numbers)
@@ -208,9 +210,9 @@ class Statistics:
         longest: the bytes of the longest word."""
 
     def __init__(self, notation: Notation = USUAL, missing: tuple[str, ...] = MISSING, most: int = MOST):
-        self.notation, self.missing = notation, tuple(missing)
-        self._missing = Lookup(Words.of(self.missing))
-        self._numeric = bool((self._missing.known.numbers(notation)[1] == kernel.GOOD).any())
+        self.notation, self.missing = notation, tuple(dict.fromkeys(missing))
+        self._missing = Words.of(self.missing)
+        self._numeric = bool((self._missing.numbers(notation)[1] == kernel.GOOD).any())
         self.rows = self.padded = self.infinite = self.longest = 0
         self.absent = dict.fromkeys(self.missing, 0)
         self.values, self.numbers = Values(most), Numbers()
@@ -220,35 +222,25 @@ class Statistics:
         """More rows of the column. `label`: the hash of each row's label, to find columns that tell it alone."""
         self.rows += len(words)
         numbers, codes = words.numbers(self.notation)
-        odd = np.flatnonzero((codes != kernel.GOOD) | self._numeric)
-        found = self._missing.find(words.take(odd)) if len(odd) else odd
-        if len(odd) and found.max() >= 0:
-            for word, count in zip(self.missing, np.bincount(found[found >= 0], minlength=len(self.missing)).tolist()):
-                self.absent[word] += count
-            there = np.ones(len(words), bool)
-            there[odd[found >= 0]] = False
-            words, numbers, codes = words.take(there), numbers[there], codes[there]
-            label = None if label is None else label[there]
-        if not len(words):
-            return
-        self.longest = max(self.longest, int(words.lengths.max()))
-        self.values.add(words, label)
-        good = codes == kernel.GOOD
-        self.infinite += int((codes == kernel.FINITE).sum())
-        if good.any():
-            self.numbers.add(numbers if good.all() else numbers[good])
-            data = np.frombuffer(words.data, "u1")
-            zero = words.starts[good & (words.lengths > 1)]
-            zero = zero[data[zero] == 48]
-            self.padded += int((data[zero + 1] - 48 < 10).sum())
-        maybe = ~good | (words.lengths == 8) & (numbers >= 1e7)         # 20261129 is a number too
-        for order, dates in self.dates.items():
-            if maybe.any():
-                words = words if maybe.all() else words.take(maybe)
+        known, counts = self._missing, np.zeros(len(self.missing), "i8")
+        gone = tally.mark(words.data, words.starts, words.stops, words.hashes, codes, known.data, known.starts, known.stops, known.hashes,
+                          counts, self._numeric)
+        if gone:
+            self.absent = {word: count + more for (word, count), more in zip(self.absent.items(), counts.tolist())}
+        places = np.empty(len(words), "i8")
+        longest, padded, infinite, dates = tally.look(words.data, words.starts, words.stops, codes, places)
+        self.longest = max(self.longest, longest)
+        self.padded, self.infinite = self.padded + padded, self.infinite + infinite
+        self.values.add(words, label, codes)
+        self.numbers.add(numbers, codes)
+        if dates:
+            words = words.take(places[:dates])
+            for order, found in self.dates.items():
                 seconds, codes = words.dates(order)
                 good = codes == kernel.GOOD
-                dates.add(seconds if good.all() else seconds[good])
-                maybe = ~good if order == "YMD" else np.ones(len(words), bool)      # the year is first or last
+                found.add(seconds[good])
+                if order == "YMD":                  # the year is first or last
+                    words = words.take(~good)
 
     def merge(self, other: "Statistics") -> None:
         """Rows of another part of the column."""

@@ -4,16 +4,25 @@ Distinct sampling (Gibbons 2001): kept are the words whose hash ends in at least
 one at which no more than MOST are kept, with no more than BYTES. So it depends on the words alone, not on their order and
 not on how they are split; and of a word that is kept every occurrence is counted."""
 from base64 import b64decode, b64encode
+from typing import NamedTuple
 
 import numpy as np
 
 from mrdl.data.binned import packed, unpacked
-from mrdl.data.tables.words import Lookup, Words
+from mrdl.data.tables.words import Words
+from mrdl.kernels.tally import Tally
 
 MOST = 1 << 14                  # words that are kept
 BYTES = 1 << 22                 # and bytes of them
-SLICE = 1 << 14                 # words that are added at once
-NONE = np.uint32(2 ** 32 - 1)   # the least of no labels
+
+
+class Kept(NamedTuple):
+    """Words, and what is known of each."""
+    hashes: np.ndarray
+    words: Words
+    counts: np.ndarray
+    low: np.ndarray             # the least label
+    high: np.ndarray            # and the largest
 
 
 class Values:
@@ -26,101 +35,70 @@ class Values:
         level: 0: all words are here, and what is said of them is exact."""
 
     def __init__(self, most: int = MOST):
-        self.most, self.level = most, 0
-        self.hashes = np.empty(0, "u8")         # rising
-        self.words = Words.of([])
-        self.counts = np.empty(0, "i8")
-        self.low, self.high = np.empty((2, 0), "u4")
-        self._later: list[tuple] = []           # words that were not known
-        self._more = 0                          # and how many
-        self._lookup: Lookup | None = None
+        self.most, self._tally = most, Tally(most, BYTES)
+        self._kept: Kept | None = None          # what is in the tally, until more is
 
-    def add(self, words: Words, label: np.ndarray | None = None) -> None:
-        """`label`: the hash of each row's label."""
-        for start in range(0, len(words), SLICE):
-            here = slice(start, start + SLICE)
-            self._add(words.take(here), None if label is None else label[here])
+    def add(self, words: Words, label: np.ndarray | None = None, codes: np.ndarray | None = None) -> None:
+        """`label`: the hash of each row's label; `codes`: GONE where a word does not count."""
+        self._kept = None
+        self._tally.add(words.data, words.starts, words.stops, words.hashes, codes, label)
 
-    def _add(self, words: Words, label: np.ndarray | None) -> None:
-        if self.level:
-            kept = np.flatnonzero(words.hashes & np.uint64(2 ** self.level - 1) == 0)
-            words, label = words.take(kept), None if label is None else label[kept]
-        n = len(words)
-        low, high = (np.full(n, NONE), np.zeros(n, "u4")) if label is None else [_short(label)] * 2
-        if self._lookup is None:
-            self._lookup = Lookup(self.words, self.hashes)
-        found = self._lookup.find(words)
-        known = found >= 0
-        at = found[known]
-        self.counts += np.bincount(at, minlength=len(self.counts))
-        if label is not None:
-            np.minimum.at(self.low, at, low[known])
-            np.maximum.at(self.high, at, high[known])
-        if not known.all():
-            new = words.take(~known)
-            self._later.append((Words.together([new]), new.hashes, np.ones(len(new), "i8"), low[~known], high[~known]))
-            self._more += len(new)
-            if self._more > len(self.hashes) // 2:
-                self._settle()
+    @property
+    def kept(self) -> "Kept":
+        """The words, in the order of their hashes."""
+        if self._kept is None:
+            n = len(self._tally)
+            hashes, counts, (low, high), ends = np.empty(n, "u8"), np.empty(n, "i8"), np.empty((2, n), "u4"), np.empty(n + 1, "i8")
+            data, ends[0] = np.empty(self._tally.size, "u1"), 0
+            self._tally.copy(hashes, counts, low, high, ends[1:], data)
+            order = np.argsort(hashes)
+            self._kept = Kept(hashes[order], Words(data, ends[:-1], ends[1:]).take(order), counts[order], low[order], high[order])
+        return self._kept
 
-    def _settle(self) -> None:
-        """What came later, and what was known before, as one."""
-        if not self._later:
-            return
-        parts = [(self.words, self.hashes, self.counts, self.low, self.high), *self._later]
-        words = Words.together(part[0] for part in parts)
-        hashes, counts, low, high = (np.concatenate([part[i] for part in parts]) for i in range(1, 5))
-        self._later, self._more, self._lookup = [], 0, None
-        kept = hashes & np.uint64(2 ** self.level - 1) == 0
-        order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
-        hashes, words = hashes[order], words.take(order)
-        first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))[:len(hashes)]
-        sizes = np.diff(first, append=len(hashes))
-        one = first.copy()
-        for i in np.unique(np.repeat(np.arange(len(first)), sizes)[~words.equal(words, np.repeat(first, sizes))]):
-            one[i] = min(range(first[i], first[i] + sizes[i]), key=words.__getitem__)   # words of one hash: the first of them
-        self.hashes, self.words = hashes[first], words.take(one)
-        self.counts = np.add.reduceat(counts[order], first)
-        self.low, self.high = np.minimum.reduceat(low[order], first), np.maximum.reduceat(high[order], first)
-        while len(self.hashes) > self.most or self.words.lengths.sum() > BYTES:
-            self.level += 1
-            kept = self.hashes & np.uint64(2 ** self.level - 1) == 0
-            for name in ("hashes", "counts", "low", "high"):
-                setattr(self, name, getattr(self, name)[kept])
-            self.words = self.words.take(kept)
+    @property
+    def level(self) -> int:
+        return self._tally.level
+
+    @property
+    def words(self) -> Words:
+        return self.kept.words
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64[n], of each word."""
+        return self.kept.counts
 
     def merge(self, other: "Values") -> None:
-        other._settle()
-        self.level = max(self.level, other.level)
-        self._later.append((other.words, other.hashes, other.counts, other.low, other.high))
-        self._settle()
+        self._merge(other.level, other.kept)
+
+    def _merge(self, level: int, kept: "Kept") -> None:
+        hashes, words, counts, low, high = kept
+        self._kept = None
+        self._tally.merge(level, words.data, words.starts, words.stops, hashes, counts, low, high)
 
     def dump(self) -> dict:
         """The same JSON for the same words."""
-        self._settle()
-        words = Words.together([self.words])        # in the order of their hashes
+        words = Words.together([self.words])
         return {"level": self.level, "words": b64encode(words.data).decode(),
-                **{name: packed(getattr(self, name)) for name in ("counts", "low", "high")}, "lengths": packed(words.lengths)}
+                **{name: packed(getattr(self.kept, name)) for name in ("counts", "low", "high")}, "lengths": packed(words.lengths)}
 
     @classmethod
     def load(cls, facts: dict, most: int = MOST) -> "Values":
         made, ends = cls(most), np.cumsum(np.append(0, unpacked(facts["lengths"])))
-        made.level, made.words = facts["level"], Words(b64decode(facts["words"]), ends[:-1], ends[1:])
-        made.hashes, made.counts = made.words.hashes, unpacked(facts["counts"])
-        made.low, made.high = (unpacked(facts[name]).astype("u4") for name in ("low", "high"))
+        words = Words(b64decode(facts["words"]), ends[:-1], ends[1:])
+        low, high = (unpacked(facts[name]).astype("u4") for name in ("low", "high"))
+        made._merge(facts["level"], Kept(words.hashes, words, unpacked(facts["counts"]), low, high))
         return made
 
     @property
     def exact(self) -> bool:
         """Whether all words are here."""
-        self._settle()
         return self.level == 0
 
     @property
     def distinct(self) -> int:
         """How many words there are; an estimate where they are not all here, with an error of `error` of it (one standard
         deviation)."""
-        self._settle()
         return len(self.words) << self.level
 
     @property
@@ -129,24 +107,18 @@ class Values:
 
     def items(self) -> list[tuple[str, int]]:
         """Word and count of those that are kept: by falling count, then by their bytes."""
-        self._settle()
         pairs = sorted(zip((-self.counts).tolist(), self.words))
         return [(word.decode("utf-8", "surrogateescape"), -count) for count, word in pairs]
 
     def alone(self) -> tuple[int, int, int]:
         """Of the words that occur more than once: the rows, the rows beyond each word's first, and how many of the words
         come with several labels, or without any."""
-        self._settle()
         several = self.counts > 1
-        counts = self.counts[several]
-        return int(counts.sum()), int((counts - 1).sum()), int((self.low[several] != self.high[several]).sum())
+        counts, apart = self.counts[several], self.kept.low != self.kept.high
+        return int(counts.sum()), int((counts - 1).sum()), int(apart[several].sum())
 
     @property
     def copied(self) -> bool:
         """Whether each word is its label."""
-        self._settle()
-        return len(self.words) > 0 and bool(((self.low == _short(self.hashes)) & (self.high == self.low)).all())
-
-
-def _short(hashes: np.ndarray) -> np.ndarray:
-    return (hashes >> np.uint64(32)).astype("u4")
+        hashes, words, _, low, high = self.kept
+        return len(words) > 0 and bool(((low == hashes >> np.uint64(32)) & (high == low)).all())
