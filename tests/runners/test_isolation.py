@@ -66,7 +66,7 @@ def test_no_command_runs_what_lies_in_the_current_folder(command, spared, trappe
     done(*command, "train", "model.py", "../data", "../run", "--rounds", "1", "-r", "local")
     trapped("run", spared)              # a model from a stranger
     found = done(*command, "evaluate", ".", "../data", "--json")
-    assert set(json.loads(found.stdout)) == {"loss", "accuracy"}
+    assert set(json.loads(found.stdout)) == {"loss", "accuracy", "report"}
 
 
 @pytest.mark.parametrize("given", ["{root}:", ".:{root}", "{root}::/nowhere"])
