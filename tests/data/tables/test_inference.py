@@ -166,6 +166,11 @@ def test_all_that_cannot_be_is_told_at_once():
         "column 'nothing': it has no names: all values are missing"]
     with pytest.raises(DataError, match="column 'sex': kind is 'sort'; there are numeric"):
         infer(some, Asked(kinds={"sex": "sort"}))
+    with pytest.raises(DataError, match="'sex': is named for the label, so its kind can be label or numeric or categorical, not text\n"
+                       "column 'bits': is named for the weight, so its kind can be weight, not numeric"):
+        infer(some, Asked(label="sex", weight="bits", kinds={"sex": "text", "bits": "numeric"}))
+    assert infer({"bits": some["bits"]}, Asked(weight="bits", kinds={"bits": {"sign": "kg"}})).columns["bits"].config() == {
+        "kind": "weight", "sign": "kg"}
 
 
 def test_numbers_are_read_again_as_they_are_written():

@@ -17,6 +17,7 @@ from mrdl.storage.sealed import shown
 LARGEST = 10_000                # words that are known, unless the user says otherwise
 BITS = 12                       # of a hash
 LONGEST = {"word": 200, "char": 400}            # tokens of a text that become ids, at most
+ALL = 1 << 62                   # tokens
 MOST = 0.95                     # share of the texts that have no more of them
 
 
@@ -137,10 +138,10 @@ def tokens(words: Words, unit: str, most: int | None = None) -> tuple[Words, np.
     """The first tokens of each text, `most` of it or all, and where those of each begin among them, int64[n + 1]. The same bytes
     on every machine."""
     lengths = words.lengths
-    room = np.minimum(lengths if unit == "char" else (lengths + 1) // 2, most or np.iinfo("i8").max).sum()
+    room = np.minimum(lengths if unit == "char" else (lengths + 1) // 2, most or ALL).sum()
     data, edges = np.empty(lengths.sum(), "u1"), np.empty(len(words) + 1, "i8")
     starts, stops = np.empty((2, room), "i8")
-    n = kernel.tokens(words.data, words.starts, words.stops, unit == "char", most or np.iinfo("i8").max, data, starts, stops, edges)
+    n = kernel.tokens(words.data, words.starts, words.stops, unit == "char", most or ALL, data, starts, stops, edges)
     return Words(data, starts[:n], stops[:n]), edges
 
 
