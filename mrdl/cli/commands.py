@@ -218,7 +218,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
         curves.check()
     with cluster(a) as runner, spooled(a.data) as data, busy("evaluates", data, a.part if of_data else None) as on_task:
         found = inference.evaluate(**given(a, inference.evaluate, data=data, runner=runner, on_task=on_task, said=say,
-                                           header=a.header and a.header == "yes"))
+                                           **tables.written(a)))
     for line in unread(found.rows) if found.rows else ():
         say(line)
     if not a.json:
@@ -238,7 +238,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     of_data = raw.is_dataset(a.data)
     with cluster(a) as runner, spooled(a.data) as data, busy("predicts", data, "all" if of_data else None) as on_task:
         found = inference.predict(**given(a, inference.predict, data=data, runner=runner, on_task=on_task, said=say,
-                                          header=a.header and a.header == "yes"))
+                                          **tables.written(a)))
     if of_data:
         say(f"{a.out}: {found:,} predictions; their columns are in {a.out}/columns.csv")
         return {"out": a.out, "examples": found}

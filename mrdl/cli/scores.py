@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from mrdl.cli.show import say
+from mrdl.cli.tables import DELIMITERS, of_text
 from mrdl.config import need
 from mrdl.data.dataset import shown
 from mrdl.models.saving import load_model
@@ -13,7 +14,7 @@ from mrdl.runs.extension import behind
 from mrdl.runs.run import Run
 from mrdl.worker.scored import FORMATS, TABLE
 
-TABS = {"tab": "\t", "\\t": "\t"}
+OF_TEXT = ("as the training data was written, or else by how the lines look", "for raw rows: ")
 
 
 def inputs(p: argparse.ArgumentParser) -> None:
@@ -29,12 +30,6 @@ def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) ->
     p.add_argument("--format", choices=formats, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
 
 
-def header(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--header", choices=("yes", "no"), help="for raw rows: whether the first line names the columns (default: "
-                   "detected)")
-    p.add_argument("--multiline", action="store_true", help="for raw rows: quoted fields may go on over several lines")
-
-
 def of_evaluate(p: argparse.ArgumentParser) -> None:
     inputs(p)
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
@@ -47,14 +42,14 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
                    "are wrong show up there")
     p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN", help="a column that names these rows; may be repeated "
                    "(default: the file, and the place in it)")
-    header(p)
+    of_text(p, *OF_TEXT)
 
 
 def of_predict(p: argparse.ArgumentParser) -> None:
     inputs(p)
     p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
     written(p, "the file, and the place of the row in it", (*FORMATS, TABLE))
-    header(p)
+    of_text(p, *OF_TEXT)
     p.add_argument("--loss", action="store_true", help="for raw rows with labels: write the label and the loss of each row too")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
@@ -64,7 +59,7 @@ def of_score(p: argparse.ArgumentParser) -> None:
     written(p, "all columns of the input", FORMATS)
     p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")
     p.add_argument("--delimiter", metavar="CHARACTER", help="delimiter of the input and of the output: a character, or tab "
-                   "(default: detected in the first line; with --columns: tab)")
+                   "(default: that of the training data, or else detected in the first line; with --columns: tab)")
 
 
 def tell_round(run: str) -> None:
@@ -79,7 +74,7 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     need(not a.json, "--json: the rows are on stdout; for rows as JSON: --format jsonl")
     need(sys.stdin is not None and sys.stdout is not None, "score reads rows from stdin and writes them to stdout, and one of them is closed")
     tell_round(a.run)
-    delimiter = TABS.get(a.delimiter, a.delimiter)
+    delimiter = DELIMITERS.get(a.delimiter, a.delimiter)
     need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n',
          f"--delimiter {delimiter!r}: must be one character, or tab")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
-       "missing", "header", "delimiter", "multiline", "sparse")
+       "missing", "header", "delimiter", "decimal", "skip", "multiline", "sparse")
 SAMPLES = 3                     # bad records that are shown
 MOST_BAD = 0.001                # share of them that prepare takes by itself
 
@@ -44,16 +44,24 @@ def of_columns(p: argparse.ArgumentParser) -> None:
     p.add_argument("--kind", dest="kinds", action="append", default=[], metavar="COLUMN=KIND",
                    help=f"what a column is: {', '.join(KINDS)}; fields of schema.json may follow, each after a comma: "
                    "age=numeric,scale=standard,missing=median; may be repeated")
-    p.add_argument("--header", choices=("yes", "no"),
-                   help="whether the first line names the columns (default: decided by how it looks)")
-    p.add_argument("--delimiter", metavar="D",
-                   help="what stands between fields: one character, tab, or blank (default: decided by how the "
-                   "lines look)")
-    p.add_argument("--multiline", action="store_true", help="quoted fields may go on over several lines; one task then reads all of a file")
+    p.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="what stands before the fraction of numbers: . or , (default: "
+                   "decided for each column by how its values look)")
+    of_text(p, "as a schema says, or else by how the lines look", "")
     p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
                    help="the features (default: all columns that are not the label, the weight, an id or left out)")
     p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
                    help="words that mean that a value is missing, beside NA, N/A, NaN, null, ? and the like")
+
+
+def of_text(p: argparse.ArgumentParser, default: str, where: str) -> None:
+    """What the user may say of how delimited text is written. `where`: of which inputs; `default`: what decides it otherwise."""
+    p.add_argument("--header", choices=("yes", "no"), help=f"{where}whether the first line names the columns (default: {default})")
+    p.add_argument("--delimiter", metavar="D",
+                   help=f"{where}what stands between fields: one character, tab, or blank (default: {default})")
+    p.add_argument("--skip", type=int, metavar="N", help=f"{where}leave out the first N lines of each file: the header, or the first row, "
+                   "stands below them (default: as a schema says, or else 0)")
+    p.add_argument("--multiline", action="store_true", help=f"{where}quoted fields may go on over several lines; one task then reads all "
+                   "of a file")
 
 
 def of_rows(p: argparse.ArgumentParser) -> None:
@@ -74,8 +82,12 @@ def of_rows(p: argparse.ArgumentParser) -> None:
 
 def said(a: argparse.Namespace) -> dict[str, Any]:
     """What the user has said of columns, as functions take it."""
-    return {"header": a.header and a.header == "yes", "kinds": kinds(a.kinds), "delimiter": DELIMITERS.get(a.delimiter, a.delimiter),
-            **({"sparse": a.sparse == "yes"} if getattr(a, "sparse", None) else {})}
+    return {**written(a), "kinds": kinds(a.kinds), **({"sparse": a.sparse == "yes"} if getattr(a, "sparse", None) else {})}
+
+
+def written(a: argparse.Namespace) -> dict[str, Any]:
+    """What the user has said of how text is written, where functions take it otherwise."""
+    return {"header": a.header and a.header == "yes", "delimiter": DELIMITERS.get(a.delimiter, a.delimiter)}
 
 
 def kinds(given: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -112,7 +124,7 @@ def is_dataset(a: argparse.Namespace) -> bool:
     store = store_at(a.inputs[0])
     found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
     odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header",
-                             "delimiter", "multiline", "out") if getattr(a, name)]
+                             "delimiter", "decimal", "skip", "multiline", "out") if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
     return found
 
@@ -167,8 +179,7 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
 def following(a: argparse.Namespace, found: "Described") -> str:
     """The command to type next."""
     label = found.table.label
-    options = [*(["--header", a.header] if a.header else []), *(["--delimiter", a.delimiter] if a.delimiter else []), *["--multiline"] * a.multiline,
-               *(["--label", label] if label is not None else []), *_tolerance(found.records)]
+    options = [*["--multiline"] * a.multiline, *(["--label", label] if label is not None else []), *_tolerance(found.records)]
     return f"mrdl prepare {join([*a.inputs, 'DATA', '--schema', a.out, *options])}" + " --label COLUMN" * (label is None)
 
 

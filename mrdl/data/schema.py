@@ -16,9 +16,11 @@ from mrdl.storage import packing
 
 if TYPE_CHECKING:
     from mrdl.data.rows import Batch, Rows
+    from mrdl.data.tables.table import Table
 
 
 FIRST = 512                     # bytes of a file that tell its form
+WRITTEN = ("header", "delimiter", "decimal", "skip")
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,16 @@ class Wanted:
     weight: str | None = None
     header: bool | None = None  # of a text, whether there is one; None: as the lines look
     delimiter: str | None = None                # of a text; None: as the lines look
+    decimal: str | None = None  # of a text, before the fraction of numbers; None: as they look
+    skip: int | None = None     # lines above the header of each text; None: there are none
     loose: bool = False         # whether there may be no rows
     multiline: bool = False     # whether quoted fields of a text may go on over several lines
     partitions: Sequence[str] = ()              # columns that the files' folders have: the last ones
+
+    @property
+    def of_text(self) -> list[str]:
+        """What is said of how delimited text is written."""
+        return [name for name in WRITTEN if getattr(self, name) is not None] + ["multiline"] * self.multiline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +172,8 @@ class Recognised(Schema):
     @abstractmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Recognised":
         """The one schema of all inputs; DataError where they do not agree, or lack what is wanted."""
+
+    @classmethod
+    def fitting(cls, paths: list[str], wanted: Wanted, known: "Table") -> "Recognised":
+        """The same, of inputs that are to have the columns of a table, which may say how they are written."""
+        return cls.sniffed(paths, wanted)

@@ -4,23 +4,30 @@ from dataclasses import replace
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
 from mrdl.data.sources import DataError, demand, read, whole
+from mrdl.data.tables.form import DELIMITER
+from mrdl.data.tables.table import Table
 from mrdl.printing import few
 from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
 
 
 def sniff(paths: list[str], label: str | None = None, weight: str | None = None, header: bool | None = None,
-          delimiter: str | None = None, loose: bool = False, multiline: bool = False) -> Schema:
-    """The one schema of all inputs. `label`, `weight`: of arrays; the others: of a text (Wanted)."""
-    demand(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\n\r',
+          delimiter: str | None = None, loose: bool = False, multiline: bool = False, decimal: str | None = None,
+          skip: int | None = None, known: Table | None = None) -> Schema:
+    """The one schema of all inputs. `label`, `weight`: of arrays; the others: of a text (Wanted). `known`: the table that the
+    inputs are to fit, which may say how they are written."""
+    demand(delimiter is None or DELIMITER.fullmatch(delimiter),
            f"delimiter {delimiter!r}: must be one character of ASCII, and no quote or line end")
+    demand(decimal in (None, ".", ","), f"decimal {decimal!r}: must be . or ,")
+    demand(skip is None or skip >= 0, f"skip {skip}: must be 0 or more")
     forms = {path: form for path in paths if (form := _form(path))} or {paths[0]: FORMS[-1]}
     if len(set(forms.values())) > 1:
         shown = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(shown)}; prepare them one by one")
     form = next(iter(forms.values()))
     partitions = _partitions(paths) if form.tabular else []
-    schema = form.sniffed(paths, Wanted(label, weight, header, delimiter, loose, multiline, partitions))
+    wanted = Wanted(label, weight, header, delimiter, decimal, skip, loose, multiline, partitions)
+    schema = form.sniffed(paths, wanted) if known is None else form.fitting(paths, wanted, known)
     if clash := [name for name in partitions if name in schema.own]:
         raise DataError(f"{paths[0]}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
     return replace(schema, notes=[*schema.notes, f"columns from the names of folders: {few(partitions)}"]) if partitions else schema

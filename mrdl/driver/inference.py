@@ -124,9 +124,15 @@ class Scores(dict[str, Value]):
         self.report, self.rows = report, rows
 
 
+def _written(header: bool | None, delimiter: str | None, skip: int | None, multiline: bool) -> dict[str, Any]:
+    """What the user says of how raw rows are written."""
+    return {"header": header, "delimiter": delimiter, "skip": typed(skip, int | None, "skip"), "multiline": multiline}
+
+
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
-             header: bool | None = None, multiline: bool = False, worst: int = 0, ids: Sequence[str] = (),
+             header: bool | None = None, delimiter: str | None = None, skip: int | None = None, multiline: bool = False,
+             worst: int = 0, ids: Sequence[str] = (),
              said: Callable[[str], None] = lambda text: None) -> Scores:
     """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
@@ -141,7 +147,10 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         label: for raw rows: the column with the labels. None: that of the data that the model was
             trained on.
         max_bad: for raw rows: the share that may be bad, from 0 to 1. 0.001, as in `prepare`.
-        header: for raw rows: whether the first line names the columns. None: detected.
+        header: for raw rows: whether the first line names the columns. None: as the training data
+            was written, or else detected; and so for the next two.
+        delimiter: for raw rows: what stands between the fields.
+        skip: for raw rows: how many lines stand above the header of each file.
         multiline: for raw rows: whether quoted fields may go on over several lines.
         worst: for raw rows: how many of those with the largest losses are in the result's
             `rows.worst`. 0: none.
@@ -160,8 +169,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     model = load_model(run, updater=False)
     inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     if of_data := raw.is_dataset(inputs):
-        need(label is None and header is None and not multiline and not worst,
-             "label, header, multiline, worst: only possible with raw rows")
+        need(label is None and header is None and delimiter is None and skip is None and not multiline and not worst,
+             "label, header, delimiter, skip, multiline, worst: only possible with raw rows")
         found, = map(dataset.load, inputs)
         same_features(model.features, run, found)
         fitted(model.compiled(), found)
@@ -183,8 +192,9 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
                                       assessed)
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
-            sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, header=header, multiline=multiline, max_bad=max_bad,
-                                                    assessed=assessed, on_task=on_task, said=said, worst=worst, ids=ids)
+            sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, max_bad=max_bad,
+                                                    written=_written(header, delimiter, skip, multiline), assessed=assessed, on_task=on_task,
+                                                    said=said, worst=worst, ids=ids)
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
         if text := advice.of_model(model, values, targets):
@@ -194,7 +204,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
-            format: str | None = None, header: bool | None = None, multiline: bool = False, loss: bool = False,
+            format: str | None = None, header: bool | None = None, delimiter: str | None = None, skip: int | None = None,
+            multiline: bool = False, loss: bool = False,
             said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
@@ -219,7 +230,10 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
             `ids` and `keep`: the file, and the place of the row in it.
         keep: for raw rows: other columns to write as they are, after `ids`.
         format: for raw rows: "csv", "jsonl" or "parquet". None: "jsonl" for JSON lines, else "csv".
-        header: for raw rows: whether the first line names the columns. None: detected.
+        header: for raw rows: whether the first line names the columns. None: as the training data
+            was written, or else detected; and so for the next two.
+        delimiter: for raw rows: what stands between the fields.
+        skip: for raw rows: how many lines stand above the header of each file.
         multiline: for raw rows: whether quoted fields may go on over several lines.
         loss: for raw rows with labels: whether each line has the label, and the loss behind the
             prediction.
@@ -244,11 +258,11 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         need(not model.stateful, "rows are split among mappers: with a stateful model, call model.predict on arrays")
         limits.check(model, at_once(model, AT_ONCE))
         with opened(runner, cores) as cluster:
-            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format, header=header,
-                                    multiline=multiline, on_task=on_task,
+            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format,
+                                    written=_written(header, delimiter, skip, multiline), on_task=on_task,
                                     said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
-    need(not (ids or keep or format is not None or header is not None or multiline or loss),
-         "ids, keep, format, header, multiline, loss: only possible with raw rows; a dataset's are shuffled, and their columns are"
+    need(not (ids or keep or (format, header, delimiter, skip) != (None,) * 4 or multiline or loss),
+         "ids, keep, format, header, delimiter, skip, multiline, loss: only possible with raw rows; a dataset's are shuffled, and their columns are"
          " features")
     data, = inputs
     found = dataset.load(data)

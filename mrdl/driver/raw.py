@@ -3,7 +3,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from glob import has_magic
@@ -79,11 +79,12 @@ def there(inputs: Sequence[str]) -> bool:
 
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
-                 keep: Sequence[str], format: str | None, header: bool | None, multiline: bool, on_task: Callable | None, said: Callable[[str], None],
+                 keep: Sequence[str], format: str | None, written: Mapping[str, Any], on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable, loss: bool) -> Counted:
     """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows. Of Parquet each part is a file.
 
-    `fill`: what is to be entered while the folder is filled; `loss`: whether the rows have the label and the loss too."""
+    `written`: what the user says of how the rows are written, as `sniff` takes it; `fill`: what is to be entered while the
+    folder is filled; `loss`: whether the rows have the label and the loss too."""
     need(format is None or format in (*FORMATS, TABLE), f"format {format}: must be {', '.join(FORMATS)} or {TABLE}")
     need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
     table = table_of(model, run)
@@ -91,7 +92,9 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     if loss:
         one_each(model)
         table = labelled(table, run, None)
-    schema, ignored = matched(inputs, table, run, header, kept, rest=loss, multiline=multiline)
+    schema, ignored = matched(inputs, table, run, kept, rest=loss, **written)
+    for note in schema.notes:
+        said(note)
     demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
@@ -117,18 +120,20 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     return counted
 
 
-def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, header: bool | None,
-                  multiline: bool, max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None],
+def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, written: Mapping[str, Any],
+                  max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None],
                   worst: int, ids: Sequence[str]) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
-    more than the share `max_bad` of them cannot be read. `assessed`: gets what a report is made of; `worst`: how many of the
+    more than the share `max_bad` of them cannot be read. `written`: as for predict_rows; `assessed`: gets what a report is made of; `worst`: how many of the
     rows with the largest losses are wanted; `ids`: the columns that name these."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
     table = labelled(table_of(model, run), run, label)
     if worst:
         one_each(model)
-    schema, ignored = matched(inputs, table, run, header, ids, rest=True, multiline=multiline)
+    schema, ignored = matched(inputs, table, run, ids, rest=True, **written)
+    for note in schema.notes:
+        said(note)
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     sums, targets, counted = {}, {}, Counted()

@@ -1,6 +1,7 @@
 """By which table a model takes raw rows, and those of files."""
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from mrdl.config import ConfigError
 from mrdl.data.schema import Schema
@@ -21,7 +22,7 @@ def table_of(model, where: str) -> Table:
     if known.get("table"):
         return Table.load(json.dumps(known["table"]).encode(), f"the schema of {where}")
     names, shape = known.get("columns"), model.input_shape
-    form = {"named": names is not None}
+    form = {} if names is not None else {"named": False}
     if names is None and shape and len(shape) == 1:
         names = list(map(str, range(shape[0])))     # as columns without a header are called
     if names is None or (len(names),) != shape:
@@ -31,7 +32,7 @@ def table_of(model, where: str) -> Table:
 
 def by_place(table: Table, columns: Sequence[str]) -> Table:
     """The table for input of these columns; where its own have no names, they are the input's in their order."""
-    return table if table.form.get("named", True) else Table(dict(zip(columns, table.columns.values())), table.form)
+    return table if table.form.get("named", True) else Table(dict(zip(columns, table.columns.values())))
 
 
 def without_rest(table: Table) -> Table:
@@ -44,13 +45,13 @@ def class_names(table: Table) -> tuple[str, ...]:
     return table.columns[table.label].classes if table.label is not None else ()
 
 
-def matched(inputs: Sequence[str], table: Table, where: str, header: bool | None = None, kept: Sequence[str] = (),
-            rest: bool = False, multiline: bool = False) -> tuple[Schema, list[str]]:
+def matched(inputs: Sequence[str], table: Table, where: str, kept: Sequence[str] = (), rest: bool = False,
+            **written: Any) -> tuple[Schema, list[str]]:
     """The schema of raw inputs, of whose columns a model's table makes features, by name; and the names of the columns that are
     ignored, as it does not know them. `kept`: columns that go through as they are; `rest`: with the label, and with the weight
-    where there is one; `multiline`: quoted fields may go on over several lines."""
+    where there is one; `written`: what the user says of how the inputs are written, as `sniff` takes it."""
     paths = expand(list(inputs))
-    found = sniff(paths, header=header, loose=True, multiline=multiline)
+    found = sniff(paths, loose=True, known=table, **written)
     demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {where} could know: prepare them, and give the dataset")
     odd = [name for name in kept if found.columns.count(name) != 1]
     demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")

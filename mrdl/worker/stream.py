@@ -1,10 +1,14 @@
 """Raw rows that come one after the other, scored as they come: what is there to read is one batch."""
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from mrdl.data.readers.delimited import Delimited
 from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.readers.table import FORMS
+from mrdl.data.readers.tabular import Tabular
 from mrdl.data.sources import demand
+from mrdl.data.tables.table import Table
 from mrdl.models.features import by_place, class_names, table_of, without_rest
 from mrdl.models.model import Model
 from mrdl.printing import few
@@ -37,10 +41,29 @@ class Arriving:
             raise StopIteration
         return last
 
-    def first(self) -> bytes:
-        """The first line, which stays there; b"" where there is none."""
-        self.again += [piece for piece in (next(self, None),) if piece is not None]
-        return b"".join(self.again).partition(b"\n")[0]
+    def line(self, number: int = 0) -> bytes:
+        """One of the first lines, which stay there; b"" where there is none."""
+        found: list[bytes] = []
+        while sum(1 + piece.count(b"\n") for piece in found) <= number and (piece := next(self, None)) is not None:
+            found.append(piece)
+        self.again += reversed(found)
+        return b"".join(b"\n".join(found).split(b"\n")[number:number + 1])
+
+
+def _seen(lines: Arriving, columns: Sequence[str], delimiter: str | None, table: Table) -> Tabular:
+    """The schema of what comes. Lines that stood above the header of the training data may be there or not."""
+    skip = 0 if columns else table.form.get("skip", 0)
+    for number in (0, skip) if skip else ():
+        if (line := lines.line(number)).strip():
+            found = _of(line, columns, delimiter, table)
+            if isinstance(found, Delimited) and {*table.needed(False)} <= {*found.columns}:
+                return replace(found, skip=number)
+    return _of(b"" if columns else lines.line(), columns, delimiter, table)
+
+
+def _of(first: bytes, columns: Sequence[str], delimiter: str | None, table: Table) -> Tabular:
+    form = next(form for form in FORMS if form.tabular and form.by_lines and form.recognises(INPUT, first))
+    return form.arriving(INPUT, first, columns, delimiter, table)
 
 
 class Filter:
@@ -59,9 +82,7 @@ class Filter:
                  kept: Sequence[str] = (), format: str | None = None):
         lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
         known = table = table_of(model, run)
-        first = b"" if columns else lines.first()
-        form = next(form for form in FORMS if form.tabular and form.by_lines and form.recognises(INPUT, first))
-        found = form.arriving(INPUT, first, columns, delimiter)
+        found = _seen(lines, columns, delimiter, table)
         demand(table.form.get("named", True) or len(found.columns) == len(table.columns),
                f"{INPUT} has {len(found.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
         table = without_rest(by_place(table, found.columns))

@@ -139,7 +139,9 @@ def test_the_delimiter_can_be_said(shown, tmp_path):
     text(tmp_path, "a b\n" + "x 1\ny\t2\n" * 30)
     assert "60 rows of 2 columns" in shown("in.csv", "--delimiter", "blank").out
     assert main(["prepare", "in.csv", "data", "--delimiter", "blank", "--label", "b", "-r", "inline"]) == 0
-    assert "--delimiter blank --label b" in shown("in.csv", "--delimiter", "blank", "--label", "b", "--out", str(tmp_path / "s")).err
+    schema = str(tmp_path / "s")                    # which keeps it
+    assert f"--schema {schema} --label b" in shown("in.csv", "--delimiter", "blank", "--label", "b", "--out", schema).err
+    assert main(["prepare", "in.csv", "more", "--schema", schema, "-r", "inline"]) == 0
 
 
 def test_kinds_are_parsed_and_all_wrong_ones_are_said():

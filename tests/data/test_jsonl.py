@@ -136,7 +136,7 @@ def test_from_a_raw_file_to_scores_by_any_way(tmp_path, inline):
         f"\"{r['note'].replace(chr(34), 2 * chr(34))}\",{r['survived']}\n" for r in RECORDS), "in.csv")
     same = mrdl.prepare(table, str(tmp_path / "same"), inline, label="survived", ids=["id"], hold_out=0.2)
     assert same.columns == data.columns
-    assert same.table == data.table and [s.n for s in same.validation()] == [s.n for s in data.validation()] != [0]
+    assert same.table["columns"] == data.table["columns"] and [s.n for s in same.validation()] == [s.n for s in data.validation()] != [0]
     run = saved(data, tmp_path / "run")
     model = mrdl.load_model(run)
     expected = model.predict(path)

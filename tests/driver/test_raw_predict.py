@@ -91,7 +91,8 @@ def test_columns_are_matched_by_name(tmp_path, titanic, inline):
     said = []
     turned = written(tmp_path / "turned.csv", [[*reversed(row), "9", "8"] for row in ROWS], [*reversed(HEADER), "more", "more"], "\t")
     assert predicted(run, turned, tmp_path / "turned", ids=["id"], said=said.append) == right
-    assert len(said) == 1 and said[0].startswith("ignored, as ") and said[0].endswith("know them: 'more', 'more'")
+    assert said[0].endswith("turned.csv: is not written as the schema says, and is read as it looks: delimiter '\\t', not ','")
+    assert len(said) == 2 and said[1].startswith("ignored, as ") and said[1].endswith("know them: 'more', 'more'")
     bare = written(tmp_path / "bare.csv", [row[:5] for row in ROWS], HEADER[:5])
     assert predicted(run, bare, tmp_path / "bare", ids=["id"]) == right
     for header in HEADER[:2] + ["gender", "years", "port"], HEADER[:2] + ["port"]:

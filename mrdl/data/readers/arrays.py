@@ -10,7 +10,7 @@ import numpy as np
 from mrdl.data.corpus import ENCODINGS
 from mrdl.data.rows import Batch, Rows
 from mrdl.data.schema import Recognised, Wanted
-from mrdl.data.sources import ArrayFile, DataError, members
+from mrdl.data.sources import ArrayFile, DataError, demand, members
 from mrdl.printing import few
 from mrdl.storage.packing import OPENERS, suffix
 from mrdl.storage.paths import exists
@@ -142,8 +142,7 @@ class Idx(Arrays):
 
 
 def _no_columns(paths: list[str], wanted: Wanted) -> None:
-    if wanted.header is not None or wanted.delimiter is not None:
-        raise DataError(f"{paths[0]}: has no columns: leave out header and delimiter")
+    demand(not wanted.of_text, f"{paths[0]}: has no columns: leave out {', '.join(wanted.of_text)}")
 
 
 def _twin(images: str) -> str | None:

@@ -32,8 +32,7 @@ class Declared(Tabular):
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Declared":
-        demand(wanted.header is None and wanted.delimiter is None,
-               f"{paths[0]}: names its columns itself: leave out header and delimiter")
+        demand(not wanted.of_text, f"{paths[0]}: names its columns itself: leave out {', '.join(wanted.of_text)}")
         try:
             import_module(cls.packages[0])
         except ModuleNotFoundError:

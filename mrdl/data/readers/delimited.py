@@ -1,24 +1,26 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from shlex import quote
+from typing import Any
 
 import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
-from mrdl.data.readers.header import ROWS, fields, is_comment, is_number, top
+from mrdl.data.readers.header import ROWS, fields, is_comment, is_number, plain, top
 from mrdl.data.readers.lines import Fields, good_lines
 from mrdl.data.readers.numbers import Numbers
 from mrdl.data.readers.quoted import record_ends
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
-from mrdl.data.schema import Wanted
+from mrdl.data.schema import WRITTEN, Wanted
 from mrdl.data.sources import DataError, demand, readable
-from mrdl.data.tables.table import Encoded
+from mrdl.data.tables.form import differences
+from mrdl.data.tables.table import Encoded, Table
 from mrdl.data.tables.words import Words
-from mrdl.printing import few
+from mrdl.printing import counted, few
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import LONGEST, skip_line
 
@@ -36,6 +38,7 @@ class Delimited(Tabular):
     delimiter: str = ","
     header: list = field(default_factory=list)  # the headers, as they stand in the files
     multiline: bool = False     # whether quoted fields may go on over several lines
+    skip: int = 0               # lines above the header of each file
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
@@ -46,13 +49,13 @@ class Delimited(Tabular):
         return self.multiline
 
     def decides(self) -> list:
-        return [self.header, *super().decides(), *["multiline"] * self.multiline]
+        return [self.header, *super().decides(), *["multiline"] * self.multiline, *[{"skip": self.skip}] * bool(self.skip)]
 
     def made_of(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[Encoded, np.ndarray, Sequence[bytes], Words | None]]:
         if self.partitions or self.group is not None or self.multiline or self.sparse or not Numbers.possible(self.made, self.delimiter):
             yield from super().made_of(records, lines)
             return
-        for found in good_lines(records, lines, self.header, self.delimiter, Numbers(self.fields, self.made)):
+        for found in good_lines(records, lines, self.header, self.delimiter, Numbers(self.fields, self.made), skip=self.skip):
             yield *found, None
 
     @property
@@ -62,22 +65,39 @@ class Delimited(Tabular):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
-        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, self.fields, self.multiline):
+        for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, self.fields, self.multiline,
+                                               self.skip):
             yield dict(zip(self.own, found)), starts, batch
 
     @classmethod
+    def fitting(cls, paths: list[str], wanted: Wanted, known: Table) -> "Delimited":
+        said = {name: known.form[name] for name in WRITTEN if name in known.form and getattr(wanted, name) is None}
+        needed, cause = {*known.needed(False)}, None
+        if said:
+            try:
+                found = cls.sniffed(paths, replace(wanted, **said))
+                if needed <= {*found.columns}:
+                    return found
+            except DataError as error:
+                cause = error
+        found = cls.sniffed(paths, replace(wanted, decimal=wanted.decimal or said.get("decimal")))
+        if said and (cause or needed <= {*found.columns}):
+            found.notes.extend(_otherwise(paths[0], found.form, said))
+        return found
+
+    @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Delimited":
-        first, rows = None, 0
+        first, rows, decimal, skip = None, 0, wanted.decimal or ".", wanted.skip or 0
         for path in paths:                          # one by one: there may be thousands
             lines = _head(path, wanted)
             if all(map(is_comment, lines)):
                 continue
             if first is None:
-                delimiter = wanted.delimiter or _delimiter(path, [line for line in lines if not is_comment(line)])
-                found = first = top(path, lines, delimiter, wanted.header)
+                delimiter = wanted.delimiter or _delimiter([line for line in lines if not is_comment(line)], decimal)
+                found = first = top(path, lines, delimiter, wanted.header, decimal=decimal)
                 headers, name = {found.line}, path
             else:
-                found = top(path, lines, delimiter, wanted.header, first.line)
+                found = top(path, lines, delimiter, wanted.header, first.line, decimal)
                 if found.line and found.names != first.names and sorted(found.names) == sorted(first.names):
                     raise DataError(f"{path}: has the columns of {name} in another order; inputs that are prepared together must "
                                     f"have one order: write it again with {few(first.names)}")
@@ -92,21 +112,39 @@ class Delimited(Tabular):
                                                       if len(paths) > 1 else ""))
         if not rows and not wanted.loose:
             raise DataError(f"{name}: a header and no rows")
+        form = {"delimiter": delimiter, "header": True if first.line else wanted.header, "decimal": wanted.decimal, "skip": skip or None}
+        skipped = [f"left out on top of each file: {counted(skip, 'line')}"] * bool(skip)
         return cls(files=paths, columns=[*first.names, *wanted.partitions], shape=[len(first.names)], delimiter=delimiter,
-                   header=sorted(headers - {""}), named=bool(first.line), notes=[first.note] if first.note else [],
-                   partitions=list(wanted.partitions), multiline=wanted.multiline)
+                   header=sorted(headers - {""}), named=bool(first.line), notes=skipped + [first.note] * bool(first.note),
+                   partitions=list(wanted.partitions), multiline=wanted.multiline, skip=skip,
+                   form={name: value for name, value in form.items() if value is not None})
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Delimited":
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Delimited":
+        notes: list[str] = []
         line = first.removeprefix(BOM).rstrip(b"\r").decode("latin-1")
         if columns:
             names, delimiter = list(columns), delimiter or "\t"
             line = delimiter.join(columns).encode().decode("latin-1")       # one of these names is no row
         else:
             demand(line.strip(), f"{where} has no first line with the names of its columns; where there is none, name them with --columns")
+            said = known.form.get("delimiter") if known and delimiter is None else None
+            if said and {*known.needed(False)} <= {*_names(line, said)}:
+                delimiter = said
             delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
-            names = [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, delimiter)]
-        return cls(files=[], columns=names, shape=[], delimiter=delimiter, header=[line], named=True)
+            names = _names(line, delimiter)
+            notes = _otherwise(where, {"delimiter": delimiter}, {"delimiter": said}) if said else []
+        return cls(files=[], columns=names, shape=[], delimiter=delimiter, header=[line], named=True, notes=notes)
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    return [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, delimiter)]
+
+
+def _otherwise(where: str, form: dict[str, Any], said: dict[str, Any]) -> list[str]:
+    """For the user: in what an input is not written as the schema says."""
+    told = differences(form, said)
+    return [f"{where}: is not written as the schema says, and is read as it looks: {told}"] if told else []
 
 
 def _head(path: str, wanted: Wanted) -> list[str]:
@@ -116,6 +154,9 @@ def _head(path: str, wanted: Wanted) -> list[str]:
     with opened(path) as file, readable(path):
         foreign.check(path, file)
         file.seek(0)
+        for _ in range(wanted.skip or 0):
+            if not skip_line(file):
+                break
         while (size < HEAD or len(lines) < ROWS) and (line := file.readline(LONGEST)):
             size, line = size + len(line), line if size else line.removeprefix(BOM)
             if len(line) == LONGEST:
@@ -138,13 +179,14 @@ def _head(path: str, wanted: Wanted) -> list[str]:
     return [line.decode("latin-1").rstrip("\r\n") for line in lines]
 
 
-def _delimiter(path: str, lines: list[str]) -> str:
-    """The one that cuts most lines into as many fields as the first one."""
+def _delimiter(lines: list[str], decimal: str) -> str:
+    """The one that cuts most lines into as many fields as the first one; a decimal comma, where no other one does."""
     def fit(delimiter: str) -> tuple[int, int]:
         counts = [len(fields(line, delimiter)) for line in lines[:50]]
         return (counts.count(counts[0]) if counts[0] > 1 else 0, counts[0])
-    best = max(DELIMITERS, key=fit)
-    blanks = [len(words) > 1 and all(map(is_number, words)) for words in (fields(line, BLANKS) for line in lines[:50])]
+    best = max(DELIMITERS.replace(decimal, ""), key=fit)
+    blanks = [len(words) > 1 and all(is_number(plain(word, decimal)) for word in words)
+              for words in (fields(line, BLANKS) for line in lines[:50])]
     if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
         return BLANKS
-    return best
+    return best if fit(best)[0] or decimal not in DELIMITERS else decimal

@@ -39,15 +39,21 @@ def is_number(field: str) -> bool:
     return "_" not in field
 
 
+def plain(field: str, decimal: str) -> str:
+    """A number with a decimal comma as others are written; other fields as they are."""
+    number = field.replace(".", "").replace(",", ".")
+    return number if decimal == "," and is_number(number) else field
+
+
 def is_comment(line: str) -> bool:
     return line.lstrip(" ").startswith("#")
 
 
-def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: str = "") -> Top:
+def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: str = "", decimal: str = ".") -> Top:
     """`lines`: the first ones of the file, without blank ones. `asked`: whether there is a header; None: by the lines
-    themselves. `known`: the header of another input."""
+    themselves. `known`: the header of another input. `decimal`: what stands before fractions."""
     first = next(i for i, line in enumerate(lines) if not is_comment(line))
-    rows = [fields(line, delimiter) for line in lines[first:] if not is_comment(line)]
+    rows = [[plain(field, decimal) for field in fields(line, delimiter)] for line in lines[first:] if not is_comment(line)]
     numbers = all(is_number(field) or not field for field in rows[0])
     line, note = lines[first].rstrip("\r"), ""
     if asked is not False and numbers and line != known:
@@ -57,8 +63,8 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
             line, note = lines[first].rstrip("\r") if header else "", _told(path, lines[first], header) if doubt else ""
     if asked is False or not line:
         return Top([str(i) for i in range(_width(rows))], "", rows, note)
-    names, below = (fields(line.lstrip(" #"), delimiter), rows) if is_comment(line) else (
-        rows[0], [row for row in rows[1:] if numbers or row != rows[0]])        # one of words may come again
+    names = fields(line.lstrip(" #"), delimiter)
+    below = rows if is_comment(line) else [row for row in rows[1:] if numbers or row != rows[0]]   # one of words may come again
     if below and _width(below) != len(names):
         longer = "header" if len(names) > _width(below) else "rows"
         ends = abs(len(names) - _width(below)) == 1 and not any(row[-1] for row in ([names] if longer == "header" else below))

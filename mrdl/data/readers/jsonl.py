@@ -17,6 +17,7 @@ from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import Records
 from mrdl.data.schema import Wanted
 from mrdl.data.sources import DataError, demand, readable
+from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.kernels import jsonl
 from mrdl.printing import few
@@ -47,8 +48,8 @@ class Jsonl(Tabular):
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Jsonl":
-        odd = [*(name for name in ("header", "delimiter") if getattr(wanted, name) is not None), *["multiline"] * wanted.multiline]
-        demand(not odd, f"{paths[0]}: is JSON lines, which name their fields in each line: leave out {', '.join(odd)}")
+        demand(not wanted.of_text,
+               f"{paths[0]}: is JSON lines, which name their fields in each line: leave out {', '.join(wanted.of_text)}")
         found = Found()
         for path in paths:
             for value in _objects(path, max(HEAD // len(paths), LEAST)):
@@ -56,7 +57,7 @@ class Jsonl(Tabular):
         return found.schema(paths[0], paths, wanted)
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Jsonl":
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Jsonl":
         demand(not columns and delimiter is None, f"{where} is JSON lines, which name their fields in each line: leave out columns, delimiter")
         found = Found()
         for value in _good(first.removeprefix(BOM))[0]:

@@ -18,6 +18,7 @@ from mrdl.data.tables.inference import Inferred, infer
 from mrdl.data.tables.kinds import Id
 from mrdl.data.tables.kinds.entries import Entries
 from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.kernels import entries as kernel
 
@@ -45,14 +46,14 @@ class Libsvm(Tabular):
 
     @classmethod
     def sniffed(cls, paths: list[str], wanted: Wanted) -> "Libsvm":
-        odd = [name for name in ("header", "delimiter", "weight") if getattr(wanted, name) is not None]
+        odd = wanted.of_text + ["weight"] * (wanted.weight is not None)
         demand(not odd, f"{paths[0]}: is in libsvm's format, which has neither names of columns nor weights: leave out {', '.join(odd)}")
         demand(wanted.label in (None, LABEL), f"{paths[0]}: is in libsvm's format, whose label is the first number of a line: leave out label")
         return cls(files=paths, columns=[*COLUMNS, *wanted.partitions], shape=[0], target=[], label=LABEL, named=True,
                    partitions=list(wanted.partitions))
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Libsvm":
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Libsvm":
         demand(not columns and delimiter is None, f"{where} is in libsvm's format: leave out columns, delimiter")
         return cls.sniffed([], Wanted(loose=True))
 

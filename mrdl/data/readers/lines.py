@@ -1,7 +1,7 @@
 """Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import repeat
+from itertools import accumulate, chain, repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
 from mrdl.kernels import words
 from mrdl.storage.paths import opened
-from mrdl.storage.pieces import LONGEST, Long, pieces_of, skip_line
+from mrdl.storage.pieces import LONGEST, Lines, Long, pieces_of, skip_line
 
 EMPTY, GOOD = words.EMPTY, words.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
@@ -67,16 +67,21 @@ class Fields:
 
 
 def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
-               parser: Parser, multiline: bool = False) -> Iterator[tuple[Any, np.ndarray, Words]]:
+               parser: Parser, multiline: bool = False, skip: int = 0) -> Iterator[tuple[Any, np.ndarray, Words]]:
     """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
 
     A header may come again, as where files were joined; one of numbers alone is one on top only. `multiline`: quoted fields may go
-    on over several lines."""
+    on over several lines; `skip`: how many lines on top of the file are no records."""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     known = Words.of([*headers, *(BOM + line for line in headers)])
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
     records.mark = lambda: mark
-    top = not records.start                     # nothing but comments has been read of the file
+    left = _left(records.file, skip, offset + mark) if records.start and skip else skip
+    top = left >= 0 if skip else not records.start      # nothing but comments has been read of the file
+    if left > 0:
+        lines, size, begun = _without(records.file, lines, left)
+        mark = mark or len(BOM) * begun
+        offset += size - len(BOM) * begun
     for number, (raw, stops) in enumerate(_batches(records.file, lines, parser, delimiter.encode() if multiline else None)):
         if top and raw.startswith(BOM):
             raw, mark = Long.of(raw[len(BOM):], raw.size - len(BOM)) if isinstance(raw, Long) else raw[len(BOM):], len(BOM)
@@ -120,6 +125,32 @@ def first_line(file: str, start: int) -> tuple[int, int]:
         mark = len(BOM) if lines.read(len(BOM)) == BOM else 0
         lines.seek(start)
         return start + skip_line(lines) - mark, mark
+
+
+def _left(file: str, skip: int, start: int) -> int:
+    """How many of the first `skip` lines of a file begin at byte `start` or behind it; -1: and neither does the one that follows."""
+    with opened(file) as lines:
+        begins = accumulate((skip_line(lines) for _ in range(skip)), initial=0)
+        return sum(begin >= start for begin in begins) - 1
+
+
+def _without(file: str, lines: Iterable[bytes], count: int) -> tuple[Lines, int, bool]:
+    """The lines behind the first `count`, how many bytes these have, and whether they begin with a byte order mark."""
+    pieces, size, begun = pieces_of(lines), 0, None
+    while count:
+        with whole(file):
+            piece = next(pieces, None)
+        if piece is None:
+            break
+        begun = piece.startswith(BOM) if begun is None else begun
+        if isinstance(piece, Long):
+            count, size = count - 1, size + piece.size + 1
+        elif (more := piece.count(b"\n") - count) >= 0:
+            rest = piece.split(b"\n", count)[count]
+            pieces, count, size = chain([rest], pieces), 0, size + len(piece) - len(rest)
+        else:
+            count, size = -more - 1, size + len(piece) + 1
+    return Lines(pieces, getattr(lines, "live", False)), size, bool(begun)
 
 
 def _batches(file: str, lines: Iterable[bytes], parser: Parser, quoted: bytes | None) -> Iterator[tuple[bytes | Long, np.ndarray]]:

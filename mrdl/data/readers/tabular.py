@@ -37,6 +37,7 @@ class Tabular(Recognised):
     kept: list = field(default_factory=list)    # columns that are wanted beside those of the table
     group: str | None = None    # the column of which rows with one value are held out together
     partitions: list = field(default_factory=list)      # the last columns: what they hold is in the names of a file's folders
+    form: dict = field(default_factory=dict)    # how the files are written: a Form
 
     @property
     def own(self) -> list[str]:
@@ -56,14 +57,15 @@ class Tabular(Recognised):
             yield columns | {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}, starts, batch
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None) -> "Tabular":
+    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Tabular":
         """The schema of a pipe, of a form that is by_lines.
 
         Args:
             where: the pipe, for messages.
             first: its first line; b"" where `columns` are given.
             columns: what the user says that they are.
-            delimiter: and what stands between fields."""
+            delimiter: and what stands between fields.
+            known: the table that it is to fit, which may say that."""
         raise NotImplementedError
 
     def beyond(self, names: Sequence[str]) -> "Tabular":
@@ -133,7 +135,8 @@ class Tabular(Recognised):
         return len(label.classes) or None if label else None
 
     def decides(self) -> list:
-        return [self.table] if self.group is None else [self.table, {"group": self.group}]
+        table = replace(self.made, form={}).dump().decode()     # the rows are the same, however the schema was found
+        return [table] if self.group is None else [table, {"group": self.group}]
 
     def described(self, facts: dict) -> dict[str, Any]:
         return {**super().described(facts), "table": json.loads(self.table) if self.table else None}

@@ -9,7 +9,7 @@ from typing import Any
 
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import Numeric
-from mrdl.data.tables.words import Notation
+from mrdl.data.tables.words import USUAL, Notation
 from mrdl.printing import few
 
 
@@ -26,7 +26,8 @@ class Asked:
         kinds: of columns, the name of a kind, or what schema.json would say of it.
         missing: words for missing values, beside the usual ones.
         group: the column of which rows with one value are held out together; an id, where nothing else is said of it.
-        amount: whether a label that looks like a number is one, and no name of a class."""
+        amount: whether a label that looks like a number is one, and no name of a class.
+        decimal: what stands before the fraction of numbers; None: as they look."""
     label: str | None = None
     weight: str | None = None
     ids: Sequence[str] = ()
@@ -36,6 +37,7 @@ class Asked:
     missing: Sequence[str] = ()
     group: str | None = None
     amount: bool = False
+    decimal: str | None = None
 
     def among(self, names: list[str]) -> "Asked":
         """The same of columns that are given by their names, or by their numbers from 0 (-1 is the last one); DataError as of
@@ -74,6 +76,7 @@ class Asked:
         for name, given in self.kinds.items():
             said = {key: given[key] for key in Notation._fields if key in given} if isinstance(given, Mapping) else {}
             if said:
+                said = {"decimal": self.decimal or USUAL.decimal} | said
                 with suppress(DataError):       # which `infer` gives, with all others
                     found[name] = Numeric(missing="refuse", **Numeric.given(said)).notation
         return found

@@ -64,7 +64,7 @@ def infer(statistics: Mapping[str, Statistics], asked: Asked = NOTHING) -> Infer
     asked.check(statistics)
     columns, warnings, read, wrong, written = {}, [], {}, [], asked.written()
     for name, found in statistics.items():
-        read[name] = found = _reread(found, written.get(name))
+        read[name] = found = _reread(found, written.get(name), asked.decimal)
         try:
             columns[name] = _kind(name, found, asked)
         except DataError as error:
@@ -72,7 +72,7 @@ def infer(statistics: Mapping[str, Statistics], asked: Asked = NOTHING) -> Infer
     if wrong:
         raise DataError("\n".join(wrong))
     for name, found in read.items():
-        said = [] if name in (*asked.ids, *asked.drop) else _warnings(name, found, columns[name], read.get(asked.label))
+        said = [] if name in (*asked.ids, *asked.drop) else _warnings(name, found, columns[name], read.get(asked.label), asked.decimal)
         warnings += [Warned(name, text) for text in said]
     return Inferred(columns, warnings, read)
 
@@ -174,12 +174,12 @@ def _distinct(found: Statistics) -> bool:
     return bool((values.counts == 1).all()) and abs(values.distinct - found.present) <= 4 * values.error * found.present
 
 
-def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None) -> Iterable[str]:
+def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None, decimal: str | None) -> Iterable[str]:
     values, present, rows, quoted = found.values, found.present, found.rows, shlex.quote(name)
     leave = f"to leave it out: --drop {quoted}"
     if any("\ud800" <= c <= "\udfff" for word, _ in values.items() for c in word):
         yield "has bytes that are not UTF-8; convert the input, for example with: iconv -f LATIN1 -t UTF-8"
-    best = _better(found)
+    best = _better(found, decimal)
     if best:
         marks = "".join(f",{key}={mark}" for key, mark in best._asdict().items() if mark != getattr(USUAL, key))
         yield f"looks like numbers{Weight(**best._asdict()).as_written()}, but was not read so: --kind {shlex.quote(f'{name}=numeric{marks}')}"
@@ -242,30 +242,31 @@ def _odd(found: Statistics) -> list[str]:
     return [words[i] for i in np.flatnonzero(codes != kernel.GOOD)]
 
 
-def _reread(found: Statistics, written: Notation | None) -> Statistics:
+def _reread(found: Statistics, written: Notation | None, decimal: str | None) -> Statistics:
     """Statistics by the notation that the user says, or in which most words are numbers, where all words are known."""
-    best = (written or _better(found)) if found.values.exact else None
+    best = (written or _better(found, decimal)) if found.values.exact else None
     return found.reread(best) if best else found
 
 
-def _better(found: Statistics) -> Notation | None:
+def _better(found: Statistics, decimal: str | None) -> Notation | None:
     """Another notation, in which most of the known words are numbers, where now they are not."""
     if found.numbers.count >= MOSTLY * found.present:
         return None
     words, counts = found.values.words, found.values.counts
-    best = notation([word for word, _ in found.values.items()])
+    best = notation([word for word, _ in found.values.items()], decimal)
     good = words.numbers(best)[1] == kernel.GOOD
     return best if best != found.notation and counts[good].sum() >= MOSTLY * counts.sum() > 0 else None
 
 
-def notation(words: Iterable[str]) -> Notation:
-    """How the numbers among some words of a column are written: the plainest way by which most are numbers."""
+def notation(words: Iterable[str], decimal: str | None = None) -> Notation:
+    """How the numbers among some words of a column are written: the plainest way by which most are numbers. `decimal`: the mark
+    that is given."""
     words = sorted(set(words))
     signs = Counter(sign for word in words for sign in {*word[:1], *word[1:2], *word[-1:]}
                     if sign == "%" or unicodedata.category(sign) == "Sc")
     sign = max(signs, key=lambda sign: (signs[sign], sign), default="")
     fractions = {mark for word in words for mark in re.findall(r"^[+-]?0+([,. '])\d", word)}      # no thousands
     tried = [n._replace(sign=s) for s in dict.fromkeys(["", sign]) for n in NOTATIONS
-             if n.thousands not in fractions]
+             if n.thousands not in fractions and decimal in (None, n.decimal)]
     column = Words.of(words)
     return max(tried, key=lambda n: int((column.numbers(n)[1] == kernel.GOOD).sum()))

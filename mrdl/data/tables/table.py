@@ -9,10 +9,11 @@ import numpy as np
 
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, beside_each_other
+from mrdl.data.tables.form import Form
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
-from mrdl.storage.sealed import OtherFormat, parsed, shown
+from mrdl.storage.sealed import OtherFormat, check, parsed, shown
 
 SCHEMA = "schema.json"
 FORMAT = 1
@@ -40,7 +41,7 @@ class Table:
 
     Args:
         columns: the kind of each by name, in the order of the features.
-        form: how the input was written, for its reader: delimiter, header and so on."""
+        form: how delimited input was written, for the reader of others (Form)."""
     columns: dict[str, Kind]
     form: dict[str, Any] = field(default_factory=dict)
 
@@ -154,8 +155,12 @@ class Table:
             raise DataError(f"{where}: has {'no' if odd[0] not in facts else 'an unknown'} {odd[0]!r}")
         if type(facts["form"]) is not dict or type(facts["columns"]) is not list:
             raise DataError(f"{where}: form must be an object, and columns a list")
-        columns: dict[str, Kind] = {}
         wrong = []
+        try:
+            check(facts["form"], Form, "form")
+        except ValueError as error:
+            wrong.append(f"{where}: {error}")
+        columns: dict[str, Kind] = {}
         for number, config in enumerate(facts["columns"], 1):
             name = config.get("name") if type(config) is dict else None
             if type(name) is not str:

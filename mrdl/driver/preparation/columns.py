@@ -29,6 +29,11 @@ def given(path: str) -> Table:
         raise DataError(f"{path}: no such schema; make one with: mrdl describe INPUT.. --out {SCHEMA}") from None
 
 
+def known(path: str | None, like: dataset.Dataset | None) -> Table | None:
+    """The table that inputs are to fit: that of a schema.json, or of another dataset, where it has one."""
+    return given(path) if path else of_dataset(like) if like and like.table else None
+
+
 def of_dataset(like: dataset.Dataset) -> Table:
     """The table by which a dataset was made; of one of an earlier version, which has none, all columns are numbers."""
     if like.table:
@@ -57,7 +62,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
         raise DataError(f"{schema.files[0]}: has no header, so its columns cannot be matched by name with those of the schema; if its first "
                         "line has their names: --header yes")
     extra = table.match(schema.columns, schema.files[0])
-    made = schema.by(table)
+    made = schema.by(replace(table, form=schema.form or table.form))
     demand(made.shape != [0], f"{schema.files[0]}: the schema makes no features: let one of its columns be another kind than id or ignore")
     return replace(made, notes=[*schema.notes, *([f"left out, as the schema does not have them: {few(extra)}"] if extra else [])])
 
@@ -65,7 +70,7 @@ def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
 def surveyed(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task: Callable | None) -> tuple[Inferred, Facts]:
     """What the columns are taken for, by all rows, and what is said of these."""
     words = (*asked.missing, *(word for word in MISSING if word not in asked.missing))      # in this order: see Statistics
-    statistics, records = statistics_of(schema.surveyed, cluster, asked.label, name, on_task, words, asked.written())
+    statistics, records = statistics_of(schema.surveyed, cluster, asked.label, name, on_task, words, asked.written(), asked.decimal)
     if not records.rows:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in records.bad.items())
         raise DataError("\n  ".join([f"{schema.files[0]}: all {sum(records.bad.values()):,} records are bad: {reasons}" if reasons else
@@ -80,7 +85,7 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
              said: Callable[[str], None]) -> Schema:
     """The schema whose rows a table makes that is inferred from all rows; the user is told what is made of each column."""
     found, records = surveyed(schema, asked, cluster, name, on_task)
-    made = schema.by(Table(found.columns))
+    made = schema.by(Table(found.columns, schema.form))
     if made.shape == [0]:
         raise DataError("\n  ".join([f"{schema.files[0]}: no column is left to make features of",
                                       *(f"{warned.column!r}: {warned.text}" for warned in found.warnings)]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mrdl.config import typed
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import demand, expand
 from mrdl.data.survey import Facts
@@ -37,7 +38,8 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
                  label: str | None = None, weight: str | None = None, ids: Sequence[str] = (),
                  drop: Sequence[str] = (), columns: Sequence[str] | None = None,
                  kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
-                 header: bool | None = None, delimiter: str | None = None, multiline: bool = False,
+                 header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
+                 skip: int | None = None, multiline: bool = False,
                  on_task: Callable[[str, int, int], None] | None = None) -> Described:
     """What the columns of raw tables hold, and what mrdl would make of them.
 
@@ -59,6 +61,8 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
         header: whether the first line has the names of the columns. None: as the lines look.
         delimiter: what stands between the fields: one character; " " is any run of blanks and
             tabs. None: as the lines look.
+        decimal: "." or ",": what stands before the fraction of numbers. None: as each column looks.
+        skip: how many lines stand above the header of each file. None: none.
         multiline: whether quoted fields may go on over several lines.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
 
@@ -70,11 +74,11 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
             is asked: a line for each.
         JobFailed: the job failed."""
     paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline)
+    schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"))
     demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "
            "describes what that made")
 
-    asked = Asked(label, weight, ids, drop, columns, kinds or {}, missing).among(schema.columns)
+    asked = Asked(label, weight, ids, drop, columns, kinds or {}, missing, decimal=decimal).among(schema.columns)
     with cluster_of(runner, cores) as cluster:
         inferred, records = surveyed(schema, asked, cluster, f"mrdl describe {paths[0]}", on_task)
-    return Described(Table(inferred.columns), inferred, records, planning.sizes(schema), schema.notes)
+    return Described(Table(inferred.columns, schema.form), inferred, records, planning.sizes(schema), schema.notes)

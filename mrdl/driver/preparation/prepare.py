@@ -13,15 +13,16 @@ from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample,
 from mrdl.data.facts import CLASSES
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.text import Corpus
-from mrdl.data.schema import Schema
+from mrdl.data.schema import Schema, Wanted
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.statistics import Numbers
+from mrdl.data.tables.table import Table
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
-from mrdl.driver.preparation.columns import given, inferred, of_dataset, tabled
+from mrdl.driver.preparation.columns import given, inferred, known, of_dataset, tabled
 from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
 from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
@@ -43,7 +44,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
-            header: bool | None = None, delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
+            header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
+            skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None,
             sparse: bool | None = None, ids: Sequence[str] = (), columns: Sequence[str] | None = None,
             kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
             stratify: bool = False, group: str | None = None,
@@ -90,6 +92,9 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             lines look.
         delimiter: what stands between the fields of text inputs: one character; " " is any run of
             blanks and tabs. None: as their lines look.
+        decimal: "." or ",": what stands before the fraction of the numbers in text inputs. None: as
+            each column looks.
+        skip: how many lines stand above the header of each text input. None: none.
         drop: the columns to leave out.
         schema: a schema.json (docs/tables.md), which says what is made of each column. None: it is
             inferred from all rows.
@@ -131,8 +136,10 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     demand(quarantine is None or format is None, "quarantine: only possible with rows")
     vacant_for_bad(quarantine)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other, header, delimiter, multiline)
-    asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group))
+    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other,
+                    None if format else known(schema, other), header=header, delimiter=delimiter, multiline=multiline, decimal=decimal,
+                    skip=typed(skip, int | None, "skip"))
+    asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
@@ -168,7 +175,7 @@ def understood(found: Schema, cluster: Cluster, name: str, classes: int | None, 
 
 def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset | None, asked: Asked) -> Asked:
     """What is asked of the inputs' columns; DataError where it does not fit the inputs, or each other."""
-    decides = [name for name in ("columns", "kinds", "missing") if getattr(asked, name)]
+    decides = [name for name in ("columns", "kinds", "missing", "decimal") if getattr(asked, name)]
     odd = decides + [name for name, value in (("schema", schema), ("ids", asked.ids), ("drop", asked.drop), ("group", asked.group)) if value]
     demand(found.tabular or not odd, f"{', '.join(odd)}: only possible with a table of columns")
     demand(not (schema and like), "schema and like: each says what is made of all columns: leave out one of them")
@@ -200,18 +207,18 @@ def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | 
 
 def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
             format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: Dataset | None, header: bool | None, delimiter: str | None, multiline: bool) -> Schema:
+            like: Dataset | None, table: Table | None, **written: Any) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and header is None and delimiter is None and not multiline,
-               "text has no columns: leave out label, weight, classes, header, delimiter, multiline")
+        demand(label is None and weight is None and classes is None and not Wanted(**written).of_text,
+               "text has no columns: leave out label, weight, classes, " + ", ".join(written))
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}
     odd = [name for name, value in of_text.items() if value is not None]
     demand(not odd, f"{', '.join(odd)}: only possible with format text")
-    return sniff(inputs, label, weight, header, delimiter, multiline=multiline)
+    return sniff(inputs, label, weight, known=table, **written)
 
 
 def _labelled(classes: int | None, there: bool) -> None:

@@ -19,6 +19,7 @@ from mrdl.data.sniff import sniff
 from mrdl.data.sources import demand, expand
 from mrdl.data.tables.asked import Asked
 from mrdl.driver.preparation import planning
+from mrdl.driver.preparation.columns import known
 from mrdl.driver.preparation.prepare import (
     agree,
     checked,
@@ -54,7 +55,7 @@ class Split:
 def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
           max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
-          delimiter: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
+          delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
           stratify: bool = False, group: str | None = None, multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
@@ -81,6 +82,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         classes: how many classes there are.
         header: whether the first line of text inputs has the names of the columns.
         delimiter: what stands between the fields of text inputs.
+        decimal: what stands before the fraction of their numbers.
+        skip: how many lines stand above the header of each text input.
         drop: the columns to leave out.
         schema: a schema.json, which says what is made of each column.
         ids: columns that name a row: they are no features.
@@ -110,8 +113,9 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
-    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline)
-    asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group))
+    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline,
+                  decimal=decimal, skip=typed(skip, int | None, "skip"), known=known(schema, None))
+    asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
         cluster.backend.reads(found.paths())
         found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, asked, on_task, said, stratify,

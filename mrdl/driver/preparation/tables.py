@@ -25,7 +25,8 @@ Found = tuple[dict[str, Statistics], Facts]     # of each column, and of the rec
 
 
 def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str, on_task: OnTask = None,
-                  missing: Sequence[str] = MISSING, written: Mapping[str, Notation] | None = None) -> Found:
+                  missing: Sequence[str] = MISSING, written: Mapping[str, Notation] | None = None,
+                  decimal: str | None = None) -> Found:
     """What each column of a tabular schema holds, and what is said of the records.
 
     Args:
@@ -35,8 +36,9 @@ def statistics_of(schema: Schema, cluster: Cluster, label: str | None, name: str
         name: the job's, in Hadoop's web pages.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         missing: the words for missing values.
-        written: how the numbers of some columns are written. None: as the first lines look."""
-    seen = dict(zip(schema.columns, notations(schema))) | (written or {})
+        written: how the numbers of some columns are written. None: as the first lines look.
+        decimal: what stands before the fraction of all others. None: as the first lines look."""
+    seen = dict(zip(schema.columns, notations(schema, decimal))) | (written or {})
     survey = Survey(schema, label, list(missing), [seen[name] for name in schema.columns])
     if sum(planning.sizes(schema).values()) <= HERE:
         return counted_here(survey)
@@ -66,11 +68,11 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
     return dict(zip(dict.fromkeys(schema.columns), columns, strict=True)), facts
 
 
-def notations(schema: Schema) -> list[Notation]:
+def notations(schema: Schema, decimal: str | None = None) -> list[Notation]:
     """How the numbers of each column are written, as the first rows look."""
     words: dict[str, set[str]] = {name: set() for name in schema.columns}
     for path, lines in islice(schema.here(), HEADS):
         for columns, *_ in islice(schema.rows(Records(path), lines), 1):
             for name, column in columns.items():
                 words[name].update(word.decode("utf-8", "surrogateescape") for word in column.take(slice(HEAD)))
-    return [notation(words[name]) if words[name] else USUAL for name in schema.columns]
+    return [notation(words[name], decimal) if words[name] else USUAL._replace(decimal=decimal or USUAL.decimal) for name in schema.columns]
