@@ -139,7 +139,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("form", ["parquet", "orc", "avro"])
 def test_a_table_has_one_schema_and_one_encoding_in_every_form(files, form, inline):
     own, other = described(files["csv"], inline), described(files[form], inline)
-    assert own.table.dump() == other.table.dump() and own.inferred.warnings == other.inferred.warnings
+    assert own.table.columns == other.table.columns and own.inferred.warnings == other.inferred.warnings
     for name, found in own.inferred.statistics.items():
         assert found.dump() == other.inferred.statistics[name].dump(), name
     made = []
@@ -198,7 +198,7 @@ def test_a_folder_of_parts_is_one_table_by_the_names_of_its_columns(tmp_path, fi
         names = table.column_names[::-1] if number == 2 else table.column_names
         saved(folder / f"part-{number}.parquet", table.slice(start, stop - start).select(names), row_group_size=30)
     (folder / "_SUCCESS").touch()
-    assert described(folder, inline).table.dump() == whole.table.dump()
+    assert described(folder, inline).table.columns == whole.table.columns
     saved(folder / "part-3.parquet", table.select(["id", "x", "y"]))
     with pytest.raises(DataError, match="part-3.parquet: has no column 'k', 'code', .* and .*part-0.parquet has"):
         described(folder, inline)
