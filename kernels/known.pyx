@@ -3,7 +3,7 @@ include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
 
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 
 def find(Bytes data, Places starts, Places stops, const uint64_t[:] hashes, Bytes known, Places kstarts, Places kstops,
@@ -52,10 +52,9 @@ def ones(const int64_t[::1] ids, double[:, :] out):
             fit &= -1 <= ids[i] < width
     need(fit, "ones: an id is not of a column")
     with nogil:
-        if out.strides[0] < out.strides[1]:
+        if n and out.strides[0] == sizeof(double):
             for j in range(width):
-                for i in range(n):
-                    out[i, j] = 0
+                memset(&out[0, j], 0, n * sizeof(double))
         else:
             for i in range(n):
                 for j in range(width):
