@@ -78,7 +78,7 @@ class Words:
         """n fields, of which these are at their places, and all others empty, in the same buffer."""
         starts, stops = np.zeros((2, n), "i8")
         starts[places], stops[places] = self.starts, self.stops
-        return type(self)(self.data, starts, stops)
+        return Words(self.data, starts, stops)
 
     @cached_property
     def hashes(self) -> np.ndarray:
