@@ -228,7 +228,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
         folder, name = place(a.plot)
         folder.write(name, curves.picture(found.report, a.run))
         say(f"picture: {a.plot}")
-    counted = {"rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out} if found.rows else {}
+    counted = {"rows": found.rows.rows, "bad": found.rows.bad.total(), "left_out": found.rows.left_out, "unseen": found.rows.unseen} if found.rows else {}
     return {**found, **counted, "report": found.report, **({"worst": found.rows.worst} if a.worst else {})}
 
 
@@ -245,7 +245,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     for line in unread(found):
         say(line)
     say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: cat {quote(a.out)}/part-*")
-    return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out}
+    return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out, "unseen": found.unseen}
 
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from mrdl.cli.show import say
 from mrdl.cli.tables import DELIMITERS, of_text
 from mrdl.config import need
 from mrdl.data.dataset import shown
+from mrdl.data.records import unseen_told
 from mrdl.models.saving import load_model
 from mrdl.printing import clean, counted, fitted, wide
 from mrdl.printing import written as written_number
@@ -84,7 +85,7 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     for lines in rows:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
-    for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.samples)):
+    for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.unseen, rows.records.samples)):
         say(line)
     return {}
 
@@ -103,7 +104,7 @@ def worst(rows: list[dict[str, Any]], width: int) -> list[str]:
 
 
 def unread(found) -> list[str]:
-    """For the user: which raw rows could not be used."""
+    """For the user: which raw rows could not be used, and which have values that a model does not know."""
     lines = []
     if count := found.bad.total():
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.bad.items()))
@@ -111,4 +112,4 @@ def unread(found) -> list[str]:
                  *("  " + shown(sample) for sample in found.samples)]
     if found.left_out:
         lines.append(f"{counted(found.left_out, 'row')} could not be used for a missing value, as the schema says")
-    return lines
+    return lines + [f"warning: {told}" for told in unseen_told(found.unseen)]

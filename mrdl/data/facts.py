@@ -20,7 +20,7 @@ def merged_facts(values: Iterable[bytes]) -> bytes:
 def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The facts of all mappers (Rows.facts) as one."""
     facts = list(facts)
-    bad = sum((Counter(fact["bad"]) for fact in facts), Counter())
+    bad, unseen = (sum((Counter(fact[name]) for fact in facts), Counter()) for name in ("bad", "unseen"))
     samples = sorted((sample for fact in facts for sample in fact["samples"]), key=sample_order)
     labels = Numbers()
     for fact in facts:
@@ -30,7 +30,7 @@ def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "distinct": together(fact["distinct"] for fact in facts),
         "strata": joined(fact["strata"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
-        "bad": dict(sorted(bad.items())), "samples": samples[:SAMPLES],
+        "bad": dict(sorted(bad.items())), "unseen": dict(sorted(unseen.items())), "samples": samples[:SAMPLES],
         "labels": labels.dump(),
         "short": smallest([fact["short"] for fact in facts]),
         **{name: sum(fact[name] for fact in facts) for name in SUMS}}

@@ -1,12 +1,13 @@
 """What is counted of the records of a split: which are bad, and why."""
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.quarantine import Quarantine
+from mrdl.printing import counted
 from mrdl.storage.partitions import within
 
 SAMPLE = 100                    # characters of a bad record that are shown
@@ -18,6 +19,12 @@ def first_of(others: Counter) -> dict[str, int]:
     return dict(sorted(others.items())[:OTHERS])
 
 
+def unseen_told(unseen: Mapping[str, int]) -> list[str]:
+    """For the user: which columns have values that a schema does not know."""
+    return [f"{counted(n, 'row')} {'has a value' if n == 1 else 'have values'} in {column!r} that the schema does not know"
+            for column, n in sorted(unseen.items())]
+
+
 class Records:
     """The records in the lines of `file` from byte `start` on."""
 
@@ -27,6 +34,7 @@ class Records:
         self.file, self.start = file, start
         self.comments = 0
         self.left_out = 0                           # by the schema, for a missing value
+        self.unseen: Counter = Counter()            # rows by the column whose value the schema does not know
         self.others: dict[str, int] | None = None   # where asked for: fields that are no columns, and how many rows have each
         self.bad: Counter = Counter()
         self.samples: list[dict] = []

@@ -51,12 +51,14 @@ class Counted:
         rows: how many there were.
         bad: of those that could not be read how many there were for each reason.
         left_out: how many lack a value without which the schema uses no row.
+        unseen: by column how many have a value that the schema does not know.
         samples: some of the bad ones: file, offset, reason, text.
         worst: those with the largest losses, where they were asked for: loss, file, place, ids, label,
             prediction."""
     rows: int = 0
     bad: Counter = field(default_factory=Counter)
     left_out: int = 0
+    unseen: Counter = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)
     worst: list[dict[str, Any]] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class Counted:
         self.rows += note["rows"]
         self.bad.update(note["bad"])
         self.left_out += note["left_out"]
+        self.unseen.update(note["unseen"])
         self.samples = (self.samples + note["samples"])[:SAMPLES]
 
 

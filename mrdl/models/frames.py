@@ -2,6 +2,7 @@
 import datetime
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
 from mrdl.data.readers.json_paths import leaves, name_of
+from mrdl.data.records import unseen_told
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, together
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
@@ -32,7 +34,10 @@ def is_raw(model, x: Any) -> bool:
 def examples(model, x: Any) -> np.ndarray | Csr:
     """The features of raw rows, in the model's dtype; DataError names those that cannot be read."""
     table = table_of(model, MODEL)
-    parts = list(_of_files(x, table, model.dtype) if isinstance(x, (str, os.PathLike)) else _of_columns(x, table, model.dtype))
+    records, take = Kept(), _of_files if isinstance(x, (str, os.PathLike)) else _of_columns
+    parts = list(take(x, table, records, model.dtype))
+    for told in unseen_told(records.unseen):
+        warnings.warn(told, stacklevel=3)
     errors, n = [], 0
     for part in parts:
         errors += [f"row {n + i}: {error}" for i, error in enumerate(part.errors) if error]
@@ -42,10 +47,11 @@ def examples(model, x: Any) -> np.ndarray | Csr:
     return together([part.x for part in parts]) if parts else np.empty((0, table.width), model.dtype)
 
 
-def _of_files(path: str | os.PathLike, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
+def _of_files(path: str | os.PathLike, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
     schema, _ = matched([os.fspath(path)], table, MODEL)
     for name, lines in schema.here():
-        yield from in_order(schema, Kept(name), lines, dtype)
+        records.file = name
+        yield from in_order(schema, records, lines, dtype)
 
 
 def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
@@ -57,7 +63,7 @@ def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
             yield name, value
 
 
-def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
+def _of_columns(x: Any, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
     table = without_rest(table)
     if isinstance(x, (list, tuple)):
         x = [dict(_flat(row)) for row in x]
@@ -69,7 +75,7 @@ def _of_columns(x: Any, table: Table, dtype: np.dtype) -> Iterable[Ordered]:
     own = {str(name): name for name in getattr(x, "columns", x)}
     columns = {name: Words.of([word(value, table.columns[name]) for value in x[own[name]]]) for name in table.needed(False)}
     starts = np.arange(len(next(iter(columns.values()))))
-    yield encoded(table, Kept(), columns, starts, [b""] * len(starts), dtype)
+    yield encoded(table, records, columns, starts, [b""] * len(starts), dtype)
 
 
 def word(value: Any, kind: Kind) -> str:

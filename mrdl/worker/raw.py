@@ -40,7 +40,7 @@ class Note:
     def __init__(self):
         self.facts = {"file": os.environ.get("mapreduce_map_input_file", ""),
                       "start": int(os.environ.get("mapreduce_map_input_start", "0")),
-                      "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "samples": []}
+                      "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "unseen": {}, "samples": []}
 
     def add(self, records: Kept) -> None:
         """Counts the bad rows of a file."""
@@ -48,6 +48,7 @@ class Note:
         facts["left_out"] += records.left_out
         facts["samples"] += records.samples
         facts["bad"] = dict(Counter(facts["bad"]) + records.bad)
+        facts["unseen"] = dict(Counter(facts["unseen"]) + records.unseen)
 
 
 def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from command_line import mrdl
 from raw_rows import HEADER, ROWS, joined, saved, written
 
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.models.saving import load_model
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,25 @@ def test_a_pipe_gives_the_scores_of_predict(tmp_path, titanic, capsys):
     assert status == 0 and [line[5:] for line in lines] == scores and [line[0] for line in lines] == [row[0] for row in ROWS]
     status, out, _ = filtered(run, open_text(path).encode(), "--format", "jsonl", "--id", "id")
     assert [json.loads(line)["prediction"] for line in out.splitlines()] == [score[0] for score in scores]
+
+
+def test_values_that_the_schema_does_not_know_are_counted_everywhere(tmp_path, titanic, capsys, inline):
+    _, run, folder = titanic
+    rows = [[*row[:2], "other" if int(row[0]) in (3, 40, 41) else row[2], row[3], "X" if row[0] == "7" else row[4], row[5]] for row in ROWS]
+    path, told = written(tmp_path / "new.csv", rows), ["1 row has a value in 'port' that the schema does not know",
+                                                       "3 rows have values in 'sex' that the schema does not know"]
+    for command in ("predict", "evaluate"):
+        status, out, err = mrdl(capsys, command, run, path, *[str(tmp_path / "out")] * (command == "predict"), "--json", "-r", "local")
+        assert status == 0 and json.loads(out)["unseen"] == {"port": 1, "sex": 3}
+        assert [line for line in err.splitlines() if "does not know" in line] == [f"warning: {line}" for line in told]
+    assert f"warning: {told[1]}" in filtered(run, open_text(path).encode(), "--id", "id")[2]
+    data = prepare(path, str(tmp_path / "data"), inline, like=str(folder / "data"))
+    assert [note for note in data.notes if "does not know" in note] == [f"warning: {line}" for line in told]
+    with pytest.warns(UserWarning, match="does not know") as found:
+        load_model(run).predict(path)
+    assert [str(each.message) for each in found] == told
+    status, out, err = mrdl(capsys, "predict", run, titanic[0], str(tmp_path / "known"), "--json")
+    assert json.loads(out)["unseen"] == {} and "does not know" not in err
 
 
 def open_text(path):
@@ -117,7 +137,7 @@ def test_evaluate_prints_what_the_scores_are_worth(titanic, capsys):
     assert status == 0 and out.startswith("loss ") and "always answering no: 0.7500" in out
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["class", "no", "yes"] and "confusion: a row for each class" in out
     status, out, _ = mrdl(capsys, "evaluate", run, path, "--json")
-    assert set(json.loads(out)) == {"loss", "accuracy", "rows", "bad", "left_out", "report"}
+    assert set(json.loads(out)) == {"loss", "accuracy", "rows", "bad", "left_out", "unseen", "report"}
     status, out, _ = mrdl(capsys, "evaluate", run, str(folder / "data"), "--json")
     assert set(json.loads(out)) == {"loss", "accuracy", "report"}
 

@@ -79,6 +79,7 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
     lost = records.taken()
     made = table.encode(columns, rules is not None, table.sparse)
+    records.unseen.update(dict(made.unseen))
     reasons = [""] * len(starts)
     for i, reason in records.refused(made.wrong, made.reasons, starts, batch).items():
         reasons[i] = reason

@@ -148,7 +148,8 @@ class Tabular(Recognised):
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""
-        for (x, rest, wrong, reasons), starts, batch, groups in self.made_of(rows, lines):
+        for (x, rest, wrong, reasons, unseen), starts, batch, groups in self.made_of(rows, lines):
+            rows.unseen.update(dict(unseen))
             rows.refused(wrong, reasons, starts, batch)
             good = wrong == 0
             if not good.all():

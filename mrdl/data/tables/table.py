@@ -10,7 +10,7 @@ import numpy as np
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, beside_each_other
 from mrdl.data.tables.form import Form
-from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, Id, Ignore, Kind, Label, Weight
+from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, UNSEEN, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.storage.sealed import OtherFormat, check, parsed, shown
@@ -33,6 +33,7 @@ class Encoded(NamedTuple):
     rest: np.ndarray            # float64[n, y w]: label and weight, where there are such columns
     wrong: np.ndarray           # int32[n]: 0: the row is good; k: reasons[k - 1] says why not, of its first wrong column
     reasons: list[Reason]
+    unseen: tuple[tuple[str, int], ...] = ()    # columns, and how many rows have a value there that the schema does not know
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Table:
         n = len(columns[names[0]]) if names else 0
         x, beside = np.empty((n, 0 if sparse else self.width), order="F"), np.empty((n, len(sides)), order="F")
         wrong = np.zeros(n, "i4")
-        parts: list[Csr] = []
+        parts, unseen = [], []
         at = 0
         for place, name in enumerate(names):
             kind = self.columns[name]
@@ -120,17 +121,20 @@ class Table:
             else:
                 codes = kind.encode(columns[name], x[:, at:at + kind.width])
             at += kind.width
+            if (new := codes == UNSEEN).any():
+                unseen.append((name, int(new.sum())))
+                codes[new] = 0
             if codes.any():
                 first = (codes != 0) & (wrong == 0)
                 wrong[first] = place * len(REASONS) + codes[first].astype("i4")
         if sparse:
             x = beside_each_other(parts)
         if not wrong.any():
-            return Encoded(x, beside, wrong, [])
+            return Encoded(x, beside, wrong, [], tuple(unseen))
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)
         reasons = [Reason(REASONS[code % len(REASONS)], names[code // len(REASONS)], code % len(REASONS) == DROPPED)
                    for code in found[1:].tolist()]
-        return Encoded(x, beside, index[:-1].astype("i4"), reasons)
+        return Encoded(x, beside, index[:-1].astype("i4"), reasons, tuple(unseen))
 
     def dump(self) -> bytes:
         """schema.json: a line for each column; the same bytes for the same table."""

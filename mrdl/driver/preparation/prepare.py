@@ -13,6 +13,7 @@ from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample,
 from mrdl.data.facts import CLASSES
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.text import Corpus
+from mrdl.data.records import unseen_told
 from mrdl.data.schema import Schema, Wanted
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError, demand, expand
@@ -296,6 +297,7 @@ def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
     if facts["left_out"]:
         count = facts["left_out"]
         notes.append(f"{count:,} row{'s were' if count > 1 else ' was'} left out for a missing value, as the schema says")
+    notes += [f"warning: {told}" for told in unseen_told(facts["unseen"])]
     labels = Numbers.load(facts["labels"])
     if labels.count and labels.whole == labels.count and max(-labels.least, labels.largest) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")

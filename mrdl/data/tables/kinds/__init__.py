@@ -1,5 +1,5 @@
 """Kinds of columns, a file each: a new one is a class on `Kind`, and its place in KINDS."""
-from mrdl.data.tables.kinds.base import DROPPED, REASONS, Kind
+from mrdl.data.tables.kinds.base import DROPPED, REASONS, UNSEEN, Kind
 from mrdl.data.tables.kinds.boolean import Boolean
 from mrdl.data.tables.kinds.categorical import Categorical
 from mrdl.data.tables.kinds.date import Date
@@ -12,5 +12,5 @@ from mrdl.data.tables.kinds.text import Text
 KINDS: dict[str, type[Kind]] = {kind.kind: kind for kind in (
     Numeric, Categorical, Boolean, Date, Text, Entries, Label, Weight, Id, Ignore)}
 
-__all__ = ["DROPPED", "KINDS", "REASONS", "Boolean", "Categorical", "Date", "Entries", "Id", "Ignore", "Kind", "Label", "Numeric", "Text",
-           "Weight"]
+__all__ = ["DROPPED", "KINDS", "REASONS", "UNSEEN", "Boolean", "Categorical", "Date", "Entries", "Id", "Ignore", "Kind", "Label", "Numeric",
+           "Text", "Weight"]

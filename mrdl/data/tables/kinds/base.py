@@ -16,10 +16,12 @@ from mrdl.data.tables.words import MISSING, Lookup, Notation, Words
 from mrdl.kernels import words as kernel
 from mrdl.storage import sealed
 
-#: what may be wrong with a value, by the code that `encode` gives; the row of a DROPPED one is left out, but is not bad
+#: what may be wrong with a value, by the code that `encode` gives; the row of a DROPPED one is left out, but is not bad;
+#: that of an UNSEEN one is good, though no feature stands for the value
 REASONS = ("", "missing", "not a number", "not finite", "not a date", "neither true nor false", "not a class",
-           "left out for a missing value", "no id:value", "ids do not rise", "a feature beyond those of the schema")
-MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED, ENTRY, ORDER, BEYOND = range(1, 11)
+           "left out for a missing value", "no id:value", "ids do not rise", "a feature beyond those of the schema",
+           "not known")
+MISSED, NUMBER, FINITE, DATE, BOOLEAN, CLASS, DROPPED, ENTRY, ORDER, BEYOND, UNSEEN = range(1, 12)
 LIMIT = sys.float_info.max
 STATISTICS = ("deviation", "least", "largest", "quantiles")     # of values, in fields of kinds
 NUMBERS = np.zeros(256, "u1")   # code of the kernel -> of those above

@@ -7,7 +7,7 @@ import numpy as np
 
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, ends
-from mrdl.data.tables.kinds.base import DROPPED, MISSED, Kind, missing_told
+from mrdl.data.tables.kinds.base import DROPPED, MISSED, UNSEEN, Kind, missing_told
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import MISSING, PLAIN, Lookup, Words
 from mrdl.kernels.known import ones
@@ -118,7 +118,7 @@ class Categorical(Kind):
         other = size if self.other or index else -1         # the place of names that are not known; -1: none
         ids = (words.hashes >> np.uint64(64 - self.hash)).astype("i8") if self.hash else np.where(found < 0, other, found)
         ids[missed] = {"category": size + (other >= 0), "mode": 0, "value": self._value}.get(self.missing, other)
-        codes = np.zeros(len(words), "u1")
+        codes = (ids == other) * np.uint8(0 if self.other else UNSEEN)
         if self.missing in ("drop", "refuse"):
             codes[missed] = DROPPED if self.missing == "drop" else MISSED
         return ids, codes
