@@ -139,9 +139,9 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
         def fit(data: str = data, run: str = a.run) -> dict[str, Any]:
             chosen, own = options, deepcopy(model)
             if own is None:
+                own = tabular.tabular(data, runner=runner)
                 chosen = tabular.defaults(load_dataset(data), options) | options
                 say("training with " + ", ".join(f"{name} {chosen[name]}" for name in ("workers", "batch_size", "until") if name in chosen))
-                own = tabular.tabular(data, runner=runner)
             if a.fresh_updater:
                 own.fresh_updater()
             if not own.iterations and own.weights is not None:

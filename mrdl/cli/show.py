@@ -22,7 +22,7 @@ from mrdl.rounds.record import measured
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
-WIDE = 200                      # columns, above which some are shown
+FIRST = 20                      # columns that are shown
 MOST = 1000                     # labels above this number are more likely to be amounts than classes
 
 
@@ -109,7 +109,9 @@ def show_dataset(a: argparse.Namespace) -> dict[str, Any]:
     if made.target and made.target.low is not None:
         lines.append(f"targets from {made.target.low:g} to {made.target.high:g}")
     if made.columns:
-        lines.append("columns: " + (printing.few(made.columns) if len(made.columns) > WIDE else ", ".join(name or "''" for name in made.columns)))
+        more = len(made.columns) - FIRST
+        lines.append("columns: " + ", ".join(name or "''" for name in made.columns[:FIRST])
+                     + (f" and {more:,} more (all of them: --json)" if more > 0 else ""))
     lines += [f"{what}: " + (name or "''") for what, name in (("label", made.label), ("weight", made.weight)) if name is not None]
     if tokenizer:
         facts |= {"unit": tokenizer.unit, "vocabulary": tokenizer.vocabulary,

@@ -15,6 +15,7 @@ from mrdl.data.binned import Binned
 from mrdl.data.hashing import blake2b
 from mrdl.data.tables.words import Words
 
+REPEATED = 10                   # times that each distinct row is there, from which the rows held out tell little
 FEW = 1000                      # distinct rows, up to which they are counted and chosen
 NEAR = 0.25                     # of what was asked: a share that is further away is mended or told
 CHANCE = 4                      # standard deviations that chance may make it differ by
@@ -185,7 +186,10 @@ def told(share: float, held: int, total: int, distinct: int | None, grouped: boo
     """For the user: where the share that is held out is not what was asked for, and why."""
     wanted = share * total
     if not share or held and abs(held - wanted) <= max(NEAR * wanted, CHANCE * wanted ** 0.5):
-        return []
+        if grouped or not share or not distinct or REPEATED * distinct > total:
+            return []
+        return [(f"warning: only {distinct:,} of the {total:,} rows differ, and equal ones are held out together: a score on those held "
+                 "out tells of a few kinds of rows that training never sees, not of rows like those it sees")]
     if grouped:
         why = "rows of a group are held out together, and " + (f"there are only {distinct} groups" if distinct else "some groups are very large")
     else:

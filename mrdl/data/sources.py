@@ -37,6 +37,11 @@ def expand(inputs: list[str]) -> list[str]:
     out."""
     found = [file for path in map(os.fspath, inputs) for file in _files(path)]
     demand(found != [], "no input was given")
+    known: dict[str, str] = {}
+    for file in found:
+        own = file if "://" in file else os.path.realpath(file)
+        demand(own not in known, f"{file}: is the same file as {known.get(own)}: a file is given twice, and its rows would count twice")
+        known[own] = file
     return found
 
 

@@ -98,7 +98,6 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     schema, ignored = matched(inputs, table, run, kept, rest=loss, **written)
     for note in schema.notes:
         said(note)
-    demand(len(set(schema.files)) == len(schema.files), "a file is given twice, so there is no one place for its rows")
     if ignored:
         said(f"ignored, as {run} does not know them: {few(ignored)}")
     format = format or schema.scored

@@ -54,7 +54,7 @@ def matched(inputs: Sequence[str], table: Table, where: str, kept: Sequence[str]
     found = sniff(paths, loose=True, known=table, **written)
     demand(found.tabular, f"{paths[0]}: {found.kind} files have no columns that {where} could know: prepare them, and give the dataset")
     odd = [name for name in kept if found.columns.count(name) != 1]
-    demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep, or several of this name; there are {few(found.columns)}")
+    demand(not odd, f"{paths[0]}: has no column {few(odd)} to keep (--id, --keep), or several of this name; there are {few(found.columns)}")
     if not table.form.get("named", True):
         demand(not rest, f"{paths[0]}: {where} was trained on columns that have no names, so it can be evaluated on a dataset alone: "
                "prepare the rows, and give the dataset")

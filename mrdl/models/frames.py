@@ -12,12 +12,13 @@ import numpy as np
 from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
 from mrdl.data.readers.json_paths import leaves, name_of
 from mrdl.data.records import unseen_told
-from mrdl.data.sources import DataError
+from mrdl.data.sources import DataError, demand
 from mrdl.data.sparse import Csr, together
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
 from mrdl.data.tables.words import Words
 from mrdl.models.features import by_place, matched, table_of, without_rest
+from mrdl.storage.sealed import shown
 
 MODEL = "the model"
 SHOWN = 5                       # bad rows that are named
@@ -66,6 +67,8 @@ def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
 def _of_columns(x: Any, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
     table = without_rest(table)
     if isinstance(x, (list, tuple)):
+        odd = next((i for i, row in enumerate(x) if not isinstance(row, Mapping)), None)
+        demand(odd is None, f"row {odd} is {'' if odd is None else shown(x[odd])}; all rows must be dicts, as row 0 is")
         x = [dict(_flat(row)) for row in x]
         x = {name: [row.get(name) for row in x] for name in dict.fromkeys(name for row in x for name in row)}
     names = [str(name) for name in getattr(x, "columns", x)]
@@ -96,7 +99,7 @@ def word(value: Any, kind: Kind) -> str:
         value = float(value)
         text = repr(value)
         whole = math.isfinite(value) and value.is_integer() and abs(value) < 2 ** 53
-        if whole and not (isinstance(kind, Categorical) and text in kind.vocabulary):
+        if whole and not (isinstance(kind, Categorical) and text in kind.known):
             text = str(int(value))
         return _pointed(text, kind)
     return _pointed(str(value), kind) if isinstance(value, Decimal) else str(value)

@@ -79,6 +79,10 @@ def test_a_table_without_a_label_and_more_shards_than_rows_are_said(here, capsys
     (here / "index.csv").write_text(",a\n7,1\n4,2\n")
     assert mrdl(capsys, "prepare", "index.csv", "index")[0] == 0
     assert "columns: '', a\n" in mrdl(capsys, "show", "index")[1]
+    (here / "wide.csv").write_text("\n".join(",".join(f"{name}{i}" for i in range(1022)) for name in ("c", "1.5", "2.")))
+    assert mrdl(capsys, "prepare", "wide.csv", "wide")[0] == 0
+    assert "columns: c0, c1, c2," in (out := mrdl(capsys, "show", "wide")[1]) and ", c18, c19 and 1,002 more (all" in out and "c20," not in out
+    assert len(json.loads(mrdl(capsys, "show", "wide", "--json")[1])["columns"]) == 1022
 
 
 def test_from_a_raw_file_to_predictions(here, capsys, pictures):

@@ -10,6 +10,7 @@ import pytest
 from command_line import mrdl
 from raw_rows import HEADER, ROWS, joined, saved, written
 
+from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.models.saving import load_model
 
@@ -63,6 +64,24 @@ def test_values_that_the_schema_does_not_know_are_counted_everywhere(tmp_path, t
     assert [str(each.message) for each in found] == told
     status, out, err = mrdl(capsys, "predict", run, titanic[0], str(tmp_path / "known"), "--json")
     assert json.loads(out)["unseen"] == {} and "does not know" not in err
+
+
+def test_what_is_wrong_with_rows_and_names_is_said_in_one_line(tmp_path, titanic, capsys, monkeypatch):
+    path, run, _ = titanic
+    monkeypatch.chdir(tmp_path)
+    row = dict(zip(HEADER, ROWS[0]))
+    with pytest.raises(DataError, match="^row 1 is 3; all rows must be dicts, as row 0 is$"):
+        load_model(run).predict([row, 3])
+    Path("link.csv").symlink_to(path)
+    for command in (["predict", run, path, "link.csv", "out"], ["prepare", path, "link.csv", "out"], ["describe", "link.csv", "link.csv"]):
+        status, _, err = mrdl(capsys, *command)
+        assert status == 2 and "link.csv: is the same file as " in err
+    status, _, err = mrdl(capsys, "predict", run, path, "out", "--id", "nr")
+    assert status == 2 and "has no column 'nr' to keep (--id, --keep)" in err
+    status, _, err = mrdl(capsys, "prepare", path, "unlabelled", "-r", "inline", "--drop", "survived")
+    assert status == 0
+    status, _, err = mrdl(capsys, "train", "auto", "unlabelled", "fit", "-r", "inline")
+    assert status == 2 and "--label" in err and "training with" not in err
 
 
 def open_text(path):

@@ -6,6 +6,7 @@ from raw_data import as_numbers, examples, mapped, plan_of, text
 import mrdl
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
+from mrdl.runners.splits import lines_between
 
 
 def rows_below(header: str, *rows: str) -> str:
@@ -68,6 +69,19 @@ def test_the_user_says_whether_there_is_a_header(tmp_path, asked, named, n):
     assert (schema.named, schema.notes) == (named, [])
     found = examples(plan_of(schema), content.encode().split(b"\n"))
     assert len(found) == n and ([1, 2, 3], None, None) in found         # an example may read as the header does
+
+
+def test_a_header_of_numbers_below_comments_is_one_in_any_split(tmp_path):
+    content = "\ufeff# made today\n\n# 3 columns\n2019,2020,2021\n1,2,3\n2019,2020,2021\n4,5,6\n".encode()
+    path = text(tmp_path, content)
+    plan = plan_of(as_numbers([path], header=True))
+    for cut in range(len(content)):
+        found = []
+        for start, stop in ((0, cut), (cut, None)):
+            with open(path, "rb") as file:
+                lines = [line.rstrip(b"\n") for line in lines_between(file, start, stop)]
+            found += examples(plan, lines, path, start)
+        assert sorted(x for x, _, _ in found) == [[1, 2, 3], [4, 5, 6], [2019, 2020, 2021]], cut
 
 
 def test_comments_are_left_out_and_counted_wherever_they_stand(tmp_path):

@@ -66,10 +66,10 @@ def packed(plan: Plan, shard: int, values) -> list[blocks.Block]:
     return found
 
 
-def examples(plan: Plan, lines):
+def examples(plan: Plan, lines, file="f", start=0):
     """Every row that comes out of the blocks, as (x, y, w) in lists."""
     found = []
-    for shard, values in enumerate(mapped(plan, lines)[0]):
+    for shard, values in enumerate(mapped(plan, lines, file, start)[0]):
         for block in packed(plan, shard, values):
             arrays = block.arrays()
             parts = [arrays[name].tolist() if name in arrays else [None] * block.n

@@ -14,7 +14,7 @@ from mrdl.data.sources import whole
 from mrdl.data.tables.words import Words
 from mrdl.kernels import words
 from mrdl.storage.paths import opened
-from mrdl.storage.pieces import LONGEST, Lines, Long, pieces_of, skip_line
+from mrdl.storage.pieces import LONGEST, Lines, Long, pieces_of, read_pieces, skip_line
 
 EMPTY, GOOD = words.EMPTY, words.GOOD
 FIELDS = 1 << 18                # words that are taken at once: columns then stay in the cache, and have few calls each
@@ -78,6 +78,8 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
     records.mark = lambda: mark
     left = _left(records.file, skip, offset + mark) if records.start and skip else skip
     top = left >= 0 if skip else not records.start      # nothing but comments has been read of the file
+    if not top and not all(headers.values()):           # which also matters to a header of numbers alone in a later split
+        top = _no_rows(records.file, offset + mark)
     if left > 0:
         lines, size, begun = _without(records.file, lines, left)
         mark = mark or len(BOM) * begun
@@ -151,6 +153,13 @@ def _without(file: str, lines: Iterable[bytes], count: int) -> tuple[Lines, int,
         else:
             count, size = -more - 1, size + len(piece) + 1
     return Lines(pieces, getattr(lines, "live", False)), size, bool(begun)
+
+
+def _no_rows(file: str, stop: int) -> bool:
+    """Whether a file begins with comments and blank lines alone, up to byte `stop`."""
+    with opened(file) as lines:
+        return all(not line.strip(b" \t\r") or line.lstrip(b" ").startswith(b"#")
+                   for piece in read_pieces(lines, stop - 1) for line in piece.removeprefix(BOM).split(b"\n"))
 
 
 def _batches(file: str, lines: Iterable[bytes], parser: Parser, quoted: bytes | None) -> Iterator[tuple[bytes | Long, np.ndarray]]:

@@ -56,8 +56,8 @@ class Table:
 
     @cached_property
     def features(self) -> list[str]:
-        """The names of x's columns."""
-        return [feature for name, kind in self.columns.items() for feature in kind.features(name)]
+        """The names of x's columns, each another one."""
+        return distinct([feature for name, kind in self.columns.items() for feature in kind.features(name)])
 
     @cached_property
     def width(self) -> int:
@@ -183,6 +183,20 @@ class Table:
             return cls(columns, facts["form"])
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The names; those that are there already get a number: a column "sex=m" beside the value "m" of "sex" is "sex=m (2)"."""
+    known, found = set(names), {}
+    if len(known) == len(names):
+        return names
+    for name in names:
+        own, k = name, 1
+        while own in found or k > 1 and own in known:
+            k += 1
+            own = f"{name} ({k})"
+        found[own] = None
+    return [*found]
 
 
 def kind_of(config: dict[str, Any]) -> Kind:

@@ -13,6 +13,7 @@ from mrdl.data.tables.inference import infer
 from mrdl.data.tables.kinds import (
     KINDS,
     REASONS,
+    UNSEEN,
     Boolean,
     Categorical,
     Date,
@@ -42,7 +43,7 @@ def encoded(kind, words, name="c"):
     out = np.full((len(words), width), 77.0)
     with np.errstate(all="raise"):
         codes = kind.encode(Words.of(words), out)
-    return [REASONS[code] or row for row, code in zip(out.tolist(), codes.tolist())]
+    return [REASONS[code] if code not in (0, UNSEEN) else row for row, code in zip(out.tolist(), codes.tolist())]
 
 
 NUMBERS = ["1", "2.5", "-7", "1e40", "", "NA", "x", "inf", "1e999", "2.5", "-0.0", "?", "nan", "NAN"]

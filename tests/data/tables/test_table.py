@@ -41,6 +41,30 @@ def test_rows_become_features():
     assert TABLE.encode(words({name: [] for name in ROWS})).x.shape == (0, 6)
 
 
+def test_features_of_two_columns_have_names_of_their_own():
+    sex = Categorical(vocabulary=("m", "f"))
+    table = Table({"sex": sex, "sex=m": Numeric(mean=0.0), "sex=m (2)": Numeric(mean=0.0), "sex=f": Numeric(mean=0.0)})
+    assert table.features == ["sex=m", "sex=f", "sex missing", "sex=m (3)", "sex=m (2)", "sex=f (2)"]
+
+
+@pytest.mark.parametrize("kind, fields, told", [
+    ("numeric", {"deviation": -1.0}, "deviation is -1; it must be 0 or more"),
+    ("numeric", {"least": 3, "largest": 2}, "least is 3, and largest is 2"),
+    ("numeric", {"least": 0, "largest": 1, "mean": 30}, "mean is 30; it must be at most 1, as largest is"),
+    ("numeric", {"least": 0, "median": -1}, "median is -1; it must be at least 0, as least is"),
+    ("numeric", {"largest": 0, "mode": 1}, "mode is 1; it must be at most 0, as largest is"),
+    ("numeric", {"quantiles": [1, 1e999]}, "quantiles is"),
+    ("numeric", {"quantiles": [2, 1]}, "quantiles must be two or more rising numbers"),
+    ("numeric", {"gone": -1}, "gone is -1; it must be 0 or more"),
+    ("date", {"deviation": -0.5}, "deviation is -0.5; it must be 0 or more")])
+def test_numbers_without_sense_are_refused_by_the_name_of_the_column(kind, fields, told):
+    column = {"name": "age", "kind": kind, "mean": 0, **fields}
+    with pytest.raises(DataError, match="^schema.json: column 'age': " + told):
+        Table.load(json.dumps({"format": 1, "form": {}, "columns": [column]}).encode())
+    fine = {"name": "age", "kind": "numeric", "mean": 2, "median": 2.001, "deviation": 0, "least": 2, "largest": 2, "quantiles": [2, 2]}
+    assert Table.load(json.dumps({"format": 1, "form": {}, "columns": [fine]}).encode()).width == 1
+
+
 def test_how_rows_are_cut_into_batches_changes_no_bit():
     rng = np.random.default_rng(0)
     n = 500

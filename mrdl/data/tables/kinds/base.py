@@ -215,6 +215,9 @@ class Filled(Kind):
         need = {"indicator": "mean"}.get(self.missing, self.missing)
         if need in ("mean", "median", "mode") and getattr(self, need) is None:
             return f"{need} is not given, but missing is {self.missing!r}"
+        for name in ("deviation", "gone"):
+            if (getattr(self, name, None) or 0) < 0:
+                return f"{name} is {getattr(self, name):g}; it must be 0 or more"
         return super().wrong()
 
     def features(self, name: str) -> list[str]:
@@ -256,7 +259,8 @@ def missing_told(policy: Any, value: str) -> str:
 def _typed(value: Any, kind: Any) -> Any:
     """A value as a field's type has it: lists become tuples, and whole numbers doubles where these are meant."""
     if isinstance(value, (list, tuple)):
-        return tuple(_typed(v, typing.get_args(kind)[0]) for v in value)
+        of = typing.get_args(kind)[0]
+        return tuple(value) if of is str else tuple(_typed(v, of) for v in value)
     return float(value) if type(value) is int and float in (kind, *typing.get_args(kind)) else value
 
 

@@ -79,6 +79,11 @@ class Categorical(Kind):
         return Lookup(Words.of([*self.vocabulary, *self.missing_words]))
 
     @cached_property
+    def known(self) -> frozenset[str]:
+        """The vocabulary, to look words up."""
+        return frozenset(self.vocabulary)
+
+    @cached_property
     def width(self) -> int:
         if self.encode_as == "index":
             return 1

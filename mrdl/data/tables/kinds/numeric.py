@@ -8,6 +8,7 @@ from mrdl.data.tables.kinds.base import FINITE, Filled, Written
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Words
 
+NEAR = 2**-8                    # share by which an estimate may be wrong
 GRID = [i / 100 for i in range(101)]            # shares of the quantiles that scale by them
 SCALED = {"none": "", "standard": ", standardised", "minmax": ", scaled to 0..1", "log": ", as logarithm",
           "quantile": ", as its rank from 0 to 1"}
@@ -35,9 +36,20 @@ class Numeric(Written, Filled):
         for name in self.scaled_by():
             if getattr(self, name) is None:
                 return f"{name} is not given, but scale is {self.scale!r}"
-        if self.scale == "quantile" and (len(self.quantiles) < 2 or list(self.quantiles) != sorted(self.quantiles)):
+        if (self.quantiles or self.scale == "quantile") and (len(self.quantiles) < 2 or list(self.quantiles) != sorted(self.quantiles)):
             return "quantiles must be two or more rising numbers where scale is 'quantile'"
-        return super().wrong()
+        return super().wrong() or self._beyond()
+
+    def _beyond(self) -> str:
+        """Which number is beyond the least or the largest one; medians and modes may be estimates."""
+        if None not in (self.least, self.largest) and self.least > self.largest:
+            return f"least is {self.least:g}, and largest is {self.largest:g}"
+        for name in ("mean", "median", "mode"):
+            for bound, side, said in (("least", -1, "at least"), ("largest", 1, "at most")):
+                value, end = getattr(self, name), getattr(self, bound)
+                if None not in (value, end) and side * (value - end) > NEAR * max(abs(value), abs(end)):
+                    return f"{name} is {value:g}; it must be {said} {end:g}, as {bound} is"
+        return ""
 
     def scaled_by(self) -> tuple[str, ...]:
         return {"standard": ("mean", "deviation"), "minmax": ("least", "largest"), "quantile": ("quantiles",)}.get(self.scale, ())
