@@ -102,9 +102,9 @@ class Model(Trainer):
 
     @staticmethod
     def _weights(call: Symbol) -> list[Weight]:
-        sparse = [getattr(x.layer, "sparse", False) for x in call.inputs]
-        need(not (call.layer.merges and any(sparse)), f"{type(call.layer).__name__}: only Dense takes an Input with sparse=True")
-        return [] if call.layer.merges else call.layer.weights_behind(call.inputs[0].shape, *sparse)
+        first, *others = (getattr(x.layer, "sparse", False) for x in call.inputs)       # others: the states that a layer is given
+        need(not any(others) and not (call.layer.merges and first), f"{type(call.layer).__name__}: only Dense takes an Input with sparse=True")
+        return [] if call.layer.merges else call.layer.weights_behind(call.inputs[0].shape, first)
 
     def input_shapes(self) -> list[Shape]:
         """The shape of an example of each input, without the batch."""
