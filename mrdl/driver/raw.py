@@ -20,7 +20,7 @@ from mrdl.data.tables.kinds import Label, Weight
 from mrdl.data.tables.table import Table
 from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
-from mrdl.driver.preparation.prepare import tolerated
+from mrdl.driver.preparation.outcome import tolerated
 from mrdl.driver.scoring import state_file
 from mrdl.jobs.evaluate_rows import EvaluateRows
 from mrdl.jobs.predict_rows import PredictRows

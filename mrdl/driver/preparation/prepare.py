@@ -4,26 +4,24 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from mrdl.config import typed
-from mrdl.data import blocks, holdout
-from mrdl.data.dataset import DESCRIPTION, FORMAT, Dataset, Description, Sample, Target, load, shown
-from mrdl.data.facts import CLASSES
+from mrdl.data import blocks
+from mrdl.data.dataset import DESCRIPTION, Dataset, Description, load
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.text import Corpus
-from mrdl.data.records import unseen_told
 from mrdl.data.schema import Schema, Wanted
 from mrdl.data.sniff import sniff
-from mrdl.data.sources import DataError, demand, expand
+from mrdl.data.sources import demand, expand
 from mrdl.data.tables.asked import Asked
-from mrdl.data.tables.statistics import Numbers
 from mrdl.data.tables.table import Table
 from mrdl.data.tokenizer import MOST
 from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import given, inferred, known, of_dataset, tabled
+from mrdl.driver.preparation.outcome import description, held_out, tolerated
 from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
 from mrdl.driver.preparation.text import counted, long_enough, schema_of
 from mrdl.jobs.prepare import Prepare
@@ -37,7 +35,6 @@ from mrdl.storage.schemes import store_at
 from mrdl.storage.sealed import check, seal
 
 BEGUN, PARTS = "_preparing", ("part-*",)
-EXACT = 2**53                   # whole numbers from here on are rounded as float64
 
 
 def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
@@ -246,22 +243,6 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
         plan = replace(plan, held=chosen)
 
 
-def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[list[str] | dict[str, int] | None, list[str]]:
-    """The rows to hold out instead (Plan.held), where a better choice of them is known; None: there is none, and what is to be told then.
-    `distinct`: the distinct rows, where they are few."""
-    total, held = sum(facts["rows"]), sum(facts["rows"][plan.shards - plan.validation:])
-    demand(not plan.stratify or plan.held is not None or facts["strata"] is not None,
-           f"stratify: the labels have more than {holdout.CLASSES} values, so they are no classes")
-    chosen = (holdout.bounds(plan.hold_out, facts["strata"]) if plan.stratify else
-              holdout.better(plan.hold_out, held, total, facts["distinct"]))
-    if chosen is not None:
-        return chosen, []
-    grouped = getattr(plan.schema, "group", None) is not None
-    demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out ({'those of a group' if grouped else 'equal ones'} "
-           "together), none is left to train on")
-    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped)
-
-
 def _vacant(data: str, store: Storage) -> None:
     """DataError where the folder has something in it, other than what a prepare that died left."""
     folder, name = place(store.url)
@@ -270,60 +251,6 @@ def _vacant(data: str, store: Storage) -> None:
     demand(DESCRIPTION not in there, f"{data}: there is a dataset already; remove it, or "
            "choose another folder")
     demand(not there or BEGUN in there, f"{data}: exists and is not empty")
-
-
-def tolerated(facts: dict, max_bad: float, hint: str = "") -> dict:
-    """What data.json says of bad records, unless they are too many: the error ends with `hint`."""
-    count = sum(facts["bad"].values())
-    total = facts["characters"] or count + sum(facts["rows"])
-    demand(total > 0, "no rows in the inputs")
-    reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
-    if count > max_bad * total or count == total:
-        what = "characters" if facts["characters"] else "records"
-        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
-                f"allows {100 * max_bad:.3g} %): {reasons}")
-        if facts["characters"]:
-            head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
-        raise DataError("\n  ".join([head + hint, *map(shown, facts["samples"])]))
-    return {"count": count, "of": total, "reasons": facts["bad"],
-            "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
-
-
-def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
-    schema, classes, target, notes = plan.schema, plan.classes, None, [*plan.schema.notes, *notes]
-    if facts["comments"]:
-        notes.append("1 line that begins with # was left out as a comment" if facts["comments"] == 1 else
-                     f"{facts['comments']} lines that begin with # were left out as comments")
-    if facts["left_out"]:
-        count = facts["left_out"]
-        notes.append(f"{count:,} row{'s were' if count > 1 else ' was'} left out for a missing value, as the schema says")
-    notes += [f"warning: {told}" for told in unseen_told(facts["unseen"])]
-    labels = Numbers.load(facts["labels"])
-    if labels.count and labels.whole == labels.count and max(-labels.least, labels.largest) >= EXACT:
-        notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")
-    if schema.target is not None:
-        low, high = (labels.least, labels.largest) if labels.count else (None, None)
-        classes = classes or schema.classes()
-        if classes is None and labels.count and labels.whole == labels.count and 0 <= low and high < EXACT:
-            classes = max(2, int(high) + 1)
-        target = asdict(Target(tuple(schema.target), classes, low, high))
-    train = plan.shards - plan.validation
-    return {"format": FORMAT, "uid": plan.uid(facts["content"]), "seed": plan.seed, "dtype": plan.dtype,
-            "shape": schema.shape, "target": target, "weighted": schema.weight is not None,
-            "columns": schema.features(), "named": schema.named, "label": schema.label,
-            "weight": schema.weight, "notes": notes, "bad": bad, **schema.described(facts),
-            "counts": _counts(classes if schema.target == [] else None, facts["classes"]),
-            **({"sparse": True} if schema.sparse else {}), "spread": [labels.mean, labels.deviation] if labels.count else None,
-            "shards": [{"name": f"part-{index:05d}", "n": n,
-                        "role": "train" if index < train else "validation"}
-                       for index, n in enumerate(facts["rows"])]}
-
-
-def _counts(classes: int | None, labels: dict[str, int] | None) -> list[int] | None:
-    """The training rows of each class."""
-    if classes is None or labels is None or classes > CLASSES:
-        return None
-    return [labels.get(repr(float(k)), 0) for k in range(classes)]
 
 
 def _last_block(path: str) -> dict:

@@ -20,14 +20,8 @@ from mrdl.data.sources import demand, expand
 from mrdl.data.tables.asked import Asked
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import known
-from mrdl.driver.preparation.prepare import (
-    agree,
-    checked,
-    description,
-    held_out,
-    tolerated,
-    understood,
-)
+from mrdl.driver.preparation.outcome import description, held_out, tolerated
+from mrdl.driver.preparation.prepare import agree, checked, understood
 from mrdl.jobs.refer import Refer
 from mrdl.printing import counted
 from mrdl.runners import sharing
