@@ -22,6 +22,15 @@ ctypedef fused source:
     double
 
 
+cdef const int32_t *numbers(const int[::1] ids):
+    """Where they begin; NULL: there are none."""
+    return <const int32_t *>&ids[0] if ids.shape[0] else NULL
+
+
+cdef const real *factors(const real[::1] values):
+    return &values[0] if values.shape[0] else NULL
+
+
 cdef int within(const int[::1] ids, Py_ssize_t rows) except -1:
     return need(rows < 2 ** 31 and (not ids.shape[0] or c_within(<const int32_t *>&ids[0], ids.shape[0], rows)),
                 f"an id is outside 0..{rows - 1}")
@@ -93,8 +102,10 @@ def csr_forward(const real[:, ::1] w, const real[::1] bias, const long long[::1]
     """y[O, N] = bias[O] + the sum of value * w[id] over the features of each column, then max(0, y) where relu."""
     need(padded(y) and w.shape[1] == y.shape[0] == bias.shape[0], "csr_forward: w[V, O], bias[O], y[O, N] with N a multiple of 16 do not fit")
     fit(bounds, ids, values.shape[0], y.shape[1], w.shape[0])
+    cdef const int32_t *at = numbers(ids)
+    cdef const real *own = factors(values)
     with nogil:
-        c_forward(&w[0, 0], &bias[0], &bounds[0], <const int32_t *>&ids[0], &values[0], &y[0, 0], y.shape[0], w.shape[0],
+        c_forward(&w[0, 0], &bias[0], &bounds[0], at, own, &y[0, 0], y.shape[0], w.shape[0],
                   bounds.shape[0] - 1, y.shape[1], relu)
 
 
@@ -102,9 +113,11 @@ def csr_gradient(const real[:, ::1] dy, const long long[::1] bounds, const int[:
     """g[V, O] = for each id the sum of value * dy[O, n] over the columns n that have it."""
     need(padded(dy) and g.shape[1] == dy.shape[0], "csr_gradient: dy[O, N] with N a multiple of 16, g[V, O] do not fit")
     fit(bounds, ids, values.shape[0], dy.shape[1], g.shape[0])
+    cdef const int32_t *at = numbers(ids)
+    cdef const real *own = factors(values)
     if g.shape[0]:
         with nogil:
-            c_gradient(&dy[0, 0], &bounds[0], <const int32_t *>&ids[0], &values[0], &g[0, 0], g.shape[1], g.shape[0], bounds.shape[0] - 1,
+            c_gradient(&dy[0, 0], &bounds[0], at, own, &g[0, 0], g.shape[1], g.shape[0], bounds.shape[0] - 1,
                        dy.shape[1])
 
 
@@ -112,7 +125,9 @@ def csr_descend(const real[:, ::1] dy, const long long[::1] bounds, const int[::
     """w[V, O] -= rate times what csr_gradient gives."""
     need(padded(dy) and w.shape[1] == dy.shape[0], "csr_descend: dy[O, N] with N a multiple of 16, w[V, O] do not fit")
     fit(bounds, ids, values.shape[0], dy.shape[1], w.shape[0])
+    cdef const int32_t *at = numbers(ids)
+    cdef const real *own = factors(values)
     if w.shape[0]:
         with nogil:
-            c_descend(&dy[0, 0], &bounds[0], <const int32_t *>&ids[0], &values[0], <real>rate, &w[0, 0], w.shape[1], w.shape[0],
+            c_descend(&dy[0, 0], &bounds[0], at, own, <real>rate, &w[0, 0], w.shape[1], w.shape[0],
                       bounds.shape[0] - 1, dy.shape[1])
