@@ -33,8 +33,10 @@ def test_packed_partitions_are_read_once_and_as_on_one_machine(tmp_path, home, h
         assert data.uid == near.uid and content_of(data) == content_of(near), name
     whole = PACK[".gz"](b"a,b\n" + b"1,2\n" * 50_000)
     home.write("cut.csv.gz", whole[:len(whole) - 5])
-    with pytest.raises(mrdl.JobFailed, match=r"cut.csv.gz: cannot be read .Compressed file ended before"):
-        mrdl.prepare(home.path("cut.csv.gz"), home.path("no"), hadoop)
+    (tmp_path / "good.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "schema.json").write_bytes(mrdl.infer_schema(str(tmp_path / "good.csv"), "inline").table.dump())
+    with pytest.raises(mrdl.JobFailed, match=r"cut.csv.gz: cannot be read .Compressed file ended before"):     # by a task
+        mrdl.prepare(home.path("cut.csv.gz"), home.path("no"), hadoop, schema=str(tmp_path / "schema.json"))
 
 
 def test_bad_records_are_kept_whole_and_fields_go_on_over_lines(tmp_path, home, hadoop):
