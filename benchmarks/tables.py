@@ -276,6 +276,8 @@ def main() -> None:
     parser.add_argument("--folder", help="where the tables are written")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.folder:
+        os.makedirs(args.folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         found = list(measured(Path(folder), args))
     if args.json:
