@@ -134,36 +134,6 @@ template <class T> static void csr_forward(const T *w, const T *bias, const long
         }
     }
 }
-/* g[id][o] = the sum of value dy[o][n] over all columns, n and k ascending; of R rows */
-template <class T> static void csr_gradient(const T *dy, const long long *bounds, const int32_t *ids, const T *values, T *g,
-                                            long O, long R, long B, long N)
-{
-    const flushing on;
-    memset(g, 0, R * O * sizeof(T));
-    if (O == 1) {
-        for (long i = 0; i < B; i++)
-            for (long k = bounds[i]; k < bounds[i + 1]; k++) g[ids[k]] = fma1(values[k], dy[i], g[ids[k]]);
-        return;
-    }
-    for (long o = 0; o < O; o += W<T>) {
-        long n = O - o < W<T> ? O - o : (long)W<T>;
-        for (long i = 0; i < B; i++) {
-            T column[W<T>] = {};
-            for (long j = 0; j < n; j++) column[j] = dy[(o + j) * N + i];
-            vec<T> d = load(column);
-            if (n == W<T>)
-                for (long k = bounds[i]; k < bounds[i + 1]; k++) {
-                    T *to = g + ids[k] * O + o;
-                    store(to, fma(splat(values[k]), d, load(to)));
-                }
-            else
-                for (long k = bounds[i]; k < bounds[i + 1]; k++) {
-                    T *to = g + ids[k] * O + o;
-                    store(to, fma(splat(values[k]), d, load(to, n)), n);
-                }
-        }
-    }
-}
 /* w[id][o] -= rate value dy[o][n] for all columns, n and k ascending */
 template <class T> static void csr_descend(const T *dy, const long long *bounds, const int32_t *ids, const T *values, T rate, T *w,
                                            long O, long V, long B, long N)
@@ -187,14 +157,26 @@ template <class T> static void csr_descend(const T *dy, const long long *bounds,
             T column[W<T>] = {};
             for (long j = 0; j < n; j++) column[j] = dy[(o + j) * N + i];
             vec<T> step = -splat(rate) * load(column);
-            for (long k = bounds[i]; k < bounds[i + 1]; k++) {
-                if (far && k + FAR < all) __builtin_prefetch(w + ids[k + FAR] * O + o, 1);
+            long stop = bounds[i + 1], k = bounds[i];
+            if (n == W<T>)
+                for (; k < stop; k++) {
+                    if (far && k + FAR < all) __builtin_prefetch(w + ids[k + FAR] * O + o, 1);
+                    T *to = w + ids[k] * O + o;
+                    store(to, fma(splat(values[k]), step, load(to)));
+                }
+            for (; k < stop; k++) {             /* the last units: fewer than a vector */
                 T *to = w + ids[k] * O + o;
-                if (n == W<T>) store(to, fma(splat(values[k]), step, load(to)));
-                else store(to, fma(splat(values[k]), step, load(to, n)), n);
+                store(to, fma(splat(values[k]), step, load(to, n)), n);
             }
         }
     }
+}
+/* g[id][o] = the sum of value dy[o][n] over all columns, n and k ascending; of R rows */
+template <class T> static void csr_gradient(const T *dy, const long long *bounds, const int32_t *ids, const T *values, T *g,
+                                            long O, long R, long B, long N)
+{
+    memset(g, 0, R * O * sizeof(T));
+    csr_descend(dy, bounds, ids, values, (T)-1, g, O, R, B, N);     /* a step of - -1 dy is dy itself */
 }
 /* whether all are in 0..rows - 1 */
 static bool csr_within(const int32_t *ids, long n, int32_t rows)

@@ -99,11 +99,22 @@ def unpacked(text: str) -> np.ndarray:
 
 
 class Exact:
-    """How many values there are, and the sums of them and of their squares, without rounding."""
+    """How many values there are, and the sums of them (in 2^-1074) and of their squares (in 2^-2148), without rounding."""
 
     def __init__(self):
         self.count, self._total, self._squares = 0, 0, 0
         self._words = np.zeros(exact.SUMS, "i8"), np.zeros(exact.SQUARES, "i8")
+
+    @classmethod
+    def of(cls, values: list[float], counts: list[int]) -> "Exact":
+        """Of values and how often each comes."""
+        made = cls()
+        made.count = sum(counts)
+        for (above, below), count in zip(map(float.as_integer_ratio, values), counts):
+            unit = above * ((1 << 1074) // below)
+            made._total += count * unit
+            made._squares += count * unit * unit
+        return made
 
     def add(self, values: np.ndarray) -> None:
         self.count += len(values)
@@ -115,16 +126,20 @@ class Exact:
         self._squares += exact.total(squares)[0]
         sums[:], squares[:] = 0, 0
 
-    def merge(self, other: "Exact") -> None:
+    @property
+    def sums(self) -> tuple[int, int]:
+        """That of the values, that of their squares."""
         self._settle()
-        other._settle()
+        return self._total, self._squares
+
+    def merge(self, other: "Exact") -> None:
+        total, squares = other.sums
         self.count += other.count
-        self._total += other._total
-        self._squares += other._squares
+        self._total += total
+        self._squares += squares
 
     def dump(self) -> list[Any]:
-        self._settle()
-        return [self.count, f"{self._total:x}", f"{self._squares:x}"]
+        return [self.count, *(f"{n:x}" for n in self.sums)]
 
     def load(self, facts: list[Any]) -> "Exact":
         """Becomes what was dumped."""
@@ -133,17 +148,14 @@ class Exact:
 
     @property
     def mean(self) -> float:
-        self._settle()
-        return float(Fraction(self._total, max(self.count, 1) << 1074))
+        return float(Fraction(self.sums[0], max(self.count, 1) << 1074))
 
     @property
     def mean_square(self) -> float:
-        self._settle()
-        return float(Fraction(self._squares, max(self.count, 1) << 2148))
+        return float(Fraction(self.sums[1], max(self.count, 1) << 2148))
 
     @property
     def variance(self) -> float:
         """The mean square of the distance to the mean."""
-        self._settle()
-        n = max(self.count, 1)
-        return float(Fraction(n * self._squares - self._total ** 2, n * n << 2148))
+        n, (total, squares) = max(self.count, 1), self.sums
+        return float(Fraction(n * squares - total ** 2, n * n << 2148))

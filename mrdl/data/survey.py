@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from mrdl.data.corpus import SAMPLES
 from mrdl.data.facts import sample_order
-from mrdl.data.readers.table import READERS
+from mrdl.data.readers.table import read_back
 from mrdl.data.records import Records, first_of
 from mrdl.data.schema import Schema
 from mrdl.data.tables.statistics import Statistics
@@ -36,9 +36,8 @@ def loaded(path: str) -> Survey:
     """What Survey.dump wrote."""
     with open(path, encoding="ascii") as file:
         fields = json.load(file)
-    schema = fields.pop("schema")
     fields["notations"] = [Notation(*notation) for notation in fields["notations"]]
-    return Survey(READERS[schema.pop("kind")](**schema), **fields)
+    return Survey(read_back(fields.pop("schema")), **fields)
 
 
 @dataclass

@@ -95,11 +95,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     if loss:
         one_each(model)
         table = labelled(table, run, None)
-    schema, ignored = matched(inputs, table, run, kept, rest=loss, **written)
-    for note in schema.notes:
-        said(note)
-    if ignored:
-        said(f"ignored, as {run} does not know them: {few(ignored)}")
+    schema = _told(matched(inputs, table, run, kept, rest=loss, **written), run, said)
     format = format or schema.scored
     lines = Lines(model, class_names(table), kept, format, unit=schema.unit, label=table.label if loss else None)
     lines.check()
@@ -133,11 +129,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
     table = labelled(table_of(model, run), run, label)
     if worst:
         one_each(model)
-    schema, ignored = matched(inputs, table, run, ids, rest=True, **written)
-    for note in schema.notes:
-        said(note)
-    if ignored:
-        said(f"ignored, as {run} does not know them: {few(ignored)}")
+    schema = _told(matched(inputs, table, run, ids, rest=True, **written), run, said)
     sums, targets, counted = {}, {}, Counted()
     with _job(EvaluateRows, f"mrdl evaluate {run}", model, schema, {
             "report": assessed and assessed.asked, "worst": worst, "ids": [*ids], "classes": class_names(table)}, cluster, on_task) as output:
@@ -152,6 +144,14 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
     tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad)
     demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted
+
+
+def _told(found: tuple[Schema, list[str]], run: str, said: Callable[[str], None]) -> Schema:
+    """The schema that `matched` has found, after the user is told what it is and which columns are ignored."""
+    schema, ignored = found
+    for note in [*schema.notes, *([f"ignored, as {run} does not know them: {few(ignored)}"] if ignored else [])]:
+        said(note)
+    return schema
 
 
 def one_each(model: Model) -> None:

@@ -66,7 +66,7 @@ class Tabular(Recognised):
             columns: what the user says that they are.
             delimiter: and what stands between fields.
             known: the table that it is to fit, which may say that."""
-        raise NotImplementedError
+        raise NotImplementedError           # each form that is by_lines has its own; a pipe is of no other form
 
     def beyond(self, names: Sequence[str]) -> "Tabular":
         """The same input, with those columns of `names` that may be there though its first rows do not have them."""

@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from mrdl.data.binned import packed, unpacked
+from mrdl.data.binned import Exact, packed, unpacked
 from mrdl.data.tables.values import MOST, Values
 from mrdl.data.tables.words import MISSING, ORDERS, USUAL, Notation, Words
-from mrdl.kernels import exact, tally
+from mrdl.kernels import tally
 from mrdl.kernels import words as kernel
 from mrdl.storage.sealed import canonical
 
@@ -42,39 +42,36 @@ class Numbers:
     """Of finite doubles the count, exact sums, least, largest, how many are whole, and a histogram."""
 
     def __init__(self):
-        self.count = self.whole = 0
-        self.least, self.largest = np.inf, -np.inf
-        self.sums = [0, 0]                      # of the values in 2^-1074, of their squares in 2^-2148
-        self.histogram = Counts()
-        self._sums, self._bins = (np.zeros(exact.SUMS, "i8"), np.zeros(exact.SQUARES, "i8")), tally.Bins(DROPPED)
+        self.whole, self.least, self.largest = 0, np.inf, -np.inf
+        self.exact, self.histogram = Exact(), Counts()
+        self._bins = tally.Bins(DROPPED)
+
+    @property
+    def count(self) -> int:
+        return self.exact.count
 
     def add(self, values: np.ndarray, codes: np.ndarray | None = None) -> None:
         """`codes`: those that are not GOOD do not count."""
         count, whole, least, largest = self._bins.add(values, codes)
         if not count:
             return
-        self.count, self.whole = self.count + count, self.whole + whole
+        self.whole += whole
         self.least, self.largest = min(self.least, least), max(self.largest, largest)
-        exact.add(values if count == len(values) else np.where(codes == kernel.GOOD, values, 0.0), *self._sums)
+        self.exact.add(values if count == len(values) else values[codes == kernel.GOOD])
 
     @classmethod
     def of(cls, values: np.ndarray, counts: np.ndarray) -> "Numbers":
         """Of distinct rising values and how often each comes."""
         made = cls()
         if len(values):
-            made.count, made.whole = int(counts.sum()), int(counts[values == np.floor(values)].sum())
+            made.whole = int(counts[values == np.floor(values)].sum())
             made.least, made.largest = float(values[0]), float(values[-1])
-            for (above, below), count in zip(map(float.as_integer_ratio, values.tolist()), counts.tolist()):
-                unit = above * ((1 << 1074) // below)
-                made.sums = [made.sums[0] + count * unit, made.sums[1] + count * unit * unit]
+            made.exact = Exact.of(values.tolist(), counts.tolist())
             keys, at = np.unique(values.view("i8") >> DROPPED, return_inverse=True)
             made.histogram.add(keys, np.bincount(at, counts, len(keys)).astype("i8"))
         return made
 
     def _settle(self) -> None:
-        for i, sums in enumerate(self._sums):
-            self.sums[i] += exact.total(sums)[0]
-            sums[:] = 0
         keys, counts = np.empty((2, len(self._bins)), "i8")
         self._bins.copy(keys, counts)
         order = np.argsort(keys)
@@ -83,39 +80,38 @@ class Numbers:
 
     def merge(self, other: "Numbers") -> None:
         other._settle()
-        self.count, self.whole = self.count + other.count, self.whole + other.whole
+        self.exact.merge(other.exact)
+        self.whole += other.whole
         self.least, self.largest = min(self.least, other.least), max(self.largest, other.largest)
-        self.sums = [a + b for a, b in zip(self.sums, other.sums)]
         self.histogram.add(other.histogram.keys, other.histogram.counts)
 
     def dump(self) -> dict:
         self._settle()
         ends = [self.least, self.largest] if self.count else None
-        return {"count": self.count, "whole": self.whole, "ends": ends, "sums": [f"{n:x}" for n in self.sums],
+        count, *sums = self.exact.dump()
+        return {"count": count, "whole": self.whole, "ends": ends, "sums": sums,
                 "histogram": [packed(np.diff(self.histogram.keys, prepend=0)), packed(self.histogram.counts)]}
 
     @classmethod
     def load(cls, facts: dict) -> "Numbers":
         made = cls()
-        made.count, made.whole = facts["count"], facts["whole"]
-        made.least, made.largest = facts["ends"] or (np.inf, -np.inf)
-        made.sums = [int(n, 16) for n in facts["sums"]]
+        made.whole, (made.least, made.largest) = facts["whole"], facts["ends"] or (np.inf, -np.inf)
+        made.exact.load([facts["count"], *facts["sums"]])
         keys, counts = map(unpacked, facts["histogram"])
         made.histogram = Counts(np.cumsum(keys), counts)
         return made
 
     @property
     def mean(self) -> float:
-        self._settle()
-        return float(Fraction(self.sums[0], self.count << 1074))
+        return self.exact.mean
 
     @property
     def deviation(self) -> float:
         """The sample's (n - 1), as pandas has it; 0 of a single value."""
-        self._settle()
         if self.count < 2:
             return 0.0
-        square = Fraction(self.sums[1] * self.count - self.sums[0] ** 2, self.count * (self.count - 1) << 2148)
+        total, squares = self.exact.sums
+        square = Fraction(squares * self.count - total ** 2, self.count * (self.count - 1) << 2148)
         with localcontext() as context:
             context.prec, context.Emax, context.Emin = DIGITS, 999999, -999999
             return float((Decimal(square.numerator) / square.denominator).sqrt())
@@ -135,13 +131,12 @@ class Numbers:
 
     def counted(self) -> bool:
         """Whether they are the whole numbers from the least to the largest, each once."""
-        self._settle()
         n, low = self.count, self.least
         if not n or self.whole != n or self.largest - low + 1 != n:
             return False
         a = int(low)
         squares = n * a * a + a * n * (n - 1) + n * (n - 1) * (2 * n - 1) // 6
-        return self.sums == [n * (2 * a + n - 1) // 2 << 1074, squares << 2148]
+        return self.exact.sums == (n * (2 * a + n - 1) // 2 << 1074, squares << 2148)
 
 
 def _middles(keys: np.ndarray) -> np.ndarray:
