@@ -116,10 +116,10 @@ def kill(run, *words):
     return wait_for(hit, f"a process of {words}")
 
 
-def lived_through(run, moment):
-    """Did a job of the run begin before the moment, and end well after it?"""
+def lived_through(run, moment, ends=("SUCCEEDED",)):
+    """Did a job of the run begin before the moment, and end after it in one of these ways?"""
     return any(job["startedTime"] < moment * 1000 < job["finishedTime"]
-               and job["finalStatus"] == "SUCCEEDED" for job in jobs(run))
+               and job["finalStatus"] in ends for job in jobs(run))
 
 
 # -- what is hit while the second round works; each gives what proves it, asked when the run is over
@@ -142,9 +142,12 @@ def master(run):
 
 
 def machine(run):
+    """The job of that moment may fail: YARN can start its next master on the lost node again, before it misses the node."""
     moment = lose("node1", run)
     def proof(told):
-        return wait_for(lambda: asked("nodes?states=LOST")["nodes"], "the loss of a node") and lived_through(run, moment)
+        lost = wait_for(lambda: asked("nodes?states=LOST")["nodes"], "the loss of a node")
+        return lost and (lived_through(run, moment)
+                         or lived_through(run, moment, ["FAILED"]) and "failed and is tried again" in told)
     return proof
 
 
