@@ -61,6 +61,8 @@ def of_score(p: argparse.ArgumentParser) -> None:
     p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")
     p.add_argument("--delimiter", metavar="CHARACTER", help="delimiter of the input and of the output: a character, or tab "
                    "(default: that of the training data, or else detected in the first line; with --columns: tab)")
+    p.add_argument("--skip", type=int, metavar="N", help="leave out the first N lines: the header, or the first row, stands below them "
+                   "(default: as in the training data where these lines are there, or else 0)")
 
 
 def tell_round(run: str) -> None:
@@ -78,8 +80,9 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     delimiter = DELIMITERS.get(a.delimiter, a.delimiter)
     need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n',
          f"--delimiter {delimiter!r}: must be one character, or tab")
+    need(a.skip is None or a.skip >= 0, f"--skip {a.skip}: must be 0 or more")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
-                  [*a.ids, *a.keep], a.format)
+                  [*a.ids, *a.keep], a.format, a.skip)
     for note in rows.rows.notes:
         say(note)
     for lines in rows:

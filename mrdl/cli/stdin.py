@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from mrdl.config import need
 from mrdl.data.corpus import PACKED
+from mrdl.data.sources import DataError
 from mrdl.storage.base import CHUNK
 
 STDIN = ("-", "/dev/stdin")
@@ -19,8 +20,15 @@ def spooled(inputs: Sequence[str]) -> Iterator[list[str]]:
     """The inputs, with a temporary file of what it holds instead of each pipe: jobs read an input more than once, and in parts."""
     need(sum(path in STDIN for path in inputs) < 2, "-: standard input can be read only once")
     with tempfile.TemporaryDirectory(prefix="mrdl-") as folder:
-        yield [_spooled(path, os.path.join(folder, str(number))) if path in STDIN or _is_pipe(path) else path
-               for number, path in enumerate(inputs)]
+        found = [_spooled(path, os.path.join(folder, str(number))) if path in STDIN or _is_pipe(path) else path
+                 for number, path in enumerate(inputs)]
+        try:
+            yield found
+        except DataError as error:              # its user knows the pipe alone
+            text = str(error)
+            for made, path in zip(found, inputs):
+                text = text.replace(made, path)
+            raise DataError(text) from None
 
 
 def _is_pipe(path: str) -> bool:

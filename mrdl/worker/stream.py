@@ -2,8 +2,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import BytesIO
 
+from mrdl.data.corpus import BOM, PACKED
+from mrdl.data.readers import foreign
 from mrdl.data.readers.delimited import Delimited
+from mrdl.data.readers.header import is_comment
 from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.readers.table import FORMS
 from mrdl.data.readers.tabular import Tabular
@@ -41,29 +45,51 @@ class Arriving:
             raise StopIteration
         return last
 
-    def line(self, number: int = 0) -> bytes:
-        """One of the first lines, which stay there; b"" where there is none."""
-        found: list[bytes] = []
-        while sum(1 + piece.count(b"\n") for piece in found) <= number and (piece := next(self, None)) is not None:
-            found.append(piece)
-        self.again += reversed(found)
-        return b"".join(b"\n".join(found).split(b"\n")[number:number + 1])
+    def top(self, skip: int = 0) -> bytes:
+        """The lines behind the first `skip`, up to the first one that is neither blank nor a comment; b"" where there is no such
+        line. All of them stay there."""
+        pieces, lines, row = [], [], None
+        while row is None and (piece := next(self, None)) is not None:
+            pieces.append(piece)
+            lines += piece.split(b"\n")
+            row = next((i for i in range(skip, len(lines)) if _is_row(lines[i])), None)
+        self.again += reversed(pieces)
+        return b"" if row is None else b"\n".join(lines[skip:row + 1])
+
+    def check(self) -> None:
+        """DataError where what comes first is no text."""
+        if (first := next(self, None)) is None:
+            return
+        self.again.append(first)
+        tool = next((tool for magic, (tool, _) in PACKED.items() if first.startswith(magic)), None)
+        demand(tool is None, f"{INPUT} is compressed: unpack it on its way here, with: {tool}")
+        form = next((form for form in FORMS if not form.by_lines and form.recognises(INPUT, first)), None)
+        demand(form is None, f"{INPUT} is {form and form.kind}, which cannot be scored line by line: give the file to mrdl predict, which reads "
+               "also - for standard input")
+        foreign.check(INPUT, BytesIO(first))
 
 
-def _seen(lines: Arriving, columns: Sequence[str], delimiter: str | None, table: Table) -> Tabular:
-    """The schema of what comes. Lines that stood above the header of the training data may be there or not."""
-    skip = 0 if columns else table.form.get("skip", 0)
-    for number in (0, skip) if skip else ():
-        if (line := lines.line(number)).strip():
-            found = _of(line, columns, delimiter, table)
+def _is_row(line: bytes) -> bool:
+    line = line.removeprefix(BOM).strip()
+    return bool(line) and not is_comment(line.decode("latin-1"))
+
+
+def _seen(lines: Arriving, columns: Sequence[str], delimiter: str | None, skip: int | None, table: Table) -> Tabular:
+    """The schema of what comes. Lines that stood above the header of the training data may be there or not, unless `skip` says it."""
+    usual = 0 if columns else table.form.get("skip", 0)
+    for number in (0, usual) if usual and skip is None else ():
+        if top := lines.top(number):
+            found = _of(top, columns, delimiter, table)
             if isinstance(found, Delimited) and {*table.needed(False)} <= {*found.columns}:
                 return replace(found, skip=number)
-    return _of(b"" if columns else lines.line(), columns, delimiter, table)
+    found = _of(b"" if columns else lines.top(skip or 0), columns, delimiter, table)
+    demand(not skip or isinstance(found, Delimited), f"{INPUT} is {found.kind}, which has no lines above its rows: leave out skip")
+    return replace(found, skip=skip) if skip else found
 
 
-def _of(first: bytes, columns: Sequence[str], delimiter: str | None, table: Table) -> Tabular:
-    form = next(form for form in FORMS if form.tabular and form.by_lines and form.recognises(INPUT, first))
-    return form.arriving(INPUT, first, columns, delimiter, table)
+def _of(top: bytes, columns: Sequence[str], delimiter: str | None, table: Table) -> Tabular:
+    form = next(form for form in FORMS if form.tabular and form.by_lines and form.recognises(INPUT, top + b"\n"))
+    return form.arriving(INPUT, top, columns, delimiter, table)
 
 
 class Filter:
@@ -76,13 +102,15 @@ class Filter:
         columns: the names of the input's columns; none: its first line has them.
         delimiter: of the input and of CSV. None: as the first line looks, or a tab where `columns` are given.
         kept: the columns that come first in each line; none: all that are known.
-        format: "csv" or "jsonl"; None: as the input is."""
+        format: "csv" or "jsonl"; None: as the input is.
+        skip: how many lines stand above the header, or the first row. None: as many as in the training data, or none."""
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
-                 kept: Sequence[str] = (), format: str | None = None):
+                 kept: Sequence[str] = (), format: str | None = None, skip: int | None = None):
         lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
         known = table = table_of(model, run)
-        found = _seen(lines, columns, delimiter, table)
+        lines.check()
+        found = _seen(lines, columns, delimiter, skip, table)
         demand(table.form.get("named", True) or len(found.columns) == len(table.columns),
                f"{INPUT} has {len(found.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
         table = without_rest(by_place(table, found.columns))

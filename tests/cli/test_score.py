@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import mrdl
-from raw_rows import HEADER, ROWS, joined, saved, written
+from raw_rows import HEADER, ROWS, joined, saved, through, written
 
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
@@ -45,6 +45,18 @@ def test_a_pipe_gives_the_scores_of_predict(tmp_path, titanic, capsys):
     assert status == 0 and [line[5:] for line in lines] == scores and [line[0] for line in lines] == [row[0] for row in ROWS]
     status, out, _ = filtered(run, open_text(path).encode(), "--format", "jsonl", "--id", "id")
     assert [json.loads(line)["prediction"] for line in out.splitlines()] == [score[0] for score in scores]
+
+
+def test_what_stands_above_the_rows_of_a_pipe_is_left_out(titanic):
+    path, run, _ = titanic
+    rows = open_text(path)
+    header, rest = rows.split("\n", 1)
+    plain = through(run, rows.encode(), kept=["id"])
+    assert plain == through(run, b"\n# a comment\n\n" + rows.encode(), kept=["id"])
+    assert plain == filtered(run, b"a title\nand, more\n" + rows.encode(), "--id", "id", "--skip", "2")[1]
+    tail = through(run, b"a title\n" + rest.encode(), kept=["id"], columns=header.split(","), delimiter=",", skip=1)
+    assert plain.split("\n", 1)[1] == tail
+    assert through(run, b"# sex age port\n1 2 3\n", delimiter=" ").startswith("sex age port prediction ")
 
 
 def test_values_that_the_schema_does_not_know_are_counted_everywhere(tmp_path, titanic, capsys, inline):
@@ -116,6 +128,10 @@ def test_rows_come_out_as_they_go_in(titanic):
     (b"", "--json", "the rows are on stdout"),
     (b"sex,age,port,what,what\n", "", "no column 'what' to keep, or several of this name"),
     (b"sex,age,port,prediction\n", "", "columns 'prediction' cannot be kept"),
+    (b"\x1f\x8b\x08\n", "", "the input is compressed: unpack it on its way here, with: gunzip"),
+    (b"PAR1\x15\n", "", "the input is parquet, which cannot be scored line by line: give the file to mrdl predict"),
+    (b"ORC\x15", "", "is orc, which"), (b"Obj\x01\x04\n", "", "is avro, which"), (b"%PDF-1\n", "", "is a PDF, which"),
+    (b'\n\n{"sex": 1}\n', "--skip 2", "is jsonl, which has no lines above its rows: leave out skip"), (b"", "--skip -1", "must be 0 or more"),
 ])
 def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data, words, reason):
     read, write = os.pipe()

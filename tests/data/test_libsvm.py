@@ -1,12 +1,14 @@
 """libsvm's format: its kernels beside plain Python, what is recognised, prepared, predicted and refused."""
 import gzip
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mrdl.kernels import entries
 from mrdl.kernels.reference import entries as twin
 from raw_data import text
+from raw_rows import through
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 import mrdl
@@ -116,6 +118,9 @@ def test_a_model_scores_raw_rows(files, tmp_path, inline):
     mrdl.predict(run, new, str(tmp_path / "out"), ids=["comment"], runner=inline)
     lines = (tmp_path / "out" / "part-00001").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["first", "second", ""] and "a feature beyond those of the schema" in lines[1]
+    for top in "", "# a comment\n\n", "\ufeff# another\n":
+        piped = through(run, (top + Path(new).read_text()).encode(), kept=["comment"]).splitlines()[1:]
+        assert [line.partition("; ")[0] for line in piped] == [line.partition("; ")[0] for line in lines]
 
 
 def test_what_is_wrong_is_told(tmp_path, inline):

@@ -2,11 +2,13 @@
 import csv
 import io
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import mrdl
 from mrdl.driver.fits import features_of
 from mrdl.layers import Dense, Input
 from mrdl.models.sequential import Sequential
+from mrdl.worker.stream import Filter
 
 HEADER = ["id", "name", "sex", "age", "port", "survived"]
 ROWS = [[str(i), f'Doe, "Mr" {i}', "male" if i % 3 else "female", "" if i % 5 == 0 else str(20 + i % 30), "SCQ"[i % 7 % 3],
@@ -34,6 +36,14 @@ def predicted(run: str, inputs, out: Path, runner="inline", **options) -> list[l
     """The fields of each line of the parts, one after the other."""
     mrdl.predict(run, inputs, str(out), runner=runner, **options)
     return list(csv.reader(io.StringIO(joined(out))))
+
+
+def through(run: str, data: bytes, **options) -> str:
+    """What comes out of a pipe's filter."""
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        return b"".join(Filter(mrdl.load_model(run), run, file.fileno(), **options)).decode()
 
 
 def joined(out: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
-from mrdl.data.readers.header import ROWS, fields, is_comment, is_number, plain, top
+from mrdl.data.readers.header import ROWS, fields, header_of, is_comment, is_number, names_in, plain, top
 from mrdl.data.readers.lines import Fields, good_lines
 from mrdl.data.readers.numbers import Numbers
 from mrdl.data.readers.quoted import record_ends
@@ -120,25 +120,22 @@ class Delimited(Tabular):
                    form={name: value for name, value in form.items() if value is not None})
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Delimited":
+    def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Delimited":
         notes: list[str] = []
-        line = first.removeprefix(BOM).rstrip(b"\r").decode("latin-1")
         if columns:
             names, delimiter = list(columns), delimiter or "\t"
             line = delimiter.join(columns).encode().decode("latin-1")       # one of these names is no row
         else:
-            demand(line.strip(), f"{where} has no first line with the names of its columns; where there is none, name them with --columns")
+            demand(top.strip(), f"{where} has no first line with the names of its columns; where there is none, name them with --columns")
+            *above, first = [line.rstrip("\r") for line in top.removeprefix(BOM).decode("latin-1").split("\n") if line.strip()]
             said = known.form.get("delimiter") if known and delimiter is None else None
-            if said and {*known.needed(False)} <= {*_names(line, said)}:
+            if said and {*known.needed(False)} <= {*names_in(header_of(above, first, said), said)}:
                 delimiter = said
-            delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(line, each)))
-            names = _names(line, delimiter)
+            delimiter = delimiter or max(DELIMITERS, key=lambda each: len(fields(first, each)))
+            line = header_of(above, first, delimiter)
+            names = names_in(line, delimiter)
             notes = _otherwise(where, {"delimiter": delimiter}, {"delimiter": said}) if said else []
         return cls(files=[], columns=names, shape=[], delimiter=delimiter, header=[line], named=True, notes=notes)
-
-
-def _names(line: str, delimiter: str) -> list[str]:
-    return [name.encode("latin-1").decode("utf-8", "replace") for name in fields(line, delimiter)]
 
 
 def _otherwise(where: str, form: dict[str, Any], said: dict[str, Any]) -> list[str]:

@@ -73,7 +73,18 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
             "(if this is text, prepare it with format text)"))
     if asked is None and not numbers and _alike(names, below):
         note = _told(path, line, True)
-    return Top([name.encode("latin-1").decode("utf-8", "replace") for name in names], line, below, note)
+    return Top(names_in(line, delimiter), line, below, note)
+
+
+def header_of(comments: list[str], line: str, delimiter: str) -> str:
+    """The header where nothing below the first line is known: that line, or of numbers the last comment above."""
+    row = fields(line, delimiter)
+    return (_comment(comments, [row], delimiter) if all(map(is_number, row)) else "") or line
+
+
+def names_in(header: str, delimiter: str) -> list[str]:
+    """The names of columns in a line of bytes."""
+    return [name.encode("latin-1").decode("utf-8", "replace") for name in fields(header.lstrip(" #"), delimiter)]
 
 
 def _width(rows: list[list[str]]) -> int:

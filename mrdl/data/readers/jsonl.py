@@ -57,10 +57,10 @@ class Jsonl(Tabular):
         return found.schema(paths[0], paths, wanted)
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Jsonl":
+    def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Jsonl":
         demand(not columns and delimiter is None, f"{where} is JSON lines, which name their fields in each line: leave out columns, delimiter")
         found = Found()
-        for value in _good(first.removeprefix(BOM))[0]:
+        for value in _good(top.removeprefix(BOM))[0]:
             found.add(value)
         return found.schema(where, [], Wanted(loose=True))
 

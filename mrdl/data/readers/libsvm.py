@@ -53,9 +53,9 @@ class Libsvm(Tabular):
                    partitions=list(wanted.partitions))
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Libsvm":
+    def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Libsvm":
         demand(not columns and delimiter is None, f"{where} is in libsvm's format: leave out columns, delimiter")
-        return cls.sniffed([], Wanted(loose=True))
+        return replace(cls.sniffed([where], Wanted(loose=True)), files=[])
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The parts of good lines, where each line begins in its file, and the lines."""

@@ -57,12 +57,12 @@ class Tabular(Recognised):
             yield columns | {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}, starts, batch
 
     @classmethod
-    def arriving(cls, where: str, first: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Tabular":
+    def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Tabular":
         """The schema of a pipe, of a form that is by_lines.
 
         Args:
             where: the pipe, for messages.
-            first: its first line; b"" where `columns` are given.
+            top: its lines up to the first one that is neither blank nor a comment; b"" where `columns` are given.
             columns: what the user says that they are.
             delimiter: and what stands between fields.
             known: the table that it is to fit, which may say that."""
