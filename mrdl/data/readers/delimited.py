@@ -9,7 +9,16 @@ import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
-from mrdl.data.readers.header import ROWS, fields, header_of, is_comment, is_number, names_in, plain, top
+from mrdl.data.readers.header import (
+    ROWS,
+    fields,
+    header_of,
+    is_comment,
+    is_number,
+    names_in,
+    plain,
+    top,
+)
 from mrdl.data.readers.lines import Fields, good_lines
 from mrdl.data.readers.numbers import Numbers
 from mrdl.data.readers.quoted import record_ends
