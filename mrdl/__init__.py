@@ -26,7 +26,7 @@ _HOMES = {"Cluster": "runners.cluster",
           "refer": "driver.preparation.refer",
           "resume": "driver.averaging"}
 # modules that users may use without importing them
-_DOORS = {"blocks", "dataset", "partial", "streaming"}
+_DOORS = {"blocks", "dataset", "outer", "partial", "streaming"}
 __all__ = list(_HOMES)
 
 

@@ -23,6 +23,7 @@ from mrdl.config import cut
 from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
+from mrdl.outer import GRAMMAR as OUTER
 from mrdl.runners.registry import RUNNERS
 from mrdl.runs import stopping
 
@@ -202,6 +203,7 @@ def of_train(p: argparse.ArgumentParser) -> None:
            "(default: %(default)s)")
     option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
            flag="--reset-updater")
+    p.add_argument("--outer", metavar="RULE", help="what becomes of the averaged change of the weights: " + OUTER + " (default: mean)")
     p.add_argument("--folds", type=int, metavar="K", help="cross-validate: train K models in RUN/fold-1 and so on, each on all training "
                    "shards but every K-th, on which it is scored; at least K shards")
     p.add_argument("--balance", action="store_const", const="balanced", dest="class_weight",

@@ -15,6 +15,7 @@ from mrdl.data.dataset import load as load_dataset
 from mrdl.data.folds import apart
 from mrdl.data.sparse import Csr
 from mrdl.models.saving import model_from_json
+from mrdl.outer import updater
 from mrdl.report import folded
 from mrdl.report import history as report
 from mrdl.report.progress import clock
@@ -139,6 +140,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
         print(f"{place.url}: {printing.counted(len(history), 'round')} on {facts['data']}, "
               f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"
+              + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through the last {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
               + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))

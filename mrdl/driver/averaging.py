@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from mrdl import limits
-from mrdl.config import need
+from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
 from mrdl.driver.balance import BALANCED, balanced
 from mrdl.driver.balance import told as told_weights
@@ -20,6 +20,7 @@ from mrdl.driver.options import Options
 from mrdl.models import tensors
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json, restored
+from mrdl.outer import updater
 from mrdl.report.picture import Picture
 from mrdl.report.progress import reporter
 from mrdl.rounds import plan
@@ -78,6 +79,9 @@ class ParameterAveraging(Options):
             with the weights. True, as it learns faster; False starts it, and its count of updates,
             anew each round, and sends the weights alone: with momentum half as much, with Adam a
             third.
+        outer: what becomes of the averaged change of the weights: an updater of `mrdl.outer`, or its
+            name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). None: the
+            mean is taken as it is, as in DL4J.
         class_weight: the weight of each class's examples, {class number: 0 or more}. "balanced": n
             / (K n_k) for a class of n_k of the n training rows, where K classes come, as in
             scikit-learn. None: all weigh 1.
@@ -122,12 +126,14 @@ class ParameterAveraging(Options):
         Raises:
             RunError: an option is out of its range.
             RuleError: `until` is no rule.
-            ConfigError: `class_weight`, `tbptt` or `buckets` are of another form."""
+            ConfigError: `outer`, `class_weight`, `tbptt` or `buckets` are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
         values["until"] = rules(self.until, self.epochs, self.rounds)
         if values["class_weight"] == BALANCED:
             values["class_weight"] = None       # until the model and the data are known
         check_class_weight(values["class_weight"])
+        rule = updater(values["outer"])
+        values["outer"] = None if rule is None else serialize(rule.resolved(self.workers))
         values |= sequences.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}

@@ -145,6 +145,8 @@ class Driver:
         self.passes.adapt()
         model, weights = self.model, self.model.weights
         state = State(self.verdict.begun(weights), len(weights), rate_scale=model.rate_scale)
+        if self.verdict.outer:
+            state.outer = np.zeros((self.verdict.outer.slots, len(weights)), weights.dtype)
         if model.iterations and self.options.save_updater:
             state.slots[:], state.iterations = model.slots, model.iterations
             name, rate = type(model.optimizer).__name__, model.optimizer.learning_rate
@@ -207,7 +209,7 @@ class Driver:
             if self.rate:
                 record["learning_rate"] = self.rate["learning_rate"]
             spent += time.perf_counter() - began
-            if np.isfinite(new.vector).all() and np.isfinite(record["loss"]):
+            if np.isfinite(new.vector).all() and np.isfinite(new.outer).all() and np.isfinite(record["loss"]):
                 record |= {"seconds": found.seconds | {"round": spent}, "rollbacks": retry,
                            "elapsed": self.history[-1]["elapsed"] + spent,
                            "by_worker": [{"worker": r.worker, "shard": r.shard, **r.seconds} for r in found.trained]}
@@ -249,7 +251,8 @@ class Driver:
             [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
             o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
-            self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets})
+            self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
+            o.outer is None)
         mappers = [[s.path] for _, s in active]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers

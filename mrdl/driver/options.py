@@ -1,5 +1,5 @@
 """The options of a run, and their checks."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mrdl.runs.commits import RunError
@@ -14,6 +14,7 @@ class Options:
     averaging_frequency: int | None = None
     seed: int = 0
     save_updater: bool = True
+    outer: dict[str, Any] | None = None                 # of ParameterAveraging also a name, or an OuterUpdater
     class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
     validation_freq: int | None = None
     keep_rounds: int = 3
@@ -30,6 +31,7 @@ class Options:
 
         Args:
             facts: the options by their names."""
+        facts = {f.name: f.default for f in fields(cls)} | facts        # runs of before have fewer
         try:
             check(facts, cls, "options")
         except ValueError as error:

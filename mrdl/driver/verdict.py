@@ -9,13 +9,14 @@ from mrdl.driver import schedule
 from mrdl.driver.options import Options
 from mrdl.driver.scoring import added, failed
 from mrdl.models.model import Model
+from mrdl.outer import updater
 from mrdl.report import advice
 from mrdl.rounds import plan
 from mrdl.rounds.merged import Merged, RoundError
-from mrdl.rounds.outer import Outer
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Scored, Trained
 from mrdl.rounds.state import State
+from mrdl.rounds.statistics import Statistics
 from mrdl.runs.commits import RunError
 
 
@@ -39,6 +40,7 @@ class Verdict:
         self.owner = {plan.name(data.uid, s.index): s for s in self.shards}
         self.metrics = model.named_metrics()
         self.epochs = model.epochs          # epochs that the model was trained for before this run
+        self.outer = updater(options.outer)
         self.untrained = [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
 
     def groups(self, epoch: int) -> list[list[Shard]]:
@@ -82,11 +84,11 @@ class Verdict:
         """The state after the round, and its record without the times; `before`: the history's entry for the last round."""
         o = self.options
         updates = max(r.updates for r in found.trained)
-        vector = Outer(state.vector, asked.moments, asked.fixed).next(merged.vector)
+        vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(merged.vector))
         if not o.save_updater:
             vector = self.begun(vector)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
-                    state.epoch, state.group, state.part + 1, state.rate_scale)
+                    state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer)
         if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):
             new.part, new.group = 0, new.group + 1
             if new.group >= len(self.groups(state.epoch)):
@@ -105,6 +107,21 @@ class Verdict:
                      "present": sum(s.n for s in group), "workers": merged.workers,
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
+
+    def _outer(self, state: State, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The vector and the outer updater's state, after a round with this mean."""
+        if self.outer is None:
+            return mean, state.outer
+        vector, outer = mean.copy(), state.outer.copy()
+        rate = self.model.optimizer.rate(state.iterations) * state.rate_scale
+        self.outer.apply(state.weights, vector[:state.parameters], outer, rate)
+        for place in self.untrained:            # moving means of data, and weights that stay as they are
+            vector[place], outer[:, place] = mean[place], 0
+        for _, weight, start in self.model.places():        # a step may leave what workers kept to
+            if weight.constraint is not None:
+                weight.constraint.apply(weight.view(vector[start:start + weight.size]))
+                kernels.typed(vector.dtype).flush(vector[None, start:start + weight.size])
+        return vector, outer
 
     def _squares(self, weights: np.ndarray) -> float:
         """The sum of squares of the trained weights, without means and variances of layers, which may be large."""

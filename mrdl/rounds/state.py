@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from mrdl import __version__, kernels
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
 
+VECTORS = ("vector", "outer")
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
 
@@ -34,7 +36,8 @@ def checksum(vector: np.ndarray) -> int:
 
 @dataclass
 class State:
-    """`vector` has the weights, then the updater's slots: [P (1 + slots)]."""
+    """`vector` has the weights, then the updater's slots: [P (1 + slots)]. `outer` has the outer updater's slots [slots, P], in
+    a file of their own, as workers do not need them."""
     vector: np.ndarray
     parameters: int                     # P
     round: int = 0                      # rounds done
@@ -44,6 +47,7 @@ class State:
     part: int = 0                       # the next round of this group
     rate_scale: float = 1.0             # factor of the learning rate; halved at each roll-back
     profile: str = field(default_factory=profile)
+    outer: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
     def weights(self) -> np.ndarray:
@@ -55,12 +59,23 @@ class State:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All fields except the vector."""
-        return {k: v for k, v in vars(self).items() if k != "vector"}
+        """All fields except the vectors."""
+        return {k: v for k, v in vars(self).items() if k not in VECTORS}
 
     def dump(self) -> bytes:
         return save({"vector": self.vector}, {"mrdl": json.dumps(seal(
             {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}))})
+
+    def dump_outer(self) -> bytes:
+        return save({"outer": self.outer})
+
+    def take_outer(self, data: bytes, source: str) -> None:
+        """Takes the outer updater's slots from the bytes of their file; StateError if they do not fit."""
+        with _refused(source):
+            found = load(data)["outer"]
+            if found.ndim != 2 or found.shape[1] != self.parameters or found.dtype != self.vector.dtype:
+                raise ValueError(f"{found.dtype} {list(found.shape)} for {self.parameters:,} weights")
+            self.outer = found.copy()
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
@@ -92,7 +107,7 @@ class State:
 
     @classmethod
     def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
-        kinds = {name: kind for name, kind in fields(cls).items() if name != "vector"}
+        kinds = {name: kind for name, kind in fields(cls).items() if name not in VECTORS}
         check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
         if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, checksum(vector)):
             raise ValueError("its vector is damaged: its checksum does not fit")
@@ -106,5 +121,5 @@ def _refused(source: str):
     """Turns any error in a file into a StateError. (Sizes are checked before memory is allocated.)"""
     try:
         yield
-    except (struct.error, RecursionError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (struct.error, RecursionError, ValueError, KeyError, TypeError, OverflowError, SafetensorError) as error:
         raise StateError(f"{source} is not a state of a run: {error}") from None

@@ -2,7 +2,7 @@
 import json
 import re
 from abc import ABC, abstractmethod
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from mrdl.rounds.state import State, StateError
 from mrdl.storage.schemes import store_at
@@ -10,10 +10,23 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
-# what a commit holds
+# what a commit's record holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
-COMMITTED = {"round": Count, "state": Annotated[str, re.compile(r"state-\d{6,}\.safetensors")], "sha256": Hash,
-             "before": Hash, "record": dict[str, Any], "seal": Hash}
+
+
+class Outer(TypedDict, total=False):
+    """The hash of the outer updater's state; absent without such an updater."""
+    outer: Hash
+
+
+class Committed(Outer):
+    """What a commit holds."""
+    round: Count
+    state: Annotated[str, re.compile(r"state-\d{6,}\.safetensors")]
+    sha256: Hash
+    before: Hash
+    record: dict[str, Any]
+    seal: Hash
 
 
 class RunError(ValueError):
@@ -81,7 +94,7 @@ class Commits(ABC):
         for r, (name, line) in enumerate(lines):
             try:
                 commit = unsealed(line)
-                check(commit, COMMITTED, "it")
+                check(commit, Committed, "it")
                 check({key: commit["record"].get(key) for key in RECORD}, RECORD, "its record")
                 if commit["round"] != r or commit["record"]["round"] != r:
                     raise ValueError(f"it is of round {commit['round']}, not {r}")
@@ -105,8 +118,12 @@ class Commits(ABC):
         r, data = state.round, state.dump()
         name = f"state-{r:06d}.safetensors"
         self.store.write(name, data)
-        made = seal({"round": r, "state": name, "sha256": digest(data), "before": self.head or self._root(),
-                     "record": record})
+        facts = {"round": r, "state": name, "sha256": digest(data), "before": self.head or self._root(), "record": record}
+        if state.outer.size:
+            data = state.dump_outer()
+            self.store.write(outer_name(r), data)
+            facts["outer"] = digest(data)
+        made = seal(facts)
         created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
         if created:
             self.head = made["seal"]
@@ -128,19 +145,26 @@ class Commits(ABC):
     def state(self, r: int) -> State:
         """Reads the state of a committed round, and checks its hash."""
         commits = self.commits()
-        name = commits[r]["state"]
+        commit, last = commits[r], commits[r] is commits[-1]
+        data = self._of_state(r, commit["state"], commit["sha256"], last)
+        try:
+            state = State.parse(data, commit["state"])
+            if "outer" in commit:
+                state.take_outer(self._of_state(r, outer_name(r), commit["outer"], last), outer_name(r))
+        except StateError as error:
+            raise RunError(f"{self.url}: {error}; {self._lost()}") from None
+        return state
+
+    def _of_state(self, r: int, name: str, sha256: str, last: bool) -> bytes:
+        """Reads a file of the state of round r, and checks its hash; `last`: it is the newest."""
         try:
             data = self.store.read(name)
         except FileNotFoundError:
             raise RunError(f"{self.url}: the state of round {r} is gone; " + (
-                f"{name}: {self._lost()}" if commits[r] is commits[-1] else
-                "kept are the last rounds and the best")) from None
-        if digest(data) != commits[r]["sha256"]:
+                f"{name}: {self._lost()}" if last else "kept are the last rounds and the best")) from None
+        if digest(data) != sha256:
             raise RunError(f"{self.url}/{name} is damaged: its hash is not the commit's; {self._lost()}")
-        try:
-            return State.parse(data, name)
-        except StateError as error:
-            raise RunError(f"{self.url}: {error}; {self._lost()}") from None
+        return data
 
     def state_path(self, r: int) -> str:
         return self.store.path(f"state-{r:06d}.safetensors")
@@ -154,3 +178,11 @@ class Commits(ABC):
         for r in self.states():
             if r <= last and r != keep:
                 self.store.remove(f"state-{r:06d}.safetensors")
+        for name in self.store.list("outer-[0-9]*.safetensors"):
+            if int(name[6:12]) <= last and int(name[6:12]) != keep:
+                self.store.remove(name)
+
+
+def outer_name(r: int) -> str:
+    """The file of the outer updater's state after round r."""
+    return f"outer-{r:06d}.safetensors"

@@ -17,11 +17,11 @@ import numpy as np
 from mrdl.data.blocks import BlockError
 from mrdl.rounds import partial
 from mrdl.rounds.meeting import OWN, Meeting, Pauses, Result, means
-from mrdl.rounds.outer import Outer
 from mrdl.rounds.partial import RECORD, Partial
 from mrdl.rounds.plan import Plan, name
 from mrdl.rounds.record import Trained
 from mrdl.rounds.state import State, checksum
+from mrdl.rounds.statistics import Statistics
 from mrdl.storage.paths import opened
 from mrdl.storage.paths import place as placed
 from mrdl.worker import answer, counters
@@ -83,7 +83,7 @@ class Resident:
         self.written = 0.0              # seconds that writing the last answer took
         self.mine: tuple[Result, np.ndarray] | None = None      # the last answer
         self.next: np.ndarray | None = None     # the expected weights and slots of the next state, as far as they are averaged
-        self.outer = Outer(np.empty(0), [], [])     # of the last round that this worker had work in
+        self.statistics = Statistics(np.empty(0), [], [])     # of the last round that this worker had work in
         self.vector = np.empty(0, "f4")         # the current state; training changes it in place
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
@@ -190,7 +190,7 @@ class Resident:
 
     def _given(self, asked: dict[str, Any]) -> tuple[State, Plan]:
         state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN})
-        self.outer = Outer(state.vector, plan.moments, plan.fixed)
+        self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
         return state, plan
 
     def _state(self, asked: dict[str, Any]) -> State:
@@ -222,7 +222,7 @@ class Resident:
                  for place in trained]
         if not all(head.size for head, _ in found):
             return None
-        return self.outer.next(np.concatenate(
+        return self.statistics.settled(np.concatenate(
             [mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)]))
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from averaged import averaging, network
+from averaged import averaging, network, whole
 from models import arrays, bits, classifier
 
 import mrdl
@@ -124,13 +124,6 @@ def test_the_state_of_another_updater_with_as_many_slots_is_refused(tmp_path):
 
 
 # -- from run to run
-
-def whole(run):
-    """All bits that a finished run gives, and its history without what clocks say."""
-    history = [{k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")} for line in Run(run).history()]
-    model = mrdl.load_model(str(run))
-    return bits(model), model.iterations, model.epochs, json.dumps(history)
-
 
 def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made):
     data, model, notes = made(100, shards=3).url, network(), []

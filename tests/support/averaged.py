@@ -1,6 +1,12 @@
-"""A small model, and ParameterAveraging with options for few rows."""
+"""A small model, ParameterAveraging with options for few rows, and all bits of a run."""
+import json
+
+from models import bits
+
+import mrdl
 from mrdl import ParameterAveraging, Sequential
 from mrdl.layers import Dense
+from mrdl.runs.run import Run
 
 
 def network(units=3, optimizer="adam", **options):
@@ -13,3 +19,10 @@ def averaging(**options):
     """`options`: others of ParameterAveraging, or other values."""
     return ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 3,
                                  "runner": "inline", **options})
+
+
+def whole(run):
+    """All bits that a finished run gives, and its history without what clocks say."""
+    history = [{k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")} for line in Run(run).history()]
+    model = mrdl.load_model(str(run))
+    return bits(model), model.iterations, model.epochs, json.dumps(history)

@@ -255,7 +255,7 @@ class ResidentExchange(PlainExchange):
                                 "length": len(state.vector)},
             "plan": {name: value for name, value in facts.items() if name not in OWN},
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
-            "foresee": not apart and 0 < len(trained) <= FEW}, **own)
+            "foresee": asked.averages and not apart and 0 < len(trained) <= FEW}, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
