@@ -37,7 +37,7 @@ class OuterUpdater(Configured):
         need(getattr(self, "epsilon", 1) > 0, f"outer {name}: epsilon must be above 0")
 
     def __str__(self):
-        settings = (f"{f.name} {getattr(self, f.name):g}" for f in fields(self) if getattr(self, f.name) is not None)
+        settings = (f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) is not None)
         return " ".join([type(self).__name__.lower(), *settings])
 
     def resolved(self, workers: int) -> "OuterUpdater":
