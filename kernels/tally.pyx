@@ -5,6 +5,7 @@ raises ValueError where a field is not within its data, and where arrays do not 
 include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
+include "months.pxi"
 
 from libc.math cimport INFINITY, fabs
 from libc.stdint cimport uint32_t
@@ -211,7 +212,7 @@ def look(Bytes data, Places starts, Places stops, const int[::1] codes, int64_t[
     """(the bytes of the longest field, how many are numbers with a needless 0 in front, how many are FINITE, how many may be
     dates): of those that are not GONE. The places of the last are places[:that].
 
-    A date has 8 bytes or more and begins with a digit; one that is a number has 8 bytes."""
+    A date has 8 bytes or more and begins with a digit, or 10, begins with a month's name and ends as numbers or in Z; one that is a number has 8 bytes."""
     cdef Py_ssize_t i, size, n = _count(data, starts, stops), longest = 0, padded = 0, infinite = 0, dates = 0
     cdef Text base = _base(data)
     cdef Text p
@@ -228,6 +229,9 @@ def look(Bytes data, Places starts, Places stops, const int[::1] codes, int64_t[
                 if size == 8 or (size > 8 and codes[i] != _GOOD):
                     places[dates] = i
                     dates += 1
+            elif size >= 10 and p[0] >= 65 and (p[size - 1] <= 57 or p[size - 1] == b"Z") and _month(&p, p + size):
+                places[dates] = i
+                dates += 1
     return longest, padded, infinite, dates
 
 

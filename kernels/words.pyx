@@ -5,6 +5,7 @@ within its data, and where arrays do not fit."""
 include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
+include "months.pxi"
 
 from libc.math cimport NAN
 from libc.string cimport memchr, memcmp, memcpy, memmove
@@ -285,9 +286,12 @@ def dates(Bytes data, Places starts, Places stops, int order, double[::1] out, i
     """out[n] = seconds since 1970 UTC of a date; nan where codes[n] is not GOOD.
 
     `order` is YMD, DMY or MDY. A year has 4 digits, 0001 to 9999; month and day have 1 or 2, with
-    two equal separators of - / . between the parts, or 2 without separators. A time may follow: T or a blank, H:MM or HH:MM, :SS, .fraction (its first 9 digits count), and then Z or the offset
-    from UTC: +HH, +HHMM or +HH:MM, or with -. codes: GOOD, EMPTY, NUMBER (is no date, or one that
-    the calendar does not have)."""
+    two equal separators of - / . between the parts, or 2 without separators. A month may be a name
+    (_month); separators may then be blanks, behind a dot that ends the name or a comma in front of the
+    year, and a year of two digits behind day and month is one of 1969 to 2068. A time may follow: T or
+    a blank, H:MM or HH:MM, :SS, .fraction (its first 9 digits count), and then Z or the offset from
+    UTC: +HH, +HHMM or +HH:MM, or with -. codes: GOOD, EMPTY, NUMBER (is no date, or one that the
+    calendar does not have)."""
     cdef Py_ssize_t i, n = _count(data, starts, stops)
     cdef Text base = _base(data)
     need(out.shape[0] == codes.shape[0] == n,
@@ -330,14 +334,19 @@ cdef int _date(Text p, Text stop, int order, double* value) noexcept nogil:
     while p < stop and 48 <= p[0] <= 57:
         p += 1
     apart = p - start != 8 and p < stop
-    if apart and p[0] != b"-" and p[0] != b"/" and p[0] != b".":
-        return _NUMBER
-    start, p = p, start                 # start: of the first separator
-    for i in range(3):
-        part = PARTS[order][i]
-        date[part] = _digits(&p, stop, 4 if part == 0 else 2 - apart, 4 if part == 0 else 2)
-        if date[part] < (part == 0) or (apart and i < 2 and not _skipped(&p, stop, start[0])):
+    if apart and 65 <= p[p != start and stop - p > 1]:      # a letter, behind the first separator where digits come first
+        p = start
+        if not _named(&p, stop, order, date):
             return _NUMBER
+    else:
+        if apart and p[0] != b"-" and p[0] != b"/" and p[0] != b".":
+            return _NUMBER
+        start, p = p, start             # start: of the first separator
+        for i in range(3):
+            part = PARTS[order][i]
+            date[part] = _digits(&p, stop, 4 if part == 0 else 2 - apart, 4 if part == 0 else 2)
+            if date[part] < (part == 0) or (apart and i < 2 and not _skipped(&p, stop, start[0])):
+                return _NUMBER
     if not 1 <= date[1] <= 12 or not 1 <= date[2] <= _length(date[0], date[1]):
         return _NUMBER
     seconds = 86400 * _day(date[0], date[1], date[2])
@@ -345,6 +354,33 @@ cdef int _date(Text p, Text stop, int order, double* value) noexcept nogil:
         return _NUMBER
     value[0] = <double> seconds + fraction
     return _GOOD if p == stop else _NUMBER
+
+
+cdef bint _named(Text* place, Text stop, int order, int* date) noexcept nogil:
+    """Reads year, month and day where the month is a name; False where they are none."""
+    cdef unsigned char mark = 0
+    cdef Text start
+    cdef int i, part = 0
+    for i in range(3):
+        if i and stop - place[0] > 1 and place[0][1] == 32 and (
+                (place[0][0] == b"." and part == 1) or (place[0][0] == b"," and i == 2 and order > 0)):
+            place[0] += 1
+        if i == 1 and place[0] < stop:
+            mark = place[0][0]
+            if mark != b"-" and mark != b"/" and mark != b"." and mark != 32:
+                return False
+        if i and not _skipped(place, stop, mark):
+            return False
+        part = PARTS[order][i]
+        start = place[0]
+        date[part] = _month(place, stop) if part == 1 else _digits(place, stop, 2 - part / 2, 4 - part)
+        if date[part] < (part > 0):
+            return False
+        if part == 0 and place[0] - start != 4:
+            if place[0] - start != 2 or order != 1:
+                return False
+            date[0] += 1900 if date[0] >= 69 else 2000
+    return date[0] > 0
 
 
 cdef int _length(int year, int month) noexcept nogil:

@@ -1,11 +1,12 @@
 """Plain Python twins of kernels/tally.pyx, with the same names and arguments."""
 import math
+import re
 from collections import Counter
 from datetime import datetime, timedelta
 
 import numpy as np
 from mrdl.kernels import tally, words
-from mrdl.kernels.reference.words import _words
+from mrdl.kernels.reference.words import NAME, _words
 
 
 class Tally:
@@ -79,7 +80,8 @@ def mark(data, starts, stops, hashes, codes, other, ostarts, ostops, ohashes, co
 
 def look(data, starts, stops, codes, places):
     there = [(i, word, code) for i, (word, code) in enumerate(zip(_words(data, starts, stops), codes)) if code != tally.GONE]
-    dates = [i for i, word, code in there if word[:1].isdigit() and (len(word) == 8 or len(word) > 8 and code != words.GOOD)]
+    dates = [i for i, word, code in there if word[:1].isdigit() and (len(word) == 8 or len(word) > 8 and code != words.GOOD)
+             or len(word) >= 10 and (word[-1] <= 57 or word[-1:] == b"Z") and re.match(NAME.encode(), word.lower())]
     places[:len(dates)] = dates
     return (max((len(word) for _, word, _ in there), default=0),
             sum(code == words.GOOD and word[:1] == b"0" and word[1:2].isdigit() for _, word, code in there),

@@ -7,6 +7,8 @@ from mrdl.kernels import words
 
 _ORDERS = {words.YMD: "Ymd", words.DMY: "dmY", words.MDY: "mdY"}
 _PARTS = {"Y": r"(?P<Y>[0-9]{4})", "m": r"(?P<m>[0-9]{1,2})", "d": r"(?P<d>[0-9]{1,2})"}
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+NAME = f"({'|'.join([*MONTHS, 'sept', *(name[:3] for name in MONTHS)])})(?![a-z])"
 _TIME = re.compile(r"[T ](\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?"
                    r"(?:Z|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII)
 
@@ -150,13 +152,31 @@ def tokens(data, starts, stops, chars, most, out, first, last, edges):
     return count
 
 
+def _named(order):
+    """A pattern of dates whose month is a name."""
+    found = ""
+    for i, part in enumerate(order):
+        if i:
+            found += r"(\.(?= ))?" * (order[i - 1] == "m") + "(,(?= ))?" * (i == 2 and order != "Ymd") + (r"(?P<mark>[-/. ])" if i == 1 else "(?P=mark)")
+        found += {"m": f"(?P<m>{NAME})", "d": "(?P<d>[0-9]{1,2})", "Y": "(?P<Y>[0-9]{4}" + "|[0-9]{2}(?![0-9])" * (order == "dmY") + ")"}[part]
+    return found
+
+
+def _numbers(found):
+    """Year, month and day."""
+    year, month, day = found["Y"], found["m"].lower(), found["d"]
+    return (int(year) + (len(year) == 2) * (1900 if int(year) >= 69 else 2000),
+            int(month) if month.isdigit() else [name[:3] for name in MONTHS].index(month[:3]) + 1, int(day))
+
+
 def dates(data, starts, stops, order, out, codes):
     parts = [_PARTS[part] for part in _ORDERS[order]]
     apart = re.compile(f"{parts[0]}([-/.]){parts[1]}\\2{parts[2]}")
     joined = re.compile("".join(parts).replace("1,2", "2"))
+    named = re.compile(_named(_ORDERS[order]), re.IGNORECASE | re.ASCII)
 
     def seconds(text):
-        found = joined.match(text) if re.match(r"[0-9]{8}([^0-9]|$)", text) else apart.match(text)
+        found = joined.match(text) if re.match(r"[0-9]{8}([^0-9]|$)", text) else apart.match(text) or named.match(text)
         if not found:
             return None
         rest, time, shift = text[found.end():], (0, 0, 0), timedelta()
@@ -172,7 +192,7 @@ def dates(data, starts, stops, order, out, codes):
             shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
             shift = -shift if sign == "-" else shift
         try:
-            date = datetime(*(int(found[part]) for part in "Ymd"), *time, tzinfo=timezone.utc)
+            date = datetime(*_numbers(found), *time, tzinfo=timezone.utc)
         except ValueError:
             return None
         since = date - datetime(1970, 1, 1, tzinfo=timezone.utc) - shift

@@ -77,6 +77,10 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "months": (column(lambda: f"{RNG.randint(1990, 2020)}-{RNG.randint(1, 12):02}-01"), "date (YMD) as year, month, missing",
                ["a date, read as YMD"]),
     "latin": (column(lambda: RNG.choice(["K\udcf6ln", "Bonn"])), "one-hot of 2 values", ["has bytes that are not UTF-8"]),
+    "named": (column(lambda: f"{RNG.randint(1, 28)}-{RNG.choice(['Jan', 'MAY', 'dec'])}-24"), "date (DMY) as month, day, weekday", ["a date, read as DMY"]),
+    "long names": (column(lambda: f"{RNG.choice(['January', 'May'])} {RNG.randint(1, 28)}, 2024 10:15"), "date (MDY) as month, day, weekday",
+                   ["a date, read as MDY"]),
+    "months and years": (column(lambda: f"{RNG.choice(['Jan', 'May'])}-{RNG.randint(10, 24)}"), "one-hot of ", []),
 }
 
 

@@ -201,7 +201,8 @@ def test_of_two_words_the_first_is_false():
         Boolean.made(of(["a", "b", "c"]))
 
 
-@pytest.mark.parametrize("order, form", [("YMD", "%Y-%m-%d %H:%M:%S"), ("DMY", "%d/%m/%Y"), ("MDY", "%m.%d.%Y %H:%M")])
+@pytest.mark.parametrize("order, form", [("YMD", "%Y-%m-%d %H:%M:%S"), ("DMY", "%d/%m/%Y"), ("MDY", "%m.%d.%Y %H:%M"), ("DMY", "%d %b %Y"),
+                                         ("MDY", "%B %d, %Y %H:%M")])
 def test_dates(order, form):
     rng = random.Random(0)
     moments = [datetime.datetime(rng.randint(1, 9999), rng.randint(1, 12), rng.randint(1, 28), rng.randint(0, 23),
