@@ -111,7 +111,7 @@ def by_mrdl(command: list[str], train: pd.DataFrame, test: pd.DataFrame, label: 
         mrdl("prepare", inside("train.csv"), inside("data"), "--label", label, "--hold-out", "0.15", "--seed", str(seed),
              "--id", "row_id", *[word for name in drop for word in ("--drop", name)])
         mrdl("train", "auto", inside("data"), inside("run"), "--seed", str(seed))
-        report = json.loads(mrdl("evaluate", inside("run"), inside("test.csv"), "--json", "--max-bad", "0.1"))
+        report = json.loads(mrdl("evaluate", inside("run"), inside("test.csv"), "--json"))
         mrdl("predict", inside("run"), inside("test.csv"), inside("scores"), "--id", "row_id")
         scores = pd.concat([pd.read_csv(path, header=None, dtype=str) for path in sorted(Path(folder, "scores").glob("part-*"))
                             if path.stat().st_size and path.name != "part-00000"])

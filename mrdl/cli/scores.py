@@ -4,9 +4,10 @@ import sys
 from typing import Any
 
 from mrdl.cli.show import say
-from mrdl.cli.tables import DELIMITERS, of_text
+from mrdl.cli.tables import DELIMITERS, MOST, of_text
 from mrdl.config import need
 from mrdl.data.dataset import shown
+from mrdl.data.misread import advice, told
 from mrdl.data.records import unseen_told
 from mrdl.models.saving import load_model
 from mrdl.printing import clean, counted, fitted, wide
@@ -31,12 +32,17 @@ def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) ->
     p.add_argument("--format", choices=formats, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
 
 
+def missing(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD", help="for raw rows: words that mean that a value is "
+                   "missing, beside those of the training data")
+
+
 def of_evaluate(p: argparse.ArgumentParser) -> None:
     inputs(p)
     p.add_argument("--part", choices=("all", "train", "validation"), default="all",
                    help="which shards of the dataset (default: all)")
     p.add_argument("--label", metavar="COLUMN", help="for raw rows: the column with the labels (default: that of the training data)")
-    p.add_argument("--max-bad", type=float, default=0.001, help="for raw rows: share of bad rows that is tolerated (default: 0.001)")
+    p.add_argument("--max-bad", type=float, help=f"for raw rows: share of bad rows that is tolerated (default: {MOST})")
     p.add_argument("--plot", metavar="FILE", help="draw ROC, precision over recall, and how probabilities hold (of values: the errors) to "
                    "this PNG")
     p.add_argument("--worst", type=int, default=0, metavar="N", help="for raw rows: print the N rows with the largest losses: labels that "
@@ -44,6 +50,7 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN", help="a column that names these rows; may be repeated "
                    "(default: the file, and the place in it)")
     of_text(p, *OF_TEXT)
+    missing(p)
 
 
 def of_predict(p: argparse.ArgumentParser) -> None:
@@ -51,6 +58,7 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
     written(p, "the file, and the place of the row in it", (*FORMATS, TABLE))
     of_text(p, *OF_TEXT)
+    missing(p)
     p.add_argument("--loss", action="store_true", help="for raw rows with labels: write the label and the loss of each row too")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
@@ -63,6 +71,7 @@ def of_score(p: argparse.ArgumentParser) -> None:
                    "(default: that of the training data, or else detected in the first line; with --columns: tab)")
     p.add_argument("--skip", type=int, metavar="N", help="leave out the first N lines: the header, or the first row, stands below them "
                    "(default: as in the training data where these lines are there, or else 0)")
+    missing(p)
 
 
 def tell_round(run: str) -> None:
@@ -82,13 +91,13 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
          f"--delimiter {delimiter!r}: must be one character, or tab")
     need(a.skip is None or a.skip >= 0, f"--skip {a.skip}: must be 0 or more")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
-                  [*a.ids, *a.keep], a.format, a.skip)
+                  [*a.ids, *a.keep], a.format, a.skip, a.missing)
     for note in rows.rows.notes:
         say(note)
     for lines in rows:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
-    for line in unread(Counted(rows.count, rows.records.bad, rows.records.left_out, rows.records.unseen, rows.records.samples)):
+    for line in unread(Counted(rows.count, rows.records.bad, rows.records.misread, rows.records.left_out, rows.records.unseen, rows.records.samples)):
         say(line)
     return {}
 
@@ -111,8 +120,8 @@ def unread(found) -> list[str]:
     lines = []
     if count := found.bad.total():
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(found.bad.items()))
-        lines = [f"{count:,} of {counted(found.rows, 'row')} could not be read: {reasons}",
-                 *("  " + shown(sample) for sample in found.samples)]
+        lines = [f"warning: {count:,} of {counted(found.rows, 'row')} could not be read: {reasons}",
+                 *(f"  {text}" for text in (*told(found.misread), *filter(None, [advice(found.misread)]), *map(shown, found.samples)))]
     if found.left_out:
         lines.append(f"{counted(found.left_out, 'row')} could not be used for a missing value, as the schema says")
     return lines + [f"warning: {told}" for told in unseen_told(found.unseen)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mrdl import limits, printing
 from mrdl.cli.show import say
 from mrdl.data.dataset import DESCRIPTION, shown
+from mrdl.data.facts import FEW_BAD, MOST_BAD, too_many
 from mrdl.data.sources import DataError, demand
 from mrdl.data.survey import Facts
 from mrdl.data.tables.kinds import KINDS
@@ -28,7 +29,7 @@ KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
        "missing", "header", "delimiter", "decimal", "skip", "multiline", "sparse")
 SAMPLES = 3                     # bad records that are shown
-MOST_BAD = 0.001                # share of them that prepare takes by itself
+MOST = f"{MOST_BAD:g}; of few records one, or up to {FEW_BAD} if these are at most a tenth"
 
 
 def of_columns(p: argparse.ArgumentParser) -> None:
@@ -75,7 +76,7 @@ def of_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--stratify", action="store_true", help="hold out the same share of each class")
     p.add_argument("--group", metavar="COLUMN", help="hold out all rows with one value of this column, or none of them: of one patient, "
                    "say; the column is an id, no feature")
-    p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST_BAD})")
+    p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST})")
     p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
     p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")
 
@@ -186,5 +187,5 @@ def following(a: argparse.Namespace, found: "Described") -> str:
 def _tolerance(records: Facts) -> list[str]:
     """The option by which prepare takes so many bad records."""
     bad = sum(records.bad.values())
-    part = bad / (bad + records.rows)
-    return ["--max-bad", f"{math.ceil(part * 1000) / 1000:g}"] if part > MOST_BAD else []
+    total = bad + records.rows
+    return ["--max-bad", f"{math.ceil(bad / total * 1000) / 1000:g}"] if too_many(bad, total) else []

@@ -2,13 +2,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mrdl.data.corpus import SAMPLES
+from mrdl.data.misread import Misread, misread, of_value
 from mrdl.data.quarantine import Quarantine
 from mrdl.printing import counted
 from mrdl.storage.partitions import within
+
+if TYPE_CHECKING:
+    from mrdl.data.tables.table import Encoded
 
 SAMPLE = 100                    # characters of a bad record that are shown
 OTHERS = 1000                   # fields that are no columns, of which is told
@@ -37,6 +42,7 @@ class Records:
         self.unseen: Counter = Counter()            # rows by the column whose value the schema does not know
         self.others: dict[str, int] | None = None   # where asked for: fields that are no columns, and how many rows have each
         self.bad: Counter = Counter()
+        self.misread: Misread = {}
         self.samples: list[dict] = []
         self.mark: Callable[[], int] = int          # how many bytes of the file come before the first one that counts in `offset`
         self.quarantine: Quarantine | None = None
@@ -50,16 +56,18 @@ class Records:
         """Of its path the name counts alone, with partition folders: a dataset may move."""
         self._file, self.person = path, blake2b(within(path).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
-    def refused(self, wrong: np.ndarray, reasons: Sequence, starts: np.ndarray, lines: Sequence[bytes]) -> dict[int, str]:
+    def refused(self, made: "Encoded", starts: np.ndarray, lines: Sequence[bytes]) -> dict[int, str]:
         """Tells of the rows that a table cannot use, by what Table.encode says of them; gives why, by their places."""
-        told = {}
-        for i in np.flatnonzero(wrong).tolist():
-            reason = reasons[wrong[i] - 1]
+        told, parts = {}, [self.misread]
+        for i in np.flatnonzero(made.wrong).tolist():
+            reason = made.reasons[made.wrong[i] - 1]
             told[i] = f"{reason.text} (column {reason.column!r})"
             if reason.dropped:
                 self.left_out += 1
             else:
                 self.reject(reason.text, f"column {reason.column!r}", starts[i], lines[i])
+                parts.append(of_value(reason.column, reason.text, made.values[i]))
+        self.misread = misread(parts)
         return told
 
     def noted(self, fields: Iterable[str]) -> None:

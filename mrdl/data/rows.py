@@ -96,7 +96,7 @@ class Rows(Records):
 
     def facts(self) -> dict[str, Any]:
         """What was counted of the rows."""
-        return {"rows": self.count.tolist(), "bad": self.bad, "unseen": self.unseen, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
+        return {"rows": self.count.tolist(), "bad": self.bad, "misread": self.misread, "unseen": self.unseen, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
                 "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
                 **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 

@@ -130,9 +130,9 @@ def _written(header: bool | None, delimiter: str | None, skip: int | None, multi
 
 
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
-             cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float = 0.001,
+             cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float | None = None,
              header: bool | None = None, delimiter: str | None = None, skip: int | None = None, multiline: bool = False,
-             worst: int = 0, ids: Sequence[str] = (),
+             missing: Sequence[str] = (), worst: int = 0, ids: Sequence[str] = (),
              said: Callable[[str], None] = lambda text: None) -> Scores:
     """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
@@ -146,12 +146,14 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
         label: for raw rows: the column with the labels. None: that of the data that the model was
             trained on.
-        max_bad: for raw rows: the share that may be bad, from 0 to 1. 0.001, as in `prepare`.
+        max_bad: for raw rows: the share that may be bad, from 0 to 1. None: as of `prepare`.
         header: for raw rows: whether the first line names the columns. None: as the training data
             was written, or else detected; and so for the next two.
         delimiter: for raw rows: what stands between the fields.
         skip: for raw rows: how many lines stand above the header of each file.
         multiline: for raw rows: whether quoted fields may go on over several lines.
+        missing: for raw rows: words that mean that a value is missing, in any column, beside those
+            of the training data.
         worst: for raw rows: how many of those with the largest losses are in the result's
             `rows.worst`. 0: none.
         ids: the columns that name these rows. Without them: the file, and the place in it.
@@ -169,8 +171,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     model = load_model(run, updater=False)
     inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     if of_data := raw.is_dataset(inputs):
-        need(label is None and header is None and delimiter is None and skip is None and not multiline and not worst,
-             "label, header, delimiter, skip, multiline, worst: only possible with raw rows")
+        need(label is None and header is None and delimiter is None and skip is None and not (multiline or missing or worst),
+             "label, header, delimiter, skip, multiline, missing, worst: only possible with raw rows")
         found, = map(dataset.load, inputs)
         same_features(model.features, run, found)
         fitted(model.compiled(), found)
@@ -179,7 +181,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
     else:
         need(part == "all", f"part {part!r}: only possible with a dataset")
         need(typed(worst, int, "worst") >= 0, f"worst {worst}: must be 0 or more")
-        need(0 <= typed(max_bad, float, "max_bad") <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+        need(max_bad is None or 0 <= typed(max_bad, float, "max_bad") <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     limits.check(model.compiled(), at_once(model, AT_ONCE))
     known = answers(model, model.classes)
     assessed = known and Assessed(len(known.classes), known.what == "output")
@@ -193,8 +195,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
             sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, max_bad=max_bad,
-                                                    written=_written(header, delimiter, skip, multiline), assessed=assessed, on_task=on_task,
-                                                    said=said, worst=worst, ids=ids)
+                                                    written=_written(header, delimiter, skip, multiline), missing=missing, assessed=assessed,
+                                                    on_task=on_task, said=said, worst=worst, ids=ids)
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
         if text := advice.of_model(model, values, targets):
@@ -205,7 +207,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
             format: str | None = None, header: bool | None = None, delimiter: str | None = None, skip: int | None = None,
-            multiline: bool = False, loss: bool = False,
+            multiline: bool = False, missing: Sequence[str] = (), loss: bool = False,
             said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
@@ -235,6 +237,8 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         delimiter: for raw rows: what stands between the fields.
         skip: for raw rows: how many lines stand above the header of each file.
         multiline: for raw rows: whether quoted fields may go on over several lines.
+        missing: for raw rows: words that mean that a value is missing, in any column, beside those
+            of the training data.
         loss: for raw rows with labels: whether each line has the label, and the loss behind the
             prediction.
         said: called with messages for the user before the job begins.
@@ -246,7 +250,8 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
     Raises:
         RunError: `out` exists, or another process is writing to it.
         ConfigError: the model does not fit the data, or is stateful.
-        DataError: there is no dataset, or raw rows lack columns."""
+        DataError: there is no dataset, raw rows lack columns, or none of more than five can be
+            read."""
     model, place = load_model(run, updater=False), store_at(out)
     inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
 
@@ -259,10 +264,10 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         limits.check(model, at_once(model, AT_ONCE))
         with opened(runner, cores) as cluster:
             return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format,
-                                    written=_written(header, delimiter, skip, multiline), on_task=on_task,
-                                    said=said, fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
-    need(not (ids or keep or (format, header, delimiter, skip) != (None,) * 4 or multiline or loss),
-         "ids, keep, format, header, delimiter, skip, multiline, loss: only possible with raw rows; a dataset's are shuffled, and their columns are"
+                                    written=_written(header, delimiter, skip, multiline), missing=missing, on_task=on_task, said=said,
+                                    fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
+    need(not (ids or keep or (format, header, delimiter, skip) != (None,) * 4 or multiline or missing or loss),
+         "ids, keep, format, header, delimiter, skip, multiline, missing, loss: only possible with raw rows; a dataset's are shuffled, and their columns are"
          " features")
     data, = inputs
     found = dataset.load(data)

@@ -13,7 +13,9 @@ from typing import Any
 from mrdl import metrics
 from mrdl.config import need
 from mrdl.data.dataset import DESCRIPTION, load
+from mrdl.data.facts import FEW_BAD
 from mrdl.data.folds import apart
+from mrdl.data.misread import Misread, misread
 from mrdl.data.schema import Schema
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.kinds import Label, Weight
@@ -50,6 +52,7 @@ class Counted:
     Args:
         rows: how many there were.
         bad: of those that could not be read how many there were for each reason.
+        misread: of values that their column cannot have the columns, and how many rows have each.
         left_out: how many lack a value without which the schema uses no row.
         unseen: by column how many have a value that the schema does not know.
         samples: some of the bad ones: file, offset, reason, text.
@@ -57,6 +60,7 @@ class Counted:
             prediction."""
     rows: int = 0
     bad: Counter = field(default_factory=Counter)
+    misread: Misread = field(default_factory=dict)
     left_out: int = 0
     unseen: Counter = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -65,9 +69,14 @@ class Counted:
     def add(self, note: dict[str, Any]) -> None:
         self.rows += note["rows"]
         self.bad.update(note["bad"])
+        self.misread = misread([self.misread, note["misread"]])
         self.left_out += note["left_out"]
         self.unseen.update(note["unseen"])
         self.samples = (self.samples + note["samples"])[:SAMPLES]
+
+    def facts(self) -> dict[str, Any]:
+        """What `tolerated` judges by."""
+        return {"bad": self.bad, "misread": self.misread, "samples": self.samples, "characters": 0, "rows": [self.rows - self.bad.total()]}
 
 
 def is_dataset(inputs: Sequence[str]) -> bool:
@@ -82,15 +91,15 @@ def there(inputs: Sequence[str]) -> bool:
 
 
 def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, cluster: Cluster, *, ids: Sequence[str],
-                 keep: Sequence[str], format: str | None, written: Mapping[str, Any], on_task: Callable | None, said: Callable[[str], None],
+                 keep: Sequence[str], format: str | None, written: Mapping[str, Any], missing: Sequence[str], on_task: Callable | None, said: Callable[[str], None],
                  fill: Callable, loss: bool) -> Counted:
     """Writes a line for each raw row into a folder: part-00000 has the header (of CSV), the others the rows. Of Parquet each part is a file.
 
-    `written`: what the user says of how the rows are written, as `sniff` takes it; `fill`: what is to be entered while the
+    `written`: what the user says of how the rows are written, as `sniff` takes it; `missing`: words for missing values; `fill`: what is to be entered while the
     folder is filled; `loss`: whether the rows have the label and the loss too."""
     need(format is None or format in (*FORMATS, TABLE), f"format {format}: must be {', '.join(FORMATS)} or {TABLE}")
     need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
-    table = table_of(model, run)
+    table = table_of(model, run).lacking(missing)
     kept = list(dict.fromkeys([*ids, *keep]))
     if loss:
         one_each(model)
@@ -105,6 +114,10 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
             "notes": notes.url, "loss": loss},
             cluster, on_task, ("pyarrow",) if format == TABLE else ()) as output, fill():
         found = _noted(output, notes)
+        for part in ordered(found):
+            counted.add(found[part])
+        if counted.bad.total() > FEW_BAD:
+            tolerated(counted.facts(), 1.0)
         if first:
             place.write("part-00000", lines.header())
         filled = [part for part in ordered(found) if found[part]["rows"]]
@@ -113,20 +126,18 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
                 move(notes.path(f"{_number(output.parts[part])}.{TABLE}"), place.path(f"part-{number:05d}.{TABLE}"))
             else:
                 output.move(part, place.path(f"part-{number:05d}"))
-        for part in ordered(found):
-            counted.add(found[part])
     return counted
 
 
-def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, written: Mapping[str, Any],
-                  max_bad: float, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None],
+def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluster, *, label: str | None, written: Mapping[str, Any], missing: Sequence[str],
+                  max_bad: float | None, assessed: Assessed | None, on_task: Callable | None, said: Callable[[str], None],
                   worst: int, ids: Sequence[str]) -> tuple[metrics.Sums, metrics.Sums, Counted]:
     """The sums of a model's loss and metrics over raw rows, what their labels are like, and what became of them. DataError where
-    more than the share `max_bad` of them cannot be read. `written`: as for predict_rows; `assessed`: gets what a report is made of; `worst`: how many of the
+    too many of them cannot be read, by `max_bad`. `written`, `missing`: as for predict_rows; `assessed`: gets what a report is made of; `worst`: how many of the
     rows with the largest losses are wanted; `ids`: the columns that name these."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
-    table = labelled(table_of(model, run), run, label)
+    table = labelled(table_of(model, run), run, label).lacking(missing)
     if worst:
         one_each(model)
     schema = _told(matched(inputs, table, run, ids, rest=True, **written), run, said)
@@ -141,7 +152,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
         if assessed:
             assessed.merge(note["report"])
         counted.worst = largest([*counted.worst, *note["worst"]], worst)
-    tolerated({"bad": counted.bad, "samples": counted.samples, "characters": 0, "rows": [counted.rows - counted.bad.total()]}, max_bad)
+    tolerated(counted.facts(), max_bad)
     demand("loss" in sums, f"{schema.files[0]}: no row has a label")
     return sums, targets, counted
 

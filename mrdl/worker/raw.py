@@ -9,6 +9,7 @@ import numpy as np
 
 from mrdl import metrics
 from mrdl.data.blocks import narrow
+from mrdl.data.misread import misread
 from mrdl.data.readers.in_order import Kept, Ordered, Rules, in_order
 from mrdl.data.readers.table import read_back
 from mrdl.data.windows import Arrays
@@ -40,7 +41,7 @@ class Note:
     def __init__(self):
         self.facts = {"file": os.environ.get("mapreduce_map_input_file", ""),
                       "start": int(os.environ.get("mapreduce_map_input_start", "0")),
-                      "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "unseen": {}, "samples": []}
+                      "rows": 0, "bytes": 0, "left_out": 0, "bad": {}, "misread": {}, "unseen": {}, "samples": []}
 
     def add(self, records: Kept) -> None:
         """Counts the bad rows of a file."""
@@ -48,6 +49,7 @@ class Note:
         facts["left_out"] += records.left_out
         facts["samples"] += records.samples
         facts["bad"] = dict(Counter(facts["bad"]) + records.bad)
+        facts["misread"] = misread([facts["misread"], records.misread])
         facts["unseen"] = dict(Counter(facts["unseen"]) + records.unseen)
 
 

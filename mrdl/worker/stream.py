@@ -103,12 +103,13 @@ class Filter:
         delimiter: of the input and of CSV. None: as the first line looks, or a tab where `columns` are given.
         kept: the columns that come first in each line; none: all that are known.
         format: "csv" or "jsonl"; None: as the input is.
-        skip: how many lines stand above the header, or the first row. None: as many as in the training data, or none."""
+        skip: how many lines stand above the header, or the first row. None: as many as in the training data, or none.
+        missing: words that mean that a value is missing, beside those of the training data."""
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
-                 kept: Sequence[str] = (), format: str | None = None, skip: int | None = None):
+                 kept: Sequence[str] = (), format: str | None = None, skip: int | None = None, missing: Sequence[str] = ()):
         lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
-        known = table = table_of(model, run)
+        known = table = table_of(model, run).lacking(missing)
         lines.check()
         found = _seen(lines, columns, delimiter, skip, table)
         demand(table.form.get("named", True) or len(found.columns) == len(table.columns),

@@ -30,7 +30,7 @@ def test_a_preview_for_a_narrow_terminal_has_two_lines_a_column(shown, tmp_path)
     out, err = shown("passengers.csv", "--label", "survived")
     lines = out.splitlines()
     assert "passengers.csv: 59 rows of 8 columns, 2.63 KB; 13 features" in lines[0]
-    assert "1 of 60 records are bad and left out (1.7 %): 1 wrong field count; to prepare nevertheless: --max-bad 0.017" in " ".join(
+    assert "1 of 60 records are bad and left out (1.7 %): 1 wrong field count; to keep them whole" in " ".join(
         map(str.strip, lines))
     assert [line for line in lines if "byte 886" in line]
     table = out[out.index("\ncolumn ") + 1:out.index("\nlook at")]
@@ -109,12 +109,11 @@ def test_out_writes_a_schema_that_prepare_takes(shown, tmp_path, capsys):
     raw, out = passengers(tmp_path), str(tmp_path / "schema.json")
     err = shown(raw, "--label", "survived", "--kind", "class=categorical", "--kind", "age=numeric,missing=median,scale=standard",
                 "--id", "", "--out", out).err
-    assert f"mrdl prepare {raw} DATA --schema {out} --label survived --max-bad 0.017" in err
+    assert f"mrdl prepare {raw} DATA --schema {out} --label survived\n" in err
     with open(out, "rb") as file:
         table = Table.load(file.read())
     assert table.columns["age"].missing == "median" and table.columns[""].kind == "id"
-    assert main(["prepare", raw, str(tmp_path / "data"), "--schema", out, "--label", "survived", "--max-bad", "0.02", "-r", "inline",
-                 "--json"]) == 0
+    assert main(["prepare", raw, str(tmp_path / "data"), "--schema", out, "--label", "survived", "-r", "inline", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 59
     assert main(["describe", str(tmp_path / "data"), "-r", "inline"]) == 0
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()][1:] == table.features

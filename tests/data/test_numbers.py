@@ -26,11 +26,11 @@ def taken(read, schema, lines):
     """Bits of the good rows, where they begin, and all that is said of the others."""
     records, found = Records("f"), []
     for made, starts, batch, _ in read(schema, records, (line.encode() for line in lines)):
-        records.refused(made.wrong, made.reasons, starts, batch)
+        records.refused(made, starts, batch)
         good = made.wrong == 0
         found += zip(map(bytes, np.ascontiguousarray(made.x[good])), map(bytes, np.ascontiguousarray(made.rest[good])), starts[good].tolist(),
                      [line for line, ok in zip(batch, good) if ok])
-    return found, records.bad, records.samples, records.comments, records.left_out
+    return found, records.bad, {where: rows for where, (rows, _) in records.misread.items()}, records.samples, records.comments, records.left_out
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -276,7 +276,7 @@ def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
     plan = plan_of(as_numbers([text(tmp_path, "1,2\n")]))
     shards, facts = mapped(plan, [])
     assert shards == [[], []]
-    assert facts == {"rows": [0, 0], "bad": {}, "unseen": {}, "samples": [], "labels": Numbers().dump(), "tokens": 0, "characters": 0, "short": None,
+    assert facts == {"rows": [0, 0], "bad": {}, "misread": {}, "unseen": {}, "samples": [], "labels": Numbers().dump(), "tokens": 0, "characters": 0, "short": None,
                      "unknown": 0, "content": 0, "comments": 0, "left_out": 0, "distinct": None, "strata": None, "classes": None}
     assert made(plan, 0, []) == []
 

@@ -5,6 +5,9 @@ from raw_data import text, without_table
 from raw_rows import HEADER, ROWS, saved, written
 
 import mrdl
+from mrdl.cli.scores import unread
+from mrdl.data.facts import too_many
+from mrdl.data.misread import advice, misread, of_value, told
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
@@ -43,10 +46,13 @@ def test_raw_rows_score_as_their_dataset_does(tmp_path, titanic, monkeypatch, co
 
 def test_bad_rows_are_counted_and_too_many_of_them_refused(tmp_path, titanic, inline):
     path = written(tmp_path / "new.csv", [*ROWS[:8], [*ROWS[8][:5], "perhaps"], ["9", "x", "male", "old", "S", "no"]])
-    with pytest.raises(DataError, match=r"2 of 10 records are bad .20 %.*\n.*not a class .column 'survived'.*\n.*not a number"):
+    with pytest.raises(DataError, match=r"2 of 10 records are bad .20 %.*\n  column 'age', not a number: 'old' .1 row.\n"
+                       r"  column 'survived', not a class: 'perhaps' .1 row.\n.*: --missing old\n"
+                       r".*not a class .column 'survived'.*\n.*not a number"):
         mrdl.evaluate(titanic[2], path, runner=inline)
     found = mrdl.evaluate(titanic[2], path, runner=inline, max_bad=0.2)
     assert found.rows.bad == {"not a class": 1, "not a number": 1} and sum(map(sum, found["confusion_matrix"])) == 8
+    assert mrdl.evaluate(titanic[2], path, runner=inline, missing=["old"]).rows.bad == {"not a class": 1}
     for options, reason in (({"max_bad": 2.0}, "must be from 0 to 1"), ({"part": "train"}, "only possible with a dataset"),
                             ({"label": "sex"}, "has 'survived' for it")):
         with pytest.raises(ValueError, match=reason):
@@ -109,3 +115,35 @@ def test_a_report_is_made_where_it_can_be(tmp_path, titanic, inline):
     assessed.add(np.array([[0.75] * 6]), np.array([[0, 0, 0, 1, 1, 1]]))
     text = "\n".join(scored.told(scored.report(assessed, ["x" * 30, "b\n"])))
     assert "x" * 22 + ".." in text and "b? " in text and "accuracy 0.5000, no better than always answering xxxx" in text
+
+
+@pytest.mark.parametrize("bad, total, most, refused", [
+    (1, 2, None, False), (1, 23, None, False), (2, 19, None, True), (2, 20, None, False), (5, 50, None, False), (6, 60, None, True),
+    (5, 4999, None, False), (10, 10_000, None, False), (11, 10_000, None, True), (1, 1, None, True), (0, 9, None, False),
+    (1, 23, 0.0, True), (1, 23, 0.04, True), (1, 23, 0.05, False), (11, 100, 0.1, True), (3, 3, 1.0, True)])
+def test_few_bad_records_are_tolerated_and_a_share_that_is_said_holds_exactly(bad, total, most, refused):
+    assert too_many(bad, total, most) is refused
+
+
+def test_a_new_word_costs_one_row_of_a_small_file_and_no_readable_row_is_an_error(tmp_path, titanic, inline):
+    path = written(tmp_path / "new.csv", [*ROWS[:22], ["9", "x", "male", "rotary", "S", "no"]])
+    found = mrdl.evaluate(titanic[2], path, runner=inline)
+    assert found.rows.rows == 23 and found.rows.bad == {"not a number": 1}
+    assert unread(found.rows)[:3] == ["warning: 1 of 23 rows could not be read: 1 not a number",
+                                      "  column 'age', not a number: 'rotary' (1 row)", "  if that means that the value is missing: --missing rotary"]
+    counted = mrdl.predict(titanic[2], path, str(tmp_path / "scores"), runner=inline, missing=["rotary"])
+    assert (counted.rows, counted.bad) == (23, {})
+    wrong = written(tmp_path / "wrong.csv", [[*row[:3], "old", *row[4:]] for row in ROWS])
+    with pytest.raises(DataError, match=r"all 60 records are bad: 60 not a number\n  column 'age', not a number: 'old' .60 rows."):
+        mrdl.predict(titanic[2], wrong, str(tmp_path / "none"), runner=inline)
+    assert not (tmp_path / "none").exists()
+
+
+def test_misread_values_are_the_same_however_rows_are_split():
+    values = [(column, b"%d" % (i * 7 % 60)) for column in ("b", "a") for i in range(300)]
+    each = [of_value(column, "not a number", value) for column, value in values]
+    whole = misread(each)
+    assert whole == misread([misread(each[400:]), misread([misread(each[:50]), misread(each[50:400])])]) == misread(reversed(each))
+    assert told(whole)[0] == "column 'a', not a number: '0' (5 rows), '1' (5 rows), '10' (5 rows), others (285 rows)"
+    assert told(misread([of_value("c", "missing", b"")] * 2)) == ["column 'c', missing: 2 rows"]
+    assert advice(misread([of_value("c", "not finite", b"inf"), of_value("c", "not a date", b"-5")])) == ""

@@ -81,7 +81,7 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     made = table.encode(columns, rules is not None, table.sparse)
     records.unseen.update(dict(made.unseen))
     reasons = [""] * len(starts)
-    for i, reason in records.refused(made.wrong, made.reasons, starts, batch).items():
+    for i, reason in records.refused(made, starts, batch).items():
         reasons[i] = reason
     good = made.wrong == 0
     (x, *_, fits), beside = as_stored(made.x, dtype), made.rest + 0.0

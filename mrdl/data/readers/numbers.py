@@ -52,19 +52,20 @@ class Numbers:
 
     def _made(self, values: np.ndarray) -> Encoded:
         """Of float64[n, features and rest]."""
-        x, rest, wrong, reasons = values[:, :len(self.x)], values[:, len(self.x):], np.zeros(len(values), "i4"), []
+        made = Encoded(values[:, :len(self.x)], values[:, len(self.x):], np.zeros(len(values), "i4"), [])
         if self.at:
             own = self.others.encode({name: Doubles(values[:, i].copy()) for name, i in self.at.items()})
-            x[:, [i for i in self.at.values() if i < len(self.x)]] = own.x
-            rest[:, [i - len(self.x) for i in self.at.values() if i >= len(self.x)]] = own.rest
-            wrong, reasons = own.wrong, own.reasons
-        return Encoded(x, rest, wrong, reasons)
+            made.x[:, [i for i in self.at.values() if i < len(self.x)]] = own.x
+            made.rest[:, [i - len(self.x) for i in self.at.values() if i >= len(self.x)]] = own.rest
+            made = own._replace(x=made.x, rest=made.rest)
+        return made
 
     def told(self, i: int) -> tuple[str, str]:
         return self.fields.told(int(np.searchsorted(self.worded, i)))
 
     def some(self, found: Encoded, good: np.ndarray) -> Encoded:
-        return Encoded(found.x[good], found.rest[good], found.wrong[good], found.reasons)
+        values = found.values and {place: found.values[i] for place, i in enumerate(np.flatnonzero(good).tolist()) if i in found.values}
+        return found._replace(x=found.x[good], rest=found.rest[good], wrong=found.wrong[good], values=values)
 
 
 def _numeric(kind: Kind) -> bool:
@@ -83,4 +84,4 @@ def _with(made: Encoded, rows: np.ndarray, others: Encoded) -> Encoded:
     """With some rows replaced."""
     made.x[rows], made.rest[rows] = others.x, others.rest
     made.wrong[rows] = np.where(others.wrong, others.wrong + len(made.reasons), 0)
-    return made._replace(reasons=made.reasons + others.reasons)
+    return made._replace(reasons=made.reasons + others.reasons, values={**made.values, **{int(rows[i]): value for i, value in others.values.items()}})

@@ -148,10 +148,10 @@ class Tabular(Recognised):
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""
-        for (x, rest, wrong, reasons, unseen), starts, batch, groups in self.made_of(rows, lines):
-            rows.unseen.update(dict(unseen))
-            rows.refused(wrong, reasons, starts, batch)
-            good = wrong == 0
+        for made, starts, batch, groups in self.made_of(rows, lines):
+            x, rest, good = made.x, made.rest, made.wrong == 0
+            rows.unseen.update(dict(made.unseen))
+            rows.refused(made, starts, batch)
             if not good.all():
                 x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, good)
                 groups = groups and groups.take(good)

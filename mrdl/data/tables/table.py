@@ -1,7 +1,7 @@
 """The columns of a table by name, as schema.json has them; words in, the features of rows out."""
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ class Encoded(NamedTuple):
     wrong: np.ndarray           # int32[n]: 0: the row is good; k: reasons[k - 1] says why not, of its first wrong column
     reasons: list[Reason]
     unseen: tuple[tuple[str, int], ...] = ()    # columns, and how many rows have a value there that the schema does not know
+    values: Mapping[int, bytes] = {}            # what those of the rows that are not good have in their first wrong column
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,13 @@ class Table:
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)
         reasons = [Reason(REASONS[code % len(REASONS)], names[code // len(REASONS)], code % len(REASONS) == DROPPED)
                    for code in found[1:].tolist()]
-        return Encoded(x, beside, index[:-1].astype("i4"), reasons, tuple(unseen))
+        index = index[:-1].astype("i4")
+        values = {i: columns[reasons[index[i] - 1].column][i] for i in np.flatnonzero(index).tolist()}
+        return Encoded(x, beside, index, reasons, tuple(unseen), values)
+
+    def lacking(self, words: Sequence[str]) -> "Table":
+        """The same, with more words that mean in any column that a value is missing."""
+        return replace(self, columns={name: replace(kind, missing_words=(*kind.missing_words, *words)) for name, kind in self.columns.items()})
 
     def dump(self) -> bytes:
         """schema.json: a line for each column; the same bytes for the same table."""

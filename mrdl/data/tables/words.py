@@ -133,6 +133,9 @@ class Doubles:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, i: int) -> bytes:
+        return b"%.17g" % self.values[i]
+
     def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
         """As of Words; all are GOOD."""
         return self.values, np.full(len(self), kernel.GOOD, np.intc)

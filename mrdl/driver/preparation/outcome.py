@@ -3,12 +3,14 @@ from dataclasses import asdict
 
 from mrdl.data import holdout
 from mrdl.data.dataset import FORMAT, Sample, Target, shown
-from mrdl.data.facts import CLASSES
+from mrdl.data.facts import CLASSES, MOST_BAD, too_many
+from mrdl.data.misread import advice, told
 from mrdl.data.preparation import Plan
 from mrdl.data.records import unseen_told
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.statistics import Numbers
 
+COLUMNS = 5                     # of which is told what is wrong in them
 EXACT = 2**53                   # whole numbers from here on are rounded as float64
 
 
@@ -28,19 +30,21 @@ def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[
     return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped)
 
 
-def tolerated(facts: dict, max_bad: float, hint: str = "") -> dict:
-    """What data.json says of bad records, unless they are too many: the error ends with `hint`."""
+def tolerated(facts: dict, max_bad: float | None, hint: str = "", missing: bool = True) -> dict:
+    """What data.json says of bad records, unless they are too many: the error says which, and `hint`. `missing`: whether the user
+    can say which words mean that a value is missing."""
     count = sum(facts["bad"].values())
     total = facts["characters"] or count + sum(facts["rows"])
     demand(total > 0, "no rows in the inputs")
     reasons = ", ".join(f"{number} {reason}" for reason, number in facts["bad"].items())
-    if count > max_bad * total or count == total:
+    if too_many(count, total, max_bad):
         what = "characters" if facts["characters"] else "records"
-        head = (f"{count} of {total} {what} are bad ({100 * count / total:.3g} %; --max-bad "
-                f"allows {100 * max_bad:.3g} %): {reasons}")
+        allowed = f"{100 * count / total:.3g} %; --max-bad allows {100 * (MOST_BAD if max_bad is None else max_bad):.3g} %"
+        head = (f"all {total} {what} are bad" if count == total else f"{count} of {total} {what} are bad ({allowed})") + f": {reasons}"
         if facts["characters"]:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
-        raise DataError("\n  ".join([head + hint, *map(shown, facts["samples"])]))
+        more = [*told(facts["misread"])[:COLUMNS], *filter(None, [advice(facts["misread"]) if missing else ""])]
+        raise DataError("\n  ".join([head + hint, *more, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],
             "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
 
@@ -53,7 +57,7 @@ def description(plan: Plan, facts: dict, bad: dict, notes: list[str]) -> dict:
     if facts["left_out"]:
         count = facts["left_out"]
         notes.append(f"{count:,} row{'s were' if count > 1 else ' was'} left out for a missing value, as the schema says")
-    notes += [f"warning: {told}" for told in unseen_told(facts["unseen"])]
+    notes += [f"warning: {text}" for text in (*told(facts["misread"]), *unseen_told(facts["unseen"]))]
     labels = Numbers.load(facts["labels"])
     if labels.count and labels.whole == labels.count and max(-labels.least, labels.largest) >= EXACT:
         notes.append("warning: labels of more than 15 digits are rounded: some ids this long become equal")

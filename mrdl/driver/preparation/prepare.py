@@ -39,7 +39,7 @@ BEGUN, PARTS = "_preparing", ("part-*",)
 
 def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
             label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0,
-            seed: int = 0, max_bad: float = 0.001, dtype: str = "float32",
+            seed: int = 0, max_bad: float | None = None, dtype: str = "float32",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
@@ -72,8 +72,9 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             least 2.
         hold_out: the share of the rows for validation, at least 0 and below 1. 0.0: none.
         seed: of the shuffle and of what is held out, from 0 to 2^64 - 1.
-        max_bad: the share of the records that may be bad, from 0 to 1. 0.001: more is a mistake in
-            the input or in these arguments.
+        max_bad: the share of the records that may be bad, from 0 to 1. None: 0.001, as more is a
+            mistake in the input or in these arguments; of few records one, or up to five if these
+            are at most a tenth.
         dtype: "float32" or "float64", in which fractions are written; whole numbers from 0 to 255
             are bytes.
         classes: how many classes there are, 2 or more: labels must be whole numbers below it,
@@ -124,7 +125,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             are bad than `max_bad` allows: it shows some, and `data` is not made.
         JobFailed: the job failed."""
     store = store_at(data)
-    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
+    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float | None, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     sparse = typed(sparse, bool | None, "sparse")
     sequence_length = typed(sequence_length, int | None, "sequence_length")
@@ -154,7 +155,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             plan.dump(path := os.path.join(folder, "plan.json"))
             return cluster.run(Prepare, tasks, ["--plan", path], reducers=reducers, split=split, name=f"mrdl prepare {data}",
                                settings={**settings, **planning.settings(found, plan)}, packages=found.needs, on_task=on_task)
-        _fill(store, plan, job, max_bad, lambda count: quarantined(plan, quarantine, count, said))
+        _fill(store, plan, job, max_bad, not (schema or like), lambda count: quarantined(plan, quarantine, count, said))
     return load(data)
 
 
@@ -189,13 +190,13 @@ def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset 
     return replace(asked, amount=classes is not None).among(list(dict.fromkeys(found.columns)) if schema or like else found.columns)
 
 
-def checked(hold_out: float, max_bad: float, shards: int | None, classes: int | None, seed: int, dtype: str, stratify: bool,
+def checked(hold_out: float, max_bad: float | None, shards: int | None, classes: int | None, seed: int, dtype: str, stratify: bool,
             group: str | None) -> None:
     """DataError where one of the numbers is out of its range, or what decides about rows that are held out does not fit."""
     demand(hold_out or not (stratify or group), "stratify, group: say how rows are held out, so hold_out must say how many")
     demand(not (stratify and group), "stratify and group: the rows of a group may be of several classes: choose one of both")
     demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
-    demand(0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
+    demand(max_bad is None or 0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")
     demand(shards is None or shards >= 1, f"shards {shards}: must be 1 or more")
     demand(classes is None or classes >= 2, f"classes {classes}: must be 2 or more")
     demand(isinstance(seed, int) and 0 <= seed < 2**64,
@@ -223,9 +224,9 @@ def _labelled(classes: int | None, there: bool) -> None:
     demand(classes is None or there, "classes: there is no column of labels for them; name it with label")
 
 
-def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float, bad_told: Callable[[int], None]) -> None:
-    """Runs the job and makes a dataset of its output; once more where better rows to hold out are known then. `bad_told` is called
-    with the count of bad records."""
+def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: float | None, missing: bool, bad_told: Callable[[int], None]) -> None:
+    """Runs the job and makes a dataset of its output; once more where better rows to hold out are known then. `missing`: as of
+    `tolerated`; `bad_told` is called with the count of bad records."""
     distinct = None
     while True:
         with job(plan) as output:
@@ -235,7 +236,7 @@ def _fill(store: Storage, plan: Plan, job: Callable[[Plan], Output], max_bad: fl
                 long_enough(plan.schema, facts)
             bad_told(sum(facts["bad"].values()))
             hint = "" if plan.quarantine or facts["characters"] else "; to keep all of them, whole: --quarantine FOLDER"
-            bad = tolerated(facts, max_bad, hint)
+            bad = tolerated(facts, max_bad, hint, missing)
             distinct = facts["distinct"] or distinct
             chosen, notes = held_out(plan, facts, distinct)
             if chosen is None:

@@ -48,7 +48,7 @@ class Split:
 
 def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
-          max_bad: float = 0.001, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
+          max_bad: float | None = None, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
           stratify: bool = False, group: str | None = None, multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
@@ -71,7 +71,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
             the inputs cannot be cut: a packed file is one split.
         hold_out: the share of the rows for validation.
         seed: of what is held out.
-        max_bad: the share of the records that may be bad.
+        max_bad: the share of the records that may be bad. None: as of `prepare`.
         dtype: "float32" or "float64", of fractions.
         classes: how many classes there are.
         header: whether the first line of text inputs has the names of the columns.
@@ -104,7 +104,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
             records are bad than `max_bad` allows.
         JobFailed: the job failed."""
     store = store_at(data)
-    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float, "max_bad")
+    hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float | None, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
     found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline,
@@ -131,7 +131,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
                    "other options; choose another folder")
         vacant()
         said(f"planned: {counted(len(splits), 'split')} of {counted(len(found.paths()), 'file')}, which stay where they are")
-        _fill(store, *_counted(plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, on_task), vacant)
+        _fill(store, *_counted(plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, not schema, on_task), vacant)
     return load(data)
 
 
@@ -168,10 +168,10 @@ def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dty
     return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes, stratify=stratify)
 
 
-def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, name: str, max_bad: float,
+def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, name: str, max_bad: float | None, missing: bool,
              on_task: Callable[[str, int, int], None] | None) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
     """The plan, the splits, what data.json says of them, and what is in each shard, by a job; by another one where better rows
-    to hold out are known then."""
+    to hold out are known then. `missing`: as of `tolerated`."""
     inputs, distinct = _tasks(splits, folder, cluster), None
     while True:
         plan.dump(path := os.path.join(folder, "plan.json"))
@@ -181,7 +181,7 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
         notes.sort(key=lambda note: note["split"])
         shards = [note["shards"][role] for role in (0, 1)[:1 + bool(plan.validation)] for note in notes]
         facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards]}
-        bad = tolerated(facts, max_bad)
+        bad = tolerated(facts, max_bad, missing=missing)
         distinct = facts["distinct"] or distinct
         chosen, told = held_out(plan, facts, distinct)
         if chosen is None:
