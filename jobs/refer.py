@@ -1,6 +1,7 @@
 """Parses the splits of raw inputs, and writes what blocks they make; the blocks themselves are not kept."""
 import json
 
+from mrdl.data.quarantine import Quarantine
 from mrdl.data.readers.table import loaded
 from mrdl.data.reference import referred
 from mrdl.runners.mrjob_imports import protocol
@@ -18,8 +19,9 @@ class Refer(Job):
 
     def map_pairs(self, pairs, step_num=0):
         plan = loaded(self.options.plan)
-        for _, line in pairs:
-            yield None, json.dumps(referred(plan, *json.loads(line))).encode()
+        with Quarantine(plan.quarantine) as kept:
+            for _, line in pairs:
+                yield None, json.dumps(referred(plan, *json.loads(line), kept)).encode()
 
 
 if __name__ == "__main__":

@@ -160,8 +160,6 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
     of_columns(p)
     of_rows(p)
     p.add_argument("--seed", type=int, default=0, help="seed of the shuffle (default: 0)")
-    p.add_argument("--quarantine", metavar="FOLDER", help="keep all bad records there, whole, each with its file, place and "
-                   "reason, as lines of JSON; also if there are too many of them")
     p.add_argument("--format", choices=("text",),
                    help="text: sequences of characters or words (default: tables and arrays, a row for each example)")
     p.add_argument("--unit", choices=UNITS, help="of a text: what a token is, char or word (default: char)")

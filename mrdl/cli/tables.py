@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
-       "missing", "header", "delimiter", "decimal", "skip", "multiline", "sparse")
+       "missing", "header", "delimiter", "decimal", "skip", "multiline", "sparse", "quarantine")
 SAMPLES = 3                     # bad records that are shown
 MOST = f"{MOST_BAD:g}; of few records one, or up to {FEW_BAD} if these are at most a tenth"
 
@@ -76,6 +76,8 @@ def of_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--stratify", action="store_true", help="hold out the same share of each class")
     p.add_argument("--group", metavar="COLUMN", help="hold out all rows with one value of this column, or none of them: of one patient, "
                    "say; the column is an id, no feature")
+    p.add_argument("--quarantine", metavar="FOLDER", help="keep all bad records there, whole, each with its file, place and "
+                   "reason, as lines of JSON; also if there are too many of them")
     p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST})")
     p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
     p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")

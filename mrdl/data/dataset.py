@@ -85,6 +85,8 @@ class Dataset:
             the dataset is older than this field.
         raw: where the shards are splits of raw files, which are parsed whenever they are read: the
             path and the size of each; None: the shards hold blocks.
+        asked: where `raw`: a hash of what the user said of the columns, which decided their kinds.
+        folds: where `raw`: how many folds the shards were made for; None: any.
         counts: of a y that is a class how many training rows each class has; None: there are no
             classes, or too many, or the dataset is older than this field."""
     url: str
@@ -107,6 +109,8 @@ class Dataset:
     counts: list | None = None  # training rows of each class
     sparse: bool = False        # whether x are sparse rows
     spread: list | None = None  # mean and standard deviation of a y with one number
+    asked: str | None = None
+    folds: int | None = None
     raw: list[dict] | None = None       # path and size of each file that the shards are splits of
 
     def digest(self) -> str:
@@ -201,6 +205,8 @@ class Origins(TypedDict, total=False):
     sparse: bool
     spread: list[float] | None
     raw: list[Raw] | None
+    asked: str
+    folds: Count
     counts: list[Count] | None
 
 
@@ -276,7 +282,7 @@ def described(url: str) -> Dataset:
 def folded(data: Dataset, fold: int, count: int) -> Dataset:
     """The dataset of whose training shards those of a fold are held out."""
     try:
-        roles = folds.roles(data.shards, fold, count)
+        roles = folds.roles(data.shards, fold, count, data.folds)
     except ValueError as error:
         raise DataError(f"{data.url}: {error}") from None
     shards = [replace(shard, role=role) for shard, role in zip(data.shards, roles) if role]

@@ -25,6 +25,7 @@ class Plan:
     held: list | dict | None = None
     stratify: bool = False      # whether what is held out keeps the shares of classes
     quarantine: str | None = None               # the folder for bad records; None: they are not kept
+    folds: int = 1              # of raw splits how many training shards each makes, among which its groups are dealt
 
     @property
     def shards(self) -> int:
@@ -39,6 +40,10 @@ class Plan:
     def role(self, shard: int) -> str:
         """What a shard's rows are for, as its blocks say it."""
         return "train" if shard < self.shards - self.validation else "validation"
+
+    def split(self, shard: int, splits: int) -> int:
+        """Of which of the raw splits a shard is a part: those of training come first."""
+        return shard // self.folds if shard < splits * self.folds else shard - splits * self.folds
 
     def facts(self) -> dict[str, Any]:
         """The plan in JSON."""

@@ -12,7 +12,9 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from mrdl.data.blocks import ROLES, BlockError
+from mrdl.data.hashing import blake2b
 from mrdl.data.preparation import Plan
+from mrdl.data.quarantine import Quarantine
 from mrdl.data.readers.table import read_back
 from mrdl.data.rows import PLACE, Batch, Rows, bare
 from mrdl.data.shards import Packing
@@ -65,21 +67,26 @@ class Parsed(Rows):
         yield Batch(placed.take(order), stored.take(order))
 
 
-def parsed(plan: Plan, piece: Piece) -> tuple[Parsed, Iterator[tuple[Words, Words]]]:
-    """The rows of a piece to train on and those held out, many at a time; and what is counted of them meanwhile."""
+def parsed(plan: Plan, piece: Piece, kept: Quarantine | None = None) -> tuple[Parsed, Iterator[list[Words]]]:
+    """The rows of a piece to train on, of each fold, and at last those held out, many at a time; and what is counted of them meanwhile.
+    `kept`: takes the bad ones."""
     number, start, stop = piece
     schema = plan.schema
     if schema.by_lines:
         rows, lines = Parsed(plan, schema.files[number], start), Lines(_pieces(schema.files[number], start, stop))
     else:
         rows, lines = Parsed(plan), [b"%d\t%d\t%d" % (number, start, stop)]
+    rows.quarantine = kept
     return rows, _each(rows, schema.read(rows, lines))
 
 
-def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[tuple[Words, Words]]:
+def _each(rows: Parsed, batches: Iterator[Batch]) -> Iterator[list[Words]]:
+    plan = rows.plan
     for placed, stored in batches:
-        held, own = rows.out(placed, stored), bare(placed)
-        yield own.take(~held), own.take(held)
+        held, own, fold = rows.out(placed, stored), bare(placed), 0
+        if plan.folds > 1:
+            fold = rows.codes(blake2b(placed, plan.seed.to_bytes(8, "little"), rows.person), stored) % np.uint64(plan.folds)
+        yield [*(own.take(~held & (fold == k)) for k in range(plan.folds)), own.take(held)]
 
 
 def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
@@ -88,13 +95,14 @@ def _pieces(path: str, start: int, stop: int | None) -> Iterator[bytes]:
             yield without_end(piece)
 
 
-def referred(plan: Plan, number: int, pieces: list[Piece]) -> dict[str, Any]:
-    """What is in a split: the facts of its pieces, and what is Made of its rows to train on and of those held out."""
+def referred(plan: Plan, number: int, pieces: list[Piece], kept: Quarantine) -> dict[str, Any]:
+    """What is in a split: the facts of its pieces, and what is Made of its rows to train on, of each fold, and of those held out."""
     train = plan.shards - plan.validation
-    shards = [Packing(plan, shard) for shard in (number, *[train + number] * bool(plan.validation))]
+    own = range(number * plan.folds, (number + 1) * plan.folds)
+    shards = [Packing(plan, shard) for shard in (*own, *[train + number] * bool(plan.validation))]
     facts = []
     for piece in pieces:
-        rows, found = parsed(plan, piece)
+        rows, found = parsed(plan, piece, kept)
         for sides in found:
             for shard, own in zip(shards, sides):
                 for _ in shard.add(own):
@@ -112,7 +120,7 @@ def _made(packing: Packing) -> Made:
 def line(plan: Plan, pieces: list[Piece], shard: int, made: Made) -> bytes:
     """The line of a shard."""
     schema, numbers = plan.schema, sorted({number for number, *_ in pieces})
-    only = replace(plan, schema=schema.only(numbers), keys=[], validation=0)
+    only = replace(plan, schema=schema.only(numbers), keys=[], validation=0, quarantine=None)
     return MAGIC + json.dumps(seal({
         "format": FORMAT, "plan": only.facts(), "pieces": [[numbers.index(number), *span] for number, *span in pieces],
         "shard": shard, "role": plan.role(shard), "made": made})).encode()
@@ -151,10 +159,10 @@ def block_lines(text: bytes) -> Iterator[bytes]:
 
 
 def _packed(plan: Plan, asked: Reference, packing: Packing) -> Iterator[bytes]:
-    held_out = asked["role"] == "validation"
+    side = -1 if asked["role"] == "validation" else asked["shard"] % plan.folds
     for piece in asked["pieces"]:
         for sides in parsed(plan, piece)[1]:
-            yield from packing.add(sides[held_out])
+            yield from packing.add(sides[side])
     yield from packing.end()
 
 

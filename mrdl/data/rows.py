@@ -67,10 +67,7 @@ class Rows(Records):
         train, salt = plan.shards - plan.validation, plan.seed.to_bytes(8, "little")
         for placed, stored in plan.schema.read(self, lines):
             hashes = blake2b(placed, salt, self.person)
-            codes, grouped = hashes, np.frombuffer(stored.data, "u1")[stored.starts] == ord(GROUP)
-            if grouped.any():                       # a group is in one shard, so that shards can be folds
-                codes = hashes.copy()
-                codes[grouped] = blake2b(stored.take(grouped), salt, b"shard")
+            codes = self.codes(hashes, stored)
             held = self.out(placed, stored)
             shards = (codes % np.uint64(train)).astype("i8")
             shards[held] = train + (codes[held] % np.uint64(max(plan.validation, 1))).astype("i8")
@@ -79,6 +76,15 @@ class Rows(Records):
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps(self.facts()).encode()
+
+    def codes(self, hashes: np.ndarray, stored: Words) -> np.ndarray:
+        """uint64[n]: what decides of each row the shard. A group is in one, so that shards can be folds. `hashes`: of the rows
+        and their places."""
+        grouped = np.frombuffer(stored.data, "u1")[stored.starts] == ord(GROUP)
+        if grouped.any():
+            hashes = hashes.copy()
+            hashes[grouped] = blake2b(stored.take(grouped), self.plan.seed.to_bytes(8, "little"), b"shard")
+        return hashes
 
     def out(self, placed: Words, stored: Words) -> np.ndarray:
         """bool[n]: which rows are held out; the others are counted among those of their classes."""

@@ -21,7 +21,9 @@ from mrdl.data import dataset, reference
 from mrdl.data.blocks import BlockError
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
+from mrdl.driver.preparation import prepare as preparing
 from mrdl.driver.preparation import refer as referring
+from mrdl.driver.preparation.columns import inferred
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.preparation.refer import cut, refer
 from mrdl.driver.scoring import WorkerFailed
@@ -305,3 +307,51 @@ def test_other_forms_of_tables_are_split_too(tmp_path, inline, form):
     assert sorted(examples(data.train())) == sorted(examples(made.train()))
     at = data.columns.index("a")
     assert [row[at] for row in examples(data.train())] == [row["a"] for row in values]
+
+
+def people(folder):
+    """Rows of 12 people, who come in every part of a file; two rows are bad."""
+    rng = random.Random(3)
+    lines = [f"{rng.randrange(12)},{rng.random():.3f},{rng.choice(['red', 'blue'])},{rng.randrange(2)}\n" for _ in range(160)]
+    lines[20:20] = ["5,much,red,1\n", "5,0.5\n"]
+    return text(folder, "".join(["who,size,colour,kind\n", *lines]), "people.csv")
+
+
+def test_what_was_asked_again_is_not_inferred_again(tmp_path, inline, monkeypatch):
+    path, url, said = people(tmp_path), str(tmp_path / "data"), {"label": "kind", "drop": ["who"]}
+    made = refer(path, url, inline, **said)
+    passes = []
+    monkeypatch.setattr(preparing, "inferred", lambda *given: passes.append(given) or inferred(*given))
+    assert refer(path, url, inline, **said) == made and passes == []
+    with pytest.raises(DataError, match="there is a dataset already, of other rows or by other options"):
+        refer(path, url, inline, **said, kinds={"colour": {"kind": "categorical", "hash": 3}})
+    assert len(passes) == 1
+    (tmp_path / "elsewhere").mkdir()
+    people(tmp_path / "elsewhere")
+    moved = refer(str(tmp_path / "elsewhere" / "people.csv"), url, inline, **said)
+    assert len(passes) == 1 and moved.uid == made.uid and moved.raw != made.raw
+
+
+def test_bad_records_of_raw_splits_are_kept_as_by_prepare(tmp_path, inline):
+    path, said = people(tmp_path), {"label": "kind", "kinds": {"size": "numeric"}}
+    kept = []
+    for make in (prepare, refer):
+        folder = tmp_path / f"bad-{make.__name__}"
+        make(path, str(tmp_path / make.__name__), inline, **said, quarantine=str(folder))
+        kept.append(sorted(line for file in folder.iterdir() for line in file.read_text().splitlines()))
+    assert kept[0] == kept[1] and [json.loads(line)["line"] for line in kept[0]] == ["5,much,red,1", "5,0.5"]
+    assert b"quarantine\": null" in Path(dataset.load(str(tmp_path / "refer")).shards[0].path).read_bytes()
+
+
+def test_folds_of_raw_splits_keep_groups_together(tmp_path, inline):
+    path = people(tmp_path)
+    with pytest.raises(DataError, match="group: says how rows are held out, so hold_out must say how many, or folds"):
+        refer(path, str(tmp_path / "none"), inline, label="kind", group="who")
+    data = refer(path, str(tmp_path / "data"), inline, label="kind", group="who", kinds={"who": "numeric"}, folds=3, shards=4, hold_out=0.2)
+    assert len(data.train()) == 12 and len(data.validation()) == 4
+    people_of = [{row[0] for row in examples(dataset.load(f"{data.url}#{k}/3").validation())} for k in (1, 2, 3)]
+    held = {row[0] for row in examples(data.validation())}
+    assert sum(map(len, people_of)) + len(held) == 12 == len(held.union(*people_of)) and all(people_of) and held
+    assert sum(shard.n for shard in data.shards) == 160
+    with pytest.raises(DataError, match="2 folds: the groups of its raw rows were dealt to 3 folds"):
+        dataset.load(f"{data.url}#1/2")

@@ -106,8 +106,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         missing: words for missing values, beside the usual ones.
         stratify: whether the rows that are held out keep the share of each class, to one row or 1
             % of it. Labels must have at most 256 values. False: each row is held out by chance.
-        group: the column of which all rows with one value are held out, or none of them. It is an
-            id, no feature, unless a schema, `kinds` or `like` say something else of it. None: only
+        group: the column of which all rows with one value are held out, or none of them, and are in
+            one shard, so that folds keep them together. It is an id, no feature, unless a schema, `kinds` or `like` say something else of it. None: only
             equal rows are kept together.
         multiline: whether quoted fields of text inputs may go on over several lines: one task then
             reads all of a file.
@@ -193,7 +193,7 @@ def agree(found: Schema, classes: int | None, schema: str | None, like: Dataset 
 def checked(hold_out: float, max_bad: float | None, shards: int | None, classes: int | None, seed: int, dtype: str, stratify: bool,
             group: str | None) -> None:
     """DataError where one of the numbers is out of its range, or what decides about rows that are held out does not fit."""
-    demand(hold_out or not (stratify or group), "stratify, group: say how rows are held out, so hold_out must say how many")
+    demand(hold_out or not stratify, "stratify: says how rows are held out, so hold_out must say how many")
     demand(not (stratify and group), "stratify and group: the rows of a group may be of several classes: choose one of both")
     demand(0 <= hold_out < 1, f"hold_out {hold_out}: must be at least 0 and below 1")
     demand(max_bad is None or 0 <= max_bad <= 1, f"max_bad {max_bad}: must be from 0 to 1")

@@ -4,7 +4,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
@@ -18,10 +19,12 @@ from mrdl.data.schema import Schema
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import demand, expand
 from mrdl.data.tables.asked import Asked
+from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import known
 from mrdl.driver.preparation.outcome import description, held_out, tolerated
 from mrdl.driver.preparation.prepare import agree, checked, understood
+from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
 from mrdl.jobs.refer import Refer
 from mrdl.printing import counted
 from mrdl.runners import sharing
@@ -51,7 +54,8 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
           max_bad: float | None = None, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
           delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
-          stratify: bool = False, group: str | None = None, multiline: bool = False, sparse: bool | None = None, replaces: bool = False,
+          stratify: bool = False, group: str | None = None, folds: int | None = None, multiline: bool = False, sparse: bool | None = None,
+          quarantine: str | None = None, replaces: bool = False,
           on_task: Callable[[str, int, int], None] | None = None, said: Callable[[str], None] = lambda text: None) -> Dataset:
     """Makes a dataset of raw inputs that stay where they are, by one map-only job.
 
@@ -87,9 +91,13 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         stratify: whether the rows that are held out keep the share of each class.
         group: the column of which all rows with one value are held out, or none of them. (They are
             in several shards.)
+        folds: with `group`: how many folds are to be made of the shards. Each split makes so many
+            shards, and a group is in the same fold of all splits. None: 1.
         multiline: whether quoted fields may go on over several lines.
         sparse: whether of each row only those features are given that are not 0. None: as prepare
             decides it.
+        quarantine: a folder for the bad records, as of `prepare`. References that are there already
+            leave it as it is.
         replaces: whether references that are there are made anew, also those to other rows or by
             other options. False: these are an error.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
@@ -106,20 +114,25 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     store = store_at(data)
     hold_out, max_bad = typed(hold_out, float, "hold_out"), typed(max_bad, float | None, "max_bad")
     shards, classes = typed(shards, int | None, "shards"), typed(classes, int | None, "classes")
+    folds = typed(folds, int | None, "folds") if group is not None else None
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
+    demand(group is None or hold_out or folds, "group: says how rows are held out, so hold_out must say how many, or folds")
+    vacant_for_bad(quarantine)
     found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline,
                   decimal=decimal, skip=typed(skip, int | None, "skip"), known=known(schema, None))
     asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
-    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder:
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder, ExitStack() as stack:
         cluster.backend.reads(found.paths())
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, None, asked, on_task, said, stratify,
-                           typed(sparse, bool | None, "sparse"))
+        there = described(data) if store.exists(DESCRIPTION) else None
+        files, own = _files(found), _asked(found, asked)
+        same = there and there.table and there.asked == own and _bare(there.raw or []) == _bare(files)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, there if same and not schema else None, asked, on_task, said,
+                           stratify, typed(sparse, bool | None, "sparse"))
         demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
         splits = cut(found, shards)
-        plan = planned(found, splits, hold_out, seed, dtype, classes, stratify)
-        there = described(data) if store.exists(DESCRIPTION) else None
+        plan = planned(found, splits, hold_out, seed, dtype, classes, stratify, folds or 1)
         if there and there.uid == plan.dataset and not replaces:
-            if there.raw != _files(plan.schema):            # the same files elsewhere
+            if there.raw != files:                          # the same files elsewhere
                 said(f"{data}: the files are at another place now, such as {plan.schema.paths()[0]}")
                 _fill(store, *_known(store, plan, splits, there), lambda: None)
             return load(data)
@@ -131,7 +144,11 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
                    "other options; choose another folder")
         vacant()
         said(f"planned: {counted(len(splits), 'split')} of {counted(len(found.paths()), 'file')}, which stay where they are")
-        _fill(store, *_counted(plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, not schema, on_task), vacant)
+        if quarantine is not None:
+            plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
+        plan, splits, made, shards_made = _counted(
+            plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, not schema, on_task, lambda count: quarantined(plan, quarantine, count, said))
+        _fill(store, plan, splits, made | {"asked": own}, shards_made, vacant)
     return load(data)
 
 
@@ -157,21 +174,21 @@ def cut(schema: Schema, wanted: int | None) -> list[Split]:
 
 
 def planned(schema: Schema, splits: list[Split], hold_out: float, seed: int, dtype: str, classes: int | None,
-            stratify: bool) -> Plan:
-    """The plan: a training shard for each split, and, where rows are held out, as many for validation."""
+            stratify: bool, folds: int) -> Plan:
+    """The plan: of each split a training shard for each fold, and, where rows are held out, one for validation."""
     files = [(within(path), size) for path, size in planning.sizes(schema).items()]
     options = ["raw", [split.pieces for split in splits], hold_out, seed if hold_out else 0, dtype, classes,
                *["stratified"] * stratify, schema.label,
-               schema.weight, *schema.decides(), *["sparse"] * schema.sparse, files]
+               schema.weight, *schema.decides(), *["sparse"] * schema.sparse, *[f"folds {folds}"] * (folds > 1), files]
     uid = blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
     validation = len(splits) if hold_out else 0
-    return Plan(schema, uid, seed, [""] * (len(splits) + validation + 1), validation, hold_out, dtype, classes, stratify=stratify)
+    return Plan(schema, uid, seed, [""] * (len(splits) * folds + validation + 1), validation, hold_out, dtype, classes, stratify=stratify, folds=folds)
 
 
 def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, name: str, max_bad: float | None, missing: bool,
-             on_task: Callable[[str, int, int], None] | None) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
+             on_task: Callable[[str, int, int], None] | None, bad_told: Callable[[int], None]) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
     """The plan, the splits, what data.json says of them, and what is in each shard, by a job; by another one where better rows
-    to hold out are known then. `missing`: as of `tolerated`."""
+    to hold out are known then. `missing`: as of `tolerated`; `bad_told` is called with the count of bad records."""
     inputs, distinct = _tasks(splits, folder, cluster), None
     while True:
         plan.dump(path := os.path.join(folder, "plan.json"))
@@ -179,8 +196,10 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
                          on_task=on_task) as output:
             notes = [json.loads(line) for part in range(len(output.parts)) for line in output.lines(part)]
         notes.sort(key=lambda note: note["split"])
-        shards = [note["shards"][role] for role in (0, 1)[:1 + bool(plan.validation)] for note in notes]
+        shards = [shard for note in notes for shard in note["shards"][:plan.folds]] + [
+            note["shards"][-1] for note in notes if plan.validation]
         facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards]}
+        bad_told(sum(facts["bad"].values()))
         bad = tolerated(facts, max_bad, missing=missing)
         distinct = facts["distinct"] or distinct
         chosen, told = held_out(plan, facts, distinct)
@@ -188,7 +207,7 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
             made = description(plan, facts, bad, [*told, NOTE])
             for part, shard in zip(made["shards"], shards, strict=True):
                 part |= {"blocks": len(shard["seals"]), "seal": shard["seals"][-1] if shard["seals"] else ""}
-            return plan, splits, made, shards
+            return plan, splits, made | ({"folds": plan.folds} if plan.folds > 1 else {}), shards
         plan = replace(plan, held=chosen)
 
 
@@ -207,6 +226,16 @@ def _files(schema: Schema) -> list[dict[str, Any]]:
     return [{"path": path, "size": size} for path, size in planning.sizes(schema).items()]
 
 
+def _bare(files: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Files by what matters of them, wherever they lie."""
+    return [(within(file["path"]), file["size"]) for file in files]
+
+
+def _asked(found: Schema, asked: Asked) -> str:
+    """A hash of what the user says of the columns, and of how they are read: what decides their kinds beside the rows."""
+    return blake2b(json.dumps([asdict(asked), found.columns, getattr(found, "form", {})], sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
 def _known(store: Storage, plan: Plan, splits: list[Split], there: Dataset) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
     """As _counted, of references that are there."""
     made = {name: value for name, value in json.loads(store.read(DESCRIPTION)).items() if name != "seal"}
@@ -219,5 +248,6 @@ def _fill(store: Storage, plan: Plan, splits: list[Split], made: dict[str, Any],
     check(sealed := seal({**made, "raw": _files(plan.schema)}), Description, DESCRIPTION)
     with filling(store, BEGUN, (DESCRIPTION, "part-*"), vacant):
         for number, (part, shard) in enumerate(zip(made["shards"], shards, strict=True)):
-            store.write(part["name"], line(plan, splits[number % len(splits)].pieces, number, shard) + b"\n")
+            split = plan.split(number, len(splits))
+            store.write(part["name"], line(plan, splits[split].pieces, number, shard) + b"\n")
         store.create(DESCRIPTION, json.dumps(sealed, indent=1).encode() + b"\n")
