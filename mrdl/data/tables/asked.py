@@ -8,9 +8,12 @@ from shlex import quote
 from typing import Any
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables.kinds import Numeric
+from mrdl.data.tables.kinds import KINDS, Categorical, Label, Numeric, Weight
 from mrdl.data.tables.words import USUAL, Notation
 from mrdl.printing import few
+from mrdl.storage.sealed import shown
+
+LABELS = Label.kind, Numeric.kind, Categorical.kind     # that a label can be asked to be
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Asked:
         return found
 
     def check(self, names: Iterable[str]) -> None:
-        """DataError names all columns that are not there, or several times, and all that are asked to be several things."""
+        """DataError names all columns that are not there, or several times, all that are asked to be several things, and all whose
+        kinds cannot be what is asked."""
         count = Counter(list(names))
         roles: dict[str, list[str]] = {}
         for role, some in (("the label", [self.label]), ("the weight", [self.weight]), ("an id", self.ids),
@@ -67,8 +71,26 @@ class Asked:
         if twice:
             wrong.append(f"several columns have the name {few(twice)}: give each a name of its own, or leave them out with: --drop "
                          f"{quote(twice[0])}")
+        for name, given in self.kinds.items():
+            try:
+                self._check_kind(name, {"kind": given} if isinstance(given, str) else given)
+            except DataError as error:
+                wrong.append(f"column {name!r}: {error}")
         if wrong:
             raise DataError("\n".join(wrong))
+
+    def _check_kind(self, name: str, given: Mapping[str, Any]) -> None:
+        """DataError where what is said of a column makes no sense, whatever it holds."""
+        fields = {**given}
+        kind = fields.pop("kind", None)
+        if kind is None:
+            return
+        if type(kind) is not str or kind not in KINDS:
+            raise DataError(f"kind is {shown(kind)}; there are {', '.join(KINDS)}")
+        for role, own, may in (("label", self.label, LABELS), ("weight", self.weight, (Weight.kind,))):
+            if name == own and kind not in may:
+                raise DataError(f"is named for the {role}, so its kind can be {' or '.join(may)}, not {kind}")
+        KINDS[Label.kind if name == self.label else kind].given(fields)
 
     def written(self) -> dict[str, Notation]:
         """Of the columns of which the user says how their numbers are written, how."""

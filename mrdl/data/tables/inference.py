@@ -83,13 +83,8 @@ def _kind(name: str, found: Statistics, asked: Asked) -> Kind:
         given = {"kind": given} if isinstance(given, str) else dict(given)
         roles = {asked.weight: Weight.kind, asked.label: Label.kind}
         kind = given.pop("kind", None) or roles.get(name) or guess(name, found).kind
-        if type(kind) is not str or kind not in KINDS:
-            raise DataError(f"kind is {shown(kind)}; there are {', '.join(KINDS)}")
         if name == asked.label and kind in (Numeric.kind, Categorical.kind):
             return Label.made(found, named=kind == Categorical.kind, **Label.given(given))
-        for role, own, may in (("label", asked.label, (Label.kind, Numeric.kind, Categorical.kind)), ("weight", asked.weight, (Weight.kind,))):
-            if name == own and kind not in may:
-                raise DataError(f"is named for the {role}, so its kind can be {' or '.join(may)}, not {kind}")
         return KINDS[kind].made(found, **KINDS[kind].given(given))
     if name == asked.label:
         return Label.made(found, named=False if asked.amount and 2 * found.numbers.count > found.present else None)

@@ -6,6 +6,7 @@ import pytest
 from mrdl.data.sources import DataError
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import infer, notation
+from mrdl.data.tables.kinds import KINDS
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Notation, Words
 
@@ -188,3 +189,13 @@ def test_numbers_are_read_again_as_they_are_written():
     (["5 %", "6"], Notation(sign="%")), (["£5", "$6", "$7"], Notation(sign="$")), (["-€1.5"], Notation(sign="€"))])
 def test_notations(words, written):
     assert notation(words) == written
+
+
+def test_what_makes_no_sense_of_a_kind_is_refused_before_rows_are_read():
+    asked = Asked(label="y", ids=["y", "gone"], kinds={"a": {"kind": "categorical", "hash": 99}, "b": "much", "y": {"kind": "date"}, "lost": "id"})
+    with pytest.raises(DataError) as raised:
+        asked.among(["a", "b", "y"])
+    assert str(raised.value).splitlines() == [
+        "no column 'gone', 'lost'; there are 'a', 'b', 'y'", "column 'y' is asked to be the label and an id", "column 'a': hash is 99; it must be 1 to 30 or null",
+        f"column 'b': kind is 'much'; there are {', '.join(KINDS)}",
+        "column 'y': is named for the label, so its kind can be label or numeric or categorical, not date"]
