@@ -24,7 +24,8 @@ _HOMES = {"Cluster": "runners.cluster",
           "predict": "driver.inference",
           "prepare": "driver.preparation.prepare",
           "refer": "driver.preparation.refer",
-          "resume": "driver.averaging"}
+          "resume": "driver.averaging",
+          "tabular": "driver.tabular"}
 # modules that users may use without importing them
 _DOORS = {"blocks", "dataset", "outer", "partial", "streaming"}
 __all__ = list(_HOMES)

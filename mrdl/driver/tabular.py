@@ -1,13 +1,17 @@
 """A sensible network for a dataset of rows, and how long to train it: `mrdl train auto`."""
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from mrdl.config import need
 from mrdl.data import dataset
-from mrdl.data.tables.kinds import Date, Numeric
+from mrdl.data.tables.kinds import Date, Kind, Numeric
+from mrdl.data.tables.kinds.date import FIRST
+from mrdl.data.tables.statistics import PARTS
+from mrdl.data.tables.table import SCHEMA, Table
 from mrdl.driver.embedding import embedded
 from mrdl.driver.inference import describe
-from mrdl.driver.preparation.columns import of_dataset
+from mrdl.driver.preparation.columns import given, of_dataset
 from mrdl.layers import Dense, Dropout, Input, Normalization, Rescaling
 from mrdl.layers.layer import Layer
 from mrdl.metrics import R2Score
@@ -20,6 +24,7 @@ AUTO = "auto"                   # in the place of a model's file
 HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one for sparse rows at least
 WEIGHTS = 1 << 24               # of that layer, at most
 DENSE = 1 << 16                 # features of sparse rows that are made dense beside columns of ids, at most
+YEAR = 365.2425 * 86400         # seconds
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
 BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
@@ -27,12 +32,13 @@ PATIENCE = 10                   # epochs without a better loss
 EPOCHS = 2_000_000              # examples trained on at most, where nothing else ends a run
 
 
-def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *, dropout: float = 0.0,
+def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = None, *, dropout: float = 0.0,
             runner: str | Cluster = "local", cores: int | None = None) -> Model:
-    """A network for a dataset of rows: Normalization of its numbers, Dense layers, and an output for its label.
+    """A network for rows of a table: Normalization of its numbers, Dense layers, and an output for its label.
 
-    The mean and deviation of each number are those over the training shards, by one map-only job;
-    what a schema made of words stays 0 and 1. Of sparse rows nothing is normalised: prepare has scaled
+    The mean and deviation of each number are those over the training shards of a dataset, by one
+    map-only job; of a schema alone those that it has, and its amounts to predict are taken as they
+    are. What a schema made of words stays 0 and 1. Of sparse rows nothing is normalised: prepare has scaled
     their numbers. Columns of which the schema makes ids (categories with `encode_as` "index", texts
     with "ids") are inputs of their own, each behind an Embedding of min(50, (n + 1) // 2) numbers for
     n ids. A label with names of classes, or one of whole numbers
@@ -40,7 +46,8 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *,
     units.
 
     Args:
-        data: the dataset, or its folder.
+        data: the dataset, or its folder; or a schema: a schema.json, or what it says as
+            `infer_schema(..).table`.
         hidden: the units of each hidden layer. None: 200 and 200, as H2O has it; of sparse rows fewer
             in the first, so that it has 16 million weights at most.
         dropout: the share of the hidden units that is left out while training.
@@ -52,8 +59,10 @@ def tabular(data: str | dataset.Dataset, hidden: Sequence[int] | None = None, *,
 
     Raises:
         ConfigError: the dataset has no label, or its rows are no lists of numbers.
-        DataError: there is no dataset."""
-    found = dataset.load(data) if isinstance(data, str) else data
+        DataError: there is no dataset, or no schema."""
+    if isinstance(data, str):
+        data = given(data) if data.endswith(".json") else dataset.load(data)
+    found = of_schema(data) if isinstance(data, Table) else data
     need(len(found.shape) == 1 and not found.text, f"{found.url}: has rows of shape {found.shape}, and `{AUTO}` is for tables: "
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
@@ -89,11 +98,41 @@ def _joined(data: dataset.Dataset, layers: list[Layer], runner: str | Cluster, c
     return Model(inputs, x)
 
 
+def of_schema(table: Table) -> dataset.Dataset:
+    """What is known of a dataset before there are rows."""
+    classes = len(table.columns[table.label].classes) or None if table.label is not None else None
+    return dataset.Dataset(SCHEMA, "", [], (table.width,), None if table.label is None else dataset.Target((), classes), table.weight is not None,
+                           [], "float32", 0, table=json.loads(table.dump()), sparse=table.sparse)
+
+
 def _moments(data: dataset.Dataset, runner: str | Cluster, cores: int | None) -> tuple[list[float], list[float]]:
     """The mean and variance by which each feature is normalised."""
+    if not data.shards:
+        each = [pair for kind in of_dataset(data).columns.values() for pair in _expected(kind)]
+        return [mean for mean, _ in each], [variance or 1.0 for _, variance in each]
     rows, scaled = describe(data.url, runner=runner, cores=cores), _numbers(data)
     return ([row["mean"] if own else 0.0 for row, own in zip(rows, scaled)],
             [row["std"] ** 2 or 1.0 if own else 1.0 for row, own in zip(rows, scaled)])
+
+
+def _expected(kind: Kind) -> list[tuple[float, float]]:
+    """The mean and the variance of each feature of a column, as far as the schema has them."""
+    plain, mean = [(0.0, 1.0)] * kind.width, getattr(kind, "mean", None) or 0.0
+    deviation = getattr(kind, "deviation", None) or 0.0
+    if isinstance(kind, Numeric) and kind.scale == "none":
+        return [(mean, deviation ** 2), *plain[1:]]
+    if not isinstance(kind, Date):
+        return plain
+    found = []
+    for part in kind.parts:
+        size = PARTS.get(part)                          # of a cycle, whose numbers are taken for equally frequent
+        if size and kind.cyclic:
+            found += [(0.0, 0.5)] * 2
+        elif size:
+            found.append(((size - 1) / 2 + FIRST.get(part, 0), (size ** 2 - 1) / 12))
+        else:
+            found.append((1970 + mean / YEAR, (deviation / YEAR) ** 2) if part == "year" else (0.0, 1.0))
+    return found + plain[len(found):]
 
 
 def classes_of(data: dataset.Dataset) -> int | None:

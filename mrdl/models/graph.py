@@ -32,6 +32,9 @@ class Graph:
         others = [layer for layer in self.layers if not isinstance(layer, Input)]
         self.numbers = {id(layer): i for i, layer in enumerate(others)}
 
+    def __reduce__(self):
+        return Graph, (self.inputs, self.outputs)       # a copy has other objects, so it must know their ids anew
+
     def place(self, symbol: Symbol) -> int:
         """The number of the symbol's tensor: first the model's inputs, then the outputs of calls, then further outputs."""
         return self._places[id(symbol)]

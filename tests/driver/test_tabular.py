@@ -8,6 +8,7 @@ from shards import rows as stored
 import mrdl
 from mrdl.config import ConfigError
 from mrdl.data import dataset
+from mrdl.data.sources import DataError
 from mrdl.driver.embedding import width
 from mrdl.driver.tabular import ALONE, defaults, tabular
 from mrdl.layers import Dense, Dropout, Normalization, Rescaling
@@ -120,3 +121,27 @@ def test_ids_beside_a_bag_of_words_are_a_network_of_dense_rows(tmp_path, inline)
     wide = mrdl.prepare(path, str(tmp_path / "wide"), inline, label="y", kinds=kinds)
     with pytest.raises(ConfigError, match=r"131,073 features, which are too many beside columns of ids \('city'\): prepare it with these as onehot"):
         tabular(wide, runner=inline)
+
+
+@pytest.mark.parametrize("cyclic", [True, False])
+def test_the_schema_alone_is_enough(tmp_path, inline, cyclic):
+    """Its network is that of a dataset but for the moments, which stand in the schema."""
+    lines = [f"{i * 7 % 10},c{i % 4},{1970 + i}-0{i % 9 + 1}-1{i % 7},{'p' if i % 3 else 'q'}" for i in range(60)]
+    path = text(tmp_path, "\n".join(["a,city,day,y", *lines]))
+    kinds = {"city": {"kind": "categorical", "encode_as": "index"}, "day": {"kind": "date", "cyclic": cyclic}}
+    found = mrdl.infer_schema(path, inline, label="y", kinds=kinds)
+    (tmp_path / "schema.json").write_bytes(found.table.dump())
+    model, same = mrdl.tabular(str(tmp_path / "schema.json"), hidden=[5, 4]), mrdl.tabular(found.table, hidden=[5, 4])
+    made = mrdl.tabular(mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds), hidden=[5, 4], runner=inline)
+    assert model.to_json() == same.to_json()
+    for own, other in zip(model.layers, made.layers, strict=True):
+        if isinstance(own, Normalization):
+            apart = np.abs(np.subtract(own.mean, other.mean)) / np.sqrt(other.variance)
+            spread = np.sqrt(np.divide(own.variance, other.variance))
+            assert max(apart) < (1 if cyclic else 2) and 0.5 < min(spread) and max(spread) < (2 if cyclic else 5)
+        else:
+            assert (type(own), getattr(own, "units", 0)) == (type(other), getattr(other, "units", 0))
+    with pytest.raises(ConfigError, match="has no label"):
+        mrdl.tabular(mrdl.infer_schema(path, inline).table)
+    with pytest.raises(DataError, match="no such schema"):
+        mrdl.tabular(str(tmp_path / "none.json"))

@@ -1,5 +1,7 @@
 """Functional models: several inputs and outputs, shared layers, merges: gradients, data, rounds, and what is refused."""
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -203,3 +205,17 @@ def test_a_damaged_spec_of_a_graph_is_one_line(path, value, reason):
     with pytest.raises(ConfigError, match=reason) as error:
         mrdl.model_from_json(json.dumps(spec))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["shared", "two outputs"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["deepcopy", "pickle"])
+def test_a_copy_of_a_graph_is_a_model_of_its_own(name, copied):
+    model = made(name, optimizer="adam")
+    x, y = arrays(model, 20)
+    model.fit(x, y, batch_size=10, epochs=1, verbose=0)
+    other, before = copied(model), model.get_weights()
+    assert other.to_json() == model.to_json() and all(map(np.array_equal, other.get_weights(), before))
+    other.fit(x, y, batch_size=10, epochs=1, verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), before))
+    model.fit(x, y, batch_size=10, epochs=1, verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), other.get_weights()))
