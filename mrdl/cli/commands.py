@@ -20,7 +20,7 @@ from mrdl.cli.stdin import spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
-from mrdl.data.sources import expand
+from mrdl.data.sources import about, expand
 from mrdl.data.tables.table import SCHEMA
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
@@ -204,7 +204,7 @@ def told(run: str, work) -> dict[str, Any]:
 def busy(doing: str, data: list[str], part: str | None = None):
     """Shows tasks, and how they get on. `part`: of the dataset that the data is; None: it is raw rows."""
     if part is None:
-        return tasks(doing, size=lambda: sum(map(size, expand(data))))
+        return tasks(doing, lambda: about(expand(data)), lambda: sum(map(size, expand(data))))
     rows = sum(s.n for s in load_dataset(data[0]).shards if part in ("all", s.role))
     return tasks(f"{doing} {rows:,} rows", rows)
 

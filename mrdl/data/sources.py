@@ -12,7 +12,7 @@ import numpy as np
 from mrdl.storage.base import CHUNK, Storage, named
 from mrdl.storage.packing import suffix
 from mrdl.storage.partitions import is_partition
-from mrdl.storage.paths import is_folder, opened, place, size
+from mrdl.storage.paths import head, is_folder, opened, place, size
 from mrdl.storage.schemes import store_at
 
 # IDX, the format of MNIST: two zero bytes, a type, the count of axes, their sizes, the values
@@ -23,6 +23,9 @@ UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, Runt
               zipfile.BadZipFile, zlib.error)
 
 
+HEAD = 1 << 18                  # bytes of a file that show how long its lines are
+
+
 class DataError(ValueError):
     """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
 
@@ -30,6 +33,12 @@ class DataError(ValueError):
 def demand(fine: bool, message: str) -> None:
     if not fine:
         raise DataError(message)
+
+
+def about(paths: list[str]) -> int:
+    """About how many rows files of text have, by the length of the first lines; 0: that is not known."""
+    first = head(paths[0], HEAD)
+    return 0 if suffix(paths[0]) or b"\0" in first else sum(map(size, paths)) * first.count(b"\n") // max(len(first), 1)
 
 
 def expand(inputs: list[str]) -> list[str]:

@@ -181,10 +181,10 @@ def reporter(stream: TextIO | None = None) -> Lines:
 
 
 @contextmanager
-def tasks(doing: str, rows: int = 0, size: Callable[[], int] = lambda: 0) -> Iterator[Callable[[str, int, int], None]]:
+def tasks(doing: str, rows: int | Callable[[], int] = 0, size: Callable[[], int] = lambda: 0) -> Iterator[Callable[[str, int, int], None]]:
     """Yields an `on_task` function, which shows the tasks of a command's jobs on a terminal while they run, and how they get on
     (Work)."""
     with closing(reporter()) as progress:
-        work = Work(rows, size if isinstance(progress, Bar) else lambda: 0)
+        work = Work(rows, size)
         progress("task", {"doing": doing})
-        yield lambda *task: progress("task", {"doing": doing, "task": task, "work": work.told(*task)})
+        yield lambda *task: isinstance(progress, Bar) and progress("task", {"doing": doing, "task": task, "work": work.told(*task)})

@@ -9,12 +9,12 @@ class Work:
     """The rows that have been read, how fast, and how long the others need.
 
     Args:
-        rows: that a job reads; 0: that is not known.
+        rows: that a job reads, or a function that gives about how many these are; 0: that is not known.
         size: gives the bytes that a job reads; 0: that is not known.
         now: gives the time in seconds."""
 
-    def __init__(self, rows: int = 0, size: Callable[[], int] = lambda: 0, now: Callable[[], float] = time.monotonic):
-        self.rows, self.size, self.now = rows, size, now
+    def __init__(self, rows: int | Callable[[], int] = 0, size: Callable[[], int] = lambda: 0, now: Callable[[], float] = time.monotonic):
+        self.about, self.rows, self.size, self.now = callable(rows), rows, size, now
         self.began = self.last = now()
         self.job, self.done, self.bytes = ("", 0), 0, -1
 
@@ -26,7 +26,7 @@ class Work:
         if kind != "mapper" or not done:
             return []
         if self.bytes < 0:
-            self.bytes = self.size()
+            self.bytes, self.rows = self.size(), self.rows() if self.about else self.rows
         seconds, share = max(self.last - self.began, 1e-3), done / total
-        return [*[f"{self.rows * share:,.0f} rows"] * bool(self.rows), *[f"{self.bytes * share / seconds / 1e6:.1f} MB/s"] * bool(self.bytes),
+        return [*[f"{'~' * self.about}{self.rows * share:,.0f} rows"] * bool(self.rows), *[f"{self.bytes * share / seconds / 1e6:.1f} MB/s"] * bool(self.bytes),
                 *[f"{clock(seconds / share * (1 - share))} left"] * (done < total)]

@@ -11,13 +11,15 @@ BAR, OFTEN = 20, 0.1            # columns of the bar; seconds between two update
 
 
 class Epochs:
-    """`verbose`: 1 or "auto": a bar per epoch; 2: a line per epoch; 0: nothing. The bar moves only on a terminal."""
+    """`verbose`: 1 or "auto": a bar per epoch; 2: a line per epoch; 0: nothing. The bar moves on a terminal, and in a notebook."""
 
     def __init__(self, verbose: int | str, epochs: int, steps: int):
         need(verbose in ("auto", 0, 1, 2), f"verbose={shown(verbose)} must be one of 'auto', 0, 1, 2")
         self.verbose, self.epochs, self.steps = 1 if verbose == "auto" else int(verbose), epochs, steps
-        self.moves = self.verbose == 1 and terminal(sys.stdout)
+        self.terminal = terminal(sys.stdout)
+        self.moves = self.verbose == 1 and (self.terminal or "ipykernel" in sys.modules)
         self.began = self.next = 0.0
+        self.wide = 0                           # columns of the line that is shown
 
     def begin(self, epoch: int) -> None:
         if self.verbose and self.epochs > 1:
@@ -29,12 +31,18 @@ class Epochs:
         if self.moves and (now := time.monotonic()) >= self.next:
             self.next = now + OFTEN
             text = self._line(done, (now - self.began) / done * (self.steps - done), logs())
-            print("\r" + text[:columns(sys.stdout) - 3], end="\x1b[K", flush=True)
+            print(self._over(text[:columns(sys.stdout) - 3]), end="", flush=True)
 
     def end(self, logs: dict[str, Any]) -> None:
         if self.verbose:
-            print("\r" * self.moves + self._line(self.steps, time.monotonic() - self.began, logs)
-                  + "\x1b[K" * self.moves, flush=True)
+            text = self._line(self.steps, time.monotonic() - self.began, logs)
+            print(self._over(text) if self.moves else text, flush=True)
+            self.wide = 0
+
+    def _over(self, text: str) -> str:
+        """The text in the place of the line that is shown. (Notebooks do not know how to erase the rest of a line.)"""
+        blank, self.wide = "\x1b[K" if self.terminal else " " * (self.wide - len(text)), len(text)
+        return "\r" + text + blank
 
     def _line(self, done: int, seconds: float, logs: dict[str, Any]) -> str:
         """The line: steps, seconds left (after an epoch: seconds taken), time per step, and the values in Keras's order."""

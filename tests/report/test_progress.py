@@ -15,6 +15,7 @@ from processes import Child
 
 import mrdl
 from mrdl.config import ConfigError
+from mrdl.data.sources import about
 from mrdl.layers import Dense
 from mrdl.printing import written
 from mrdl.report import progress
@@ -258,6 +259,8 @@ def test_how_tasks_get_on_is_told_and_how_long_they_still_need():
     assert work.told("mapper", 4, 4) == ["1,000 rows", "2.0 MB/s"]
     assert work.told("reducer", 1, 2) == [] and work.told("reducer", 2, 2) == []
     assert work.told("mapper", 1, 2) == ["500 rows", "1.3 MB/s", "3 s left"]           # another job, since the last one ended
+    raw = Work(lambda: 3000, lambda: 8_000_000, now=iter([0.0, 2.0]).__next__)
+    assert raw.told("mapper", 1, 3) == ["~1,000 rows", "1.3 MB/s", "4 s left"]
     bare = Work(now=lambda: 1.0)
     assert bare.told("mapper", 2, 2) == [] and bare.told("mapper", 0, 3) == []
 
@@ -269,3 +272,30 @@ def test_a_terminal_shows_how_tasks_get_on(monkeypatch):
         bar("task", {"doing": "prepares", "task": ("mapper", 3, 12), "work": ["41.5 MB/s", "2 min 05 s left"]})
         line = str(bar.__rich__())
     assert line.startswith("prepares mapper 3/12") and "41.5 MB/s  2 min 05 s left" in line
+
+
+def test_about_how_many_rows_text_has_is_seen_in_its_first_lines(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"12345,789\n" * 50_000)
+    (tmp_path / "b.csv").write_bytes(b"12345,789\n" * 1000)
+    (tmp_path / "c.csv.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "d.parquet").write_bytes(b"PAR1\0\0")
+    assert about([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == pytest.approx(51_000, rel=1e-3)
+    assert about([str(tmp_path / "c.csv.gz")]) == about([str(tmp_path / "d.parquet")]) == 0
+
+
+@pytest.mark.parametrize("where", ["terminal", "notebook", "pipe"])
+def test_fit_shows_a_bar_as_keras_does(monkeypatch, where):
+    """It moves on a terminal and in a notebook; elsewhere an epoch is a line."""
+    stream = Terminal() if where == "terminal" else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr("mrdl.training.epochs.OFTEN", 0.0)
+    if where == "notebook":
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    model = mrdl.Sequential([Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((64, 2)), np.ones(64), batch_size=16, epochs=2)
+    shown = stream.getvalue()
+    assert shown.startswith("Epoch 1/2\n") and len(shown.splitlines()) >= 4
+    lines = [line.rpartition("\r")[2].replace("\x1b[K", "").rstrip() for line in shown.split("\n")]
+    assert [bool(re.fullmatch(r"4/4 .* - loss: [\d.e-]+", line)) for line in lines] == [False, True, False, True, False]
+    assert shown.count("\r") == (0 if where == "pipe" else 10) and ("\x1b" in shown) == (where == "terminal")
