@@ -8,6 +8,7 @@ from mrdl.cli.tables import DELIMITERS, MOST, of_text
 from mrdl.config import need
 from mrdl.data.dataset import shown
 from mrdl.data.misread import advice, told
+from mrdl.data.readers.encoding import known as encoding_of
 from mrdl.data.records import unseen_told
 from mrdl.models.saving import load_model
 from mrdl.printing import clean, counted, fitted, wide
@@ -69,6 +70,8 @@ def of_score(p: argparse.ArgumentParser) -> None:
     p.add_argument("--columns", metavar="A,B,C", help="names of the input's columns, if its first line does not have them")
     p.add_argument("--delimiter", metavar="CHARACTER", help="delimiter of the input and of the output: a character, or tab "
                    "(default: that of the training data, or else detected in the first line; with --columns: tab)")
+    p.add_argument("--encoding", metavar="NAME", help="of the input: latin-1, cp1252, utf-16 and so on (default: that of the training data, or else "
+                   "UTF-8); the output is UTF-8")
     p.add_argument("--skip", type=int, metavar="N", help="leave out the first N lines: the header, or the first row, stands below them "
                    "(default: as in the training data where these lines are there, or else 0)")
     missing(p)
@@ -89,9 +92,10 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     delimiter = DELIMITERS.get(a.delimiter, a.delimiter)
     need(delimiter is None or len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n',
          f"--delimiter {delimiter!r}: must be one character, or tab")
+    encoding = a.encoding and encoding_of(a.encoding)
     need(a.skip is None or a.skip >= 0, f"--skip {a.skip}: must be 0 or more")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
-                  [*a.ids, *a.keep], a.format, a.skip, a.missing)
+                  [*a.ids, *a.keep], a.format, a.skip, encoding, a.missing)
     for note in rows.rows.notes:
         say(note)
     for lines in rows:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
-       "missing", "header", "delimiter", "decimal", "skip", "multiline", "sparse", "quarantine")
+       "missing", "header", "delimiter", "decimal", "skip", "encoding", "multiline", "sparse", "quarantine")
 SAMPLES = 3                     # bad records that are shown
 MOST = f"{MOST_BAD:g}; of few records one, or up to {FEW_BAD} if these are at most a tenth"
 
@@ -61,6 +61,8 @@ def of_text(p: argparse.ArgumentParser, default: str, where: str) -> None:
                    help=f"{where}what stands between fields: one character, tab, or blank (default: {default})")
     p.add_argument("--skip", type=int, metavar="N", help=f"{where}leave out the first N lines of each file: the header, or the first row, "
                    "stands below them (default: as a schema says, or else 0)")
+    p.add_argument("--encoding", metavar="NAME", help=f"{where}the encoding of the text, JSON lines too: latin-1, cp1252, utf-16 and so on "
+                   "(default: as a schema says, or else UTF-8)")
     p.add_argument("--multiline", action="store_true", help=f"{where}quoted fields may go on over several lines; one task then reads all "
                    "of a file")
 
@@ -127,7 +129,7 @@ def is_dataset(a: argparse.Namespace) -> bool:
     store = store_at(a.inputs[0])
     found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
     odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header",
-                             "delimiter", "decimal", "skip", "multiline", "out") if getattr(a, name)]
+                             "delimiter", "decimal", "skip", "encoding", "multiline", "out") if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")
     return found
 

@@ -104,12 +104,13 @@ def check(paths: list[str]) -> tuple[list[int], list[int]]:
     return sizes, heads
 
 
-def check_encoding(path: str, first: bytes) -> None:
-    """DataError where the first bytes of a file say that it is UTF-16 or UTF-32."""
+def check_encoding(path: str, first: bytes, readable: bool = False) -> None:
+    """DataError where the first bytes of a file say that it is UTF-16 or UTF-32. `readable`: whether it is read where the user says so."""
     encoding = next((name for magic, name in ENCODINGS.items() if first.startswith(magic)), None) or _unmarked(first[:16])
     if encoding:
         raise DataError(f"{path}: is {encoding}, and text must be UTF-8; convert it with: "
-                        f"iconv -f {encoding} -t UTF-8 {quote(path)} > utf8{os.path.splitext(path)[1]}")
+                        f"iconv -f {encoding} -t UTF-8 {quote(path)} > utf8{os.path.splitext(path)[1]}"
+                        + f"; or say so: --encoding {encoding.lower()}" * readable)
 
 
 def _unmarked(first: bytes) -> str | None:

@@ -35,6 +35,12 @@ class Wanted:
     loose: bool = False         # whether there may be no rows
     multiline: bool = False     # whether quoted fields of a text may go on over several lines
     partitions: Sequence[str] = ()              # columns that the files' folders have: the last ones
+    encoding: str = ""          # of a text; "": UTF-8
+
+    @property
+    def spoken(self) -> dict[str, str]:
+        """The part of a text's form that JSON lines have too."""
+        return {"encoding": self.encoding} if self.encoding else {}
 
     @property
     def of_text(self) -> list[str]:

@@ -7,6 +7,7 @@ from io import BytesIO
 from mrdl.data.corpus import BOM, PACKED
 from mrdl.data.readers import foreign
 from mrdl.data.readers.delimited import Delimited
+from mrdl.data.readers.encoding import UTF_8, contradicts, decoder
 from mrdl.data.readers.header import is_comment
 from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.readers.table import FORMS
@@ -24,10 +25,26 @@ INPUT = "the input"
 
 
 class Arriving:
-    """What a file descriptor has to read: whole lines, without the newline of the last one; next() waits for one."""
+    """What a file descriptor has to read: whole lines, without the newline of the last one; next() waits for one.
 
-    def __init__(self, descriptor: int):
+    Args:
+        descriptor: of the input.
+        encoding: of its text. None: `usual`, unless what comes first contradicts that.
+        usual: "" for UTF-8."""
+
+    def __init__(self, descriptor: int, encoding: str | None, usual: str):
         self.descriptor, self.again, self.rest = descriptor, [], b""
+        self.first = os.read(descriptor, CHUNK)
+        coding = encoding or ("" if contradicts(self.first, usual) else usual)
+        self.decoder = decoder(coding) if coding not in ("", UTF_8) else None
+
+    def _read(self) -> bytes:
+        """What is there; b"" at the end."""
+        while True:
+            data, self.first = self.first or os.read(self.descriptor, CHUNK), b""
+            made = self.decoder.decode(data, not data).encode(errors="surrogateescape") if self.decoder else data
+            if made or not data:
+                return made
 
     def __iter__(self) -> "Arriving":
         return self
@@ -35,7 +52,7 @@ class Arriving:
     def __next__(self) -> bytes:
         if self.again:
             return self.again.pop()
-        while data := os.read(self.descriptor, CHUNK):
+        while data := self._read():
             whole, newline, rest = data.rpartition(b"\n")
             begun, self.rest = self.rest, rest if newline else self.rest + data
             if newline:
@@ -58,9 +75,9 @@ class Arriving:
 
     def check(self) -> None:
         """DataError where what comes first is no text."""
-        if (first := next(self, None)) is None:
+        if self.decoder:
             return
-        self.again.append(first)
+        first = self.first
         tool = next((tool for magic, (tool, _) in PACKED.items() if first.startswith(magic)), None)
         demand(tool is None, f"{INPUT} is compressed: unpack it on its way here, with: {tool}")
         form = next((form for form in FORMS if not form.by_lines and form.recognises(INPUT, first)), None)
@@ -104,12 +121,14 @@ class Filter:
         kept: the columns that come first in each line; none: all that are known.
         format: "csv" or "jsonl"; None: as the input is.
         skip: how many lines stand above the header, or the first row. None: as many as in the training data, or none.
+        encoding: of the input. None: that of the training data.
         missing: words that mean that a value is missing, beside those of the training data."""
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
-                 kept: Sequence[str] = (), format: str | None = None, skip: int | None = None, missing: Sequence[str] = ()):
-        lines, self.records, self.count = Arriving(descriptor), Kept(INPUT), 0
+                 kept: Sequence[str] = (), format: str | None = None, skip: int | None = None, encoding: str | None = None,
+                 missing: Sequence[str] = ()):
         known = table = table_of(model, run).lacking(missing)
+        lines, self.records, self.count = Arriving(descriptor, encoding, table.form.get("encoding", "")), Kept(INPUT), 0
         lines.check()
         found = _seen(lines, columns, delimiter, skip, table)
         demand(table.form.get("named", True) or len(found.columns) == len(table.columns),

@@ -36,12 +36,12 @@ def array() -> bytes:
 
 
 CSV = "a,b,y\n1,2,0\n3,4,1\n"
-PLAIN_16 = r"is UTF-16{}, and text must be UTF-8; convert it with: iconv -f UTF-16{} -t UTF-8 \S*x.csv > utf8.csv$"
+PLAIN_16 = r"is UTF-16{}, and text must be UTF-8; convert it with: iconv -f UTF-16{} -t UTF-8 \S*x.csv > utf8.csv; or say so: --encoding utf-16{}$"
 
 
 @pytest.mark.parametrize("content, told", [
-    (CSV.encode("utf-16"), PLAIN_16.format("", "")), (b"\xfe\xff" + CSV.encode("utf-16-be"), PLAIN_16.format("", "")),
-    (CSV.encode("utf-16-le"), PLAIN_16.format("LE", "LE")), (CSV.encode("utf-16-be"), PLAIN_16.format("BE", "BE")),
+    (CSV.encode("utf-16"), PLAIN_16.format("", "", "")), (b"\xfe\xff" + CSV.encode("utf-16-be"), PLAIN_16.format("", "", "")),
+    (CSV.encode("utf-16-le"), PLAIN_16.format("LE", "LE", "le")), (CSV.encode("utf-16-be"), PLAIN_16.format("BE", "BE", "be")),
     (CSV.encode("utf-32"), "is UTF-32, .* iconv -f UTF-32"), (b"\0\0\xfe\xff" + CSV.encode("utf-32-be"), "is UTF-32, .* iconv -f UTF-32"),
     (zip_of("[Content_Types].xml", "xl/workbook.xml"), "is an Excel file, which mrdl does not read; save it as CSV"),
     (zip_of("mimetype", "content.xml"), "an OpenDocument file"), (zip_of("word/document.xml"), "a Word file"),

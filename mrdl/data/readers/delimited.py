@@ -1,6 +1,7 @@
 """Delimited text: what its columns are, by its first lines; its rows."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from itertools import pairwise
 from shlex import quote
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers import foreign
+from mrdl.data.readers.encoding import WIDE, utf8
 from mrdl.data.readers.header import (
     ROWS,
     fields,
@@ -55,7 +57,7 @@ class Delimited(Tabular):
 
     @property
     def whole(self) -> bool:
-        return self.multiline
+        return self.multiline or super().whole
 
     def decides(self) -> list:
         return [self.header, *super().decides(), *["multiline"] * self.multiline, *[{"skip": self.skip}] * bool(self.skip)]
@@ -64,7 +66,8 @@ class Delimited(Tabular):
         if self.partitions or self.group is not None or self.multiline or self.sparse or not Numbers.possible(self.made, self.delimiter):
             yield from super().made_of(records, lines)
             return
-        for found in good_lines(records, lines, self.header, self.delimiter, Numbers(self.fields, self.made), skip=self.skip):
+        for found in good_lines(records, lines, self.header, self.delimiter, Numbers(self.fields, self.made), skip=self.skip,
+                                encoding=self.encoding):
             yield *found, None
 
     @property
@@ -75,7 +78,7 @@ class Delimited(Tabular):
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
         for found, starts, batch in good_lines(records, lines, self.header, self.delimiter, self.fields, self.multiline,
-                                               self.skip):
+                                               self.skip, self.encoding):
             yield dict(zip(self.own, found)), starts, batch
 
     @classmethod
@@ -121,7 +124,8 @@ class Delimited(Tabular):
                                                       if len(paths) > 1 else ""))
         if not rows and not wanted.loose:
             raise DataError(f"{name}: a header and no rows")
-        form = {"delimiter": delimiter, "header": True if first.line else wanted.header, "decimal": wanted.decimal, "skip": skip or None}
+        form = {"delimiter": delimiter, "header": True if first.line else wanted.header, "decimal": wanted.decimal, "skip": skip or None,
+                "encoding": wanted.encoding or None}
         skipped = [f"left out on top of each file: {counted(skip, 'line')}"] * bool(skip)
         return cls(files=paths, columns=[*first.names, *wanted.partitions], shape=[len(first.names)], delimiter=delimiter,
                    header=sorted(headers - {""}), named=bool(first.line), notes=skipped + [first.note] * bool(first.note),
@@ -158,8 +162,11 @@ def _head(path: str, wanted: Wanted) -> list[str]:
     lines: list[bytes] = []
     size = 0
     with opened(path) as file, readable(path):
-        foreign.check(path, file)
-        file.seek(0)
+        if wanted.encoding not in WIDE:
+            foreign.check(path, file)
+            file.seek(0)
+        if wanted.encoding:
+            file = BytesIO(utf8(file.read(LONGEST), wanted.encoding))
         for _ in range(wanted.skip or 0):
             if not skip_line(file):
                 break

@@ -43,7 +43,7 @@ ZIPS = (("xl/", "an Excel file", SAVE), ("word/", "a Word file", SAVE), ("conten
 def check(path: str, file: BinaryIO) -> None:
     """DataError where a file is none of text in UTF-8; reads its first bytes."""
     first = file.read(FIRST)
-    check_encoding(path, first)
+    check_encoding(path, first, readable=True)
     what, hint = next(((what, hint) for at, sign, what, hint in SIGNS if re.match(sign, first[at:])), ("", ""))
     end = next((end for magic, (_, end) in PACKED.items() if first.startswith(magic)), None)
     if end == ".zip":

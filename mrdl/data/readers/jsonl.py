@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mrdl.data.corpus import BOM
+from mrdl.data.readers.encoding import ANOTHER, utf8
 from mrdl.data.readers.json_paths import Path, Tree, leaves, name_of, path_of
 from mrdl.data.readers.lines import FEATURES, FIELDS, good_lines
 from mrdl.data.readers.tabular import Tabular
@@ -52,7 +53,7 @@ class Jsonl(Tabular):
                f"{paths[0]}: is JSON lines, which name their fields in each line: leave out {', '.join(wanted.of_text)}")
         found = Found()
         for path in paths:
-            for value in _objects(path, max(HEAD // len(paths), LEAST)):
+            for value in _objects(path, max(HEAD // len(paths), LEAST), wanted.encoding):
                 found.add(value)
         return found.schema(paths[0], paths, wanted)
 
@@ -75,7 +76,8 @@ class Jsonl(Tabular):
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
         columns = self.needed
-        for (found, others), starts, batch in good_lines(records, lines, [], "", Objects(columns, self.arrays, self.room)):
+        for (found, others), starts, batch in good_lines(records, lines, [], "", Objects(columns, self.arrays, self.room),
+                                                         encoding=self.encoding):
             if records.others is not None and others.any():
                 records.noted(field for i in np.flatnonzero(others).tolist() for field in self._others(batch[i]))
             yield dict(zip(columns, found)), starts, batch
@@ -168,7 +170,7 @@ class Found:
             raise DataError(f"{where}: {'no fields' if self.rows else 'no rows'} in its first lines")
         columns += wanted.partitions
         return Jsonl(files=paths, columns=columns, named=True, shape=[len(columns)], arrays=[*map(name_of, wide)],
-                     lists=[*map(name_of, self.lengths)], partitions=list(wanted.partitions), notes=notes)
+                     lists=[*map(name_of, self.lengths)], partitions=list(wanted.partitions), notes=notes, form=wanted.spoken)
 
 
 def _within(tree: dict[str, dict], above: Path = ()) -> Iterator[Path]:
@@ -199,12 +201,13 @@ def _good(text: bytes) -> tuple[list[dict], "Objects"]:
     return [_value(line) for line, code in zip(lines, codes) if code == jsonl.GOOD], objects
 
 
-def _objects(path: str, size: int) -> Iterator[dict]:
+def _objects(path: str, size: int, encoding: str) -> Iterator[dict]:
     """The objects in the first lines of a file; DataError where there are lines and no object."""
     with opened(path) as file, readable(path):
         head = file.read(size)
         if len(head) == size:                       # the last line is not cut off
             head += file.readline(LONGEST)
+    head = utf8(head, encoding) if encoding else head
     text = head.removeprefix(BOM).strip()
     if text.startswith(b"["):
         listed = text[1:].lstrip()[:1] in (b"{", b"")
@@ -215,5 +218,6 @@ def _objects(path: str, size: int) -> Iterator[dict]:
         line = text.partition(b"\n")[0]
         demand(line == text or line.rstrip()[-1:] not in b"{[,", f"{path}: is JSON, but an object takes several lines, and must take one; "
                f"convert it with: jq -c . {quote(path)} > lines.jsonl")
-        raise DataError(f"{path}: no JSON object in its first lines; of the first one: {'{} ({})'.format(*objects.told(0))}")
+        raise DataError(f"{path}: no JSON object in its first lines; of the first one: {'{} ({})'.format(*objects.told(0))}"
+                        + f"; {ANOTHER}" * int(objects.codes[0] == jsonl.UTF8))
     yield from found

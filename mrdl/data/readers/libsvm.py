@@ -50,7 +50,7 @@ class Libsvm(Tabular):
         demand(not odd, f"{paths[0]}: is in libsvm's format, which has neither names of columns nor weights: leave out {', '.join(odd)}")
         demand(wanted.label in (None, LABEL), f"{paths[0]}: is in libsvm's format, whose label is the first number of a line: leave out label")
         return cls(files=paths, columns=[*COLUMNS, *wanted.partitions], shape=[0], target=[], label=LABEL, named=True,
-                   partitions=list(wanted.partitions))
+                   partitions=list(wanted.partitions), form=wanted.spoken)
 
     @classmethod
     def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Libsvm":
@@ -59,7 +59,7 @@ class Libsvm(Tabular):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The parts of good lines, where each line begins in its file, and the lines."""
-        for found, starts, batch in good_lines(records, lines, [], " ", Parts()):
+        for found, starts, batch in good_lines(records, lines, [], " ", Parts(), encoding=self.encoding):
             yield {name: column for name, column in zip([*COLUMNS, FIRST, LAST], found) if name in self.own}, starts, batch
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mrdl.data.corpus import BOM
+from mrdl.data.readers.encoding import WIDE, narrowed, recoded
 from mrdl.data.readers.header import fields, is_number
 from mrdl.data.readers.quoted import NEWLINE, record_ends
 from mrdl.data.records import Records
@@ -67,11 +68,14 @@ class Fields:
 
 
 def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
-               parser: Parser, multiline: bool = False, skip: int = 0) -> Iterator[tuple[Any, np.ndarray, Words]]:
+               parser: Parser, multiline: bool = False, skip: int = 0, encoding: str = "") -> Iterator[tuple[Any, np.ndarray, Words]]:
     """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
 
     A header may come again, as where files were joined; one of numbers alone is one on top only. `multiline`: quoted fields may go
-    on over several lines; `skip`: how many lines on top of the file are no records."""
+    on over several lines; `skip`: how many lines on top of the file are no records; `encoding`: of the text, "" for UTF-8. The
+    places of lines of a wide one are those in UTF-8."""
+    if encoding in WIDE:
+        lines, encoding = narrowed(lines, encoding), ""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     known = Words.of([*headers, *(BOM + line for line in headers)])
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
@@ -94,7 +98,8 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
         if isinstance(raw, Long):
             records.reject("line too long", f"{raw.size:,} bytes; at most {LONGEST:,}", offset, raw)
             size, raw, stops, top = raw.size + 1, b"\n", np.zeros(1, "i8"), False
-        batch = lines_of(raw, stops)
+        starts = offset + np.concatenate([[0], stops[:-1] + 1])
+        batch = lines_of(*recoded(raw, stops, encoding) if encoding else (raw, stops))
         found, codes, odd = parser.parse(batch)
         for i in range(len(known)):
             odd = odd | batch.equal(known, np.full(len(batch), i))
@@ -110,12 +115,12 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
                 records.comments += 1
                 continue
             elif codes[i] > EMPTY:
-                records.reject(*parser.told(i), offset + batch.starts[i], line)
+                records.reject(*parser.told(i), starts[i], line)
             top = False
         good = codes == GOOD
         if not good.all():
-            found, batch = parser.some(found, good), batch.take(good)
-        yield found, offset + batch.starts, batch
+            found, batch, starts = parser.some(found, good), batch.take(good), starts[good]
+        yield found, starts, batch
         offset += size
 
 

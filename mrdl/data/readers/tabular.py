@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mrdl.data.readers.encoding import WIDE
 from mrdl.data.readers.lines import first_line
 from mrdl.data.records import Records
 from mrdl.data.rows import Batch, Rows
@@ -38,6 +39,15 @@ class Tabular(Recognised):
     group: str | None = None    # the column of which rows with one value are held out together
     partitions: list = field(default_factory=list)      # the last columns: what they hold is in the names of a file's folders
     form: dict = field(default_factory=dict)    # how the files are written: a Form
+
+    @property
+    def encoding(self) -> str:
+        """Of text; "" for UTF-8."""
+        return self.form.get("encoding", "")
+
+    @property
+    def whole(self) -> bool:
+        return self.encoding in WIDE
 
     @property
     def own(self) -> list[str]:
@@ -136,7 +146,7 @@ class Tabular(Recognised):
 
     def decides(self) -> list:
         table = replace(self.made, form={}).dump().decode()     # the rows are the same, however the schema was found
-        return [table] if self.group is None else [table, {"group": self.group}]
+        return [table, *[{"group": self.group}] * (self.group is not None), *[{"encoding": self.encoding}] * bool(self.encoding)]
 
     def described(self, facts: dict) -> dict[str, Any]:
         return {**super().described(facts), "table": json.loads(self.table) if self.table else None}

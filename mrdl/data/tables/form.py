@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from mrdl.storage.sealed import Count, shown
 
 DELIMITER = re.compile(r'[^"\n\r\x80-\U0010ffff]')
-PLAIN = {"skip": 0}             # what is not said
+PLAIN = {"skip": 0, "encoding": "utf-8"}             # what is not said
 
 
 class Form(TypedDict, total=False):
@@ -16,11 +16,13 @@ class Form(TypedDict, total=False):
         delimiter: what stands between fields.
         header: whether the first line has the names of the columns.
         decimal: what stands before the fraction of numbers, where that was given.
-        skip: how many lines stand above the header, or the first row."""
+        skip: how many lines stand above the header, or the first row.
+        encoding: of the text, where it is not UTF-8, as Python calls it."""
     delimiter: Annotated[str, DELIMITER]
     header: bool
     decimal: Literal[".", ","]
     skip: Count
+    encoding: Annotated[str, re.compile(r"[\w.-]+")]
 
 
 def differences(form: Mapping[str, Any], said: Mapping[str, Any]) -> str:

@@ -173,7 +173,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     values, present, rows, quoted = found.values, found.present, found.rows, shlex.quote(name)
     leave = f"to leave it out: --drop {quoted}"
     if any("\ud800" <= c <= "\udfff" for word, _ in values.items() for c in word):
-        yield "has bytes that are not UTF-8; convert the input, for example with: iconv -f LATIN1 -t UTF-8"
+        yield "has bytes that are not UTF-8; if the text has another encoding, say so, for example: --encoding latin-1"
     best = _better(found, decimal)
     if best:
         marks = "".join(f",{key}={mark}" for key, mark in best._asdict().items() if mark != getattr(USUAL, key))

@@ -39,7 +39,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
                  drop: Sequence[str] = (), columns: Sequence[str] | None = None,
                  kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
                  header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
-                 skip: int | None = None, multiline: bool = False,
+                 skip: int | None = None, encoding: str | None = None, multiline: bool = False,
                  on_task: Callable[[str, int, int], None] | None = None) -> Described:
     """What the columns of raw tables hold, and what mrdl would make of them.
 
@@ -63,6 +63,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
             tabs. None: as the lines look.
         decimal: "." or ",": what stands before the fraction of numbers. None: as each column looks.
         skip: how many lines stand above the header of each file. None: none.
+        encoding: of text, as Python calls it: "latin-1", "cp1252", "utf-16" and so on. None: UTF-8.
         multiline: whether quoted fields may go on over several lines.
         on_task: called as tasks end: on_task(kind, done, total). None: not called.
 
@@ -74,7 +75,8 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
             is asked: a line for each.
         JobFailed: the job failed."""
     paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
-    schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"))
+    schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"),
+                   encoding=encoding)
     demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "
            "describes what that made")
 

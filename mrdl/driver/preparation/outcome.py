@@ -2,10 +2,12 @@
 from dataclasses import asdict
 
 from mrdl.data import holdout
+from mrdl.data.corpus import NOT_UTF_8
 from mrdl.data.dataset import FORMAT, Sample, Target, shown
 from mrdl.data.facts import CLASSES, MOST_BAD, too_many
 from mrdl.data.misread import advice, told
 from mrdl.data.preparation import Plan
+from mrdl.data.readers.encoding import ANOTHER
 from mrdl.data.records import unseen_told
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.statistics import Numbers
@@ -43,6 +45,8 @@ def tolerated(facts: dict, max_bad: float | None, hint: str = "", missing: bool 
         head = (f"all {total} {what} are bad" if count == total else f"{count} of {total} {what} are bad ({allowed})") + f": {reasons}"
         if facts["characters"]:
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
+        elif NOT_UTF_8 in facts["bad"]:
+            head += f"; {ANOTHER}"
         more = [*told(facts["misread"])[:COLUMNS], *filter(None, [advice(facts["misread"]) if missing else ""])]
         raise DataError("\n  ".join([head + hint, *more, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],

@@ -43,7 +43,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
             classes: int | None = None, format: str | None = None, unit: str | None = None,
             sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
             header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
-            skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None,
+            skip: int | None = None, encoding: str | None = None, drop: Sequence[str] = (), schema: str | None = None,
             sparse: bool | None = None, ids: Sequence[str] = (), columns: Sequence[str] | None = None,
             kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
             stratify: bool = False, group: str | None = None,
@@ -94,6 +94,8 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
         decimal: "." or ",": what stands before the fraction of the numbers in text inputs. None: as
             each column looks.
         skip: how many lines stand above the header of each text input. None: none.
+        encoding: of text inputs, as Python calls it: "latin-1", "cp1252", "utf-16" and so on. None: that
+            of `schema` or `like`, or else UTF-8.
         drop: the columns to leave out.
         schema: a schema.json (docs/tables.md), which says what is made of each column. None: it is
             inferred from all rows.
@@ -137,7 +139,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     other = None if like is None else load(like)
     found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other,
                     None if format else known(schema, other), header=header, delimiter=delimiter, multiline=multiline, decimal=decimal,
-                    skip=typed(skip, int | None, "skip"))
+                    skip=typed(skip, int | None, "skip"), encoding=encoding)
     asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
@@ -211,7 +213,7 @@ def _schema(inputs: str | list[str], label: str | None, weight: str | None, clas
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
-        demand(label is None and weight is None and classes is None and not Wanted(**written).of_text,
+        demand(label is None and weight is None and classes is None and not Wanted(**written).of_text and not written["encoding"],
                "text has no columns: leave out label, weight, classes, " + ", ".join(written))
         return schema_of(inputs, unit, sequence_length, vocabulary, like)
     of_text = {"unit": unit, "sequence_length": sequence_length, "vocabulary": vocabulary}

@@ -52,7 +52,7 @@ class Split:
 def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
           max_bad: float | None = None, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
-          delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
+          delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, encoding: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
           stratify: bool = False, group: str | None = None, folds: int | None = None, multiline: bool = False, sparse: bool | None = None,
           quarantine: str | None = None, replaces: bool = False,
@@ -82,6 +82,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         delimiter: what stands between the fields of text inputs.
         decimal: what stands before the fraction of their numbers.
         skip: how many lines stand above the header of each text input.
+        encoding: of text inputs, as Python calls it.
         drop: the columns to leave out.
         schema: a schema.json, which says what is made of each column.
         ids: columns that name a row: they are no features.
@@ -119,7 +120,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     demand(group is None or hold_out or folds, "group: says how rows are held out, so hold_out must say how many, or folds")
     vacant_for_bad(quarantine)
     found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline,
-                  decimal=decimal, skip=typed(skip, int | None, "skip"), known=known(schema, None))
+                  decimal=decimal, skip=typed(skip, int | None, "skip"), encoding=encoding, known=known(schema, None))
     asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder, ExitStack() as stack:
         cluster.backend.reads(found.paths())
