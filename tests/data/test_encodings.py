@@ -102,7 +102,7 @@ def test_what_has_no_encoding_is_told(tmp_path, plain):
     with pytest.raises(DataError, match="text has no columns: leave out .*encoding"):
         prepare(plain[2], str(tmp_path / "data"), "inline", format="text", encoding="latin-1")
     with pytest.raises(DataError, match="1 of 3 records are bad .*: 1 not UTF-8; if the text has another encoding, say so, for example: --encoding latin-1"):
-        prepare(bytes_in(tmp_path, "latin-1", '{"a": 1, "b": "x"}\n{"a": 2, "b": "é"}\n{"a": 3, "b": "y"}\n', "a.jsonl"), str(tmp_path / "data"), "inline")
+        prepare(bytes_in(tmp_path, "latin-1", '{"a": 1, "b": "x"}\n{"a": 2, "b": "é"}\n{"a": 3, "b": "y"}\n', "a.jsonl"), str(tmp_path / "data"), "inline", max_bad=0)
     assert infer_schema(text(tmp_path, "a,b\n1,2\n3,4\n"), "inline", encoding="utf-8").table.form.get("encoding") is None
 
 
