@@ -20,7 +20,6 @@ from mrdl.cli.scores import of_evaluate, of_predict, of_score, score
 from mrdl.cli.show import show
 from mrdl.cli.tables import of_columns, of_rows
 from mrdl.config import cut
-from mrdl.data.tokenizer import UNITS
 from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
 from mrdl.outer import GRAMMAR as OUTER
@@ -160,14 +159,6 @@ def of_prepare(p: argparse.ArgumentParser) -> None:
     of_columns(p)
     of_rows(p)
     p.add_argument("--seed", type=int, default=0, help="seed of the shuffle (default: 0)")
-    p.add_argument("--format", choices=("text",),
-                   help="text: sequences of characters or words (default: tables and arrays, a row for each example)")
-    p.add_argument("--unit", choices=UNITS, help="of a text: what a token is, char or word (default: char)")
-    p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens in a sequence (default: 100)")
-    p.add_argument("--vocabulary", type=int, metavar="N",
-                   help="of a text: the largest number of entries in the vocabulary (default: 65536)")
-    p.add_argument("--like", metavar="DATA", help="select the columns of the dataset DATA, by name; of a text: use its "
-                   "vocabulary, unit and sequence length")
 
 
 def of_describe(p: argparse.ArgumentParser) -> None:

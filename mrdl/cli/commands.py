@@ -109,7 +109,7 @@ def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
         return a.data[0]
     from mrdl.driver.preparation.refer import refer
     run, of_file = Run(a.run), a.model == tabular.AUTO or a.model.endswith((".py", ".json"))
-    table = None if of_file or a.schema or a.kinds else Run(a.model).features()["table"]
+    table = None if of_file or a.schema or a.kinds or a.like else Run(a.model).features()["table"]
     with busy("reads " + ", ".join(a.data[:3]), a.data) as on_task, tempfile.TemporaryDirectory(dir=runner.tmp) as folder:
         if table:
             a.schema = os.path.join(folder, SCHEMA)

@@ -17,6 +17,7 @@ from mrdl.data.sources import DataError, demand
 from mrdl.data.survey import Facts
 from mrdl.data.tables.kinds import KINDS
 from mrdl.data.tables.table import SCHEMA
+from mrdl.data.tokenizer import UNITS
 from mrdl.report import preview
 from mrdl.storage.paths import place
 from mrdl.storage.schemes import store_at
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "blank": " ", r"\t": "\t"}
 KIND = re.compile(rf"(.*)=({'|'.join(KINDS)})((?:,\w+=.*)?)", re.DOTALL)
 RAW = ("schema", "shards", "hold_out", "stratify", "group", "max_bad", "dtype", "classes", "label", "weight", "ids", "drop", "columns", "kinds",
-       "missing", "header", "delimiter", "decimal", "skip", "encoding", "multiline", "sparse", "quarantine")
+       "missing", "header", "delimiter", "decimal", "skip", "encoding", "multiline", "sparse", "quarantine",
+       "format", "unit", "sequence_length", "vocabulary", "like")
 SAMPLES = 3                     # bad records that are shown
 MOST = f"{MOST_BAD:g}; of few records one, or up to {FEW_BAD} if these are at most a tenth"
 
@@ -83,6 +85,14 @@ def of_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--max-bad", type=float, help=f"share of bad records that is tolerated (default: {MOST})")
     p.add_argument("--dtype", help="how to store numbers with fractions: float32 or float64 (default: float32)")
     p.add_argument("--classes", type=int, help="number of classes; records with labels outside 0..CLASSES-1 are bad")
+    p.add_argument("--format", choices=("text",),
+                   help="text: sequences of characters or words (default: tables and arrays, a row for each example)")
+    p.add_argument("--unit", choices=UNITS, help="of a text: what a token is, char or word (default: char)")
+    p.add_argument("--sequence-length", type=int, metavar="N", help="of a text: tokens in a sequence (default: 100)")
+    p.add_argument("--vocabulary", type=int, metavar="N",
+                   help="of a text: the largest number of entries in the vocabulary (default: 65536)")
+    p.add_argument("--like", metavar="DATA", help="select the columns of the dataset DATA, by name; of a text: use its "
+                   "vocabulary, unit and sequence length")
 
 
 def said(a: argparse.Namespace) -> dict[str, Any]:

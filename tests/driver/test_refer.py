@@ -355,3 +355,40 @@ def test_folds_of_raw_splits_keep_groups_together(tmp_path, inline):
     assert sum(shard.n for shard in data.shards) == 160
     with pytest.raises(DataError, match="2 folds: the groups of its raw rows were dealt to 3 folds"):
         dataset.load(f"{data.url}#1/2")
+
+
+def test_text_is_split_without_being_prepared(tmp_path, inline, monkeypatch):
+    """Every character is learnt once an epoch, as the target of a step; the bits are the same with the splits of another runner."""
+    words = random.Random(1).choices(["one ", "two\n", "drei ", "vier\n", "fünf "], k=2000)
+    files = [text(tmp_path, "".join(words[:1500]), "a.txt"), text(tmp_path, "".join(words[1500:]), "b.txt")]
+    said = {"format": "text", "sequence_length": 20, "shards": 3}
+    data = refer(files, str(tmp_path / "data"), inline, hold_out=0.2, **said)
+    made = prepare(files, str(tmp_path / "prepared"), inline, format="text", sequence_length=20)
+    assert data.text == made.text and data.shape == (20,) and len(data.train()) == 3
+    found = [rows(shard) for shard in data.shards if shard.n]
+    assert len("".join(words)) <= sum(part["y"].size for part in found) < len("".join(words)) + 4 * 20      # ranges end with a whole one
+    monkeypatch.setattr(referring, "counted_text", None)            # the vocabulary is taken from what is there
+    assert refer(files, str(tmp_path / "data"), inline, hold_out=0.2, **said) == data
+    again = refer(files, str(tmp_path / "like"), "local", like=made.url, format="text", shards=3, hold_out=0.2)
+    assert again.uid == data.uid and [shard.seal for shard in again.shards] == [shard.seal for shard in data.shards]
+    Path(files[1]).write_text("x" * os.path.getsize(files[1]))
+    with pytest.raises(BlockError, match="does not have the rows that it had"):
+        [rows(shard) for shard in data.shards if shard.n]
+    with pytest.raises(DataError, match="quarantine: only possible with rows"):
+        refer(files, str(tmp_path / "bad"), inline, **said, quarantine=str(tmp_path / "q"))
+
+
+def test_a_language_model_trains_on_raw_text_by_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("to be or not to be " * 60)
+    Path("model.py").write_text("""
+import mrdl
+from mrdl.layers import Dense, Embedding
+model = mrdl.Sequential([Embedding(20, 4), Dense(20, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+""")
+    train = ["train", "model.py", "a.txt", "run", "--format", "text", "--sequence-length", "10", "--epochs", "1", "-r", "inline"]
+    assert main(train) == 0 and main([*train[:-4], "--epochs", "2", "-r", "inline"]) == 0
+    assert dataset.load("run/data").text["vocabulary"][:3] == ["[UNK]", " ", "o"]
+    assert main(["train", "model.py", "run/data", "other", "--format", "text", "-r", "inline"]) == 2
+    assert "format: only possible with raw rows, and run/data is a dataset" in capsys.readouterr().err

@@ -28,6 +28,9 @@ class Corpus(Schema):
         """The files, one after another."""
         return corpus.Stream(self.files, self.counts, self.heads)
 
+    def only(self, numbers: list[int]) -> "Corpus":
+        return self
+
     def decides(self) -> list:
         return [self.unit, self.shape, self.vocabulary]
 

@@ -137,9 +137,9 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
     demand(quarantine is None or format is None, "quarantine: only possible with rows")
     vacant_for_bad(quarantine)
     other = None if like is None else load(like)
-    found = _schema(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other,
-                    None if format else known(schema, other), header=header, delimiter=delimiter, multiline=multiline, decimal=decimal,
-                    skip=typed(skip, int | None, "skip"), encoding=encoding)
+    found = recognised(inputs, label, weight, classes, format, unit, sequence_length, vocabulary, other,
+                       None if format else known(schema, other), header=header, delimiter=delimiter, multiline=multiline, decimal=decimal,
+                       skip=typed(skip, int | None, "skip"), encoding=encoding)
     asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
@@ -206,9 +206,9 @@ def checked(hold_out: float, max_bad: float | None, shards: int | None, classes:
     demand(dtype in ("float32", "float64"), f"dtype {dtype}: must be float32 or float64")
 
 
-def _schema(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
-            format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
-            like: Dataset | None, table: Table | None, **written: Any) -> Schema:
+def recognised(inputs: str | list[str], label: str | None, weight: str | None, classes: int | None,
+               format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
+               like: Dataset | None, table: Table | None, **written: Any) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
     inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")

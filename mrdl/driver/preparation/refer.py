@@ -7,24 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from mrdl.config import typed
+from mrdl.data.corpus import RANGE
 from mrdl.data.dataset import DESCRIPTION, Dataset, Description, described, load
 from mrdl.data.facts import merged
 from mrdl.data.preparation import Plan
+from mrdl.data.readers.text import Corpus
 from mrdl.data.reference import Made, Piece, line, parse
 from mrdl.data.schema import Schema
-from mrdl.data.sniff import sniff
-from mrdl.data.sources import demand, expand
+from mrdl.data.sources import demand
 from mrdl.data.tables.asked import Asked
+from mrdl.data.tokenizer import MOST
 from mrdl.driver.notebook import notebook
 from mrdl.driver.preparation import planning
 from mrdl.driver.preparation.columns import known
 from mrdl.driver.preparation.outcome import description, held_out, tolerated
-from mrdl.driver.preparation.prepare import agree, checked, understood
+from mrdl.driver.preparation.prepare import agree, checked, recognised, understood
 from mrdl.driver.preparation.quarantine import quarantined, vacant_for_bad
+from mrdl.driver.preparation.text import counted as counted_text
+from mrdl.driver.preparation.text import long_enough
 from mrdl.jobs.refer import Refer
 from mrdl.printing import counted
 from mrdl.runners import sharing
@@ -51,8 +55,10 @@ class Split:
 
 def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *, cores: int | None = None,
           label: str | None = None, weight: str | None = None, shards: int | None = None, hold_out: float = 0.0, seed: int = 0,
-          max_bad: float | None = None, dtype: str = "float32", classes: int | None = None, header: bool | None = None,
-          delimiter: str | None = None, decimal: str | None = None, skip: int | None = None, encoding: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
+          max_bad: float | None = None, dtype: str = "float32", classes: int | None = None, format: str | None = None,
+          unit: str | None = None, sequence_length: int | None = None, vocabulary: int | None = None, like: str | None = None,
+          header: bool | None = None, delimiter: str | None = None, decimal: str | None = None, skip: int | None = None,
+          encoding: str | None = None, drop: Sequence[str] = (), schema: str | None = None, ids: Sequence[str] = (),
           columns: Sequence[str] | None = None, kinds: Mapping[str, str | dict[str, Any]] | None = None, missing: Sequence[str] = (),
           stratify: bool = False, group: str | None = None, folds: int | None = None, multiline: bool = False, sparse: bool | None = None,
           quarantine: str | None = None, replaces: bool = False,
@@ -78,6 +84,11 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         max_bad: the share of the records that may be bad. None: as of `prepare`.
         dtype: "float32" or "float64", of fractions.
         classes: how many classes there are.
+        format: "text" for sequences of characters or words, as of `prepare`.
+        unit: of a text: "char" or "word".
+        sequence_length: of a text: tokens of a sequence.
+        vocabulary: of a text: how many tokens its vocabulary keeps at most.
+        like: a dataset whose columns are taken, by name; of a text its vocabulary, unit and length.
         header: whether the first line of text inputs has the names of the columns.
         delimiter: what stands between the fields of text inputs.
         decimal: what stands before the fraction of their numbers.
@@ -119,20 +130,26 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
     checked(hold_out, max_bad, shards, classes, seed, dtype, stratify, group)
     demand(group is None or hold_out or folds, "group: says how rows are held out, so hold_out must say how many, or folds")
     vacant_for_bad(quarantine)
-    found = sniff(expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs), label, weight, header, delimiter, multiline=multiline,
-                  decimal=decimal, skip=typed(skip, int | None, "skip"), encoding=encoding, known=known(schema, None))
-    asked = agree(found, classes, schema, None, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
+    demand(quarantine is None or format is None, "quarantine: only possible with rows")
+    other = None if like is None else load(like)
+    found = recognised(inputs, label, weight, classes, format, unit, typed(sequence_length, int | None, "sequence_length"),
+                       typed(vocabulary, int | None, "vocabulary"), other, None if format else known(schema, other), header=header,
+                       delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"), encoding=encoding)
+    asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
     with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder, ExitStack() as stack:
         cluster.backend.reads(found.paths())
         there = described(data) if store.exists(DESCRIPTION) else None
-        files, own = _files(found), _asked(found, asked)
-        same = there and there.table and there.asked == own and _bare(there.raw or []) == _bare(files)
-        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, there if same and not schema else None, asked, on_task, said,
-                           stratify, typed(sparse, bool | None, "sparse"))
+        files, own = _files(found), _asked(found, asked, vocabulary)
+        same = there if there and there.asked == own and _bare(there.raw or []) == _bare(files) and not (schema or other) else None
+        if isinstance(found, Corpus) and not found.vocabulary:
+            found = replace(found, vocabulary=same.text["vocabulary"]) if same else counted_text(
+                found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)
+        found = understood(found, cluster, f"mrdl describe {data}", classes, schema, other or same, asked, on_task, said, stratify,
+                           typed(sparse, bool | None, "sparse"))
         demand(found.target is not None, f"{found.paths()[0]}: which column is to be predicted? Name it with label (--label)")
         splits = cut(found, shards)
         plan = planned(found, splits, hold_out, seed, dtype, classes, stratify, folds or 1)
-        if there and there.uid == plan.dataset and not replaces:
+        if there and there.uid == plan.uid(0) and not replaces:
             if there.raw != files:                          # the same files elsewhere
                 said(f"{data}: the files are at another place now, such as {plan.schema.paths()[0]}")
                 _fill(store, *_known(store, plan, splits, there), lambda: None)
@@ -148,14 +165,21 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
         if quarantine is not None:
             plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
         plan, splits, made, shards_made = _counted(
-            plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, not schema, on_task, lambda count: quarantined(plan, quarantine, count, said))
+            plan, splits, cluster, folder, f"mrdl refer {data}", max_bad, not (schema or other), on_task, lambda count: quarantined(plan, quarantine, count, said))
         _fill(store, plan, splits, made | {"asked": own}, shards_made, vacant)
     return load(data)
 
 
 def cut(schema: Schema, wanted: int | None) -> list[Split]:
     """The splits of the inputs: ranges of lines of about equal size, or spans; the same on every runner. A packed file is not
-    cut, and may make some of them larger, and others none."""
+    cut, and may make some of them larger, and others none. Of a text its one stream is cut."""
+    if isinstance(schema, Corpus):
+        total = sum(schema.counts)
+        count = wanted or max(2, round(total / planning.SHARD))
+        parts = max(1, round(total / count / RANGE))
+        ends = [total * i // (count * parts) for i in range(count * parts + 1)]
+        pieces = [[0, start, stop] for start, stop in pairwise(ends)]
+        return [Split(pieces[i:i + parts], ends[i + parts] - ends[i]) for i in range(0, count * parts, parts)]
     if schema.by_lines:
         items = [((number, 0, None), length) for number, length in enumerate(map(planning.sizes(schema).__getitem__, schema.files))]
     else:
@@ -199,8 +223,10 @@ def _counted(plan: Plan, splits: list[Split], cluster: Cluster, folder: str, nam
         notes.sort(key=lambda note: note["split"])
         shards = [shard for note in notes for shard in note["shards"][:plan.folds]] + [
             note["shards"][-1] for note in notes if plan.validation]
-        facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards]}
+        facts = merged(fact for note in notes for fact in note["facts"]) | {"rows": [shard["n"] for shard in shards], "content": 0}     # sizes tell files apart
         bad_told(sum(facts["bad"].values()))
+        if isinstance(plan.schema, Corpus):
+            long_enough(plan.schema, facts)
         bad = tolerated(facts, max_bad, missing=missing)
         distinct = facts["distinct"] or distinct
         chosen, told = held_out(plan, facts, distinct)
@@ -232,9 +258,11 @@ def _bare(files: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return [(within(file["path"]), file["size"]) for file in files]
 
 
-def _asked(found: Schema, asked: Asked) -> str:
-    """A hash of what the user says of the columns, and of how they are read: what decides their kinds beside the rows."""
-    return blake2b(json.dumps([asdict(asked), found.columns, getattr(found, "form", {})], sort_keys=True).encode(), digest_size=8).hexdigest()
+def _asked(found: Schema, asked: Asked, vocabulary: int | None) -> str:
+    """A hash of what the user says of the columns, and of how they are read: what decides their kinds, or the vocabulary of a text,
+    beside the rows."""
+    options = [asdict(asked), found.columns, getattr(found, "form", {}), *([found.unit, found.shape, vocabulary] if isinstance(found, Corpus) else [])]
+    return blake2b(json.dumps(options, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _known(store: Storage, plan: Plan, splits: list[Split], there: Dataset) -> tuple[Plan, list[Split], dict[str, Any], list[Made]]:
