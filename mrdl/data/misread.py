@@ -16,8 +16,14 @@ Misread = dict[str, tuple[int, dict[str, int]]]
 
 def of_value(column: str, reason: str, value: bytes) -> Misread:
     """One row with a wrong value."""
+    text = shortened(value)
+    return {f"column {column!r}, {reason}": (1, {text: 1} if text else {})}
+
+
+def shortened(value: bytes) -> str:
+    """A value as it is shown."""
     text = value.decode("utf-8", "replace")
-    return {f"column {column!r}, {reason}": (1, {text if len(text) <= LONG else text[:LONG] + "..": 1} if text else {})}
+    return text if len(text) <= LONG else text[:LONG] + ".."
 
 
 def misread(parts: Iterable[Misread]) -> Misread:

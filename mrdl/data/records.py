@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrdl.data.corpus import SAMPLES
-from mrdl.data.misread import Misread, misread, of_value
+from mrdl.data.misread import Misread, misread, of_value, shortened
 from mrdl.data.quarantine import Quarantine
 from mrdl.printing import counted
 from mrdl.storage.partitions import within
@@ -61,7 +61,8 @@ class Records:
         told, parts = {}, [self.misread]
         for i in np.flatnonzero(made.wrong).tolist():
             reason = made.reasons[made.wrong[i] - 1]
-            told[i] = f"{reason.text} (column {reason.column!r})"
+            value = "" if reason.dropped else shortened(made.values[i])
+            told[i] = f"{reason.text} (column {reason.column!r}" + f": {value!r}" * bool(value) + ")"
             if reason.dropped:
                 self.left_out += 1
             else:

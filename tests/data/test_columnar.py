@@ -297,7 +297,7 @@ def test_bad_rows_are_told_by_their_number(tmp_path, inline):
         f"{path}, row 50: not a number (column 'a'): 'what, 0.5, u'", f"{path}, row 51: not finite (column 'b'): '7, inf, v'"]
     run = model_of(data, tmp_path / "run")
     lines = predicted(run, path, tmp_path / "out", inline, ids=["a"])
-    assert len(lines) == 53 and lines[51][-1] == "not a number (column 'a'); x.parquet, row 50" and lines[50][-1] == ""
+    assert len(lines) == 53 and lines[51][-1] == "not a number (column 'a': 'what'); x.parquet, row 50" and lines[50][-1] == ""
 
 
 def test_what_cannot_be_read_is_said_in_a_line(tmp_path, monkeypatch):

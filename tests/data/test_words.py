@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from raw_data import shard_bytes, text
 
+import mrdl
 from mrdl.data import dataset
 from mrdl.data.readers.lines import FEATURES
 from mrdl.data.records import Records
@@ -147,3 +148,15 @@ def test_the_same_bytes_for_any_number_of_mappers(tmp_path, inline, monkeypatch,
                    on_task=lambda kind, done, total: tasks.append((kind, total)))
     assert max(total for kind, total in tasks if kind == "mapper") >= cores
     assert shard_bytes(one) == shard_bytes(many)
+
+
+def test_all_that_does_not_fit_a_schema_is_named_at_once(tmp_path, inline):
+    path = text(tmp_path, "\n".join(PASSENGERS) + "\n")
+    found = mrdl.infer_schema(path, inline, label="survived")
+    (tmp_path / "schema.json").write_bytes(found.table.dump())
+    with pytest.raises(DataError) as raised:
+        prepare(path, str(tmp_path / "d"), inline, schema=str(tmp_path / "schema.json"), label="sex", weight="age", drop=["port"])
+    assert str(raised.value).splitlines() == [
+        "column 'sex' is named for the label, but the schema has 'survived' for it",
+        "column 'age' is named for the weight, but the schema has the kind numeric for that column",
+        "column 'port' cannot be an id or left out, as the schema makes something else of it"]

@@ -116,17 +116,17 @@ def test_rows_that_cannot_be_read_stand_in_their_place_with_the_reason(tmp_path,
     assert [sample["offset"] for sample in counted.samples] == [at[1], at[2], at[5]]
     lines = joined(tmp_path / "out").splitlines()
     assert lines[1].startswith('7,"a,b",') and lines[1].endswith(",")
-    assert lines[2:5] == [f',,,,,"wrong field count (2 for 6); in.csv, byte {at[1]}"', f"8,c,,,,\"not a number (column 'age'); in.csv, byte {at[2]}\"",
+    assert lines[2:5] == [f',,,,,"wrong field count (2 for 6); in.csv, byte {at[1]}"', f"8,c,,,,\"not a number (column 'age': 'old'); in.csv, byte {at[2]}\"",
                           f",,,,,\"quote without end (column 'name'; {MULTILINE}); in.csv, byte {at[5]}\""]
     assert lines[5].startswith('10,"say ""hi"", twice",') and len(lines) == 6
     places = predicted(titanic[2], path, tmp_path / "places")
     assert [line[:2] for line in places[1:]] == [[path, str(at[i])] for i in (0, 1, 2, 5, 6)]
-    assert places[3][2:] == ["", "", "", "not a number (column 'age')"]
+    assert places[3][2:] == ["", "", "", "not a number (column 'age': 'old')"]
     mrdl.predict(titanic[2], path, str(tmp_path / "json"), runner=inline, ids=["id"], keep=["name"], format="jsonl")
     objects = [json.loads(line) for line in joined(tmp_path / "json").splitlines()]
     assert [row["name"] for row in objects] == ["a,b", None, "c", None, 'say "hi", twice']
     assert objects[2] == {"id": "8", "name": "c", "prediction": None, "probability_no": None, "probability_yes": None,
-                          "error": f"not a number (column 'age'); in.csv, byte {at[2]}"}
+                          "error": f"not a number (column 'age': 'old'); in.csv, byte {at[2]}"}
     assert objects[0]["error"] is None and objects[0]["probability_no"] == float(places[1][3])
 
 

@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, titanic):
     model = titanic[1]
     with pytest.raises(DataError, match="the rows: its columns do not fit the schema: 'sex', 'port' .missing."):
         model.predict([{"age": 3}])
-    with pytest.raises(DataError, match=r"2 of 3 rows cannot be read:\n  row 0: not a number .column 'age'.\n  row 2: "):
+    with pytest.raises(DataError, match=r"2 of 3 rows cannot be read:\n  row 0: not a number .column 'age': 'x'.\n  row 2: "):
         model.predict([{"age": age, "sex": "male", "port": "S"} for age in ("x", 3, "y")])
     with pytest.raises(DataError, match="1 of 2 rows cannot be read:\n  row 1: wrong field count"):
         model.predict(text(tmp_path, "age,sex,port\n1,male,S\n2,male,S,S\n"))

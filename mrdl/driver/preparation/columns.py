@@ -46,15 +46,18 @@ def of_dataset(like: dataset.Dataset) -> Table:
 def tabled(schema: Schema, table: Table, asked: Asked) -> Schema:
     """The schema whose rows a table makes, and what the user should know of it. The table's label and weight are left out
     where the input does not have them, and they are not asked for."""
+    wrong, added = [], {}
     for kind, name in ((Label, asked.label), (Weight, asked.weight)):
         own = table.of(kind)
         if name is not None and own is None and name not in table.columns:
-            table = replace(table, columns={**table.columns, name: kind()})
+            added[name] = kind()
         elif name not in (None, own):
-            raise DataError(f"column {name!r} is named for the {kind.kind}, but the schema has " + (
+            wrong.append(f"column {name!r} is named for the {kind.kind}, but the schema has " + (
                 f"{own!r} for it" if own else f"the kind {table.columns[name].kind} for that column"))
     odd = [name for name in (*asked.ids, *asked.drop) if name in table.needed()]
-    demand(not odd, f"column {few(odd)} cannot be an id or left out, as the schema makes something else of it")
+    wrong += [f"column {few(odd)} cannot be an id or left out, as the schema makes something else of it"] if odd else []
+    demand(not wrong, "\n".join(wrong))
+    table = replace(table, columns={**table.columns, **added})
     table = replace(table, columns={name: kind for name, kind in table.columns.items()
                                     if not isinstance(kind, (Label, Weight)) or name in schema.columns})
     schema = schema.beyond(list(table.columns))
