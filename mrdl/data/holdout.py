@@ -182,7 +182,7 @@ def near(share: float, held: int, total: int) -> bool:
     return abs(held - share * total) <= max(NEAR * share * total, 0.5)
 
 
-def told(share: float, held: int, total: int, distinct: int | None, grouped: bool = False) -> list[str]:
+def told(share: float, held: int, total: int, distinct: int | None, grouped: bool = False, stratified: bool = False) -> list[str]:
     """For the user: where the share that is held out is not what was asked for, and why."""
     wanted = share * total
     if not share or held and abs(held - wanted) <= max(NEAR * wanted, CHANCE * wanted ** 0.5):
@@ -190,7 +190,9 @@ def told(share: float, held: int, total: int, distinct: int | None, grouped: boo
             return []
         return [(f"warning: only {distinct:,} of the {total:,} rows differ, and equal ones are held out together: a score on those held "
                  "out tells of a few kinds of rows that training never sees, not of rows like those it sees")]
-    if grouped:
+    if stratified:
+        why = "a row of each class stays at least, and some classes have very few rows"
+    elif grouped:
         why = "rows of a group are held out together, and " + (f"there are only {distinct} groups" if distinct else "some groups are very large")
     else:
         why = "equal rows are held out together, and " + (f"only {distinct} of the rows differ" if distinct else "some rows occur very often")

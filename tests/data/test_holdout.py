@@ -196,3 +196,10 @@ def test_bounds_come_near_to_the_share_of_large_classes_too():
     for label, n in (("a", 30_000), ("b", 700)):
         held = sum(int.from_bytes(b"%08d" % i, "big") * 0x9E3779B97F4A7C15 % 2**64 < found[label] for i in range(n))
         assert abs(held - 0.1 * n) <= max(0.5, 0.01 * 0.1 * n)
+
+
+def test_why_classes_of_one_row_cannot_be_held_out_is_told(tmp_path, inline):
+    path = text(tmp_path, "a,y\n" + "".join(f"{i / 7:.3f},n{i}\n" for i in range(40)))
+    data = prepare(path, str(tmp_path / "d"), inline, label="y", hold_out=0.2, stratify=True)
+    assert data.notes[-1] == ("warning: 0 of 40 rows (0 %) are held out, and 20 % were asked for: a row of each class stays at least, and some "
+                              "classes have very few rows")

@@ -220,6 +220,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         yield f"missing in {found.gone:,} rows, which are {'left out' if isinstance(kind, Label) else 'bad records'}"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
         yield "there is one label alone: nothing can be learnt"
+    if isinstance(kind, Label) and len(kind.classes) > max(FEW, present / 2):
+        yield f"{len(kind.classes):,} classes in {present:,} rows: hardly any comes twice, so that nothing can be learnt; is it the label?"
     if label is not None and label is not found and label.present:
         if values.copied:
             yield f"is the label itself; {leave}"

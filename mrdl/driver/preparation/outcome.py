@@ -29,7 +29,7 @@ def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[
     grouped = getattr(plan.schema, "group", None) is not None
     demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out ({'those of a group' if grouped else 'equal ones'} "
            "together), none is left to train on")
-    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped)
+    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped, plan.stratify)
 
 
 def tolerated(facts: dict, max_bad: float | None, hint: str = "", missing: bool = True) -> dict:

@@ -199,3 +199,9 @@ def test_what_makes_no_sense_of_a_kind_is_refused_before_rows_are_read():
         "no column 'gone', 'lost'; there are 'a', 'b', 'y'", "column 'y' is asked to be the label and an id", "column 'a': hash is 99; it must be 1 to 30 or null",
         f"column 'b': kind is 'much'; there are {', '.join(KINDS)}",
         "column 'y': is named for the label, so its kind can be label or numeric or categorical, not date"]
+
+
+def test_a_label_whose_names_hardly_come_twice_is_warned_of():
+    found = infer({"y": statistics([f"n{i}" for i in range(40)] + ["n1"])}, Asked(label="y"))
+    assert [warned.text for warned in found.warnings] == ["40 classes in 41 rows: hardly any comes twice, so that nothing can be learnt; is it the label?"]
+    assert infer({"y": statistics([f"n{i}" for i in range(30)] * 2)}, Asked(label="y")).warnings == []
