@@ -49,6 +49,11 @@ def need(ok: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def several(given: Any) -> Any:
+    """Several values; one alone, a string or a number, as the only one of them."""
+    return (given,) if isinstance(given, (str, int)) else given
+
+
 def typed(value: Any, kind: Any, where: str) -> Any:
     """The value converted to a field's type: NumPy scalars become Python numbers, lists become tuples."""
     kinds = typing.get_args(kind) or (kind,)

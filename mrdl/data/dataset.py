@@ -10,7 +10,7 @@ from mrdl.data import blocks, folds
 from mrdl.data.reference import Changed, expanded
 from mrdl.data.sources import DataError
 from mrdl.data.tokenizer import UNITS, UNKNOWN, Tokenizer
-from mrdl.storage.paths import opened, size
+from mrdl.storage.paths import exists, opened, size
 from mrdl.storage.schemes import store_at
 from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, formatted
 
@@ -260,8 +260,8 @@ def described(url: str) -> Dataset:
     folder, fold = folds.apart(url)
     store = store_at(folder)
     if not store.exists(DESCRIPTION):
-        raise DataError(f"{url}: no dataset (no {DESCRIPTION}); make one with: "
-                        f"mrdl prepare INPUT.. {quote(url)}")
+        raise DataError(f"{folder}: no dataset (no {DESCRIPTION}); make one with: mrdl prepare " + (
+            f"INPUT.. {quote(folder)}" if not exists(folder) or store.is_folder() else f"{quote(folder)} DATA"))
     try:
         found = formatted(store.read(DESCRIPTION), FORMAT, Description, DESCRIPTION)
     except OtherFormat:

@@ -1,6 +1,7 @@
 """Inputs in; out comes which form they are, and their schema."""
 from dataclasses import replace
 
+from mrdl.data.dataset import DESCRIPTION
 from mrdl.data.readers import encoding as encodings
 from mrdl.data.readers.delimited import HEAD
 from mrdl.data.readers.table import FORMS
@@ -25,6 +26,8 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
     coding, notes = _encoding(paths[0], encoding, known)
     forms = {path: form for path in paths if (form := _form(path, coding))} or {paths[0]: FORMS[-1]}
     if len(set(forms.values())) > 1:
+        made = next((path.removesuffix(f"/{DESCRIPTION}") for path in paths if path.endswith(f"/{DESCRIPTION}")), None)
+        demand(made is None, f"{made}: is a dataset that prepare made; give the raw files that it was made of")
         shown = [f"{path} ({form.kind})" for path, form in list(forms.items())[:3]]
         raise DataError(f"inputs of several kinds: {', '.join(shown)}; prepare them one by one")
     form = next(iter(forms.values()))

@@ -6,6 +6,7 @@ import tokenize
 import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,16 @@ def about(paths: list[str]) -> int:
     """About how many rows files of text have, by the length of the first lines; 0: that is not known."""
     first = head(paths[0], HEAD)
     return 0 if suffix(paths[0]) or b"\0" in first else sum(map(size, paths)) * first.count(b"\n") // max(len(first), 1)
+
+
+def listed(inputs: Any) -> list[Any]:
+    """The paths that are given for inputs, one or several; DataError for rows in memory."""
+    if isinstance(inputs, (str, os.PathLike)):
+        return [inputs]
+    paths = None if hasattr(inputs, "columns") else list(inputs)
+    demand(paths is not None and all(isinstance(path, (str, os.PathLike)) for path in paths),
+           f"inputs are paths, not a {type(inputs).__name__}: write the rows to a file, as with to_csv or to_parquet of a DataFrame")
+    return paths
 
 
 def expand(inputs: list[str]) -> list[str]:

@@ -30,6 +30,8 @@ class Csr:
             matrix = matrix.copy()
             matrix.sum_duplicates()
             matrix.eliminate_zeros()
+        if len(matrix.shape) != 2:
+            raise ValueError(f"a sparse array of the shape {matrix.shape}; its rows must be examples, as of the shape (1, {matrix.shape[0]})")
         if matrix.shape[1] >= 2 ** 31:
             raise ValueError(f"a sparse matrix of {matrix.shape[1]:,} columns; up to {2 ** 31 - 1:,} are possible")
         return cls(matrix.indptr.astype("i8"), matrix.indices.astype("i4", copy=False), np.ascontiguousarray(matrix.data), matrix.shape[1])

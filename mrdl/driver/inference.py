@@ -1,6 +1,5 @@
 """Applies a model to a dataset or to raw rows, by map-only jobs: computes loss and metrics, outputs, or layers' means and variances."""
 import math
-import os
 from collections.abc import Callable, Sequence
 from itertools import islice
 from shlex import quote
@@ -9,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mrdl import limits, metrics
-from mrdl.config import ConfigError, need, typed
+from mrdl.config import ConfigError, need, several, typed
 from mrdl.data import dataset
+from mrdl.data.sources import listed
 from mrdl.driver import raw, schedule
 from mrdl.driver.exchanges.plain import PlainExchange, plan_file
 from mrdl.driver.fits import fitted, reached, same_features
@@ -170,7 +170,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         DataError: there is no dataset; raw rows lack columns, or too many of them are bad.
         RunError: a file of the model is damaged."""
     model = load_model(run, updater=False)
-    inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    inputs = listed(data)
     if of_data := raw.is_dataset(inputs):
         need((label, header, delimiter, skip, encoding) == (None,) * 5 and not (multiline or missing or worst),
              "label, header, delimiter, skip, encoding, multiline, missing, worst: only possible with raw rows")
@@ -196,8 +196,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
             sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, max_bad=max_bad,
-                                                    written=_written(header, delimiter, skip, encoding, multiline), missing=missing,
-                                                    assessed=assessed, on_task=on_task, said=said, worst=worst, ids=ids)
+                                                    written=_written(header, delimiter, skip, encoding, multiline), missing=several(missing),
+                                                    assessed=assessed, on_task=on_task, said=said, worst=worst, ids=several(ids))
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
         if text := advice.of_model(model, values, targets):
@@ -255,7 +255,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         DataError: there is no dataset, raw rows lack columns, or none of more than five can be
             read."""
     model, place = load_model(run, updater=False), store_at(out)
-    inputs = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    inputs = listed(data)
 
     def vacant() -> None:
         if (there := names(place)) and BEGUN not in there:
@@ -265,8 +265,8 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         need(not model.stateful, "rows are split among mappers: with a stateful model, call model.predict on arrays")
         limits.check(model, at_once(model, AT_ONCE))
         with opened(runner, cores) as cluster:
-            return raw.predict_rows(model, run, inputs, place, cluster, ids=ids, keep=keep, format=format,
-                                    written=_written(header, delimiter, skip, encoding, multiline), missing=missing, on_task=on_task, said=said,
+            return raw.predict_rows(model, run, inputs, place, cluster, ids=several(ids), keep=several(keep), format=format,
+                                    written=_written(header, delimiter, skip, encoding, multiline), missing=several(missing), on_task=on_task, said=said,
                                     fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
     need(not (ids or keep or (format, header, delimiter, skip, encoding) != (None,) * 5 or multiline or missing or loss),
          "ids, keep, format, header, delimiter, skip, encoding, multiline, missing, loss: only possible with raw rows; a dataset's are shuffled, "

@@ -6,6 +6,8 @@ import numpy as np
 from mrdl.losses import BinaryCrossentropy, Loss
 from mrdl.models.model import Model
 
+DIGITS = {"float32": 9, "float64": 17}        # all that a number of the type has
+
 
 class Answers:
     """The columns that a model's outputs make.

@@ -12,7 +12,7 @@ import numpy as np
 from mrdl.data.readers.in_order import Kept, Ordered, encoded, in_order
 from mrdl.data.readers.json_paths import leaves, name_of
 from mrdl.data.records import unseen_told
-from mrdl.data.sources import DataError, demand
+from mrdl.data.sources import DataError, demand, listed
 from mrdl.data.sparse import Csr, together
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind
 from mrdl.data.tables.table import Table
@@ -21,21 +21,25 @@ from mrdl.models.features import by_place, matched, table_of, without_rest
 from mrdl.storage.sealed import shown
 
 MODEL = "the model"
+PATH = str, os.PathLike
 SHOWN = 5                       # bad rows that are named
 DAYS = {"DMY": "%d/%m/%Y", "MDY": "%m/%d/%Y"}
 
 
 def is_raw(model, x: Any) -> bool:
-    """Whether it is raw rows: a path, a list of dicts, or, of a model that knows columns, a data frame (what has columns, and
-    gives them by name)."""
-    return (isinstance(x, (str, os.PathLike)) or isinstance(x, (list, tuple)) and len(x) > 0 and isinstance(x[0], Mapping)
-            or bool(model.features) and hasattr(x, "columns") and hasattr(x, "__getitem__"))
+    """Whether it is raw rows: a path, a list of paths or of dicts, or, of a model that knows columns, a data frame (what has
+    columns, and gives them by name), a table of Arrow, or columns by their names."""
+    if isinstance(x, (list, tuple)):
+        return len(x) > 0 and isinstance(x[0], (Mapping, *PATH))
+    return isinstance(x, PATH) or bool(model.features) and (
+        hasattr(x, "columns") and hasattr(x, "__getitem__") or isinstance(x, Mapping) and not {*x} <= {*model.input_names()})
 
 
 def examples(model, x: Any) -> np.ndarray | Csr:
     """The features of raw rows, in the model's dtype; DataError names those that cannot be read."""
     table = table_of(model, MODEL)
-    records, take = Kept(), _of_files if isinstance(x, (str, os.PathLike)) else _of_columns
+    of_files = isinstance(x[0] if isinstance(x, (list, tuple)) else x, PATH)
+    records, take = Kept(), _of_files if of_files else _of_columns
     parts = list(take(x, table, records, model.dtype))
     for told in unseen_told(records.unseen):
         warnings.warn(told, stacklevel=3)
@@ -48,8 +52,8 @@ def examples(model, x: Any) -> np.ndarray | Csr:
     return together([part.x for part in parts]) if parts else np.empty((0, table.width), model.dtype)
 
 
-def _of_files(path: str | os.PathLike, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
-    schema, _ = matched([os.fspath(path)], table, MODEL)
+def _of_files(inputs: Any, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
+    schema, _ = matched(listed(inputs), table, MODEL)
     for name, lines in schema.here():
         records.file = name
         yield from in_order(schema, records, lines, dtype)
@@ -66,11 +70,17 @@ def _flat(row: Mapping) -> Iterable[tuple[Any, Any]]:
 
 def _of_columns(x: Any, table: Table, records: Kept, dtype: np.dtype) -> Iterable[Ordered]:
     table = without_rest(table)
+    if hasattr(x, "to_pylist"):                 # of Arrow
+        x = x.to_pylist() or {name: [] for name in x.schema.names}
     if isinstance(x, (list, tuple)):
         odd = next((i for i, row in enumerate(x) if not isinstance(row, Mapping)), None)
         demand(odd is None, f"row {odd} is {'' if odd is None else shown(x[odd])}; all rows must be dicts, as row 0 is")
         x = [dict(_flat(row)) for row in x]
         x = {name: [row.get(name) for row in x] for name in dict.fromkeys(name for row in x for name in row)}
+    if isinstance(x, Mapping):
+        lengths = {name: None if np.ndim(values) == 0 else len(values) for name, values in x.items()}
+        demand(None not in lengths.values(), "a single row: give a list of rows, [row], or a column of values for each name")
+        demand(len({*lengths.values()}) < 2, f"the columns differ in length: {shown(lengths)}")
     names = [str(name) for name in getattr(x, "columns", x)]
     if len(names) == len(table.columns):
         table = by_place(table, names)

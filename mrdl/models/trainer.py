@@ -172,8 +172,9 @@ class Trainer:
         Args:
             x: examples [n, *input_shape]; of several inputs a list, or a dict by their names. Of a
                 model that was trained on a table also raw rows, whose columns are matched by name:
-                the path of a file (a folder, a pattern), a list of dicts, or a pandas DataFrame,
-                where None and NaN are missing values.
+                the path of a file (a folder, a pattern) or a list of paths, a list of dicts, a
+                pandas DataFrame, a table of Arrow, or a dict of columns; None and NaN are missing
+                values.
             batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
 
         Returns:

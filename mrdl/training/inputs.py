@@ -27,7 +27,8 @@ def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
         array = np.ascontiguousarray(array)
     except ValueError as error:                 # the rows differ in length
         raise ConfigError(f"{name}: {error}") from None
-    need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers")
+    need(array.dtype.kind in "buif", f"{name} holds {array.dtype}, not numbers" + (
+        ": convert it first, as with .astype('float32')" if array.dtype == object else ""))
     if array.dtype.name in ("uint8", "uint16", "int32", "float32", "float64"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     fits = array.dtype.kind in "bui" and (array.size == 0 or (
@@ -37,7 +38,7 @@ def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
 
 def joined(given, names: list[str], what: str, dtype: np.dtype):
     """Joins the arrays of several inputs or outputs, given as a list or as a dict by name, to one array."""
-    if isinstance(given, dict):
+    if isinstance(given, dict) and not hasattr(given, "tocsr"):     # one of scipy's sparse matrices is a dict
         need(set(given) == set(names), f"{what} has the names {shown(sorted(given))}, not {', '.join(names)}")
         given = [given[name] for name in names]
     if len(names) == 1 or not isinstance(given, (list, tuple)):

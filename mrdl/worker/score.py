@@ -9,6 +9,7 @@ from mrdl import metrics
 from mrdl.data.blocks import Block, BlockError
 from mrdl.data.reference import Changed
 from mrdl.data.windows import Arrays, windows
+from mrdl.models.answers import DIGITS
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
 from mrdl.report.assessed import Assessed
@@ -62,7 +63,7 @@ def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bo
 
 def _predicted(reading: Reading, given: State, asked: Plan, probabilities: bool) -> Iterator[bytes]:
     model = model_from_json(asked.spec)
-    model.weights = given.weights
+    model.weights, digits = given.weights, DIGITS[model.dtype.name]
     for block in whole(reading, asked.seals):
         arrays = block.arrays()
         found = model.predict(arrays["x"])
@@ -74,10 +75,11 @@ def _predicted(reading: Reading, given: State, asked: Plan, probabilities: bool)
         if model.classifies:
             columns.append(outputs.argmax(1)[:, None])
         for row in zip(*(c.tolist() for c in columns), outputs.tolist()):
-            yield ",".join(_shown(value) for part in row for value in part).encode()
+            *known, found = row
+            yield ",".join([_shown(value) for part in known for value in part] + [_shown(value, digits) for value in found]).encode()
 
 
-def _shown(value: float) -> str:
+def _shown(value: float, digits: int = 8) -> str:
     """A number as CSV text. A whole number keeps all its digits, because it may be an id."""
     whole = isinstance(value, int) or value.is_integer() and abs(value) < 2**53
-    return str(int(value)) if whole else format(value, ".8g")
+    return str(int(value)) if whole else format(value, f".{digits}g")

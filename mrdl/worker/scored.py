@@ -9,7 +9,7 @@ from mrdl.data.readers.in_order import Ordered
 from mrdl.data.sources import demand
 from mrdl.data.tables.words import Words
 from mrdl.kernels import written as kernel
-from mrdl.models.answers import Answers, flat
+from mrdl.models.answers import DIGITS, Answers, flat
 from mrdl.models.model import Model
 from mrdl.printing import few
 from mrdl.storage.base import Storage
@@ -39,7 +39,7 @@ class Lines:
         self.loss = [] if label is None else [LOSS]
         self.columns = [*(kept or PLACE[unit]), *self.label, *self.answers.columns, *self.loss, ERROR]
         self.format, self.unit = format, unit
-        self.digits = 9 if model.dtype == np.float32 else 17        # all that a number has
+        self.digits = DIGITS[model.dtype.name]
         self.object = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self.columns) + "}\n"
         self._classes = Words.of(self.answers.classes)
 

@@ -216,6 +216,9 @@ def test_load_says_what_is_wrong_with_a_dataset(tmp_path, inline, damage, reason
 
 
 def test_load_names_a_folder_that_is_not_there(tmp_path):
+    (path := tmp_path / "raw.csv").write_text("a\n1\n")
+    with pytest.raises(DataError, match="raw.csv: no dataset .no data.json.; make one with: mrdl prepare .*raw.csv DATA"):
+        load(str(path))
     with pytest.raises(DataError, match="nowhere: no dataset"):
         load(str(tmp_path / "nowhere"))
 

@@ -56,8 +56,11 @@ def test_an_example_has_the_same_bits_by_every_way(tmp_path, titanic, inline, lo
     found = np.array([line[2:4] for line in lines[1:]], "f4")
     assert sorted(found.tolist()) == by_dataset and (found == model.predict(path)).all()
     assert [line[1] for line in lines[1:]] == [model.classes[i] for i in found.argmax(1)]
-    predicted(run, path, tmp_path / "2", local, ids=["id"])
+    predicted(run, path, tmp_path / "2", local, ids="id")
     assert joined(tmp_path / "1") == joined(tmp_path / "2")
+    mrdl.predict(run, data.url, str(tmp_path / "3"), runner=inline)
+    lines = (tmp_path / "3" / "part-00000").read_text().split() + (tmp_path / "3" / "part-00001").read_text().split()
+    assert sorted(np.array([line.split(",")[2:] for line in lines], "f4").tolist()) == by_dataset
 
 
 @pytest.mark.parametrize("cores", [1, 2, 7])

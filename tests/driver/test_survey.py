@@ -121,9 +121,21 @@ def test_words_for_missing_values_are_more_than_the_usual_ones(tmp_path):
     assert found.columns["b"].vocabulary == ("x", "y")
 
 
+def test_one_name_or_word_stands_for_a_list_of_it(tmp_path):
+    path = text(tmp_path, "id,a,b,d\n" + "x,no,1,2\ny,n,3,4\n" * 30)
+    found = infer_schema(path, "inline", ids="id", drop="d", missing="no").inferred.columns
+    assert [kind.kind for kind in found.values()] == ["id", "categorical", "numeric", "ignore"] and found["a"].vocabulary == ("n",)
+    assert infer_schema(path, "inline", ids=0, columns="b").table.features == ["b"]
+    frame = type("Frame", (list,), {"columns": ["id", "a"]})
+    for rows in (frame(), [{"a": 1}]):
+        with pytest.raises(DataError, match="inputs are paths, not a .*: write the rows to a file"):
+            infer_schema(rows, "inline")
+
+
 @pytest.mark.parametrize(("more", "message"), [
     ({"label": "z", "ids": ["k"], "drop": ["id"], "columns": ["id"]}, "no column 'k', 'z'; there are 'id', .*\ncolumn 'id' is asked to be dropped"),
-    ({"kinds": {"sex": "date", "v": "boolean", "day": {"kind": "numeric", "scal": "log"}}}, "column 'sex': .*\ncolumn 'v': .*\ncolumn 'day': .*'scal'"),
+    ({"kinds": {"sex": "date", "v": "boolean"}}, "column 'sex': .*\ncolumn 'v': .*"),
+    ({"kinds": {"sex": "dates", "day": {"kind": "numeric", "scal": "log"}}}, "column 'sex': .*\ncolumn 'day': .*'scal'"),
     ({"delimiter": ";;"}, "delimiter ';;': must be one character")])
 def test_all_that_is_wrong_with_columns_is_said_at_once(table, more, message):
     with pytest.raises(DataError, match=message):

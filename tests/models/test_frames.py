@@ -46,7 +46,9 @@ def test_files_dicts_and_frames_give_the_same_bits(tmp_path, titanic):
     age = np.array([float(row[3]) if row[3] else np.nan for row in ROWS])
     sex, port = ([row[HEADER.index(name)] for row in ROWS] for name in ("sex", "port"))
     assert (model.predict(Frame(age=age, more=age, port=np.array(port, object), sex=sex)) == found).all()
+    assert (model.predict({"age": age, "sex": sex, "port": np.array(port)}) == found).all()
     assert model.predict(written(tmp_path / "none.csv", [])).shape == (0, 2)
+    assert (model.predict([path, Path(written(tmp_path / "more.csv", ROWS[:3]))]) == np.concatenate([found, found[:3]])).all()
     pandas = pytest.importorskip("pandas")
     assert (model.predict(pandas.read_csv(path)) == found).all()
 
@@ -59,8 +61,24 @@ def test_what_cannot_be_read_is_refused(tmp_path, titanic):
         model.predict([{"age": age, "sex": "male", "port": "S"} for age in ("x", 3, "y")])
     with pytest.raises(DataError, match="1 of 2 rows cannot be read:\n  row 1: wrong field count"):
         model.predict(text(tmp_path, "age,sex,port\n1,male,S\n2,male,S,S\n"))
+    with pytest.raises(DataError, match="a single row: give a list of rows"):
+        model.predict({"age": 3, "sex": "male", "port": "S"})
+    with pytest.raises(DataError, match="the columns differ in length: {'age': 1, 'port': 2, 'sex': 1}"):
+        model.predict({"age": [3], "sex": ["male"], "port": ["S", "C"]})
+    with pytest.raises(DataError, match="data: is a dataset that prepare made; give the raw files"):
+        model.predict(str(Path(titanic[0]).parent / "data"))
     with pytest.raises(ValueError, match="holds object, not numbers|holds <U"):
         mrdl.model_from_json(model.to_json()).predict(Frame(a=[1]))
+
+
+def test_tables_of_arrow_are_taken_as_their_rows(titanic):
+    pyarrow, (path, model) = pytest.importorskip("pyarrow"), titanic
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    table = pyarrow.Table.from_pylist([{**row, "age": float(row["age"]) if row["age"] else None} for row in rows])
+    assert (model.predict(table) == model.predict(path)).all()
+    assert (model.predict(table.to_batches()[0]) == model.predict(path)).all()
+    assert model.predict(table[:0]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("value, kind, expected", [

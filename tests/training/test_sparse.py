@@ -86,6 +86,7 @@ def test_dense_rows_and_sparse_ones_fit_both_kinds_of_model():
     for sparse_model in (False, True):
         own = model(sparse_model, SGD(0.1))
         assert own.predict(x).tobytes() == own.predict(sparse.csr_matrix(x)).tobytes()
+        assert own.predict(x).tobytes() == own.predict(sparse.dok_matrix(x)).tobytes()
         assert own.evaluate(x, y) == own.evaluate(sparse.csc_matrix(x), y)
 
 
@@ -128,7 +129,8 @@ def test_what_does_not_fit_a_sparse_input_is_refused():
             (lambda: mrdl.Model(wide, Concatenate()([wide, Dense(2)(wide)])), "only Dense takes"),
             (lambda: model(True, "sgd").fit(sparse.csr_matrix((4, WIDTH)), sparse.csr_matrix((4, 1))), "y must be an array"),
             (lambda: model(True, "sgd").predict(sparse.csr_matrix((4, WIDTH + 1))), "takes examples"),
-            (lambda: model(True, "sgd").predict(sparse.csr_matrix((4, 2 ** 31))), "up to 2,147,483,647")):
+            (lambda: model(True, "sgd").predict(sparse.csr_matrix((4, 2 ** 31))), "up to 2,147,483,647"),
+            (lambda: model(True, "sgd").predict(sparse.coo_array(np.ones(WIDTH))), "a sparse array of the shape .60,.; its rows must be")):
         with pytest.raises(ConfigError, match=reason):
             made()
     shared = mrdl.Model(wide, Add()([twice(wide), twice(wide)]))

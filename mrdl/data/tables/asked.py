@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import Any
 
+from mrdl.config import several
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import KINDS, Categorical, Label, Numeric, Weight
 from mrdl.data.tables.words import USUAL, Notation
@@ -41,6 +42,10 @@ class Asked:
     group: str | None = None
     amount: bool = False
     decimal: str | None = None
+
+    def __post_init__(self):
+        for name in ("ids", "drop", "columns", "missing"):
+            object.__setattr__(self, name, several(getattr(self, name)))
 
     def among(self, names: list[str]) -> "Asked":
         """The same of columns that are given by their names, or by their numbers from 0 (-1 is the last one); DataError as of

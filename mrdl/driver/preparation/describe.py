@@ -1,12 +1,11 @@
 """Raw tables in; out comes what their columns hold, and what mrdl would make of them."""
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mrdl.config import typed
 from mrdl.data.sniff import sniff
-from mrdl.data.sources import demand, expand
+from mrdl.data.sources import demand, expand, listed
 from mrdl.data.survey import Facts
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import Inferred
@@ -74,7 +73,7 @@ def infer_schema(inputs: str | list[str], runner: str | Cluster = "local", *, co
         DataError: the inputs cannot be read as a table, or columns are not there or cannot be what
             is asked: a line for each.
         JobFailed: the job failed."""
-    paths = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    paths = expand(listed(inputs))
     schema = sniff(paths, header=header, delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"),
                    encoding=encoding)
     demand(schema.tabular, f"{paths[0]}: is no table of text; mrdl prepare reads it, and mrdl describe DATA "

@@ -14,7 +14,7 @@ from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.readers.text import Corpus
 from mrdl.data.schema import Schema, Wanted
 from mrdl.data.sniff import sniff
-from mrdl.data.sources import demand, expand
+from mrdl.data.sources import demand, expand, listed
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.table import Table
 from mrdl.data.tokenizer import MOST
@@ -210,7 +210,7 @@ def recognised(inputs: str | list[str], label: str | None, weight: str | None, c
                format: str | None, unit: str | None, sequence_length: int | None, vocabulary: int | None,
                like: Dataset | None, table: Table | None, **written: Any) -> Schema:
     """What the inputs are; DataError where the arguments do not fit them, or each other."""
-    inputs = expand([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    inputs = expand(listed(inputs))
     demand(format in (None, "text"), f"format {format}: must be text, or left out for rows of numbers")
     if format == "text":
         demand(label is None and weight is None and classes is None and not Wanted(**written).of_text and not written["encoding"],
