@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         _obey()
     try:
         facts = _traced(a)
+        if a.json:
+            print(json.dumps(facts))
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except RunStopped as stopped:
         say(f"mrdl: {stopped}; go on with: mrdl resume {quote(a.run)}")
         return 3
@@ -70,8 +74,6 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, JobFailed) and a.function in (train, resume):
             say(f"go on with: mrdl resume {quote(a.run)}")
         return 1
-    if a.json:
-        print(json.dumps(facts))
     return 0
 
 

@@ -125,7 +125,7 @@ def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
 @hooked
 def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import tabular
-    from mrdl.driver.averaging import ParameterAveraging
+    from mrdl.driver.averaging import ParameterAveraging, rules
     from mrdl.driver.fits import same_features
     with cluster(a) as runner:
         options = given(a, ParameterAveraging, runner=runner)
@@ -141,7 +141,8 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             if own is None:
                 own = tabular.tabular(data, runner=runner)
                 chosen = tabular.defaults(load_dataset(data), options) | options
-                say("training with " + ", ".join(f"{name} {chosen[name]}" for name in ("workers", "batch_size", "until") if name in chosen))
+                ends = rules(chosen.get("until"), chosen.get("epochs"), chosen.get("rounds"))
+                say(f"training with workers {chosen['workers']}, batch_size {chosen['batch_size']}, until {ends}")
             if a.fresh_updater:
                 own.fresh_updater()
             if not own.iterations and own.weights is not None:

@@ -19,6 +19,7 @@ from mrdl.data.tables.kinds import KINDS
 from mrdl.data.tables.table import SCHEMA
 from mrdl.data.tokenizer import UNITS
 from mrdl.report import preview
+from mrdl.runs.run import Run
 from mrdl.storage.paths import place
 from mrdl.storage.schemes import store_at
 
@@ -138,6 +139,7 @@ def is_dataset(a: argparse.Namespace) -> bool:
     """Whether a dataset is to be described; DataError where options for raw tables are given too."""
     store = store_at(a.inputs[0])
     found = len(a.inputs) == 1 and store.is_folder() and store.exists(DESCRIPTION)
+    demand(found or len(a.inputs) > 1 or not Run(a.inputs[0]).exists(), f"{a.inputs[0]}: is a run; see it with: mrdl show {quote(a.inputs[0])}")
     odd = [name for name in ("label", "weight", "ids", "drop", "columns", "kinds", "missing", "header",
                              "delimiter", "decimal", "skip", "encoding", "multiline", "out") if getattr(a, name)]
     demand(not (found and odd), f"{a.inputs[0]} is a dataset, whose columns are decided: leave out {', '.join(odd)}")

@@ -1,4 +1,5 @@
 """Values that the kind of their column cannot take, counted by column: the same counts, however rows are split."""
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +9,7 @@ from mrdl.printing import counted
 KEPT = 20                       # values of a column and reason, and columns and reasons, that are kept: the first ones by name
 LONG = 40                       # characters of a value that are shown
 SHOWN = 3                       # values that are shown
+NUMBER = re.compile(r"[-+]?\d*[.,]\d+")      # of the other decimal mark, where it was not read
 WORDS = ("not a number", "not a date", "neither true nor false")       # reasons of words that may mean that a value is missing
 
 #: of "column 'age', not a number" how many rows there are, and how many have each value
@@ -63,4 +65,7 @@ def advice(found: Misread) -> str:
     """The option that takes these words for missing values, where they may be that; or ""."""
     words = {value: None for where, _, often in _ranked(found) if where.endswith(WORDS)
              for value, _ in often if len(value) <= LONG and value[0] != "-"}
+    if words and all(map(NUMBER.fullmatch, words)):
+        return ("these numbers have another decimal mark than the schema says: write them as it does, or prepare them with a schema "
+                'whose columns say so, as "decimal": ","')
     return f"if that means that the value is missing: --missing {shlex.join(list(words)[:SHOWN])}" if words else ""

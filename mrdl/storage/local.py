@@ -108,8 +108,11 @@ def regular(path: str, flags: int) -> int:
 
 
 def make_folder(path: str) -> None:
-    """Makes the folder of a file, unless it exists."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Makes the folder of a file, unless it exists; NotADirectoryError where a file has its name."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, f"cannot be written, as {error.filename} is a file; choose another folder", path) from None
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def prepared(capsys):
     ("train model.py data run --until sometimes", "is no rule"),
     ("train model.py data run --workers 0", "workers must be 1 or more"),
     ("train model.py data run --validation nowhere", "no dataset"),
-    ("train model.py data train.csv", "train.csv"),
+    ("train model.py data train.csv", "train.csv is a file; choose another folder"),
     ("resume nowhere", "no run here"),
     ("show nowhere", "no run here"),
     ("evaluate nowhere data", "holds no model.json"),
@@ -191,6 +191,18 @@ def test_predictions_do_not_overwrite_what_is_there(here, capsys):
     (here / "out" / "mine").write_text("x")
     status, _, err = mrdl(capsys, "predict", "run", "data", "out")
     assert status == 2 and "out exists" in err
+    status, _, err = mrdl(capsys, "predict", "run", "train.csv", "model.py")
+    assert status == 2 and "model.py is a file; choose another folder" in err
+    assert mrdl(capsys, "describe", "run")[::2] == (2, "mrdl: run: is a run; see it with: mrdl show run\n")
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(here):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    ended = subprocess.run([sys.executable, "-m", "mrdl", "describe", "train.csv", "--json", "-r", "inline"], stdout=theirs, stderr=subprocess.PIPE,
+                           check=False)
+    os.close(theirs)
+    assert ended.returncode == 141 and b"Traceback" not in ended.stderr
 
 
 def test_columns_are_matched_by_name_and_never_by_place(here, capsys):

@@ -60,6 +60,7 @@ def test_words_missing_values_and_names_of_classes_become_numbers(tmp_path, inli
 
 @pytest.mark.parametrize("content, x", [
     ("a b  y\n1 2  0\n 3  4 1 \n", [[1, 2], [3, 4]]),                   # runs of blanks
+    ('a b  y\n"u v" 2  0\nz 4 1\n', [[1, 0, 2], [0, 1, 4]]),   # words among them
     ("a;y\n0,5;1\n1,5;0\n", [[0.5], [1.5]]),                            # decimal commas
     ("a,b,y\n1,,2\n3,,1\n", [[1], [3]]),                                # a column of nothing
     ("a,y,\n1,2,\n3,1,\n", [[1], [3]]),                                 # a delimiter at the end of each line

@@ -193,13 +193,26 @@ def _head(path: str, wanted: Wanted) -> list[str]:
 
 
 def _delimiter(lines: list[str], decimal: str) -> str:
-    """The one that cuts most lines into as many fields as the first one; a decimal comma, where no other one does."""
+    """The one that cuts most lines into as many fields as the first one; a decimal comma, where no other one does. Blanks, where
+    none cuts a second line like the first, and they cut lines into numbers, or all lines alike and a column into numbers."""
+    lines = lines[:50]
+
     def fit(delimiter: str) -> tuple[int, int]:
-        counts = [len(fields(line, delimiter)) for line in lines[:50]]
+        counts = [len(fields(line, delimiter)) for line in lines]
         return (counts.count(counts[0]) if counts[0] > 1 else 0, counts[0])
     best = max(DELIMITERS.replace(decimal, ""), key=fit)
-    blanks = [len(words) > 1 and all(is_number(plain(word, decimal)) for word in words)
-              for words in (fields(line, BLANKS) for line in lines[:50])]
-    if fit(best) == (0, 1) and 2 * sum(blanks) >= len(blanks):
-        return BLANKS
+    if fit(best)[0] <= 1:
+        words = [[plain(word, decimal) for word in fields(line, BLANKS)] for line in lines]
+        numbers = [len(row) > 1 and all(map(is_number, row)) for row in words]
+        if fit(best)[1] == 1 and 2 * sum(numbers) >= len(numbers) or _in_columns(words):
+            return BLANKS
     return best if fit(best)[0] or decimal not in DELIMITERS else decimal
+
+
+def _in_columns(rows: list[list[str]]) -> bool:
+    """Whether rows are as long as the first one (or, as of R's write.table, one longer), and numbers stand below each other."""
+    first, *below = rows
+    width = len(below[0]) if below else 0
+    alike = [row for row in below if len(row) == width]
+    return (width > 1 and width - len(first) in (0, 1) and 10 * len(alike) >= 9 * len(below)
+            and any(2 * sum(map(is_number, column)) > len(alike) for column in zip(*alike)))

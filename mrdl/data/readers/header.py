@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mrdl.data.sources import DataError
+from mrdl.printing import counted
 
 ROWS = 5                        # complete rows below it, without which a first line of numbers stays an example
 
@@ -68,9 +69,11 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
     if below and _width(below) != len(names):
         longer = "header" if len(names) > _width(below) else "rows"
         ends = abs(len(names) - _width(below)) == 1 and not any(row[-1] for row in ([names] if longer == "header" else below))
-        raise DataError(f"{path}: the header has {len(names)} columns, the rows {_width(below)} " + (
+        unnamed = _width(below) == len(names) + 1 > 2
+        raise DataError(f"{path}: the header has {counted(len(names), 'column')}, the rows {_width(below)} " + (
             f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
-            "(if this is text, prepare it with format text)"))
+            "(if the first column of the rows is their names, as R writes them, name it: write.table(.., col.names = NA))" if unnamed else
+            "(if it is cut wrongly: --delimiter; if this is text, prepare it with: --format text)"))
     if asked is None and not numbers and _alike(names, below):
         note = _told(path, line, True)
     return Top(names_in(line, delimiter), line, below, note)

@@ -75,7 +75,7 @@ class Asked:
         twice = [name for name in (count if self.columns is None else roles) if count[name] > 1 and name not in self.drop]
         if twice:
             wrong.append(f"several columns have the name {few(twice)}: give each a name of its own, or leave them out with: --drop "
-                         f"{quote(twice[0])}")
+                         f"{quote(twice[0])}; if the first line is a row: --header no")
         for name, given in self.kinds.items():
             try:
                 self._check_kind(name, {"kind": given} if isinstance(given, str) else given)

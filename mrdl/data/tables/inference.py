@@ -184,7 +184,8 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
         return
     for top, count in values.items()[:1]:
         if count >= NEARLY * rows and not isinstance(kind, Weight) and (count < present or not isinstance(kind, Label)):
-            yield f"nearly constant: {100 * count / rows:.4g} % of the rows have {shown(top)}" + f"; {leave}" * (not isinstance(kind, Label))
+            share = "all rows" if count == rows else f"nearly constant: {min(100 * count / rows, 99.99):.4g} % of the rows"
+            yield f"{share} have {shown(top)}" + f"; {leave}" * (not isinstance(kind, Label))
     if found.gone >= MOSTLY * rows:
         yield f"mostly missing: {100 * found.gone / rows:.4g} % of the rows; {leave}"
     if isinstance(kind, Numeric):
@@ -199,9 +200,10 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
     elif isinstance(kind, Numeric) and rows == found.numbers.whole and _together(found) > MAYBE and _distinct(found):
         yield f"every value is a different whole number: is it an id? If so: --id {quoted}"
     if isinstance(kind, Categorical):
-        if found.numbers.count and found.numbers.count < present:
-            yield (f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers; if {few(_odd(found)[:MARKS])} mean that "
-                   f"a value is missing: --missing {' '.join(map(shlex.quote, _odd(found)[:MARKS]))}")
+        if present / 10 <= found.numbers.count < present:
+            odd = _odd(found)[:MARKS]
+            yield (f"numbers and words: {found.numbers.count:,} of {present:,} values are numbers; if {few(odd)} mean{'s' * (len(odd) == 1)} that "
+                   f"a value is missing: --missing {' '.join(map(shlex.quote, odd))}")
         if found.padded:
             yield f"numbers that begin with 0 are taken for names; if they are amounts: --kind {quoted}=numeric"
         if values.distinct > NAMES:

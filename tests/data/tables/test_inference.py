@@ -74,6 +74,7 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
               ["4 of 200 values are not numbers ('"]),
     "rooms": ([str(i // 2) for i in range(N - 8)] + ["x1", "x2", "x3", "x4"] * 2, "one-hot of 100 values", ["numbers and words: "]),
     "3+": (column(lambda: RNG.choice(["0", "1", "2", "3+"])), "one-hot of 4 values", ["numbers and words: "]),
+    "models": ([str(i) if i < 5 else f"A{i % 30}" for i in range(N)], "one-hot of", []),       # few numbers among names
     "half": (column(lambda: RNG.choice(["a", "b", str(RNG.randint(0, 30))])), "one-hot of", ["numbers and words: "]),
     "months": (column(lambda: f"{RNG.randint(1990, 2020)}-{RNG.randint(1, 12):02}-01"), "date (YMD) as year, month, missing",
                ["a date, read as YMD"]),
