@@ -132,6 +132,9 @@ def test_a_wide_table_becomes_a_sparse_dataset(data, tmp_path, local, capsys):
     assert made.table["columns"][2]["scale"] == "standard"         # a sparse model has no Normalization
     rows = rows_of(made)
     assert rows["x"].width == WIDTH + 1 and len(rows["x"]) == 120 and (rows["x"].counts == 3).all()
+    own = made.table["columns"][2]["name"]
+    plain = prepare(path, str(tmp_path / "plain"), local, label="click", kinds={**KINDS, own: {"kind": "numeric", "scale": "none"}})
+    assert plain.sparse and plain.table["columns"][2].get("scale", "none") == "none" and plain.table["columns"][2]["name"] == own
     for runner in ("cut", "again"):                 # the same bytes however it is cut
         again = prepare(path, str(tmp_path / runner), local, label="click", kinds=KINDS, hold_out=0.2)
         assert again.digest() == made.digest()
@@ -188,6 +191,8 @@ def test_auto_makes_a_sparse_network(data, tmp_path, inline):
     assert made.sparse and "seconds" in made.table["columns"][0]["parts"] and "year" not in made.table["columns"][0]["parts"]
     values = rows_of(made)["x"].values
     assert np.abs(values).max() < 5                 # a year is about 2000
+    years = prepare(dates, str(tmp_path / "years"), inline, label="y", kinds={**KINDS, "day": {"kind": "date", "parts": ["year"]}})
+    assert years.sparse and years.table["columns"][0]["parts"] == ["year"]
 
 
 def test_a_sparse_model_takes_raw_rows(data, tmp_path, inline):

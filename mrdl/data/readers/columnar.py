@@ -30,8 +30,8 @@ class Columnar(Declared):
 
     @staticmethod
     @abstractmethod
-    def open(file, columns: int):
-        """pyarrow's reader of so many columns of an open file."""
+    def open(file, names: Sequence[str], group: int):
+        """pyarrow's reader of an open file, of which the named columns are to be read from a group on."""
 
     @staticmethod
     @abstractmethod
@@ -76,10 +76,11 @@ class Columnar(Declared):
             index, start, stop = map(int, line.split(b"\t"))
             records.file = path = self.files[index]
             place = sum(self.counts[index][:start])
-            with _opened(type(self), path, len(self.needed)) as reader:
+            with _opened(type(self), path) as reader:
                 found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(reader))}
-                taken = [found[name] for name in self.needed]
-                names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
+            taken = [found[name] for name in self.needed]
+            names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
+            with _opened(type(self), path, names, start) as reader:
                 for batch in _read(path, self.batches(reader, range(start, stop), names, most)):
                     for part in (batch.slice(at, most) for at in range(0, len(batch), most)):
                         columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
@@ -103,15 +104,18 @@ class Parquet(Columnar):
         return first.startswith((b"PAR1", b"PARE")) or path.endswith(".parquet")
 
     @staticmethod
-    def open(file, columns: int):
+    def open(file, names: Sequence[str], group: int):
         from pyarrow.parquet import ParquetFile
-        metadata = ParquetFile(file).metadata
-        first = metadata.row_group(0) if metadata.num_row_groups else None
-        chunks = [first.column(i) for i in range(first.num_columns)] if first else []
-        size = min(max(BUFFERS // max(columns, 1), BUFFER[0]), BUFFER[1])
-        return ParquetFile(file, metadata=metadata, buffer_size=size, pre_buffer=False, page_checksum_verification=True, read_dictionary=[
-            chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
-            and chunk.total_uncompressed_size < CODE * chunk.num_values])
+        size = min(max(BUFFERS // max(len(names), 1), BUFFER[0]), BUFFER[1])
+        reader = ParquetFile(file, buffer_size=size, pre_buffer=False, page_checksum_verification=True)
+        columns = [reader.schema.column(i) for i in range(len(reader.schema))] if names else []
+        texts = {i: own.path for i, own in enumerate(columns) if own.physical_type == "BYTE_ARRAY" and own.path in names}
+        if not texts:
+            return reader
+        next(reader.iter_batches(1, [group], [*texts.values()], use_threads=False), None)   # metadata that is damaged would end the process below
+        chunks = map(reader.metadata.row_group(group).column, texts)
+        return ParquetFile(file, metadata=reader.metadata, buffer_size=size, pre_buffer=False, page_checksum_verification=True, read_dictionary=[
+            chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page and chunk.total_uncompressed_size < CODE * chunk.num_values])
 
     @staticmethod
     def schema(reader):
@@ -138,7 +142,7 @@ class Orc(Columnar):
         return first.startswith(b"ORC") or path.endswith(".orc")
 
     @staticmethod
-    def open(file, columns: int):
+    def open(file, names: Sequence[str], group: int):
         from pyarrow.orc import ORCFile
         return ORCFile(file)
 
@@ -159,10 +163,10 @@ class Orc(Columnar):
 
 
 @contextmanager
-def _opened(form: type[Columnar], path: str, columns: int = 1) -> Iterator:
+def _opened(form: type[Columnar], path: str, names: Sequence[str] = (), group: int = 0) -> Iterator:
     with opened(path) as file:
         with reading(path):
-            reader = form.open(file, columns)
+            reader = form.open(file, names, group)
         yield reader
 
 

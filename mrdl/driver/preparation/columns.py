@@ -1,7 +1,8 @@
 """What is made of a table's columns: by a schema that is given, by another dataset's, or by what the columns hold."""
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from mrdl.data import dataset
 from mrdl.data.dataset import shown
@@ -80,7 +81,7 @@ def surveyed(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
                                      f"{schema.files[0]}: no rows", *map(shown, records.samples)]))
     found = schema.inferred(statistics, asked)
     if Table(found.columns).sparse:                 # a sparse model has no Normalization
-        found = found._replace(columns={name: scaled(kind) for name, kind in found.columns.items()})
+        found = found._replace(columns={name: scaled(kind, asked.kinds.get(name, {})) for name, kind in found.columns.items()})
     return found, records
 
 
@@ -98,8 +99,10 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
                                                for some, text in preview.grouped(found.warnings)])
 
 
-def scaled(kind: Kind) -> Kind:
-    """Numbers standardised, where nothing else is said of them; of dates, the moment in place of the year."""
+def scaled(kind: Kind, asked: str | Mapping[str, Any]) -> Kind:
+    """Numbers standardised, and of dates the moment in place of the year, where nothing else is asked for."""
+    if isinstance(asked, Mapping) and {"scale", "parts"} & asked.keys():
+        return kind
     if isinstance(kind, Date) and kind.deviation is not None:
         return replace(kind, parts=tuple(dict.fromkeys("seconds" if part == "year" else part for part in kind.parts)))
     return replace(kind, scale="standard") if isinstance(kind, Numeric) and kind.scale == "none" and kind.deviation is not None else kind

@@ -9,7 +9,7 @@ from mrdl.kernels import words as kernel
 from mrdl.kernels.reference import words as twin
 
 from mrdl.data.sources import DataError
-from mrdl.data.tables.kinds import Text
+from mrdl.data.tables.kinds import UNSEEN, Text
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Words
 
@@ -40,10 +40,20 @@ def test_the_tokens_are_those_of_the_twin(chars):
 
 def encoded(kind, texts=TEXTS):
     out = np.full((len(texts), kind.width), 77.0)
-    assert not kind.encode(Words.of(texts), out).any() and len(kind.features("c")) == kind.width
+    assert set(kind.encode(Words.of(texts), out).tolist()) <= {0, UNSEEN} and len(kind.features("c")) == kind.width
     rows, codes = kind.sparse(Words.of(texts))
-    assert (rows.dense("f8") == out).all() and not codes.any()
+    assert (rows.dense("f8") == out).all() and set(codes.tolist()) <= {0, UNSEEN}
     return out.tolist()
+
+
+def test_texts_of_which_no_token_is_known_are_told():
+    words = Words.of(["cat and dog", "dog", "", "NA", "a dog; a cat", "!", "x y z w cat"])
+    for more in {}, {"length": 2}, {"encode_as": "counts"}:
+        kind = Text(vocabulary=("cat",), **more)
+        codes = kind.encode(words, np.empty((len(words), kind.width)))
+        assert (codes == kind.sparse(words)[1]).all()
+        assert [i for i, code in enumerate(codes) if code == UNSEEN] == ([1, 4, 6] if kind.length == 2 and not more.get("encode_as") else [1])
+    assert not Text(hash=3).encode(words, np.empty((len(words), 100))).any()
 
 
 def test_ids_and_counts():

@@ -7,7 +7,7 @@ import numpy as np
 
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, ends
-from mrdl.data.tables.kinds.base import Kind
+from mrdl.data.tables.kinds.base import UNSEEN, Kind
 from mrdl.data.tables.kinds.categorical import plain
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import PLAIN, Lookup, Words
@@ -103,7 +103,7 @@ class Text(Kind):
         out[:] = 0
         rows, places, numbers = self._numbered(words)
         out[rows, places] = np.where(numbers < 0, self.size, numbers) + 1
-        return np.zeros(len(words), "u1")
+        return unseen(len(words), rows, numbers)
 
     def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
         if self.encode_as == "ids":
@@ -112,7 +112,7 @@ class Text(Kind):
         known = numbers >= 0
         cells, counts = np.unique(rows[known] * self.width + numbers[known], return_counts=True)
         starts = ends(np.bincount(cells // self.width, minlength=len(words)))
-        return Csr(starts, (cells % self.width).astype("i4"), counts.astype("f8"), self.width), np.zeros(len(words), "u1")
+        return Csr(starts, (cells % self.width).astype("i4"), counts.astype("f8"), self.width), unseen(len(words), rows, numbers)
 
     def _numbered(self, words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each token of all texts the row, its place among those of the row, and its number; -1: it is not known."""
@@ -132,6 +132,14 @@ class Text(Kind):
         if self.encode_as == "counts":
             return f"text, how often each of {known} {kinds} occurs"
         return f"text, ids of its first {self.length:,} {kinds}, of {known}"
+
+
+def unseen(n: int, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The codes of n texts, by the row of each token and its number: UNSEEN is one that has tokens, none of which is known."""
+    codes = np.zeros(n, "u1")
+    codes[rows] = UNSEEN
+    codes[rows[numbers >= 0]] = 0
+    return codes
 
 
 def tokens(words: Words, unit: str, most: int | None = None) -> tuple[Words, np.ndarray]:
