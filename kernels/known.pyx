@@ -3,7 +3,11 @@ include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
 
+from libc.stdint cimport int32_t
 from libc.string cimport memcmp, memset
+
+cdef enum:
+    ROWS = 16                   # that are taken at once
 
 
 def find(Bytes data, Places starts, Places stops, const uint64_t[:] hashes, Bytes known, Places kstarts, Places kstops,
@@ -62,3 +66,22 @@ def ones(const int64_t[::1] ids, double[:, :] out):
         for i in range(n):
             if ids[i] >= 0:
                 out[i, ids[i]] = 1
+
+
+def mark(const int32_t[:, ::1] ids, real[:, ::1] out):
+    """out[n, width] = 1 in the columns ids[k, n] of each row, k of them; -1: in none."""
+    cdef Py_ssize_t first, stop = 0, i, j, n = out.shape[0], width = out.shape[1], k = ids.shape[0]
+    cdef bint fit = True
+    need(ids.shape[1] == n, "mark: ids must have a place for each row")
+    with nogil:
+        for j in range(k):
+            for i in range(n):
+                fit &= -1 <= ids[j, i] < width
+    need(fit, "mark: an id is not of a column")
+    with nogil:
+        while stop < n:                 # few rows, which stay in the cache
+            first, stop = stop, min(stop + ROWS, n)
+            for j in range(k):
+                for i in range(first, stop):
+                    if ids[j, i] >= 0:
+                        out[i, ids[j, i]] = 1

@@ -7,6 +7,10 @@ from libc.stdint cimport uint64_t
 cdef extern from "rounding.h" nogil:
     bint round_decimal(uint64_t m, long power, const uint64_t (*fives)[2], double* value)
 
+cdef extern from "digits.h" nogil:
+    enum: AHEAD_OF_DIGITS
+    bint short_decimal(const unsigned char* p, size_t size, unsigned char point, const double* powers, double* value)
+
 # what became of a line or of a field
 GOOD, EMPTY, FIELDS, NUMBER, FINITE, QUOTE = range(6)
 
@@ -36,6 +40,17 @@ cdef void _powers():
 
 
 _powers()
+
+
+cdef inline int _field(Text p, Text stop, Text end, unsigned char point, unsigned char mark, double* value) noexcept nogil:
+    """The number that a field is, as _float reads it: _GOOD, _EMPTY, _NUMBER or _FINITE. `end`: of the buffer."""
+    cdef int code
+    if end - p >= AHEAD_OF_DIGITS and not mark and short_decimal(p, stop - p, point, POWER, value):
+        return _GOOD
+    if p == stop:
+        return _EMPTY
+    code = _float(&p, stop, point, mark, value)
+    return _NUMBER if p < stop else code
 
 
 cdef inline int _float(Text* place, Text stop, unsigned char point, unsigned char mark,

@@ -18,12 +18,12 @@ cdef extern from "rows.h" nogil:
     void fill_sixth()
     unsigned char* put_bytes(Text p, size_t size, unsigned char* out)
 
+cdef extern from "stored.h" nogil:
+    void store_rows[T](const double* x, Py_ssize_t down, Py_ssize_t step, size_t n, size_t width, T* out, Py_ssize_t across,
+                       unsigned char* whole, unsigned char* finite, unsigned char* fits)
+
 fill_pairs()
 fill_sixth()
-
-cdef enum:
-    ROWS = 64                   # that are taken at once
-
 
 def hashes(Bytes data, Places starts, Places stops, bytes salt, bytes person, uint64_t[::1] out):
     """out[n] = BLAKE2b of each row, of 8 bytes that are read as a big-endian number.
@@ -83,32 +83,20 @@ def lines(Bytes data, Places starts, Places stops, const uint64_t[::1] hashed, B
     return size
 
 
-def store(const double[:, :] x, real[:, ::1] out, unsigned char[::1] whole, unsigned char[::1] finite,
+def store(const double[:, :] x, real[:, :] out, unsigned char[::1] whole, unsigned char[::1] finite,
           unsigned char[::1] fits):
     """out[n, d] = x in its type, + 0.0; of each row whether all of out are whole numbers of 0..255, all of x are finite, all of
     out are."""
-    cdef Py_ssize_t first, stop = 0, i, f, n = x.shape[0], width = x.shape[1]
-    cdef real value, near       # near: the nearest of 0 to 255
-    cdef double given
-    cdef int flags[ROWS]
+    cdef Py_ssize_t n = x.shape[0], width = x.shape[1]
     need(out.shape[0] == n and out.shape[1] == width and whole.shape[0] == finite.shape[0] == fits.shape[0] == n,
          "store: x[n, d], out[n, d] and the flags of n rows do not fit")
-    with nogil:
-        while stop < n:                 # x may lie column by column: some cache lines of each
-            first, stop = stop, min(stop + ROWS, n)
-            for i in range(stop - first):
-                flags[i] = 7
-            for f in range(width):
-                for i in range(stop - first):
-                    given = x[first + i, f]
-                    value = <real> given + <real> 0.0       # -0.0 and 0.0 are one number
-                    out[first + i, f] = value
-                    near = value if value > 0 else 0
-                    near = near if near < 255 else 255
-                    flags[i] &= ((value == near) & (near == <real> <int> near)
-                                 | (given - given == 0) << 1 | (value - value == 0) << 2)
-            for i in range(stop - first):
-                whole[first + i], finite[first + i], fits[first + i] = flags[i] & 1, flags[i] >> 1 & 1, flags[i] >> 2
+    need(n == 0 or out.strides[1] == sizeof(real), "store: each row of out must lie in one piece")
+    if width == 0:
+        whole[:], finite[:], fits[:] = 1, 1, 1
+    elif n:
+        with nogil:
+            store_rows(&x[0, 0], x.strides[0] // 8, x.strides[1] // 8, n, width, &out[0, 0], out.strides[0] // <Py_ssize_t> sizeof(real),
+                       &whole[0], &finite[0], &fits[0])
 
 
 def decode(Bytes data, Places starts, Places stops, unsigned char[::1] out, int64_t[::1] ends):

@@ -4,6 +4,9 @@ include "numbers.pxi"
 
 from libc.string cimport memchr
 
+cdef extern from "words.h" nogil:
+    Text find(Text p, Text stop, Text end, unsigned char a, unsigned char b)
+
 cdef unsigned int SIXTEENTH[4][256]     # base64: the bits of a character at each place in its four
 
 
@@ -43,24 +46,22 @@ def parse(bytes lines, unsigned char delimiter, int[::1] places, double[:, ::1] 
         fit &= -1 <= places[i] < out.shape[1]
     need(fit, "parse: a place is not in out")
     need(delimiter not in NO_DELIMITERS, "parse: no such delimiter")
-    while p < end:
-        need(row < out.shape[0], "parse: more lines than rows to put them in")
-        stop = <Text> memchr(p, b"\n", end - p)
-        if stop == NULL:
-            stop = end
-        with nogil:
-            codes[row] = _line(p, stop, delimiter, places, out, row)
-        p = stop + 1
-        row += 1
+    with nogil:
+        while p < end and row < out.shape[0]:
+            stop = <Text> memchr(p, b"\n", end - p)
+            if stop == NULL:
+                stop = end
+            codes[row] = _line(p, stop, end, delimiter, places, out, row)
+            p = stop + 1
+            row += 1
+    need(p >= end, "parse: more lines than rows to put them in")
     return row
 
 
-cdef int _line(Text p, Text stop, unsigned char delimiter, int[::1] places, double[:, ::1] out,
+cdef int _line(Text p, Text stop, Text end, unsigned char delimiter, int[::1] places, double[:, ::1] out,
                Py_ssize_t row) noexcept nogil:
     cdef Py_ssize_t f = 0, columns = places.shape[0]
     cdef Text start
-    cdef unsigned long long m
-    cdef unsigned int digit
     cdef int code
     while stop > p and (stop - 1)[0] == b"\r":
         stop -= 1
@@ -74,29 +75,18 @@ cdef int _line(Text p, Text stop, unsigned char delimiter, int[::1] places, doub
     while True:
         if f == columns:                # one too many
             return _FIELDS
-        start, m = p, 0
+        start = p
         if places[f] < 0:
-            while p < stop and p[0] != delimiter:
-                if p[0] == b'"':
-                    return _NUMBER
-                p += 1
-            f += 1
-            if p == stop:
-                break
-            p += 1
-            continue
-        digit = <unsigned int> p[0] - 48
-        while digit < 10:               # bytes end with a zero, so this never leaves them
-            m = m * 10 + digit
-            p += 1
-            digit = <unsigned int> p[0] - 48
-        if start < p <= start + 15 and (p == stop or p[0] == delimiter):
-            out[row, places[f]] = <double> m
+            p = find(p, stop, end, delimiter, b'"')
+            if p < stop and p[0] == b'"':
+                return _NUMBER
         else:
-            p = start
-            code = _number(&p, stop, delimiter, &out[row, places[f]])
-            if code:
-                return code
+            p = find(p, stop, end, delimiter, delimiter)
+            if end - start < AHEAD_OF_DIGITS or not short_decimal(start, p - start, b".", POWER, &out[row, places[f]]):
+                p = start
+                code = _number(&p, stop, delimiter, &out[row, places[f]])
+                if code:
+                    return code
         f += 1
         if p == stop:
             break

@@ -165,21 +165,14 @@ def numbers(Bytes data, Places starts, Places stops, unsigned char decimal,
     too large)."""
     cdef Py_ssize_t i, n = _count(data, starts, stops)
     cdef Text base = _base(data)
-    cdef Text p
-    cdef Text stop
+    cdef Text end = base + data.shape[0]
     need(out.shape[0] == codes.shape[0] == n,
          "numbers: out and codes must have a place for each field")
     need(decimal != thousands and decimal not in DIGITS and thousands not in DIGITS,
          "numbers: no such decimal or thousands mark")
     with nogil:
         for i in range(n):
-            p, stop = base + starts[i], base + stops[i]
-            if p == stop:
-                codes[i] = _EMPTY
-            else:
-                codes[i] = _float(&p, stop, decimal, thousands, &out[i])
-                if p < stop:
-                    codes[i] = _NUMBER
+            codes[i] = _field(base + starts[i], base + stops[i], end, decimal, thousands, &out[i])
             if codes[i] != _GOOD:
                 out[i] = NAN
 

@@ -13,3 +13,10 @@ def ones(ids, out):
         out[i] = 0
         if at >= 0:
             out[i, at] = 1
+
+
+def mark(ids, out):
+    for own in ids:
+        for i, at in enumerate(own):
+            if at >= 0:
+                out[i, at] = 1

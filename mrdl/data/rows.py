@@ -1,6 +1,6 @@
 """A mapper's side of prepare: raw input in, shuffled rows out, which reducers pack into blocks.
 
-A row travels as its canonical bytes, which equal rows share: b"u" (x as uint8) or b"x" (x in the
+A row travels as its canonical bytes, which equal rows share (without most zeros, where there are many: kernels/short.pyx): b"u" (x as uint8) or b"x" (x in the
 dataset's dtype), then x, y and w, the last two as float64; of a text b"s" and the ids; of sparse rows what Csr.canonical
 makes of x. A seeded hash of them, y and w
 too as they will be stored, decides whether it is held out: a row that occurs twice cannot be both trained on and held
@@ -23,9 +23,11 @@ from mrdl.data.holdout import HoldOut
 from mrdl.data.preparation import HASH, Plan
 from mrdl.data.records import Records
 from mrdl.data.sparse import Csr
+from mrdl.data.tables.onehot import Apart
 from mrdl.data.tables.statistics import Numbers
 from mrdl.data.tables.words import Words
 from mrdl.kernels import rows as kernel
+from mrdl.kernels import short
 
 GROUP = b"g"                    # begins the bytes that decide for a group
 PLACE = 8                       # bytes that say where in its file a row stands
@@ -72,7 +74,7 @@ class Rows(Records):
             shards = (codes % np.uint64(train)).astype("i8")
             shards[held] = train + (codes[held] % np.uint64(max(plan.validation, 1))).astype("i8")
             self.count += np.bincount(shards, minlength=plan.shards)
-            yield from _dealt(bare(placed), hashes, keys, shards)
+            yield from _dealt(shortened(bare(placed)), hashes, keys, shards)
         if plan.schema.by_content:                  # every block tells the uid: each shard must know all of the content
             yield from ((key, b"\t%d" % self.content) for key in keys[:-1])
         yield keys[-1], b"\t" + json.dumps(self.facts()).encode()
@@ -106,7 +108,7 @@ class Rows(Records):
                 "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
                 **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 
-    def encoded(self, x: np.ndarray | Csr, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
+    def encoded(self, x: np.ndarray | Csr | Apart, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
                 groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
         """The good rows of x[n, d] and rest[n, y and w].
 
@@ -188,14 +190,17 @@ class Stored(NamedTuple):
     fits: np.ndarray
 
 
-def as_stored(x: np.ndarray | Csr, dtype: np.dtype) -> Stored:
+def as_stored(x: np.ndarray | Csr | Apart, dtype: np.dtype) -> Stored:
     """Features of any dtype as a dataset of the dtype has them. Of sparse rows `whole` says nothing."""
     if isinstance(x, Csr):
         return as_stored(x.largest()[:, None], dtype)._replace(wide=x.stored(dtype))
+    wide, flags = np.empty(x.shape, dtype.newbyteorder("=")), np.empty((3, len(x)), "u1")
+    if isinstance(x, Apart):
+        x.store(wide, flags)
+        return Stored(wide.astype(dtype, copy=False), *flags.view(bool))
     with np.errstate(over="ignore", invalid="ignore"):
         if x.dtype != np.float64:                   # long integers are rounded once
             x = np.asarray(x, dtype.newbyteorder("=")).astype("f8")
-    wide, flags = np.empty(x.shape, dtype.newbyteorder("=")), np.empty((3, len(x)), "u1")
     kernel.store(x, wide, *flags)
     return Stored(wide.astype(dtype, copy=False), *flags.view(bool))
 
@@ -223,6 +228,16 @@ def _joined(letter: bytes, *parts: np.ndarray) -> Words:
         at += part.shape[1]
     starts = np.arange(len(table)) * width
     return Words(table.ravel(), starts, starts + width)
+
+
+def shortened(rows: Words) -> Words:
+    """Rows for the shuffle: those that are zeros for the most part without them."""
+    ends = np.empty(len(rows), "i8")
+    if not short.shortened(rows.data, rows.starts, rows.stops, ends):
+        return rows
+    out = np.empty(ends[-1], "u1")
+    short.shorten(rows.data, rows.starts, rows.stops, ends, out)
+    return Words(out, np.append(0, ends[:-1]), ends)
 
 
 def bare(placed: Words) -> Words:

@@ -10,6 +10,7 @@ from mrdl.data.facts import merged_facts
 from mrdl.data.preparation import BLOCK, Plan
 from mrdl.data.tables.words import Words
 from mrdl.kernels import rows as kernel
+from mrdl.kernels import short
 from mrdl.kernels import words as fields
 
 SIZE = 1 << 20                  # bytes of lines that are taken at once
@@ -143,7 +144,12 @@ def _order(hashes: Words, texts: Words) -> np.ndarray:
 
 
 def decoded(texts: Words) -> Words:
-    """The bytes that base64 stands for."""
+    """The rows that base64 stands for, with their zeros."""
     out, ends = np.empty(int(texts.lengths.sum()) // 4 * 3, "u1"), np.empty(len(texts), "i8")
     kernel.decode(texts.data, texts.starts, texts.stops, out, ends)
-    return Words(out, np.append(0, ends[:-1]), ends)
+    starts, own = np.append(0, ends[:-1]), np.empty_like(ends)
+    if not short.lengthened(out, starts, ends, own):
+        return Words(out, starts, ends)
+    whole = np.empty(own[-1], "u1")
+    short.lengthen(out, starts, ends, own, whole)
+    return Words(whole, np.append(0, own[:-1]), own)

@@ -147,11 +147,21 @@ class Job(MRJob):
         return kwargs
 
 
+KEPT = 64 << 20                 # bytes
+
+
 class RawLines(Job):
     """A job on raw files, whose mappers know the place of each line in its file."""
     INPUT_PROTOCOL = OUTPUT_PROTOCOL = protocol.BytesValueProtocol
     INTERNAL_PROTOCOL = protocol.BytesProtocol
     in_pieces = True
+
+    def execute(self) -> None:
+        """Runs the job or its task; a task keeps the memory that it frees, for the next lines."""
+        if self.options.run_mapper or self.options.run_reducer:
+            from mrdl.kernels import memory  # other jobs need no NumPy
+            memory.keep(KEPT)
+        super().execute()
 
     @staticmethod
     def bare(line: bytes) -> bytes:

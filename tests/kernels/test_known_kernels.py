@@ -49,6 +49,20 @@ def test_ones_stand_where_the_ids_say_and_zeros_everywhere_else(order):
         np.testing.assert_array_equal(table, expected)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_marks_stand_where_the_ids_of_many_columns_say(dtype):
+    rng = np.random.default_rng(0)
+    for k, n, width in ((0, 3, 2), (2, 0, 3), (1, 1, 1), (3, 50, 9)):
+        ids = rng.integers(-1, width, (k, n)).astype("i4")
+        table, expected = np.full((2, n, width), 7, dtype)
+        known.mark(ids, table)
+        twin.mark(ids, expected)
+        np.testing.assert_array_equal(table, expected)
+    for wrong in (ids + 1, ids - 1, ids[:, 1:].copy()):
+        with pytest.raises(ValueError, match="mark: "):
+            known.mark(wrong, table)
+
+
 WORD = Words.of(["a"])
 
 

@@ -78,7 +78,7 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
             rules: Rules | None = None) -> Ordered:
     """Rows of words that begin at `starts` and read `batch`, and those that `records` has lost beside them, in order."""
     lost = records.taken()
-    made = table.encode(columns, rules is not None, table.sparse)
+    made = table.encode(columns, rules is not None, table.sparse, apart=True)
     records.unseen.update(dict(made.unseen))
     reasons = [""] * len(starts)
     for i, reason in records.refused(made, starts, batch).items():

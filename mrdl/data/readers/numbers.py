@@ -17,7 +17,7 @@ class Numbers:
     Args:
         fields: what parses lines that hold something else.
         table: what is made of the columns."""
-    size, rows = 1 << 18, 1 << 12
+    size, rows = 1 << 20, 1 << 14
 
     def __init__(self, fields: Fields, table: Table):
         self.fields, self.table, self.quick = fields, table, True

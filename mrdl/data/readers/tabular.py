@@ -154,7 +154,7 @@ class Tabular(Recognised):
     def made_of(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[Encoded, np.ndarray, Sequence[bytes], Words | None]]:
         """What the table makes of `rows`, where each begins, its text, and of which group it is."""
         for columns, starts, batch in self.rows(records, lines):
-            yield self.made.encode(columns, sparse=self.sparse), starts, batch, None if self.group is None else columns[self.group]
+            yield self.made.encode(columns, sparse=self.sparse, apart=True), starts, batch, None if self.group is None else columns[self.group]
 
     def read(self, rows: Rows, lines: Iterable[bytes]) -> Iterator[Batch]:
         """Each row by the table."""

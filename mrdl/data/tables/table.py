@@ -11,6 +11,7 @@ from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, beside_each_other
 from mrdl.data.tables.form import Form
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, UNSEEN, Id, Ignore, Kind, Label, Weight
+from mrdl.data.tables.onehot import Apart
 from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.storage.sealed import OtherFormat, check, parsed, shown
@@ -29,7 +30,7 @@ class Reason(NamedTuple):
 
 class Encoded(NamedTuple):
     """Rows as numbers."""
-    x: np.ndarray | Csr         # float64[n, features]
+    x: np.ndarray | Csr | Apart         # float64[n, features]
     rest: np.ndarray            # float64[n, y w]: label and weight, where there are such columns
     wrong: np.ndarray           # int32[n]: 0: the row is good; k: reasons[k - 1] says why not, of its first wrong column
     reasons: list[Reason]
@@ -102,15 +103,17 @@ class Table:
             raise DataError(f"{where}: its columns do not fit the schema: {'; '.join(causes)}; there are {few(names)}")
         return [name for name in names if name not in self.columns]
 
-    def encode(self, columns: Mapping[str, Words], rest: bool = True, sparse: bool = False) -> Encoded:
+    def encode(self, columns: Mapping[str, Words], rest: bool = True, sparse: bool = False, apart: bool = False) -> Encoded:
         """The rows of some columns, of which those that the schema does not know are ignored. `rest`: with label and weight;
-        without, rows that lack them are good. `sparse`: x is a Csr."""
+        without, rows that lack them are good. `sparse`: x is a Csr; `apart`: else it may be Apart."""
         names = self.needed(rest)
         sides = [name for name in (self.label, self.weight) if name in names]
         n = len(columns[names[0]]) if names else 0
-        x, beside = np.empty((n, 0 if sparse else self.width), order="F"), np.empty((n, len(sides)), order="F")
-        wrong = np.zeros(n, "i4")
-        parts, unseen = [], []
+        hot = {name for name in names if apart and not sparse and self.columns[name].one_hot}
+        width = 0 if sparse else sum(self.columns[name].width for name in names if name not in hot)
+        x, beside = np.empty((n, width), order="F"), np.empty((n, len(sides)), order="F")
+        wrong, ones = np.zeros(n, "i4"), []
+        parts, unseen, places = [], [], []
         at = 0
         for place, name in enumerate(names):
             kind = self.columns[name]
@@ -119,8 +122,12 @@ class Table:
             elif sparse and kind.width:
                 part, codes = kind.sparse(columns[name])
                 parts.append(part)
+            elif name in hot:
+                ids, codes = kind.places(columns[name])
+                ones.append(np.where(ids < 0, -1, ids + at))
             else:
-                codes = kind.encode(columns[name], x[:, at:at + kind.width])
+                codes = kind.encode(columns[name], x[:, len(places):len(places) + kind.width])
+                places.extend(range(at, at + kind.width))
             at += kind.width
             if (new := codes == UNSEEN).any():
                 unseen.append((name, int(new.sum())))
@@ -130,6 +137,8 @@ class Table:
                 wrong[first] = place * len(REASONS) + codes[first].astype("i4")
         if sparse:
             x = beside_each_other(parts)
+        elif hot:
+            x = Apart(x, np.array(places, "i8"), np.array(ones, "i4"), at)
         if not wrong.any():
             return Encoded(x, beside, wrong, [], tuple(unseen))
         found, index = np.unique(np.append(wrong, 0), return_inverse=True)

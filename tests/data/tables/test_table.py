@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mrdl.data.rows import as_stored
 from mrdl.data.sources import DataError
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import infer
 from mrdl.data.tables.kinds import KINDS, Boolean, Categorical, Id, Ignore, Label, Numeric, Weight
+from mrdl.data.tables.onehot import Apart
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import Reason, Table
 from mrdl.data.tables.words import Words
@@ -39,6 +41,22 @@ def test_rows_become_features():
     assert [None if not k else scored.reasons[k - 1] for k in scored.wrong] == [
         None, None, Reason("not a number", "age", False), Reason("left out for a missing value", "ok", True)]
     assert TABLE.encode(words({name: [] for name in ROWS})).x.shape == (0, 6)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+def test_columns_of_names_that_are_kept_apart_are_stored_as_all_others(dtype):
+    rng = np.random.default_rng(0)
+    table = Table({"a": Numeric(mean=1.0, missing="indicator"), "b": Categorical(vocabulary=("m", "f")), "c": Categorical(hash=3),
+                   "d": Categorical(vocabulary=("x", "y"), encode_as="index"), "e": Numeric(mean=0.0), "f": Categorical(vocabulary=("u",), missing="other")})
+    rows = words({name: rng.choice(values, 100).tolist() for name, values in {
+        "a": ["1", "1e39", "-2", ""], "b": ["m", "f", "", "new"], "c": ["p", "q", ""], "d": ["x", "y", ""], "e": ["1", "0.5"], "f": ["u", "", "v"]}.items()})
+    apart, dense = table.encode(rows, apart=True), table.encode(rows)
+    assert isinstance(apart.x, Apart) and apart.x.shape == dense.x.shape and apart.unseen == dense.unseen
+    some = rng.random(100) < 0.7
+    for own, other in ((apart.x, dense.x), (apart.x[some], dense.x[some])):
+        for found, wanted in zip(as_stored(own, np.dtype(dtype)), as_stored(other, np.dtype(dtype))):
+            np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(apart.x[3], dense.x[3])
 
 
 def test_features_of_two_columns_have_names_of_their_own():

@@ -72,6 +72,15 @@ class Kind:
         """How many of them are not 0 in a row, at most."""
         return self.width
 
+    @property
+    def one_hot(self) -> bool:
+        """Whether its features are 0 but for one that is 1, or none; `places` says which."""
+        return False
+
+    def places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
+        """The feature that is 1 for each word, -1 where none is; and the codes that `encode` gives."""
+        raise NotImplementedError       # only of what is one_hot
+
     def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
         """What the words become as sparse rows, and the codes that `encode` gives."""
         values = np.empty((len(words), self.width))

@@ -101,8 +101,12 @@ class Categorical(Kind):
     def active(self) -> int:
         return 1
 
+    @property
+    def one_hot(self) -> bool:
+        return self.encode_as == "onehot"
+
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
-        ids, codes = self._places(words)
+        ids, codes = self.places(words)
         if self.encode_as == "index":
             out[:, 0] = ids
         else:
@@ -112,11 +116,11 @@ class Categorical(Kind):
     def sparse(self, words: Words) -> tuple[Csr, np.ndarray]:
         if self.encode_as == "index":
             return super().sparse(words)
-        ids, codes = self._places(words)
+        ids, codes = self.places(words)
         there = ids >= 0
         return Csr(ends(there), ids[there].astype("i4"), np.ones(there.sum()), self.width), codes
 
-    def _places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """The feature that is 1 for each word, -1 where none is, or its id; and the codes."""
         found = self._lookup.find(words)
         missed, index, size = found >= len(self.vocabulary), self.encode_as == "index", self._size
