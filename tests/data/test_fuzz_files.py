@@ -1,7 +1,8 @@
 """Text and packed files that are damaged at random: no crash, and rows in = rows used + rows reported. MRDL_FUZZ=100000 tries so
-many of each form; by default it is a second's worth."""
+many of each form, other ones for each number; by default it is a second's worth."""
 import bz2
 import gzip
+import json
 import lzma
 import random
 from dataclasses import dataclass
@@ -11,11 +12,16 @@ import zstandard
 from fuzzing import CASES, damaged, survives
 
 from mrdl.data.corpus import BOM
+from mrdl.data.readers.encoding import WIDE, utf8
 from mrdl.storage.paths import opened
 
 NUMBERS = b"".join(b"%d,%d.5,%d\n" % (i, i * 7 % 13, i % 3) for i in range(30))
 WORDS = b"".join(b'%d,%s,"%s",%s\n' % (i, [b"x", b"y y", b""][i % 3], [b"a,b", b'say ""hi""', b"#"][i % 3], [b"no", b"yes"][i % 2])
                  for i in range(30))
+OBJECTS = b"".join(json.dumps({"id": i, "user": {"age": 20 + i if i % 5 else None, "sex": "male" if i % 3 else "female"}, "tags": ["a", "b"][:i % 3],
+                               "when": f"2026-11-{1 + i % 28:02d}", "note": 'a "quoted", \u00e9' if i % 7 else "", "y": "no" if i % 4 else "yes"},
+                              ensure_ascii=i % 2 == 0).encode() + b"\n" for i in range(30))
+ENTRIES = b"".join(b"%d qid:%d 1:0.5 %d:2 # %d\n" % (i % 2, i, 2 + i % 9, i) for i in range(30))
 LONG = b"".join(b'%d,"%s",%s\n' % (i, [b"two\nlines", b"one", b'"" \n\n,'][i % 3], [b"no", b"yes"][i % 2]) for i in range(30))
 
 
@@ -25,6 +31,7 @@ class Form:
     content: bytes
     options: dict
     pack: object = bytes
+    likely: bytes = b'",\n\r \t#;0a\xff\xef\xbb\xbf'
 
 
 HEADED = b"n,word,quoted,y\n" + WORDS
@@ -32,7 +39,10 @@ FORMS = [
     Form("a.csv", NUMBERS, {}), Form("b.csv", b"a,b,y\r\n" + NUMBERS.replace(b"\n", b"\r\n"), {"label": "y"}),
     Form("d.txt", NUMBERS.replace(b",", b"  "), {}), Form("e.csv", b"n,text,y\n" + LONG, {"multiline": True}),
     Form("c.csv.gz", HEADED, {"label": "y"}, gzip.compress), Form("a.csv.bz2", NUMBERS, {}, bz2.compress),
-    Form("a.csv.xz", NUMBERS, {}, lzma.compress),
+    Form("a.csv.xz", NUMBERS, {}, lzma.compress), Form("t.tsv", HEADED.replace(b",", b"\t"), {"label": "y"}),
+    Form("j.jsonl", OBJECTS, {"label": "y"}, likely=b'{}[]",:\\-0eu\n\xff\xc3\0#'), Form("l.svm", ENTRIES, {}, likely=b"0123 :#\t\r\n-.eq\xff"),
+    Form("g.csv", WORDS, {"header": False, "encoding": "gb18030"}), Form("u.csv", NUMBERS, {"encoding": "utf-16"}, lambda content: b"\xff\xfe" + content.decode(
+        "latin-1").encode("utf-16-le")),
     Form("c.csv.zst", HEADED, {}, zstandard.ZstdCompressor(write_checksum=True).compress),
 ]
 
@@ -70,11 +80,13 @@ def lines_of(content: bytes, delimiter: str, multiline: bool) -> list[bytes]:
 def records(schema) -> int:
     """How many lines of the file are neither blank nor a header."""
     with opened(schema.files[0]) as file:
-        content = file.read().removeprefix(BOM)
-    lines = [line.rstrip(b"\r") for line in lines_of(content, schema.delimiter, schema.multiline)]
+        content = file.read()
+    content = (utf8(content, schema.encoding) if schema.encoding in WIDE else content).removeprefix(BOM)
+    lines = [line.rstrip(b"\r") for line in lines_of(content, schema.delimiter, getattr(schema, "multiline", False))]
     lines = [line for line in lines if line.strip(b" " if not schema.table or schema.delimiter == "\t" else b" \t")]
-    headers = [line for line in lines if line.removeprefix(BOM).decode("latin-1") in schema.header]
-    words = any(char.isalpha() for header in schema.header for char in header)
+    header = getattr(schema, "header", [])
+    headers = [line for line in lines if line.removeprefix(BOM).decode("latin-1") in header]
+    words = any(char.isalpha() for line in header for char in line)
     return len(lines) - len(headers if words else headers[:1])
 
 
@@ -84,7 +96,7 @@ def test_whatever_is_damaged_no_row_is_lost(tmp_path, form):
     read = 0
     for _ in range(CASES or 25):
         if form.pack is bytes or draw.random() < 0.5:
-            content = form.pack(damaged(form.content, draw, b'",\n\r \t#;0a\xff\xef\xbb\xbf'))
+            content = form.pack(damaged(form.content, draw, form.likely))
         else:
             content = damaged(form.pack(form.content), draw, b"\0\xff")
         path.write_bytes(content)
