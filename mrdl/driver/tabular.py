@@ -17,13 +17,11 @@ from mrdl.layers.layer import Layer
 from mrdl.metrics import R2Score
 from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
-from mrdl.printing import few
 from mrdl.runners.cluster import Cluster
 
 AUTO = "auto"                   # in the place of a model's file
 HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one for sparse rows at least
 WEIGHTS = 1 << 24               # of that layer, at most
-DENSE = 1 << 16                 # features of sparse rows that are made dense beside columns of ids, at most
 YEAR = 365.2425 * 86400         # seconds
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
@@ -39,9 +37,9 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     The mean and deviation of each number are those over the training shards of a dataset, by one
     map-only job; of a schema alone those that it has, and its amounts to predict are taken as they
     are. What a schema made of words stays 0 and 1. Of sparse rows nothing is normalised: prepare has scaled
-    their numbers. Columns of which the schema makes ids (categories with `encode_as` "index", texts
-    with "ids") are inputs of their own, each behind an Embedding of min(50, (n + 1) // 2) numbers for
-    n ids. A label with names of classes, or one of whole numbers
+    their numbers; beside columns of ids they have a Dense layer of their own. Columns of which the
+    schema makes ids (categories with `encode_as` "index", texts with "ids") are inputs of their own,
+    each behind an Embedding of min(50, (n + 1) // 2) numbers for n ids. A label with names of classes, or one of whole numbers
     from 0 to 19 at most, gets a softmax; any other is an amount, and the network's output is in its
     units.
 
@@ -73,7 +71,7 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     classes = classes_of(found)
     middle, deviation = found.spread or (0.0, 1.0)
     last = [Dense(classes, "softmax")] if classes else [Dense(1), Rescaling(deviation or 1.0, middle)]
-    model = _joined(found, [*layers, *last], runner, cores)
+    model = _joined(found, [*layers, *last], first, runner, cores)
     if classes:
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     else:
@@ -81,18 +79,16 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     return model
 
 
-def _joined(data: dataset.Dataset, layers: list[Layer], runner: str | Cluster, cores: int | None) -> Model:
-    """The layers behind those that take the features."""
+def _joined(data: dataset.Dataset, layers: list[Layer], units: int, runner: str | Cluster, cores: int | None) -> Model:
+    """The layers behind those that take the features. `units`: of a layer that takes sparse ones beside columns of ids."""
     columns = of_dataset(data).columns if data.table else {}
     ids = [name for name, kind in columns.items() if kind.ids]
     if data.sparse and not ids:
         return Sequential([Input(data.shape, sparse=True), *layers])
-    need(not data.sparse or data.shape[0] <= DENSE, f"{data.url}: has {data.shape[0]:,} features, which are too many beside columns of ids "
-         f"({few(ids)}): prepare it with these as onehot or counts, or the others hashed to fewer")
     moments = None if data.sparse else _moments(data, runner, cores)
     if not ids:
         return Sequential([Input(data.shape), Normalization(-1, *moments), *layers])
-    inputs, x = embedded(columns, moments)
+    inputs, x = embedded(columns, moments, units)
     for layer in layers:
         x = layer(x)
     return Model(inputs, x)

@@ -52,7 +52,6 @@ class Model(Trainer):
         shapes = [layer.shape for layer in self.graph.inputs]
         self.input_shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
         self.sparse = any(layer.sparse for layer in self.graph.inputs)
-        need(not self.sparse or len(shapes) == 1, "a model with an Input of sparse=True can have no other Input")
         self.names()
         self.stack()
 
@@ -62,7 +61,7 @@ class Model(Trainer):
              f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
         self.weights: np.ndarray | None = None          # the flat vector
-        self.sparse = False                             # is its Input one with sparse=True?
+        self.sparse = False                             # is one of its Inputs one with sparse=True?
         self.features: dict[str, Any] | None = None     # of the dataset it was trained on: see Run.features
         super().__init__()
 
@@ -105,6 +104,10 @@ class Model(Trainer):
         first, *others = (getattr(x.layer, "sparse", False) for x in call.inputs)       # others: the states that a layer is given
         need(not any(others) and not (call.layer.merges and first), f"{type(call.layer).__name__}: only Dense takes an Input with sparse=True")
         return [] if call.layer.merges else call.layer.weights_behind(call.inputs[0].shape, first)
+
+    def sparse_inputs(self) -> list[bool]:
+        """Of each input whether it is one with sparse=True."""
+        return [layer.sparse for layer in self.graph.inputs]
 
     def input_shapes(self) -> list[Shape]:
         """The shape of an example of each input, without the batch."""

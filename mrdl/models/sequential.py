@@ -84,6 +84,9 @@ class Sequential(Model):
             steps.append(Step(index, name, layer, shape, weights, offsets, (index,), [before]))
         return steps
 
+    def sparse_inputs(self) -> list[bool]:
+        return [self.sparse]
+
     def input_shapes(self) -> list[Shape]:
         return [self.input_shape]
 

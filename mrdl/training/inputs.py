@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mrdl.config import ConfigError, need, shown
-from mrdl.data.sparse import Csr
+from mrdl.data.sparse import Csr, beside_each_other
 from mrdl.data.windows import Arrays
 from mrdl.layers import Masking
 from mrdl.layers.operation import Shape
@@ -46,9 +46,11 @@ def joined(given, names: list[str], what: str, dtype: np.dtype):
                        and np.ndim(given[0]) else given, what, dtype)
     need(len(given) == len(names), f"{what} is a list of {len(given)}, not of {len(names)}: {', '.join(names)}")
     each = [numbers(one, f"{what} {name}", dtype) for one, name in zip(given, names)]
-    need(not any(isinstance(one, Csr) for one in each), f"{what}: only a model of one input takes a sparse matrix")
     need(len({len(one) for one in each}) == 1, f"{what}: the arrays differ in length")
-    return np.concatenate([one.reshape(len(one), math.prod(one.shape[1:])) for one in each], 1)
+    each = [one if isinstance(one, Csr) else one.reshape(len(one), math.prod(one.shape[1:])) for one in each]
+    if any(isinstance(one, Csr) for one in each):
+        return beside_each_other([one if isinstance(one, Csr) else Csr.from_dense(one) for one in each]).stored(np.dtype(dtype))
+    return np.concatenate(each, 1)
 
 
 def checked(model: LayeredModel, x, y, w=None) -> Arrays:

@@ -49,7 +49,14 @@ class Network:
         scaled = wiring.scaled_input(stack, len(inputs))
         if scaled:                              # the gather does the scaling
             self.scale, self.offset = scaled.layer.scale, scaled.layer.offset
-        x = SparseTensor(self.k, sum(inputs), self.N, self.dtype) if model.sparse else self._tensor((sum(inputs),))
+        #: of a model of several inputs, of which some are sparse: (start, stop, the tensor of a sparse one) of each
+        self.parts: list[tuple[int, int, SparseTensor | None]] = []
+        if model.sparse and len(inputs) > 1:
+            made = [SparseTensor(self.k, size, self.N, self.dtype) if own else None for size, own in zip(inputs, model.sparse_inputs())]
+            self.parts = [(*cut, tensor) for cut, tensor in zip(itertools.pairwise(itertools.accumulate(inputs, initial=0)), made)]
+            inputs = [size if tensor is None else tensor for size, tensor in zip(inputs, made)]
+        width = sum(size for size in inputs if isinstance(size, int))
+        x = SparseTensor(self.k, width, self.N, self.dtype) if model.sparse and not self.parts else self._tensor((width,))
         self.wires = Wires(x, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
         self.operations: list[Operation | Join] = []
         for number, step in enumerate(stack, len(inputs)):
@@ -110,11 +117,21 @@ class Network:
         self.draws.batch = len(index)
         for tensor in self.wires.others:
             tensor.fresh = set()
+        if (self.parts or isinstance(self.x, SparseTensor)) and not isinstance(x, Csr):
+            x, index = Csr.from_dense(x[index]), np.arange(len(index))
         if isinstance(self.x, SparseTensor):
-            if not isinstance(x, Csr):
-                x, index = Csr.from_dense(x[index]), np.arange(len(index))
             self.x.read(x, index)
             return
+        if self.parts:
+            x, index, dense = x[index], np.arange(len(index)), []
+            for start, stop, tensor in self.parts:
+                if tensor:
+                    tensor.read(x.columns(start, stop), index)
+                else:
+                    dense.append(x.columns(start, stop).dense(self.dtype))
+            if not dense:
+                return
+            x = np.concatenate(dense, 1)
         if isinstance(x, Csr):
             x, index = x[index].dense(self.dtype), np.arange(len(index))
         x, index = widened(x, index)

@@ -45,7 +45,7 @@ class LayeredModel(Protocol):
     dtype: np.dtype                     # float32, or float64 for checks
     layers: list[Layer]
     input_shape: Shape | None           # of all inputs joined; None until the model is built
-    sparse: bool                        # is its Input one with sparse=True?
+    sparse: bool                        # is one of its Inputs one with sparse=True?
     weights: np.ndarray | None          # the flat vector; None until the model is built
     slots: np.ndarray | None            # the updater's state, [slots, weights]; None before any training
     optimizer: Optimizer | None         # None until the model is compiled; so is the loss
@@ -77,6 +77,8 @@ class LayeredModel(Protocol):
     def input_names(self) -> list[str]: ...
 
     def input_shapes(self) -> list[Shape]: ...
+
+    def sparse_inputs(self) -> list[bool]: ...
 
     def output_names(self) -> list[str]: ...
 

@@ -60,15 +60,16 @@ def left_to_losses(ends: list[int], fused: list[bool], sources: Sources, takers:
 class Wires:
     """The tensors by their numbers.
 
-    A tensor with several users has a Branch for each of them, and a Join adds the branches' gradients. `x` has all inputs,
-    `others` are all tensors except x. `inputs`: the number of features of each input."""
+    A tensor with several users has a Branch for each of them, and a Join adds the branches' gradients. `x` has all inputs but the
+    sparse ones among several, which have their own; `others` are all tensors except x. `inputs`: of each input the number of
+    features, or its own tensor."""
 
-    def __init__(self, x: Tensor, inputs: list[int], sources: Sources, takers: Counter,
+    def __init__(self, x: Tensor, inputs: list[int | Tensor], sources: Sources, takers: Counter,
                  reshaped: set[int]):
         self.sources, self.takers, self.reshaped = sources, takers, reshaped
         self.x = x
-        cuts = itertools.pairwise(itertools.accumulate(inputs, initial=0))
-        first = [self.x] if len(inputs) == 1 else [Part(self.x, *cut) for cut in cuts]
+        cuts = itertools.pairwise(itertools.accumulate((size for size in inputs if isinstance(size, int)), initial=0))
+        first = [self.x] if len(inputs) == 1 else [Part(self.x, *next(cuts)) if isinstance(size, int) else size for size in inputs]
         self.inputs = set(map(id, first))
         self.others = [tensor for tensor in first if tensor is not self.x]
         self.tensors = dict(enumerate(first))

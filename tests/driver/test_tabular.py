@@ -107,20 +107,22 @@ def test_the_width_of_embeddings(ids, numbers):
     assert width(ids) == numbers
 
 
-def test_ids_beside_a_bag_of_words_are_a_network_of_dense_rows(tmp_path, inline):
-    lines = [f"c{i % 9},w{i} {'yes' if i % 2 else 'no'} x,{i % 2}" for i in range(80)]
-    path = text(tmp_path, "\n".join(["city,words,y", *lines]))
-    kinds = {"city": IDS["city"], "words": {"kind": "text", "encode_as": "counts", "hash": 11}, "y": "label"}
-    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds)
-    assert data.sparse and data.shape == (2049,)
+def test_ids_stand_beside_a_bag_of_words(tmp_path, inline):
+    """The bag is a sparse input; the scores of raw rows are those of the dataset."""
+    lines = [f"c{i % 9},w{i} {'yes' if i % 2 else 'no'} x,{i / 80},{i % 2}" for i in range(80)]
+    path = text(tmp_path, "\n".join(["city,words,a,y", *lines]))
+    kinds = {"city": IDS["city"], "words": {"kind": "text", "encode_as": "counts", "hash": 9}, "y": "label"}
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds, sparse=True)
+    assert data.sparse and data.shape == (514,)
     model = tabular(data, hidden=[8], runner=inline)
-    assert not model.sparse and model.input_shapes() == [(1,), (2048,)] and not any(isinstance(layer, Normalization) for layer in model.layers)
-    training = mrdl.ParameterAveraging(epochs=3, workers=1, batch_size=8, runner=inline)
-    assert training.fit(model, data.url, run=str(tmp_path / "run")).metrics["accuracy"] > 0.7
-    kinds["words"] = {**kinds["words"], "hash": 17}
-    wide = mrdl.prepare(path, str(tmp_path / "wide"), inline, label="y", kinds=kinds)
-    with pytest.raises(ConfigError, match=r"131,073 features, which are too many beside columns of ids \('city'\): prepare it with these as onehot"):
-        tabular(wide, runner=inline)
+    assert model.sparse_inputs() == [False, True] and model.input_shapes() == [(1,), (513,)]
+    assert [layer.units for layer in model.layers if isinstance(layer, Dense)] == [200, 8, 2]
+    assert not any(isinstance(layer, Normalization) for layer in model.layers)
+    run, training = str(tmp_path / "run"), mrdl.ParameterAveraging(epochs=3, workers=1, batch_size=8, runner=inline)
+    assert training.fit(model, data.url, run=run).metrics["accuracy"] > 0.7
+    assert mrdl.evaluate(run, path, runner=inline) == pytest.approx(mrdl.evaluate(run, data.url, runner=inline), rel=1e-5)
+    found = mrdl.load_model(run).predict(path)
+    assert (np.array([line[-3:-1] for line in predicted(run, path, tmp_path / "out", inline)[1:]], "f4") == found).all()
 
 
 @pytest.mark.parametrize("cyclic", [True, False])

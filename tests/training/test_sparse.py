@@ -7,7 +7,7 @@ import mrdl
 from mrdl import limits
 from mrdl.config import ConfigError
 from mrdl.data.sparse import Csr, together
-from mrdl.layers import Add, Concatenate, Dense, Dropout, Input
+from mrdl.layers import Add, Concatenate, Dense, Dropout, Embedding, Flatten, Input
 from mrdl.optimizers import SGD, Adam
 from mrdl.regularizers import L2
 
@@ -125,7 +125,6 @@ def test_what_does_not_fit_a_sparse_input_is_refused():
     for made, reason in (
             (lambda: Input((3, 4), sparse=True), "one row"),
             (lambda: mrdl.Sequential([Input(9, sparse=True), Dropout(0.1), Dense(1)]), "only Dense takes"),
-            (lambda: mrdl.Model([wide, Input(3)], Dense(1)(wide)), "no other Input"),
             (lambda: mrdl.Model(wide, Concatenate()([wide, Dense(2)(wide)])), "only Dense takes"),
             (lambda: model(True, "sgd").fit(sparse.csr_matrix((4, WIDTH)), sparse.csr_matrix((4, 1))), "y must be an array"),
             (lambda: model(True, "sgd").predict(sparse.csr_matrix((4, WIDTH + 1))), "takes examples"),
@@ -139,3 +138,30 @@ def test_what_does_not_fit_a_sparse_input_is_refused():
         shared.fit(np.ones((4, 9)), np.ones((4, 2)))
     with pytest.raises(ValueError, match="outside"):
         model(True, "sgd").predict(Csr(np.array([0, 1]), np.array([WIDTH], "i4"), np.ones(1, "f4"), WIDTH))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 2, 1), (1, 0), (0, 3)])
+def test_sparse_inputs_stand_beside_others(tmp_path, order):
+    """Two sparse inputs, numbers and ids, in any order: trained, scored and saved as the same model of dense inputs is."""
+    rng, n = np.random.default_rng(0), 70
+    wide = rng.normal(size=(2, n, WIDTH)) * (rng.random((2, n, WIDTH)) < 0.1)
+    parts = [wide[0], rng.normal(size=(n, 3)), rng.integers(0, 5, (n, 2)).astype(float), wide[1]]
+    y = rng.integers(0, 2, n)
+
+    def built(sparse_too):
+        inputs = [Input((part.shape[1],), sparse=sparse_too and i in (0, 3)) for i, part in enumerate(parts)]
+        ends = [Dense(4, "relu")(inputs[0]), inputs[1], Flatten()(Embedding(5, 3)(inputs[2])), Dense(2)(inputs[3])]
+        own = mrdl.Model([inputs[i] for i in order], Dense(1, "sigmoid")(Concatenate()([ends[i] for i in order])))
+        own.compile(SGD(0.2), "binary_crossentropy")
+        return mrdl.model_from_json(own.to_json())
+    chosen = [parts[i] for i in order]
+    given = [sparse.csr_matrix(part) if i in (0, 3) else part for i, part in zip(order, chosen)]
+    dense, own = built(False), built(True)
+    for trained, x in ((dense, chosen), (own, given)):
+        trained.fit(x, y, batch_size=16, epochs=2, verbose=0)
+    for a, b in zip(dense.get_weights(), own.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert own.predict(given).tobytes() == own.predict(chosen).tobytes() == own.predict(np.concatenate(chosen, 1)).tobytes()
+    own.save(str(tmp_path / "own"))
+    assert mrdl.load_model(str(tmp_path / "own")).predict(given).tobytes() == own.predict(given).tobytes()
+    assert len({own.predict(given, batch_size=size).tobytes() for size in (1, 16, 70)}) == 1
