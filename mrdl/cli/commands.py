@@ -16,7 +16,7 @@ from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
 from mrdl.cli.scores import tell_round, unread, worst
 from mrdl.cli.show import counts, described, say
-from mrdl.cli.stdin import spooled
+from mrdl.cli.stdin import no_pipe, spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
@@ -104,6 +104,7 @@ def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
     table, they are read by its schema."""
     from mrdl.driver import raw, tabular
     odd = [name for name in tables.RAW if getattr(a, name)]
+    no_pipe(a.data)
     if raw.is_dataset(a.data) or not odd and not raw.there(a.data):
         need(not odd, f"{', '.join(odd)}: only possible with raw rows, and {a.data[0]} is a dataset")
         return a.data[0]

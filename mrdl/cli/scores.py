@@ -21,8 +21,8 @@ OF_TEXT = ("as the training data was written, or else by how the lines look", "f
 
 
 def inputs(p: argparse.ArgumentParser) -> None:
-    p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV, JSON lines (also .gz, .bz2, .xz, .zst, "
-                   ".zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input")
+    p.add_argument("data", metavar="DATA", nargs="+", help="a dataset that prepare made; or raw rows: CSV, TSV, JSON lines, libsvm (also .gz, .bz2, .xz, "
+                   ".zst, .zip), Parquet, ORC, Avro, folders or patterns of them, - for standard input")
 
 
 def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) -> None:

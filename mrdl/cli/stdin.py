@@ -31,6 +31,13 @@ def spooled(inputs: Sequence[str]) -> Iterator[list[str]]:
             raise DataError(text) from None
 
 
+def no_pipe(inputs: Sequence[str]) -> None:
+    """ConfigError where one of the inputs is a pipe, for commands that read them again and again."""
+    pipe = next((path for path in inputs if path in STDIN or _is_pipe(path)), None)
+    need(pipe is None, f"{pipe}: rows are read again in each round, which a pipe does not allow: write them to a file, or prepare them: "
+         f"mrdl prepare {pipe} DATA")
+
+
 def _is_pipe(path: str) -> bool:
     try:
         mode = os.stat(path).st_mode

@@ -26,7 +26,7 @@ def roles(shards: Sequence, fold: int, folds: int, made: int | None = None) -> l
         raise ValueError(f"fold {fold} of {folds}: there must be 2 folds or more, numbered from 1")
     if len(filled) < folds:
         raise ValueError(f"{folds} folds need as many training shards with rows, and there are {len(filled)}: make more with --shards "
-                         f"(a multiple of {folds} makes folds of one size)")
+                         f"(a multiple of {folds} makes folds of one size), or prepare the rows where raw ones cannot be cut into more")
     if made not in (None, folds):
         raise ValueError(f"{folds} folds: the groups of its raw rows were dealt to {made} folds")
     held = {*filled[fold - 1::folds]} if made is None else {index for index in filled if index % folds == fold - 1}

@@ -57,6 +57,8 @@ def test_a_pipe_that_is_empty_or_named_twice_is_refused(capsys, piped, monkeypat
     piped(b"")
     assert mrdl(capsys, "describe", "-")[::2] == (2, "mrdl: -: nothing came\n")
     assert mrdl(capsys, "describe", "-", "/dev/stdin")[::2] == (2, "mrdl: -: standard input can be read only once\n")
+    status, _, told = mrdl(capsys, "train", "auto", "-", "run", "--label", "b")
+    assert status == 2 and "-: rows are read again in each round" in told and told.endswith("mrdl prepare - DATA\n")
     piped("a,b\n1,2\n".encode("utf-16"))
     assert mrdl(capsys, "describe", "-")[2].startswith("mrdl: -: is UTF-16")
     monkeypatch.setattr("sys.stdin", None)

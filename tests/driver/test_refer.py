@@ -317,6 +317,14 @@ def people(folder):
     return text(folder, "".join(["who,size,colour,kind\n", *lines]), "people.csv")
 
 
+def test_it_is_said_where_there_are_fewer_shards_than_asked_for(tmp_path, inline):
+    path = tmp_path / "people.csv.gz"
+    path.write_bytes(gzip.compress(Path(people(tmp_path)).read_bytes()))
+    told = []
+    assert len(refer(str(path), str(tmp_path / "data"), inline, label="kind", shards=3, said=told.append).shards) == 1
+    assert told[-1].startswith("these are fewer than 3 shards, as packed files")
+
+
 def test_what_was_asked_again_is_not_inferred_again(tmp_path, inline, monkeypatch):
     path, url, said = people(tmp_path), str(tmp_path / "data"), {"label": "kind", "drop": ["who"]}
     made = refer(path, url, inline, **said)

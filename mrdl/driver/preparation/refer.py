@@ -159,9 +159,12 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
             held = names(store)
             demand(not held or BEGUN in held or there is not None, f"{data}: exists and is not empty")
             demand(there is None or there.raw is not None and replaces, f"{data}: there is a dataset already, of other rows or by "
-                   "other options; choose another folder")
+                   "other options (of columns, shards, rows held out, seed): give those that it was made by, or choose another folder")
         vacant()
         said(f"planned: {counted(len(splits), 'split')} of {counted(len(found.paths()), 'file')}, which stay where they are")
+        if len(splits) < (shards or 0):
+            said(f"these are fewer than {shards} shards, as packed files and those with fields over several lines are not cut, nor is what "
+                 "Parquet, ORC and Avro have in a few megabytes: mrdl prepare makes as many as you say")
         if quarantine is not None:
             plan = replace(plan, quarantine=stack.enter_context(notebook(cluster)).url)
         plan, splits, made, shards_made = _counted(

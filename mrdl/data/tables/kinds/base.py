@@ -281,7 +281,7 @@ def _said(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f'"{own}"' if isinstance(own, str) else str(own) for own in of)
     if origin is tuple:
-        return f"a list, of each item: {_said(of[0])}"
+        return f"a list [..], of each item: {_said(of[0])}"
     if origin is typing.Annotated:
         return f"{of[1].start} to {of[1].stop - 1}"
     return {float: "a number", int: "a whole number", str: "a string", bool: "true or false", types.NoneType: "null"}[kind]
