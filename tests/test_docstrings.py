@@ -4,9 +4,11 @@ import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import mrdl
 from mrdl.config import Configured
 
 MODULES = ["mrdl", "mrdl.blocks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
@@ -51,3 +53,9 @@ def test_every_argument_of_what_users_import_is_documented(module):
     found = dict(public(import_module(module)))
     assert found
     assert {name: odd for name, thing in found.items() if (odd := lacking(thing))} == {}
+
+
+def test_what_the_docs_call_is_there():
+    root = Path(__file__).parents[1]
+    called = {name for page in (root / "README.md", *(root / "docs").iterdir()) for name in re.findall(r"\bmrdl\.(\w+)\(", page.read_text("utf-8"))}
+    assert "tabular" in called and [name for name in sorted(called) if not hasattr(mrdl, name)] == []

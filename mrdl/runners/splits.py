@@ -1,10 +1,11 @@
 """Cuts a job's inputs into splits: what each mapper reads."""
+import errno
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mrdl.storage.packing import suffix
 from mrdl.storage.paths import opened
-from mrdl.storage.pieces import LONGEST, Long, read_pieces, skip_line
+from mrdl.storage.pieces import LONGEST, SIZE, Long, read_pieces, skip_line
 
 LARGEST_SPLIT = (1 << 63) - 1
 SMALLEST_SPLIT = 16 << 20
@@ -29,11 +30,11 @@ def cut(groups: list[list[str]], pieces: int, least: int, most: int,
     return splits
 
 
-def delivered(pieces: Iterator[bytes], path: str, start: int, length: int) -> Iterator[bytes]:
-    """The pieces of a split that Hadoop hands on; OSError at their end if there are fewer bytes than the split has: Hadoop skips
-    lines that are longer than it may hold in memory, and says so in its log alone."""
+def delivered(pipe: BinaryIO, path: str, start: int, length: int) -> Iterator[bytes]:
+    """The lines of a split that Hadoop hands on through a pipe, many at a time; OSError at their end if these are not those of the
+    split: Hadoop leaves out lines that are longer than it may hold in memory, and says so in its log alone."""
     count = 0
-    for piece in pieces:
+    for piece in read_pieces(pipe):
         count += piece.size + 1 if isinstance(piece, Long) else len(piece)
         yield piece
     with opened(path) as file:
@@ -42,9 +43,17 @@ def delivered(pieces: Iterator[bytes], path: str, start: int, length: int) -> It
             file.seek(place)
             ends.append(place + (skip_line(file) if place else 0))
     lost = ends[1] - ends[0] - count
-    if lost >= LONGEST:                 # less may be a byte order mark, or the end of a last line, which Hadoop adds
-        raise OSError(f"Hadoop has skipped {lost:,} bytes behind byte {start:,}, which are lines of more than {LONGEST >> 20} MB each; take them "
-                      "out, or pack the file, for example with gzip: then mrdl reads it itself, and counts them as bad records")
+    if not -1 <= lost < LONGEST:        # a byte order mark may be missing; the end of a last line, which Hadoop adds, be more
+        raise OSError(errno.EIO, f"Hadoop has left out lines of more than {LONGEST >> 20} MB, {abs(lost):,} bytes, behind byte {start:,}; the task's "
+                      "next attempt reads the file itself, and counts them as bad records", path)
+
+
+def read_again(pipe: BinaryIO, path: str, start: int, length: int) -> Iterator[bytes]:
+    """The lines of a split, read without Hadoop, whose pipe is drained: a task whose pipe is closed fails."""
+    while pipe.read(SIZE):
+        pass
+    with opened(path) as file:
+        yield from lines_between(file, start, start + length, pieces=True)
 
 
 def lines_between(file: BinaryIO, start: int, stop: int | None, pieces: bool = False) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from mrdl.runners import registry, sharing
 from mrdl.runners.mrjob_imports import MRJob, protocol
-from mrdl.runners.splits import LARGEST_SPLIT, delivered
+from mrdl.runners.splits import LARGEST_SPLIT, delivered, read_again
 from mrdl.storage.pieces import LONGEST, Lines, bare, read_pieces
 
 # without a handler, Python would print mrjob's "No configs specified" at every job
@@ -97,9 +97,12 @@ class Job(MRJob):
         if self.options.run_reducer and self.reduces_pieces:
             return read_pieces(self.stdin, longest=sys.maxsize)
         if self.options.run_mapper and self.in_pieces:
-            pieces, name = read_pieces(self.stdin), "mapreduce_map_input_"
-            return delivered(pieces, os.environ[name + "file"], *(int(os.environ[name + key]) for key in ("start", "length"))) if (
-                name + "length" in os.environ) else pieces
+            name = "mapreduce_map_input_"
+            if name + "length" not in os.environ:
+                return read_pieces(self.stdin)
+            first = os.environ.get("mapreduce_task_attempt_id", "_0").endswith("_0")
+            return (delivered if first else read_again)(
+                self.stdin, os.environ[name + "file"], *(int(os.environ[name + key]) for key in ("start", "length")))
         return super()._read_input()
 
     def mapper(self, key, value) -> Iterator:

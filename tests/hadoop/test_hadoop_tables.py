@@ -1,11 +1,13 @@
 """Tables as they lie, on a real Hadoop: the statistics, the dataset and the scores that one machine gives."""
 import json
 
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from averaged import averaging, network
 from processes import result
+from pyarrow import orc
 from raw_rows import HEADER, ROWS, joined, saved, written
 
 import mrdl
@@ -99,6 +101,45 @@ def test_raw_splits_train_as_on_one_machine(tmp_path, home, hadoop):
     home.remove("raw/b.csv")
     with pytest.raises(DataError, match="b.csv: is gone"):
         mrdl.resume(run, runner=hadoop, rounds=2)
+
+
+def test_sparse_rows_and_folds_train_as_on_one_machine(tmp_path, home, hadoop):
+    rows = [f"{i % 3} {1 + i % 3}:1 {5 + i * 7919 % 100_000}:0.5 {200_000 + i % 7}:{i % 9}" for i in range(400)]
+    for name, some in (("a.svm", ["# rows", *rows[:300]]), ("b.svm", [*rows[300:], "1 5:2 3:1"])):
+        (tmp_path / name).write_text("\n".join(some) + "\n")
+        home.put(f"lines/{name}", str(tmp_path / name))
+    near, options = [str(tmp_path / name) for name in ("a.svm", "b.svm")], {"shards": 2, "hold_out": 0.2, "max_bad": 0.01}
+    for name, make, fold in (("prepared", mrdl.prepare, "#1/2"), ("raw", mrdl.refer, "")):
+        one = make(near, str(tmp_path / f"{name}-data"), "inline", **options)
+        two = make(home.path("lines"), home.path(f"{name}-data"), hadoop, **options)
+        assert two.sparse and two.digest() == one.digest() and two.bad["count"] == one.bad["count"] == 1
+        for data, run, runner in ((one, str(tmp_path / name), "inline"), (two, home.path(name), hadoop)):
+            averaging(rounds=1, averaging_frequency=None, runner=runner).fit(mrdl.tabular(data, [4]), data.url + fold, run=run, verbose=0)
+        assert result(home.path(name)) == result(tmp_path / name)
+    mrdl.predict(home.path("raw"), home.path("lines/*.svm"), home.path("scores"), runner=hadoop)
+    mrdl.predict(str(tmp_path / "raw"), near, str(tmp_path / "scores"), runner="inline")
+    store = store_at(home.path("scores"))
+    there = b"".join(map(store.read, sorted(store.list("part-*")))).decode()
+    assert there.replace(home.path("lines"), str(tmp_path)) == joined(tmp_path / "scores") and len(there.splitlines()) == 1 + 401
+
+
+def test_orc_and_avro_are_held_out_by_class_and_by_group_as_on_one_machine(tmp_path, home, hadoop, monkeypatch):
+    rows = [dict(zip(HEADER, [str(i), *ROWS[i % 60][1:]])) for i in range(1200)]
+    for number, some in enumerate((rows[:700], rows[700:])):
+        orc.write_table(pa.Table.from_pylist(some), tmp_path / f"{number}.orc", stripe_size=1 << 14)
+        with (tmp_path / f"{number}.avro").open("wb") as file:
+            fastavro.writer(file, {"type": "record", "name": "row", "fields": [{"name": name, "type": "string"} for name in HEADER]}, some)
+        for form in ("orc", "avro"):
+            home.put(f"{form}/{number}.{form}", str(tmp_path / f"{number}.{form}"))
+    monkeypatch.setattr(tables, "HERE", 0)
+    text = {"kind": "text", "vocabulary": ["doe", "mr"], "length": 3}
+    for form, options in (("orc", {"stratify": True, "ids": ["id"]}), ("avro", {"group": "id"})):
+        options |= {"label": "survived", "hold_out": 0.25, "kinds": {"name": text}}
+        one = mrdl.prepare([str(tmp_path / f"{number}.{form}") for number in (0, 1)], str(tmp_path / f"{form}-data"), "inline", **options)
+        two = mrdl.prepare(home.path(form), home.path(f"{form}-data"), hadoop, **options)
+        assert two.table == one.table and content(two) == content(one) and sum(shard.n for shard in one.validation()) > 200
+        run = saved(one, tmp_path / f"{form}-run")
+        assert mrdl.evaluate(run, home.path(form), runner=hadoop)["loss"] == pytest.approx(mrdl.evaluate(run, str(tmp_path / f"*.{form}"), runner="inline")["loss"], 1e-6)
 
 
 def fit(data, run, **options):

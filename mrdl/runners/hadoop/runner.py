@@ -15,7 +15,7 @@ from urllib.parse import quote
 from mrdl.config import need
 from mrdl.runners import sharing
 from mrdl.runners.backend import Backend
-from mrdl.runners.environment import HUGE_PAGES, ONE_THREAD
+from mrdl.runners.environment import MEMORY, ONE_THREAD
 from mrdl.runners.hadoop.connection import SETTINGS, Hadoop, literal, whole_lines
 from mrdl.runners.hadoop.jars import streaming_jar
 from mrdl.runners.mrjob_imports import stand_ins
@@ -97,7 +97,7 @@ class HadoopRunner(HadoopJobRunner):
         names = ["site", *self.packages]
         files, archives = [], [f"{self.hadoop.archive(name)}#{name}" for name in names]
         # tasks may run as YARN's user; on HDFS they must act as the submitting user
-        environment = {**ONE_THREAD, **HUGE_PAGES, "PYTHONPATH": ":".join(names),
+        environment = {**ONE_THREAD, **MEMORY, "PYTHONPATH": ":".join(names),
                        "HADOOP_USER_NAME": self.hadoop.user}
         for argument in arguments:
             if argument == "-D":

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from mrdl import safe_path
-from mrdl.runners.environment import HUGE_PAGES, ONE_THREAD
+from mrdl.runners.environment import MEMORY, ONE_THREAD
 
 START = "from mrdl.runners.local.children import serve; serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])"
 LOST = "lost"       # the status of a task whose server died
@@ -37,7 +37,7 @@ class ForkServer:
                 safe_path.command(START, str(theirs.fileno()), self.tmp, str(os.getpid()), *self.preload),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
                 # Ctrl-C goes to the driver only
-                env={**HUGE_PAGES, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)
+                env={**MEMORY, **safe_path.environment(), **ONE_THREAD}, start_new_session=True)
         self.replies = self.socket.makefile("rb")
         self.ready = False
 

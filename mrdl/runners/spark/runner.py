@@ -14,7 +14,7 @@ from mrdl import safe_path
 from mrdl.config import ConfigError, need
 from mrdl.runners import probe, site
 from mrdl.runners.backend import Backend
-from mrdl.runners.environment import HUGE_PAGES, ONE_THREAD
+from mrdl.runners.environment import MEMORY, ONE_THREAD
 from mrdl.runners.failures import JobFailed
 from mrdl.runners.mrjob_imports import stand_ins
 from mrdl.runners.spark.tasks import SparkJob
@@ -112,7 +112,7 @@ class SparkRunner(SparkMRJobRunner):
 
     def _cmdenv(self) -> dict[str, str]:
         path = {} if self._here() else {"PYTHONPATH": ":".join(["site", *self.packages])}
-        return {**ONE_THREAD, **HUGE_PAGES, **path, **super()._cmdenv()}
+        return {**ONE_THREAD, **MEMORY, **path, **super()._cmdenv()}
 
     def _spark_upload_args(self) -> list[str]:
         return super()._spark_upload_args() + (
