@@ -12,7 +12,7 @@ from mrdl.data.records import Records
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
 
-VALUES = 1 << 20                # fields that are taken at once
+VALUES = 1 << 19                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
 BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read at once, about
 BUFFER = 1 << 16, 1 << 20       # of one column at least and at most

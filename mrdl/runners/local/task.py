@@ -4,7 +4,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, MADV_DONTNEED, PAGESIZE, mmap
 from os.path import join
 
 from mrdl.runners.local.shuffle import Shuffle, is_long, long_lines, read_sorted
@@ -81,3 +81,5 @@ def read_splits(split: Split, pieces: bool = False) -> Iterator[bytes]:
             with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
                 for begin, end in long_lines(whole):
                     yield whole[begin:end]
+                    begin -= begin % PAGESIZE
+                    whole.madvise(MADV_DONTNEED, begin, end - begin)    # else the task seems to hold the whole file
