@@ -61,7 +61,7 @@ def test_bad_records_are_kept_whole_and_fields_go_on_over_lines(tmp_path, home, 
     home.write("long.csv", content)
     (tmp_path / "long.csv").write_bytes(content)
     near, far = (mrdl.prepare(path, str(out), runner, max_bad=0.1) for path, out, runner in (
-        (str(tmp_path / "long.csv"), tmp_path / "near", "inline"), (home.path("long.csv"), home.path("far-long"), hadoop)))
+        (str(tmp_path / "long.csv"), tmp_path / "near-long", "inline"), (home.path("long.csv"), home.path("far-long"), hadoop)))
     assert content_of(far) == content_of(near) and far.bad["reasons"] == near.bad["reasons"] == {"line too long": 1}
 
     content = b"n,word,y\n" + b"".join(b'%d,"two\nlines, %d",%d\n' % (i, i % 3, i % 2) for i in range(300))
