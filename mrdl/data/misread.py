@@ -8,7 +8,7 @@ from mrdl.printing import counted
 
 KEPT = 20                       # values of a column and reason, and columns and reasons, that are kept: the first ones by name
 LONG = 40                       # characters of a value that are shown
-SHOWN = 3                       # values that are shown
+COLUMNS, SHOWN = 5, 3           # columns that are told of, and values of each
 NUMBER = re.compile(r"[-+]?\d*[.,]\d+")      # of the other decimal mark, where it was not read
 WORDS = ("not a number", "not a date", "neither true nor false")       # reasons of words that may mean that a value is missing
 
@@ -45,8 +45,8 @@ def _first(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _ranked(found: Misread) -> Iterator[tuple[str, int, list[tuple[str, int]]]]:
-    """Columns with their rows and SHOWN of their values, the most frequent ones first."""
-    for where, (rows, values) in sorted(found.items(), key=lambda item: (-item[1][0], item[0])):
+    """COLUMNS with their rows and SHOWN of their values, the most frequent ones first."""
+    for where, (rows, values) in sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:COLUMNS]:
         yield where, rows, sorted(values.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]
 
 

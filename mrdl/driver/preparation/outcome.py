@@ -12,7 +12,6 @@ from mrdl.data.records import unseen_told
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.statistics import Numbers
 
-COLUMNS = 5                     # of which is told what is wrong in them
 EXACT = 2**53                   # whole numbers from here on are rounded as float64
 
 
@@ -47,7 +46,7 @@ def tolerated(facts: dict, max_bad: float | None, hint: str = "", missing: bool 
             head += "; if the text has another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8"
         elif NOT_UTF_8 in facts["bad"]:
             head += f"; {ANOTHER}"
-        more = [*told(facts["misread"])[:COLUMNS], *filter(None, [advice(facts["misread"]) if missing else ""])]
+        more = [*told(facts["misread"]), *filter(None, [advice(facts["misread"]) if missing else ""])]
         raise DataError("\n  ".join([head + hint, *more, *map(shown, facts["samples"])]))
     return {"count": count, "of": total, "reasons": facts["bad"],
             "samples": [{name: sample[name] for name in Sample.__annotations__ if name in sample} for sample in facts["samples"]]}
