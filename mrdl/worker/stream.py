@@ -36,7 +36,7 @@ class Arriving:
         self.descriptor, self.again, self.rest = descriptor, [], b""
         self.first = os.read(descriptor, CHUNK)
         coding = encoding or ("" if contradicts(self.first, usual) else usual)
-        self.decoder = decoder(coding) if coding not in ("", UTF_8) else None
+        self.decoder = decoder(coding, self.first) if coding not in ("", UTF_8) else None
 
     def _read(self) -> bytes:
         """What is there; b"" at the end."""

@@ -1,4 +1,5 @@
 """Text in other encodings than UTF-8: read by every way to the bits of the same text in UTF-8, and what cannot be one is told."""
+import codecs
 import gzip
 import random
 from pathlib import Path
@@ -109,6 +110,11 @@ def test_what_has_no_encoding_is_told(tmp_path, plain):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
 def test_the_lines_of_a_wide_text_are_put_together_again(tmp_path, encoding):
     rng = random.Random(1)
+    data = CONTENT.encode(encoding)
+    for own in data, data.removeprefix(codecs.BOM_UTF16_LE), codecs.BOM_UTF16_BE + CONTENT.encode("utf-16-be"):
+        if encoding == "utf-16" or own is data:
+            assert encodings.utf8(own + b"\0", encoding).decode() == CONTENT
+            assert b"\n".join(encodings.narrowed(Lines(own.split(b"\n")), encoding).pieces).decode() == CONTENT.rstrip("\n")
     for end in "\n", "", "\r\n":
         lines = ["".join(rng.choices("a,b Ċ਀Ā\u010a", k=rng.randrange(1, 9))) for _ in range(300)]
         path = tmp_path / "x"

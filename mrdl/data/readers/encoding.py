@@ -12,6 +12,7 @@ UTF_8 = "utf-8"
 ANOTHER = "if the text has another encoding, say so, for example: --encoding latin-1"
 #: those whose newline is of several bytes, each of which may be in other characters too, and of how many
 WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4, "utf-32-be": 4}
+BIG = {"utf-16": codecs.BOM_UTF16_BE, "utf-32": codecs.BOM_UTF32_BE}     # with what a text begins, unless it is little-endian
 
 
 def known(name: str) -> str:
@@ -31,7 +32,7 @@ def utf8(text: bytes, encoding: str) -> bytes:
     """Text of an encoding; bytes that have no meaning in it stay as they are, and so are not UTF-8. Of a wide one, text from the
     begin of a file, without the character that is cut off at its end."""
     if encoding in WIDE:
-        return decoder(encoding).decode(text).encode().removeprefix(BOM)
+        return decoder(encoding, text).decode(text).encode().removeprefix(BOM)
     return text.decode(encoding, "surrogateescape").encode(errors="surrogateescape")
 
 
@@ -65,8 +66,9 @@ def narrowed(lines: Iterable[bytes], encoding: str) -> Lines:
 
 
 def _narrowed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    rest, total, lost, codec = b"", 0, 0, decoder(encoding)
+    rest, total, lost, codec = b"", 0, 0, None
     for piece in pieces:
+        codec = codec or decoder(encoding, piece)
         long = isinstance(piece, Long)
         text = codec.decode((piece if long else piece + b"\n")[lost:]).encode()
         *whole, rest = (rest + (text if total else text.removeprefix(BOM))).rpartition(b"\n")
@@ -81,6 +83,7 @@ def _narrowed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield rest
 
 
-def decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """What makes text of bytes as they come; what is no text becomes that which `utf8` makes of it."""
-    return codecs.getincrementaldecoder(encoding)("replace" if encoding in WIDE else "surrogateescape")
+def decoder(encoding: str, first: bytes) -> codecs.IncrementalDecoder:
+    """What makes text of bytes as they come, of which these are the first; what is no text becomes that which `utf8` makes of it."""
+    order = ("-be" if first.startswith(BIG[encoding]) else "-le") if encoding in BIG else ""
+    return codecs.getincrementaldecoder(encoding + order)("replace" if encoding in WIDE else "surrogateescape")
