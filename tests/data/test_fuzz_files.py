@@ -5,8 +5,12 @@ import gzip
 import json
 import lzma
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from fuzzing import CASES, damaged, survives
@@ -106,3 +110,36 @@ def test_whatever_is_damaged_no_row_is_lost(tmp_path, form):
             error.add_note(f"the file was {content!r}")
             raise
     assert read >= 3
+
+
+def test_damaged_metadata_ends_no_process(tmp_path):
+    path = str(tmp_path / "x.parquet")
+    pq.write_table(pa.table({"s": ["a", "b", None] * 3}), path)
+    done = subprocess.run([sys.executable, "-c", READ_DAMAGED, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    refused, total = map(int, done.stdout.split())
+    assert 0 < refused < total
+
+
+#: reads a Parquet file with each byte of its metadata changed; prints how many it refuses, and of how many
+READ_DAMAGED = """
+import subprocess
+import sys
+from mrdl.data.records import Records
+from mrdl.data.sniff import sniff
+from mrdl.data.sources import DataError
+path, refused = sys.argv[1], 0
+content = open(path, "rb").read()
+first = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+changes = [(at, value) for at in range(first, len(content) - 8) for value in (content[at] ^ 1, content[at] ^ 16)]
+for at, value in changes:
+    with open(path, "wb") as file:
+        file.write(content[:at] + bytes([value]) + content[at + 1:])
+    try:
+        schema = sniff([path])
+        for name, lines in schema.here():
+            list(schema.words(Records(name), lines))
+    except DataError:
+        refused += 1
+print(refused, len(changes))
+"""
