@@ -141,9 +141,10 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
             chosen, own = options, deepcopy(model)
             if own is None:
                 own = tabular.tabular(data, runner=runner)
-                chosen = tabular.defaults(load_dataset(data), options) | options
+                known = load_dataset(data)
+                chosen = tabular.defaults(known, options) | options
                 ends = rules(chosen.get("until"), chosen.get("epochs"), chosen.get("rounds"))
-                say(f"training with workers {chosen['workers']}, batch_size {chosen['batch_size']}, until {ends}")
+                say(f"training with workers {chosen['workers']}, batch_size {chosen['batch_size']}, until {ends}{tabular.of_few(known)}")
             if a.fresh_updater:
                 own.fresh_updater()
             if not own.iterations and own.weights is not None:

@@ -1,11 +1,12 @@
 """A sensible network for a dataset of rows, and how long to train it: `mrdl train auto`."""
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from mrdl.config import need
-from mrdl.data import dataset
-from mrdl.data.tables.kinds import Date, Kind, Numeric
+from mrdl.data import dataset, holdout
+from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind, Numeric
 from mrdl.data.tables.kinds.date import FIRST
 from mrdl.data.tables.statistics import PARTS
 from mrdl.data.tables.table import SCHEMA, Table
@@ -17,6 +18,7 @@ from mrdl.layers.layer import Layer
 from mrdl.metrics import R2Score
 from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
+from mrdl.optimizers import Adam, AdamW
 from mrdl.runners.cluster import Cluster
 
 AUTO = "auto"                   # in the place of a model's file
@@ -24,13 +26,17 @@ HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one 
 WEIGHTS = 1 << 24               # of that layer, at most
 YEAR = 365.2425 * 86400         # seconds
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
+# Training rows, below which a network of this size learns them by heart, and the loss of the few held-out
+# rows beside them is too much chance to stop by. Then: the share of hidden units that is left out, AdamW's
+# weight decay (at its rate half a percent of each weight an update), and epochs
+SMALL, DROPOUT, DECAY, SHORT = 1_000, 0.3, 5.0, 50
 ALONE = 50_000                  # examples, below which averaging costs more than it brings
 BATCHES = ((20_000, 32), (1_000_000, 128))      # minibatches by how many examples there are; more of more
 PATIENCE = 10                   # epochs without a better loss
 EPOCHS = 2_000_000              # examples trained on at most, where nothing else ends a run
 
 
-def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = None, *, dropout: float = 0.0,
+def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = None, *, dropout: float | None = None,
             runner: str | Cluster = "local", cores: int | None = None) -> Model:
     """A network for rows of a table: Normalization of its numbers, Dense layers, and an output for its label.
 
@@ -48,12 +54,13 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
             `infer_schema(..).table`.
         hidden: the units of each hidden layer. None: 200 and 200, as H2O has it; of sparse rows fewer
             in the first, so that it has 16 million weights at most.
-        dropout: the share of the hidden units that is left out while training.
+        dropout: the share of the hidden units that is left out while training, at least 0 and below 1.
+            None: 0.3 where training rows are few (`small`), 0 else.
         runner: where the job runs: "inline", "local", "hadoop" or "spark"; or a Cluster.
         cores: tasks that run at once on this machine. None: one for each core.
 
     Returns:
-        The model, compiled with Adam.
+        The model, compiled with Adam; where training rows are few with AdamW, and a weight decay of 5.
 
     Raises:
         ConfigError: the dataset has no label, or its rows are no lists of numbers.
@@ -65,6 +72,8 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
     first = max(LEAST, min(HIDDEN, WEIGHTS // found.shape[0])) if found.sparse else HIDDEN
+    if dropout is None:
+        dropout = DROPOUT if small(found) else 0.0
     layers: list[Layer] = []
     for units in (first, HIDDEN) if hidden is None else hidden:
         layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
@@ -72,11 +81,36 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     middle, deviation = found.spread or (0.0, 1.0)
     last = [Dense(classes, "softmax")] if classes else [Dense(1), Rescaling(deviation or 1.0, middle)]
     model = _joined(found, [*layers, *last], first, runner, cores)
+    optimizer = AdamW(weight_decay=DECAY) if small(found) else Adam()
     if classes:
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     else:
-        model.compile("adam", "mean_squared_error", ["mean_absolute_error", R2Score()])
+        model.compile(optimizer, "mean_squared_error", ["mean_absolute_error", R2Score()])
     return model
+
+
+def _rows(data: dataset.Dataset) -> int:
+    """How many rows there are to train on."""
+    return sum(shard.n for shard in data.train())
+
+
+def small(data: dataset.Dataset) -> bool:
+    """Whether its training rows are few, fewer than 1,000, and so different that a network can learn them by heart.
+
+    Where all features are categories, of which each row that is possible comes ten times, it cannot;
+    and what prepare holds out, equal rows together, are kinds of rows then, which tell when to stop.
+    Sparse rows, of which this was not measured, count as many, and so does a schema alone."""
+    n = _rows(data)
+    return not data.sparse and 0 < n < min(SMALL, holdout.REPEATED * _possible(data))
+
+
+def _possible(data: dataset.Dataset) -> float:
+    """How many rows there can be that differ in their features; of amounts any number."""
+    if not data.table:
+        return math.inf
+    return math.prod((kind.ids or kind.width) if isinstance(kind, Categorical) else
+                     2 ** kind.width if isinstance(kind, Boolean) else math.inf
+                     for kind in of_dataset(data).columns.values() if kind.width)
 
 
 def _joined(data: dataset.Dataset, layers: list[Layer], units: int, runner: str | Cluster, cores: int | None) -> Model:
@@ -151,11 +185,17 @@ def _numbers(data: dataset.Dataset) -> list[bool]:
 
 def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """The options of a run on it. `given`: what the user says."""
-    n, shards = sum(shard.n for shard in data.train()), len(data.train())
+    n, shards, few_rows = _rows(data), len(data.train()), small(data)
     workers = given.get("workers") or (1 if n < ALONE else 2)
     batch = next((size for most, size in BATCHES if n < most), 256)
-    epochs = max(10, min(200, EPOCHS // max(n, 1)))
-    rules = [f"val_loss patience {PATIENCE * -(-shards // workers)}"] if data.validation() else []      # in rounds
+    watched = bool(data.validation()) and not few_rows
+    epochs = SHORT if few_rows else max(10, min(200 if watched else 50, EPOCHS // max(n, 1)))
+    rules = [f"val_loss patience {PATIENCE * -(-shards // workers)}"] if watched else []        # in rounds
     if not {"epochs", "rounds"} & {*given}:
-        rules.append(f"epochs {epochs if data.validation() else min(epochs, 50)}")
+        rules.append(f"epochs {epochs}")
     return {"workers": workers, "batch_size": batch, **({"until": ", ".join(rules)} if rules else {})}
+
+
+def of_few(data: dataset.Dataset) -> str:
+    """What to tell of the network for a dataset of few rows, behind the options of its run; else nothing."""
+    return f"; dropout {DROPOUT:g} and weight decay {DECAY:g}, as the {_rows(data):,} rows to train on are few" if small(data) else ""

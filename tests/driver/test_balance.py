@@ -88,3 +88,4 @@ def test_where_there_are_no_classes_nothing_is_counted(tmp_path, inline):
 def test_the_option_of_the_command_line(tmp_path, data, capsys):
     status, _, err = command(capsys, "train", "auto", data.url, str(tmp_path / "run"), "--rounds", "1", "--balance", "-r", "inline")
     assert status == 0 and "weights of classes: a " in err
+    assert "batch_size 32, until rounds 1; dropout 0.3 and weight decay 5, as the " in err

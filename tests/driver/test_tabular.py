@@ -10,9 +10,10 @@ from mrdl.config import ConfigError
 from mrdl.data import dataset
 from mrdl.data.sources import DataError
 from mrdl.driver.embedding import width
-from mrdl.driver.tabular import ALONE, defaults, tabular
+from mrdl.driver.tabular import ALONE, DECAY, DROPOUT, SMALL, defaults, of_few, small, tabular
 from mrdl.layers import Dense, Dropout, Normalization, Rescaling
 from mrdl.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from mrdl.optimizers import Adam, AdamW
 
 
 def table(tmp_path, inline, label="y", rows=60, **options):
@@ -60,15 +61,34 @@ def test_what_is_no_table_is_refused(tmp_path, inline, made):
         tabular(table(tmp_path, inline, label=None), runner=inline)
 
 
-def test_a_run_is_as_long_as_its_data_asks_for(tmp_path, made):
-    small, held = made(), made(hold_out=0.3, name="held")
-    assert defaults(small, {}) == {"workers": 1, "batch_size": 32, "until": "epochs 50"}
+def sized(train, held=0):
+    """A dataset of two training shards, and one that is held out, of which nothing but the sizes is there."""
+    shards = [dataset.Shard(i, f"part-{i:05d}", "", n, role, 1, "")
+              for i, (n, role) in enumerate([(train // 2, "train"), (train - train // 2, "train"), (held, "validation")]) if n]
+    return dataset.Dataset("", "", shards, (1,), None, False, [], "float32", 0)
+
+
+def test_a_run_is_as_long_as_its_data_asks_for():
+    assert defaults(sized(SMALL), {}) == {"workers": 1, "batch_size": 32, "until": "epochs 50"}
+    held = sized(SMALL, 100)
     assert defaults(held, {})["until"] == "val_loss patience 20, epochs 200"       # two rounds an epoch
     assert defaults(held, {"workers": 2})["until"] == "val_loss patience 10, epochs 200"
-    assert defaults(held, {"epochs": 3})["until"] == "val_loss patience 20" and "until" not in defaults(small, {"epochs": 3})
-    large = dataset.Shard(0, "part-00000", "", 10 * ALONE, "train", 1, "")
-    assert defaults(dataset.Dataset("", "", [large], (1,), None, False, [], "float32", 0), {}) == {
-        "workers": 2, "batch_size": 128, "until": "epochs 10"}
+    assert defaults(held, {"epochs": 3})["until"] == "val_loss patience 20" and "until" not in defaults(sized(SMALL), {"epochs": 3})
+    assert defaults(sized(10 * ALONE), {}) == {"workers": 2, "batch_size": 128, "until": "epochs 10"}
+
+
+def test_few_rows_are_kept_from_being_learnt_by_heart_and_their_held_out_rows_end_nothing(tmp_path, inline):
+    few, many = sized(SMALL - 1, 100), sized(SMALL, 100)
+    assert defaults(few, {})["until"] == "epochs 50" and "until" not in defaults(few, {"epochs": 3})
+    assert "dropout 0.3 and weight decay 5, as the 999 rows" in of_few(few) and of_few(many) == ""
+    data = table(tmp_path, inline, label="kind", drop=["y"])
+    model = tabular(data, runner=inline)
+    assert [layer.rate for layer in model.layers if isinstance(layer, Dropout)] == [DROPOUT] * 2
+    assert model.optimizer == AdamW(weight_decay=DECAY)
+    words = text(tmp_path, "size,hot,y\n" + "".join(f"{'sml'[i % 3]},{'yes' if i % 5 else 'no'},{i % 2}\n" for i in range(90)), "words.csv")
+    data = mrdl.prepare(words, str(tmp_path / "words"), inline, label="y")      # 6 different rows: they cannot be learnt by heart
+    model = tabular(data, hidden=[8], runner=inline)
+    assert not small(data) and model.optimizer == Adam() and not any(isinstance(layer, Dropout) for layer in model.layers)
 
 
 IDS = {"city": {"kind": "categorical", "encode_as": "index"}, "dense": {"kind": "text", "length": 3}}
@@ -80,7 +100,8 @@ def test_columns_of_ids_are_embedded_and_learnt_by_every_way(tmp_path, inline):
     lines = [f"{a},{city},{b},{words},{'pq'[('oo' in words) != (city == 'c3')]}" for a, city, b, words in rows]
     path = text(tmp_path, "\n".join(["a,city,b,dense,y", *lines]))
     data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=IDS)
-    model = tabular(data, hidden=[16], runner=inline)
+    model = tabular(data, hidden=[16], dropout=0.0, runner=inline)
+    model.compile("adam", model.loss, ["accuracy"])
     assert model.input_shapes() == [(1,), (1,), (1,), (3,)] and model.input_names()[1::2] == ["city", "dense"]
     layers = {name: layer for name, layer in zip(model.names(), model.layers)}
     assert (layers["embedding"].input_dim, layers["embedding_1"].input_dim) == (9 + 2, 3 + 2) and layers["embedding_1"].mask_zero
@@ -134,7 +155,7 @@ def test_the_schema_alone_is_enough(tmp_path, inline, cyclic):
     found = mrdl.infer_schema(path, inline, label="y", kinds=kinds)
     (tmp_path / "schema.json").write_bytes(found.table.dump())
     model, same = mrdl.tabular(str(tmp_path / "schema.json"), hidden=[5, 4]), mrdl.tabular(found.table, hidden=[5, 4])
-    made = mrdl.tabular(mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds), hidden=[5, 4], runner=inline)
+    made = mrdl.tabular(mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=kinds), hidden=[5, 4], dropout=0.0, runner=inline)
     assert model.to_json() == same.to_json()
     for own, other in zip(model.layers, made.layers, strict=True):
         if isinstance(own, Normalization):
