@@ -4,6 +4,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, TextIO
 
 
@@ -50,6 +51,13 @@ def few(names: Sequence[str]) -> str:
     """The names, quoted, as one of them may be empty; of many the first and the last ones."""
     names = list(map(repr, names))
     return ", ".join(names if len(names) < 13 else [*names[:9], "...", *names[-3:]])
+
+
+def alike(lost: Sequence[str], names: Sequence[str]) -> str:
+    """For the user: those of the names that each of the lost ones may mean; "" if there are none."""
+    small = {name.casefold(): name for name in names}
+    near = [small[found] for name in lost[:3] for found in get_close_matches(name.casefold(), small, 1, 0.75)]
+    return f" (did you mean {few(list(dict.fromkeys(near)))}?)" if near else ""
 
 
 def clean(text: str) -> str:

@@ -172,8 +172,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
                "finished run, or auto: a network made for the dataset, which must be a table")
     positional(p, "data", "a dataset that prepare made; or raw rows, as prepare reads them: splits of the files are the shards", nargs="+")
     run(p)
-    option(p, "workers", "number of shards trained on at the same time (default: %(default)s)")
-    option(p, "batch_size", "examples per minibatch (default: %(default)s)")
+    option(p, "workers", "number of shards trained on at the same time (default: %(default)s; of auto 1 for small tables)")
+    option(p, "batch_size", "examples per minibatch (default: %(default)s; of auto up to 256, by the number of rows)")
     option(p, "averaging_frequency",
            "minibatches that a worker trains on between two averagings (default: its whole shard)")
     ending(p, "when to stop (see below); with a new rule, a run that has ended continues")

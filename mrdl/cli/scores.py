@@ -1,5 +1,6 @@
 """mrdl score, and what the commands that take raw rows have in common."""
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -110,11 +111,16 @@ def worst(rows: list[dict[str, Any]], width: int) -> list[str]:
     """For the user: the rows with the largest losses."""
     if not rows:
         return []
-    texts = [[" ".join(map(clean, row["ids"].values())) or f"{clean(row['file'].rpartition('/')[2])} {row['place']:,}", clean(row["label"]),
+    here = os.getcwd() + "/"
+    texts = [[" ".join(map(clean, row["ids"].values())) or f"{clean(row['file'].removeprefix(here))} {row['place']:,}", clean(row["label"]),
               clean(row["prediction"]), written_number(row["loss"])] for row in rows]
     texts.insert(0, [" ".join(rows[0]["ids"]) or "file, place", "label", "prediction", "loss"])
     most = max(8, (width - 20) // 3)
-    rooms = [min(most, max(map(wide, column))) for column in zip(*texts)]
+    first, *rooms = [max(map(wide, column)) for column in zip(*texts)]
+    rooms = [min(most, room) for room in rooms]
+    rooms.insert(0, min(first, max(most, width - sum(rooms) - 2 * len(rooms))))
+    if not rows[0]["ids"]:                      # of a long path the end says more
+        texts[1:] = [[where if wide(where) <= rooms[0] else ".." + where[2 - rooms[0]:], *others] for where, *others in texts[1:]]
     return ["largest losses:", *("  ".join(fitted(text, room, right=i == 3) for i, (text, room) in enumerate(zip(line, rooms))).rstrip()
                                  for line in texts)]
 

@@ -25,10 +25,14 @@ def spooled(inputs: Sequence[str]) -> Iterator[list[str]]:
         try:
             yield found
         except DataError as error:              # its user knows the pipe alone
-            text = str(error)
-            for made, path in zip(found, inputs):
-                text = text.replace(made, path)
-            raise DataError(text) from None
+            raise DataError(as_given(str(error), found, inputs)) from None
+
+
+def as_given(text: str, found: Sequence[str], inputs: Sequence[str]) -> str:
+    """A message that names the inputs instead of the files that were made of pipes."""
+    for made, path in zip(found, inputs):
+        text = text.replace(made, path)
+    return text
 
 
 def no_pipe(inputs: Sequence[str]) -> None:

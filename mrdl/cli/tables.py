@@ -186,6 +186,7 @@ def head(inputs: list[str], found: "Described", width: int) -> Iterator[str]:
         tolerance = " ".join(_tolerance(records))
         yield from printing.wrapped(
             f"{bad:,} of {of:,} records are bad and left out ({100 * bad / of:.2g} %): {reasons}"
+            + "; quoted fields over several lines are read with: --multiline" * (10 * records.bad.get("quote without end", 0) > bad)
             + f"; to prepare nevertheless: {tolerance}" * bool(tolerance)
             + "; to keep them whole: mrdl prepare .. --quarantine FOLDER", width, "  ")
         for sample in records.samples[:SAMPLES]:

@@ -1,6 +1,7 @@
 """Weights of classes that make up for how often each comes."""
 from mrdl.config import need
 from mrdl.data.dataset import Dataset
+from mrdl.data.tables.kinds import Label
 from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.driver.scoring import score, state_file
 from mrdl.models.answers import named
@@ -16,10 +17,18 @@ def balanced(model: Model, data: Dataset, runner: str | Cluster, cores: int | No
 
     The rows are those that `prepare` counted; of an older dataset they are counted by one job. ConfigError where labels are no
     classes."""
+    losses = model.loss if isinstance(model.loss, list) else [model.loss]
+    need(any(loss.sparse or loss.activation is not None for loss in losses) or not _amounts(data),
+         f"{data.url}: its label is a number, and only classes can be balanced; to take its values for classes, name them in the schema")
     counts = data.counts or _counted(model, data, runner, cores)
     need(sum(count > 0 for count in counts) > 1, f"{data.url}: weights of classes need labels of at least two classes")
     there = {str(k): n for k, n in enumerate(counts) if n}
     return {k: sum(counts) / (len(there) * n) for k, n in there.items()}
+
+
+def _amounts(data: Dataset) -> bool:
+    """Whether its schema has a label that is no class."""
+    return any(column["kind"] == Label.kind and not column.get("classes") for column in (data.table or {}).get("columns", []))
 
 
 def _counted(model: Model, data: Dataset, runner: str | Cluster, cores: int | None) -> list[int]:

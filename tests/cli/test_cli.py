@@ -168,7 +168,8 @@ def prepared(capsys):
     ("prepare train.csv other --label kind -r hadoop", "HADOOP_CONF_DIR"),
     ("train model.py data run -D queue", "-D queue: must be NAME=VALUE"),
     ("prepare train.csv data --label kind", "there is a dataset already"),
-    ("prepare train.csv other --label colour", "colour"),
+    ("prepare train.csv other --label Kidn", "no column 'Kidn' .did you mean 'kind'..; there are"),
+    ("prepare train.csv other --label kind --schema data", "data: is a folder, .*--like data"),
 ])
 def test_wrong_input_is_one_clear_line_status_2_and_nothing_written(here, capsys, monkeypatch, words,
                                                                     reason):
@@ -231,6 +232,9 @@ def test_columns_are_matched_by_name_and_never_by_place(here, capsys):
     assert "less has no column 'a', which run has" in mrdl(capsys, "evaluate", "run", "less")[2]
     status, _, err = mrdl(capsys, "prepare", "less.csv", "other", "--label", "kind", "--like", "data")
     assert status == 2 and "its columns do not fit the schema: 'a' (missing)" in err
+    (here / "renamed.csv").write_text((here / "train.csv").read_text().replace("kind,a,b", "sort,A,b"))
+    status, _, err = mrdl(capsys, "prepare", "renamed.csv", "other", "--like", "data")
+    assert status == 2 and "'a' (missing) (did you mean 'A'?); there are 'sort', 'A'" in err
     (here / "bare.csv").write_text("\n".join(rows) + "\n")
     assert mrdl(capsys, "prepare", "bare.csv", "bare", "--label", "0")[0] == 0
     assert mrdl(capsys, "evaluate", "run", "bare")[0] == 0                 # without names they go by their order

@@ -156,3 +156,10 @@ def test_texts_are_cut_and_wrapped_by_the_columns_that_they_take():
     assert [wide(word) for word in ("abc", "東京", "é", "e\u0301")] == [3, 4, 1, 1]
     assert fitted("東京都千代田区", 9) == "東京都.. " and fitted("ab", 4, right=True) == "  ab"
     assert wrapped("one two three", 8, "  ") == ["one two", "  three"] and wrapped("longer than", 4) == ["longer", "than"]
+
+
+def test_quoted_fields_over_several_lines_are_recognised(tmp_path, capsys):
+    path = tmp_path / "notes.csv"
+    path.write_text("a,b\n" + '1,"one\nmore"\n2,two\n' * 20)
+    assert main(["describe", str(path), "-r", "inline"]) == 0
+    assert "over several lines are read with: --multiline; to prepare nevertheless: " in " ".join(capsys.readouterr().out.split())

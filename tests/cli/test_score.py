@@ -90,6 +90,8 @@ def test_what_is_wrong_with_rows_and_names_is_said_in_one_line(tmp_path, titanic
         assert status == 2 and "link.csv: is the same file as " in err
     status, _, err = mrdl(capsys, "predict", run, path, "out", "--id", "nr")
     assert status == 2 and "has no column 'nr' to keep (--id, --keep)" in err
+    status, _, err = mrdl(capsys, "evaluate", run, written(tmp_path / "unlabelled.csv", [row[:-1] for row in ROWS], HEADER[:-1]))
+    assert status == 2 and "do not fit the schema: 'survived' (the label, missing); there are 'id'" in err
     status, _, err = mrdl(capsys, "prepare", path, "unlabelled", "-r", "inline", "--drop", "survived")
     assert status == 0
     status, _, err = mrdl(capsys, "train", "auto", "unlabelled", "fit", "-r", "inline")

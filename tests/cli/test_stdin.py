@@ -44,6 +44,15 @@ def test_every_command_that_takes_tables_takes_a_pipe(tmp_path, capsys, piped):
     assert (tmp_path / "out0/part-00001").read_bytes() == (tmp_path / "out1/part-00001").read_bytes()
 
 
+def test_bad_rows_of_a_pipe_are_told_without_the_file_that_was_made_of_it(tmp_path, capsys, piped):
+    path = written(tmp_path / "rows.csv")
+    assert mrdl(capsys, "prepare", path, str(tmp_path / "data"), "--label", "survived", "--id", "id")[0] == 0
+    run = saved(load(str(tmp_path / "data")), tmp_path / "run")
+    piped(Path(path).read_bytes() + b"1,2\n")
+    _, _, err = mrdl(capsys, "predict", run, "-", str(tmp_path / "out"), "--id", "id")
+    assert "\n  -, byte " in err and "stdin" not in err
+
+
 def test_a_named_pipe_is_one_too(tmp_path, capsys):
     os.mkfifo(tmp_path / "fifo")
     writer = threading.Thread(target=(tmp_path / "fifo").write_bytes, args=(b"a,b\n1,x\n2,y\n",))

@@ -60,7 +60,7 @@ def test_words_missing_values_and_names_of_classes_become_numbers(tmp_path, inli
 
 @pytest.mark.parametrize("content, x", [
     ("a b  y\n1 2  0\n 3  4 1 \n", [[1, 2], [3, 4]]),                   # runs of blanks
-    ('a b  y\n"u v" 2  0\nz 4 1\n', [[1, 0, 2], [0, 1, 4]]),   # words among them
+    ('a b  y\n"u v" 2  0\nz 4 1\n', [[1, 0, 2], [0, 1, 4]]),          # words among them
     ("a;y\n0,5;1\n1,5;0\n", [[0.5], [1.5]]),                            # decimal commas
     ("a,b,y\n1,,2\n3,,1\n", [[1], [3]]),                                # a column of nothing
     ("a,y,\n1,2,\n3,1,\n", [[1], [3]]),                                 # a delimiter at the end of each line
@@ -71,6 +71,10 @@ def test_words_missing_values_and_names_of_classes_become_numbers(tmp_path, inli
 def test_tables_as_they_lie_are_read(tmp_path, inline, content, x):
     data = prepare(text(tmp_path, content), str(tmp_path / "d"), inline, label="y")
     assert [row for row, _ in rows_of(data)] == sorted(x, key=str)
+
+
+def test_a_column_of_amounts_with_a_unit_is_one_column(tmp_path):
+    assert sniff([text(tmp_path, "weight\n12 kg\n7 kg\n")]).columns == ["weight"]
 
 
 def test_the_same_rows_come_out_of_any_file_runner_and_dataset_like_it(tmp_path, inline, local, passengers):

@@ -82,6 +82,10 @@ def test_where_there_are_no_classes_nothing_is_counted(tmp_path, inline):
     data = mrdl.prepare(one, str(tmp_path / "one"), inline, label="y")
     with pytest.raises(ConfigError, match="labels of at least two classes"):
         balanced(model(), load(data.url), inline, None)
+    amounts = text(tmp_path, "x,y\n" + "".join(f"{i % 7},{i % 30}\n" for i in range(60)), "amounts.csv")
+    data = mrdl.prepare(amounts, str(tmp_path / "amounts"), inline, label="y")
+    with pytest.raises(ConfigError, match="its label is a number, and only classes can be balanced"):
+        balanced(mrdl.tabular(data.url, runner=inline), load(data.url), inline, None)
     assert told({str(k): 1.0 for k in range(30)}, []).count(",") < 20
 
 

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -96,6 +97,10 @@ def test_the_worst_rows_by_command_line(titanic, capsys, tmp_path, inline):
     assert all(line.startswith('Doe, "Mr" ') for line in lines[at + 2:])
     status, out, _ = command(capsys, "evaluate", run, path, "--worst", "2")
     assert "passengers.csv " in out and "file, place" in out
+    (tmp_path / "day=1").mkdir()
+    shutil.copy(path, tmp_path / "day=1" / "passengers.csv")
+    status, out, _ = command(capsys, "evaluate", run, str(tmp_path / "day=1"), "--worst", "2")
+    assert out.count("day=1/passengers.csv ") == 2
     status, out, _ = command(capsys, "evaluate", run, path, "--worst", "2", "--json")
     assert [set(row) for row in json.loads(out)["worst"]] == [{"loss", "file", "place", "ids", "label", "prediction"}] * 2
     assert command(capsys, "evaluate", run, str(folder / "data"), "--worst", "2")[0] == 2

@@ -214,5 +214,5 @@ def _in_columns(rows: list[list[str]]) -> bool:
     first, *below = rows
     width = len(below[0]) if below else 0
     alike = [row for row in below if len(row) == width]
-    return (width > 1 and width - len(first) in (0, 1) and 10 * len(alike) >= 9 * len(below)
+    return (len(first) > 1 and width - len(first) in (0, 1) and 10 * len(alike) >= 9 * len(below)
             and any(2 * sum(map(is_number, column)) > len(alike) for column in zip(*alike)))

@@ -11,7 +11,7 @@ from mrdl.config import several
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds import KINDS, Categorical, Label, Numeric, Weight
 from mrdl.data.tables.words import USUAL, Notation
-from mrdl.printing import few
+from mrdl.printing import alike, few
 from mrdl.storage.sealed import shown
 
 LABELS = Label.kind, Numeric.kind, Categorical.kind     # that a label can be asked to be
@@ -70,7 +70,7 @@ class Asked:
                 if name is not None:
                     roles.setdefault(name, []).append(role)
         lost = sorted({*roles, *self.kinds, *([] if self.group is None else [self.group])} - {*count})
-        wrong = [f"no column {few(lost)}; there are {few(list(count))}"] if lost else []
+        wrong = [f"no column {few(lost)}{alike(lost, list(count))}; there are {few(list(count))}"] if lost else []
         wrong += [f"column {name!r} is asked to be {' and '.join(some)}" for name, some in roles.items() if len(some) > 1]
         twice = [name for name in (count if self.columns is None else roles) if count[name] > 1 and name not in self.drop]
         if twice:

@@ -3,7 +3,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
-from mrdl.storage.sealed import Count, shown
+from mrdl.storage.sealed import Count, check, shown
 
 DELIMITER = re.compile(r'[^"\n\r\x80-\U0010ffff]')
 PLAIN = {"skip": 0, "encoding": "utf-8"}             # what is not said
@@ -23,6 +23,20 @@ class Form(TypedDict, total=False):
     decimal: Literal[".", ","]
     skip: Count
     encoding: Annotated[str, re.compile(r"[\w.-]+")]
+
+
+#: what each may be, for the user
+MUST = {"delimiter": "one character of ASCII, and no quote or line end", "header": "true or false", "decimal": '"." or ","',
+        "skip": "0 or more", "encoding": "a name that Python knows"}
+
+
+def checked(form: Mapping[str, Any]) -> None:
+    """ValueError says which part of a form is wrong, and what it must be."""
+    try:
+        check(form, Form, "form")
+    except ValueError as error:
+        name = str(error).removeprefix("form.").partition(" ")[0]
+        raise ValueError(f"{error}; it must be {MUST[name]}" if name in MUST else str(error)) from None
 
 
 def differences(form: Mapping[str, Any], said: Mapping[str, Any]) -> str:

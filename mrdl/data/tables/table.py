@@ -9,12 +9,12 @@ import numpy as np
 
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import Csr, beside_each_other
-from mrdl.data.tables.form import Form
+from mrdl.data.tables.form import checked
 from mrdl.data.tables.kinds import DROPPED, KINDS, REASONS, UNSEEN, Id, Ignore, Kind, Label, Weight
 from mrdl.data.tables.onehot import Apart
 from mrdl.data.tables.words import Words
-from mrdl.printing import few
-from mrdl.storage.sealed import OtherFormat, check, parsed, shown
+from mrdl.printing import alike, few
+from mrdl.storage.sealed import OtherFormat, parsed, shown
 
 SCHEMA = "schema.json"
 FORMAT = 1
@@ -98,9 +98,11 @@ class Table:
         there. `where`: the input, for the message."""
         needed = self.needed(rest)
         lost, twice = [n for n in needed if n not in names], [n for n in needed if names.count(n) > 1]
-        causes = [f"{few(some)} ({cause})" for some, cause in ((lost, "missing"), (twice, "several times")) if some]
+        features, label = [n for n in lost if n != self.label], [n for n in lost if n == self.label]
+        causes = [f"{few(some)} ({cause})" for some, cause in (
+            (features, "missing"), (label, "the label, missing"), (twice, "several times")) if some]
         if causes:
-            raise DataError(f"{where}: its columns do not fit the schema: {'; '.join(causes)}; there are {few(names)}")
+            raise DataError(f"{where}: its columns do not fit the schema: {'; '.join(causes)}{alike(lost, names)}; there are {few(names)}")
         return [name for name in names if name not in self.columns]
 
     def encode(self, columns: Mapping[str, Words], rest: bool = True, sparse: bool = False, apart: bool = False) -> Encoded:
@@ -177,7 +179,7 @@ class Table:
             raise DataError(f"{where}: form must be an object, and columns a list")
         wrong = []
         try:
-            check(facts["form"], Form, "form")
+            checked(facts["form"])
         except ValueError as error:
             wrong.append(f"{where}: {error}")
         columns: dict[str, Kind] = {}

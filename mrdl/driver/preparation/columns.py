@@ -28,6 +28,8 @@ def given(path: str) -> Table:
             return Table.load(file.read(), path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such schema; make one with: mrdl describe INPUT.. --out {SCHEMA}") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, and must be a schema.json; to make of the input what a dataset has: --like {path}") from None
 
 
 def known(path: str | None, like: dataset.Dataset | None) -> Table | None:

@@ -127,6 +127,8 @@ def changed(**facts):
 @pytest.mark.parametrize("data, told", [
     (b"{", "schema.json: cannot be read"), (b"[]", "schema.json: cannot be read"), (changed(colums=[]), "has an unknown 'colums'"),
     (b'{"format": 1, "columns": []}', "has no 'form'"), (changed(form=[]), "form must be an object, and columns a list"),
+    (changed(form={"header": "yes"}), "form.header is 'yes'; it must be true or false"),
+    (changed(form={"heder": True}), "form has 'heder', which this version does not know"),
     (changed(columns={}), "and columns a list"), (changed(columns=[3]), "column 1 has no name"),
     (changed(columns=[{"kind": "id", "name": 1}]), "column 1 has no name"),
     (changed(columns=[{"kind": "weight", "name": "a", "sign": "\ud800"}]), "column 'a': sign is .* must be text"),

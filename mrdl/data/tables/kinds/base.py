@@ -124,7 +124,8 @@ class Kind:
             try:
                 sealed.check(value, kinds[name], name)
             except ValueError as error:
-                raise DataError(f"{error}; it must be {_said(kinds[name])}") from None
+                part = typing.get_args(kinds[name])[0] if str(error).startswith(f"{name}.") else kinds[name]
+                raise DataError(f"{error}; it must be {_said(part)}") from None
             if any(type(v) in (int, float) and not -LIMIT <= v <= LIMIT for v in (value if type(value) is list else [value])):
                 raise DataError(f"{name} is {sealed.shown(value)}; it must be finite")
             try:
