@@ -27,11 +27,17 @@ def exists(path: str) -> bool:
 
 @contextmanager
 def opened(path: str):
-    """Opens the file; unpacks it if its name ends as one of OPENERS."""
+    """Opens the file; unpacks it if its name ends as one of OPENERS. OSError if it is plain text then."""
     folder, name = place(path)
     opener = OPENERS.get(suffix(name))
-    with folder.open(name) as file, opener(file) if opener else nullcontext(file) as data:
-        yield data
+    with folder.open(name) as file:
+        if opener:
+            first = file.read(16)
+            file.seek(0)
+            if first and not first.startswith(b"BZh") and all(31 < c < 127 or c in b"\t\r\n" for c in first):
+                raise OSError(f"it is text, and not packed as {suffix(name)} says: give it another name")
+        with opener(file) if opener else nullcontext(file) as data:
+            yield data
 
 
 def size(path: str) -> int:

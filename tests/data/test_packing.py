@@ -46,6 +46,14 @@ def test_a_packed_file_that_is_cut_off_or_damaged_is_refused_in_one_line(tmp_pat
             mrdl.infer_schema(path, runner)
 
 
+@pytest.mark.parametrize("end", OPENERS)
+def test_text_with_the_name_of_a_packed_file_is_told_so(tmp_path, end):
+    path = tmp_path / f"in.csv{end}"
+    path.write_bytes(b"a,b,c\n1,2,3\n4,5,6\n")
+    with pytest.raises(DataError, match=f"in.csv{end}: cannot be read .it is text, and not packed as {end} says: give it another name"):
+        sniff([str(path)])
+
+
 def test_a_zip_must_hold_one_file_and_no_secret(tmp_path):
     for names, reason in ((("a.csv", "b.csv"), r"a zip of 2 files \(a.csv, b.csv\)"), (("__MACOSX/a",), "an empty zip")):
         with pytest.raises(DataError, match=f"x.zip: cannot be read .{reason}"):
