@@ -31,7 +31,7 @@ if platform.machine() not in ("x86_64", "AMD64"):
 elif os.environ.get("MRDL_LEVELS") == "native":     # this CPU's best alone, which takes a third of the time
     level = runpy.run_path("mrdl/runners/probe.py")["cpu_level"]()
     LEVELS = {level: LEVELS[level]}
-ONCE = {"cpu", "entries", "exact", "jsonl", "known", "memory", "rows", "short", "tally", "text", "words", "written"}         # no arithmetic on vectors: built once, plainly
+ONCE = {"cells", "cpu", "entries", "exact", "jsonl", "known", "memory", "rows", "short", "tally", "text", "words", "written"}         # no arithmetic on vectors: built once, plainly
 SHARED = "mrdl.kernels.memoryviews"             # Cython's own code for them, which each file would compile again
 
 DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "wraparound": False,

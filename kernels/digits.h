@@ -5,6 +5,7 @@
 enum { AHEAD_OF_DIGITS = 24 };  /* bytes from its begin on that `short_decimal` may look at */
 
 static const uint64_t TENS_TO_EIGHT[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+static const double DIVISORS[2][9] = {{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}, {-1, -1e1, -1e2, -1e3, -1e4, -1e5, -1e6, -1e7, -1e8}};
 
 #define EACH_BYTE(byte) ((byte) * 0x0101010101010101u)
 
@@ -19,8 +20,8 @@ static inline uint64_t eight_digits(uint64_t word, int count, uint64_t *wrong) {
 }
 
 /* Whether the `size` bytes at p are -d.d with at most 8 digits before the point and 8 behind it, with or without minus and point,
-   and their value is one rounding away; it is in *value then. powers: 1e0 to 1e8. */
-static inline bool short_decimal(text p, size_t size, unsigned char point, const double *powers, double *value) {
+   and their value is one rounding away; it is in *value then. */
+static inline bool short_decimal(text p, size_t size, unsigned char point, double *value) {
     const uint64_t minus = *p == '-';
     p += minus, size -= minus;
     const uint64_t word = read<uint64_t>(p), same = word ^ EACH_BYTE(point);
@@ -36,10 +37,6 @@ static inline bool short_decimal(text p, size_t size, unsigned char point, const
     const uint64_t digits = head * TENS_TO_EIGHT[fraction] + tail;
     if (wrong | (digits >> 53))
         return false;
-    *value = (double)digits / powers[fraction];
-    uint64_t bits;
-    memcpy(&bits, value, sizeof bits);
-    bits |= minus << 63;
-    memcpy(value, &bits, sizeof bits);
+    *value = (double)digits / DIVISORS[minus][fraction];        /* -0.0 where they are 0 */
     return true;
 }

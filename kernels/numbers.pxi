@@ -9,7 +9,7 @@ cdef extern from "rounding.h" nogil:
 
 cdef extern from "digits.h" nogil:
     enum: AHEAD_OF_DIGITS
-    bint short_decimal(const unsigned char* p, size_t size, unsigned char point, const double* powers, double* value)
+    bint short_decimal(const unsigned char* p, size_t size, unsigned char point, double* value)
 
 # what became of a line or of a field
 GOOD, EMPTY, FIELDS, NUMBER, FINITE, QUOTE = range(6)
@@ -45,7 +45,7 @@ _powers()
 cdef inline int _field(Text p, Text stop, Text end, unsigned char point, unsigned char mark, double* value) noexcept nogil:
     """The number that a field is, as _float reads it: _GOOD, _EMPTY, _NUMBER or _FINITE. `end`: of the buffer."""
     cdef int code
-    if end - p >= AHEAD_OF_DIGITS and not mark and short_decimal(p, stop - p, point, POWER, value):
+    if end - p >= AHEAD_OF_DIGITS and not mark and short_decimal(p, stop - p, point, value):
         return _GOOD
     if p == stop:
         return _EMPTY

@@ -82,7 +82,7 @@ cdef int _line(Text p, Text stop, Text end, unsigned char delimiter, int[::1] pl
                 return _NUMBER
         else:
             p = find(p, stop, end, delimiter, delimiter)
-            if end - start < AHEAD_OF_DIGITS or not short_decimal(start, p - start, b".", POWER, &out[row, places[f]]):
+            if end - start < AHEAD_OF_DIGITS or not short_decimal(start, p - start, b".", &out[row, places[f]]):
                 p = start
                 code = _number(&p, stop, delimiter, &out[row, places[f]])
                 if code:

@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from mrdl.kernels import words
+from mrdl.kernels import cells, words
+from mrdl.kernels.reference import cells as cells_twin
 from mrdl.kernels.reference import words as twin
 
 DELIMITERS = b",;\t| "
@@ -178,6 +179,21 @@ def test_random_bytes_are_numbers_where_the_twin_says_so():
         fields = [bytes(rng.choices(alphabet, k=rng.randrange(12))) for _ in range(10_000)]
         for marks in ((b".", b"\0"), (b",", b"."), (b".", b",")):
             same(numbers(words, fields, *marks), numbers(twin, fields, *marks), fields)
+
+
+@pytest.mark.parametrize("decimal", [b".", b","])
+def test_numbers_of_many_columns_are_those_of_each(decimal):
+    given = (NASTY * 2)[:len(NASTY) // 3 * 3 + 3]
+    data, starts, stops = joined(given)
+    starts, stops, which = starts.reshape(-1, 3), stops.reshape(-1, 3), np.array([2, 0])
+    found, wanted = ((np.full((2, len(starts)), 7.0), np.full((2, len(starts)), -1, np.intc)) for _ in range(2))
+    for module, (out, codes) in ((cells, found), (cells_twin, wanted)):
+        module.numbers(data, starts, stops, which, ord(decimal), out, codes)
+    for own, other in zip(found, wanted):
+        assert own.tobytes() == other.tobytes()
+    for wrong in ((data[1:-1], starts, stops, which, 46), (data, starts, stops, which + 1, 46), (data, starts, stops, which, 48), (data, starts[1:], stops, which, 46)):
+        with pytest.raises(ValueError, match="within its data|no such column|no such decimal|do not fit"):
+            cells.numbers(*wrong, *found)
 
 
 def test_a_column_of_a_table_is_read_in_place():

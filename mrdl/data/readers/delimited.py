@@ -29,8 +29,9 @@ from mrdl.data.records import Records
 from mrdl.data.schema import WRITTEN, Wanted
 from mrdl.data.sources import DataError, demand, readable
 from mrdl.data.tables.form import differences
+from mrdl.data.tables.kinds.base import Written
 from mrdl.data.tables.table import Encoded, Table
-from mrdl.data.tables.words import Words
+from mrdl.data.tables.words import Notation, Words
 from mrdl.printing import counted, few
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import LONGEST, skip_line
@@ -73,7 +74,10 @@ class Delimited(Tabular):
     @property
     def fields(self) -> Fields:
         """What parses lines."""
-        return Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE)
+        notations = dict.fromkeys(self.own, Notation(self.form.get("decimal", ".")))
+        if self.table:
+            notations = {name: kind.notation for name, kind in self.made.columns.items() if isinstance(kind, Written)}
+        return Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE, notations)
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""

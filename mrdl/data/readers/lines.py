@@ -1,7 +1,7 @@
 """Lines of delimited text: many are parsed at a time, headers and comments left out, bad ones told."""
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from mrdl.data.readers.header import fields, is_number
 from mrdl.data.readers.quoted import NEWLINE, record_ends
 from mrdl.data.records import Records
 from mrdl.data.sources import whole
-from mrdl.data.tables.words import Words
+from mrdl.data.tables.words import Notation, Words
 from mrdl.kernels import words
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import LONGEST, Lines, Long, pieces_of, read_pieces, skip_line
@@ -41,8 +41,10 @@ class Fields:
     """The fields of all columns, as words."""
     size = 1 << 20
 
-    def __init__(self, columns: list[str], delimiter: str, features: int = 0, hint: str = ""):
-        """`features`: how many are made of each line; `hint`: what to do about a quote without end."""
+    def __init__(self, columns: list[str], delimiter: str, features: int = 0, hint: str = "", notations: Mapping[str, Notation] = {}):
+        """`features`: how many are made of each line; `hint`: what to do about a quote without end; `notations`: of columns whose
+        numbers will be asked for."""
+        self.notations = [notations.get(name) for name in columns]
         self.columns, self.delimiter, self.hint = columns, delimiter, hint
         self.rows = min(FIELDS // max(len(columns), 16), FEATURES // max(features, 1))
 
@@ -54,8 +56,7 @@ class Fields:
         ends = np.append(lines.starts[1:], len(buffer)) - 1
         words.split(buffer, ord(self.delimiter), starts, stops, self.codes, self.counts, ends)
         odd = (self.codes > EMPTY) | (np.frombuffer(buffer, "u1")[starts[:, 0]] == ord("#"))
-        starts, stops = (np.ascontiguousarray(places.T) for places in (starts, stops))      # each column is read many times
-        return list(map(Words, repeat(buffer), starts, stops)), self.codes, odd
+        return Words.columns(buffer, starts, stops, self.notations), self.codes, odd
 
     def told(self, i: int) -> tuple[str, str]:
         if self.codes[i] == words.QUOTE:

@@ -1,12 +1,13 @@
 """A column of fields as bytes in one buffer, and what kernels find in all of them at once."""
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from mrdl.kernels import cells
 from mrdl.kernels import words as kernel
 from mrdl.kernels.known import find
 
@@ -40,6 +41,21 @@ class Words:
     stops: np.ndarray
 
     @classmethod
+    def columns(cls, data: bytearray, starts: np.ndarray, stops: np.ndarray, notations: Sequence[Notation | None]) -> "list[Words]":
+        """Those of each column; starts, stops: int64[rows, columns]. The numbers of columns with a notation are read at once, while the
+        text is in the cache."""
+        read = {}
+        for decimal in {own.decimal for own in notations if own}:
+            which = np.flatnonzero([own == Notation(decimal) for own in notations])
+            out, codes = np.empty((len(which), len(starts))), np.empty((len(which), len(starts)), np.intc)
+            cells.numbers(data, starts, stops, which, ord(decimal), out, codes)
+            read |= zip(which.tolist(), zip(out, codes))
+        made = [cls(data, *places) for places in zip(np.ascontiguousarray(starts.T), np.ascontiguousarray(stops.T))]    # are read often
+        for column, found in read.items():
+            made[column].__dict__["read"] = notations[column], *found
+        return made
+
+    @classmethod
     def of(cls, words: Iterable[str | bytes]) -> "Words":
         """The words, one after the other in a new buffer."""
         words = [word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word for word in words]
@@ -70,6 +86,9 @@ class Words:
     def take(self, which: np.ndarray | slice) -> "Words":
         """Some of the fields, by a mask, indices or a slice, in the same buffer."""
         some = type(self)(self.data, self.starts[which], self.stops[which])
+        if "read" in self.__dict__:
+            notation, values, codes = self.__dict__["read"]
+            some.__dict__["read"] = notation, values[which], codes[which]
         if "hashes" in self.__dict__:
             some.__dict__["hashes"] = self.hashes[which]
         return some
@@ -106,7 +125,10 @@ class Words:
         return out.view(bool)
 
     def numbers(self, notation: Notation = USUAL) -> tuple[np.ndarray, np.ndarray]:
-        """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not)."""
+        """float64[n], and of each whether it is GOOD, EMPTY, NUMBER (it is none) or FINITE (it is not); the caller may change both."""
+        known, *found = self.__dict__.pop("read", [None])
+        if known == notation:
+            return tuple(found)
         words = _bare(self, notation.sign.encode("utf-8", "surrogateescape")) if notation.sign else self
         out, codes = np.empty(len(self)), np.empty(len(self), np.intc)
         kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
