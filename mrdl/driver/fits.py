@@ -1,5 +1,6 @@
 """Checks whether a model fits a dataset: shape, targets, vocabulary and columns."""
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,10 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
     if model.input_shape is None:
         model.input_shape = Input(data.shape).shape
     if model.input_shape != tuple(data.shape):
-        raise ConfigError(f"the model takes examples of shape {model.input_shape}, but {data.url} has "
-                          f"{tuple(data.shape)}; a Reshape layer can turn one into the other")
+        alike = None not in model.input_shape and math.prod(model.input_shape) == math.prod(data.shape)
+        raise ConfigError(f"the model takes examples of shape {model.input_shape}, but {data.url} has {tuple(data.shape)}; " + (
+            "a Reshape layer can turn one into the other" if alike else
+            "give its Input this shape, or prepare the data with the features that the model takes"))
     check_target(model, data.target.shape)
     for step in model.stack() if data.text else ():
         ids = getattr(step.layer, "count", None) if step.inputs == (0,) else None

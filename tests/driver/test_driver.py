@@ -20,7 +20,7 @@ from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.scoring import WorkerFailed, failed
-from mrdl.layers import BatchNormalization, Dense, Input, Normalization, Rescaling
+from mrdl.layers import BatchNormalization, Dense, Flatten, Input, Normalization, Rescaling
 from mrdl.rounds.merged import RoundError
 from mrdl.rounds.record import Scored
 from mrdl.runners.cluster import Cluster
@@ -213,7 +213,8 @@ def test_a_rule_that_lets_nothing_run_is_refused(tmp_path, made, until):
 
 @pytest.mark.parametrize("model, reason", [
     (lambda: network(2), "distinguishes 2 classes, but the labels .* go from 0 to 2"),
-    (lambda: Sequential([Input((7,)), Dense(3)]), "takes examples of shape \\(7,\\)"),
+    (lambda: Sequential([Input((7,)), Dense(3)]), "takes examples of shape \\(7,\\), but .*; give its Input this shape"),
+    (lambda: Sequential([Input((5, 1)), Flatten(), Dense(3)]), "takes examples of shape \\(5, 1\\), but .*; a Reshape layer can"),
     (lambda: Sequential([Dense(3, "softmax")]), "not compiled"),
     (lambda: binary(1), "BinaryCrossentropy takes targets from 0 to 1, not 2")])
 def test_a_spec_that_does_not_fit_the_data_is_refused_before_the_first_job(tmp_path, made, model,
