@@ -65,7 +65,7 @@ class Csr:
         places = np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)
         return Csr(starts, self.ids[places], self.values[places], self.width)
 
-    def columns(self, start: int, stop: int) -> "Csr":
+    def features(self, start: int, stop: int) -> "Csr":
         """The rows with a range of their features."""
         there = (self.ids >= start) & (self.ids < stop)
         return Csr(np.concatenate([[0], np.cumsum(there)])[self.starts], self.ids[there] - np.int32(start), self.values[there], stop - start)

@@ -126,9 +126,9 @@ class Network:
             x, index, dense = x[index], np.arange(len(index)), []
             for start, stop, tensor in self.parts:
                 if tensor:
-                    tensor.read(x.columns(start, stop), index)
+                    tensor.read(x.features(start, stop), index)
                 else:
-                    dense.append(x.columns(start, stop).dense(self.dtype))
+                    dense.append(x.features(start, stop).dense(self.dtype))
             if not dense:
                 return
             x = np.concatenate(dense, 1)

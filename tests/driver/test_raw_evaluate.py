@@ -59,7 +59,7 @@ def test_bad_rows_are_counted_and_too_many_of_them_refused(tmp_path, titanic, in
             mrdl.evaluate(titanic[2], path, runner=inline, **options)
     with pytest.raises(ValueError, match="only possible with raw rows"):
         mrdl.evaluate(titanic[2], titanic[1].url, runner=inline, label="survived")
-    with pytest.raises(DataError, match="'survived' .missing."):
+    with pytest.raises(DataError, match="'survived' .the label, missing."):
         mrdl.evaluate(titanic[2], written(tmp_path / "bare.csv", [row[:5] for row in ROWS], HEADER[:5]), runner=inline)
     with pytest.raises(DataError, match="no row has a label"):
         mrdl.evaluate(titanic[2], written(tmp_path / "unknown.csv", [[*row[:5], ""] for row in ROWS]), runner=inline)

@@ -59,7 +59,7 @@ def test_a_graph_trains_as_in_keras(name):
 def test_a_network_of_columns_computes_as_in_keras():
     columns = {"a": Numeric(mean=0), "w": Weight(), "city": Categorical(vocabulary=("x", "y"), encode_as="index"), "b": Numeric(mean=0),
                "sex": Categorical(vocabulary=("m", "f")), "a/b": Text(hash=3, length=4)}
-    inputs, x = embedded(columns, ([1, 0, 2, 0, 0, 0, 0, 0, 0, 0], [4, 1, 9, 1, 1, 1, 1, 1, 1, 1]))
+    inputs, x = embedded(columns, ([1, 0, 2, 0, 0, 0, 0, 0, 0, 0], [4, 1, 9, 1, 1, 1, 1, 1, 1, 1]), 8)
     model = mrdl.Model(inputs, Dense(3, "softmax")(x)).build(seed=1)
     assert model.input_shapes() == [(1,), (1,), (4,), (4,)] and model.input_names()[1] == "city"
     rng = np.random.default_rng(0)

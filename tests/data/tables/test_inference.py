@@ -163,7 +163,7 @@ def test_all_that_cannot_be_is_told_at_once():
     with pytest.raises(DataError) as error:
         infer(some, Asked(label="sx", weight="bits", drop=["bits", "zz"], kinds={"q": "id"}))
     assert str(error.value).split("\n") == [
-        "no column 'q', 'sx', 'zz'; there are 'sex', 'bits', 'nothing'",
+        "no column 'q', 'sx', 'zz' (did you mean 'sex'?); there are 'sex', 'bits', 'nothing'",
         "column 'bits' is asked to be the weight and dropped"]
     with pytest.raises(DataError) as error:
         infer(some, Asked(kinds={"sex": "date", "bits": {"scal": "log"}, "nothing": "categorical"}))
