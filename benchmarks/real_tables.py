@@ -159,7 +159,7 @@ def by_h2o(train: pd.DataFrame, test: pd.DataFrame, label: str, drop: list[str],
         for name, part in (("train", train), ("test", test)):
             path = f"{folder}/{name}.csv"
             part.to_csv(path, index=False)
-            frames.append(h2o.import_file(path))
+            frames.append(h2o.import_file(path, header=1))         # which it does not see where all columns hold words
         if classes:
             for frame in frames:
                 frame[label] = frame[label].asfactor()
