@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from copy import deepcopy
+from functools import cache
 from inspect import signature
 from shlex import quote
 from typing import Any
@@ -207,7 +208,9 @@ def told(run: str, work) -> dict[str, Any]:
 def busy(doing: str, data: list[str], part: str | None = None):
     """Shows tasks, and how they get on. `part`: of the dataset that the data is; None: it is raw rows."""
     if part is None:
-        return tasks(doing, lambda: about(expand(data)), lambda: sum(map(size, expand(data))))
+        paths = cache(lambda: expand(data))
+        total = cache(lambda: sum(map(size, paths())))
+        return tasks(doing, lambda: about(paths()[0], total()), total)
     rows = sum(s.n for s in load_dataset(data[0]).shards if part in ("all", s.role))
     return tasks(f"{doing} {rows:,} rows", rows)
 

@@ -36,10 +36,10 @@ def demand(fine: bool, message: str) -> None:
         raise DataError(message)
 
 
-def about(paths: list[str]) -> int:
-    """About how many rows files of text have, by the length of the first lines; 0: that is not known."""
-    first = head(paths[0], HEAD)
-    return 0 if suffix(paths[0]) or b"\0" in first else sum(map(size, paths)) * first.count(b"\n") // max(len(first), 1)
+def about(path: str, total: int) -> int:
+    """About how many rows files of text have, of `total` bytes, by the length of the first one's first lines; 0: that is not known."""
+    first = head(path, HEAD)
+    return 0 if suffix(path) or b"\0" in first else total * first.count(b"\n") // max(len(first), 1)
 
 
 def listed(inputs: Any) -> list[Any]:

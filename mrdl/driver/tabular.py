@@ -72,8 +72,9 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
     first = max(LEAST, min(HIDDEN, WEIGHTS // found.shape[0])) if found.sparse else HIDDEN
+    few_rows = small(found)
     if dropout is None:
-        dropout = DROPOUT if small(found) else 0.0
+        dropout = DROPOUT if few_rows else 0.0
     layers: list[Layer] = []
     for units in (first, HIDDEN) if hidden is None else hidden:
         layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
@@ -81,7 +82,7 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     middle, deviation = found.spread or (0.0, 1.0)
     last = [Dense(classes, "softmax")] if classes else [Dense(1), Rescaling(deviation or 1.0, middle)]
     model = _joined(found, [*layers, *last], first, runner, cores)
-    optimizer = AdamW(weight_decay=DECAY) if small(found) else Adam()
+    optimizer = AdamW(weight_decay=DECAY) if few_rows else Adam()
     if classes:
         model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     else:

@@ -10,6 +10,7 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
+OF_STATE = re.compile(r"(?:state|outer)-(\d{6,})\.safetensors")
 # what a commit's record holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 
@@ -175,11 +176,8 @@ class Commits(ABC):
 
     def prune(self, last: int, keep: int | None) -> None:
         """Removes the states up to round `last`, except that of round `keep`. (Later ones may belong to another driver.)"""
-        for r in self.states():
-            if r <= last and r != keep:
-                self.store.remove(f"state-{r:06d}.safetensors")
-        for name in self.store.list("outer-[0-9]*.safetensors"):
-            if int(name[6:12]) <= last and int(name[6:12]) != keep:
+        for name in self.store.list("*.safetensors"):
+            if (found := OF_STATE.fullmatch(name)) and int(found[1]) <= last and int(found[1]) != keep:
                 self.store.remove(name)
 
 

@@ -76,11 +76,14 @@ class Columnar(Declared):
             index, start, stop = map(int, line.split(b"\t"))
             records.file = path = self.files[index]
             place = sum(self.counts[index][:start])
-            with _opened(type(self), path) as reader:
+            with opened(path) as file:
+                with reading(path):
+                    reader = self.open(file, (), start)
                 found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(reader))}
-            taken = [found[name] for name in self.needed]
-            names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
-            with _opened(type(self), path, names, start) as reader:
+                taken = [found[name] for name in self.needed]
+                names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
+                with reading(path):
+                    reader = self.open(file, names, start)
                 for batch in _read(path, self.batches(reader, range(start, stop), names, most)):
                     for part in (batch.slice(at, most) for at in range(0, len(batch), most)):
                         columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
@@ -163,10 +166,10 @@ class Orc(Columnar):
 
 
 @contextmanager
-def _opened(form: type[Columnar], path: str, names: Sequence[str] = (), group: int = 0) -> Iterator:
+def _opened(form: type[Columnar], path: str) -> Iterator:
     with opened(path) as file:
         with reading(path):
-            reader = form.open(file, names, group)
+            reader = form.open(file, (), 0)
         yield reader
 
 
