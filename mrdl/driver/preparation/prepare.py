@@ -141,7 +141,7 @@ def prepare(inputs: str | list[str], data: str, runner: str | Cluster = "local",
                        None if format else known(schema, other), header=header, delimiter=delimiter, multiline=multiline, decimal=decimal,
                        skip=typed(skip, int | None, "skip"), encoding=encoding)
     asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
-    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-prepare-") as folder, ExitStack() as stack:
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="prepare-", dir=cluster.tmp) as folder, ExitStack() as stack:
         found = planning.reachable(found, cluster)
         if format == "text" and not found.vocabulary:
             found = counted(found, vocabulary or MOST, cluster, f"mrdl vocabulary {data}", on_task)

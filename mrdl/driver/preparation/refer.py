@@ -136,7 +136,7 @@ def refer(inputs: str | list[str], data: str, runner: str | Cluster = "local", *
                        typed(vocabulary, int | None, "vocabulary"), other, None if format else known(schema, other), header=header,
                        delimiter=delimiter, multiline=multiline, decimal=decimal, skip=typed(skip, int | None, "skip"), encoding=encoding)
     asked = agree(found, classes, schema, other, Asked(label, weight, ids, drop, columns, kinds or {}, missing, group, decimal=decimal))
-    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="mrdl-refer-", dir=cluster.tmp) as folder, ExitStack() as stack:
+    with cluster_of(runner, cores) as cluster, tempfile.TemporaryDirectory(prefix="refer-", dir=cluster.tmp) as folder, ExitStack() as stack:
         cluster.backend.reads(found.paths())
         there = described(data) if store.exists(DESCRIPTION) else None
         files, own = _files(found), _asked(found, asked, vocabulary)

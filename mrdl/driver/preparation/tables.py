@@ -57,7 +57,7 @@ def counted_by_job(survey: Survey, cluster: Cluster, name: str, on_task: OnTask 
     """The statistics by a job."""
     schema, size = survey.schema, sum(planning.sizes(survey.schema).values())
     reducers = max(1, min(len(schema.columns) + 1, cluster.slots(), size // PART))
-    with tempfile.TemporaryDirectory(prefix="mrdl-survey-") as folder:
+    with tempfile.TemporaryDirectory(prefix="survey-", dir=cluster.tmp) as folder:
         replace(survey, schema=planning.reachable(schema, cluster)).dump(path := os.path.join(folder, "survey.json"))
         tasks, split, settings = planning.inputs(schema, folder, cluster)
         with cluster.run(SurveyColumns, tasks, ["--survey", path], reducers=reducers, split=split, name=name, on_task=on_task,

@@ -33,7 +33,7 @@ def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary:
 def counted(schema: Corpus, most: int, cluster: Cluster, name: str, on_task) -> Corpus:
     """The schema with the vocabulary of its files, by a job of its own."""
     plan = Plan(schema, "", 0, [], 0, 0.0, "float32", None)
-    with tempfile.TemporaryDirectory(prefix="mrdl-vocabulary-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vocabulary-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "plan.json")
         plan.dump(path)
         tasks = planning.manifests(schema, folder)
