@@ -17,7 +17,7 @@ from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
 from mrdl.cli.scores import tell_round, unread, worst
 from mrdl.cli.show import counts, described, say
-from mrdl.cli.stdin import as_given, no_pipe, spooled
+from mrdl.cli.stdin import no_pipe, spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
@@ -226,7 +226,7 @@ def evaluate(a: argparse.Namespace) -> dict[str, Any]:
         found = inference.evaluate(**given(a, inference.evaluate, data=data, runner=runner, on_task=on_task, said=say,
                                            **tables.written(a)))
     for line in unread(found.rows) if found.rows else ():
-        say(as_given(line, data, a.data))
+        say(line)
     if not a.json:
         print("\n".join(["  ".join(printing.told(found)), *scored.told(found.report),
                          *worst(found.rows.worst if found.rows else [], printing.columns(sys.stdout))]))
@@ -249,7 +249,7 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
         say(f"{a.out}: {found:,} predictions; their columns are in {a.out}/columns.csv")
         return {"out": a.out, "examples": found}
     for line in unread(found):
-        say(as_given(line, data, a.data))
+        say(line)
     say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: cat {quote(a.out)}/part-*")
     return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out, "unseen": found.unseen}
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mrdl.config import need
 from mrdl.data.corpus import PACKED
-from mrdl.data.sources import DataError
+from mrdl.data.sources import PIPES, DataError, as_given
 from mrdl.storage.base import CHUNK
 
 STDIN = ("-", "/dev/stdin")
@@ -22,17 +22,13 @@ def spooled(inputs: Sequence[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="mrdl-") as folder:
         found = [_spooled(path, os.path.join(folder, str(number))) if path in STDIN or _is_pipe(path) else path
                  for number, path in enumerate(inputs)]
+        PIPES.update({made: path for made, path in zip(found, inputs) if made != path})
         try:
             yield found
         except DataError as error:              # its user knows the pipe alone
-            raise DataError(as_given(str(error), found, inputs)) from None
-
-
-def as_given(text: str, found: Sequence[str], inputs: Sequence[str]) -> str:
-    """A message that names the inputs instead of the files that were made of pipes."""
-    for made, path in zip(found, inputs):
-        text = text.replace(made, path)
-    return text
+            raise DataError(as_given(str(error))) from None
+        finally:
+            PIPES.clear()
 
 
 def no_pipe(inputs: Sequence[str]) -> None:

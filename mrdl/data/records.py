@@ -31,12 +31,12 @@ def unseen_told(unseen: Mapping[str, int]) -> list[str]:
 
 
 class Records:
-    """The records in the lines of `file` from byte `start` on."""
+    """The records in the lines of `file` from byte `start` on. `called`: what the user calls a file."""
 
     unit = "byte"                                   # what the places of records count
 
-    def __init__(self, file: str = "", start: int = 0):
-        self.file, self.start = file, start
+    def __init__(self, file: str = "", start: int = 0, called: Callable[[str], str] = str):
+        self.file, self.start, self.called = file, start, called
         self.comments = 0
         self.left_out = 0                           # by the schema, for a missing value
         self.unseen: Counter = Counter()            # rows by the column whose value the schema does not know
@@ -55,6 +55,11 @@ class Records:
     def file(self, path: str) -> None:
         """Of its path the name counts alone, with partition folders: a dataset may move."""
         self._file, self.person = path, blake2b(within(path).encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+    @property
+    def name(self) -> str:
+        """What the user calls the file."""
+        return self.called(self.file)
 
     def refused(self, made: "Encoded", starts: np.ndarray, lines: Sequence[bytes]) -> dict[int, str]:
         """Tells of the rows that a table cannot use, by what Table.encode says of them; gives why, by their places."""
@@ -77,8 +82,8 @@ class Records:
 
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
         self.bad[reason] += 1
-        sample = {"file": self.file, "offset": int(offset) + self.mark(), "reason": f"{reason} ({detail})",
+        sample = {"file": self.name, "offset": int(offset) + self.mark(), "reason": f"{reason} ({detail})",
                   "text": line[:SAMPLE].decode("utf-8", "replace"), **({} if self.unit == "byte" else {"unit": self.unit})}
         if self.quarantine:
-            self.quarantine.add(self.file, self.unit, sample["offset"], reason, detail, line)
+            self.quarantine.add(sample["file"], self.unit, sample["offset"], reason, detail, line)
         self.samples = sorted([*self.samples, sample], key=lambda s: s["offset"])[:SAMPLES]

@@ -52,7 +52,7 @@ class Rows(Records):
     that it leaves out: `reject`, `comments` and so on."""
 
     def __init__(self, plan: Plan, file: str = "", start: int = 0):
-        super().__init__(file, start)
+        super().__init__(file, start, plan.schema.name_of)
         self.plan = plan
         self.count = np.zeros(max(plan.shards, 0), "i8")     # a plan of references has none
         self.labels = Numbers()                     # where y is one number

@@ -13,6 +13,7 @@ from mrdl.data.sparse import uncanonical
 from mrdl.data.tables.words import Words
 from mrdl.kernels import rows as kernel
 from mrdl.storage import packing
+from mrdl.storage.partitions import within
 
 if TYPE_CHECKING:
     from mrdl.data.rows import Batch, Rows
@@ -68,6 +69,7 @@ class Schema(ABC):
     named: bool = False         # whether the columns have names of their own
     sparse: bool = False        # whether of rows only what is not 0 is stored
     notes: list = field(default_factory=list)   # what was decided about the input, for the user
+    names: dict = field(default_factory=dict)   # of files that were made of pipes: what the user calls them
 
     @abstractmethod
     def read(self, rows: "Rows", lines: Iterable[bytes]) -> Iterator["Batch"]:
@@ -91,7 +93,15 @@ class Schema(ABC):
 
     def copied(self, copy: Callable[[str], str]) -> "Schema":
         """The schema of copies of its files. `copy`: makes one, and gives its path."""
-        return replace(self, files=[*map(copy, self.files)])
+        copies = {path: copy(path) for path in self.files}
+        return replace(self, files=[*copies.values()], names={copies[path]: self.name_of(path) for path in self.files})
+
+    def name_of(self, file: str) -> str:
+        """What the user calls a file that a task reads, where its path is that of a copy, or of what a pipe was written to."""
+        if "://" in file and file not in self.files:    # a copy of a file of lines
+            alike = [path for path in self.files if "://" not in path and within(path) == within(file)]
+            file = alike[0] if len(alike) == 1 else file
+        return self.names.get(file, file)
 
     def paths(self) -> list[str]:
         """All files, each once."""

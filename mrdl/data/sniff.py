@@ -6,7 +6,7 @@ from mrdl.data.readers import encoding as encodings
 from mrdl.data.readers.delimited import HEAD
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
-from mrdl.data.sources import DataError, demand, read, whole
+from mrdl.data.sources import PIPES, DataError, as_given, demand, read, whole
 from mrdl.data.tables.form import DELIMITER
 from mrdl.data.tables.table import Table
 from mrdl.printing import few
@@ -38,7 +38,7 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
     if clash := [name for name in partitions if name in schema.own]:
         raise DataError(f"{paths[0]}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
     notes += [f"columns from the names of folders: {few(partitions)}"] * bool(partitions)
-    return replace(schema, notes=[*schema.notes, *notes]) if notes else schema
+    return replace(schema, notes=[as_given(note) for note in (*schema.notes, *notes)], names={path: PIPES[path] for path in paths if path in PIPES})
 
 
 def _encoding(path: str, asked: str | None, known: Table | None) -> tuple[str, list[str]]:

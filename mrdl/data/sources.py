@@ -25,10 +25,18 @@ UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, Runt
 
 
 HEAD = 1 << 18                  # bytes of a file that show how long its lines are
+PIPES: dict[str, str] = {}      # files that were made of pipes, and what the user calls them
 
 
 class DataError(ValueError):
     """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
+
+
+def as_given(text: str) -> str:
+    """A message that names pipes instead of the files that were made of them."""
+    for made, pipe in PIPES.items():
+        text = text.replace(made, pipe)
+    return text
 
 
 def demand(fine: bool, message: str) -> None:

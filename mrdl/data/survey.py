@@ -74,7 +74,7 @@ class Columns:
 
     def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
         """The lines of `file` from byte `start` on, without their newlines."""
-        records, rows, label = Records(file, start), 0, self.survey.label
+        records, rows, label = Records(file, start, self.survey.schema.name_of), 0, self.survey.label
         records.others = {}
         for columns, starts, _ in self.survey.schema.rows(records, lines):
             rows += len(starts)

@@ -66,11 +66,11 @@ def predictions(splits: Splits, state: str, plan: str, increment: Increment) -> 
     scorer, weighted = asked["loss"] and Scorer(model, model.weights), schema.weight is not None
     rules = _rules(model, weighted) if scorer else None
     for file, start, own in splits:
-        records = Kept(file, start)
+        records = Kept(file, start, schema.name_of)
         mark = schema.mark(file)
         for rows in in_order(schema, records, own, model.dtype, rules):
             losses = scorer.losses(_arrays(rows, weighted, model.dtype.name)) if scorer else None
-            lines = writer.of(rows, records.file, mark, losses)
+            lines = writer.of(rows, records.name, mark, losses)
             if lines:
                 note.facts["bytes"] += len(lines)
                 yield lines[:-1]
@@ -92,7 +92,7 @@ def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
     targets, rules = {}, _rules(model, schema.weight is not None)
     worst = asked["worst"] and Worst(asked["worst"], model, asked["classes"], schema.label, asked["ids"])
     for file, start, own in splits:
-        records = Kept(file, start)
+        records = Kept(file, start, schema.name_of)
         for rows in in_order(schema, records, own, model.dtype, rules):
             note.facts["rows"] += len(rows.errors)
             if len(rows.x):
@@ -100,7 +100,7 @@ def scores(splits: Splits, state: str, plan: str) -> Iterator[bytes]:
                 scorer.add(arrays)
                 metrics.add(targets, advice.targets(model, arrays))
                 if worst:
-                    worst.add(rows, scorer.losses(arrays), records.file, schema.mark(file))
+                    worst.add(rows, scorer.losses(arrays), records.name, schema.mark(file))
         note.add(records)
     yield json.dumps({**note.facts, "sums": metrics.plain(scorer.sums), "targets": metrics.plain(targets),
                       "report": assessed and assessed.dump(), "worst": worst.rows if worst else []}).encode()

@@ -1,8 +1,10 @@
 """Inputs that come through a pipe."""
 import gzip
+import json
 import os
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from command_line import mrdl
 from raw_rows import saved, written
 
 from mrdl.data.dataset import load
+from mrdl.data.sniff import sniff
 
 
 @pytest.fixture
@@ -48,9 +51,29 @@ def test_bad_rows_of_a_pipe_are_told_without_the_file_that_was_made_of_it(tmp_pa
     path = written(tmp_path / "rows.csv")
     assert mrdl(capsys, "prepare", path, str(tmp_path / "data"), "--label", "survived", "--id", "id")[0] == 0
     run = saved(load(str(tmp_path / "data")), tmp_path / "run")
-    piped(Path(path).read_bytes() + b"1,2\n")
-    _, _, err = mrdl(capsys, "predict", run, "-", str(tmp_path / "out"), "--id", "id")
-    assert "\n  -, byte " in err and "stdin" not in err
+    for command, place in ((("predict", run, "-", str(tmp_path / "out")), "  -, byte "), (("evaluate", run, "-", "--worst", "60"), "\n- "),
+                           (("describe", "-"), "  -, byte "), (("prepare", "-", str(tmp_path / "piped-data"), "--label", "survived", "--quarantine",
+                                                               str(tmp_path / "bad")), "  -, byte ")):
+        piped(Path(path).read_bytes() + b"1,2\n")
+        status, out, err = mrdl(capsys, *command)
+        assert status == 0 and place in out + err and "stdin" not in out + err
+    rows = (tmp_path / "out/part-00001").read_text().splitlines()
+    assert len(rows) == 61 and all(row.startswith("-,") for row in rows)
+    assert json.loads((tmp_path / "bad/bad-00000.jsonl").read_text())["file"] == "-"
+    assert "stdin" not in (tmp_path / "piped-data/data.json").read_text()
+    piped(Path(path).read_bytes().replace(b",", b";"))
+    assert "-: is not written as the schema says" in mrdl(capsys, "predict", run, "-", str(tmp_path / "others"))[2]
+
+
+def test_copies_of_files_that_tasks_read_have_the_names_of_what_was_copied(tmp_path):
+    path = written(tmp_path / "rows.csv")
+    schema = sniff([path])
+    assert schema.name_of("hdfs://host/cache/1f/rows.csv") == path and schema.name_of("hdfs://host/b.csv") == "hdfs://host/b.csv"
+    piped = replace(schema, names={path: "-"})
+    assert piped.name_of("hdfs://host/cache/1f/rows.csv") == "-"
+    assert piped.copied("hdfs://host{}".format).name_of(f"hdfs://host{path}") == "-"
+    two = replace(schema, files=[path, str(tmp_path / "more/rows.csv")])
+    assert two.name_of("hdfs://host/cache/1f/rows.csv") == "hdfs://host/cache/1f/rows.csv"     # of which of them it is a copy is not known
 
 
 def test_a_named_pipe_is_one_too(tmp_path, capsys):

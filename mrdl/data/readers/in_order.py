@@ -14,8 +14,8 @@ from mrdl.data.tables.words import Words
 class Kept(Records):
     """Keeps the rows that are rejected, until they are taken."""
 
-    def __init__(self, file: str = "", start: int = 0):
-        super().__init__(file, start)
+    def __init__(self, file: str = "", start: int = 0, called: Callable[[str], str] = str):
+        super().__init__(file, start, called)
         self.lost: list[tuple[int, str]] = []       # where the row begins, and what is wrong with it
 
     def reject(self, reason: str, detail: str, offset: int, line: bytes) -> None:
