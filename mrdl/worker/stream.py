@@ -17,6 +17,7 @@ from mrdl.data.tables.table import Table
 from mrdl.models.features import by_place, class_names, table_of, without_rest
 from mrdl.models.model import Model
 from mrdl.printing import few
+from mrdl.storage.pieces import LONGEST, SHOWN, Long
 from mrdl.storage.pieces import Lines as Pieces
 from mrdl.worker.scored import Lines
 
@@ -25,7 +26,8 @@ INPUT = "the input"
 
 
 class Arriving:
-    """What a file descriptor has to read: whole lines, without the newline of the last one; next() waits for one.
+    """What a file descriptor has to read: whole lines, without the newline of the last one, or the begin of a long one; next()
+    waits for one.
 
     Args:
         descriptor: of the input.
@@ -52,15 +54,22 @@ class Arriving:
     def __next__(self) -> bytes:
         if self.again:
             return self.again.pop()
+        begun, length, self.rest = [self.rest], len(self.rest), b""
         while data := self._read():
             whole, newline, rest = data.rpartition(b"\n")
-            begun, self.rest = self.rest, rest if newline else self.rest + data
+            if newline and length > LONGEST:
+                first, *more = whole.split(b"\n", 1)
+                self.again, self.rest = more, rest
+                return Long.of(begun[0], length + len(first))
             if newline:
-                return begun + whole
-        last, self.rest = self.rest, b""
-        if not last:
+                self.rest = rest
+                return b"".join([*begun, whole])
+            begun, length = [*begun, data], length + len(data)
+            if length > LONGEST:
+                begun = [b"".join(begun)[:SHOWN]]
+        if not length:
             raise StopIteration
-        return last
+        return Long.of(begun[0], length) if length > LONGEST else b"".join(begun)
 
     def top(self, skip: int = 0) -> bytes:
         """The lines behind the first `skip`, up to the first one that is neither blank nor a comment; b"" where there is no such
@@ -68,9 +77,10 @@ class Arriving:
         pieces, lines, row = [], [], None
         while row is None and (piece := next(self, None)) is not None:
             pieces.append(piece)
-            lines += piece.split(b"\n")
+            lines += [piece] if isinstance(piece, Long) else piece.split(b"\n")
             row = next((i for i in range(skip, len(lines)) if _is_row(lines[i])), None)
         self.again += reversed(pieces)
+        demand(row is None or not isinstance(lines[row], Long), f"{INPUT}: its first line has more than {LONGEST >> 20} MB: is it a table of text?")
         return b"" if row is None else b"\n".join(lines[skip:row + 1])
 
     def check(self) -> None:

@@ -4,15 +4,20 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from command_line import mrdl
-from raw_rows import HEADER, ROWS, joined, saved, through, written
+from raw_rows import HEADER, ROWS, joined, predicted, saved, through, written
 
+from mrdl.data.readers import lines
 from mrdl.data.sources import DataError
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.models.saving import load_model
+from mrdl.storage import pieces
+from mrdl.worker import stream
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +195,41 @@ def test_evaluate_draws_curves(titanic, capsys, tmp_path, monkeypatch, inline):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     status, out, err = mrdl(capsys, "evaluate", run, path, "--plot", str(tmp_path / "c.png"))
     assert status == 2 and out == "" and "pip install 'mrdl[plot]'" in err
+
+
+@pytest.mark.parametrize("chunk", [700, 1 << 18])
+def test_lines_that_are_too_long_are_told_in_their_place_as_by_predict(tmp_path, titanic, monkeypatch, chunk):
+    path, run, _ = titanic
+    monkeypatch.setattr(pieces, "SIZE", chunk)
+    monkeypatch.setattr(stream, "CHUNK", chunk)
+    for module in (pieces, lines, stream):
+        monkeypatch.setattr(module, "LONGEST", 1000)
+    rows, long = open_text(path), "9," + "x" * 600000 + "\n"
+    (tmp_path / "long.csv").write_text(text := "# " + "c" * 2000 + "\n" + rows + long + "\n60,a,male,3,S,no\n" + long + long.strip())
+    predicted(run, str(tmp_path / "long.csv"), tmp_path / "out", ids=["id"])
+    found = through(run, text.encode(), kept=["id"])
+    assert found == joined(tmp_path / "out").replace("long.csv, byte", "the input, byte") and found.count("line too long (600,002 bytes") == 3
+    with pytest.raises(DataError, match="^the input: its first line has more than 0 MB: is it a table of text?"):
+        through(run, long.encode())
+
+
+def test_the_memory_of_a_pipe_does_not_depend_on_its_longest_line(titanic):
+    path, run, _ = titanic
+
+    def send(end: int) -> None:
+        with open(end, "wb") as file:
+            file.writelines([open_text(path).encode(), *[b"7" * (1 << 20)] * 60, b"\n3,4\n"])
+    here, there = os.pipe()
+    threading.Thread(target=send, args=(there,)).start()
+    filter = stream.Filter(load_model(run), run, here, kept=["id"])
+    tracemalloc.start()
+    found = b"".join(filter)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    os.close(here)
+    assert filter.count == 62 and b"line too long (62,914,560 bytes; at most 8,388,608)" in found and peak < 40 << 20
+
+
+def test_advice_about_rows_of_a_pipe_names_no_option_that_score_lacks(titanic):
+    found = through(titanic[1], b'sex,age,port\nmale,3,"S\n', kept=["age"])
+    assert "quote without end (column 'port'; in a pipe, a row must be one line)" in found

@@ -40,6 +40,7 @@ HEAD = 1 << 16                  # bytes of each text input that are looked at
 DELIMITERS = ",\t;|"
 BLANKS = " "                    # any run of blanks and tabs
 MULTILINE = "a quoted field over several lines: --multiline reads them"
+ONE_LINE = "in a pipe, a row must be one line"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Delimited(Tabular):
         notations = dict.fromkeys(self.own, Notation(self.form.get("decimal", ".")))
         if self.table:
             notations = {name: kind.notation for name, kind in self.made.columns.items() if isinstance(kind, Written)}
-        return Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE, notations)
+        return Fields(self.own, self.delimiter, self.room, "" if self.multiline else MULTILINE if self.files else ONE_LINE, notations)
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Words]]:
         """The fields of good lines by column, where each line begins in its file, and the lines."""
