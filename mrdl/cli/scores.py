@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from mrdl.cli.show import say
-from mrdl.cli.tables import DELIMITERS, MOST, of_text
+from mrdl.cli.tables import DELIMITERS, MOST, of_numbers, of_text
 from mrdl.config import need
 from mrdl.data.dataset import shown
 from mrdl.data.misread import advice, told
@@ -34,7 +34,9 @@ def written(p: argparse.ArgumentParser, first: str, formats: tuple[str, ...]) ->
     p.add_argument("--format", choices=formats, help="for raw rows: the format of the output (default: that of JSON lines is jsonl, of all others csv)")
 
 
-def missing(p: argparse.ArgumentParser) -> None:
+def values(p: argparse.ArgumentParser) -> None:
+    """How values are written."""
+    of_numbers(p, "as in the training data", "for raw rows: ")
     p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD", help="for raw rows: words that mean that a value is "
                    "missing, beside those of the training data")
 
@@ -52,7 +54,7 @@ def of_evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--id", action="append", default=[], dest="ids", metavar="COLUMN", help="a column that names these rows; may be repeated "
                    "(default: the file, and the place in it)")
     of_text(p, *OF_TEXT)
-    missing(p)
+    values(p)
 
 
 def of_predict(p: argparse.ArgumentParser) -> None:
@@ -60,7 +62,7 @@ def of_predict(p: argparse.ArgumentParser) -> None:
     p.add_argument("out", metavar="OUT", help="folder to write the predictions to")
     written(p, "the file, and the place of the row in it", (*FORMATS, TABLE))
     of_text(p, *OF_TEXT)
-    missing(p)
+    values(p)
     p.add_argument("--loss", action="store_true", help="for raw rows with labels: write the label and the loss of each row too")
     p.add_argument("--probabilities", action="store_true",
                    help="of a model that classifies each step: write the probabilities of all classes (large files)")
@@ -75,7 +77,7 @@ def of_score(p: argparse.ArgumentParser) -> None:
                    "UTF-8); the output is UTF-8")
     p.add_argument("--skip", type=int, metavar="N", help="leave out the first N lines: the header, or the first row, stands below them "
                    "(default: as in the training data where these lines are there, or else 0)")
-    missing(p)
+    values(p)
 
 
 def tell_round(run: str) -> None:
@@ -96,7 +98,7 @@ def score(a: argparse.Namespace) -> dict[str, Any]:
     encoding = a.encoding and encoding_of(a.encoding)
     need(a.skip is None or a.skip >= 0, f"--skip {a.skip}: must be 0 or more")
     rows = Filter(load_model(a.run, updater=False), a.run, sys.stdin.fileno(), a.columns.split(",") if a.columns else [], delimiter,
-                  [*a.ids, *a.keep], a.format, a.skip, encoding, a.missing)
+                  [*a.ids, *a.keep], a.format, a.skip, encoding, a.missing, a.decimal)
     for note in rows.rows.notes:
         say(note)
     for lines in rows:

@@ -48,9 +48,8 @@ def of_columns(p: argparse.ArgumentParser) -> None:
     p.add_argument("--kind", dest="kinds", action="append", default=[], metavar="COLUMN=KIND",
                    help=f"what a column is: {', '.join(KINDS)}; fields of schema.json may follow, each after a comma: "
                    "age=numeric,scale=standard,missing=median; may be repeated")
-    p.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="what stands before the fraction of numbers: . or , (default: "
-                   "decided for each column by how its values look)")
     of_text(p, "as a schema says, or else by how the lines look", "")
+    of_numbers(p, "decided for each column by how its values look")
     p.add_argument("--columns", nargs="+", action="extend", metavar="COLUMN",
                    help="the features (default: all columns that are not the label, the weight, an id or left out)")
     p.add_argument("--missing", nargs="+", action="extend", default=[], metavar="WORD",
@@ -68,6 +67,12 @@ def of_text(p: argparse.ArgumentParser, default: str, where: str) -> None:
                    "(default: as a schema says, or else UTF-8)")
     p.add_argument("--multiline", action="store_true", help=f"{where}quoted fields may go on over several lines; one task then reads all "
                    "of a file")
+
+
+def of_numbers(p: argparse.ArgumentParser, default: str, where: str = "") -> None:
+    """What the user may say of how numbers are written, as of `of_text`."""
+    p.add_argument("--decimal", choices=(".", ","), metavar="MARK",
+                   help=f"{where}what stands before the fraction of numbers: . or , (default: {default})")
 
 
 def of_rows(p: argparse.ArgumentParser) -> None:

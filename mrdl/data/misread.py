@@ -66,6 +66,6 @@ def advice(found: Misread) -> str:
     words = {value: None for where, _, often in _ranked(found) if where.endswith(WORDS)
              for value, _ in often if len(value) <= LONG and value[0] != "-"}
     if words and all(map(NUMBER.fullmatch, words)):
-        return ("these numbers have another decimal mark than the schema says: write them as it does, or prepare them with a schema "
-                'whose columns say so, as "decimal": ","')
+        mark = "," if any("," in word for word in words) else "."
+        return f"these numbers have another decimal mark than the schema says; if all of the file have it: --decimal {mark}"
     return f"if that means that the value is missing: --missing {shlex.join(list(words)[:SHOWN])}" if words else ""

@@ -124,15 +124,23 @@ class Scores(dict[str, Value]):
         self.report, self.rows = report, rows
 
 
-def _written(header: bool | None, delimiter: str | None, skip: int | None, encoding: str | None, multiline: bool) -> dict[str, Any]:
+def _written(header: bool | None, delimiter: str | None, decimal: str | None, skip: int | None, encoding: str | None,
+             multiline: bool) -> dict[str, Any]:
     """What the user says of how raw rows are written."""
-    return {"header": header, "delimiter": delimiter, "skip": typed(skip, int | None, "skip"), "encoding": encoding, "multiline": multiline}
+    return {"header": header, "delimiter": delimiter, "decimal": decimal, "skip": typed(skip, int | None, "skip"), "encoding": encoding,
+            "multiline": multiline}
+
+
+def _of_raw_rows(why: str = "", **given: Any) -> None:
+    """ConfigError where one of these options is given for a dataset."""
+    odd = [name for name, value in given.items() if value or (name, value) == ("header", False)]
+    need(not odd, f"{', '.join(odd)}: only possible with raw rows{why}")
 
 
 def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str | Cluster = "local",
              cores: int | None = None, on_task: OnTask = None, label: str | None = None, max_bad: float | None = None,
-             header: bool | None = None, delimiter: str | None = None, skip: int | None = None, encoding: str | None = None,
-             multiline: bool = False, missing: Sequence[str] = (), worst: int = 0, ids: Sequence[str] = (),
+             header: bool | None = None, delimiter: str | None = None, decimal: str | None = None, skip: int | None = None,
+             encoding: str | None = None, multiline: bool = False, missing: Sequence[str] = (), worst: int = 0, ids: Sequence[str] = (),
              said: Callable[[str], None] = lambda text: None) -> Scores:
     """Computes the loss and metrics of a finished run or saved model on a dataset or on raw rows, by one map-only job.
 
@@ -148,8 +156,9 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             trained on.
         max_bad: for raw rows: the share that may be bad, from 0 to 1. None: as of `prepare`.
         header: for raw rows: whether the first line names the columns. None: as the training data
-            was written, or else detected; and so for the next three.
+            was written, or else detected; and so for the next four.
         delimiter: for raw rows: what stands between the fields.
+        decimal: for raw rows: "." or ",": what stands before the fraction of numbers.
         skip: for raw rows: how many lines stand above the header of each file.
         encoding: for raw rows: that of text, as Python calls it.
         multiline: for raw rows: whether quoted fields may go on over several lines.
@@ -170,10 +179,9 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
         DataError: there is no dataset; raw rows lack columns, or too many of them are bad.
         RunError: a file of the model is damaged."""
     model = load_model(run, updater=False)
-    inputs = listed(data)
+    inputs, written = listed(data), _written(header, delimiter, decimal, skip, encoding, multiline)
     if of_data := raw.is_dataset(inputs):
-        need((label, header, delimiter, skip, encoding) == (None,) * 5 and not (multiline or missing or worst),
-             "label, header, delimiter, skip, encoding, multiline, missing, worst: only possible with raw rows")
+        _of_raw_rows(label=label, **written, missing=missing, worst=worst)
         found, = map(dataset.load, inputs)
         same_features(model.features, run, found)
         fitted(model.compiled(), found)
@@ -196,7 +204,7 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
             values = {name.removeprefix("val_"): value for name, value in sums.items()}
         else:
             sums, targets, rows = raw.evaluate_rows(model, run, inputs, cluster, label=label, max_bad=max_bad,
-                                                    written=_written(header, delimiter, skip, encoding, multiline), missing=several(missing),
+                                                    written=written, missing=several(missing),
                                                     assessed=assessed, on_task=on_task, said=said, worst=worst, ids=several(ids))
             values = metrics.values(sums, model.named_metrics())
         report = scored.report(assessed, known.classes) if assessed else {}
@@ -207,8 +215,8 @@ def evaluate(run: str, data: str | list[str], *, part: str = "all", runner: str 
 
 def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = False, runner: str | Cluster = "local",
             cores: int | None = None, on_task: OnTask = None, ids: Sequence[str] = (), keep: Sequence[str] = (),
-            format: str | None = None, header: bool | None = None, delimiter: str | None = None, skip: int | None = None,
-            encoding: str | None = None, multiline: bool = False, missing: Sequence[str] = (), loss: bool = False,
+            format: str | None = None, header: bool | None = None, delimiter: str | None = None, decimal: str | None = None,
+            skip: int | None = None, encoding: str | None = None, multiline: bool = False, missing: Sequence[str] = (), loss: bool = False,
             said: Callable[[str], None] = lambda text: None) -> int | Counted:
     """Writes a model's outputs for a dataset or for raw rows.
 
@@ -234,8 +242,9 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         keep: for raw rows: other columns to write as they are, after `ids`.
         format: for raw rows: "csv", "jsonl" or "parquet". None: "jsonl" for JSON lines, else "csv".
         header: for raw rows: whether the first line names the columns. None: as the training data
-            was written, or else detected; and so for the next three.
+            was written, or else detected; and so for the next four.
         delimiter: for raw rows: what stands between the fields.
+        decimal: for raw rows: "." or ",": what stands before the fraction of numbers.
         skip: for raw rows: how many lines stand above the header of each file.
         encoding: for raw rows: that of text, as Python calls it.
         multiline: for raw rows: whether quoted fields may go on over several lines.
@@ -255,7 +264,7 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         DataError: there is no dataset, raw rows lack columns, or none of more than five can be
             read."""
     model, place = load_model(run, updater=False), store_at(out)
-    inputs = listed(data)
+    inputs, written = listed(data), _written(header, delimiter, decimal, skip, encoding, multiline)
 
     def vacant() -> None:
         if (there := names(place)) and BEGUN not in there:
@@ -266,11 +275,10 @@ def predict(run: str, data: str | list[str], out: str, *, probabilities: bool = 
         limits.check(model, at_once(model, AT_ONCE))
         with opened(runner, cores) as cluster:
             return raw.predict_rows(model, run, inputs, place, cluster, ids=several(ids), keep=several(keep), format=format,
-                                    written=_written(header, delimiter, skip, encoding, multiline), missing=several(missing), on_task=on_task, said=said,
+                                    written=written, missing=several(missing), on_task=on_task, said=said,
                                     fill=lambda: filling(place, BEGUN, PREDICTIONS, vacant), loss=loss)
-    need(not (ids or keep or (format, header, delimiter, skip, encoding) != (None,) * 5 or multiline or missing or loss),
-         "ids, keep, format, header, delimiter, skip, encoding, multiline, missing, loss: only possible with raw rows; a dataset's are shuffled, "
-         "and their columns are features")
+    _of_raw_rows("; a dataset's are shuffled, and their columns are features", ids=ids, keep=keep, format=format, **written, missing=missing,
+                 loss=loss)
     data, = inputs
     found = dataset.load(data)
     need(not model.stateful, "a dataset's rows are shuffled: with a stateful model, call model.predict on arrays")

@@ -99,7 +99,7 @@ def predict_rows(model: Model, run: str, inputs: Sequence[str], place: Storage, 
     folder is filled; `loss`: whether the rows have the label and the loss too."""
     need(format is None or format in (*FORMATS, TABLE), f"format {format}: must be {', '.join(FORMATS)} or {TABLE}")
     need(format != TABLE or find_spec("pyarrow"), f"to write {TABLE}: pip install 'mrdl[arrow]'")
-    table = table_of(model, run).lacking(missing)
+    table = table_of(model, run).written(missing, written["decimal"])
     kept = list(dict.fromkeys([*ids, *keep]))
     if loss:
         one_each(model)
@@ -137,7 +137,7 @@ def evaluate_rows(model: Model, run: str, inputs: Sequence[str], cluster: Cluste
     rows with the largest losses are wanted; `ids`: the columns that name these."""
     need(not model.stateful, "rows are split among mappers, so a stateful model cannot be scored on them")
     check_target(model, ())
-    table = labelled(table_of(model, run), run, label).lacking(missing)
+    table = labelled(table_of(model, run), run, label).written(missing, written["decimal"])
     if worst:
         one_each(model)
     schema = _told(matched(inputs, table, run, ids, rest=True, **written), run, said)

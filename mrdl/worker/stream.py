@@ -132,17 +132,19 @@ class Filter:
         format: "csv" or "jsonl"; None: as the input is.
         skip: how many lines stand above the header, or the first row. None: as many as in the training data, or none.
         encoding: of the input. None: that of the training data.
-        missing: words that mean that a value is missing, beside those of the training data."""
+        missing: words that mean that a value is missing, beside those of the training data.
+        decimal: what stands before the fraction of numbers. None: as in the training data."""
 
     def __init__(self, model: Model, run: str, descriptor: int, columns: Sequence[str] = (), delimiter: str | None = None,
                  kept: Sequence[str] = (), format: str | None = None, skip: int | None = None, encoding: str | None = None,
-                 missing: Sequence[str] = ()):
-        known = table = table_of(model, run).lacking(missing)
+                 missing: Sequence[str] = (), decimal: str | None = None):
+        known = table = table_of(model, run).written(missing, decimal)
         lines, self.records, self.count = Arriving(descriptor, encoding, table.form.get("encoding", "")), Kept(INPUT), 0
         lines.check()
         found = _seen(lines, columns, delimiter, skip, table)
         demand(table.form.get("named", True) or len(found.columns) == len(table.columns),
                f"{INPUT} has {len(found.columns)} columns, and {run} was trained on {len(table.columns)} that have no names")
+        demand(decimal is None or isinstance(found, Delimited), f"{INPUT} is {found.kind}, which writes numbers in one way: leave out decimal")
         table = without_rest(by_place(table, found.columns))
         found = found.beyond([*table.needed(), *kept])
         table.match(found.columns, INPUT, rest=False)

@@ -138,6 +138,7 @@ def test_rows_come_out_as_they_go_in(titanic):
     (b"\x1f\x8b\x08\n", "", "the input is compressed: unpack it on its way here, with: gunzip"),
     (b"PAR1\x15\n", "", "the input is parquet, which cannot be scored line by line: give the file to mrdl predict"),
     (b"ORC\x15", "", "is orc, which"), (b"Obj\x01\x04\n", "", "is avro, which"), (b"%PDF-1\n", "", "is a PDF, which"),
+    (b'{"sex": 1}\n', "--decimal ,", "is jsonl, which writes numbers in one way: leave out decimal"),
     (b'\n\n{"sex": 1}\n', "--skip 2", "is jsonl, which has no lines above its rows: leave out skip"), (b"", "--skip -1", "must be 0 or more"),
 ])
 def test_what_a_filter_cannot_do_is_one_line(titanic, capsys, monkeypatch, data, words, reason):

@@ -1,5 +1,6 @@
 """predict on raw rows: by name, in order, every row once, with the bits of the dataset's way."""
 import bz2
+import csv
 import gzip
 import json
 import random
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raw_data import text, without_table
-from raw_rows import HEADER, ROWS, joined, predicted, saved, written
+from raw_rows import HEADER, ROWS, joined, predicted, saved, through, written
 from shards import rows
 
 import mrdl
@@ -105,6 +106,25 @@ def test_columns_are_matched_by_name(tmp_path, titanic, inline):
     with pytest.raises(DataError, match="has no header, so its 6 columns cannot be matched by name"):
         predicted(run, written(tmp_path / "none.csv", ROWS, None), tmp_path / "odd", header=False)
     assert not (tmp_path / "odd").exists()
+
+
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_numbers_may_have_another_decimal_mark_than_those_of_the_training_data(tmp_path, inline, decimal):
+    rows = [[str(i), f"{1000 + i:,}.{i % 4}25" if i % 3 else f"{i}.5", str(i / 8), "no" if i % 4 else "yes"] for i in range(40)]
+    turned = [[row[0], *(field.translate({44: 46, 46: 44}) for field in row[1:3]), row[3]] for row in rows]
+    header = ["id", "a", "b", "y"]
+    point, comma = written(tmp_path / "point.csv", rows, header, ";"), written(tmp_path / "comma.csv", turned, header, ";")
+    first, then, mark = (point, comma, ",") if decimal is None else (comma, point, ".")
+    data = prepare(first, str(tmp_path / "data"), inline, label="y", ids=["id"], decimal=decimal)
+    run = saved(data, tmp_path / "run")
+    right = predicted(run, first, tmp_path / "right", ids=["id"])
+    assert predicted(run, then, tmp_path / "turned", ids=["id"], decimal=mark) == right and not any(row[-1] for row in right[1:])
+    assert list(csv.reader(through(run, Path(then).read_bytes(), kept=["id"], decimal=mark).splitlines(), delimiter=";")) == right
+    assert mrdl.evaluate(run, first, runner=inline) == mrdl.evaluate(run, then, runner=inline, decimal=mark)
+    with pytest.raises(DataError, match="not a number"):
+        predicted(run, then, tmp_path / "wrong", ids=["id"])
+    with pytest.raises(ValueError, match="^decimal: only possible with raw rows"):
+        mrdl.predict(run, data.url, str(tmp_path / "none"), runner=inline, decimal=mark)
 
 
 BROKEN = ['7,"a,b",male,30,S,no', "x,y", '8,c,male,old,S,no', "# a comment", '', '9,"d,female,30,S,no', '10,"say ""hi"", twice",female,,Z,no']

@@ -150,9 +150,11 @@ class Table:
         values = {i: columns[reasons[index[i] - 1].column][i] for i in np.flatnonzero(index).tolist()}
         return Encoded(x, beside, index, reasons, tuple(unseen), values)
 
-    def lacking(self, words: Sequence[str]) -> "Table":
-        """The same, with more words that mean in any column that a value is missing."""
-        return replace(self, columns={name: replace(kind, missing_words=(*kind.missing_words, *words)) for name, kind in self.columns.items()})
+    def written(self, missing: Sequence[str] = (), decimal: str | None = None) -> "Table":
+        """The same for values that are written otherwise: `missing` are more words that mean in any column that a value is missing,
+        `decimal` is what stands before the fraction of numbers (None: as the columns say)."""
+        return replace(self, columns={name: replace(kind, missing_words=(*kind.missing_words, *missing), **kind.marks(decimal))
+                                      for name, kind in self.columns.items()})
 
     def dump(self) -> bytes:
         """schema.json: a line for each column; the same bytes for the same table."""

@@ -96,6 +96,10 @@ class Kind:
         """What mrdl does with the column, in few words."""
         return self.kind
 
+    def marks(self, decimal: str | None) -> dict[str, str]:
+        """The fields that another decimal mark changes; None: there is no other one."""
+        return {}
+
     def config(self) -> dict[str, Any]:
         """What schema.json says: the fields that are not as by default."""
         said = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -162,6 +166,10 @@ class Written(Kind):
 
     def wrong(self) -> str:
         return f"decimal and thousands are both {self.decimal!r}" if self.decimal == self.thousands else super().wrong()
+
+    def marks(self, decimal: str | None) -> dict[str, str]:
+        """The mark between thousands becomes the other one where it cannot stay."""
+        return {"decimal": decimal, "thousands": self.decimal if self.thousands == decimal else self.thousands} if decimal else {}
 
     @property
     def notation(self) -> Notation:
