@@ -168,7 +168,7 @@ def described(a: argparse.Namespace, found: "Described") -> dict[str, Any]:
         say(f"to keep this as a schema that you can change, and that prepare takes: --out {SCHEMA}" + (
             "; to say which column is to be predicted: --label COLUMN" if found.table.label is None else ""))
     return {"inputs": a.inputs, "rows": records.rows, "bad": records.bad, "samples": records.samples,
-            "comments": records.comments, "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": [*found.notes, *records.notes()], "out": a.out,
+            "comments": records.comments, "files": len(found.sizes), "bytes": sum(found.sizes.values()), "notes": [*found.notes, *records.notes(), *found.inferred.notes], "out": a.out,
             "columns": [*preview.facts(found.inferred)]}
 
 

@@ -41,7 +41,8 @@ class Line:
 
 def lines(found: Inferred, width: int) -> list[str]:
     """The preview: of each column what it holds, and what is made of it; and what the user should know."""
-    return [*_table(_rows(found), width), *warnings(found.warnings, width)]
+    notes = [line for note in found.notes for line in wrapped(clean(note), width, GAP)]
+    return [*_table(_rows(found), width), *[""][:len(notes)], *notes, *warnings(found.warnings, width)]
 
 
 def brief(found: Inferred) -> list[str]:

@@ -51,7 +51,8 @@ def test_a_preview_for_a_narrow_terminal_has_two_lines_a_column(shown, tmp_path)
         "port       10.2 %         3  Southampton (39), Queenstown (9), Cherbourg (5)",
         "    categorical, one-hot of 3 values, missing is one more",
         "boarded         0         2  1912-04-10  1912-04-10  1912-04-11  1912-04-10",
-        "    date (YMD) as day, weekday"]
+        "    date (YMD) as day, weekday", "",
+        "a date: 'boarded'; its parts become features; if it is none: --kind", "  boarded=categorical"]
     assert "  '': left out: looks like an id; to use it as a feature: --kind ''=numeric" in lines
     assert "--out schema.json" in err
 

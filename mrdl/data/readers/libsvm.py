@@ -77,7 +77,7 @@ class Libsvm(Tabular):
         others = {name: own for name, own in statistics.items() if name == LABEL or name in self.partitions}
         found = infer(others, replace(asked, label=LABEL, drop=[], kinds={name: kind for name, kind in asked.kinds.items() if name != FEATURES}))
         columns = {name: Entries(**Entries.given(given)) if name == FEATURES else found.columns.get(name, Id()) for name in self.columns}
-        return Inferred(columns, found.warnings, {name: found.statistics.get(name, statistics[name]) for name in columns})
+        return Inferred(columns, found.warnings, {name: found.statistics.get(name, statistics[name]) for name in columns}, found.notes)
 
 
 class Parts:

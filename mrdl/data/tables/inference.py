@@ -3,7 +3,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ class Inferred(NamedTuple):
     columns: dict[str, Kind]
     warnings: list[Warned]
     statistics: dict[str, Statistics]   # as the columns' notations read them
+    notes: Sequence[str] = ()           # of several columns, what is done with them
 
 
 def infer(statistics: Mapping[str, Statistics], asked: Asked = NOTHING) -> Inferred:
@@ -74,7 +75,13 @@ def infer(statistics: Mapping[str, Statistics], asked: Asked = NOTHING) -> Infer
     for name, found in read.items():
         said = [] if name in (*asked.ids, *asked.drop) else _warnings(name, found, columns[name], read.get(asked.label), asked.decimal)
         warnings += [Warned(name, text) for text in said]
-    return Inferred(columns, warnings, read)
+    dates = [name for name, kind in columns.items() if isinstance(kind, Date) and name not in asked.kinds and not _either_way(read[name], kind)]
+    return Inferred(columns, warnings, read, _dates_told(dates) if dates else ())
+
+
+def _dates_told(names: Sequence[str]) -> list[str]:
+    what = ("dates", "their parts become", "one") if len(names) > 1 else ("a date", "its parts become", "it")
+    return [f"{what[0]}: {few(names)}; {what[1]} features; if {what[2]} is none: --kind {shlex.quote(names[0])}=categorical"]
 
 
 def _kind(name: str, found: Statistics, asked: Asked) -> Kind:
@@ -211,10 +218,9 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
             yield f"more than {NAMES:,} different values{about}" + (
                 f"; {leave}" if kind.hash else f"; to hash them: --kind {quoted}=categorical,hash=12")
     if isinstance(kind, Date):
-        both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
-        yield f"a date, read as {kind.order}" + (
-            f" (day and month could be the other way round: --kind {quoted}=date,order={both[both[0] == kind.order]})"
-            if len(both) > 1 else f"; if it is none: --kind {quoted}=categorical")
+        other = _either_way(found, kind)
+        if other:
+            yield f"a date, read as {kind.order} (day and month could be the other way round: --kind {quoted}=date,order={other})"
         if found.dates[kind.order].numbers.count < present:
             yield (f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: rows with them are bad records, unless "
                    "--missing names them")
@@ -232,6 +238,12 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
             other = 1 - max(label.values.counts, default=0) / label.present
             if not mixed and beyond * other >= EVIDENCE and several << values.level >= present / 2:
                 yield f"tells the label alone: each of its values comes with one label; if it is not known before the label: --drop {quoted}"
+
+
+def _either_way(found: Statistics, kind: Date) -> str:
+    """The order by which as many words are dates, with day and month the other way round; or ""."""
+    both = [order for order in ("DMY", "MDY") if found.dates[order].numbers.count == found.dates[kind.order].numbers.count]
+    return both[both[0] == kind.order] if len(both) > 1 else ""
 
 
 def _odd(found: Statistics) -> list[str]:

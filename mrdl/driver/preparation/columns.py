@@ -97,7 +97,7 @@ def inferred(schema: Schema, asked: Asked, cluster: Cluster, name: str, on_task:
                                       *(f"{warned.column!r}: {warned.text}" for warned in found.warnings)]))
     for line in preview.brief(found):
         said(line)
-    return replace(made, notes=schema.notes + records.notes() + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
+    return replace(made, notes=schema.notes + records.notes() + [*found.notes] + [f"warning: column{'s' * (len(some) > 1)} {few(some)}: {text}"
                                                for some, text in preview.grouped(found.warnings)])
 
 

@@ -39,14 +39,14 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "fine leak": ([RNG.choice({"a": "pqr", "b": "stu"}[y]) for y in Y], "one-hot of 6 values", ["tells the label alone"]),
     "copy": (Y, "one-hot of 2 values", ["is the label itself"]),
     "date": (column(lambda: f"{RNG.randint(1990, 2020)}-{RNG.randint(1, 12):02}-{RNG.randint(1, 28):02}"),
-             "date (YMD) as year, month, day, weekday", ["a date, read as YMD"]),
-    "day": (column(lambda: f"{RNG.randint(1, 28)}.{RNG.randint(1, 12)}.2024"), "date (DMY) as month, day, weekday", ["a date, read as DMY"]),
-    "american": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 28)}/2024"), "date (MDY)", ["a date, read as MDY"]),
+             "date (YMD) as year, month, day, weekday", []),
+    "day": (column(lambda: f"{RNG.randint(1, 28)}.{RNG.randint(1, 12)}.2024"), "date (DMY) as month, day, weekday", []),
+    "american": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 28)}/2024"), "date (MDY)", []),
     "bad days": (["2024-02-03", "2023-05-01", "2024-02-30", *["2024-01-01", "2023-11-05"] * (N // 2)], "date (YMD)", [
-        "a date, read as YMD", "1 of 203 values are not dates: rows with them are bad records"]),
+        "1 of 203 values are not dates: rows with them are bad records"]),
     "doubtful": (column(lambda: f"{RNG.randint(1, 12)}/{RNG.randint(1, 12)}/2024"), "date (DMY)",
                  ["a date, read as DMY (day and month could be the other way round: --kind doubtful=date,order=MDY)"]),
-    "packed": (column(lambda: f"2024{RNG.randint(1, 12):02}{RNG.randint(1, 28):02}"), "date (YMD)", ["a date, read as YMD"]),
+    "packed": (column(lambda: f"2024{RNG.randint(1, 12):02}{RNG.randint(1, 28):02}"), "date (YMD)", []),
     "eight digits": (column(lambda: str(RNG.randint(10 ** 7, 10 ** 8))), "numeric", []),
     "yes": (column(lambda: RNG.choice(["Yes", "no", "YES", "No", ""])), "boolean, 0 for No, no, 1 for YES, Yes, missing -> mean", []),
     "tf": (column(lambda: RNG.choice("TF")), "boolean, 0 for F, 1 for T", []),
@@ -77,11 +77,11 @@ COLUMNS = {     # words, the phrase, what the warnings begin with
     "models": ([str(i) if i < 5 else f"A{i % 30}" for i in range(N)], "one-hot of", []),       # few numbers among names
     "half": (column(lambda: RNG.choice(["a", "b", str(RNG.randint(0, 30))])), "one-hot of", ["numbers and words: "]),
     "months": (column(lambda: f"{RNG.randint(1990, 2020)}-{RNG.randint(1, 12):02}-01"), "date (YMD) as year, month, missing",
-               ["a date, read as YMD"]),
+               []),
     "latin": (column(lambda: RNG.choice(["K\udcf6ln", "Bonn"])), "one-hot of 2 values", ["has bytes that are not UTF-8"]),
-    "named": (column(lambda: f"{RNG.randint(1, 28)}-{RNG.choice(['Jan', 'MAY', 'dec'])}-24"), "date (DMY) as month, day, weekday", ["a date, read as DMY"]),
+    "named": (column(lambda: f"{RNG.randint(1, 28)}-{RNG.choice(['Jan', 'MAY', 'dec'])}-24"), "date (DMY) as month, day, weekday", []),
     "long names": (column(lambda: f"{RNG.choice(['January', 'May'])} {RNG.randint(1, 28)}, 2024 10:15"), "date (MDY) as month, day, weekday",
-                   ["a date, read as MDY"]),
+                   []),
     "months and years": (column(lambda: f"{RNG.choice(['Jan', 'May'])}-{RNG.randint(10, 24)}"), "one-hot of ", []),
 }
 
@@ -100,6 +100,14 @@ def test_what_a_column_is_taken_for(name):
     assert found.columns[name].told().startswith(phrase)
     told = [warned.text for warned in found.warnings if warned.column == name]
     assert len(told) == len(warnings) and all(text.startswith(begin) for text, begin in zip(told, warnings)), told
+
+
+def test_all_dates_are_told_of_once_but_those_that_are_doubtful_or_asked_for():
+    columns = {name: statistics(COLUMNS[name][0]) for name in ("date", "day", "doubtful", "american", "months")}
+    told = ["dates: 'day', 'american', 'months'; their parts become features; if one is none: --kind day=categorical"]
+    assert infer(columns, Asked(kinds={"date": "date"})).notes == told
+    assert infer({"date": columns["date"]}).notes == ["a date: 'date'; its parts become features; if it is none: --kind date=categorical"]
+    assert not infer({"doubtful": columns["doubtful"]}).notes
 
 
 def test_many_values():
