@@ -4,6 +4,7 @@ from dataclasses import replace
 from mrdl.data.dataset import DESCRIPTION
 from mrdl.data.readers import encoding as encodings
 from mrdl.data.readers.delimited import HEAD
+from mrdl.data.readers.jsonl import below_comments
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
 from mrdl.data.sources import PIPES, DataError, as_given, demand, read, whole
@@ -66,8 +67,13 @@ def _partitions(paths: list[str]) -> list[str]:
 
 
 def _form(path: str, encoding: str) -> type[Recognised] | None:
-    """None: it is blank, as far as that is looked at, so it may be of any."""
+    """None: it is blank but for comments, as far as that is looked at, so it may be of any."""
+    def decoded() -> bytes:
+        return encodings.utf8(first, encoding) if encoding else first
+
     with whole(path), opened(path) as file:
         first = read(file, path, FIRST)
-    text = encodings.utf8(first, encoding) if encoding else first
-    return None if not text.strip() else next(form for form in FORMS if form.recognises(path, text if form.by_lines else first))
+        if not below_comments(decoded()):     # more of these than is looked at usually
+            first += read(file, path, HEAD)
+    text = decoded()
+    return next(form for form in FORMS if form.recognises(path, text if form.by_lines else first)) if below_comments(text) else None

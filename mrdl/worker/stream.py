@@ -10,6 +10,7 @@ from mrdl.data.readers.delimited import Delimited
 from mrdl.data.readers.encoding import UTF_8, contradicts, decoder
 from mrdl.data.readers.header import is_comment
 from mrdl.data.readers.in_order import Kept, in_order
+from mrdl.data.readers.jsonl import COMMENTS
 from mrdl.data.readers.table import FORMS
 from mrdl.data.readers.tabular import Tabular
 from mrdl.data.sources import demand
@@ -78,7 +79,7 @@ class Arriving:
         while row is None and (piece := next(self, None)) is not None:
             pieces.append(piece)
             lines += [piece] if isinstance(piece, Long) else piece.split(b"\n")
-            row = next((i for i in range(skip, len(lines)) if _is_row(lines[i])), None)
+            row = _row(lines, skip)
         self.again += reversed(pieces)
         demand(row is None or not isinstance(lines[row], Long), f"{INPUT}: its first line has more than {LONGEST >> 20} MB: is it a table of text?")
         return b"" if row is None else b"\n".join(lines[skip:row + 1])
@@ -96,9 +97,17 @@ class Arriving:
         foreign.check(INPUT, BytesIO(first))
 
 
-def _is_row(line: bytes) -> bool:
-    line = line.removeprefix(BOM).strip()
-    return bool(line) and not is_comment(line.decode("latin-1"))
+def _row(lines: Sequence[bytes], skip: int) -> int | None:
+    """The first of the lines behind the first `skip` that is neither blank nor a comment."""
+    rows = [i for i in range(skip, len(lines)) if not is_comment(_bare(lines[i]).decode("latin-1") or "#")]
+    for i in rows:                              # a first line may be a comment in JSON lines, and a header else
+        if not _bare(lines[i]).startswith(COMMENTS):
+            return i if _bare(lines[i]).startswith(b"{") else rows[0]
+    return None
+
+
+def _bare(line: bytes) -> bytes:
+    return line.removeprefix(BOM).strip()
 
 
 def _seen(lines: Arriving, columns: Sequence[str], delimiter: str | None, skip: int | None, table: Table) -> Tabular:

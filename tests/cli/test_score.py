@@ -62,6 +62,7 @@ def test_what_stands_above_the_rows_of_a_pipe_is_left_out(titanic):
     tail = through(run, b"a title\n" + rest.encode(), kept=["id"], columns=header.split(","), delimiter=",", skip=1)
     assert plain.split("\n", 1)[1] == tail
     assert through(run, b"# sex age port\n1 2 3\n", delimiter=" ").startswith("sex age port prediction ")
+    assert through(run, b"//,sex,age,port\n1,male,3,S\n").startswith("//,sex,age,port,prediction,")       # of JSON lines alone it is a comment
 
 
 def test_values_that_the_schema_does_not_know_are_counted_everywhere(tmp_path, titanic, capsys, inline):

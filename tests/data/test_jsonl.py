@@ -115,6 +115,20 @@ def test_text_that_only_begins_so_stays_text(tmp_path, content):
     assert sniff([text(tmp_path, content)]).kind == "text"
 
 
+@pytest.mark.parametrize("above", ["# a comment\n", "// a comment\n\n", "\n \n# one\n  // two\n" * 200, "\ufeff#\r\n//\r\n"])
+def test_comments_and_blank_lines_may_stand_above_the_first_object_and_between_others(tmp_path, above):
+    content = above + '{"a": 1}\n// between\n{"a": 2}\n# below'
+    schema = sniff([text(tmp_path, content), text(tmp_path, above, "comments.jsonl")])
+    assert schema.kind == "jsonl" and schema.columns == ["a"]
+    rows, records = fields(schema, content.encode())
+    assert [row["a"] for row in rows] == ["1", "2"] and not records.bad
+    assert records.comments == above.count("#") + above.count("//") + 2
+    with pytest.raises(DataError, match="is a JSON array, and must be JSON lines"):
+        sniff([text(tmp_path, above + '[\n{"a": 1}\n]')])
+    with pytest.raises(DataError, match="no rows"):
+        sniff([text(tmp_path, above)])
+
+
 def test_bad_lines_are_told_with_their_place_and_a_long_one_is_read(tmp_path):
     long = b'{"a": "' + b"x" * 3_000_000 + b'"}'
     parts = [b'{"a": 1}', b'{"a": 2', b"", b"# a comment", b"[1]", b'{"a": "\xff"}', b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", long, b'{"a": 3}x']
@@ -152,6 +166,8 @@ def test_from_a_raw_file_to_scores_by_any_way(tmp_path, inline):
     mrdl.predict(run, path, str(tmp_path / "csv"), runner=inline, ids=["id"], keep=["note"], format="csv")
     assert joined(tmp_path / "csv").startswith("id,note,prediction,probability_no,probability_yes,error\n0,,")
     assert piped(run, Path(path).read_bytes(), ["id", "user.age", "tags.1", "member", "note"]) == out.encode()
+    above = b"\n// a comment\n\n  # another\n"
+    assert piped(run, above + Path(path).read_bytes(), ["id", "user.age", "tags.1", "member", "note"]) == out.encode()
     assert piped(run, Path(path).read_bytes(), ["id", "note"], "csv") == (tmp_path / "csv" / "part-00000").read_bytes() + (
         tmp_path / "csv" / "part-00001").read_bytes()
 

@@ -30,6 +30,8 @@ LIST = 16                       # places of an array that become columns, where 
 VECTOR = 4096                   # and where all of a field have one length
 MOST = 10_000                   # columns
 BEGIN = re.compile(rb"""\s*(\{\s*(["'}]|$)|\[\s*([{[]|$))""")
+COMMENTS = b"#", b"//"          # begin lines that are left out
+ABOVE = re.compile(rb"(?:[ \t\r]*(?:(?:#|//)[^\n]*)?\n)*")
 WRONG = {jsonl.SYNTAX: "invalid JSON", jsonl.OBJECT: "no JSON object", jsonl.DEEP: "nested too deep", jsonl.UTF8: "not UTF-8"}
 
 
@@ -44,7 +46,7 @@ class Jsonl(Tabular):
 
     @classmethod
     def recognises(cls, path: str, first: bytes) -> bool:
-        first = first.removeprefix(BOM)
+        first = below_comments(first)
         return bool(BEGIN.match(first)) or isinstance(_value(first.partition(b"\n")[0]), list)
 
     @classmethod
@@ -77,7 +79,7 @@ class Jsonl(Tabular):
         """The fields of good lines by column, where each line begins in its file, and the lines."""
         columns = self.needed
         for (found, others), starts, batch in good_lines(records, lines, [], "", Objects(columns, self.arrays, self.room),
-                                                         encoding=self.encoding):
+                                                         encoding=self.encoding, comments=COMMENTS):
             if records.others is not None and others.any():
                 records.noted(field for i in np.flatnonzero(others).tolist() for field in self._others(batch[i]))
             yield dict(zip(columns, found)), starts, batch
@@ -173,6 +175,13 @@ class Found:
                      lists=[*map(name_of, self.lengths)], partitions=list(wanted.partitions), notes=notes, form=wanted.spoken)
 
 
+def below_comments(text: bytes) -> bytes:
+    """What stands below the blank lines and comments that a text begins with."""
+    text = text.removeprefix(BOM)
+    below = text[ABOVE.match(text).end():].lstrip()
+    return b"" if below.startswith(COMMENTS) else below        # one without a newline
+
+
 def _within(tree: dict[str, dict], above: Path = ()) -> Iterator[Path]:
     """The fields in a field, and those in them."""
     for key, inner in tree.items():
@@ -208,7 +217,7 @@ def _objects(path: str, size: int, encoding: str) -> Iterator[dict]:
         if len(head) == size:                       # the last line is not cut off
             head += file.readline(LONGEST)
     head = utf8(head, encoding) if encoding else head
-    text = head.removeprefix(BOM).strip()
+    text = below_comments(head).strip()
     if text.startswith(b"["):
         listed = text[1:].lstrip()[:1] in (b"{", b"")
         raise DataError(f"{path}: is a JSON array, and must be JSON lines, an object in each; " + (

@@ -69,12 +69,13 @@ class Fields:
 
 
 def good_lines(records: Records, lines: Iterable[bytes], header: list[str], delimiter: str,
-               parser: Parser, multiline: bool = False, skip: int = 0, encoding: str = "") -> Iterator[tuple[Any, np.ndarray, Words]]:
+               parser: Parser, multiline: bool = False, skip: int = 0, encoding: str = "",
+               comments: tuple[bytes, ...] = (b"#",)) -> Iterator[tuple[Any, np.ndarray, Words]]:
     """What `parser` finds in the good lines of a split, where each begins in the file, and the lines.
 
     A header may come again, as where files were joined; one of numbers alone is one on top only. `multiline`: quoted fields may go
-    on over several lines; `skip`: how many lines on top of the file are no records; `encoding`: of the text, "" for UTF-8. The
-    places of lines of a wide one are those in UTF-8."""
+    on over several lines; `skip`: how many lines on top of the file are no records; `encoding`: of the text, "" for UTF-8;
+    `comments`: what a line that is one begins with. The places of lines of a wide one are those in UTF-8."""
     if encoding in WIDE:
         lines, encoding = narrowed(lines, encoding), ""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
@@ -111,7 +112,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
             again = headers.get(line.removeprefix(BOM))
             if again is not None and (top or again):
                 codes[i] = EMPTY
-            elif line.lstrip(b" ").startswith(b"#"):
+            elif line.lstrip(b" ").startswith(comments):
                 codes[i] = EMPTY
                 records.comments += 1
                 continue
