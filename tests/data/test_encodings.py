@@ -2,6 +2,7 @@
 import codecs
 import gzip
 import random
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -114,18 +115,21 @@ def test_the_lines_of_a_wide_text_are_put_together_again(tmp_path, encoding):
     for own in data, data.removeprefix(codecs.BOM_UTF16_LE), codecs.BOM_UTF16_BE + CONTENT.encode("utf-16-be"):
         if encoding == "utf-16" or own is data:
             assert encodings.utf8(own + b"\0", encoding).decode() == CONTENT
-            assert b"\n".join(encodings.narrowed(Lines(own.split(b"\n")), encoding).pieces).decode() == CONTENT.rstrip("\n")
-    for end in "\n", "", "\r\n":
-        lines = ["".join(rng.choices("a,b Ċ਀Ā\u010a", k=rng.randrange(1, 9))) for _ in range(300)]
-        path = tmp_path / "x"
-        path.write_bytes(("\ufeff" * (encoding != "utf-16") + "\n".join(lines) + end).encode(encoding))
+            assert b"\n".join(encodings.narrowed(Lines(own.split(b"\n")), encoding, "").pieces).decode() == CONTENT.rstrip("\n")
+    path, width, part = tmp_path / "x", encodings.WIDE[encoding], "\n".encode(encoding).removeprefix(codecs.BOM_UTF16_LE)[:1]
+    for end, cut in product(("\n", "", "\r\n"), range(width)):
+        lines = "\n".join("".join(rng.choices("a,b Ċ਀Ā\u010a", k=rng.randrange(1, 9))) for _ in range(300)) + end
+        data = ("\ufeff" * (encoding != "utf-16") + lines).encode(encoding)
+        data = data[:len(data) - cut]
+        path.write_bytes(data)
+        data = data.removesuffix(part * (len(data) % width))        # a part of a newline is one
         with open(path, "rb") as file:
-            found = encodings.narrowed(Lines(map(bare, read_pieces(file))), encoding)
-            assert b"\n".join(found.pieces).decode().removesuffix("\n") == ("\n".join(lines) + end).removesuffix("\n")
+            found = encodings.narrowed(Lines(map(bare, read_pieces(file))), encoding, str(path))
+            assert b"\n".join(found.pieces).decode().removesuffix("\n") == encodings.decoder(encoding, data).decode(data, True).strip("\ufeff\n")
     with open(path, "wb") as file:
         file.write(("a\n" + "x" * LONGEST + "\nb\n").encode(encoding))
     with open(path, "rb") as file:
-        a, long, b = encodings.narrowed(Lines(map(bare, read_pieces(file))), encoding).pieces
+        a, long, b = encodings.narrowed(Lines(map(bare, read_pieces(file))), encoding, str(path)).pieces
     assert (a, long[:9], b) == (b"a", b"x" * 9, b"b") and isinstance(long, Long)
 
 

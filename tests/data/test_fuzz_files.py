@@ -7,6 +7,7 @@ import lzma
 import random
 import subprocess
 import sys
+from codecs import BOM_UTF16_BE
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import zstandard
 from fuzzing import CASES, damaged, survives
 
 from mrdl.data.corpus import BOM
-from mrdl.data.readers.encoding import WIDE, utf8
+from mrdl.data.readers.encoding import WIDE, decoder
 from mrdl.storage.paths import opened
 
 NUMBERS = b"".join(b"%d,%d.5,%d\n" % (i, i * 7 % 13, i % 3) for i in range(30))
@@ -85,7 +86,11 @@ def records(schema) -> int:
     """How many lines of the file are neither blank nor a header."""
     with opened(schema.files[0]) as file:
         content = file.read()
-    content = (utf8(content, schema.encoding) if schema.encoding in WIDE else content).removeprefix(BOM)
+    if schema.encoding in WIDE:
+        newline = "\n".encode("utf-16-be" if content.startswith(BOM_UTF16_BE) else "utf-16-le")
+        content = content.removesuffix(newline[:1] * (len(content) % WIDE[schema.encoding]))        # a part of a newline is one
+        content = decoder(schema.encoding, content).decode(content, True).encode()
+    content = content.removeprefix(BOM)
     lines = [line.rstrip(b"\r") for line in lines_of(content, schema.delimiter, getattr(schema, "multiline", False))]
     lines = [line for line in lines if line.strip(b" " if not schema.table or schema.delimiter == "\t" else b" \t")]
     header = getattr(schema, "header", [])

@@ -6,6 +6,7 @@ import numpy as np
 
 from mrdl.data.corpus import BOM
 from mrdl.data.sources import DataError
+from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, Long, pieces_of
 
 UTF_8 = "utf-8"
@@ -60,27 +61,37 @@ def recoded(text: bytes, stops: np.ndarray, encoding: str) -> tuple[bytes, np.nd
     return b"".join(records), np.cumsum([*map(len, records)]) - 1
 
 
-def narrowed(lines: Iterable[bytes], encoding: str) -> Lines:
+def narrowed(lines: Iterable[bytes], encoding: str, path: str) -> Lines:
     """The lines of a file in a wide encoding, all of it, which come cut at each byte that may be a part of a newline."""
-    return Lines(_narrowed(pieces_of(lines), encoding))
+    return Lines(_narrowed(pieces_of(lines), encoding, path))
 
 
-def _narrowed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    rest, total, lost, codec = b"", 0, 0, None
+def _narrowed(pieces: Iterator[bytes], encoding: str, path: str) -> Iterator[bytes]:
+    rest, newline, total, lost, codec = b"", b"", 0, 0, None        # newline: the byte between two pieces
     for piece in pieces:
         codec = codec or decoder(encoding, piece)
         long = isinstance(piece, Long)
-        text = codec.decode((piece if long else piece + b"\n")[lost:]).encode()
+        text = codec.decode((newline + piece)[lost:]).encode()
         *whole, rest = (rest + (text if total else text.removeprefix(BOM))).rpartition(b"\n")
         if whole[1]:
             yield whole[0]
-        total, lost = total + 1 + (piece.size if long else len(piece)), 0
+        total, lost, newline = total + 1 + (piece.size if long else len(piece)), 0, b"\n"
         if long:                        # go on behind it, at the begin of a character
             yield Long.of(rest, piece.size)
-            rest, lost = b"", -total % WIDE[encoding]
+            rest, lost, newline = b"", -total % WIDE[encoding], b""
             codec.setstate((b"", codec.getstate()[1]))
+    if codec and (state := codec.getstate())[0] and codec.decode(newline) != "\n":      # the file, or the last piece, ends within a character
+        codec.setstate(state)
+        rest += codec.decode(newline * _is_newline(path, total - 1), True).encode()
     if rest:
         yield rest
+
+
+def _is_newline(path: str, at: int) -> bool:
+    """Whether byte `at` of a file is one. The pieces of a file do not tell it of the last byte."""
+    with opened(path) as file:
+        file.seek(at)
+        return file.read(1) == b"\n"
 
 
 def decoder(encoding: str, first: bytes) -> codecs.IncrementalDecoder:

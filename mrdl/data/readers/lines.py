@@ -77,7 +77,7 @@ def good_lines(records: Records, lines: Iterable[bytes], header: list[str], deli
     on over several lines; `skip`: how many lines on top of the file are no records; `encoding`: of the text, "" for UTF-8;
     `comments`: what a line that is one begins with. The places of lines of a wide one are those in UTF-8."""
     if encoding in WIDE:
-        lines, encoding = narrowed(lines, encoding), ""
+        lines, encoding = narrowed(lines, encoding, records.file), ""
     headers = {line.encode("latin-1"): any(field and not is_number(field) for field in fields(line, delimiter)) for line in header}
     known = Words.of([*headers, *(BOM + line for line in headers)])
     offset, mark = first_line(records.file, records.start) if records.start else (0, 0)
