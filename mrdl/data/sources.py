@@ -1,4 +1,5 @@
 """Input paths in; open files out, and arrays (in .npz and IDX files) by ranges of rows."""
+import lzma
 import math
 import os
 import struct
@@ -20,7 +21,7 @@ from mrdl.storage.schemes import store_at
 IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 AXES = 32                       # that every NumPy takes
 UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-              SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError,
+              SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, tokenize.TokenError,
               zipfile.BadZipFile, zlib.error)
 
 
@@ -129,7 +130,7 @@ def whole(path: str):
     """Turns what unpacking raises at damaged bytes into a DataError. What a disk or the network raises has a number."""
     try:
         yield
-    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (EOFError, OSError, lzma.LZMAError, zipfile.BadZipFile, zlib.error) as error:
         if getattr(error, "errno", None) is not None:
             raise
         raise DataError(f"{path}: cannot be read ({error})") from None

@@ -95,7 +95,8 @@ class Csr:
 
     def canonical(self) -> list[bytes]:
         """Each row as bytes that equal rows share: b"b" (values as uint8) or b"c", how many features, their ids, the values."""
-        small = self.values.astype("u1")
+        with np.errstate(invalid="ignore"):
+            small = self.values.astype("u1")
         odd = np.concatenate([[0], np.cumsum(small != self.values)])[self.starts]
         whole, counts = (odd[1:] == odd[:-1]).tolist(), self.counts.astype("<u4").tobytes()
         ids, values, small, size = self.ids.astype("<i4").tobytes(), self.values.tobytes(), small.tobytes(), self.values.itemsize

@@ -1,5 +1,6 @@
 """Compressed files, by the end of their name: a file of packed bytes in, one of its content out."""
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -119,8 +120,17 @@ def _streams(begin: Callable[[], Callable[[], Decompressor]]) -> Callable[[Binar
     return lambda file: io.BufferedReader(Unpacked(file, begin()), 1 << 20)
 
 
+def _zip(file: BinaryIO) -> BinaryIO:
+    """The one file in a zip. zipfile raises anything at damaged bytes, and seeks where nothing is."""
+    try:
+        return _only_member(file)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise OSError(f"a damaged zip: {error}") from None
+
+
 def _only_member(file: BinaryIO) -> BinaryIO:
-    """The one file in a zip."""
     archive = zipfile.ZipFile(file)
     names = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     if len(names) != 1:
@@ -136,7 +146,7 @@ def _only_member(file: BinaryIO) -> BinaryIO:
 
 OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".gz": gzip.open, ".bz2": _streams(lambda: bz2.BZ2Decompressor), ".xz": _streams(lambda: lzma.LZMADecompressor),
-    ".zst": _streams(zstd), ".zip": _only_member}
+    ".zst": _streams(zstd), ".zip": _zip}
 
 
 def suffix(path: str) -> str:

@@ -62,6 +62,10 @@ def test_a_zip_must_hold_one_file_and_no_secret(tmp_path):
     secret[secret.rindex(b"PK\1\2") + 8] |= 1
     with pytest.raises(DataError, match="an encrypted zip"):
         sniff([text(tmp_path, bytes(secret), "x.zip")])
+    good = zipped(b"1,2\n", "é.csv")
+    for damaged in good[good.index(b"PK", 1) + 1:], good.replace("é".encode(), b"\xff\xff", 1):
+        with pytest.raises(DataError, match="x.zip: cannot be read .a damaged zip: "):
+            sniff([text(tmp_path, damaged, "x.zip")])
 
 
 @pytest.mark.parametrize("end", OPENERS)

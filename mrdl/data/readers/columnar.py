@@ -9,6 +9,7 @@ import numpy as np
 
 from mrdl.data.readers.declared import FEATURES, Declared, Shown, reading
 from mrdl.data.records import Records
+from mrdl.data.sources import demand
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
 
@@ -42,6 +43,11 @@ class Columnar(Declared):
     @abstractmethod
     def sizes(reader) -> list[int]:
         """How many rows each group has."""
+
+    @staticmethod
+    @abstractmethod
+    def total(reader) -> int:
+        """How many rows the file says that it has."""
 
     @staticmethod
     @abstractmethod
@@ -89,12 +95,15 @@ class Columnar(Declared):
                         columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
                         yield columns, np.arange(place, place + len(part)), Shown(columns)
                         place += len(part)
+            _promised(path, place, sum(self.counts[index][:stop]))
 
     @classmethod
     def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
         from mrdl.data.readers import arrow
         with _opened(cls, path) as reader, reading(path):
-            return [(leaf.name, unused) for leaf, unused in arrow.leaves(cls.schema(reader))], cls.sizes(reader)
+            counts = cls.sizes(reader)
+            _promised(path, sum(counts), cls.total(reader))
+            return [(leaf.name, unused) for leaf, unused in arrow.leaves(cls.schema(reader))], counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +138,10 @@ class Parquet(Columnar):
         return [reader.metadata.row_group(i).num_rows for i in range(reader.metadata.num_row_groups)]
 
     @staticmethod
+    def total(reader) -> int:
+        return reader.metadata.num_rows
+
+    @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
         groups = [reader.metadata.row_group(i) for i in groups], [*groups]
         wide = max(group.total_byte_size // max(group.num_rows, 1) for group in groups[0])
@@ -161,6 +174,10 @@ class Orc(Columnar):
         return [reader.read_stripe(i, [narrow.name]).num_rows for i in range(reader.nstripes)]
 
     @staticmethod
+    def total(reader) -> int:
+        return reader.nrows
+
+    @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
         return (reader.read_stripe(i, names) for i in groups)
 
@@ -176,3 +193,7 @@ def _opened(form: type[Columnar], path: str) -> Iterator:
 def _read(path: str, batches: Iterable) -> Iterator:
     with reading(path):
         yield from batches
+
+
+def _promised(path: str, found: int, promised: int) -> None:
+    demand(found == promised, f"{path}: is damaged: up to here {found:,} rows, but its metadata promises {promised:,}")
