@@ -17,6 +17,7 @@ from fuzzing import CASES, damaged, survives
 
 from mrdl.data.corpus import BOM
 from mrdl.data.readers.encoding import BIG, WIDE, decoder, utf8
+from mrdl.data.readers.header import fields, is_number
 from mrdl.storage.paths import opened
 
 NUMBERS = b"".join(b"%d,%d.5,%d\n" % (i, i * 7 % 13, i % 3) for i in range(30))
@@ -98,10 +99,11 @@ def records(schema) -> int:
     if schema.encoding not in (*WIDE, ""):
         lines = [utf8(line, schema.encoding) for line in lines]
     lines = [line.rstrip(b"\r") for line in lines]
-    lines = [line for line in lines if line.strip(b" " if schema.delimiter == "\t" else b" \t")]
+    blanks = b" \t\r" if schema.kind != "text" else b" " if schema.delimiter == "\t" else b" \t"
+    lines = [line for line in lines if line.strip(blanks)]
     header = getattr(schema, "header", [])
     headers = [line for line in lines if line.removeprefix(BOM).decode("latin-1") in header]
-    words = any(char.isalpha() for line in header for char in line)
+    words = any(word and not is_number(word) for line in header for word in fields(line, schema.delimiter))
     return len(lines) - len(headers if words else headers[:1])
 
 
