@@ -2,22 +2,35 @@
 many of each form, other ones for each number; by default it is a second's worth."""
 import bz2
 import gzip
+import io
 import json
 import lzma
 import random
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+import fastavro
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from fuzzing import CASES, damaged, survives
+from fuzzing import CASES, damaged, flipped, survives
+from packed import zipped
+from pyarrow import orc
+from raw_data import idx, mapped, plan_of
 
+from mrdl.data import corpus
 from mrdl.data.corpus import BOM
 from mrdl.data.readers.encoding import BIG, WIDE, decoder, utf8
 from mrdl.data.readers.header import fields, is_number
+from mrdl.data.readers.text import Corpus
+from mrdl.data.sources import DataError
+from mrdl.data.tokenizer import UNITS
 from mrdl.storage.paths import opened
 
 NUMBERS = b"".join(b"%d,%d.5,%d\n" % (i, i * 7 % 13, i % 3) for i in range(30))
@@ -30,6 +43,10 @@ ENTRIES = b"".join(b"%d qid:%d 1:0.5 %d:2 # %d\n" % (i % 2, i, 2 + i % 9, i) for
 LONG = b"".join(b'%d,"%s",%s\n' % (i, [b"two\nlines", b"one", b'"" \n\n,'][i % 3], [b"no", b"yes"][i % 2]) for i in range(30))
 
 
+SCHEMA = {"type": "record", "name": "row", "fields": [{"name": "n", "type": "long"}, {"name": "s", "type": ["null", "string"]}]}
+TABLE = pa.table({"n": range(30), "s": ["a", None, "b b"] * 10, "f": [0.5, 1e300, None] * 10, "d": pa.array([1, 2, 3] * 10, pa.date32())})
+
+
 @dataclass(frozen=True)
 class Form:
     name: str
@@ -37,6 +54,28 @@ class Form:
     options: dict
     pack: object = bytes
     likely: bytes = b'",\n\r \t#;0a\xff\xef\xbb\xbf'
+    change: object = damaged
+
+
+def written(write, **options) -> bytes:
+    """What write(file) writes."""
+    file = io.BytesIO()
+    write(file, **options)
+    return file.getvalue()
+
+
+def rows_of_avro(schema) -> int:
+    with open(schema.files[0], "rb") as file:
+        return sum(1 for _ in fastavro.reader(file))
+
+
+def rows_of_idx(schema) -> int:
+    with opened(schema.paths()[0]) as file:
+        return int.from_bytes(file.read(8)[4:], "big")
+
+
+def of_arrays(name: str, content: bytes, options: dict, pack=bytes) -> Form:
+    return Form(name, content, options, pack, b"\0\1\x7f\x80\xff", flipped)
 
 
 HEADED = b"n,word,quoted,y\n" + WORDS
@@ -48,8 +87,15 @@ FORMS = [
     Form("j.jsonl", OBJECTS, {"label": "y"}, likely=b'{}[]",:\\-0eu\n\xff\xc3\0#'), Form("l.svm", ENTRIES, {}, likely=b"0123 :#\t\r\n-.eq\xff"),
     Form("g.csv", WORDS, {"header": False, "encoding": "gb18030"}), Form("u.csv", NUMBERS, {"encoding": "utf-16"}, lambda content: b"\xff\xfe" + content.decode(
         "latin-1").encode("utf-16-le")),
-    Form("c.csv.zst", HEADED, {}, zstandard.ZstdCompressor(write_checksum=True).compress),
+    Form("c.csv.zst", HEADED, {}, zstandard.ZstdCompressor(write_checksum=True).compress), Form("a.csv.zip", NUMBERS, {}, zipped),
+    of_arrays("x.npz", written(np.save, arr=np.arange(60.0).reshape(30, 2)), {}, lambda content: zipped(content, "x.npy")),
+    of_arrays("i.idx", idx(np.arange(120, dtype="u1").reshape(30, 2, 2)), {}), of_arrays("i.idx.gz", idx(np.arange(120, dtype="i4").reshape(30, 4)), {}, gzip.compress),
+    of_arrays("p.parquet", written(partial(pq.write_table, TABLE), row_group_size=20), {}), of_arrays("o.orc", written(partial(orc.write_table, TABLE)), {}),
+    of_arrays("a.avro", written(partial(fastavro.writer, schema=SCHEMA, records=[{"n": i, "s": "ab" * (i % 40)} for i in range(100)]), sync_interval=500), {}),
 ]
+#: how many rows a file has that is no text, by what else reads it
+ROWS = {"npz": lambda schema: len(np.load(schema.files[0])[schema.x]), "idx": rows_of_idx, "avro": rows_of_avro,
+        "parquet": lambda schema: pq.ParquetFile(schema.files[0]).metadata.num_rows, "orc": lambda schema: orc.ORCFile(schema.files[0]).nrows}
 
 
 def lines_of(content: bytes, delimiter: str, multiline: bool) -> list[bytes]:
@@ -113,16 +159,32 @@ def test_whatever_is_damaged_no_row_is_lost(tmp_path, form):
     read = 0
     for _ in range(CASES or 25):
         if form.pack is bytes or draw.random() < 0.5:
-            content = form.pack(damaged(form.content, draw, form.likely))
+            content = form.pack(form.change(form.content, draw, form.likely))
         else:
-            content = damaged(form.pack(form.content), draw, b"\0\xff")
+            content = form.change(form.pack(form.content), draw, b"\0\xff")
         path.write_bytes(content)
         try:
-            read += survives(str(path), records, **form.options) is not None
+            read += survives(str(path), lambda schema: ROWS.get(schema.kind, records)(schema), **form.options) is not None
         except Exception as error:
             error.add_note(f"the file was {content!r}")
             raise
     assert read >= 3
+
+
+def test_a_text_that_is_damaged_loses_no_token(tmp_path):
+    draw, path, steps = random.Random(CASES), str(tmp_path / "t.txt"), 3
+    for _ in range(CASES or 25):
+        Path(path).write_bytes(content := damaged("The cat sat on a mat. \u65e5\u672c, \u00e9t\u00e9!\r\n".encode() * 3, draw, b"\xff\xe6\x97\n a\xef\xbb\xbf"))
+        try:
+            (size,), (head,) = corpus.check([path])
+        except DataError:
+            continue
+        text, unit = content[head:].decode("utf-8", "replace"), draw.choice(UNITS)
+        tokens = [*text] if unit == "char" else re.findall(r"\w+|[^\w\s]|\n", text)
+        schema = Corpus(files=[path], shape=[steps], target=[steps], counts=[size], heads=[head], unit=unit, vocabulary=["[UNK]", *sorted({*tokens})])
+        _, facts = mapped(plan_of(schema), (b"%d\t%d\t%d" % places for places, _ in schema.spans()))
+        assert (facts["characters"], facts["tokens"]) == (len(text), len(tokens)), content
+        assert sum(facts["rows"]) == (-(-(len(tokens) - 1) // steps) if len(tokens) > steps else 0), content
 
 
 def test_damaged_metadata_ends_no_process(tmp_path):

@@ -36,14 +36,23 @@ def damaged(content: bytes, draw: random.Random, likely: bytes) -> bytes:
     return bytes(made)
 
 
+def flipped(content: bytes, draw: random.Random, likely: bytes) -> bytes:
+    """The content with one to four other bytes: of a file of arrays or of blocks whose places are written in it, more is read so."""
+    made = bytearray(content)
+    for _ in range(draw.choice((1, 1, 1, 2, 4))):
+        at = draw.randrange(len(made))
+        made[at] = draw.choice((made[at] ^ 1 << draw.randrange(8), *likely))
+    return bytes(made)
+
+
 def survives(path: str, records: Callable, **options) -> tuple[int, int] | None:
-    """(rows used, rows told of) of a file, which are together as many as it has: records(schema) without headers and blank lines.
+    """(rows used, rows told of) of a file, which are together as many as it has: records(schema), of text without headers and blank lines.
     None where it is refused, which must be by a DataError of one line, or one for each sample."""
     try:
         schema = sniff([path], **options)
         if schema.tabular:
-            schema = inferred(schema, Asked(options.get("label")).among(schema.columns), None, "", None, lambda text: None)
-        (_, lines), = schema.here()
+            schema = inferred(schema, Asked(options.get("label")).among(schema.columns), None, "", None, lambda text: None).stored(None)
+        lines = next(schema.here())[1] if schema.tabular else (b"%d\t%d\t%d" % places for places, _ in schema.spans())
         rows, facts = mapped(plan_of(schema), lines, path)
     except DataError as error:
         assert "Traceback" not in str(error) and str(error)
