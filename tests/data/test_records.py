@@ -73,6 +73,8 @@ def test_a_single_column_and_rows_without_a_label_are_fine(tmp_path):
     ("a,a\n1,2\n", "a", "several columns have the name 'a'"), ("a,a\n1,2\n", "1", "several columns have the name 'a'"),
     ("a,a,y\n1,2,0\n", "y", r"several columns have the name 'a': give each .*--drop a; .*--header no"),
     ("a,b\n1,2,3\n1,2,3\n", None, "the header has 2 columns, the rows 3 .*col.names = NA"),
+    ('"x"\n"1",3.5\n"2",4.5\n', None, "the header has 1 column, the rows 2 .*col.names = NA"),
+    ("x\n7,3.5\n9,4.5\n", None, "the header has 1 column, the rows 2 .*--delimiter; .* --format text"),
     ("a,b\n1,2,3,4\n1,2,3,4\n", None, "the header has 2 columns, the rows 4 .*--delimiter; .* --format text"),
     ("a,b\n1,2,\n1,2,\n", None, "the rows 3 .the rows end in a delimiter: take it away"),
     ("a,b,\n1,2\n1,2\n", None, "the rows 2 .the header ends in a delimiter: take it away"),

@@ -112,6 +112,14 @@ def test_a_schema_is_made_of_what_is_asked(table):
     assert mrdl.infer_schema(table, "inline", label=-1, columns=[2]).table.features == ["v"]
 
 
+@pytest.mark.parametrize("delimiter, decimal", [(",", "."), (";", ","), (" ", ".")])
+def test_of_one_column_that_r_wrote_beside_the_names_of_rows_the_column_is_read(tmp_path, delimiter, decimal):
+    rows = "".join(f'"{i + 1}"{delimiter}{i * 37 % 11 / 2}\n'.replace(".", decimal) for i in range(40))
+    found = infer_schema(text(tmp_path, f'""{delimiter}"x"\n{rows}'), "inline").inferred
+    assert {name: kind.told().partition(" with")[0] for name, kind in found.columns.items()} == {"": "left out: looks like an index", "x": "numeric"}
+    assert [warned.column for warned in found.warnings] == [""]
+
+
 def test_words_for_missing_values_are_more_than_the_usual_ones(tmp_path):
     path = text(tmp_path, "a,b\n" + "-999,x\n1.5,-\n2.5,unknown\nNA,y\n" * 30)
     found = infer_schema(path, "inline", missing=["-999", "unknown"]).inferred

@@ -69,7 +69,7 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
     if below and _width(below) != len(names):
         longer = "header" if len(names) > _width(below) else "rows"
         ends = abs(len(names) - _width(below)) == 1 and not any(row[-1] for row in ([names] if longer == "header" else below))
-        unnamed = _width(below) == len(names) + 1 > 2
+        unnamed = _width(below) == len(names) + 1 and (len(names) > 1 or [row[0] for row in below] == [str(i + 1) for i in range(len(below))])
         raise DataError(f"{path}: the header has {counted(len(names), 'column')}, the rows {_width(below)} " + (
             f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
             "(if the first column of the rows is their names, as R writes them, name it: write.table(.., col.names = NA))" if unnamed else
