@@ -36,7 +36,7 @@ def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for fact in facts:
         labels.merge(Numbers.load(fact["labels"]))
     return {
-        "classes": counted([fact["classes"] for fact in facts]),
+        **{name: counted([fact[name] for fact in facts]) for name in ("classes", "held_out")},
         "distinct": together(fact["distinct"] for fact in facts),
         "strata": joined(fact["strata"] for fact in facts),
         "rows": [sum(counts) for counts in zip(*(fact["rows"] for fact in facts))],
@@ -47,7 +47,7 @@ def merged(facts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def counted(parts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:
-    """How many rows of training each label has, by its text; None where there are too many labels."""
+    """How many rows each label has, by its text; None where there are too many labels."""
     found: Counter = Counter()
     for part in parts:
         if part is None or len(found.update(part) or found) > CLASSES:

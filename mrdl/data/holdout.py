@@ -19,6 +19,8 @@ REPEATED = 10                   # times that each distinct row is there, from wh
 FEW = 1000                      # distinct rows, up to which they are counted and chosen
 NEAR = 0.25                     # of what was asked: a share that is further away is mended or told
 CHANCE = 4                      # standard deviations that chance may make it differ by
+RARE = 5                        # and those that the share of a class may differ by
+TOLD = 3                        # classes that are told of
 CLASSES = 256                   # whose shares can be kept
 EXACT = 0.01                    # of what was asked: how far the share of a class may be away
 SPREAD = 1024                   # bins of a class's hashes
@@ -191,9 +193,29 @@ def told(share: float, held: int, total: int, distinct: int | None, grouped: boo
         return [(f"warning: only {distinct:,} of the {total:,} rows differ, and equal ones are held out together: a score on those held "
                  "out tells of a few kinds of rows that training never sees, not of rows like those it sees")]
     if stratified:
-        why = "a row of each class stays at least, and some classes have very few rows"
+        why = "a row of each class stays at least, and some classes have very few rows, or few that differ"
     elif grouped:
         why = "rows of a group are held out together, and " + (f"there are only {distinct} groups" if distinct else "some groups are very large")
     else:
         why = "equal rows are held out together, and " + (f"only {distinct} of the rows differ" if distinct else "some rows occur very often")
     return [f"warning: {held:,} of {total:,} rows ({100 * held / total:.3g} %) are held out, and {100 * share:.3g} % were asked for: {why}"]
+
+
+def told_of_classes(share: float, classes: dict[str, tuple[int, int]], grouped: bool, stratified: bool) -> list[str]:
+    """For the user: of which classes other shares are held out than of all rows, and what helps. `classes`: by their names how
+    many rows are trained on, and how many are held out."""
+    shares = {name: held / (train + held) for name, (train, held) in classes.items() if train + held}
+    rows, out = (sum(sides) for sides in zip(*classes.values())) if classes else (0, 0)
+    if not out or not any(_odd(out / (rows + out), *classes[name]) for name in shares):
+        return []
+    some = sorted(shares, key=lambda name: -abs(shares[name] - share))[:TOLD]
+    helps = "" if grouped else " --stratify may keep shares of classes nearer;" * (not stratified) + (
+        " --group COLUMN of one that numbers the rows holds out each by itself, equal ones too")
+    return [f"warning: of class {', of '.join(f'{name!r} {100 * shares[name]:.3g} %' for name in some)} are held out, and {100 * share:.3g} % "
+            f"were asked for, as {'rows of a group' if grouped else 'equal rows'} are held out together" + f";{helps}" * bool(helps)]
+
+
+def _odd(share: float, train: int, held: int) -> bool:
+    """Whether chance alone does not explain how many rows of a class are held out, or all of them are."""
+    wanted = share * (train + held)
+    return not train or abs(held - wanted) > max(NEAR * wanted, RARE * (wanted * (1 - share)) ** 0.5)

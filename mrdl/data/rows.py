@@ -57,6 +57,7 @@ class Rows(Records):
         self.count = np.zeros(max(plan.shards, 0), "i8")     # a plan of references has none
         self.labels = Numbers()                     # where y is one number
         self.classes: Counter | None = Counter() if plan.schema.target == [] else None     # training rows by the bytes of y
+        self.held_out: Counter = Counter()          # and those that are held out
         self.held = HoldOut(plan.hold_out, plan.seed, plan.held, plan.stratify)
         self.tokens = self.unknown = self.characters = self.content = 0         # of a corpus
         self.short: list | None = None              # tokens and place of its shortest range, if too short for a sequence
@@ -89,15 +90,16 @@ class Rows(Records):
         return hashes
 
     def out(self, placed: Words, stored: Words) -> np.ndarray:
-        """bool[n]: which rows are held out; the others are counted among those of their classes."""
+        """bool[n]: which rows are held out; of both sides those of each class are counted."""
         labels = np.zeros(0, "u8")
         if self.classes is not None or self.held.stratify:
             ends = placed.stops - PLACE - 8 * (self.plan.schema.weight is not None)
             labels = np.frombuffer(placed.data, "u1")[ends[:, None] - np.arange(8, 0, -1)].view("u8")[:, 0]
         held = self.held.takes(stored, labels) if self.plan.hold_out else np.zeros(len(stored), bool)
         if self.classes is not None:
-            distinct, counts = np.unique(labels[~held], return_counts=True)
-            self.classes.update(dict(zip(map(np.ndarray.tobytes, distinct[:, None]), counts.tolist())))
+            for found, side in ((self.classes, ~held), (self.held_out, held)):
+                distinct, counts = np.unique(labels[side], return_counts=True)
+                found.update(dict(zip(map(np.ndarray.tobytes, distinct[:, None]), counts.tolist())))
             if len(self.classes) > CLASSES:
                 self.classes = None
         return held
@@ -105,7 +107,8 @@ class Rows(Records):
     def facts(self) -> dict[str, Any]:
         """What was counted of the rows."""
         return {"rows": self.count.tolist(), "bad": self.bad, "misread": self.misread, "unseen": self.unseen, "samples": self.samples, "labels": self.labels.dump(), "short": self.short,
-                "classes": self.classes and {repr(*struct.unpack("<d", y)): n for y, n in self.classes.items()},
+                **{name: None if self.classes is None else {repr(*struct.unpack("<d", y)): n for y, n in found.items()}
+                   for name, found in (("classes", self.classes), ("held_out", self.held_out))},
                 **self.held.dump(), **{name: getattr(self, name) for name in SUMS}}
 
     def encoded(self, x: np.ndarray | Csr | Apart, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],

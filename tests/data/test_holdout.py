@@ -17,7 +17,7 @@ def made(tmp_path, inline, lines, hold_out=0.1, seed=0):
     data = prepare(path, str(tmp_path / f"d{seed}"), inline, label="y", hold_out=hold_out, seed=seed)
     held = sum(shard.n for shard in data.validation())
     assert held + sum(shard.n for shard in data.train()) == len(lines)
-    return held, [note for note in data.notes if not note.startswith("warning: column")]
+    return held, [note for note in data.notes if not note.startswith(("warning: column", "warning: of class"))]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -38,6 +38,31 @@ def test_where_equal_rows_keep_the_share_from_being_met_that_is_told(tmp_path, i
     idle = ["0,0,0"] * 18000 + [f"{a},{b},1" for a, b in rng.standard_normal((2000, 2)).round(4)]
     held, (note,) = made(tmp_path, inline, idle, seed=2)
     assert 100 < held < 300 and "some rows occur very often" in note
+
+
+def test_classes_of_which_other_shares_are_held_out_are_told_of_and_what_is_advised_helps(tmp_path, inline):
+    kinds = [f"{i % 4},{i % 5},{'no' if i % 3 else 'yes'}" for i in range(20)]
+    path = text(tmp_path, "\n".join(["n,a,b,y", *(f"{i},{kinds[i * i % 20]}" for i in range(1200))]))
+
+    def told(data):
+        return [note for note in data.notes if note.startswith("warning: of class")]
+    options = {"runner": inline, "label": "y", "hold_out": 0.2, "seed": 3}
+    plain = prepare(path, str(tmp_path / "plain"), ids=["n"], **options)
+    note, = told(plain)
+    assert note.endswith(" held out, and 20 % were asked for, as equal rows are held out together; --stratify may keep shares of classes nearer; "
+                         "--group COLUMN of one that numbers the rows holds out each by itself, equal ones too")
+    assert all(f"{name!r} {100 * held / n:.3g} %" in note for name, (held, n) in zip(("no", "yes"), shares(plain).values()))
+    assert told(refer(path, str(tmp_path / "raw"), ids=["n"], **options)) == [note]
+    numbered = prepare(path, str(tmp_path / "numbered"), group="n", **options)
+    assert all(0.15 * n < held < 0.25 * n for held, n in shares(numbered).values()) and not told(numbered)
+
+
+def test_what_is_told_of_classes_is_no_matter_of_chance():
+    told = holdout.told_of_classes
+    assert told(0.2, {"a": (800, 200), "b": (92, 8), "c": (0, 0)}, False, False) == [] == told(0.0, {"a": (9, 0)}, False, False)
+    assert told(0.2, {"a": (800, 200), "b": (0, 1)}, False, True)[0].startswith("warning: of class 'b' 100 %, of 'a' 20 % are held out")
+    assert "--stratify" not in told(0.2, {"a": (0, 1)}, False, True)[0] and "--group" in told(0.2, {"a": (0, 1)}, False, True)[0]
+    assert len(told(0.2, {"a": (8000, 1000), "b": (8000, 3000)}, True, False)) == 1
 
 
 def test_a_choice_takes_at_most_twice_the_share_of_the_distinct_rows():
@@ -202,4 +227,4 @@ def test_why_classes_of_one_row_cannot_be_held_out_is_told(tmp_path, inline):
     path = text(tmp_path, "a,y\n" + "".join(f"{i / 7:.3f},n{i}\n" for i in range(40)))
     data = prepare(path, str(tmp_path / "d"), inline, label="y", hold_out=0.2, stratify=True)
     assert data.notes[-1] == ("warning: 0 of 40 rows (0 %) are held out, and 20 % were asked for: a row of each class stays at least, and some "
-                              "classes have very few rows")
+                              "classes have very few rows, or few that differ")

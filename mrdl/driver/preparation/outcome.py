@@ -1,4 +1,5 @@
 """What the facts that a job gives of all rows mean: which rows to hold out instead, whether bad ones are too many, what data.json says."""
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from mrdl.data import holdout
@@ -8,6 +9,7 @@ from mrdl.data.facts import CLASSES, MOST_BAD, too_many
 from mrdl.data.misread import advice, told
 from mrdl.data.preparation import Plan
 from mrdl.data.readers.encoding import ANOTHER
+from mrdl.data.readers.tabular import Tabular
 from mrdl.data.records import unseen_told
 from mrdl.data.sources import DataError, demand
 from mrdl.data.tables.statistics import Numbers
@@ -28,7 +30,23 @@ def held_out(plan: Plan, facts: dict, distinct: dict[str, int] | None) -> tuple[
     grouped = getattr(plan.schema, "group", None) is not None
     demand(held < total, f"hold_out {plan.hold_out:g}: all {total} rows are held out ({'those of a group' if grouped else 'equal ones'} "
            "together), none is left to train on")
-    return None, holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped, plan.stratify)
+    return None, [*holdout.told(plan.hold_out, held, total, distinct and len(distinct), grouped, plan.stratify),
+                  *holdout.told_of_classes(plan.hold_out, _sides(plan, facts), grouped, plan.stratify)]
+
+
+def _sides(plan: Plan, facts: dict) -> dict[str, tuple[int, int]]:
+    """By the name of each class how many rows are trained on, and how many held out; nothing where labels are no classes."""
+    names, sides = _classes(plan), (facts["classes"], facts["held_out"])
+    if None in sides or names is None:
+        return {}
+    return {name: tuple(side.get(repr(float(k)), 0) for side in sides) for k, name in enumerate(names)}
+
+
+def _classes(plan: Plan) -> Sequence[str] | None:
+    """The names of the classes that the labels are said to have, or their numbers."""
+    if isinstance(plan.schema, Tabular) and plan.schema.label is not None and (names := plan.schema.made.columns[plan.schema.label].classes):
+        return names
+    return [str(k) for k in range(min(plan.classes, CLASSES))] if plan.classes else None
 
 
 def tolerated(facts: dict, max_bad: float | None, hint: str = "", missing: bool = True) -> dict:
