@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -187,26 +188,26 @@ def test_a_text_that_is_damaged_loses_no_token(tmp_path):
         assert sum(facts["rows"]) == (-(-(len(tokens) - 1) // steps) if len(tokens) > steps else 0), content
 
 
-def test_damaged_metadata_ends_no_process(tmp_path):
-    path = str(tmp_path / "x.parquet")
-    pq.write_table(pa.table({"s": ["a", "b", None] * 3}), path)
+@pytest.mark.parametrize("write, column", [(pq.write_table, ["a", "b", None] * 3), (orc.write_table, [Decimal("1.50"), None, Decimal("22.25")] * 3)],
+                         ids=["parquet", "orc"])
+def test_damaged_metadata_ends_no_process(tmp_path, write, column):
+    path = str(tmp_path / "x")
+    write(pa.table({"s": column}), path)
     done = subprocess.run([sys.executable, "-c", READ_DAMAGED, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     refused, total = map(int, done.stdout.split())
     assert 0 < refused < total
 
 
-#: reads a Parquet file with each byte of its metadata changed; prints how many it refuses, and of how many; of all others it has all rows
+#: reads a file with each byte of its end changed; prints how many it refuses, and of how many; of all others it has all rows
 READ_DAMAGED = """
-import subprocess
 import sys
 from mrdl.data.records import Records
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 path, refused = sys.argv[1], 0
 content = open(path, "rb").read()
-first = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-changes = [(at, value) for at in range(first, len(content) - 8) for value in (content[at] ^ 1, content[at] ^ 16)]
+changes = [(at, content[at] ^ bit) for at in range(max(8, len(content) - 400), len(content) - 8) for bit in (1, 64)]
 for at, value in changes:
     with open(path, "wb") as file:
         file.write(content[:at] + bytes([value]) + content[at + 1:])

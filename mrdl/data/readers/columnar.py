@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrdl.data.readers.declared import FEATURES, Declared, Shown, reading
+from mrdl.data.readers.protobuf import fields
 from mrdl.data.records import Records
 from mrdl.data.sources import demand
 from mrdl.data.tables.words import Words
@@ -17,6 +18,8 @@ VALUES = 1 << 19                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
 BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read at once, about
 BUFFER = 1 << 16, 1 << 20       # of one column at least and at most
+FOOTER, TYPE, PRECISION = 2, 4, 5       # ORC's numbers: in the tail of a file, in its footer, in a type
+DIGITS = 38                     # of a decimal in Arrow, at most
 CODE = 1.5                      # bytes of a string in Parquet, below which it is the number of one of few
 
 
@@ -160,7 +163,12 @@ class Orc(Columnar):
     @staticmethod
     def open(file, names: Sequence[str], group: int):
         from pyarrow.orc import ORCFile
-        return ORCFile(file)
+        made = ORCFile(file)
+        footer = dict(fields(made.reader.serialized_file_tail()))[FOOTER]
+        digits = max(dict(fields(kind)).get(PRECISION, 0) for number, kind in fields(footer) if number == TYPE)
+        if digits > DIGITS:                         # the schema would end the process
+            raise ValueError(f"a decimal of {digits} digits")
+        return made
 
     @staticmethod
     def schema(reader):
