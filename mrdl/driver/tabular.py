@@ -181,7 +181,7 @@ def _numbers(data: dataset.Dataset) -> list[bool]:
     if not data.table:
         return [True] * data.shape[0]
     return [isinstance(kind, Date) or isinstance(kind, Numeric) and kind.scale == "none" and i == 0
-            for name, kind in of_dataset(data).columns.items() for i, _ in enumerate(kind.features(name))]
+            for name, kind in of_dataset(data).columns.items() for i in range(kind.width)]
 
 
 def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from mrdl.data.tables.inference import Inferred, Warned
 from mrdl.data.tables.kinds import Boolean, Categorical, Date, Kind, Label
 from mrdl.data.tables.statistics import Statistics
+from mrdl.data.tables.table import NAMED
 from mrdl.printing import clean, fitted, wide, wrapped
 
 NUMBERS = ("least", "25 %", "median", "75 %", "largest", "mean", "deviation")
@@ -221,6 +222,6 @@ def facts(found: Inferred) -> Iterator[Mapping[str, Any]]:
         own = found.statistics[name]
         numbers = zip(("least", "q25", "median", "q75", "largest", "mean", "deviation"), numbers_of(own, kind).values())
         yield {"name": name, "kind": kind.kind, "schema": kind.config(), "told": kind.told(),
-               "features": kind.features(name), "missing": own.gone, "distinct": own.values.distinct,
+               "features": kind.features(name) if kind.width <= NAMED else [], "missing": own.gone, "distinct": own.values.distinct,
                "error": own.values.error, **dict(numbers), "top": own.values.items()[:TOP], "longest": own.longest,
                "warnings": [warned.text for warned in found.warnings if warned.column == name]}

@@ -13,13 +13,16 @@ from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 import mrdl
 from mrdl.data.blocks import unpack
+from mrdl.data.readers.in_order import Kept, in_order
 from mrdl.data.readers.libsvm import Libsvm
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 from mrdl.data.sparse import joined
+from mrdl.data.tables.kinds.entries import Entries
 from mrdl.driver.preparation.describe import infer_schema
 from mrdl.driver.preparation.prepare import prepare
 from mrdl.layers import Dense, Input
+from mrdl.report.preview import facts
 from mrdl.storage.paths import opened
 
 PIECES = ["1", "-1", "+1 ", "3:1", "5:0.5", "7:-2e3", "9:0", "x", ":", "4:", ":4", "12345678901:1", " ", "\t", "\r", "#", "# a b", "qid:7",
@@ -103,6 +106,16 @@ def test_a_dataset_has_the_rows_of_scikit_learn(files, tmp_path, inline, local):
     described = infer_schema(one, inline)
     assert described.table.columns["features"].config() == {"kind": "entries", "count": 2000}
     assert described.table.columns["label"].classes == ("-1", "1") and described.table.label == "label"
+
+
+def test_of_very_many_features_no_list_of_names_is_made(tmp_path, inline, monkeypatch):
+    monkeypatch.setattr(Entries, "features", None)
+    path = text(tmp_path, "1 1:1 75890438:1e300\n0 3:1\n", "x.svm")
+    found = infer_schema(path, inline)
+    assert [(column["name"], column["features"]) for column in facts(found.inferred)][2] == ("features", []) and found.table.width == 75890438
+    schema, records = sniff([path]).by(found.table).stored(None), Kept(path)
+    rows, = (rows for _, lines in schema.here() for rows in in_order(schema, records, lines, np.dtype("f4")))
+    assert rows.errors == ["beyond float32 (feature 'features#75890438')", ""]
 
 
 def test_a_model_scores_raw_rows(files, tmp_path, inline):

@@ -47,7 +47,7 @@ class Avro(Declared):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Shown]]:
         """The fields of spans by column; a row's place is the byte at which its block begins, plus its number in the block."""
-        most = max(1, min(ROWS, FEATURES // max(len(self.features()), 1)))
+        most = max(1, min(ROWS, FEATURES // max(self.room, 1)))
         for line in lines:
             index, start, stop = map(int, line.split(b"\t"))
             records.file = path = self.files[index]

@@ -86,7 +86,7 @@ def encoded(table: Table, records: Kept, columns: dict[str, Words], starts: np.n
     good = made.wrong == 0
     (x, *_, fits), beside = as_stored(made.x, dtype), made.rest + 0.0
     for reason, odd, told in ((f"beyond {dtype.name}", ~fits,
-                               lambda i: f"feature {table.features[_infinite(x, i)]!r}"),
+                               lambda i: f"feature {table.feature(_infinite(x, i))!r}"),
                               *((reason, odd, lambda i: ", ".join(f"{value:g}" for value in beside[i]))
                                 for reason, odd in (rules(beside) if rules else ()))):
         for i in np.flatnonzero(good & odd):

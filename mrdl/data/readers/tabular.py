@@ -18,14 +18,13 @@ from mrdl.data.sources import readable
 from mrdl.data.tables.asked import Asked
 from mrdl.data.tables.inference import Inferred, infer
 from mrdl.data.tables.statistics import Statistics
-from mrdl.data.tables.table import Encoded, Table
+from mrdl.data.tables.table import NAMED, Encoded, Table
 from mrdl.data.tables.words import MISSING, Words
 from mrdl.storage.partitions import values
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, read_lines
 
 NONE = {word.encode() for word in MISSING}      # of a group
-NAMED = 1 << 16                 # features, up to which a dataset has their names
 
 
 @dataclass(frozen=True, kw_only=True)

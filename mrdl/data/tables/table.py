@@ -18,6 +18,7 @@ from mrdl.storage.sealed import OtherFormat, parsed, shown
 
 SCHEMA = "schema.json"
 FORMAT = 1
+NAMED = 1 << 16                 # features, up to which they have names in a dataset
 WIDE, SHARE = 1024, 4           # features, and how many times those that are not 0 in a row, above which rows are stored as these
 
 
@@ -60,6 +61,16 @@ class Table:
     def features(self) -> list[str]:
         """The names of x's columns, each another one."""
         return distinct([feature for name, kind in self.columns.items() for feature in kind.features(name)])
+
+    def feature(self, i: int) -> str:
+        """The name of feature i; where there are more than NAMED, not by the names of all."""
+        if self.width <= NAMED:
+            return self.features[i]
+        for name, kind in self.columns.items():
+            if i < kind.width:
+                break
+            i -= kind.width
+        return kind.features(name)[i] if kind.width <= NAMED else f"{name}#{kind.first + i}"
 
     @cached_property
     def width(self) -> int:

@@ -35,6 +35,7 @@ class Kind:
     Args:
         missing_words: the words that mean that a value is missing."""
     kind: ClassVar[str]
+    first = 0                       # the number of its first feature, where these are many
     missing_words: tuple[str, ...] = MISSING
 
     def __post_init__(self):
