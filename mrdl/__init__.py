@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 __path__.append(safe_path.HOME)
 
 _HOMES = {"Cluster": "runners.cluster",
+          "FragmentTraining": "driver.fragments",
           "JobFailed": "runners.failures",
           "Model": "models.model",
           "ParameterAveraging": "driver.averaging",

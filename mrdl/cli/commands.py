@@ -129,9 +129,11 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
     from mrdl.driver import tabular
     from mrdl.driver.averaging import ParameterAveraging, rules
     from mrdl.driver.fits import same_features
+    from mrdl.driver.fragments import FragmentTraining
     with cluster(a) as runner:
-        options = given(a, ParameterAveraging, runner=runner)
-        ParameterAveraging(**options).options()         # what makes no sense is said before anything is read
+        kind = ParameterAveraging if a.fragments is None else FragmentTraining
+        options = given(a, kind, runner=runner)
+        kind(**options).options()         # what makes no sense is said before anything is read
         # before the report begins: what a model.py prints comes first
         model = None if a.model == tabular.AUTO else load(a.model)
         data = to_train_on(a, runner)
@@ -150,7 +152,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
                 own.fresh_updater()
             if not own.iterations and own.weights is not None:
                 say(f"{a.model}: training begins with its weights and a new optimizer state")
-            return told(run, lambda report: ParameterAveraging(**chosen).fit(
+            return told(run, lambda report: kind(**chosen).fit(
                 own, data, a.validation, run=run, told=report, exchange=exchange(a) if a.streaming else None))
         if a.folds is None:
             return paused(a, fit) if a.streaming else fit()

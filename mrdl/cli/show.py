@@ -141,6 +141,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
               f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
               f"{o['averaging_frequency'] or 'shard'}"
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
+              + (f", {o['fragments']} fragments" if o.get("fragments") else "")
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through the last {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
               + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))

@@ -12,12 +12,14 @@ from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
 from mrdl.driver.balance import BALANCED, balanced
 from mrdl.driver.balance import told as told_weights
+from mrdl.driver.exchanges.fragments import fragmented
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
 from mrdl.driver.fits import features_of, fitted, reached, rebuilt, same_features
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
 from mrdl.models import tensors
+from mrdl.models.fragments import dealt
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json, restored
 from mrdl.outer import updater
@@ -103,6 +105,8 @@ class ParameterAveraging(Options):
             None: all of the window.
         buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
             them that holds its longest sequence. None: no minibatch is cut.
+        fragments: how many fragments the network is cut into in each round, of which each worker
+            trains one (FragmentTraining); `workers` must be a multiple. None: it is not cut.
         epochs: stops when every example was used so often: short for "epochs N" among the rules of
             `until`. None: no such rule.
         rounds: stops after so many rounds: short for "rounds N". None: no such rule.
@@ -304,7 +308,8 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
 
     def waiting(text: str, seconds: float) -> None:
         told("waiting", {"text": text, "seconds": seconds})
-    limits.check(model if options.tbptt is None else model.windowed(options.tbptt),
+    trained = dealt(model, options.fragments)[0].model if options.cut else model     # none is larger than the first
+    limits.check(trained if options.tbptt is None else trained.windowed(options.tbptt),
                  min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster, cluster.telling(warned, waiting):
@@ -313,6 +318,10 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         reached(cluster, train, *(data for data, _ in held[:1]))
+        if options.cut:
+            need(exchange is None and resident != "always", "fragments are trained in plain rounds of mrdl's driver, not yet in resident or "
+                 "staged ones")
+            exchange = fragmented(model, options.fragments, train)
         exchange = exchange(cluster, place) if exchange else ResidentExchange(
             cluster, options.workers, shards, resident, warned)
         picture = Picture(place.store)

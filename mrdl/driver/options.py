@@ -24,6 +24,12 @@ class Options:
     tbptt: int | None = None
     tbptt_backward: int | None = None
     buckets: list[int] | None = None
+    fragments: int | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Is the network cut into fragments?"""
+        return (self.fragments or 1) > 1
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Options":
@@ -40,10 +46,14 @@ class Options:
 
     def check(self) -> "Options":
         """Returns the options; RunError if one is out of its range."""
+        self.positive("averaging_frequency", "validation_freq", "fragments")
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
-        self.positive("averaging_frequency", "validation_freq")
+        if self.workers % (self.fragments or 1):
+            raise RunError(f"workers={self.workers} must be a multiple of fragments={self.fragments}, as each fragment has as many workers")
+        if self.cut and self.outer is not None:
+            raise RunError("fragments: an outer updater cannot be used with them yet, as it would also move weights that no fragment had")
         if not 0 <= self.seed < 1 << 63:
             raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
         return self

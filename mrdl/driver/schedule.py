@@ -1,6 +1,7 @@
 """Decides which shards train together, for how many rounds, and which reducer gets which chunk: depends only on data, seed
 and options."""
 import math
+from itertools import islice
 
 from mrdl import seeds
 from mrdl.data.dataset import Shard
@@ -62,5 +63,11 @@ def tell_shared(cluster: Cluster, mappers: int, shards: int) -> None:
 
 def chunk_keys(size: int, reducers: int) -> list[str]:
     """The keys of a vector's chunks in the shuffle, distributed evenly to the reducers; the last key is for the records."""
-    names = [f"{i:06d}" for i in range(pieces(size))]
-    return [*spread(names, min(reducers, len(names)), sort_values=True), RECORD]
+    return keys_of([size], reducers)[0]
+
+
+def keys_of(sizes: list[int], reducers: int) -> list[list[str]]:
+    """`chunk_keys` of several vectors that are merged in one job."""
+    names = [f"{i:06d}" for i in range(sum(map(pieces, sizes)))]
+    keys = iter(spread(names, min(reducers, len(names)), sort_values=True))
+    return [[*islice(keys, pieces(size)), RECORD] for size in sizes]

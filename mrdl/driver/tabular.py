@@ -201,7 +201,7 @@ def _numbers(data: dataset.Dataset) -> list[bool]:
 def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:
     """The options of a run on it. `given`: what the user says."""
     n, shards, few_rows = _rows(data), len(data.train()), small(data)
-    workers = given.get("workers") or (1 if n < ALONE else 2)
+    workers = given.get("workers") or given.get("fragments") or (1 if n < ALONE else 2)
     batch = next((size for most, size in BATCHES if n < most), 256)
     watched = bool(data.validation()) and not few_rows
     epochs = SHORT if few_rows else max(10, min(200 if watched else 50, EPOCHS // max(n, 1)))

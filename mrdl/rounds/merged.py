@@ -27,9 +27,10 @@ class Merged:
 def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int, dtype) -> Merged:
     """Joins the merged chunks to one vector, and sorts the records.
 
-    RoundError if a chunk is missing, or if the number of examples differs between chunks."""
+    RoundError if a chunk is missing, or if the number of examples differs between chunks that the same workers sent."""
     records, found, vector = [], {}, None
-    ranges = dict(zip(plan.keys, partial.ranges(size, plan.keys)))
+    ranges = {key: (number, first + start, first + stop) for number, (keys, first, last) in enumerate(plan.segments(size))
+              for key, (start, stop) in zip(keys, partial.ranges(last - first, keys))}
     for chunk, p in parts:
         if chunk.startswith(partial.RECORD):
             records.append(parse(p.worker, p.values))
@@ -38,7 +39,7 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
             raise RoundError(f"chunk {chunk} came twice")
         if chunk not in ranges:
             raise RoundError(f"chunk {chunk} does not belong to this round")
-        start, stop = ranges[chunk]
+        _, start, stop = ranges[chunk]
         if len(p.values) != stop - start:
             raise RoundError(f"chunk {chunk} has {len(p.values)} values, not {stop - start}")
         vector = np.empty(size, dtype) if vector is None else vector
@@ -48,9 +49,15 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
     if vector is None:
         return Merged(None, 0, 0, records)
     missing = [key for key in ranges if key not in found]
-    if missing and not any(isinstance(r, Failed) for r in records):
+    whole = not any(isinstance(r, Failed) for r in records)
+    if missing and whole:
         raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")
-    if len(seen := set(found.values())) != 1:
-        raise RoundError(f"the chunks were merged from different workers: {sorted(seen)}")
-    workers, n = seen.pop()
+    seen: dict[int, set[tuple[int, int]]] = {}          # by segment
+    for key, counts in found.items():
+        seen.setdefault(ranges[key][0], set()).add(counts)
+    alone = [counts for number, each in seen.items() if number for counts in each]      # a worker has one fragment
+    together = seen.get(0, set()) | ({tuple(map(sum, zip(*alone)))} if alone else set())
+    if len(together) != 1 and whole:
+        raise RoundError(f"the chunks were merged from different workers: {sorted(together)}")
+    workers, n = max(together)
     return Merged(vector, workers, n, records)

@@ -2,11 +2,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypedDict
+
+import numpy as np
 
 from mrdl.rounds.state import State, checksum
+
+
+class Fragment(TypedDict):
+    """What the workers of one fragment have to know, where the network is cut (mrdl.models.fragments)."""
+    spec: str                           # the fragment, as JSON
+    moments: list[tuple[int, int, int]]
+    shared: list[tuple[int, int]]       # (start, stop) of the weights that all fragments have
+    size: int                           # how many values only this fragment has, with those of the updater if they are averaged
+    keys: list[str]                     # of the chunks of these values, and then that of the records
 
 
 @dataclass
@@ -36,12 +48,66 @@ class Plan:
     # if given, workers do not score: they compute the moments of these layers' inputs
     describe: list[tuple[int, int, int]] = field(default_factory=list)
 
+    # the fragments of the network: worker w trains that of number w % K. Empty: each worker trains all of it
+    fragments: list[Fragment] = field(default_factory=list)
+
+    def fragment(self, worker: int) -> Fragment | None:
+        """What this worker trains; None: all of the network."""
+        return self.fragments[worker % len(self.fragments)] if self.fragments else None
+
+    def of(self, worker: int) -> Plan:
+        """The plan for the network that this worker trains."""
+        own = self.fragment(worker)
+        return replace(self, spec=own["spec"], moments=own["moments"]) if own else self
+
+    def sent(self, worker: int, rows: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
+        """What a worker sends of its rows [n, P]: values, and the keys of their chunks; first the values that all workers send."""
+        own = self.fragment(worker)
+        return list(zip((self.keys, own["keys"]), apart(rows, own["shared"]))) if own else [(self.keys, rows.reshape(-1))]
+
+    def active(self) -> list[int]:
+        """The numbers of the fragments that have a worker."""
+        return sorted({worker % len(self.fragments) for worker in self.train.values()}) if self.fragments else []
+
+    def segments(self, size: int) -> Iterator[tuple[list[str], int, int]]:
+        """The ranges that the chunks of a merged vector of this size belong to: (keys, start, stop). Where the network is cut:
+        what all fragments share, then what each has alone, if it has a worker."""
+        own = [self.fragments[number] for number in self.active()]
+        start = size - sum(fragment["size"] for fragment in own)
+        yield self.keys, 0, start
+        for fragment in own:
+            yield fragment["keys"], start, start + fragment["size"]
+            start += fragment["size"]
+
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Plan:
         return cls(**json.loads(data))
+
+
+def apart(rows: np.ndarray, shared: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The values of rows[n, P] that are `shared`, and the others, each one row after the other."""
+    common = _common(rows.shape[1], shared)
+    return rows[:, common].reshape(-1), rows[:, ~common].reshape(-1)
+
+
+def together(values: np.ndarray, own: np.ndarray, shared: list[tuple[int, int]], parameters: int) -> np.ndarray:
+    """The rows [n, P] that `apart` made these of."""
+    common = _common(parameters, shared)
+    rows = np.empty(((len(values) + len(own)) // parameters, parameters), own.dtype)
+    rows[:, common] = values.reshape(len(rows), -1)
+    rows[:, ~common] = own.reshape(len(rows), -1)
+    return rows
+
+
+def _common(parameters: int, shared: list[tuple[int, int]]) -> np.ndarray:
+    """Of each weight whether it is shared."""
+    found = np.zeros(parameters, bool)
+    for start, stop in shared:
+        found[start:stop] = True
+    return found
 
 
 def identity(plan: Plan, state: State) -> str:

@@ -1,7 +1,8 @@
 """The work of a mapper in a round: reads blocks, yields partials and records. The result depends on nothing else."""
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -15,23 +16,29 @@ from mrdl.worker.score import describe, score
 from mrdl.worker.train import train
 
 
-def work(lines: Iterable[bytes], state: str, plan: str) -> Emitted:
+def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = ()) -> Emitted:
     """Trains on the mapper's shard and yields partials, or scores its shards and yields their records.
 
+    `fragments`: the state's parts, if the network is cut; a worker that trains reads only its own, and no other reads one.
     An I/O or memory error makes the task fail, and Hadoop starts another attempt."""
     lines = iter(lines)
-    yield from answer(Reading(lines), lambda: (State.load(state), Plan.parse(Path(plan).read_bytes())))
+
+    def given(worker: int | None) -> State:
+        return State.load(state if worker is None or not fragments else fragments[worker % len(fragments)])
+    yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())))
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass
 
 
-def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitted:
-    """Does a mapper's work on the blocks that it reads; `asked` gives the state and the plan.
+def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], State], Plan]]) -> Emitted:
+    """Does a mapper's work on the blocks that it reads; `asked` gives the plan, and what gives the state: for a worker that
+    trains, by its number; for one that scores, of None.
 
     An exception that would come again is emitted as a record, in the same way on all runners."""
     began = time.perf_counter()
     try:
-        given, wanted = asked()
+        state, wanted = asked()
+        scored = cache(lambda: state(None))     # shards that are scored have one state
         trained = None
         for shard, own in groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard)):
             if shard in wanted.train:
@@ -39,9 +46,9 @@ def answer(reading: "Reading", asked: Callable[[], tuple[State, Plan]]) -> Emitt
                     raise BlockError(f"one mapper got two shards, {trained} and {shard}: "
                                      "each shard must be an input split of its own")
                 trained = shard
-                yield from train(own, shard, given, wanted, began)
+                yield from train(own, shard, state(wanted.train[shard]), wanted, began)
             elif shard in wanted.score:
-                yield (describe if wanted.describe else score)(own, shard, given, wanted)
+                yield (describe if wanted.describe else score)(own, shard, scored(), wanted)
             else:
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):

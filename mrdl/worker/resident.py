@@ -188,10 +188,10 @@ class Resident:
         self.written = time.perf_counter() - began
         self.mine = result, self.vector[:result.size]
 
-    def _given(self, asked: dict[str, Any]) -> tuple[State, Plan]:
+    def _given(self, asked: dict[str, Any]) -> tuple[Callable[[int | None], State], Plan]:
         state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN})
         self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
-        return state, plan
+        return lambda worker: state, plan
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""

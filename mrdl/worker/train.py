@@ -21,9 +21,11 @@ from mrdl.worker.reading import ahead
 
 
 def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
-    model = model_from_json(asked.spec)
+    worker = asked.train[shard]
+    own = asked.of(worker)
+    model = model_from_json(own.spec)
     vector = given.vector                       # may be changed in place: the file was read for this task alone
-    variances, of = Variances(vector, asked.moments), identity(asked, given)
+    variances, of = Variances(vector, own.moments), identity(asked, given)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
@@ -48,13 +50,13 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
             learner.step(arrays, index, key, number)
             n += len(index)
     trained = time.perf_counter()
-    worker = asked.train[shard]
     if not n:
         return
     variances.widen(vector)
-    values = vector if asked.save_updater else given.weights
-    for chunk, (start, end) in zip(asked.keys, partial.ranges(len(values), asked.keys)):
-        yield chunk, Partial(worker, learner.terms, values[start:end])
+    rows = vector if asked.save_updater else given.weights
+    for keys, values in asked.sent(worker, rows.reshape(-1, given.parameters)):
+        for chunk, (start, end) in zip(keys, partial.ranges(len(values), keys)):
+            yield chunk, Partial(worker, learner.terms, values[start:end])
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, facts(Trained(
         shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),

@@ -21,6 +21,7 @@ from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Record, order, parse
 from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
+from mrdl.runners.streaming import Job
 
 
 @contextmanager
@@ -87,9 +88,13 @@ class PlainExchange:
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""
         ready()
-        dtype = state.vector.dtype
+        return self._job(TrainRound, name, ["--state", path], plan, mappers, size, state.vector.dtype, reducers, on_task)
+
+    def _job(self, job: type[Job], name: str, states: list[str], plan: Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
+             reducers: int, on_task: Callable[[str, int, int], None] | None) -> Merged:
+        """Runs a round's job, whose arguments `states` say where its mappers find what they begin with."""
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
-                TrainRound, mappers, ["--state", path, "--plan", asked, "--dtype", dtype.name],
+                job, mappers, [*states, "--plan", asked, "--dtype", dtype.name],
                 reducers=reducers, name=name, on_task=on_task) as output:
             merged = self._gather(output, plan, size, dtype)
             merged.seconds = output.report.get("seconds", {})

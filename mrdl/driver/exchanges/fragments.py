@@ -1,0 +1,86 @@
+"""Rounds of fragments: in each, the network is cut anew, and a worker trains one fragment of it.
+
+To the driver this is an exchange like any other: it gives a state, and gets a merged vector of its size."""
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from mrdl.config import need
+from mrdl.data.dataset import Dataset
+from mrdl.driver import schedule
+from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.jobs.fragments import FragmentRound
+from mrdl.models.fragments import Fragment, dealt
+from mrdl.models.sequential import Sequential
+from mrdl.printing import counted
+from mrdl.rounds.merged import Merged
+from mrdl.rounds.plan import Plan, together
+from mrdl.rounds.state import State
+from mrdl.runners.cluster import Cluster
+from mrdl.runs.run import FRAGMENT, Run
+
+
+class FragmentExchange(PlainExchange):
+    """Plain rounds whose workers train `count` fragments of the model.
+
+    Who has which units depends on the run's seed and the round, so a round that is tried again, or resumed, is cut alike. A
+    weight's new value is the mean over the workers that had it, and its old one if there were none: reducers average
+    what all fragments share over all workers, and what a fragment has alone over those that trained it."""
+
+    def __init__(self, cluster: Cluster, run: Run, model: Sequential, count: int):
+        super().__init__(cluster)
+        self.run, self.model, self.count = run, model, count
+
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+        cuts = dealt(self.model, self.count, plan.seed, "fragments", plan.round)
+        rows, sent = state.vector.reshape(-1, state.parameters), size // state.parameters
+        common = sum(stop - start for start, stop in cuts[0].shared)
+        sizes = [sent * common, *(sent * (cut.parameters - common) for cut in cuts)]
+        reducers = self.reducers(len(plan.train), sum(sizes))
+        keys, *own = schedule.keys_of(sizes, reducers)
+        plan = replace(plan, keys=keys, fragments=[
+            {"spec": cut.model.to_json(), "moments": cut.model.moments() if plan.moments else [], "shared": cut.shared,
+             "size": own_size, "keys": names} for cut, own_size, names in zip(cuts, sizes[1:], own)])
+        size = sizes[0] + sum(sizes[1 + number] for number in plan.active())
+        ready()
+        with self._states(state, [cut.cut(rows) for cut in cuts]) as paths:
+            states = [arg for path in paths for arg in ("--fragment", path)] + ["--state", path] * bool(plan.score)
+            merged = self._job(FragmentRound, name, states, plan, mappers, size, state.vector.dtype, reducers, on_task)
+        if merged.vector is not None:
+            merged.vector = _joined(merged.vector, plan, cuts, rows[:sent])
+        return merged
+
+    @contextmanager
+    def _states(self, state: State, parts: list[np.ndarray]) -> Iterator[list[str]]:
+        """Writes the state of each fragment, and yields the paths by which tasks read them."""
+        store, names = self.run.store, [FRAGMENT % (state.round, number) for number in range(len(parts))]
+        try:
+            for name, rows in zip(names, parts):
+                store.write(name, replace(state, vector=rows.reshape(-1), parameters=rows.shape[1],
+                                          outer=np.empty((0, 0), rows.dtype)).dump())
+            paths = map(store.path, names)
+            yield [path if "://" in path else self.cluster.upload(path) for path in paths]
+        finally:
+            for name in names:
+                store.remove(name)
+
+
+def _joined(vector: np.ndarray, plan: Plan, cuts: list[Fragment], before: np.ndarray) -> np.ndarray:
+    """The network's vector after a round whose merged chunks are `vector`; `before`: its rows before the round."""
+    found, segments = before.copy(), plan.segments(len(vector))
+    _, start, stop = next(segments)
+    common = vector[start:stop]
+    for number, (_, first, last) in zip(plan.active(), segments):
+        own = together(common, vector[first:last], cuts[number].shared, cuts[number].parameters)
+        cuts[number].join(own, found)
+    return found.reshape(-1)
+
+
+def fragmented(model: Sequential, count: int, data: Dataset) -> Callable[[Cluster, Run], FragmentExchange]:
+    """What makes the exchange of a run; ConfigError if the data has too few shards for so many fragments."""
+    shards = sum(shard.n > 0 for shard in data.train())
+    need(shards >= count, f"{data.url} has {counted(shards, 'shard')} to train on, fewer than the {count} fragments: prepare it with "
+         f"--shards {count} or more")
+    return lambda cluster, run: FragmentExchange(cluster, run, model, count)

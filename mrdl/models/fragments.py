@@ -1,0 +1,175 @@
+"""Cuts a network into fragments: smaller networks of the same layers, each with its share of the hidden units.
+
+Independent subnet training (Yuan et al., VLDB 2022): units are dealt out, and a weight between two units belongs to
+the fragment that has both; the others rest. What has no dealt unit at either end, such as the bias of the output, is in
+all fragments: it is shared. The weights behind dealt units see fewer inputs than in the whole network, so a Rescaling
+before them makes up for those that are missing, as dropout does.
+
+RULES says how each kind of layer is cut. A new one needs a line there."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mrdl import seeds
+from mrdl.config import need
+from mrdl.layers import Input, Rescaling
+from mrdl.layers.layer import Layer, Weight
+from mrdl.layers.operation import Shape
+from mrdl.models.sequential import Sequential
+from mrdl.training.protocol import Step
+
+Held = np.ndarray | None        # the numbers of the units (or weights) that a fragment has, ascending; None: all
+
+
+class Cut(NamedTuple):
+    """A layer of a fragment, and what it has of the whole layer."""
+    layer: Layer
+    last: Held = None           # of the last axis of all its weights, in Keras's shapes, which it may have a part of,
+    first: Held = None          # and of the axis before the last of its kernel
+    units: Held = None          # of the units that it gives
+
+
+def made(field: str) -> tuple[str, Callable]:
+    """The rule of a layer that makes `field` units of all its inputs."""
+    def cut(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
+        return Cut(layer if own is None else replace(layer, **{field: len(own)}), own, held, own)
+    return field, cut
+
+
+def kept(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
+    """Each unit is handled alone, by weights of its own if there are any."""
+    return Cut(layer, held, None, held)
+
+
+def flattened(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
+    """The units of all places, in one row."""
+    each = np.arange(0, int(np.prod(shape)), shape[-1])
+    return Cut(layer, units=(each[:, None] + held).reshape(-1))
+
+
+KEPT = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Dropout", "Rescaling", "SpatialDropout1D", "SpatialDropout2D",
+        "GaussianNoise", "GaussianDropout", "AlphaDropout", "BatchNormalization", "LayerNormalization",
+        "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+        "GlobalAveragePooling1D", "GlobalAveragePooling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D",
+        "UpSampling1D", "UpSampling2D", "RepeatVector")
+# kind of layer -> (the field with the number of units that it makes, or "", the rule)
+RULES = {"Dense": made("units"), "Conv1D": made("filters"), "Conv2D": made("filters"), "Flatten": ("", flattened),
+         **dict.fromkeys(KEPT, ("", kept))}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A weight of the network, and the weight of a fragment that is cut from it. `places`: see numpy.ix_."""
+    whole: Weight
+    start: int
+    own: Weight
+    own_start: int
+    places: tuple[np.ndarray, ...]
+    shared: bool                # is it whole in all fragments?
+
+    def cut(self, whole: np.ndarray, own: np.ndarray) -> None:
+        """Copies this weight from the network's vector to the fragment's."""
+        self.own.from_keras(self.whole.view(whole[self.start:self.start + self.whole.size])[self.places],
+                            own[self.own_start:self.own_start + self.own.size])
+
+    def join(self, own: np.ndarray, whole: np.ndarray) -> None:
+        """Copies this weight back."""
+        self.whole.view(whole[self.start:self.start + self.whole.size])[self.places] = \
+            self.own.view(own[self.own_start:self.own_start + self.own.size])
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """One fragment of a network, which is a network too."""
+    model: Sequential
+    parts: list[Part]
+
+    @property
+    def parameters(self) -> int:
+        return self.model.count_params()
+
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """The (start, stop) ranges of the weights that all fragments have."""
+        return [(part.own_start, part.own_start + part.own.size) for part in self.parts if part.shared]
+
+    def cut(self, rows: np.ndarray) -> np.ndarray:
+        """The fragment's part of rows[n, P], such as the weights and the updater's slots: [n, its P]."""
+        found = np.empty((len(rows), self.parameters), rows.dtype)
+        for part in self.parts:
+            for whole, own in zip(rows, found):
+                part.cut(whole, own)
+        return found
+
+    def join(self, own: np.ndarray, rows: np.ndarray) -> None:
+        """Puts what `cut` gave into rows[n, P], in place."""
+        for part in self.parts:
+            for mine, whole in zip(own, rows):
+                part.join(mine, whole)
+
+
+def dealt(model: Sequential, count: int, *key: int | str) -> list[Fragment]:
+    """Deals the hidden units out to `count` fragments; ConfigError if the model cannot be cut.
+
+    The key of the random numbers is `key` and the layer's number. Widths that `count` does not divide give fragments
+    whose widths differ by one."""
+    need(type(model) is Sequential, "fragments: only a Sequential model can be cut into fragments yet")
+    stack = model.stack()
+    hidden = [step for step in stack if _field(step)][:-1]      # the last one makes the outputs
+    need(hidden != [], f"fragments: the model has no hidden units to deal out; {_dealable()} have such units")
+    hands: dict[int, list[np.ndarray]] = {}
+    for step in hidden:
+        units = getattr(step.layer, _field(step))
+        need(units >= count, f"fragments: {step.name} has {units} units, fewer than the {count} fragments")
+        hands[step.index] = np.array_split(seeds.permutation(units, *key, step.index), count)
+    return [_fragment(model, stack, {index: np.sort(hand[number]) for index, hand in hands.items()}) for number in range(count)]
+
+
+def _fragment(model: Sequential, stack: list[Step], own: dict[int, np.ndarray]) -> Fragment:
+    """The fragment whose units are `own`, by the number of the layer."""
+    found: list[Layer] = [Input(model.input_shape, sparse=model.sparse)]
+    cuts, held = [], None
+    for step in stack:
+        mine, (shape,) = own.get(step.index), step.shapes
+        if held is None and mine is None:       # nothing of it is cut
+            cut = Cut(step.layer)
+        else:
+            need(type(step.layer).__name__ in RULES, f"fragments: {step.name} cannot be cut, and its inputs are hidden units; "
+                 f"such layers can: {', '.join(RULES)}")
+            field, rule = RULES[type(step.layer).__name__]
+            need(getattr(step.layer, "groups", 1) == 1, f"fragments: {step.name} has groups of channels, which cannot be cut yet")
+            if field and held is not None and len(held) < shape[-1]:
+                found.append(Rescaling(shape[-1] / len(held)))
+            cut = rule(step.layer, shape, held, mine)
+        found.append(cut.layer)
+        cuts.append((step, cut, len(found) - 2))
+        held = cut.units
+    made = Sequential(found, model.name, model.dtype.name)
+    made.compile(model.optimizer, model.loss, model.metrics, model.loss_weights)
+    own_stack = made.stack()
+    return Fragment(made, [part for step, cut, number in cuts for part in _parts(step, cut, own_stack[number])])
+
+
+def _parts(step: Step, cut: Cut, own: Step) -> Iterator[Part]:
+    for whole, start, weight, own_start in zip(step.weights, step.offsets, own.weights, own.offsets):
+        *others, size = whole.keras or (1,)
+        axes = [np.arange(n) for n in (*others, size)] if whole.keras else []
+        if cut.last is not None:
+            axes[-1] = cut.last
+        if cut.first is not None and whole.name == "kernel":
+            axes[-2] = cut.first
+        shared = cut.last is None and (cut.first is None or whole.name != "kernel")
+        need(shared or whole.constraint is None, f"fragments: {step.name} has a constraint on its {whole.name}, which a fragment "
+             "has only a part of")
+        yield Part(whole, start, weight, own_start, np.ix_(*axes), shared)
+
+
+def _field(step: Step) -> str:
+    """The field with the number of units that a layer makes; "" if it makes none that can be dealt out."""
+    return RULES.get(type(step.layer).__name__, ("",))[0]
+
+
+def _dealable() -> str:
+    return ", ".join(kind for kind, (field, _) in RULES.items() if field)

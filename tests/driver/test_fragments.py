@@ -1,0 +1,244 @@
+"""Fragments of a network: cutting and joining, and runs against fragments that are trained alone and joined by hand."""
+import json
+import os
+
+import numpy as np
+import pytest
+from averaged import whole
+from shards import rows
+
+import mrdl
+from mrdl import FragmentTraining, ParameterAveraging, resume, seeds
+from mrdl.cli import main
+from mrdl.config import ConfigError
+from mrdl.driver import schedule
+from mrdl.layers import (
+    Activation,
+    BatchNormalization,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    Input,
+    LayerNormalization,
+    MaxPooling2D,
+    Permute,
+    PReLU,
+    Rescaling,
+)
+from mrdl.models.fragments import dealt
+from mrdl.optimizers import SGD, Adam
+from mrdl.rounds.merged import RoundError, gathered
+from mrdl.rounds.partial import RECORD, Partial, merge
+from mrdl.rounds.plan import Plan, apart, together
+from mrdl.runs.commits import RunError
+from mrdl.runs.run import Run
+from mrdl.training.learner import Learner
+
+
+def network(*layers, optimizer="adam", dtype="float32"):
+    model = mrdl.Sequential([*layers, Dense(3, "softmax")], dtype=dtype)
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def deep(optimizer="adam", *between):
+    return network(Input(5), Dense(9, "relu"), *between, Dense(8, "tanh"), optimizer=optimizer)
+
+
+def training(**options):
+    return FragmentTraining(**{"batch_size": 8, "averaging_frequency": 3, "runner": "inline", **options})
+
+
+NETWORKS = [
+    lambda: deep("adam", BatchNormalization(), Dropout(0.2), PReLU(), LayerNormalization()),
+    lambda: network(Input((6, 6, 2)), Rescaling(0.5), Conv2D(4, 3, activation="relu"), BatchNormalization(), MaxPooling2D(2),
+                    Conv2D(6, 2), Flatten(), Dense(7, use_bias=False), Activation("relu")),
+    lambda: network(Input(4), Embedding(10, 5), Conv1D(8, 2), GlobalAveragePooling1D()),
+    lambda: network(Input(6, sparse=True), Dense(5, "relu"))]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_what_is_cut_and_joined_again_is_what_it_was(kind, count):
+    model = kind().build(seed=3)
+    given = np.stack([model.weights, np.arange(len(model.weights), dtype="f4")])
+    fragments, found, owners = dealt(model, count, 7, "fragments", 1), np.full_like(given, np.nan), np.zeros(len(model.weights))
+    for fragment in fragments:
+        own = fragment.cut(given)
+        assert own.shape == (2, fragment.parameters)
+        fragment.join(own, found)
+        owners[own[1].astype(int)] += 1
+        assert together(*apart(own, fragment.shared), fragment.shared, fragment.parameters).tobytes() == own.tobytes()
+    there = ~np.isnan(found[0])
+    assert found[:, there].tobytes() == given[:, there].tobytes()
+    shared = np.concatenate([fragments[0].cut(given)[1][start:stop] for start, stop in fragments[0].shared]).astype(int)
+    assert set(owners[shared]) == {count}               # all have these, and one, or where it rests none, each other weight
+    assert count == 1 or set(np.delete(owners, shared)) <= {0, 1}
+    if count == 1:
+        assert there.all() and fragments[0].cut(given).tobytes() == given.tobytes()
+        assert fragments[0].model.to_json() == model.to_json()
+    cut = [set(fragment.cut(given)[1]) for fragment in dealt(model, count, 7, "fragments", 2)]
+    assert count == 1 or cut != [set(fragment.cut(given)[1]) for fragment in fragments]    # each round deals anew
+
+
+def test_a_fragment_is_the_network_without_the_others_units_scaled_up():
+    model = deep().build(seed=1)
+    x = np.random.default_rng(0).standard_normal((20, 5)).astype("f4")
+    for fragment in dealt(model, 4, 0):
+        rest = np.zeros((1, len(model.weights)), "f4")
+        fragment.join(fragment.cut(model.weights[None]), rest)
+        other = deep().build()
+        other.weights[:] = rest[0]
+        own = fragment.model.build()
+        own.weights[:] = fragment.cut(model.weights[None])[0]
+        kernels = other.get_weights()
+        scales = [layer.scale for layer in own.layers if isinstance(layer, Rescaling)]
+        assert scales == [9 / own.layers[0].units, 4]
+        kernels[2] *= scales[0]
+        kernels[4] *= scales[1]
+        other.set_weights(kernels)
+        np.testing.assert_allclose(own.predict(x), other.predict(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer, workers, count, shards, save_updater, between", [
+    (SGD(0.1), 2, 2, 2, True, ()), (Adam(0.01), 3, 3, 5, True, ()), (SGD(0.1, momentum=0.9), 4, 2, 4, True, ()),
+    (Adam(0.01), 4, 2, 3, False, (BatchNormalization(),))])
+def test_a_round_is_fragments_trained_alone_and_joined(tmp_path, made, optimizer, workers, count, shards, save_updater, between):
+    """Each trained by a Learner on its shards, in the order that workers have; the last group has too few shards for some."""
+    data, run = made(90, shards=shards, dtype="float32"), str(tmp_path / "run")
+    model = deep(optimizer, *between)
+    training(workers=workers, fragments=count, averaging_frequency=None, epochs=1, seed=5, keep_rounds=99,
+             save_updater=save_updater).fit(model, data.url, run=run)
+    states = [Run(run).state(r) for r in Run(run).rounds()]
+    slots = 1 + model.optimizer.slots
+    twin = deep(optimizer, *between).build(seed=5)
+    found = np.concatenate([twin.weights[None], model.optimizer.start(twin.weights)])
+    groups = schedule.groups(data.train(), workers, 5, 0)
+    assert len(states) == 1 + len(groups)
+    iterations = 0
+    for r, (group, state) in enumerate(zip(groups, states[1:]), 1):
+        fragments, sent, before = dealt(model, count, 5, "fragments", r), [], found.copy()
+        for worker, shard in enumerate(group):
+            fragment, arrays = fragments[worker % count], rows(shard)
+            own = fragment.cut(found)
+            alone = Learner(fragment.model, own[0], own[1:], batch_size=8, iterations=iterations)
+            order = seeds.permutation(shard.n, 5, "rows", 0, shard.index, 0)
+            for number in range(-(-shard.n // 8)):
+                alone.step(arrays, order[number * 8:number * 8 + 8], 0, number)
+            for start, variance, n in fragment.model.moments() if len(group) > 1 else ():
+                own[0, variance:variance + n] += (own[0, start:start + n] - fragment.cut(before)[0, start:start + n]) ** 2
+            sent.append((worker, alone.terms, own[:slots if save_updater else 1], fragment))
+        common = next(merge("", [Partial(w, n, apart(own, f.shared)[0]) for w, n, own, f in sent]))[1].values
+        for number, fragment in enumerate(fragments):
+            if mine := [Partial(w, n, apart(own, f.shared)[1]) for w, n, own, f in sent if w % count == number]:
+                fragment.join(together(common, next(merge("", mine))[1].values, fragment.shared, fragment.parameters), found)
+        for start, variance, n in model.moments() if len(group) > 1 else ():
+            found[0, variance:variance + n] -= (found[0, start:start + n] - before[0, start:start + n]) ** 2
+        if save_updater:
+            iterations += max(-(-shard.n // 8) for shard in group)
+        else:
+            found[1:] = model.optimizer.start(found[0])
+        same = np.testing.assert_array_equal if not between else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6)
+        same(state.vector, found.reshape(-1))
+        assert state.iterations == iterations
+    assert twin.weights.tobytes() != found[0].tobytes()
+
+
+def test_one_fragment_is_plain_averaging(tmp_path, made):
+    data = made(60, shards=2, dtype="float32").url
+    training(workers=2, fragments=1, epochs=2).fit(deep(), data, run=str(tmp_path / "one"))
+    ParameterAveraging(workers=2, batch_size=8, averaging_frequency=3, runner="inline", epochs=2).fit(
+        deep(), data, run=str(tmp_path / "plain"))
+    assert whole(tmp_path / "one") == whole(tmp_path / "plain")
+
+
+def test_every_runner_and_a_run_that_goes_on_give_the_same_bits(tmp_path, made, local):
+    data = made(120, shards=4, hold_out=0.2, dtype="float32").url
+    for name, runner in (("inline", "inline"), ("local", local)):
+        training(fragments=4, validation_freq=2, epochs=2, runner=runner).fit(
+            deep("adam", Dropout(0.3)), data, run=str(tmp_path / name))
+    training(fragments=4, validation_freq=2, rounds=2).fit(deep("adam", Dropout(0.3)), data, run=str(tmp_path / "again"))
+    resume(str(tmp_path / "again"), epochs=2)
+    assert whole(tmp_path / "inline") == whole(tmp_path / "local") == whole(tmp_path / "again")
+    assert not [name for name in os.listdir(tmp_path / "again") if name.startswith("fragment")]
+
+
+def test_a_worker_reads_and_sends_its_fragment_alone(tmp_path, made, monkeypatch):
+    """A quarter of what is at the inputs and outputs, and a sixteenth of what is between hidden units."""
+    read, sent = [], []
+    from mrdl.rounds.state import State
+    from mrdl.worker import train
+
+    def load(path):
+        read.append(os.path.getsize(path))
+        return loaded(path)
+
+    def trained(*given):
+        sent.append(0)
+        for chunk, part in worked(*given):
+            sent[-1] += 0 if chunk == RECORD else part.values.nbytes
+            yield chunk, part
+    loaded, worked = State.load, train.train
+    monkeypatch.setattr(State, "load", load)
+    monkeypatch.setattr("mrdl.worker.answer.train", trained)
+    model = network(Input(5), Dense(40, "relu", use_bias=False), Dense(40, "relu", use_bias=False))
+    training(fragments=4, averaging_frequency=None, rounds=1, until=None).fit(
+        model, made(60, shards=4, dtype="float32").url, run=str(tmp_path / "run"))
+    values = 3 * ((5 * 40 + 40 * 3) // 4 + 40 * 40 // 16 + 3)       # weights and Adam's two slots; 3 biases of the output
+    assert sent == [4 * values] * 4
+    assert len(read) == 4 and all(4 * values < size < 4 * values + 1000 for size in read)
+
+
+def test_what_the_command_line_says(tmp_path, made, capsys):
+    model = tmp_path / "model.json"
+    model.write_text(deep().to_json())
+    data, run = made(60, shards=2, dtype="float32").url, str(tmp_path / "run")
+    command = ["train", str(model), data, run, "-r", "inline", "--averaging-frequency", "3", "--epochs", "1"]
+    assert main([*command, "--fragments", "2"]) == 0
+    assert main(["show", run]) == 0
+    assert "2 workers, batch 32, averaging every 3, 2 fragments" in capsys.readouterr().out
+    assert main(command) == 2 and "fragments 2, now none" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run/run.json").read_text())["options"]["fragments"] == 2
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"fragments": 0}, "fragments must be 1 or more"), ({"fragments": 2, "workers": 3}, "must be a multiple of fragments=2"),
+    ({"outer": "nesterov"}, "an outer updater cannot be used"), ({"fragments": 3}, "has 2 shards to train on, fewer than the 3"),
+    ({"resident": "always", "runner": "local"}, "not yet in resident")])
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, made, options, said):
+    data = made(40, shards=2, dtype="float32").url
+    with pytest.raises((RunError, ConfigError), match=said):
+        training(**options).fit(deep(), data, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("layers, said", [
+    ([Input(5)], "no hidden units to deal out"), ([Input(5), Dense(3), Dense(9)], "dense has 3 units, fewer than the 4"),
+    ([Input((5, 5, 1)), Conv2D(4, 2), Permute((3, 1, 2)), Flatten()], "permute cannot be cut"),
+    ([Input((5, 5, 4)), Conv2D(4, 2), Conv2D(4, 2, groups=2), Flatten()], "conv2d_1 has groups"),
+    ([Input(5), Dense(9, kernel_constraint="non_neg")], "dense has a constraint on its kernel")])
+def test_networks_that_cannot_be_cut_are_refused(layers, said):
+    with pytest.raises(ConfigError, match=said):
+        dealt(network(*layers), 4)
+    inputs = Input(5)
+    with pytest.raises(ConfigError, match="only a Sequential model"):
+        dealt(mrdl.Model(inputs, Dense(3, "softmax")(Dense(8)(inputs))), 2)
+
+
+def test_merged_chunks_of_fragments_must_fit_together():
+    cut = [{"spec": "", "moments": [], "shared": [(0, 1)], "size": 2, "keys": [key, RECORD]} for key in ("1", "2", "3")]
+    plan = Plan("", 1, 0, 0, None, 8, 0, ["0", RECORD], train={"d/0": 0, "d/1": 1}, fragments=cut)
+    parts = {"0": Partial(2, 7, np.ones(1)), "1": Partial(1, 3, np.full(2, 2.0)), "2": Partial(1, 4, np.full(2, 3.0))}
+    merged = gathered(parts.items(), plan, 5, "f8")
+    assert merged.vector.tolist() == [1, 2, 2, 3, 3] and (merged.workers, merged.n) == (2, 7)
+    with pytest.raises(RoundError, match="chunks are missing: 2"):
+        gathered([part for part in parts.items() if part[0] != "2"], plan, 5, "f8")
+    for odd in ({"0": Partial(2, 6, np.ones(1))}, {"2": Partial(2, 4, np.ones(2))}):
+        with pytest.raises(RoundError, match="merged from different workers"):
+            gathered((parts | odd).items(), plan, 5, "f8")
+    with pytest.raises(RoundError, match="chunk 3 does not belong"):
+        gathered([("3", Partial(1, 1, np.ones(2)))], plan, 5, "f8")
