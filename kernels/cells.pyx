@@ -1,4 +1,4 @@
-"""Fields of many columns at once, in the order in which they lie in the text: it then passes the cache once."""
+"""Fields of many columns at once, in the order in which they lie in the text: it then passes the cache once; and what scales numbers."""
 include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
@@ -33,3 +33,50 @@ def numbers(Bytes data, const int64_t[:, ::1] starts, const int64_t[:, ::1] stop
                 codes[j, i] = _field(base + start, base + stop, end, decimal, 0, &value)
                 out[j, i] = value if codes[j, i] == _GOOD else NAN
     need(fit, "a field is not within its data")
+
+
+def fill(double[::1] x, const int[::1] codes, double filling):
+    """x = filling where the code is EMPTY; returns whether all other codes are GOOD."""
+    cdef Py_ssize_t i
+    cdef bint good = True
+    need(codes.shape[0] == x.shape[0], "fill: x and codes must have one length")
+    with nogil:
+        for i in range(x.shape[0]):
+            if codes[i] == _EMPTY:
+                x[i] = filling
+            else:
+                good &= codes[i] == _GOOD
+    return good
+
+
+def scale(const double[:, :] x, const double[::1] shift, const double[::1] by, double[:, :] out):
+    """out[n, k] = (x - shift) / by, with a shift and a divisor for each column; returns whether all of out are finite."""
+    cdef Py_ssize_t i, j, n = x.shape[0], k = x.shape[1]
+    cdef const double* row
+    cdef double* made
+    cdef double value
+    cdef bint odd = False
+    need(out.shape[0] == n and out.shape[1] == shift.shape[0] == by.shape[0] == k, "scale: x, out[n, k], shift and by[k] do not fit")
+    if n == 0 or k == 0:
+        return True
+    with nogil:
+        if k == 1 and x.strides[0] == out.strides[0] == sizeof(double):
+            row, made = &x[0, 0], &out[0, 0]
+            for i in range(n):
+                value = (row[i] - shift[0]) / by[0]
+                odd |= value - value != 0
+                made[i] = value
+        elif x.strides[1] == out.strides[1] == sizeof(double):
+            for i in range(n):
+                row, made = &x[i, 0], &out[i, 0]
+                for j in range(k):
+                    value = (row[j] - shift[j]) / by[j]
+                    odd |= value - value != 0
+                    made[j] = value
+        else:
+            for i in range(n):
+                for j in range(k):
+                    value = (x[i, j] - shift[j]) / by[j]
+                    odd |= value - value != 0
+                    out[i, j] = value
+    return not odd

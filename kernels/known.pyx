@@ -68,7 +68,7 @@ def ones(const int64_t[::1] ids, double[:, :] out):
                 out[i, ids[i]] = 1
 
 
-def mark(const int32_t[:, ::1] ids, real[:, ::1] out):
+def mark(const int32_t[:, ::1] ids, real[:, :] out):
     """out[n, width] = 1 in the columns ids[k, n] of each row, k of them; -1: in none."""
     cdef Py_ssize_t first, stop = 0, i, j, n = out.shape[0], width = out.shape[1], k = ids.shape[0]
     cdef bint fit = True

@@ -6,8 +6,9 @@ include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
 include "months.pxi"
+include "calendar.pxi"
 
-from libc.math cimport INFINITY, fabs
+from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
@@ -238,26 +239,14 @@ def look(Bytes data, Places starts, Places stops, const int[::1] codes, int64_t[
 def calendar(const double[::1] seconds):
     """Which months, days, weekdays, hours and minutes there are of seconds since 1970, as bits from 0 on (Monday is 0);
     between the years -9999 and 9999."""
-    cdef Py_ssize_t i
-    cdef int64_t whole, day, rest, era, of_era, year, of_year, month
-    cdef int64_t months = 0, days = 0, weekdays = 0, hours = 0, minutes = 0
-    cdef bint fit = True
-    for i in range(seconds.shape[0]):
-        fit &= fabs(seconds[i]) < 1e12
-    need(fit, "calendar: there is no such year")
+    cdef Py_ssize_t i, k
+    cdef int64_t parts[6]
+    cdef int64_t bits[6]
+    bits[:] = [0, 0, 0, 0, 0, 0]
+    _counted(seconds)
     with nogil:
         for i in range(seconds.shape[0]):
-            whole = <int64_t> seconds[i]
-            whole -= <double> whole > seconds[i]
-            whole += 146097LL * 86400 * 100             # 400 years are one era, and begin in March here
-            day, rest = whole / 86400, whole % 86400
-            weekdays |= <int64_t> 1 << (day + 3) % 7    # an era is of whole weeks
-            hours |= <int64_t> 1 << rest / 3600
-            minutes |= <int64_t> 1 << rest / 60 % 60
-            of_era = (day + 719468) % 146097
-            year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365
-            of_year = of_era - (365 * year + year / 4 - year / 100)
-            month = (5 * of_year + 2) / 153             # from March on
-            days |= <int64_t> 1 << (of_year - (153 * month + 2) / 5)
-            months |= <int64_t> 1 << (month + 2) % 12
-    return months, days, weekdays, hours, minutes
+            _parts(seconds[i], parts)
+            for k in range(1, 6):
+                bits[k] |= <int64_t> 1 << parts[k]
+    return bits[1], bits[2], bits[3], bits[4], bits[5]

@@ -28,6 +28,29 @@ static inline text find(text p, text stop, text end, unsigned char a, unsigned c
     return p < stop ? p : stop;
 }
 
+/* out[i] = the place of the i-th newline in [p, p + size), of up to n; returns how many there are. */
+static inline size_t put_line_ends(text p, size_t size, int64_t *out, size_t n) {
+    size_t count = 0, at = 0;
+#if defined(__SSE2__)
+    const __m128i newlines = _mm_set1_epi8('\n');
+    for (; size - at >= 64; at += 64) {
+        uint64_t hits = 0;
+        for (int i = 0; i < 64; i += 16)
+            hits |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + at + i)), newlines)) << i;
+        for (; hits; hits &= hits - 1, count++)
+            if (count < n)
+                out[count] = (int64_t)at + __builtin_ctzll(hits);
+    }
+#endif
+    for (; at < size; at++)
+        if (p[at] == '\n') {
+            if (count < n)
+                out[count] = (int64_t)at;
+            count++;
+        }
+    return count;
+}
+
 /* Little-endian on every CPU. */
 template <class T> static inline uint64_t read(text p) {
     T word;

@@ -6,6 +6,7 @@ include "common.pxi"
 include "numbers.pxi"
 include "fields.pxi"
 include "dates.pxi"
+include "calendar.pxi"
 
 from libc.math cimport NAN
 from libc.string cimport memchr, memcmp, memcpy, memmove
@@ -13,6 +14,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 cdef extern from "words.h" nogil:
     Text find(Text p, Text stop, Text end, unsigned char a, unsigned char b)
     uint64_t hash_word(Text p, size_t size)
+    size_t put_line_ends(Text p, size_t size, int64_t* out, size_t n)
 
 
 cdef bytes DIGITS = b"0123456789+-eE"
@@ -167,6 +169,25 @@ def numbers(Bytes data, Places starts, Places stops, unsigned char decimal,
             codes[i] = _field(base + starts[i], base + stops[i], end, decimal, thousands, &out[i])
             if codes[i] != _GOOD:
                 out[i] = NAN
+
+
+def line_ends(Bytes data, int64_t[::1] out):
+    """out[i] = the place of the i-th newline; returns how many there are, of which out need not have room for all."""
+    cdef int64_t none
+    return put_line_ends(_base(data), data.shape[0], &out[0] if out.shape[0] else &none, out.shape[0])
+
+
+def calendar(const double[::1] seconds, int64_t[:, ::1] out):
+    """out[6, n] = year, month, day, weekday, hour and minute of seconds since 1970, each but the year from 0 on (Monday is 0)."""
+    cdef Py_ssize_t i, k
+    cdef int64_t parts[6]
+    need(out.shape[0] == 6 and out.shape[1] == seconds.shape[0], "calendar: out must be [6, seconds]")
+    _counted(seconds)
+    with nogil:
+        for i in range(seconds.shape[0]):
+            _parts(seconds[i], parts)
+            for k in range(6):
+                out[k, i] = parts[k]
 
 
 def hashes(Bytes data, Places starts, Places stops, uint64_t[::1] out):

@@ -2,10 +2,10 @@
 import math
 import re
 from collections import Counter
-from datetime import datetime, timedelta
 
 import numpy as np
 from mrdl.kernels import tally, words
+from mrdl.kernels.reference import words as twin
 from mrdl.kernels.reference.words import NAME, _words
 
 
@@ -89,9 +89,6 @@ def look(data, starts, stops, codes, places):
 
 
 def calendar(seconds):
-    bits = [0] * 5
-    for second in seconds.tolist():
-        time = datetime(1970, 1, 1) + timedelta(seconds=math.floor(second))
-        for k, part in enumerate((time.month - 1, time.day - 1, time.weekday(), time.hour, time.minute)):
-            bits[k] |= 1 << part
-    return tuple(bits)
+    out = np.empty((6, len(seconds)), "i8")
+    twin.calendar(seconds, out)
+    return tuple(sum(1 << part for part in {*parts}) for parts in out[1:].tolist())

@@ -198,3 +198,15 @@ def dates(data, starts, stops, order, out, codes):
         since = date - datetime(1970, 1, 1, tzinfo=timezone.utc) - shift
         return since.days * 86400 + since.seconds + nanoseconds / 1e9
     _read(data, starts, stops, out, codes, seconds)
+
+
+def calendar(seconds, out):
+    for i, second in enumerate(seconds.tolist()):
+        time = datetime(1970, 1, 1) + timedelta(seconds=math.floor(second))
+        out[:, i] = time.year, time.month - 1, time.day - 1, time.weekday(), time.hour, time.minute
+
+
+def line_ends(data, out):
+    places = [place for place, byte in enumerate(data) if byte == ord("\n")]
+    out[:len(places)] = places[:len(out)]
+    return len(places)

@@ -126,7 +126,9 @@ class Rows(Records):
         if schema.sparse:
             x = x if isinstance(x, Csr) else Csr.from_dense(x)
         rest = np.add(rest, 0.0, order="C")         # -0.0 and 0.0 are one number
-        wide, whole, finite, fits = as_stored(x, dtype)
+        item, ends = dtype.itemsize, 0 if schema.sparse else dtype.itemsize * (1 + x.shape[1])
+        table = np.empty((len(x), ends + 8 * rest.shape[1] + PLACE), "u1")     # behind the features; before them the letter, so far that they are aligned
+        wide, whole, finite, fits = as_stored(x, dtype, None if schema.sparse else table[:, item:ends].view(dtype))
         with np.errstate(invalid="ignore", over="ignore"):
             ids = rest == np.floor(rest)
             if schema.weight is not None:
@@ -149,14 +151,16 @@ class Rows(Records):
             if len(heads):
                 yield Batch(placed, self._grouped(stored, groups, good))
             return
+        table[:, item - 1] = ord("x")
+        table[:, ends:-PLACE], table[:, -PLACE:] = rest, place
         for letter, these in ((b"u", good & whole), (b"x", good & ~whole)):
+            if not these.any():
+                continue
             rows = slice(None) if these.all() else these
-            values = wide[rows]
-            values = values.astype("u1") if letter == b"u" else values.view("u1")
-            if len(values):
-                placed = _joined(letter, values, rest[rows], place[rows])
-                stored = bare(placed) if same else _joined(letter, values, near[rows])
-                yield Batch(placed, self._grouped(stored, groups, these))
+            values = wide[rows].astype("u1") if letter == b"u" else table[rows]
+            placed = _joined(letter, values, rest[rows], place[rows]) if letter == b"u" else _laid(values, item - 1)
+            stored = bare(placed) if same else _joined(letter, values if letter == b"u" else values[:, item:ends], near[rows])
+            yield Batch(placed, self._grouped(stored, groups, these))
 
     @staticmethod
     def _grouped(stored: Words, groups: Sequence[bytes] | None, these: np.ndarray) -> Words:
@@ -193,11 +197,12 @@ class Stored(NamedTuple):
     fits: np.ndarray
 
 
-def as_stored(x: np.ndarray | Csr | Apart, dtype: np.dtype) -> Stored:
-    """Features of any dtype as a dataset of the dtype has them. Of sparse rows `whole` says nothing."""
+def as_stored(x: np.ndarray | Csr | Apart, dtype: np.dtype, out: np.ndarray | None = None) -> Stored:
+    """Features of any dtype as a dataset of the dtype has them. Of sparse rows `whole` says nothing. `out`: where they are to be, if they are
+    not sparse."""
     if isinstance(x, Csr):
         return as_stored(x.largest()[:, None], dtype)._replace(wide=x.stored(dtype))
-    wide, flags = np.empty(x.shape, dtype.newbyteorder("=")), np.empty((3, len(x)), "u1")
+    wide, flags = np.empty(x.shape, dtype.newbyteorder("=")) if out is None else out, np.empty((3, len(x)), "u1")
     if isinstance(x, Apart):
         x.store(wide, flags)
         return Stored(wide.astype(dtype, copy=False), *flags.view(bool))
@@ -229,8 +234,13 @@ def _joined(letter: bytes, *parts: np.ndarray) -> Words:
     for part in parts:
         table[:, at:at + part.shape[1]] = part
         at += part.shape[1]
-    starts = np.arange(len(table)) * width
-    return Words(table.ravel(), starts, starts + width)
+    return _laid(table, 0)
+
+
+def _laid(table: np.ndarray, first: int) -> Words:
+    """The rows of a table of bytes, each from column `first` on."""
+    starts = np.arange(len(table)) * table.shape[1]
+    return Words(table.ravel(), starts + first, starts + table.shape[1])
 
 
 def shortened(rows: Words) -> Words:

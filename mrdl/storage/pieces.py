@@ -59,7 +59,7 @@ def read_pieces(file: BinaryIO, size: int | None = None, longest: int | None = N
             yield Long.of(begun[0], length + first)
             begun, length, data, end = [], 0, data[first + 1:], end - first - 1
         if end:
-            yield b"".join([*begun, data[:end]])
+            yield b"".join([*begun, memoryview(data)[:end]]) if begun else data[:end]
             begun, length = [], 0
         if end < len(data):
             length += len(data) - end

@@ -17,7 +17,7 @@ COLUMNS = ["id", "a", "y", "b", "w"]
 TABLES = [Table({"id": Id(), "b": Numeric(missing="drop"), "a": Numeric(mean=0.1), "w": Weight(), "y": Label()}),
           Table({"a": Numeric(scale="standard", mean=0.3, deviation=0.7, missing="refuse"), "y": Label(classes=("2", "1", "10.0")), "b": Ignore()}),
           Table({"y": Numeric(scale="log", mean=1.0), "a": Numeric(mean=0.1, scale="minmax", least=-1e300, largest=1e300)})]
-FIELDS = ["1", "2", "10", "-2.5", "0.1", "007", " 3 ", "1e400", "nan", "", "NA", "x", '"1"', '" 2"', '"a,b"', '5"', "#", "1e-3", "\t4", "1_0"]
+FIELDS = ["1", "2", "10", "-2.5", "0.1", "007", " 3 ", "1e400", "nan", "", "NA", "x", "1.7e308", '"1"', '" 2"', '"a,b"', '5"', "#", "1e-3", "\t4", "1_0"]
 LINE = st.lists(st.sampled_from(FIELDS + ["1", "2", "0.3"] * 20), min_size=5, max_size=5).map(",".join)
 ODD = st.sampled_from(["", "  ", "# no row", "1,2,3", "1,2,3,4,5,6", "id,a,y,b,w", '"1,2,3,4,5', "\ufeff1,2,3,4,5", "1,2,3,4,5\r"])
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mrdl.kernels import tally, words
 from mrdl.kernels.reference import tally as twin
+from mrdl.kernels.reference import words as words_twin
 
 from mrdl.data.tables.words import Words
 
@@ -120,6 +121,10 @@ def test_a_calendar_has_the_days_of_all_years():
     for second in np.split(seconds, len(seconds)):
         assert tally.calendar(second) == twin.calendar(second)
     assert tally.calendar(seconds) == twin.calendar(seconds) and tally.calendar(seconds[:0]) == (0,) * 5
+    found, wanted = np.zeros((2, 6, len(seconds)), "i8")
+    words.calendar(seconds, found)
+    words_twin.calendar(seconds, wanted)
+    assert np.array_equal(found, wanted)
 
 
 ONE, TWO, HASH, CODE = np.zeros(1, "i8"), np.zeros(2, "i8"), np.zeros(1, "u8"), np.zeros(1, np.intc)
@@ -135,6 +140,7 @@ U4, FULL = np.zeros(1, "u4"), tally.Tally(5, 5)
     (tally.mark, (b"", ONE, ONE, HASH, CODE, b"", ONE, ONE, HASH, TWO, True)),
     (tally.mark, (b"", ONE, ONE, HASH, CODE, b"", ONE, ONE + 1, HASH, ONE, True)),
     (tally.look, (b"", ONE, ONE, CODE, TWO)), (tally.look, (b"", ONE, ONE + 1, CODE, ONE)),
+    (words.calendar, (np.zeros(2), np.zeros((6, 1), "i8"))), (words.calendar, (np.zeros(2), np.zeros((5, 2), "i8"))), (words.calendar, (np.array([-1e12]), np.zeros((6, 1), "i8"))),
     (tally.calendar, (np.array([np.nan]),)), (tally.calendar, (np.array([1e300]),)),
 ])
 def test_arguments_that_do_not_fit_are_refused(function, arguments):

@@ -196,6 +196,43 @@ def test_numbers_of_many_columns_are_those_of_each(decimal):
             cells.numbers(*wrong, *found)
 
 
+@pytest.mark.parametrize("shape", [(40, 1), (7, 5)])
+def test_numbers_are_filled_and_scaled_as_the_twins_do(shape):
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape)
+    codes = rng.choice([words.GOOD, words.GOOD, words.EMPTY], shape[0]).astype(np.intc)
+    for code, good in ((words.GOOD, True), (words.NUMBER, False), (words.FINITE, False)):
+        codes[3], columns = code, []
+        for module in (cells, cells_twin):
+            column = given[:, 0].copy()
+            assert module.fill(column, codes, 2.5) is good
+            columns.append(column.tobytes())
+        assert columns[0] == columns[1]
+    shift, by = np.linspace(-1, 1, shape[1]), np.linspace(0.3, 3, shape[1])
+    for x, finite in ((given, True), (np.where(given == given.max(), np.inf, given), False), (given * np.nan, False)):
+        for order in "CF":
+            made = [np.full(shape, 7.0, order=order) for _ in range(2)]
+            assert cells.scale(np.asarray(x, order=order), shift, by, made[0]) is cells_twin.scale(x, shift, by, made[1]) is finite
+            assert made[0].tobytes() == made[1].tobytes()
+    assert cells.scale(given[:0], shift, by, given[:0]) and cells.fill(given[:0, 0], codes[:0], 0.0)
+    for wrong in ((given, shift[1:], by, given), (given, shift, by[1:], given), (given[1:], shift, by, given)):
+        with pytest.raises(ValueError, match="do not fit"):
+            cells.scale(*wrong)
+    with pytest.raises(ValueError, match="one length"):
+        cells.fill(given[:, 0].copy(), codes[1:], 0.0)
+
+
+def test_line_ends_are_those_of_the_twin():
+    rng = random.Random(0)
+    for size in (0, 1, 63, 64, 65, 200, 1000):
+        for alphabet in (b"\n", b"a\n", b"abcdefgh\r\n\x8a"):
+            data = bytes(rng.choices(alphabet, k=size))
+            for room in (data.count(b"\n"), 0, 3, size + 1):
+                found, wanted = np.zeros((2, room), "i8")
+                assert words.line_ends(data, found) == twin.line_ends(data, wanted) == data.count(b"\n")
+                assert found.tolist() == wanted.tolist()
+
+
 def test_a_column_of_a_table_is_read_in_place():
     buffer, starts, stops = bytearray(b"1,a\n22,b\n333,c"), *np.zeros((2, 3, 2), int)
     words.split(buffer, 44, starts, stops, *np.zeros((2, 3), np.intc))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mrdl.data.corpus import BOM
+from mrdl.data.readers.quoted import line_ends
 from mrdl.data.sources import DataError
 from mrdl.storage.paths import opened
 from mrdl.storage.pieces import Lines, Long, pieces_of
@@ -53,7 +54,7 @@ def recoded(text: bytes, stops: np.ndarray, encoding: str) -> tuple[bytes, np.nd
     if text.isascii():
         return text, stops
     made = utf8(text, encoding)
-    before, after = (np.flatnonzero(np.frombuffer(each, "u1") == ord("\n")) for each in (text, made))
+    before, after = map(line_ends, (text, made))
     if len(before) == len(after):
         return made, after[np.searchsorted(before, stops)]
     starts = [0, *(stops[:-1] + 1).tolist()]        # a damaged character has taken its newline

@@ -9,7 +9,7 @@ import numpy as np
 from mrdl.data.corpus import BOM
 from mrdl.data.readers.encoding import WIDE, narrowed, recoded
 from mrdl.data.readers.header import fields, is_number
-from mrdl.data.readers.quoted import NEWLINE, record_ends
+from mrdl.data.readers.quoted import line_ends, record_ends
 from mrdl.data.records import Records
 from mrdl.data.sources import whole
 from mrdl.data.tables.words import Notation, Words
@@ -188,8 +188,7 @@ def _batches(file: str, lines: Iterable[bytes], parser: Parser, quoted: bytes | 
             else:
                 over = True
         text = rest + b"\n".join([*some, b""] if some else [])
-        stops = (np.flatnonzero(np.frombuffer(text, "u1") == NEWLINE) if quoted is None else
-                 record_ends(text, quoted, over or long is not None))
+        stops = line_ends(text) if quoted is None else record_ends(text, quoted, over or long is not None)
         start = 0
         for i in range(0, len(stops), most):
             own = stops[i:i + most]

@@ -2,11 +2,12 @@
 import numpy as np
 
 from mrdl.data.readers.lines import EMPTY, GOOD, Fields, lines_of
-from mrdl.data.tables.kinds import Kind, Label
+from mrdl.data.readers.quoted import line_ends
+from mrdl.data.tables.kinds import Kind, Label, Numeric
 from mrdl.data.tables.kinds.base import Written
 from mrdl.data.tables.table import Encoded, Table
 from mrdl.data.tables.words import USUAL, Doubles, Words
-from mrdl.kernels import text
+from mrdl.kernels import cells, text
 
 MANY = 0.25                     # share of lines that hold words, above which all are taken so
 
@@ -26,8 +27,10 @@ class Numbers:
         place = {name: i for i, name in enumerate([*self.x, *sides])}
         self.places = np.array([place.get(name, -1) for name in fields.columns], np.intc)
         self.width = len(place)
-        self.others = Table({name: table.columns[name] for name in place if not _as_it_is(table.columns[name])})
-        self.at = {name: place[name] for name in self.others.columns}
+        self.at, odd = place, {name: table.columns[name] for name in place if not _as_it_is(table.columns[name])}
+        affine = {name: kind.affine for name, kind in odd.items() if isinstance(kind, Numeric) and kind.affine is not None}
+        self.shift, self.by = np.array([affine.get(name, (0.0, 1.0)) for name in place]).reshape(-1, 2).T.copy()
+        self.others, self.unlike = Table({name: kind for name, kind in odd.items() if name not in affine}), Table(odd)
 
     @staticmethod
     def possible(table: Table, delimiter: str) -> bool:
@@ -41,22 +44,29 @@ class Numbers:
             text.parse(lines.data, ord(self.fields.delimiter), self.places, values, codes)
         self.worded = np.flatnonzero(codes > EMPTY)
         self.quick = self.quick and len(self.worded) <= MANY * len(lines)
+        values[codes != GOOD] = 0
         made = self._made(values)
         odd = codes > EMPTY
         if len(self.worded):
             some = b"\n".join([*lines.take(self.worded), b""])
-            words, codes[self.worded], _ = self.fields.parse(lines_of(some, np.flatnonzero(np.frombuffer(some, "u1") == ord("\n"))))
+            words, codes[self.worded], _ = self.fields.parse(lines_of(some, line_ends(some)))
             good = codes[self.worded] == GOOD
             made = _with(made, self.worded[good], self.table.encode(dict(zip(self.fields.columns, self.fields.some(words, good)))))
         return made, codes, odd
 
     def _made(self, values: np.ndarray) -> Encoded:
         """Of float64[n, features and rest]."""
-        made = Encoded(values[:, :len(self.x)], values[:, len(self.x):], np.zeros(len(values), "i4"), [])
-        if self.at:
-            own = self.others.encode({name: Doubles(values[:, i].copy()) for name, i in self.at.items()})
-            made.x[:, [i for i in self.at.values() if i < len(self.x)]] = own.x
-            made.rest[:, [i - len(self.x) for i in self.at.values() if i >= len(self.x)]] = own.rest
+        scaled, others = values, self.others
+        if len(self.unlike.columns) > len(others.columns):
+            scaled = np.empty_like(values)
+            if not cells.scale(values, self.shift, self.by, scaled):
+                others = self.unlike
+        made = Encoded(scaled[:, :len(self.x)], scaled[:, len(self.x):], np.zeros(len(values), "i4"), [])
+        if others.columns:
+            places = [self.at[name] for name in others.columns]
+            own = others.encode({name: Doubles(values[:, i].copy()) for name, i in zip(others.columns, places)})
+            made.x[:, [i for i in places if i < len(self.x)]] = own.x
+            made.rest[:, [i - len(self.x) for i in places if i >= len(self.x)]] = own.rest
             made = own._replace(x=made.x, rest=made.rest)
         return made
 

@@ -4,10 +4,17 @@ from functools import cache
 
 import numpy as np
 
+from mrdl.kernels import words
 from mrdl.storage.pieces import LONGEST
 
 CLOSING = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
-NEWLINE = ord("\n")
+
+
+def line_ends(text: bytes) -> np.ndarray:
+    """int64[n]: the places of the newlines."""
+    out = np.empty(words.line_ends(text, np.empty(0, "i8")), "i8")      # which counts faster than bytes do
+    words.line_ends(text, out)
+    return out
 
 
 @cache
@@ -22,7 +29,7 @@ def record_ends(text: bytes, delimiters: bytes, final: bool) -> np.ndarray:
     wait.
 
     delimiters: the characters of which one stands between fields."""
-    newlines = np.flatnonzero(np.frombuffer(text, "u1") == NEWLINE)
+    newlines = line_ends(text)
     within = np.zeros(len(newlines), bool)          # a field
     at = 0
     while field := _opening(delimiters).search(text, at):

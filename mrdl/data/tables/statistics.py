@@ -3,7 +3,6 @@
 Sums are exact integers, so that mean and deviation are correctly rounded; quantiles are exact while all distinct words are
 known (`Values.exact`), else they come from a histogram: right to 2^-9 of their value."""
 import json
-from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -169,21 +168,16 @@ class Dates:
 
     def varying(self) -> list[str]:
         """The parts that are not always the same; of months and years, whose day is always the first or so, not the weekday."""
-        years = calendar(np.array([self.numbers.least, self.numbers.largest]), ["year"])["year"]
+        years = calendar(np.array([self.numbers.least, self.numbers.largest]))["year"]
         found = ["year"] * bool(years[0] != years[1]) + [name for name, bits in self.parts.items() if bits & bits - 1]
         return [name for name in found if name != "weekday" or "day" in found]
 
 
-def calendar(seconds: np.ndarray, parts: Iterable[str]) -> dict[str, np.ndarray]:
+def calendar(seconds: np.ndarray) -> dict[str, np.ndarray]:
     """The parts of seconds since 1970, int64[n] each: the year; month, day, weekday, hour, minute from 0 on (Monday is 0)."""
-    whole = np.floor(seconds).astype("i8")
-    days = whole // 86400
-    months = days.astype("M8[D]").astype("M8[M]")
-    since = months.astype("i8")                 # 1970
-    make = {"year": lambda: since // 12 + 1970, "month": lambda: since % 12, "weekday": lambda: (days + 3) % 7,
-            "day": lambda: days - months.astype("M8[D]").astype("i8"), "hour": lambda: whole // 3600 % 24,
-            "minute": lambda: whole // 60 % 60}
-    return {part: make[part]() for part in parts}
+    out = np.empty((1 + len(PARTS), len(seconds)), "i8")
+    kernel.calendar(seconds, out)
+    return dict(zip(("year", *PARTS), out))
 
 
 class Statistics:

@@ -91,11 +91,11 @@ class Table:
         """The name of the column of a kind that there is once: Label, Weight."""
         return next((name for name, column in self.columns.items() if isinstance(column, kind)), None)
 
-    @property
+    @cached_property
     def label(self) -> str | None:
         return self.of(Label)
 
-    @property
+    @cached_property
     def weight(self) -> str | None:
         return self.of(Weight)
 
@@ -142,10 +142,10 @@ class Table:
                 codes = kind.encode(columns[name], x[:, len(places):len(places) + kind.width])
                 places.extend(range(at, at + kind.width))
             at += kind.width
-            if (new := codes == UNSEEN).any():
-                unseen.append((name, int(new.sum())))
-                codes[new] = 0
             if codes.any():
+                if (new := codes == UNSEEN).any():
+                    unseen.append((name, int(new.sum())))
+                    codes[new] = 0
                 first = (codes != 0) & (wrong == 0)
                 wrong[first] = place * len(REASONS) + codes[first].astype("i4")
         if sparse:

@@ -3,10 +3,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mrdl.data.tables.words import USUAL, Notation, Words
+from mrdl.data.tables.words import TIMES, USUAL, Notation, Words
 from mrdl.kernels import words as kernel
-
-TIMES = -62135596800, 253402300800      # seconds of the years that dates may have, 1 to 9999
 
 
 class Typed(Words):

@@ -12,6 +12,7 @@ from mrdl.kernels import words as kernel
 from mrdl.kernels.known import find
 
 ORDERS = {"YMD": kernel.YMD, "DMY": kernel.DMY, "MDY": kernel.MDY}
+TIMES = -62135596800, 253402300800      # seconds of the years that dates may have, 1 to 9999
 #: words that mean that a value is missing, by default
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "#N/A", "?", "\\N", "None", "-", ".")        # \N is Hive's
 #: those of them that mean it in a column of words too, where the others may be words like any
@@ -50,7 +51,9 @@ class Words:
             out, codes = np.empty((len(which), len(starts))), np.empty((len(which), len(starts)), np.intc)
             cells.numbers(data, starts, stops, which, ord(decimal), out, codes)
             read |= zip(which.tolist(), zip(out, codes))
-        made = [cls(data, *places) for places in zip(np.ascontiguousarray(starts.T), np.ascontiguousarray(stops.T))]    # are read often
+        often = [c for c in range(len(notations)) if c not in read]
+        places = {c: (starts[:, c], stops[:, c]) for c in read} | dict(zip(often, zip(*(np.ascontiguousarray(at[:, often].T) for at in (starts, stops)))))
+        made = [cls(data, *places[c]) for c in range(len(notations))]
         for column, found in read.items():
             made[column].__dict__["read"] = notations[column], *found
         return made

@@ -333,7 +333,7 @@ def test_every_kind_is_in_the_list_above():
     ({"kind": "boolean", "true": ["a"]}, "false is not given; it must be a list"),
     ({"kind": "boolean", "true": [], "false": ["a"], "missing": 0}, "a word each"),
     ({"kind": "boolean", "true": ["a"], "false": ["b", "a"], "missing": 0}, "'a' is in both"),
-    ({"kind": "date", "parts": []}, "parts are empty"), ({"kind": "date", "parts": ["second"], "mean": 0}, "parts.0 is 'second'"),
+    ({"kind": "date", "parts": []}, "parts are empty"), ({"kind": "date", "missing": 1e300}, "it must be seconds since 1970 of the years 1 to 9999"), ({"kind": "date", "parts": ["second"], "mean": 0}, "parts.0 is 'second'"),
     ({"kind": "date", "parts": ["seconds"], "missing": "drop"}, "parts have seconds"),
     ({"kind": "label", "classes": ["a", "a"]}, "classes have 'a' twice"), ({"kind": "label", "classes": "ab"}, "classes is 'ab'"),
     ({"kind": "ignore", "reason": 1}, "reason is 1; it must be a string")])

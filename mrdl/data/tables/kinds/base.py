@@ -149,7 +149,8 @@ class Kind:
         found = np.zeros(len(words), bool)
         maybe = np.flatnonzero(maybe)
         if len(maybe):
-            found[maybe] = self._lookup.find(words.take(maybe)) >= 0
+            some = words.take(maybe)
+            found[maybe] = "" in self.missing_words and not some.lengths.any() or self._lookup.find(some) >= 0
         return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mrdl.data.sources import DataError
 from mrdl.data.tables.kinds.base import DATE, Filled
 from mrdl.data.tables.statistics import PARTS, Statistics, calendar
-from mrdl.data.tables.words import Words
+from mrdl.data.tables.words import TIMES, Words
 from mrdl.kernels import words as kernel
 
 FIRST = {"month": 1, "day": 1}                  # parts that people count from 1
@@ -33,6 +33,10 @@ class Date(Filled):
     def wrong(self) -> str:
         if "seconds" in self.parts and (self.mean is None or self.deviation is None):
             return "mean or deviation is not given, but parts have seconds"
+        for name in ("mean", "median", "mode", "missing"):
+            value = getattr(self, name)
+            if isinstance(value, float) and not TIMES[0] <= value < TIMES[1]:
+                return f"{name} is {value:g}; it must be seconds since 1970 of the years 1 to 9999"
         return super().wrong() if self.parts else "parts are empty"
 
     @classmethod
@@ -60,7 +64,7 @@ class Date(Filled):
         missed = self.missed(words, codes != 0)
         codes[missed] = 0
         self.filled(seconds, missed, codes, out)
-        found, place = calendar(seconds, [part for part in self.parts if part != "seconds"]), 0
+        found, place = calendar(seconds), 0
         for part in self.parts:
             if part == "seconds":
                 out[:, place] = (seconds - self.mean) / (self.deviation or 1.0)

@@ -1,5 +1,6 @@
 """A column of numbers: one feature."""
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from mrdl.data.tables.kinds.base import FINITE, Filled, Written
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import Words
+from mrdl.kernels import cells
 
 NEAR = 2**-8                    # share by which an estimate may be wrong
 GRID = [i / 100 for i in range(101)]            # shares of the quantiles that scale by them
@@ -66,6 +68,11 @@ class Numeric(Written, Filled):
         return super().made(statistics, **{**found, **given})
 
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
+        if self._quick:
+            filling, shift, by = self._quick
+            values, codes = words.numbers(self.notation)
+            if cells.fill(values, codes, filling) and cells.scale(values[:, None], shift, by, out):
+                return np.zeros(len(words), "u1")
         values, missed, codes = self.read(words)
         self.filled(values, missed, codes, out)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -73,6 +80,23 @@ class Numeric(Written, Filled):
         if self.scale != "none":
             codes[(codes == 0) & ~np.isfinite(out[:, 0])] = FINITE
         return codes
+
+    @property
+    def affine(self) -> tuple[float, float] | None:
+        """The shift and the divisor, where features are (x - shift) / divisor and no number means a missing value."""
+        if self.missing == "indicator" or self.numeric_words:
+            return None
+        if self.scale == "standard":
+            return self.mean, self.deviation or 1.0
+        if self.scale == "minmax":
+            return self.least, self.largest - self.least or 1.0
+        return (0.0, 1.0) if self.scale == "none" else None
+
+    @cached_property
+    def _quick(self) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """What replaces an empty field, nan where it is not to be replaced; shift and divisor. None: there is more to do."""
+        filled = "" in self.missing_words and self.missing not in ("drop", "refuse")
+        return self.affine and (self.filling if filled else np.nan, *np.array(self.affine)[:, None])
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
         if self.scale == "standard":
