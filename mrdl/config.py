@@ -160,3 +160,26 @@ def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = (
         names = [n for n in names if n.lower() in near] + ["..."]
     raise ConfigError(f"unknown {kind} {shown(name)}{' of its own module' if foreign else ''}"
                       + "".join(f" (did you mean {every[form]}?)" for form in like) + f"; there are {', '.join(names)}")
+
+
+def described(text: str, what: str, grammar: str, alone: dict[str, str] | None = None) -> dict[str, Any]:
+    """The dict of an object that is given as its name and settings: "nesterov learning_rate 0.7 momentum 0.9".
+
+    Args:
+        text: the name and the settings.
+        what: what is described, for errors.
+        grammar: the names that there are, for errors.
+        alone: for some names, in lower case, the setting whose number may follow the name directly."""
+    name, *settings = re.split(r"[\s,=]+", text.strip())
+    if len(settings) % 2 and (alone or {}).get(name.lower()):
+        settings.insert(0, alone[name.lower()])
+    need(len(settings) % 2 == 0, f"{what}: {shown(' '.join(settings))} is no list of settings with their numbers; there are {grammar}")
+    return {"class_name": name, "config": {key: _number(number, what) for key, number in zip(settings[::2], settings[1::2])}}
+
+
+def _number(text: str, what: str) -> int | float:
+    for kind in (int, float):
+        with suppress(ValueError):
+            if math.isfinite(number := kind(text)):
+                return number
+    raise ConfigError(f"{what}: {shown(text)} must be a finite number")

@@ -3,15 +3,13 @@
 A round broadcasts weights w, workers train, and the mean of their weights is w + change. Plain averaging
 takes that mean. An outer updater treats -change as the gradient of one more descent, whose steps are
 rounds (FedOpt: Reddi et al. 2021). Only the driver applies it, so that workers know nothing of it."""
-import math
-import re
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mrdl import kernels
-from mrdl.config import ConfigError, Configured, lookup, need, shown
+from mrdl.config import Configured, described, lookup, need
 
 CHUNK = 1 << 15                 # values that are updated at once, so that their float64 copies stay in the cache
 
@@ -205,18 +203,7 @@ def updater(value: Any) -> OuterUpdater | None:
     Raises:
         ConfigError: there is no such updater or setting, or a setting is out of its range."""
     if isinstance(value, str):
-        name, *settings = re.split(r"[\s,=]+", value.strip())
-        if name.lower() in MEAN and not settings:
+        if value.strip().lower() in MEAN:
             return None
-        need(len(settings) % 2 == 0, f"outer: {shown(' '.join(settings))} is no list of settings with their numbers; there are {GRAMMAR}")
-        value = {"class_name": name, "config": dict(zip(settings[::2], map(_number, settings[1::2])))}
+        value = described(value, "outer", GRAMMAR)
     return lookup(value, OUTER, "outer updater", ("mean",))
-
-
-def _number(text: str) -> float:
-    try:
-        if math.isfinite(number := float(text)):
-            return number
-    except ValueError:
-        pass
-    raise ConfigError(f"outer: {shown(text)} must be a finite number")

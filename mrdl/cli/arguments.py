@@ -19,6 +19,7 @@ from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.scores import of_evaluate, of_predict, of_score, score
 from mrdl.cli.show import show
 from mrdl.cli.tables import of_columns, of_rows
+from mrdl.codings import GRAMMAR as CODINGS
 from mrdl.config import cut
 from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
@@ -195,6 +196,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--outer", metavar="RULE", help="what becomes of the averaged change of the weights: " + OUTER + " (default: mean)")
     option(p, "fragments", "cut the network into K smaller ones in each round, of which each worker trains one: for networks too "
            "large for a worker (default: each trains all of it)", metavar="K")
+    p.add_argument("--compress", metavar="CODING", help="how workers write the change of their weights in fewer bytes: " + CODINGS
+                   + " (default: none)")
     p.add_argument("--folds", type=int, metavar="K", help="cross-validate: train K models in RUN/fold-1 and so on, each on all training "
                    "shards but every K-th, on which it is scored; at least K shards")
     p.add_argument("--balance", action="store_const", const="balanced", dest="class_weight",

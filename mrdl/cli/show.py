@@ -4,11 +4,13 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from shlex import quote
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from mrdl import printing
+from mrdl.codings import coding
 from mrdl.data.dataset import DESCRIPTION, Dataset, shown
 from mrdl.data.dataset import described as of_folder
 from mrdl.data.dataset import load as load_dataset
@@ -142,6 +144,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
               f"{o['averaging_frequency'] or 'shard'}"
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", {o['fragments']} fragments" if o.get("fragments") else "")
+              + (f", changes in {coding(o['compress'])}" if o.get("compress") else "")
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through the last {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
               + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))
@@ -151,6 +154,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
                   + f"  {clock(entry['elapsed'])}")
         if table := report.by_worker(place.records(20)):
             print("milliseconds of a round, medians of the last 20:", *table, sep="\n")
+        if sent := [entry["bytes"] / entry["workers"] for entry in history if "bytes" in entry]:
+            print(f"each worker sent {median(sent) / 1e6:,.3f} MB a round (median)")
         if attempts := report.attempts(history):
             print(attempts)
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done

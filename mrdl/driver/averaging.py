@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from mrdl import limits
+from mrdl.codings import coding
 from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
 from mrdl.driver.balance import BALANCED, balanced
@@ -84,6 +85,8 @@ class ParameterAveraging(Options):
         outer: what becomes of the averaged change of the weights: an updater of `mrdl.outer`, or its
             name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). None: the
             mean is taken as it is, as in DL4J.
+        compress: how workers write the change of their weights: a coding of `mrdl.codings`, or its
+            name ("float16", "bfloat16", "int8"). None: they send their weights as they are.
         class_weight: the weight of each class's examples, {class number: 0 or more}. "balanced": n
             / (K n_k) for a class of n_k of the n training rows, where K classes come, as in
             scikit-learn. None: all weigh 1.
@@ -130,7 +133,7 @@ class ParameterAveraging(Options):
         Raises:
             RunError: an option is out of its range.
             RuleError: `until` is no rule.
-            ConfigError: `outer`, `class_weight`, `tbptt` or `buckets` are of another form."""
+            ConfigError: `outer`, `compress`, `class_weight`, `tbptt` or `buckets` are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
         values["until"] = rules(self.until, self.epochs, self.rounds)
         if values["class_weight"] == BALANCED:
@@ -138,6 +141,7 @@ class ParameterAveraging(Options):
         check_class_weight(values["class_weight"])
         rule = updater(values["outer"])
         values["outer"] = None if rule is None else serialize(rule.resolved(self.workers))
+        values["compress"] = serialize(coding(values["compress"]))
         values |= sequences.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}

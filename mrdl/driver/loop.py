@@ -252,7 +252,7 @@ class Driver:
             o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
-            o.outer is None)
+            o.compress, o.outer is None and o.compress is None)
         mappers = [[s.path] for _, s in active]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers

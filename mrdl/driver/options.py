@@ -15,6 +15,7 @@ class Options:
     seed: int = 0
     save_updater: bool = True
     outer: dict[str, Any] | None = None                 # of ParameterAveraging also a name, or an OuterUpdater
+    compress: dict[str, Any] | None = None              # of ParameterAveraging also a name, or a Coding
     class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
     validation_freq: int | None = None
     keep_rounds: int = 3
@@ -52,6 +53,8 @@ class Options:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
         if self.workers % (self.fragments or 1):
             raise RunError(f"workers={self.workers} must be a multiple of fragments={self.fragments}, as each fragment has as many workers")
+        if self.cut and self.compress is not None:
+            raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
         if self.cut and self.outer is not None:
             raise RunError("fragments: an outer updater cannot be used with them yet, as it would also move weights that no fragment had")
         if not 0 <= self.seed < 1 << 63:

@@ -84,7 +84,10 @@ class Verdict:
         """The state after the round, and its record without the times; `before`: the history's entry for the last round."""
         o = self.options
         updates = max(r.updates for r in found.trained)
-        vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(merged.vector))
+        mean = merged.vector if o.compress is None else self._changed(state, merged.vector)
+        vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean))
+        if o.outer or o.compress:               # a step, or what a coding leaves out, may break what workers kept to
+            self._constrain(vector)
         if not o.save_updater:
             vector = self.begun(vector)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
@@ -104,7 +107,7 @@ class Verdict:
             seen = {name: before[name] for name in ("loss", *self.metrics)}
         return new, {"round": new.round, "epoch": state.epoch + 1, **seen,
                      "change": change, "examples": examples, "trained": trained,
-                     "present": sum(s.n for s in group), "workers": merged.workers,
+                     "present": sum(s.n for s in group), "workers": merged.workers, "bytes": sum(r.bytes for r in found.trained),
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
 
@@ -117,11 +120,20 @@ class Verdict:
         self.outer.apply(state.weights, vector[:state.parameters], outer, rate)
         for place in self.untrained:            # moving means of data, and weights that stay as they are
             vector[place], outer[:, place] = mean[place], 0
-        for _, weight, start in self.model.places():        # a step may leave what workers kept to
+        return vector, outer
+
+    def _changed(self, state: State, change: np.ndarray) -> np.ndarray:
+        """The mean of the workers' vectors, by the mean of their changes."""
+        with np.errstate(all="ignore"):         # the caller handles values that are not finite
+            vector = state.vector[:len(change)] + change
+        kernels.typed(vector.dtype).flush(vector[None])
+        return vector
+
+    def _constrain(self, vector: np.ndarray) -> None:
+        for _, weight, start in self.model.places():
             if weight.constraint is not None:
                 weight.constraint.apply(weight.view(vector[start:start + weight.size]))
                 kernels.typed(vector.dtype).flush(vector[None, start:start + weight.size])
-        return vector, outer
 
     def _squares(self, weights: np.ndarray) -> float:
         """The sum of squares of the trained weights, without means and variances of layers, which may be large."""

@@ -16,6 +16,7 @@ An answer consists of its values, from the file's first byte on, then a JSON obj
 that needs one chunk reads only that range. The exchange uses only files, so it works wherever HDFS does."""
 import errno
 import io
+import itertools
 import json
 import secrets
 import struct
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from mrdl.rounds import partial
+from mrdl.rounds.coded import Coded, values_of
 from mrdl.rounds.partial import Partial, PartialError
 from mrdl.storage.local import Local
 from mrdl.storage.schemes import store_at
@@ -62,12 +64,19 @@ class Result:
     workers: int = 1                    # how many workers' values were averaged: 1, or all in a merged part
     dtype: str = "<f4"
     size: int = 0                       # number of values
+    coded: list = field(default_factory=list)       # the bytes of each chunk's message, if values are coded
     records: list = field(default_factory=list)
 
-    def dump(self, values: list[np.ndarray]) -> bytes:
-        self.size = sum(map(len, values))
+    @property
+    def bytes(self) -> int:
+        """The bytes of its values."""
+        return sum(self.coded) if self.coded else self.size * np.dtype(self.dtype).itemsize
+
+    def dump(self, values: list[np.ndarray | Coded]) -> bytes:
+        self.coded = [len(v) for v in values if isinstance(v, Coded)]
+        self.size = sum(v.count if isinstance(v, Coded) else len(v) for v in values)
         tail = json.dumps(asdict(self)).encode()
-        return b"".join([*(np.ascontiguousarray(v, self.dtype) for v in values), tail,
+        return b"".join([*(v if isinstance(v, Coded) else np.ascontiguousarray(v, self.dtype) for v in values), tail,
                          LENGTH.pack(len(tail))])
 
     @classmethod
@@ -75,8 +84,8 @@ class Result:
         """Parses the JSON object that follows `values` bytes of values; PartialError if the two do not fit."""
         try:
             found = cls(**json.loads(tail))
-            if found.size * np.dtype(found.dtype).itemsize != values:
-                raise ValueError(f"{values} bytes of values, not {found.size} numbers")
+            if found.bytes != values:
+                raise ValueError(f"{values} bytes of values, not {found.bytes} for {found.size} numbers")
         except (ValueError, TypeError, RecursionError) as error:
             raise PartialError(f"{source} is damaged: {error}") from None
         return found
@@ -197,7 +206,7 @@ class Meeting:
     def has(self, number: int, worker: int, kind: str = "done") -> bool:
         return self.store.exists(f"{number:06d}/{kind}-{worker:04d}")
 
-    def leave(self, number: int, worker: int, result: Result, values: list[np.ndarray],
+    def leave(self, number: int, worker: int, result: Result, values: list[np.ndarray | Coded],
               kind: str = "done") -> None:
         """Writes a result. If a copy of this worker has already written it, that file stays, as others may be reading it."""
         self.store.create(f"{number:06d}/{kind}-{worker:04d}", result.dump(values))
@@ -216,7 +225,7 @@ class Meeting:
         if start < 0 or (length := LENGTH.unpack_from(data, start)[0]) > start:
             raise PartialError(f"{self.store.path(name)} is damaged: {len(data)} bytes")
         found = Result.parse(data[start - length:start], start - length, self.store.path(name))
-        return found, np.frombuffer(data, found.dtype, found.size)
+        return found, self._values(data[:found.bytes], found.dtype, found.coded, name)
 
     def head(self, number: int, worker: int, kind: str = "done") -> Result:
         """Reads a result without its values."""
@@ -229,12 +238,24 @@ class Meeting:
             file.seek(end - length)
             return Result.parse(file.read(length), end - length, self.store.path(name))
 
-    def values(self, number: int, worker: int, dtype: str, start: int, stop: int) -> np.ndarray:
-        """Reads the values start..stop of a result."""
-        size, name = np.dtype(dtype).itemsize, f"{number:06d}/done-{worker:04d}"
-        found = np.empty(stop - start, dtype)
+    def values(self, number: int, worker: int, head: Result, cuts: list[tuple[int, int]], first: int, stop: int) -> np.ndarray:
+        """Reads the values of the chunks first..stop of a result; `cuts`: the ranges of all its chunks."""
+        name = f"{number:06d}/done-{worker:04d}"
+        lengths = head.coded or [(b - a) * np.dtype(head.dtype).itemsize for a, b in cuts]
+        data = np.empty(sum(lengths[first:stop]), np.uint8)
         with self.store.open(name) as file:
-            file.seek(start * size)
-            if file.readinto(found.view(np.uint8)) != found.nbytes:
-                raise PartialError(f"{self.store.path(name)} ends before value {stop}")
-        return found
+            file.seek(sum(lengths[:first]))
+            if file.readinto(data) != len(data):
+                raise PartialError(f"{self.store.path(name)} ends before value {cuts[stop - 1][1]}")
+        return self._values(data, head.dtype, head.coded[first:stop], name)
+
+    def _values(self, data: bytes | np.ndarray, dtype: str, coded: list[int], name: str) -> np.ndarray:
+        """The values in these bytes; `coded`: the lengths of their messages, if they are messages."""
+        data = np.frombuffer(data, np.uint8)
+        if not coded:
+            return data.view(dtype)
+        ends = [0, *itertools.accumulate(coded)]
+        try:
+            return np.concatenate([values_of(data[a:b], np.dtype(dtype)) for a, b in itertools.pairwise(ends)])
+        except ValueError as error:
+            raise PartialError(f"{self.store.path(name)} is damaged: {error}") from None

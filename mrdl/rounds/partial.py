@@ -1,7 +1,8 @@
 """What a worker emits, a partial (worker, n, values) for each chunk, and how partials are averaged.
 
 A partial line is `chunk TAB worker TAB n TAB base64(values)`. Chunks are fixed ranges of the state's
-vector; their names are the keys of the shuffle. A chunk whose name starts with "record" has JSON
+vector; their names are the keys of the shuffle. Where values are coded (mrdl.rounds.coded), it is
+`coded:` and base64(message), and the values are changes. A chunk whose name starts with "record" has JSON
 instead of values, and is not averaged.
 """
 import binascii
@@ -14,11 +15,13 @@ import numpy as np
 
 from mrdl import kernels
 from mrdl.kernels.text import decode64
+from mrdl.rounds.coded import Coded, values_of
 
 # values in a chunk: few enough that a chunk can reuse the memory of the one before it (touching new pages
 # takes longer than summing), many enough that a line consists mostly of values
 CHUNK = 1 << 17
 RECORD = "record"
+CODED = b"coded:"               # no base64 begins so
 
 
 class PartialError(ValueError):
@@ -33,10 +36,10 @@ class Partial(NamedTuple):
         n: the number of examples (or of unmasked steps) that the worker trained on: the weight
             of its values in the mean.
         values: a 1-D array with the chunk's values; a dict in a chunk whose name begins with
-            "record"."""
+            "record"; a message where the worker's values are coded."""
     worker: int
     n: int
-    values: np.ndarray | dict
+    values: np.ndarray | dict | Coded
 
 
 class PartialProtocol:
@@ -58,13 +61,14 @@ class PartialProtocol:
 
         Returns:
             The line, without a line end."""
+        coded = isinstance(partial.values, Coded)
         data = json.dumps(partial.values).encode() if chunk.startswith(RECORD) else \
-            np.ascontiguousarray(partial.values, self.dtype)
-        return b"%s\t%06d\t%012d\t%s" % (chunk.encode(), partial.worker, partial.n,
-                                         binascii.b2a_base64(data, newline=False))
+            partial.values if coded else np.ascontiguousarray(partial.values, self.dtype)
+        return b"%s\t%06d\t%012d\t%s%s" % (chunk.encode(), partial.worker, partial.n, CODED if coded else b"",
+                                           binascii.b2a_base64(data, newline=False))
 
     def read(self, line: bytes) -> tuple[str, Partial]:
-        """Parses a line to the chunk's name and the partial.
+        """Parses a line to the chunk's name and the partial, whose values are decoded.
 
         Args:
             line: the line, without a line end.
@@ -75,7 +79,8 @@ class PartialProtocol:
             head = line[:line.index(b"\t", line.index(b"\t", line.index(b"\t") + 1) + 1) + 1]
             fields = head.split(b"\t")
             chunk, worker, n = fields[0].decode("ascii"), int(fields[1]), int(fields[2])
-            data = _decoded(memoryview(line)[len(head):])
+            coded = line.startswith(CODED, len(head))
+            data = _decoded(memoryview(line)[len(head) + coded * len(CODED):])
             if worker < 0 or n < 0:
                 raise ValueError("its numbers are below 0")
             if chunk.startswith(RECORD):
@@ -83,7 +88,7 @@ class PartialProtocol:
                 if not isinstance(values, dict):
                     raise ValueError("a record must be an object")
             else:
-                values = data.view(self.dtype)
+                values = values_of(data, self.dtype) if coded else data.view(self.dtype)
         except (ValueError, IndexError, RecursionError) as error:
             raise PartialError(f"damaged partial line ({error}): {line[:60]!r}") from None
         return chunk, Partial(worker, n, values)

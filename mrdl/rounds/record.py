@@ -32,6 +32,7 @@ class Trained:
     targets: dict[str, list]        # statistics of the targets (mrdl.report.advice)
     profile: str                    # the numeric profile
     memory: Count                   # the largest memory use, in bytes
+    bytes: Count                    # of the values that it sent, before base64
     seconds: dict[str, float]       # by phase
     worker: Count = 0
 

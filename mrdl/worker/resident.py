@@ -235,10 +235,10 @@ class Resident:
                        key=lambda pair: pair[0].worker)
         if any(not head.size for head, _ in heads):     # a worker failed; the driver reports it
             return
-        cuts = partial.ranges(asked["size"], asked["plan"]["keys"])[first:stop]
-        start, end = cuts[0][0], cuts[-1][1]
-        ranges = [meeting.values(self.number, place, head.dtype, start, end) for head, place in heads]
-        made = [mean for a, b in cuts for _, mean in partial.merge("", (
+        cuts = partial.ranges(asked["size"], asked["plan"]["keys"])
+        start = cuts[first][0]
+        ranges = [meeting.values(self.number, place, head, cuts, first, stop) for head, place in heads]
+        made = [mean for a, b in cuts[first:stop] for _, mean in partial.merge("", (
             Partial(head.worker, head.n, values[a - start:b - start])
             for (head, _), values in zip(heads, ranges)))]
         meeting.leave(self.number, self.place, Result(

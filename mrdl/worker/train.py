@@ -17,6 +17,7 @@ from mrdl.rounds.state import State, profile
 from mrdl.rounds.variances import Variances
 from mrdl.training.minibatches import minibatches
 from mrdl.training.sequences import learner_for
+from mrdl.worker.change import Change
 from mrdl.worker.reading import ahead
 
 
@@ -29,6 +30,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
+    change = asked.compress and Change(asked, given, model, shard_number(shard))
     started, waits = time.perf_counter(), []
     key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
@@ -53,14 +55,16 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     if not n:
         return
     variances.widen(vector)
-    rows = vector if asked.save_updater else given.weights
+    sent, rows = 0, vector if asked.save_updater else given.weights
     for keys, values in asked.sent(worker, rows.reshape(-1, given.parameters)):
         for chunk, (start, end) in zip(keys, partial.ranges(len(values), keys)):
-            yield chunk, Partial(worker, learner.terms, values[start:end])
+            part = change.message(values, start, end) if change else values[start:end]
+            sent += part.nbytes
+            yield chunk, Partial(worker, learner.terms, part)
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, facts(Trained(
         shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),
-        profile(), _peak(), {"start": started - began, "read": read, "compute": trained - started - read,
+        profile(), _peak(), sent, {"start": started - began, "read": read, "compute": trained - started - read,
                              "emit": time.perf_counter() - trained})))
 
 

@@ -207,7 +207,7 @@ def test_what_the_command_line_says(tmp_path, made, capsys):
 
 @pytest.mark.parametrize("options, said", [
     ({"fragments": 0}, "fragments must be 1 or more"), ({"fragments": 2, "workers": 3}, "must be a multiple of fragments=2"),
-    ({"outer": "nesterov"}, "an outer updater cannot be used"), ({"fragments": 3}, "has 2 shards to train on, fewer than the 3"),
+    ({"outer": "nesterov"}, "an outer updater cannot be used"), ({"compress": "int8"}, "compress cannot be used"), ({"fragments": 3}, "has 2 shards to train on, fewer than the 3"),
     ({"resident": "always", "runner": "local"}, "not yet in resident")])
 def test_options_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, made, options, said):
     data = made(40, shards=2, dtype="float32").url

@@ -13,10 +13,12 @@ from processes import children, driver, result, wait_for_round
 from shards import rows as whole
 
 import mrdl
+from mrdl.codings import Float16
 from mrdl.config import ConfigError
 from mrdl.driver.exchanges import resident
 from mrdl.driver.scoring import WorkerFailed
 from mrdl.layers import BatchNormalization, Dense, Dropout, Normalization
+from mrdl.rounds.coded import Coded, message
 from mrdl.rounds.meeting import Meeting, Result
 from mrdl.rounds.partial import PartialError
 from mrdl.runners.cluster import Cluster
@@ -393,10 +395,18 @@ def test_results_come_back_whole_and_by_ranges(meeting):
     head, found = meeting.read(3, 1)
     assert found.tolist() == list(range(8)) and head == meeting.head(3, 1)
     assert (head.worker, head.n, head.size, head.records) == (1, 9, 8, [[1, 9, {"a": 1}]])
-    assert meeting.values(3, 1, "<f4", 2, 6).tolist() == [2, 3, 4, 5]
+    assert [meeting.values(3, 1, head, [(0, 5), (5, 8)], first, 2).tolist() for first in (0, 1)] == [list(range(8)), [5, 6, 7]]
     assert meeting.results(3) == [1] and meeting.results(3, "part") == meeting.results(2) == []
     with pytest.raises(PartialError, match="ends before value 99"):
-        meeting.values(3, 1, "<f4", 2, 99)
+        meeting.values(3, 1, head, [(0, 5), (5, 99)], 1, 2)
+    sent = [message(v, [(0, len(v), Float16())]) for v in values]
+    meeting.leave(4, 1, Result(1, 9), sent)
+    head, found = meeting.read(4, 1)
+    assert found.tolist() == list(range(8)) and head.size == 8 and head.coded == [len(part) for part in sent]
+    assert meeting.values(4, 1, head, [(0, 5), (5, 8)], 1, 2).tolist() == [5, 6, 7]
+    meeting.leave(5, 1, Result(1, 9), [Coded(b"\x01" + bytes(sent[0])[1:4] + b"\x77" + bytes(sent[0])[5:])])
+    with pytest.raises(PartialError, match="done-0001 is damaged: this version does not know coding 119"):
+        meeting.read(5, 1)
 
 
 def test_a_twins_result_and_a_rivals_question_change_nothing(meeting):
