@@ -280,7 +280,7 @@ def test_an_empty_split_gives_facts_and_an_empty_shard_no_lines(tmp_path):
     shards, facts = mapped(plan, [])
     assert shards == [[], []]
     assert facts == {"rows": [0, 0], "bad": {}, "misread": {}, "unseen": {}, "samples": [], "labels": Numbers().dump(), "tokens": 0, "characters": 0, "short": None,
-                     "unknown": 0, "content": 0, "comments": 0, "left_out": 0, "distinct": None, "strata": None, "classes": None}
+                     "unknown": 0, "content": 0, "comments": 0, "left_out": 0, "distinct": None, "strata": None, "classes": None, "held_out": None}
     assert made(plan, 0, []) == []
 
 
