@@ -30,6 +30,7 @@ from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
 from mrdl.runs.run import SPLITS, Run
 from mrdl.storage.paths import place, size
+from mrdl.worker.scored import TABLE
 
 
 def load(path: str) -> Model:
@@ -252,7 +253,8 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
         return {"out": a.out, "examples": found}
     for line in unread(found):
         say(line)
-    say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: cat {quote(a.out)}/part-*")
+    say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: " + (
+        f"{quote(a.out)}/part-*.{TABLE}" if a.format == TABLE else f"cat {quote(a.out)}/part-*"))
     return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out, "unseen": found.unseen}
 
 

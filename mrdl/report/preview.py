@@ -3,6 +3,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os.path import commonprefix
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,20 @@ def _rows(found: Inferred) -> list[Line]:
 
 
 def grouped(found: Iterable[Warned]) -> list[tuple[list[str], str]]:
-    """Columns and what they are warned of; where several are warned of the same, the text of the first."""
+    """Columns and what they are warned of; where several are warned of the same, the text of the first. Of many it may differ in its
+    numbers and words."""
     groups: dict[str, list[Warned]] = {}
     for warned in found:
-        groups.setdefault(VARYING.sub("#", warned.text.replace(warned.column, "")), []).append(warned)
-    return [([warned.column for warned in part], part[0].text) for same in groups.values()
-            for part in ([same] if len(same) >= ALIKE else [[warned] for warned in same])]
+        groups.setdefault(VARYING.sub("#", _unnamed(warned)), []).append(warned)
+    parts = [part for same in groups.values() for part in ([same] if len(same) >= ALIKE else
+                                                           [[one for one in same if _unnamed(one) == text] for text in dict.fromkeys(map(_unnamed, same))])]
+    return [([warned.column for warned in part], part[0].text) for part in parts]
+
+
+def _unnamed(warned: Warned) -> str:
+    """What a column is warned of, without its name in the options that are proposed."""
+    said, option, more = warned.text.partition("--")
+    return said + option + more.replace(quote(warned.column), "").replace(warned.column, "")
 
 
 def warnings(found: Iterable[Warned], width: int) -> list[str]:
@@ -71,7 +80,8 @@ def warnings(found: Iterable[Warned], width: int) -> list[str]:
     for columns, text in grouped(found):
         names = first = _name(columns[0])
         if len(columns) > 1:
-            names = f"{first}, {_name(columns[1])} and {len(columns) - 2:,} more, such as {first}"
+            names = (f"{', '.join(map(_name, columns[:-1]))} and {_name(columns[-1])}" if len(columns) < ALIKE else
+                     f"{first}, {_name(columns[1])} and {len(columns) - 2:,} more, such as {first}")
         said.append(f"{names}: {clean(text)}")
     return ["", "look at:", *(line for text in said for line in wrapped(GAP + text, width, "      "))] if said else []
 

@@ -164,3 +164,15 @@ def test_quoted_fields_over_several_lines_are_recognised(tmp_path, capsys):
     path.write_text("a,b\n" + '1,"one\nmore"\n2,two\n' * 20)
     assert main(["describe", str(path), "-r", "inline"]) == 0
     assert "over several lines are read with: --multiline; to prepare nevertheless: " in " ".join(capsys.readouterr().out.split())
+
+
+def test_columns_that_are_warned_of_the_same_are_named_together(shown, tmp_path, capsys):
+    rows = [[f"n{i}", f"m{i * 3}", "x" if i else "w", "z" if i else "w", str(i % 3), str(i % 2) * (i > 0)] for i in range(200)]
+    path = text(tmp_path, "\n".join(map(",".join, [["first", "last one", "a", "b", "c", "y"], *rows])) + "\n", "t.csv")
+    told = "left out: looks like an id or a text, as nearly every value is different; to use it as a feature: --kind first=text"
+    lines = shown(path, "--label", "y", width=500).out.splitlines()
+    assert f"  first and last one: {told}" in lines and "  y: missing in 1 row: left out" in lines
+    assert [line.partition(";")[0] for line in lines if "nearly constant" in line] == [     # of two columns that hold other values
+        f"  {name}: nearly constant: 99.5 % of the rows have {value!r}" for name, value in (("a", "x"), ("b", "z"))]
+    assert main(["prepare", path, "data", "--label", "y", "-r", "inline"]) == 0
+    assert f"warning: columns 'first', 'last one': {told}\n" in capsys.readouterr().err

@@ -39,7 +39,9 @@ def test_a_pipe_gives_the_scores_of_predict(tmp_path, titanic, capsys):
     broken.write_text(open_text(path) + "x,y\n")
     status, _, err = mrdl(capsys, "predict", run, str(broken), str(tmp_path / "out"), "--id", "id", "--keep", "name")
     assert status == 0 and "1 of 61 rows could not be read: 1 wrong field count" in err and f"{broken}, byte " in err
-    assert "61 rows in the order of the input" in err
+    assert f"61 rows in the order of the input: cat {tmp_path}/out/part-*" in err
+    _, _, err = mrdl(capsys, "predict", run, path, str(tmp_path / "table"), "--format", "parquet")
+    assert f"60 rows in the order of the input: {tmp_path}/table/part-*.parquet" in err
     status, out, err = filtered(run, broken.read_bytes(), "--id", "id", "--keep", "name")
     assert status == 0 and out == joined(tmp_path / "out").replace("broken.csv, byte", "the input, byte")
     assert "1 of 61 rows could not be read" in err

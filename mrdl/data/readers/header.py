@@ -73,7 +73,7 @@ def top(path: str, lines: list[str], delimiter: str, asked: bool | None, known: 
         raise DataError(f"{path}: the header has {counted(len(names), 'column')}, the rows {_width(below)} " + (
             f"(the {longer} end{'s' * (longer == 'header')} in a delimiter: take it away)" if ends else
             "(if the first column of the rows is their names, as R writes them, name it: write.table(.., col.names = NA))" if unnamed else
-            "(if it is cut wrongly: --delimiter; if this is text, prepare it with: --format text)"))
+            "(if it is cut wrongly: --delimiter; if it is no header: --skip 1; if this is text, prepare it with: --format text)"))
     if asked is None and not numbers and _alike(names, below):
         note = _told(path, line, True)
     return Top(names_in(line, delimiter), line, below, note)

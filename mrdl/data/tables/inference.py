@@ -27,7 +27,7 @@ from mrdl.data.tables.kinds.date import best_order
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.words import USUAL, Notation, Words
 from mrdl.kernels import words as kernel
-from mrdl.printing import few
+from mrdl.printing import counted, few
 from mrdl.storage.sealed import shown
 
 MOSTLY = 0.9                    # share of values that decides what a column is
@@ -225,7 +225,7 @@ def _warnings(name: str, found: Statistics, kind: Kind, label: Statistics | None
             yield (f"{present - found.dates[kind.order].numbers.count:,} of {present:,} values are not dates: rows with them are bad records, unless "
                    "--missing names them")
     if isinstance(kind, (Label, Weight)) and found.gone:
-        yield f"missing in {found.gone:,} rows, which are {'left out' if isinstance(kind, Label) else 'bad records'}"
+        yield f"missing in {counted(found.gone, 'row')}: {'left out' if isinstance(kind, Label) else 'bad records' if found.gone > 1 else 'a bad record'}"
     if isinstance(kind, Label) and values.exact and values.distinct == 1:
         yield "there is one label alone: nothing can be learnt"
     if isinstance(kind, Label) and len(kind.classes) > max(FEW, present / 2):
