@@ -24,6 +24,7 @@ from mrdl.runners.cluster import Cluster
 AUTO = "auto"                   # in the place of a model's file
 HIDDEN, LEAST = 200, 8          # units of a hidden layer, and of the first one for sparse rows at least
 WEIGHTS = 1 << 24               # of that layer, at most
+PER_FEATURE = 2                 # training rows for each feature of sparse rows, below which hidden layers learn no more than an output alone
 YEAR = 365.2425 * 86400         # seconds
 MANY = 20                       # classes of labels that are numbers, above which they are taken for amounts
 # Training rows, below which a network of this size learns them by heart, and the loss of the few held-out
@@ -53,7 +54,7 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
         data: the dataset, or its folder; or a schema: a schema.json, or what it says as
             `infer_schema(..).table`.
         hidden: the units of each hidden layer. None: 200 and 200, as H2O has it; of sparse rows fewer
-            in the first, so that it has 16 million weights at most.
+            in the first, so that it has 16 million weights at most, and none where they are few (`wide`).
         dropout: the share of the hidden units that is left out while training, at least 0 and below 1.
             None: 0.3 where training rows are few (`small`), 0 else.
         runner: where the job runs: "inline", "local", "hadoop" or "spark"; or a Cluster.
@@ -71,14 +72,15 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     need(len(found.shape) == 1 and not found.text, f"{found.url}: has rows of shape {found.shape}, and `{AUTO}` is for tables: "
          "write a model for it (docs/keras.md)")
     need(found.target is not None and not found.target.shape, f"{found.url}: has no label with one value: prepare it with --label")
-    first = max(LEAST, min(HIDDEN, WEIGHTS // found.shape[0])) if found.sparse else HIDDEN
-    few_rows = small(found)
+    classes, few_rows = classes_of(found), small(found)
+    first = _units(found)
+    if hidden is None:
+        hidden = () if wide(found) else (first, HIDDEN)
     if dropout is None:
         dropout = DROPOUT if few_rows else 0.0
     layers: list[Layer] = []
-    for units in (first, HIDDEN) if hidden is None else hidden:
+    for units in hidden:
         layers += [Dense(units, "relu"), *[Dropout(dropout)] * bool(dropout)]
-    classes = classes_of(found)
     middle, deviation = found.spread or (0.0, 1.0)
     last = [Dense(classes, "softmax")] if classes else [Dense(1), Rescaling(deviation or 1.0, middle)]
     model = _joined(found, [*layers, *last], first, runner, cores)
@@ -103,6 +105,18 @@ def small(data: dataset.Dataset) -> bool:
     Sparse rows, of which this was not measured, count as many, and so does a schema alone."""
     n = _rows(data)
     return not data.sparse and 0 < n < min(SMALL, holdout.REPEATED * _possible(data))
+
+
+def _units(data: dataset.Dataset) -> int:
+    """Those of the first hidden layer."""
+    return max(LEAST, min(HIDDEN, WEIGHTS // data.shape[0])) if data.sparse else HIDDEN
+
+
+def wide(data: dataset.Dataset) -> bool:
+    """Whether its rows are sparse, and so few for their many features, fewer than two each, that an output without hidden layers
+    learns as much, with fewer weights. Columns of ids need layers that join them."""
+    return (data.sparse and 0 < _rows(data) < PER_FEATURE * data.shape[0] and (classes_of(data) or 1) <= _units(data)
+            and not any(kind.ids for kind in (of_dataset(data).columns.values() if data.table else ())))
 
 
 def _possible(data: dataset.Dataset) -> float:
@@ -199,4 +213,6 @@ def defaults(data: dataset.Dataset, given: dict[str, Any]) -> dict[str, Any]:
 
 def of_few(data: dataset.Dataset) -> str:
     """What to tell of the network for a dataset of few rows, behind the options of its run; else nothing."""
+    if wide(data):
+        return f"; no hidden layer, as the {_rows(data):,} rows to train on are few for {data.shape[0]:,} features"
     return f"; dropout {DROPOUT:g} and weight decay {DECAY:g}, as the {_rows(data):,} rows to train on are few" if small(data) else ""

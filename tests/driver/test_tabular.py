@@ -146,6 +146,20 @@ def test_ids_stand_beside_a_bag_of_words(tmp_path, inline):
     assert (np.array([line[-3:-1] for line in predicted(run, path, tmp_path / "out", inline)[1:]], "f4") == found).all()
 
 
+@pytest.mark.parametrize("label, rows, hash, units", [("kind", 60, 9, []), ("kind", 80, 4, [200, 200]), ("y", 60, 9, []), ("many", 60, 16, []),
+                                                      ("many", 60, 21, [8, 200])])
+def test_sparse_rows_that_are_few_for_their_features_get_no_hidden_layer(tmp_path, inline, label, rows, hash, units):
+    lines = [f"w{i * 7 % 50},{i / 7:.2f},{'uv'[i % 2]},k{i % 12}" for i in range(rows)]
+    path = text(tmp_path, "\n".join(["words,y,kind,many", *lines]))
+    others = [name for name in ("y", "kind", "many") if name != label]
+    data = mrdl.prepare(path, str(tmp_path / "d"), inline, label=label, drop=others, sparse=True,
+                        kinds={"words": {"kind": "categorical", "hash": hash}})
+    layers = tabular(data, runner=inline).layers
+    assert [layer.units for layer in layers if isinstance(layer, Dense)] == [*units, {"kind": 2, "y": 1, "many": 12}[label]]
+    assert (of_few(data) == f"; no hidden layer, as the {rows} rows to train on are few for {data.shape[0]:,} features") == (not units)
+    assert len([layer for layer in tabular(data, hidden=[3], runner=inline).layers if isinstance(layer, Dense)]) == 2
+
+
 @pytest.mark.parametrize("cyclic", [True, False])
 def test_the_schema_alone_is_enough(tmp_path, inline, cyclic):
     """Its network is that of a dataset but for the moments, which stand in the schema."""
