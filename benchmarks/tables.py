@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 
 import mrdl
 from mrdl.data.sniff import sniff
@@ -37,6 +39,7 @@ from mrdl.runners.environment import ONE_THREAD
 from mrdl.storage.paths import opened
 
 CHUNK = 10_000                  # rows that are made at once
+SPANS = "spans"                 # the file that names those of a Parquet
 FEW = 100                       # lines that cost little but the start of a task
 HEAD = 4 << 20                  # bytes by which the schema is made
 MISSED, DAMAGED = 0.01, 0.0001
@@ -102,11 +105,19 @@ def nested(random: np.random.Generator, n: int) -> tuple[list[str], list[str]]:
     return [], lines
 
 
-TABLES = {"numeric": numeric, "mixed": mixed, "narrow": narrow, "wide": wide, "nested": nested}
+TABLES = {"numeric": numeric, "mixed": mixed, "narrow": narrow, "wide": wide, "nested": nested, "columnar": mixed}
 
 
 def written(path: Path, make: Callable, size: int) -> int:
-    """Writes a table of that many bytes; gives its rows."""
+    """Writes a table of that many bytes, those of text too where it is a Parquet; gives its rows."""
+    if path.suffix == ".parquet":
+        written(text := path.with_suffix(".csv"), make, size)
+        table = pyarrow.csv.read_csv(text, parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=lambda row: "skip"))
+        with pyarrow.parquet.ParquetWriter(path, table.schema) as file:
+            file.write_table(table[:FEW])
+            file.write_table(table[FEW:])
+        text.unlink()
+        return table.num_rows
     rows, random = 0, np.random.default_rng(0)
     with path.open("w", encoding="ascii") as file:
         while file.tell() < size:
@@ -133,9 +144,9 @@ class Task(NamedTuple):
     file: str = ""              # what Hadoop would say that stdin is a split of
 
     def start(self) -> Cost:
-        """Of the first lines alone."""
+        """Of the first lines alone, or of the first row group."""
         with open(self.stdin, "rb") as file, tempfile.NamedTemporaryFile(suffix=".csv") as begin:
-            begin.writelines(islice(file, FEW))
+            begin.writelines([b"0\t0\t1\n"] if Path(self.stdin).name == SPANS else islice(file, FEW))
             begin.flush()
             return self._replace(stdin=begin.name, stdout=os.devnull).run()
 
@@ -155,10 +166,14 @@ class Task(NamedTuple):
 
 def tasks(path: Path, folder: Path, stack: ExitStack) -> dict[str, Task]:
     """The tasks of mrdl over a table, in an order in which each finds what it reads."""
-    head = folder / "head.csv"
-    with opened(str(path)) as file:
-        head.write_bytes(b"".join(file.readlines(HEAD)))
+    head, stdin = folder / "head.csv", folder / SPANS
+    if path.suffix == ".parquet":
+        head = path
+    else:
+        with opened(str(path)) as file:
+            head.write_bytes(b"".join(file.readlines(HEAD)))
     schema = sniff([str(head)])
+    stdin.write_bytes(b"" if schema.by_lines else b"".join(b"%d\t%d\t%d\n" % places for places, _ in schema.spans()))
     missing = list(MISSING)
     inferred = infer(counted_here(Survey(schema, "label", missing, notations(schema)))[0], Asked("label"))
     table, whole = Table(inferred.columns), sniff([str(path)])
@@ -173,16 +188,28 @@ def tasks(path: Path, folder: Path, stack: ExitStack) -> dict[str, Task]:
                                  "format": "csv", "notes": str(folder / "notes")}))
     mapped, sorted_ = str(folder / "mapped"), str(folder / "sorted")
 
-    def task(job: str, kind: str, *args: str, stdin: str = str(path), stdout: str = os.devnull) -> Task:
+    def task(job: str, kind: str, *args: str, stdin: str = str(path if schema.by_lines else stdin), stdout: str = os.devnull) -> Task:
         return Task([sys.executable, "-m", f"mrdl.jobs.{job}", "--step-num=0", f"--{kind}", *args], stdin, stdout,
                     str(path) if kind == "mapper" else "")
 
     print(f"  {len(table.features)} features, {len(schema.columns)} columns")
-    return {"describe: a mapper": task("columns", "mapper", "--survey", survey),
+    alone = {} if schema.by_lines else {"the reader alone": Task([sys.executable, "-c", READ, str(path)], str(stdin))}
+    return {**alone, "describe: a mapper": task("columns", "mapper", "--survey", survey),
             "prepare: a mapper": task("prepare", "mapper", "--plan", plan, stdout=mapped),
             "prepare: sort": Task(["env", "LC_ALL=C", "sort", "-s", "-t", "\t", "-k1,2", "-S64M", "-T", str(folder), mapped], stdout=sorted_),
             "prepare: a reducer": task("prepare", "reducer", "--plan", plan, stdin=sorted_),
             "predict: a mapper": task("predict_rows", "mapper", "--state", state, "--plan", str(asked))}
+
+
+#: reads the columns of the spans in its stdin as a mapper does, and makes nothing of them
+READ = """
+import sys
+from mrdl.data.records import Records
+from mrdl.data.sniff import sniff
+for columns, starts, lines in sniff(sys.argv[1:]).words(Records(sys.argv[1]), sys.stdin.buffer.read().splitlines()):
+    for column in columns.values():
+        column.numbers() if hasattr(column, "values") else column.starts
+"""
 
 
 def jobs(path: Path, folder: Path) -> dict[str, Task]:
@@ -206,6 +233,10 @@ OF_LINES = {
     "pandas.read_json, lines": "import pandas as pd; pd.read_json(path, lines=True)",
     "pandas.read_json, pyarrow": "import pandas as pd, pyarrow as pa; pa.set_cpu_count(1); pd.read_json(path, lines=True, engine='pyarrow')",
     "pyarrow.json.read_json": "import pyarrow.json as j; j.read_json(path, j.ReadOptions(use_threads=False))"}
+OF_COLUMNS = {
+    "pyarrow, to_pandas": "import pyarrow.parquet as p, pandas; p.read_table(path, use_threads=False, pre_buffer=False).to_pandas(use_threads=False)",
+    "pandas.read_parquet": "import pandas as pd, pyarrow as pa; pa.set_cpu_count(1); pd.read_parquet(path)"}
+RIVALS = {"nested": OF_LINES, "columnar": OF_COLUMNS}
 CODE = """
 import os, sys, time
 path, start, jvm = sys.argv[1], None, []
@@ -255,7 +286,7 @@ def told(name: str, costs: list[Cost], start: float, size: int, rows: int) -> No
 
 def measured(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, str, list[Cost]]]:
     for kind in args.kinds:
-        path = folder / f"{kind}.csv"
+        path = folder / f"{kind}.{'parquet' if kind == 'columnar' else 'csv'}"
         rows = written(path, TABLES[kind], args.size * 1_000_000)
         size = path.stat().st_size
         print(f"\n{kind}: {size / 1e6:.0f} MB, {rows:,} rows")
@@ -265,7 +296,7 @@ def measured(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, str,
             found = tasks(path, work, stack) | (jobs(path, work) if args.jobs else {})
             rivals = {name: task.run for name, task in found.items() if any(word in name for word in args.only or [""])}
             if args.peers:
-                rivals |= {name: partial(peer, args.peers, code, path) for name, code in (OF_LINES if kind == "nested" else PEERS).items()}
+                rivals |= {name: partial(peer, args.peers, code, path) for name, code in RIVALS.get(kind, PEERS).items()}
             costs: dict[str, list[Cost]] = {name: [] for name in rivals}
             starts: dict[str, list[float]] = {name: [] for name in rivals}
             for _ in range(args.turns):
