@@ -124,6 +124,12 @@ static inline bool count_word(Sample *s, uint64_t hash, text p, size_t length, i
             return keep_text(s, e, p, length);
         }
     }
+    while (s->size >= s->most && s->level < 64) {   /* before there is room for more than that */
+        if (!raise_level(s, s->level + 1))
+            return false;
+        if (!sampled(s, hash))
+            return true;
+    }
     if (!make_room(s))
         return false;
     Entry e = {hash, count, 0, 0, low, high};
@@ -131,7 +137,7 @@ static inline bool count_word(Sample *s, uint64_t hash, text p, size_t length, i
         return false;
     s->slots[slot_of(s, hash)] = (uint32_t)s->size + 1;
     s->entries[s->size++] = e;
-    while ((s->size > s->most || s->bytes > s->bytes_most) && s->level < 64)
+    while (s->bytes > s->bytes_most && s->level < 64)
         if (!raise_level(s, s->level + 1))
             return false;
     return true;

@@ -74,19 +74,18 @@ class Columns:
 
     def read(self, file: str, start: int, lines: Iterable[bytes]) -> None:
         """The lines of `file` from byte `start` on, without their newlines."""
-        records, rows, label = Records(file, start, self.survey.schema.name_of), 0, self.survey.label
+        records, rows = Records(file, start, self.survey.schema.name_of), 0
         records.others = {}
-        for columns, starts, _ in self.survey.schema.rows(records, lines):
-            rows += len(starts)
-            labels = None if label is None else columns[label].hashes
+        for columns, labels, more in self.survey.schema.apart(records, lines, self.survey.label):
+            rows += more
             for name, words in columns.items():
-                self.statistics[name].add(words, labels)
+                self.statistics[name].add(words, None if labels is None else labels.hashes)
         self.facts.merge(Facts(rows, records.bad, records.comments, records.samples, records.others))
 
     def pairs(self) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each column and of the facts."""
-        for number, found in enumerate(self.statistics.values()):
-            yield b"%08d" % number, found.dump()
+        for number, name in enumerate([*self.statistics]):
+            yield b"%08d" % number, self.statistics.pop(name).dump()        # what a dump keeps of each would be as much again
         yield RECORDS, json.dumps(asdict(self.facts)).encode()
 
 

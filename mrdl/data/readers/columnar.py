@@ -1,9 +1,10 @@
 """Parquet and ORC: groups of rows in files, of which a mapper reads the columns that it needs."""
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from mrdl.storage.paths import opened, size
 
 VALUES = 1 << 19                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
+TOGETHER, ROWS = 8, 1 << 15     # columns of a file that are read at once, where each counts alone, as pyarrow holds about 1 MB of each; and rows
 BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read at once, about
 BUFFER = 1 << 16, 1 << 20       # of one column at least and at most
 FOOTER, TYPE, PRECISION = 2, 4, 5       # ORC's numbers: in the tail of a file, in its footer, in a type
@@ -34,8 +36,13 @@ class Columnar(Declared):
 
     @staticmethod
     @abstractmethod
-    def open(file, names: Sequence[str], group: int):
-        """pyarrow's reader of an open file, of which the named columns are to be read from a group on."""
+    def open(file):
+        """pyarrow's reader of an open file."""
+
+    @staticmethod
+    def narrowed(reader, file, names: Sequence[str], group: int):
+        """A reader of the named columns of the same file from a group on."""
+        return reader
 
     @staticmethod
     @abstractmethod
@@ -78,25 +85,41 @@ class Columnar(Declared):
 
     def words(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Shown]]:
         """The fields of spans by column; a row's place is its number in the file."""
+        most = FEATURES // max(self.room, 1)
+        for line in lines:
+            for columns, starts, _ in self._span(records, line, lambda taken: [taken], most):
+                yield columns, starts, Shown(columns)
+
+    def apart(self, records: Records, lines: Iterable[bytes], label: str | None) -> Iterator[tuple[dict[str, Words], Words | None, int]]:
+        """Span by span, TOGETHER columns at a time."""
+        for line in lines:
+            for columns, starts, part in self._span(records, line, lambda taken: _parts(taken, label)):
+                folders = self.folders(records, len(starts))
+                labels = (columns | folders).get(label)
+                if part:
+                    columns.pop(label, None)
+                yield columns if part else columns | folders, labels, 0 if part else len(starts)
+
+    def _span(self, records: Records, line: bytes, parts: Callable[[list], list[list]],
+              most: int = ROWS) -> Iterator[tuple[dict[str, Words], np.ndarray, int]]:
+        """The fields of a span by column, the rows' places, and which of the parts of the columns they are, one part after the other."""
         from mrdl.data.readers import arrow
         records.unit = self.unit
-        most = max(1, min(VALUES // max(len(self.needed), 1), FEATURES // max(self.room, 1)))
-        for line in lines:
-            index, start, stop = map(int, line.split(b"\t"))
-            records.file = path = self.files[index]
-            place = sum(self.counts[index][:start])
-            with opened(path) as file:
-                with reading(path):
-                    reader = self.open(file, (), start)
-                found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(reader))}
-                taken = [found[name] for name in self.needed]
+        index, start, stop = map(int, line.split(b"\t"))
+        records.file = path = self.files[index]
+        with opened(path) as file:
+            with reading(path):
+                whole = self.open(file)
+            found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(whole))}
+            for number, taken in enumerate(parts([found[name] for name in self.needed])):
+                rows = max(1, min(most, VALUES // max(len(taken), 1)))
                 names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
+                place = sum(self.counts[index][:start])
                 with reading(path):
-                    reader = self.open(file, names, start)
-                for batch in _read(path, self.batches(reader, range(start, stop), names, most)):
-                    for part in (batch.slice(at, most) for at in range(0, len(batch), most)):
-                        columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
-                        yield columns, np.arange(place, place + len(part)), Shown(columns)
+                    reader = self.narrowed(whole, file, names, start)
+                for batch in _read(path, self.batches(reader, range(start, stop), names, rows)):
+                    for part in (batch.slice(at, rows) for at in range(0, len(batch), rows)):
+                        yield {leaf.name: arrow.column(part, leaf) for leaf in taken}, np.arange(place, place + len(part)), number
                         place += len(part)
             _promised(path, place, sum(self.counts[index][:stop]))
 
@@ -119,17 +142,22 @@ class Parquet(Columnar):
         return first.startswith((b"PAR1", b"PARE")) or path.endswith(".parquet")
 
     @staticmethod
-    def open(file, names: Sequence[str], group: int):
+    def open(file):
         from pyarrow.parquet import ParquetFile
-        size = min(max(BUFFERS // max(len(names), 1), BUFFER[0]), BUFFER[1])
-        reader = ParquetFile(file, buffer_size=size, pre_buffer=False, page_checksum_verification=True)
-        columns = [reader.schema.column(i) for i in range(len(reader.schema))] if names else []
+        return ParquetFile(file, page_checksum_verification=True)
+
+    @staticmethod
+    def narrowed(reader, file, names: Sequence[str], group: int):
+        options = {"metadata": reader.metadata, "buffer_size": min(max(BUFFERS // len(names), BUFFER[0]), BUFFER[1]), "pre_buffer": False,
+                   "page_checksum_verification": True}
+        columns = [reader.schema.column(i) for i in range(len(reader.schema))]
         texts = {i: own.path for i, own in enumerate(columns) if own.physical_type == "BYTE_ARRAY" and own.path in names}
+        own = type(reader)(file, **options)
         if not texts:
-            return reader
-        next(reader.iter_batches(1, [group], [*texts.values()], use_threads=False), None)   # metadata that is damaged would end the process below
+            return own
+        next(own.iter_batches(1, [group], [*texts.values()], use_threads=False), None)      # metadata that is damaged would end the process below
         chunks = map(reader.metadata.row_group(group).column, texts)
-        return ParquetFile(file, metadata=reader.metadata, buffer_size=size, pre_buffer=False, page_checksum_verification=True, read_dictionary=[
+        return type(reader)(file, **options, read_dictionary=[
             chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page and chunk.total_uncompressed_size < CODE * chunk.num_values])
 
     @staticmethod
@@ -146,9 +174,10 @@ class Parquet(Columnar):
 
     @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
-        groups = [reader.metadata.row_group(i) for i in groups], [*groups]
-        wide = max(group.total_byte_size // max(group.num_rows, 1) for group in groups[0])
-        return reader.iter_batches(max(1, min(rows, BYTES // max(wide, 1))), groups[1], names, use_threads=False)
+        numbers = [i for i in range(len(reader.schema)) if f"{reader.schema.column(i).path}.".startswith(tuple(f"{name}." for name in names))]
+        found = [reader.metadata.row_group(group) for group in groups]
+        wide = max(sum(group.column(i).total_uncompressed_size for i in numbers) // max(group.num_rows, 1) for group in found)
+        return reader.iter_batches(max(1, min(rows, BYTES // max(wide, 1))), [*groups], names, use_threads=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +190,7 @@ class Orc(Columnar):
         return first.startswith(b"ORC") or path.endswith(".orc")
 
     @staticmethod
-    def open(file, names: Sequence[str], group: int):
+    def open(file):
         from pyarrow.orc import ORCFile
         made = ORCFile(file)
         footer = dict(fields(made.reader.serialized_file_tail()))[FOOTER]
@@ -190,11 +219,19 @@ class Orc(Columnar):
         return (reader.read_stripe(i, names) for i in groups)
 
 
+def _parts(leaves: list, label: str | None) -> list[list]:
+    """The same leaves, those of TOGETHER of a file's columns at a time, the label with each."""
+    columns = [[*own] for _, own in groupby(leaves, lambda leaf: leaf.fields)]
+    parts = [[*chain.from_iterable(columns[at:at + TOGETHER])] for at in range(0, len(columns), TOGETHER)]
+    labels = [leaf for leaf in leaves if leaf.name == label]
+    return [[*part, *(leaf for leaf in labels if leaf not in part)] for part in parts] or [[]]
+
+
 @contextmanager
 def _opened(form: type[Columnar], path: str) -> Iterator:
     with opened(path) as file:
         with reading(path):
-            reader = form.open(file, (), 0)
+            reader = form.open(file)
         yield reader
 
 

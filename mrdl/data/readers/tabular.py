@@ -61,9 +61,19 @@ class Tabular(Recognised):
     def rows(self, records: Records, lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Words], np.ndarray, Sequence[bytes]]]:
         """The same, with the partitions' columns."""
         for columns, starts, batch in self.words(records, lines):
-            found = values(records.file) if self.partitions else {}
-            zeros = np.zeros(len(starts), "i8")
-            yield columns | {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}, starts, batch
+            yield columns | self.folders(records, len(starts)), starts, batch
+
+    def folders(self, records: Records, n: int) -> dict[str, Words]:
+        """The partitions' columns of n rows."""
+        found = values(records.file) if self.partitions else {}
+        zeros = np.zeros(n, "i8")
+        return {name: Words(found[name], zeros, zeros + len(found[name])) for name in self.partitions}
+
+    def apart(self, records: Records, lines: Iterable[bytes], label: str | None) -> Iterator[tuple[dict[str, Words], Words | None, int]]:
+        """The fields of `rows` for what looks at each column alone: some or all columns of some rows, the labels of these rows, and how
+        many of them come for the first time. Files that hold each column apart give few columns at a time."""
+        for columns, starts, _ in self.rows(records, lines):
+            yield columns, columns.get(label), len(starts)
 
     @classmethod
     def arriving(cls, where: str, top: bytes, columns: Sequence[str], delimiter: str | None, known: Table | None = None) -> "Tabular":
