@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import os
+import shutil
 import sys
 from decimal import Decimal
 from itertools import pairwise
@@ -21,9 +22,12 @@ from mrdl.data.readers.table import read_back
 from mrdl.data.records import Records
 from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
+from mrdl.data.survey import Survey
 from mrdl.data.tables.table import Table
+from mrdl.data.tables.words import MISSING, USUAL
 from mrdl.driver.preparation.describe import infer_schema
 from mrdl.driver.preparation.prepare import prepare
+from mrdl.driver.preparation.tables import counted_here
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -216,6 +220,28 @@ def test_folders_of_partitions_are_columns_too(tmp_path, inline):
     assert found == {"a": [b"1.5", b"2.5"] * 2} and made.columns["day"].kind == "date"
     _, found, parts = read(map(str, sorted(tmp_path.glob("*/*"))), made)
     assert not found and [len(starts) for _, starts, _ in parts] == [2, 2]
+
+
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+def test_few_columns_at_a_time_are_read_where_each_counts_alone(tmp_path, files, form, monkeypatch):
+    """The same statistics, wherever the label stands: in the first or the last columns, or in the folder's name."""
+    (tmp_path / "at=7").mkdir()
+    path = shutil.copy(files[form], tmp_path / "at=7")
+    kind = type(sniff([path]))
+    batches, asked = kind.batches, []
+    monkeypatch.setattr(kind, "batches", staticmethod(lambda reader, groups, names, rows: asked.append((names, rows)) or batches(reader, groups, names, rows)))
+
+    def found(label, together, rows):
+        monkeypatch.setattr(columnar, "TOGETHER", together)
+        monkeypatch.setattr(columnar, "ROWS", rows)
+        schema = sniff([path])
+        statistics, facts = counted_here(Survey(schema, label, list(MISSING), [USUAL] * len(schema.columns)))
+        return {name: own.dump() for name, own in statistics.items()}, facts
+    for label in "id", "y", "at", None:
+        whole = found(label, 100, 1 << 15)
+        asked.clear()
+        assert found(label, 2, 7) == whole and whole[1].rows == len(ROWS)
+        assert max(len(names) for names, _ in asked) == 2 + (label in ("id", "y")) and {rows for _, rows in asked} == {7}
 
 
 def test_a_row_keeps_its_place_whatever_the_groups_and_batches(tmp_path, monkeypatch):

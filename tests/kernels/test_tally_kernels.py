@@ -1,5 +1,8 @@
 """What is counted of a column's words, numbers and dates, against plain Python twins."""
+import ctypes
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -46,6 +49,35 @@ def test_words_and_labels_are_counted_as_the_twin_counts_them(most, size):
     found, table = both(make)
     assert len(table) <= most and found.size <= size and (found.level > 0) == (most < 1000 or size < 1000)
     assert all(value % 2 ** found.level == 0 for value in table)
+
+
+MEMORY = """
+import ctypes
+import numpy as np
+from mrdl.kernels import tally
+
+class Mallinfo2(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+info = ctypes.CDLL(None).mallinfo2
+info.restype = Mallinfo2
+held = lambda: info().uordblks + info().hblkhd
+n = 1 << 14
+found = []
+for more in 0, 5:
+    hashes = np.arange(n + more, dtype="u8") << np.uint64(40)
+    places = np.zeros(n + more, "i8")
+    before = held()
+    found.append(tally.Tally(n, 1 << 20))
+    found[-1].add(b"", places, places, hashes)
+    print(held() - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc from 2.33 on tells what is allocated")
+def test_there_is_no_room_for_more_words_than_are_kept():
+    full, beyond = map(int, subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True).stdout.split())
+    assert 1 << 19 < full and beyond < full * 1.1
 
 
 @pytest.mark.parametrize("level", [0, 2])

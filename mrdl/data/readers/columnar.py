@@ -93,7 +93,7 @@ class Columnar(Declared):
     def apart(self, records: Records, lines: Iterable[bytes], label: str | None) -> Iterator[tuple[dict[str, Words], Words | None, int]]:
         """Span by span, TOGETHER columns at a time."""
         for line in lines:
-            for columns, starts, part in self._span(records, line, lambda taken: _parts(taken, label)):
+            for columns, starts, part in self._span(records, line, lambda taken: _parts(taken, label), ROWS):
                 folders = self.folders(records, len(starts))
                 labels = (columns | folders).get(label)
                 if part:
@@ -101,7 +101,7 @@ class Columnar(Declared):
                 yield columns if part else columns | folders, labels, 0 if part else len(starts)
 
     def _span(self, records: Records, line: bytes, parts: Callable[[list], list[list]],
-              most: int = ROWS) -> Iterator[tuple[dict[str, Words], np.ndarray, int]]:
+              most: int) -> Iterator[tuple[dict[str, Words], np.ndarray, int]]:
         """The fields of a span by column, the rows' places, and which of the parts of the columns they are, one part after the other."""
         from mrdl.data.readers import arrow
         records.unit = self.unit
