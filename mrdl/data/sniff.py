@@ -7,7 +7,7 @@ from mrdl.data.readers.delimited import HEAD
 from mrdl.data.readers.jsonl import below_comments
 from mrdl.data.readers.table import FORMS
 from mrdl.data.schema import FIRST, Recognised, Schema, Wanted
-from mrdl.data.sources import PIPES, DataError, as_given, demand, read, whole
+from mrdl.data.sources import DataError, as_given, demand, pipes, read, whole
 from mrdl.data.tables.form import DELIMITER
 from mrdl.data.tables.table import Table
 from mrdl.printing import few
@@ -39,7 +39,7 @@ def sniff(paths: list[str], label: str | None = None, weight: str | None = None,
     if clash := [name for name in partitions if name in schema.own]:
         raise DataError(f"{paths[0]}: {few(clash)} is the name of a column, and of a folder above the file ({clash[0]}=..): rename one of them")
     notes += [f"columns from the names of folders: {few(partitions)}"] * bool(partitions)
-    return replace(schema, notes=[as_given(note) for note in (*schema.notes, *notes)], names={path: PIPES[path] for path in paths if path in PIPES})
+    return replace(schema, notes=[as_given(note) for note in (*schema.notes, *notes)], names=pipes(paths))
 
 
 def _encoding(path: str, asked: str | None, known: Table | None) -> tuple[str, list[str]]:

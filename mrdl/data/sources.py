@@ -33,6 +33,11 @@ class DataError(ValueError):
     """Input or a dataset that cannot be used; the message is for the user, in one line or few."""
 
 
+def pipes(paths: list[str]) -> dict[str, str]:
+    """Those of the files that were made of pipes, and what the user calls them."""
+    return {path: PIPES[path] for path in paths if path in PIPES}
+
+
 def as_given(text: str) -> str:
     """A message that names pipes instead of the files that were made of them."""
     for made, pipe in PIPES.items():

@@ -61,6 +61,9 @@ def test_bad_rows_of_a_pipe_are_told_without_the_file_that_was_made_of_it(tmp_pa
     assert len(rows) == 61 and all(row.startswith("-,") for row in rows)
     assert json.loads((tmp_path / "bad/bad-00000.jsonl").read_text())["file"] == "-"
     assert "stdin" not in (tmp_path / "piped-data/data.json").read_text()
+    piped(b"some text that is read \xff as a sequence\n" * 5)
+    status, out, err = mrdl(capsys, "prepare", "-", str(tmp_path / "text"), "--format", "text", "--sequence-length", "5", "--max-bad", "0.5")
+    assert status == 0 and "  -, byte 23: not UTF-8" in err and "stdin" not in err + (tmp_path / "text/data.json").read_text()
     piped(Path(path).read_bytes().replace(b",", b";"))
     assert "-: is not written as the schema says" in mrdl(capsys, "predict", run, "-", str(tmp_path / "others"))[2]
 

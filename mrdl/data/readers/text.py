@@ -53,7 +53,7 @@ class Corpus(Schema):
             rows.characters += part.characters
             if part.bad:
                 rows.bad[corpus.NOT_UTF_8] += part.bad
-                rows.samples = sorted([*rows.samples, *part.samples], key=sample_order)[:SAMPLES]
+                rows.samples = sorted([*rows.samples, *({**each, "file": self.name_of(each["file"])} for each in part.samples)], key=sample_order)[:SAMPLES]
             if 1 < len(ids) <= self.shape[0]:
                 rows.short = smallest([rows.short, [own, part.start]])
             yield Batch.of(b"s" + sequence.astype(tokenizer.dtype.newbyteorder("<")).tobytes() + place.to_bytes(PLACE, "little")

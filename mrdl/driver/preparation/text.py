@@ -6,7 +6,7 @@ from dataclasses import replace
 from mrdl.data import corpus
 from mrdl.data.preparation import Plan
 from mrdl.data.readers.text import Corpus
-from mrdl.data.sources import DataError, demand
+from mrdl.data.sources import DataError, demand, pipes
 from mrdl.data.tokenizer import MOST, UNITS
 from mrdl.driver.preparation import planning
 from mrdl.jobs.vocabulary import Vocabulary
@@ -27,7 +27,7 @@ def schema_of(paths: list[str], unit: str | None, steps: int | None, vocabulary:
     demand(vocabulary is None or 2 <= vocabulary <= MOST, f"vocabulary {vocabulary}: must be from 2 to {MOST}")
     sizes, heads = corpus.check(paths)
     demand(sum(sizes) > 0, f"{paths[0]}: contains no text" + (f", nor in {len(paths) - 1} more inputs" if len(paths) > 1 else ""))
-    return Corpus(files=paths, shape=[steps], target=[steps], counts=sizes, heads=heads, unit=unit, vocabulary=words)
+    return Corpus(files=paths, shape=[steps], target=[steps], counts=sizes, heads=heads, unit=unit, vocabulary=words, names=pipes(paths))
 
 
 def counted(schema: Corpus, most: int, cluster: Cluster, name: str, on_task) -> Corpus:
