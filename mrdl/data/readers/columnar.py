@@ -9,7 +9,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from mrdl.data.readers.declared import FEATURES, Declared, Shown, reading
-from mrdl.data.readers.protobuf import fields
+from mrdl.data.readers.protobuf import numbered
 from mrdl.data.records import Records
 from mrdl.data.sources import demand
 from mrdl.data.tables.words import Words
@@ -193,8 +193,8 @@ class Orc(Columnar):
     def open(file):
         from pyarrow.orc import ORCFile
         made = ORCFile(file)
-        footer = dict(fields(made.reader.serialized_file_tail()))[FOOTER]
-        digits = max(dict(fields(kind)).get(PRECISION, 0) for number, kind in fields(footer) if number == TYPE)
+        footer = dict(numbered(made.reader.serialized_file_tail()))[FOOTER]
+        digits = max((dict(numbered(kind)).get(PRECISION, 0) for number, kind in numbered(footer) if number == TYPE), default=0)
         if digits > DIGITS:                         # the schema would end the process
             raise ValueError(f"a decimal of {digits} digits")
         return made

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 VARINT, DELIMITED, FIXED = 0, 2, {1: 8, 5: 4}       # how a value is written; FIXED: in how many bytes
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def numbered(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The number and the value of each field; of a message, a string or packed values in it the bytes. IndexError, KeyError where
     it is damaged."""
     at = 0
