@@ -95,7 +95,7 @@ FORMS = [
     of_arrays("a.avro", written(partial(fastavro.writer, schema=SCHEMA, records=[{"n": i, "s": "ab" * (i % 40)} for i in range(100)]), sync_interval=500), {}),
 ]
 #: how many rows a file has that is no text, by what else reads it
-ROWS = {"npz": lambda schema: len(np.load(schema.files[0])[schema.x]), "idx": rows_of_idx, "avro": rows_of_avro,
+ROWS = {"npz": lambda schema: len(np.lib.npyio.NpzFile(schema.files[0])[schema.x]), "idx": rows_of_idx, "avro": rows_of_avro,
         "parquet": lambda schema: pq.ParquetFile(schema.files[0]).metadata.num_rows, "orc": lambda schema: orc.ORCFile(schema.files[0]).nrows}
 
 
