@@ -42,8 +42,6 @@ OBJECTS = b"".join(json.dumps({"id": i, "user": {"age": 20 + i if i % 5 else Non
                               ensure_ascii=i % 2 == 0).encode() + b"\n" for i in range(30))
 ENTRIES = b"".join(b"%d qid:%d 1:0.5 %d:2 # %d\n" % (i % 2, i, 2 + i % 9, i) for i in range(30))
 LONG = b"".join(b'%d,"%s",%s\n' % (i, [b"two\nlines", b"one", b'"" \n\n,'][i % 3], [b"no", b"yes"][i % 2]) for i in range(30))
-
-
 SCHEMA = {"type": "record", "name": "row", "fields": [{"name": "n", "type": "long"}, {"name": "s", "type": ["null", "string"]}]}
 TABLE = pa.table({"n": range(30), "s": ["a", None, "b b"] * 10, "f": [0.5, 1e300, None] * 10, "d": pa.array([1, 2, 3] * 10, pa.date32())})
 
