@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, described, lookup
+from mrdl.config import Configured, described, lookup, need
 
+BLOCK = 4096                    # values of which topk sends the largest; a place in it takes 12 bits
+STEPS = 1 << 20                 # magnitudes are whole numbers up to this where topk chooses levels, so that sums are exact
 ROW = 256                       # values that share a scale in int8
 Draw = Callable[[int], np.ndarray]      # n -> n random 16-bit numbers, the same ones for the same change
 
@@ -20,6 +22,7 @@ class Coding(Configured):
     """A way to write a vector in fewer bytes."""
     keras_module: ClassVar[str] = "mrdl.codings"
     number: ClassVar[int]
+    feedback: ClassVar[bool] = False    # does a worker keep what was not sent (its residual), and add it to the next change?
 
     def __str__(self):
         return " ".join([type(self).__name__.lower(), *(f"{f.name} {getattr(self, f.name)}" for f in fields(self))])
@@ -134,9 +137,112 @@ class Int8(Coding):
         return shares.astype(dtype) * np.repeat(scales.astype(dtype), ROW)[:n]
 
 
-CODINGS = [Float16, BFloat16, Int8]
+@dataclass(frozen=True)
+class TopK(Coding):
+    """The largest values of each block of 4096 (SparseLoCo: 2508.15706). What is not sent is kept by the worker as its residual, and
+    added to its next change: residual = decay residual + change - sent.
+
+    A place in a block takes 12 bits. With 2 bits a value is a sign and one of two magnitudes, which are chosen for each block.
+
+    Args:
+        share: how many of the values are sent, above 0 and at most 1; at least one of each block.
+        bits: of a value: 2, or 32 for values as they are.
+        decay: the share of the old residual that is kept, from 0 to 1. With 1 nothing is ever lost."""
+    number: ClassVar[int] = 5
+    feedback: ClassVar[bool] = True
+    share: float = 0.02
+    bits: int = 2
+    decay: float = 0.95
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(0 < self.share <= 1, "compress topk: share must be above 0 and at most 1")
+        need(self.bits in (2, 32), "compress topk: bits must be 2 or 32")
+        need(0 <= self.decay <= 1, "compress topk: decay must be from 0 to 1")
+
+    def encode(self, values, draw):
+        full = len(values) // BLOCK * BLOCK
+        found = [_largest(rows, max(1, math.floor(self.share * rows.shape[1] + 0.5)))
+                 for rows in (values[:full].reshape(-1, BLOCK), values[None, full:]) if rows.size]
+        places, kept = (np.concatenate([part[i].reshape(-1) for part in found]) for i in (0, 1))
+        each = [part[0].shape for part in found]
+        head = np.array([self.bits, *(each[0] if full else (0, 0)), each[-1][1] if full < len(values) else 0], "<u4")
+        if self.bits == 32:
+            body = kept.astype(kept.dtype.newbyteorder("<")).tobytes()
+        else:
+            levels, upper = zip(*(_levels(abs(part[1])) for part in found))
+            upper = np.concatenate([part.reshape(-1) for part in upper])
+            body = np.concatenate(levels).astype("<f4").tobytes() + np.packbits(np.stack([kept < 0, upper], 1)).tobytes()
+        return head.tobytes() + _twelve(places) + body
+
+    @staticmethod
+    def decode(data, n, dtype):
+        bits, blocks, k, tail = parts(data[:16], ("<u4", 4))[0].tolist()
+        rest = n - blocks * BLOCK
+        if bits not in (2, 32) or not 0 <= rest < BLOCK or k > BLOCK or tail > rest or bool(tail) != bool(rest):
+            raise ValueError("coded values of topk do not fit their number")
+        count, rows = blocks * k + tail, blocks + bool(tail)
+        if bits == 32:
+            packed, kept = parts(data[16:], ("u1", -(-count // 2) * 3), (dtype.newbyteorder("<"), count))
+        else:
+            packed, levels, codes = parts(data[16:], ("u1", -(-count // 2) * 3), ("<f4", 2 * rows), ("u1", -(-count // 4)))
+            signs, upper = np.unpackbits(codes, count=2 * count).reshape(-1, 2).T
+            row = np.concatenate([np.repeat(np.arange(blocks), k), np.full(tail, blocks)]).astype(np.int64)
+            kept = levels.astype(dtype)[2 * row + upper] * (1 - 2 * signs.astype(dtype))
+        places = _places(packed, count)
+        places[:blocks * k] += np.repeat(np.arange(blocks) * BLOCK, k)
+        places[blocks * k:] += blocks * BLOCK
+        if count and places.max() >= n:
+            raise ValueError("coded values of topk have places behind their end")
+        found = np.zeros(n, dtype)
+        found[places] = kept
+        return found
+
+
+def _largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places [B, k] of the k largest magnitudes of each row [B, n], rising, and the values there. Of equal magnitudes the first
+    ones are taken, so that the order in which a sort leaves them does not matter."""
+    sizes = abs(rows)
+    least = np.partition(sizes, -k, axis=1)[:, -k, None]
+    taken, ties = sizes > least, sizes == least
+    left = k - taken.sum(axis=1, keepdims=True)
+    if (ties.sum(axis=1, keepdims=True) > left).any():
+        ties &= np.cumsum(ties, axis=1) <= left
+    places = np.nonzero(taken | ties)[1].reshape(len(rows), k)
+    return places, np.take_along_axis(rows, places, 1)
+
+
+def _levels(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two magnitudes [B, 2] for each row of sizes [B, k], the means of two groups, and which sizes are in the upper group: 2-means,
+    in whole numbers."""
+    top = sizes.max(axis=1, keepdims=True).astype(float)
+    steps = np.rint(sizes / np.where(top > 0, top, 1) * STEPS).astype(np.int64)
+    cut = steps.mean(axis=1, keepdims=True)
+    for _ in range(3):
+        upper = steps > cut
+        high, low = (np.where(group, steps, 0).sum(axis=1, keepdims=True) / np.maximum(group.sum(axis=1, keepdims=True), 1)
+                     for group in (upper, ~upper))
+        cut = (low + high) / 2
+    return np.concatenate([low, high], 1) * (top / STEPS), upper
+
+
+def _twelve(places: np.ndarray) -> bytes:
+    """Numbers below 4096, two in three bytes."""
+    pairs = np.zeros((-(-len(places) // 2), 2), np.int64)
+    pairs.reshape(-1)[:len(places)] = places
+    a, b = pairs.T
+    return np.stack([a & 255, a >> 8 | (b & 15) << 4, b >> 4], 1).astype("u1").tobytes()
+
+
+def _places(packed: np.ndarray, count: int) -> np.ndarray:
+    """The numbers that `_twelve` packed."""
+    a, b, c = packed.reshape(-1, 3).astype(np.int64).T
+    return np.stack([a | (b & 15) << 8, b >> 4 | c << 4], 1).reshape(-1)[:count]
+
+
+CODINGS = [Float16, BFloat16, Int8, TopK]
 KINDS: dict[int, type[Coding]] = {kind.number: kind for kind in (Zeros, Exact, *CODINGS)}
-GRAMMAR = f"none, {', '.join(kind.__name__.lower() for kind in CODINGS)}"
+GRAMMAR = f"none, {', '.join(kind.__name__.lower() for kind in CODINGS)}; settings behind it, as in \"topk 0.02 bits 2 decay 0.95\""
 
 
 def parts(data: np.ndarray, *kinds: tuple[Any, int]) -> list[np.ndarray]:
@@ -165,5 +271,5 @@ def coding(value: Any) -> Coding | None:
     if isinstance(value, str):
         if value.strip().lower() == "none":
             return None
-        value = described(value, "compress", GRAMMAR)
+        value = described(value, "compress", GRAMMAR, {"topk": "share"})
     return lookup(value, CODINGS, "coding", ("none",))

@@ -86,7 +86,8 @@ class ParameterAveraging(Options):
             name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). None: the
             mean is taken as it is, as in DL4J.
         compress: how workers write the change of their weights: a coding of `mrdl.codings`, or its
-            name ("float16", "bfloat16", "int8"). None: they send their weights as they are.
+            name with settings behind it ("int8", "topk 0.02 bits 2 decay 0.95"). None: they send
+            their weights as they are.
         class_weight: the weight of each class's examples, {class number: 0 or more}. "balanced": n
             / (K n_k) for a class of n_k of the n training rows, where K classes come, as in
             scikit-learn. None: all weigh 1.
@@ -319,6 +320,9 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
     with opened(runner, cores) as cluster, cluster.telling(warned, waiting):
         need(resident != "always" or cluster.backend.stays,
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
+        kind = coding(options.compress)
+        need(kind is None or not kind.feedback or place.url.startswith("hdfs:") or cluster.backend.home("") is None,
+             f"workers keep what {kind} leaves out in the run's directory, so with -r {cluster.runner} that must be an hdfs:// URL")
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         reached(cluster, train, *(data for data, _ in held[:1]))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import metrics
+from mrdl.codings import coding
 from mrdl.data.dataset import Dataset, Shard
 from mrdl.driver import schedule
 from mrdl.driver.calibration import Passes
@@ -72,6 +73,7 @@ class Driver:
         self.epochs = self.verdict.epochs
         self.fixed = [(start, variance + n + 1) for start, variance, n in moments.places_of(self.model)]
         self.frequency = self._validation_freq()
+        self.feedback = options.compress is not None and coding(options.compress).feedback
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.write_next = 0.0
         self.committing: Future | None = None
@@ -252,7 +254,9 @@ class Driver:
             o.save_updater, o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
-            o.compress, o.outer is None and o.compress is None)
+            o.compress, self.run.url if self.feedback else "",
+            {str(slot): state.residuals[str(slot)] for slot, _ in active if str(slot) in state.residuals},
+            o.outer is None and o.compress is None)
         mappers = [[s.path] for _, s in active]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers
@@ -282,7 +286,7 @@ class Driver:
             self.write_next = time.monotonic() + 1
         self.gauges.write(history)
         best = self.patience.best(history, state.round, self.gone) if self.patience else None
-        self.run.prune(state.round - self.options.keep_rounds, best)
+        self.run.prune(state.round - self.options.keep_rounds, best, state)
         if state.round and state.round % COMPACT == 0:
             self.run.compact(state.round - 1)
 

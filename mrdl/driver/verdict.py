@@ -91,7 +91,8 @@ class Verdict:
         if not o.save_updater:
             vector = self.begun(vector)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
-                    state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer)
+                    state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer,
+                    residuals=state.residuals | {str(r.worker): r.residual for r in found.trained if r.residual})
         if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):
             new.part, new.group = 0, new.group + 1
             if new.group >= len(self.groups(state.epoch)):

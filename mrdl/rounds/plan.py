@@ -43,6 +43,8 @@ class Plan:
     fixed: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
     compress: dict[str, Any] | None = None      # the coding of workers' changes; None: they send their weights
+    folder: str = ""                    # the run's, where workers keep their residuals
+    residuals: dict[str, list[str]] = field(default_factory=dict)       # of these workers, as in the state
     averages: bool = True               # is the next state the mean? Then few resident workers compute it themselves
     # if given, scoring workers also make a report: what mrdl.report.assessed.Assessed is made of
     report: list | None = None

@@ -15,7 +15,7 @@ from mrdl import __version__, kernels
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
 
-VECTORS = ("vector", "outer")
+APART = ("vector", "outer", "residuals")        # fields that are not in the header of a state's file
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
 
@@ -48,6 +48,8 @@ class State:
     rate_scale: float = 1.0             # factor of the learning rate; halved at each roll-back
     profile: str = field(default_factory=profile)
     outer: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    # by slot (a worker's number): the name and the hash of the file with its residual (mrdl.worker.change)
+    residuals: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def weights(self) -> np.ndarray:
@@ -59,8 +61,8 @@ class State:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All fields except the vectors."""
-        return {k: v for k, v in vars(self).items() if k not in VECTORS}
+        """All fields that the header of its file has."""
+        return {k: v for k, v in vars(self).items() if k not in APART}
 
     def dump(self) -> bytes:
         return save({"vector": self.vector}, {"mrdl": json.dumps(seal(
@@ -107,7 +109,7 @@ class State:
 
     @classmethod
     def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
-        kinds = {name: kind for name, kind in fields(cls).items() if name not in VECTORS}
+        kinds = {name: kind for name, kind in fields(cls).items() if name not in APART}
         check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
         if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, checksum(vector)):
             raise ValueError("its vector is damaged: its checksum does not fit")

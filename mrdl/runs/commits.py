@@ -10,17 +10,19 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
+OF_RESIDUAL = re.compile(r"residual-(\d{6,})-\d{4,}-[0-9a-f]{16}\.safetensors")
 OF_STATE = re.compile(r"(?:state|outer)-(\d{6,})\.safetensors")
 # what a commit's record holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
 
 
-class Outer(TypedDict, total=False):
-    """The hash of the outer updater's state; absent without such an updater."""
-    outer: Hash
+class More(TypedDict, total=False):
+    """What only some runs have."""
+    outer: Hash                         # of the outer updater's state
+    residuals: dict[str, list]          # by slot: the name and the hash of the file with what its worker has not sent yet
 
 
-class Committed(Outer):
+class Committed(More):
     """What a commit holds."""
     round: Count
     state: Annotated[str, re.compile(r"state-\d{6,}\.safetensors")]
@@ -124,6 +126,8 @@ class Commits(ABC):
             data = state.dump_outer()
             self.store.write(outer_name(r), data)
             facts["outer"] = digest(data)
+        if state.residuals:
+            facts["residuals"] = state.residuals
         made = seal(facts)
         created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
         if created:
@@ -154,6 +158,10 @@ class Commits(ABC):
                 state.take_outer(self._of_state(r, outer_name(r), commit["outer"], last), outer_name(r))
         except StateError as error:
             raise RunError(f"{self.url}: {error}; {self._lost()}") from None
+        state.residuals = commit.get("residuals", {})
+        gone = [name for name, _ in state.residuals.values() if last and not self.store.exists(name)]
+        if gone:
+            raise RunError(f"{self.url}: {gone[0]} is gone, in which a worker kept changes that it has not sent yet; {self._lost()}")
         return state
 
     def _of_state(self, r: int, name: str, sha256: str, last: bool) -> bytes:
@@ -174,10 +182,14 @@ class Commits(ABC):
         """The rounds whose states still exist."""
         return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
 
-    def prune(self, last: int, keep: int | None) -> None:
-        """Removes the states up to round `last`, except that of round `keep`. (Later ones may belong to another driver.)"""
+    def prune(self, last: int, keep: int | None, newest: State) -> None:
+        """Removes the states up to round `last`, except that of round `keep`, and residuals older than the newest state, except those
+        that it names. (Later ones may belong to another driver.)"""
+        named = {name for name, _ in newest.residuals.values()}
         for name in self.store.list("*.safetensors"):
-            if (found := OF_STATE.fullmatch(name)) and int(found[1]) <= last and int(found[1]) != keep:
+            state, residual = OF_STATE.fullmatch(name), OF_RESIDUAL.fullmatch(name)
+            if (state and int(state[1]) <= last and int(state[1]) != keep
+                    or residual and int(residual[1]) < newest.round and name not in named):
                 self.store.remove(name)
 
 

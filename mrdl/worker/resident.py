@@ -189,7 +189,7 @@ class Resident:
         self.mine = result, self.vector[:result.size]
 
     def _given(self, asked: dict[str, Any]) -> tuple[Callable[[int | None], State], Plan]:
-        state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in OWN})
+        state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in (*OWN, "residuals")})
         self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
         return lambda worker: state, plan
 

@@ -30,7 +30,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
-    change = asked.compress and Change(asked, given, model, shard_number(shard))
+    change = asked.compress and Change(asked, given, model, worker, shard_number(shard))
     started, waits = time.perf_counter(), []
     key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
@@ -64,7 +64,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, facts(Trained(
         shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),
-        profile(), _peak(), sent, {"start": started - began, "read": read, "compute": trained - started - read,
+        profile(), _peak(), sent, change.kept() if change else [], {"start": started - began, "read": read, "compute": trained - started - read,
                              "emit": time.perf_counter() - trained})))
 
 

@@ -2,33 +2,40 @@
 import numpy as np
 import pytest
 from averaged import averaging, network, whole
+from safetensors.numpy import load, save
 
 import mrdl
-from mrdl import resume
+from mrdl import codings, resume
 from mrdl.cli import main
-from mrdl.codings import CODINGS
+from mrdl.codings import Int8, TopK
+from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
 from mrdl.driver.exchanges import resident as exchange
 from mrdl.layers import BatchNormalization, Dense
+from mrdl.rounds.coded import values_of
+from mrdl.rounds.merged import RoundError
+from mrdl.rounds.plan import Plan
+from mrdl.rounds.state import State, StateError
+from mrdl.runners.backend import Backend
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
+from mrdl.storage.sealed import digest
+from mrdl.worker.change import Change
 
-NAMES = [kind.__name__.lower() for kind in CODINGS]
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_run_learns_with_fewer_bytes(tmp_path, made, name):
-    data = made(200, shards=3).url
-    found = [averaging(compress=kind, rounds=6).fit(network(), data, run=str(tmp_path / str(kind))) for kind in (None, name)]
-    assert found[1].metrics["loss"] == pytest.approx(found[0].metrics["loss"], rel=0.05)
-    lines = [Run(tmp_path / str(kind)).history() for kind in (None, name)]
-    size = found[0].model.weights.size
-    assert lines[0][0]["bytes"] == 2 * 3 * size * 4         # weights and Adam's state of two workers
-    assert lines[1][0]["bytes"] < 0.75 * lines[0][0]["bytes"]
+def test_a_run_learns_with_fewer_bytes(tmp_path, made):
+    data, found = made(200, shards=3).url, {}
+    for name in (None, "float16", "bfloat16", "int8", "topk 0.2"):
+        done = averaging(compress=name, rounds=6).fit(network(), data, run=str(tmp_path / str(name)))
+        found[name] = done.metrics["loss"], Run(tmp_path / str(name)).history()[0]["bytes"]
+    plain, sent = found.pop(None)
+    assert sent == 2 * 3 * done.model.weights.size * 4      # two workers' weights and Adam's state
+    for name, (loss, fewer) in found.items():
+        assert loss == pytest.approx(plain, rel=0.3 if name == "topk 0.2" else 0.02) and fewer < 0.75 * sent, name
 
 
 @pytest.mark.parametrize("name, runner, resident, apart", [
-    ("int8", "local", "never", None), ("bfloat16", "local", "always", None), ("float16", "local", "always", 0)])
+    ("topk 0.1", "local", "never", None), ("topk 0.1 bits 32 decay 1", "local", "always", None), ("int8", "local", "always", 0)])
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, monkeypatch, name, runner, resident, apart):
     if apart is not None:
         monkeypatch.setattr(exchange, "APART", apart)
@@ -38,8 +45,9 @@ def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, monk
     assert whole(tmp_path / "run") == whole(tmp_path / "once")
 
 
-def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made):
-    data, options = made(100, shards=3).url, {"compress": "int8", "outer": "nesterov", "rounds": 8, "validation_freq": None}
+@pytest.mark.parametrize("name", ["int8", "topk 0.1"])
+def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made, name):
+    data, options = made(100, shards=3).url, {"compress": name, "outer": "nesterov", "rounds": 8, "validation_freq": None}
     averaging(**options).fit(network(), data, run=str(tmp_path / "once"))
 
     def killed(event, facts):
@@ -49,7 +57,7 @@ def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made):
         averaging(**options).fit(network(), data, run=str(tmp_path / "run"), told=killed)
     resume(str(tmp_path / "run"), "inline")
     assert whole(tmp_path / "run") == whole(tmp_path / "once")
-    with pytest.raises(RunError, match="begun with other options .compress .*Int8"):
+    with pytest.raises(RunError, match="begun with other options .compress "):
         averaging(**options | {"compress": None}).fit(network(), data, run=str(tmp_path / "run"))
 
 
@@ -90,3 +98,99 @@ def test_the_command_line_takes_a_coding_and_shows_it(tmp_path, made, capsys):
     assert "changes in int8" in out and "MB a round" in out
     assert main(["train", str(tmp_path / "net.py"), data, str(tmp_path / "no"), "--compress", "int7"]) == 2
     assert "mrdl: unknown coding 'int7'; there are none, Float16" in capsys.readouterr().err
+
+
+# -- residuals
+
+def changes(kind, tmp_path, rounds=6, dtype="f8", after=lambda rng, size: rng.integers(-2000, 2000, size) / 1024):
+    """What one slot changed and sent in each round, and its residual at the end."""
+    model, rng = network(), np.random.default_rng(0)
+    model.build((4,))
+    vector = np.zeros(3 * model.weights.size, dtype)
+    found, residuals = [], {}
+    for r in range(1, rounds + 1):
+        given = State(vector.copy(), model.weights.size)
+        change = Change(Plan("", r, 0, 0, None, 8, 0, [], {}, compress=serialize(kind), folder=str(tmp_path), residuals=residuals),
+                        given, model, 3, 7)
+        moved = after(rng, len(vector)).astype(dtype)
+        cut = len(vector) // 2                  # behind the first slot's beginning
+        sent = [values_of(change.message(moved, a, b), moved.dtype) for a, b in ((0, cut), (cut, len(moved)))]
+        found.append((moved[:model.weights.size], np.concatenate(sent)[:model.weights.size]))
+        if kept := change.kept():
+            residuals = {"3": kept}
+    return found, load((tmp_path / kept[0]).read_bytes())["residual"] if kept else None
+
+
+@pytest.mark.parametrize("kind", [TopK(0.1, decay=1.0), TopK(0.02, 32, 1.0)], ids=str)
+def test_what_was_sent_and_the_residual_are_exactly_what_changed(tmp_path, kind, monkeypatch):
+    # changes are of few bits, and so are levels: no sum is rounded
+    monkeypatch.setattr(codings, "_levels", lambda sizes: (np.array([[0.25, 1.5]] * len(sizes)), sizes > 1))
+    found, residual = changes(kind, tmp_path)
+    changed, sent = (sum(part[i] for part in found) for i in (0, 1))
+    assert residual.any() and (changed != sent).any()
+    assert (sent + residual).tobytes() == changed.tobytes()
+
+
+@pytest.mark.parametrize("dtype, close", [("f4", 1e-6), ("f8", 1e-14)])
+def test_so_they_are_but_for_rounding_with_any_numbers(tmp_path, dtype, close):
+    found, residual = changes(TopK(0.05, decay=1.0), tmp_path, 12, dtype, lambda rng, size: rng.standard_normal(size))
+    changed, sent = (sum(part[i] for part in found) for i in (0, 1))
+    np.testing.assert_allclose(sent + residual, changed, atol=20 * close)
+    assert residual.dtype == dtype
+
+
+def test_a_residual_decays_and_codings_without_feedback_keep_none(tmp_path):
+    for decay in (0.5, 0.0):
+        found, residual = changes(TopK(0.02, 32, decay), tmp_path, 2)
+        (first, sent), (second, later) = found
+        kept = decay * (first - sent) + second
+        np.testing.assert_array_equal(residual, np.where(later != 0, 0, kept))
+    assert changes(Int8(), tmp_path, 1)[1] is None
+
+
+def test_all_values_as_they_are_and_one_minibatch_are_plain_averaging(tmp_path, made):
+    data, found = made(120, shards=3, dtype="float64").url, []
+    for name in (None, "topk 1 bits 32"):
+        model = network(optimizer="sgd", dtype="float64")
+        done = averaging(compress=name, workers=3, averaging_frequency=1, rounds=5).fit(model, data, run=str(tmp_path / str(name)))
+        found.append(done.model.weights)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-13, atol=1e-15)
+
+
+def test_each_commit_names_its_residuals_and_others_are_removed(tmp_path, made):
+    run = Run(tmp_path / "run")
+    averaging(compress="topk 0.1", workers=2, averaging_frequency=2, rounds=9).fit(network(), made(100, shards=3).url, run=run.url)
+    commits = run.commits()
+    assert "residuals" not in commits[0] and {*commits[-1]["residuals"]} == {"0", "1"}
+    assert any(int(name[9:15]) < commit["round"] for commit in commits[2:] for name, _ in commit["residuals"].values())    # shards differ
+    assert sorted(run.store.list("residual-*")) == sorted(name for name, _ in commits[-1]["residuals"].values())
+
+
+@pytest.mark.parametrize("damage, error, reason", [
+    (lambda path: path.unlink(), RunError, "is gone, in which a worker kept changes"),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), RoundError, "its hash is not the commit's")])
+def test_a_lost_residual_is_refused(tmp_path, made, damage, error, reason):
+    run = tmp_path / "run"
+    averaging(compress="topk 0.1", rounds=2).fit(network(), made(60, shards=2).url, run=str(run))
+    damage(next(run.glob("residual-*")))
+    with pytest.raises(error, match=reason):
+        resume(str(run), "inline", rounds=3)
+
+
+@pytest.mark.parametrize("data, reason", [
+    (b"", "is damaged"), (save({"residual": np.zeros(3)}), r"float64 \[3\] for 4 weights"), (save({"other": np.zeros(4)}), "is damaged")],
+    ids=["empty", "short", "other"])
+def test_a_residual_of_another_form_is_refused(tmp_path, data, reason):
+    (tmp_path / "file").write_bytes(data)
+    model = mrdl.Sequential([Dense(4, use_bias=False)])
+    model.build((1,))
+    asked = Plan("", 1, 0, 0, None, 8, 0, [], {}, compress=serialize(TopK()), folder=str(tmp_path), residuals={"0": ["file", digest(data)]})
+    with pytest.raises(StateError, match=reason):
+        Change(asked, State(np.zeros(4), 4), model, 0, 0)
+
+
+def test_a_run_where_workers_cannot_keep_residuals_is_refused(tmp_path, made, monkeypatch):
+    monkeypatch.setattr(Backend, "home", lambda self, name: f"hdfs:///user/me/.mrdl/{name}")
+    with pytest.raises(ConfigError, match="workers keep what topk share 0.02 .* must be an hdfs:// URL"):
+        averaging(compress="topk", rounds=1).fit(network(), made(60).url, run=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

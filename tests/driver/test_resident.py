@@ -204,7 +204,8 @@ def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypat
     assert result(tmp_path / "run") == result(tmp_path / "plain")
 
 
-def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
+@pytest.mark.parametrize("compress", [None, "topk 0.2"])
+def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch, compress):
     """As with speculative execution: each place has two who answer."""
     data, begin, twins, counters = made(400, shards=2, dtype="float32"), Cluster.begin, [], []
 
@@ -218,8 +219,8 @@ def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch):
             threading.Thread(target=serve, args=[twins[-1], path], daemon=True).start()
         return begin(self, job, inputs, arguments, **more)
     monkeypatch.setattr(Cluster, "begin", with_twins)
-    fit(data, tmp_path / "run", rounds=20)
-    fit(data, tmp_path / "plain", "inline", rounds=20)
+    fit(data, tmp_path / "run", rounds=20, compress=compress)
+    fit(data, tmp_path / "plain", "inline", rounds=20, compress=compress)
     assert result(tmp_path / "run") == result(tmp_path / "plain")
     assert len(twins) == 2 and all(twin.number > 5 for twin in twins)
     assert {name for group, name, amount in counters if group == "mrdl" and amount > 0} >= {"examples", "loss_millionths"}

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from mrdl import codings
-from mrdl.codings import CODINGS, KINDS, Exact, Int8, Truncated, Zeros, coding
+from mrdl.codings import CODINGS, KINDS, Exact, Int8, TopK, Truncated, Zeros, coding
 from mrdl.config import ConfigError, serialize
 from mrdl.rounds import partial
 from mrdl.rounds.coded import MOST, Coded, message, values_of
 from mrdl.rounds.partial import Partial, PartialError, PartialProtocol
 
-SIZES = [1, 2, 255, 256, 257, 1000, 5000]
+SIZES = [1, 2, 257, 4096, 5001]
 
 
 def drawn(n):
@@ -21,10 +21,10 @@ def drawn(n):
 def plain(kind, values):
     """What arrives of the values: a loop over them."""
     found, name = [], type(kind).__name__
+    top, draws = max(map(abs, values.tolist())), drawn(len(values))
     for i, v in enumerate(values.tolist()):
         word = struct.unpack("<I", struct.pack("<f", v))[0]
         if name == "Float16":
-            top = max(map(abs, values.tolist()))
             scale = 1.0
             while top / scale >= 1 << 15:
                 scale *= 2
@@ -38,19 +38,38 @@ def plain(kind, values):
         elif name == "Int8":
             row = values[i // 256 * 256:][:256]
             scale = np.float32(values.dtype.type(abs(row).max()) / values.dtype.type(127))
-            share = values[i] / values.dtype.type(scale) + (drawn(len(values))[i] + values.dtype.type(0.5)) / values.dtype.type(65536)
+            share = values[i] / values.dtype.type(scale) + (draws[i] + values.dtype.type(0.5)) / values.dtype.type(65536)
             found.append(min(max(np.floor(share), -127), 127) * float(scale))
-        else:
+        elif name != "TopK":
             found.append(v)
-    return np.array(found)
+    return np.array(found) if name != "TopK" else largest(kind, values)
+
+
+def largest(kind, values):
+    found = np.zeros(len(values))
+    for start in range(0, len(values), 4096):
+        block = values[start:start + 4096].tolist()
+        k = max(1, int(kind.share * len(block) + 0.5))
+        chosen = sorted(sorted(range(len(block)), key=lambda i: (-abs(block[i]), i))[:k])
+        sizes, top = [abs(block[i]) for i in chosen], max(map(abs, block))
+        steps = [round(size / (top or 1) * (1 << 20)) for size in sizes]
+        cut = sum(steps) / k
+        for _ in range(3):
+            upper = [step > cut for step in steps]
+            high = sum(s for s, up in zip(steps, upper) if up) / max(1, sum(upper))
+            low = sum(s for s, up in zip(steps, upper) if not up) / max(1, k - sum(upper))
+            cut = (low + high) / 2
+        for i, up in zip(chosen, upper):
+            level = float(np.float32((high if up else low) * (top / (1 << 20))))
+            found[start + i] = block[i] if kind.bits == 32 else -level if block[i] < 0 else level
+    return found
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("kind", [Exact, Truncated, *CODINGS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Exact(), Truncated(), *(kind() for kind in CODINGS), TopK(0.1, 32), TopK(1.0)], ids=str)
 def test_a_coding_is_its_plain_loop(kind, n, dtype):
     values = (np.random.default_rng(n).standard_normal(n) * 1e-3).astype("f4").astype(dtype)
-    kind = kind()
     data = np.frombuffer(kind.encode(values, drawn), np.uint8)
     found = kind.decode(data, n, values.dtype)
     assert found.dtype == dtype
@@ -60,13 +79,13 @@ def test_a_coding_is_its_plain_loop(kind, n, dtype):
             kind.decode(odd, n, values.dtype)
 
 
-@pytest.mark.parametrize("kind, most", [("float16", 1 / 2), ("bfloat16", 1 / 2), ("int8", 0.26)])
+@pytest.mark.parametrize("kind, most", [("float16", 1 / 2), ("bfloat16", 1 / 2), ("int8", 0.26), ("topk", 1 / 100), ("topk 0.03", 1 / 70)])
 def test_a_coding_takes_as_few_bytes_as_it_says(kind, most):
     values = np.random.default_rng(0).standard_normal(100_000).astype("f4")
     sent = message(values, [(0, len(values), coding(kind))], 1)
     assert len(sent) <= most * values.nbytes + 50
     far = abs(values_of(sent, values.dtype) - values).max()
-    assert far <= {"float16": 4 / 2048, "bfloat16": 4 / 256, "int8": 5 / 127}[kind]
+    assert far <= {"float16": 4 / 2048, "bfloat16": 4 / 256, "int8": 5 / 127}.get(kind, 3)
 
 
 def test_int8_is_right_in_the_mean():
@@ -124,7 +143,10 @@ def test_a_line_with_a_message_is_ascii_and_is_decoded():
 @pytest.mark.parametrize("damage", [
     lambda data: data[:-1], lambda data: b"", lambda data: data[:3], lambda data: b"\xff" * 40,
     lambda data: b"\x09" + data[1:], lambda data: data[:4] + b"\x63" + data[5:],
-    lambda data: struct.pack("<4I", 1, 0, MOST + 1, 0)])
+    lambda data: struct.pack("<4I", 1, 0, MOST + 1, 0),
+    lambda data: struct.pack("<4I", 1, 5, 3, 0), lambda data: struct.pack("<8I", 1, 5, 3, 16, 3, 0, 0, 3),
+    lambda data: struct.pack("<8I", 1, 5, 3, 33, 2, 0, 0, 1) + b"\x03" + bytes(16),
+    lambda data: struct.pack("<8I", 1, 5, 3, 28, 2, 0, 0, 1) + b"\x03" + bytes(11)])
 def test_damaged_messages_are_refused(damage):
     sent = message(np.arange(5, dtype="f4"), [(0, 5, Int8())], 1)
     line = PartialProtocol().write("000001.a", Partial(0, 1, Coded(damage(sent))))
@@ -147,7 +169,16 @@ def test_a_coding_is_what_its_text_and_its_dict_say(kind):
 
 @pytest.mark.parametrize("text, reason", [
     ("bfloat1", "did you mean BFloat16"), ("int8 rows 3", "rows=3 is not supported"), ("float16 2", "compress: '2' is no list"),
-    ("", "unknown coding"), ("exact", "unknown coding 'exact'; there are none, Float16")])
+    ("topk 0", "share must be above 0"), ("topk 0.1 bits 3", "bits must be 2 or 32"), ("topk decay 2", "decay must be from 0 to 1"),
+    ("topk bits 2.5", "bits=2.5 must be a whole number"), ("", "unknown coding"), ("exact", "unknown coding 'exact'; there are none, Float16")])
 def test_what_is_no_coding_is_refused(text, reason):
     with pytest.raises(ConfigError, match=reason):
         coding(text)
+
+
+def test_of_equal_magnitudes_the_first_are_sent():
+    values = np.array([1, -2, 2, 2, -2, 1, 3], "f4")
+    sent = values_of(message(values, [(0, 7, TopK(3 / 7, 32))]), values.dtype)
+    assert sent.tolist() == [0, -2, 2, 0, 0, 0, 3]
+    assert values_of(message(values, [(0, 7, TopK(1.0, 32))]), values.dtype).tobytes() == values.tobytes()
+    assert coding("topk 0.01 bits 32, decay=1") == TopK(0.01, 32, 1.0)

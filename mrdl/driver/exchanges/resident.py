@@ -223,10 +223,10 @@ class ResidentExchange(PlainExchange):
 
     # -- a question and its answers
 
-    def _ask(self, common: dict[str, Any], **own: float) -> None:
+    def _ask(self, common: dict[str, Any], residuals: dict[str, list[str]] | None = None, **own: float) -> None:
         self.number += 1
         self.kept.append(self.number)
-        self.meeting.ask(self.number, common, **own)
+        self.meeting.ask(self.number, common, residuals, **own)
         # the question before may still be read; the last one that trained is emitted at the end
         while self.kept[0] < self.number - 1 and (not self.last or self.kept[0] < self.last[0]):
             self.meeting.forget(self.kept.pop(0))
@@ -253,9 +253,9 @@ class ResidentExchange(PlainExchange):
             "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
             "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
                                 "length": len(state.vector)},
-            "plan": {name: value for name, value in facts.items() if name not in OWN},
+            "plan": {name: value for name, value in facts.items() if name not in (*OWN, "residuals")},
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
-            "foresee": asked.averages and not apart and 0 < len(trained) <= FEW}, **own)
+            "foresee": asked.averages and not apart and 0 < len(trained) <= FEW}, asked.residuals if asked.folder else None, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
