@@ -192,11 +192,54 @@ class TopK(Coding):
         places = _places(packed, count)
         places[:blocks * k] += np.repeat(np.arange(blocks) * BLOCK, k)
         places[blocks * k:] += blocks * BLOCK
-        if count and places.max() >= n:
-            raise ValueError("coded values of topk have places behind their end")
-        found = np.zeros(n, dtype)
-        found[places] = kept
-        return found
+        return _filled(n, places, kept)
+
+
+@dataclass(frozen=True)
+class Threshold(Coding):
+    """Where a magnitude reaches a threshold, the threshold with the value's sign (Strom 2015; DL4J's SharedTrainingMaster). What is not
+    sent is kept by the worker, as with topk.
+
+    For each weight tensor the threshold is raised or lowered until not more than `most` and not less than `least` of the values reach
+    it, as DL4J's adaptive rule does over several steps. A place takes 12 bits.
+
+    Args:
+        threshold: the magnitude, above 0.
+        least: the least share of values that is sent, from 0 to `most`.
+        most: the largest share of values that is sent, at most 1; at least one value is sent.
+        decay: the share of the old residual that is kept, from 0 to 1."""
+    number: ClassVar[int] = 6
+    feedback: ClassVar[bool] = True
+    threshold: float = 1e-3
+    least: float = 1e-4
+    most: float = 1e-2
+    decay: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.threshold > 0, "compress threshold: threshold must be above 0")
+        need(0 <= self.least <= self.most <= 1, "compress threshold: least and most must be from 0 to 1, least not above most")
+        need(0 <= self.decay <= 1, "compress threshold: decay must be from 0 to 1")
+
+    def encode(self, values, draw):
+        sizes, n = abs(values), len(values)
+        level, some = np.float32(self.threshold), int(np.count_nonzero(values))
+        least, most = (max(1, min(some, math.floor(share * n + 0.5))) for share in (self.least, self.most))
+        hits = int(np.count_nonzero(sizes >= level))
+        if not least <= hits <= most:
+            level = np.partition(sizes, -(wanted := most if hits > most else least))[-wanted]
+        places = np.flatnonzero((sizes >= level) & (sizes > 0))
+        counts = np.bincount(places // BLOCK, minlength=-(-n // BLOCK))
+        return (np.array(level, "<f4").tobytes() + counts.astype("<u2").tobytes() + _twelve(places % BLOCK)
+                + np.packbits(values[places] < 0).tobytes())
+
+    @staticmethod
+    def decode(data, n, dtype):
+        blocks = -(-n // BLOCK)
+        level, counts = parts(data[:4 + 2 * blocks], ("<f4", 1), ("<u2", blocks))
+        packed, signs = parts(data[4 + 2 * blocks:], ("u1", -(-(count := int(counts.sum(dtype=np.int64))) // 2) * 3), ("u1", -(-count // 8)))
+        places = _places(packed, count) + np.repeat(np.arange(blocks) * BLOCK, counts)
+        return _filled(n, places, level.astype(dtype) * (1 - 2 * np.unpackbits(signs, count=count).astype(dtype)))
 
 
 def _largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +283,16 @@ def _places(packed: np.ndarray, count: int) -> np.ndarray:
     return np.stack([a | (b & 15) << 8, b >> 4 | c << 4], 1).reshape(-1)[:count]
 
 
-CODINGS = [Float16, BFloat16, Int8, TopK]
+def _filled(n: int, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """n values, those at these places, and 0 elsewhere; ValueError for places behind the end."""
+    if len(places) and places.max() >= n:
+        raise ValueError("coded values have places behind their end")
+    found = np.zeros(n, values.dtype)
+    found[places] = values
+    return found
+
+
+CODINGS = [Float16, BFloat16, Int8, TopK, Threshold]
 KINDS: dict[int, type[Coding]] = {kind.number: kind for kind in (Zeros, Exact, *CODINGS)}
 GRAMMAR = f"none, {', '.join(kind.__name__.lower() for kind in CODINGS)}; settings behind it, as in \"topk 0.02 bits 2 decay 0.95\""
 
@@ -271,5 +323,5 @@ def coding(value: Any) -> Coding | None:
     if isinstance(value, str):
         if value.strip().lower() == "none":
             return None
-        value = described(value, "compress", GRAMMAR, {"topk": "share"})
+        value = described(value, "compress", GRAMMAR, {"topk": "share", "threshold": "threshold"})
     return lookup(value, CODINGS, "coding", ("none",))

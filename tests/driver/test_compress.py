@@ -7,7 +7,7 @@ from safetensors.numpy import load, save
 import mrdl
 from mrdl import codings, resume
 from mrdl.cli import main
-from mrdl.codings import Int8, TopK
+from mrdl.codings import Int8, Threshold, TopK
 from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
 from mrdl.driver.exchanges import resident as exchange
@@ -35,7 +35,8 @@ def test_a_run_learns_with_fewer_bytes(tmp_path, made):
 
 
 @pytest.mark.parametrize("name, runner, resident, apart", [
-    ("topk 0.1", "local", "never", None), ("topk 0.1 bits 32 decay 1", "local", "always", None), ("int8", "local", "always", 0)])
+    ("topk 0.1", "local", "never", None), ("topk 0.1 bits 32 decay 1", "local", "always", None), ("int8", "local", "always", 0),
+    ("threshold 0.01 least 0.1 most 0.5", "local", "always", None)])
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, monkeypatch, name, runner, resident, apart):
     if apart is not None:
         monkeypatch.setattr(exchange, "APART", apart)
@@ -121,7 +122,7 @@ def changes(kind, tmp_path, rounds=6, dtype="f8", after=lambda rng, size: rng.in
     return found, load((tmp_path / kept[0]).read_bytes())["residual"] if kept else None
 
 
-@pytest.mark.parametrize("kind", [TopK(0.1, decay=1.0), TopK(0.02, 32, 1.0)], ids=str)
+@pytest.mark.parametrize("kind", [TopK(0.1, decay=1.0), TopK(0.02, 32, 1.0), Threshold(0.5), Threshold(0.5, 0.1, 1.0)], ids=str)
 def test_what_was_sent_and_the_residual_are_exactly_what_changed(tmp_path, kind, monkeypatch):
     # changes are of few bits, and so are levels: no sum is rounded
     monkeypatch.setattr(codings, "_levels", lambda sizes: (np.array([[0.25, 1.5]] * len(sizes)), sizes > 1))

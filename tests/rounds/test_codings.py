@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mrdl import codings
-from mrdl.codings import CODINGS, KINDS, Exact, Int8, TopK, Truncated, Zeros, coding
+from mrdl.codings import CODINGS, KINDS, Exact, Int8, Threshold, TopK, Truncated, Zeros, coding
 from mrdl.config import ConfigError, serialize
 from mrdl.rounds import partial
 from mrdl.rounds.coded import MOST, Coded, message, values_of
@@ -40,9 +40,21 @@ def plain(kind, values):
             scale = np.float32(values.dtype.type(abs(row).max()) / values.dtype.type(127))
             share = values[i] / values.dtype.type(scale) + (draws[i] + values.dtype.type(0.5)) / values.dtype.type(65536)
             found.append(min(max(np.floor(share), -127), 127) * float(scale))
+        elif name == "Threshold":
+            pass
         elif name != "TopK":
             found.append(v)
-    return np.array(found) if name != "TopK" else largest(kind, values)
+    return largest(kind, values) if name == "TopK" else above(kind, values) if name == "Threshold" else np.array(found)
+
+
+def above(kind, values):
+    n, level = len(values), float(np.float32(kind.threshold))
+    sizes = sorted(abs(values).tolist(), reverse=True)
+    hits = sum(size >= level for size in sizes)
+    least, most = max(1, int(kind.least * n + 0.5)), max(1, int(kind.most * n + 0.5))
+    if hits > most or hits < least:
+        level = sizes[(most if hits > most else least) - 1]
+    return np.array([(level if v > 0 else -level) if abs(v) >= level else 0.0 for v in values.tolist()])
 
 
 def largest(kind, values):
@@ -67,7 +79,8 @@ def largest(kind, values):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("kind", [Exact(), Truncated(), *(kind() for kind in CODINGS), TopK(0.1, 32), TopK(1.0)], ids=str)
+@pytest.mark.parametrize("kind", [Exact(), Truncated(), *(kind() for kind in CODINGS), TopK(0.1, 32), TopK(1.0),
+                                  Threshold(3.0), Threshold(1e-3, 0, 1), Threshold(0.5, 0.3, 0.4)], ids=str)
 def test_a_coding_is_its_plain_loop(kind, n, dtype):
     values = (np.random.default_rng(n).standard_normal(n) * 1e-3).astype("f4").astype(dtype)
     data = np.frombuffer(kind.encode(values, drawn), np.uint8)
@@ -79,7 +92,7 @@ def test_a_coding_is_its_plain_loop(kind, n, dtype):
             kind.decode(odd, n, values.dtype)
 
 
-@pytest.mark.parametrize("kind, most", [("float16", 1 / 2), ("bfloat16", 1 / 2), ("int8", 0.26), ("topk", 1 / 100), ("topk 0.03", 1 / 70)])
+@pytest.mark.parametrize("kind, most", [("float16", 1 / 2), ("bfloat16", 1 / 2), ("int8", 0.26), ("topk", 1 / 100), ("topk 0.03", 1 / 70), ("threshold", 1 / 200)])
 def test_a_coding_takes_as_few_bytes_as_it_says(kind, most):
     values = np.random.default_rng(0).standard_normal(100_000).astype("f4")
     sent = message(values, [(0, len(values), coding(kind))], 1)
@@ -144,7 +157,8 @@ def test_a_line_with_a_message_is_ascii_and_is_decoded():
     lambda data: data[:-1], lambda data: b"", lambda data: data[:3], lambda data: b"\xff" * 40,
     lambda data: b"\x09" + data[1:], lambda data: data[:4] + b"\x63" + data[5:],
     lambda data: struct.pack("<4I", 1, 0, MOST + 1, 0),
-    lambda data: struct.pack("<4I", 1, 5, 3, 0), lambda data: struct.pack("<8I", 1, 5, 3, 16, 3, 0, 0, 3),
+    lambda data: struct.pack("<4I", 1, 6, 3, 10) + bytes(4) + b"\x01\x00" + b"\x07\x00\x00" + b"\x00",
+    lambda data: struct.pack("<4I", 1, 6, 3, 2) + bytes(2), lambda data: struct.pack("<4I", 1, 5, 3, 0), lambda data: struct.pack("<8I", 1, 5, 3, 16, 3, 0, 0, 3),
     lambda data: struct.pack("<8I", 1, 5, 3, 33, 2, 0, 0, 1) + b"\x03" + bytes(16),
     lambda data: struct.pack("<8I", 1, 5, 3, 28, 2, 0, 0, 1) + b"\x03" + bytes(11)])
 def test_damaged_messages_are_refused(damage):
@@ -170,7 +184,8 @@ def test_a_coding_is_what_its_text_and_its_dict_say(kind):
 @pytest.mark.parametrize("text, reason", [
     ("bfloat1", "did you mean BFloat16"), ("int8 rows 3", "rows=3 is not supported"), ("float16 2", "compress: '2' is no list"),
     ("topk 0", "share must be above 0"), ("topk 0.1 bits 3", "bits must be 2 or 32"), ("topk decay 2", "decay must be from 0 to 1"),
-    ("topk bits 2.5", "bits=2.5 must be a whole number"), ("", "unknown coding"), ("exact", "unknown coding 'exact'; there are none, Float16")])
+    ("threshold 0", "threshold must be above 0"), ("threshold least 0.5", "least not above most"),
+    ("threshold decay 2", "decay must be from 0 to 1"), ("topk bits 2.5", "bits=2.5 must be a whole number"), ("", "unknown coding"), ("exact", "unknown coding 'exact'; there are none, Float16")])
 def test_what_is_no_coding_is_refused(text, reason):
     with pytest.raises(ConfigError, match=reason):
         coding(text)
