@@ -152,10 +152,10 @@ class Parquet(Columnar):
                    "page_checksum_verification": True}
         columns = [reader.schema.column(i) for i in range(len(reader.schema))]
         texts = {i: own.path for i, own in enumerate(columns) if own.physical_type == "BYTE_ARRAY" and own.path in names}
-        own = type(reader)(file, **options)
+        narrow = type(reader)(file, **options)
         if not texts:
-            return own
-        next(own.iter_batches(1, [group], [*texts.values()], use_threads=False), None)      # metadata that is damaged would end the process below
+            return narrow
+        next(narrow.iter_batches(1, [group], [*texts.values()], use_threads=False), None)      # metadata that is damaged would end the process below
         chunks = map(reader.metadata.row_group(group).column, texts)
         return type(reader)(file, **options, read_dictionary=[
             chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page and chunk.total_uncompressed_size < CODE * chunk.num_values])
@@ -174,7 +174,8 @@ class Parquet(Columnar):
 
     @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
-        numbers = [i for i in range(len(reader.schema)) if f"{reader.schema.column(i).path}.".startswith(tuple(f"{name}." for name in names))]
+        above = tuple(f"{name}." for name in names)         # a list's own column is below its name
+        numbers = [i for i in range(len(reader.schema)) if f"{reader.schema.column(i).path}.".startswith(above)]
         found = [reader.metadata.row_group(group) for group in groups]
         wide = max(sum(group.column(i).total_uncompressed_size for i in numbers) // max(group.num_rows, 1) for group in found)
         return reader.iter_batches(max(1, min(rows, BYTES // max(wide, 1))), [*groups], names, use_threads=False)
