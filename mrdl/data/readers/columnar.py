@@ -121,7 +121,7 @@ class Columnar(Declared):
                     for part in (batch.slice(at, rows) for at in range(0, len(batch), rows)):
                         yield {leaf.name: arrow.column(part, leaf) for leaf in taken}, np.arange(place, place + len(part)), number
                         place += len(part)
-            _promised(path, place, sum(self.counts[index][:stop]))
+                _promised(path, place, sum(self.counts[index][:stop]))
 
     @classmethod
     def seen(cls, path: str) -> tuple[list[tuple[str, str]], list[int]]:
