@@ -2,6 +2,7 @@
 import base64
 import json
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,10 +184,11 @@ def test_rounds_train_a_sparse_model_as_a_dense_one_and_alike_on_all_runners(dat
 
 def test_auto_makes_a_sparse_network(data, tmp_path, inline):
     units = lambda model: [layer.units for layer in model.layers if isinstance(layer, Dense)]
-    own = tabular(data[1], runner=inline)
-    assert own.sparse and own.output_shape == (2,) and units(own) == [200, 200, 2]
-    wide = tabular(dataset.Dataset(**vars(data[1]) | {"shape": (1 << 20,)}), runner=inline)
-    assert units(wide) == [16, 200, 2]
+    few = tabular(data[1], runner=inline)
+    assert few.sparse and few.output_shape == (2,) and units(few) == [2]
+    many = [replace(shard, n=1 << 20) for shard in data[1].shards]
+    for width, first in ((data[1].shape[0], 200), (1 << 20, 16)):
+        assert units(tabular(dataset.Dataset(**vars(data[1]) | {"shape": (width,), "shards": many}), runner=inline)) == [first, 200, 2]
     dates = text(tmp_path, "day,site,y\n" + "".join(f"20{10 + i % 9}-0{i % 9 + 1}-1{i % 10},s{i % 50},{i % 2}\n" for i in range(100)), "d.csv")
     made = prepare(dates, str(tmp_path / "dates"), inline, label="y", kinds=KINDS)
     assert made.sparse and "seconds" in made.table["columns"][0]["parts"] and "year" not in made.table["columns"][0]["parts"]
