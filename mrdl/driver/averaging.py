@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from mrdl import limits
@@ -13,7 +14,7 @@ from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
 from mrdl.driver.balance import BALANCED, balanced
 from mrdl.driver.balance import told as told_weights
-from mrdl.driver.exchanges.fragments import fragmented
+from mrdl.driver.exchanges.fragments import FragmentExchange, enough
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
 from mrdl.driver.fits import features_of, fitted, reached, rebuilt, same_features
@@ -326,12 +327,12 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         reached(cluster, train, *(data for data, _ in held[:1]))
+        rounds = ResidentExchange
         if options.cut:
-            need(exchange is None and resident != "always", "fragments are trained in plain rounds of mrdl's driver, not yet in resident or "
-                 "staged ones")
-            exchange = fragmented(model, options.fragments, train)
-        exchange = exchange(cluster, place) if exchange else ResidentExchange(
-            cluster, options.workers, shards, resident, warned)
+            need(exchange is None, "fragments are trained in rounds that mrdl's driver runs, not yet in staged ones")
+            enough(train, options.fragments)
+            rounds = partial(FragmentExchange, place=place, model=model, count=options.fragments)
+        exchange = exchange(cluster, place) if exchange else rounds(cluster, options.workers, shards, resident, warned)
         picture = Picture(place.store)
 
         def seen(event: str, facts: dict[str, Any]) -> None:

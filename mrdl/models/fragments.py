@@ -17,6 +17,7 @@ from mrdl.config import need
 from mrdl.layers import Input, Rescaling
 from mrdl.layers.layer import Layer, Weight
 from mrdl.layers.operation import Shape
+from mrdl.layers.recurrent import Recurrent
 from mrdl.models.sequential import Sequential
 from mrdl.training.protocol import Step
 
@@ -26,27 +27,39 @@ Held = np.ndarray | None        # the numbers of the units (or weights) that a f
 class Cut(NamedTuple):
     """A layer of a fragment, and what it has of the whole layer."""
     layer: Layer
-    last: Held = None           # of the last axis of all its weights, in Keras's shapes, which it may have a part of,
-    first: Held = None          # and of the axis before the last of its kernel
     units: Held = None          # of the units that it gives
+    # of the last axes of its weights, in Keras's shapes, by the weights' names; those under "": of all that are not named
+    axes: dict[str, tuple[Held, ...]] = {}      # noqa: RUF012 - nobody changes it
+    scale: float = 1.0          # what its recurrent kernel is multiplied by
 
 
 def made(field: str) -> tuple[str, Callable]:
     """The rule of a layer that makes `field` units of all its inputs."""
     def cut(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
-        return Cut(layer if own is None else replace(layer, **{field: len(own)}), own, held, own)
+        return Cut(layer if own is None else replace(layer, **{field: len(own)}), own, {"kernel": (held, own), "bias": (own,)})
     return field, cut
+
+
+def recurrent(layer: Recurrent, shape: Shape, held: Held, own: Held) -> Cut:
+    """Units whose weights stand gate by gate. A unit sees only the states of the fragment's units, which are scaled up as its
+    inputs are."""
+    if own is None:
+        return Cut(layer, None, {"kernel": (held, None)})
+    gates = [(layer.units * np.arange(count)[:, None] + own).reshape(-1) for count in (layer.gates, 3)]
+    return Cut(replace(layer, units=len(own)), own, {
+        "kernel": (held, gates[0]), "recurrent_kernel": (own, gates[0]), "bias": (gates[0],), "peephole": (gates[1],)},
+        layer.units / len(own))
 
 
 def kept(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
     """Each unit is handled alone, by weights of its own if there are any."""
-    return Cut(layer, held, None, held)
+    return Cut(layer, held, {"": (held,)})
 
 
 def flattened(layer: Layer, shape: Shape, held: Held, own: Held) -> Cut:
     """The units of all places, in one row."""
     each = np.arange(0, int(np.prod(shape)), shape[-1])
-    return Cut(layer, units=(each[:, None] + held).reshape(-1))
+    return Cut(layer, (each[:, None] + held).reshape(-1))
 
 
 KEPT = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Dropout", "Rescaling", "SpatialDropout1D", "SpatialDropout2D",
@@ -56,6 +69,7 @@ KEPT = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Dropout", "Rescaling
         "UpSampling1D", "UpSampling2D", "RepeatVector")
 # kind of layer -> (the field with the number of units that it makes, or "", the rule)
 RULES = {"Dense": made("units"), "Conv1D": made("filters"), "Conv2D": made("filters"), "Flatten": ("", flattened),
+         **dict.fromkeys(("SimpleRNN", "LSTM", "GRU", "GravesLSTM"), ("units", recurrent)),
          **dict.fromkeys(KEPT, ("", kept))}
 
 
@@ -68,16 +82,17 @@ class Part:
     own_start: int
     places: tuple[np.ndarray, ...]
     shared: bool                # is it whole in all fragments?
+    scale: float                # the fragment's weights are the network's, times this
 
-    def cut(self, whole: np.ndarray, own: np.ndarray) -> None:
+    def cut(self, whole: np.ndarray, own: np.ndarray, scale: float) -> None:
         """Copies this weight from the network's vector to the fragment's."""
-        self.own.from_keras(self.whole.view(whole[self.start:self.start + self.whole.size])[self.places],
-                            own[self.own_start:self.own_start + self.own.size])
+        values = self.whole.view(whole[self.start:self.start + self.whole.size])[self.places]
+        self.own.from_keras(values * whole.dtype.type(scale), own[self.own_start:self.own_start + self.own.size])
 
-    def join(self, own: np.ndarray, whole: np.ndarray) -> None:
+    def join(self, own: np.ndarray, whole: np.ndarray, scale: float) -> None:
         """Copies this weight back."""
-        self.whole.view(whole[self.start:self.start + self.whole.size])[self.places] = \
-            self.own.view(own[self.own_start:self.own_start + self.own.size])
+        values = self.own.view(own[self.own_start:self.own_start + self.own.size])
+        self.whole.view(whole[self.start:self.start + self.whole.size])[self.places] = values / whole.dtype.type(scale)
 
 
 @dataclass(frozen=True)
@@ -96,18 +111,18 @@ class Fragment:
         return [(part.own_start, part.own_start + part.own.size) for part in self.parts if part.shared]
 
     def cut(self, rows: np.ndarray) -> np.ndarray:
-        """The fragment's part of rows[n, P], such as the weights and the updater's slots: [n, its P]."""
+        """The fragment's part of rows[n, P], the weights and the updater's slots: [n, its P]."""
         found = np.empty((len(rows), self.parameters), rows.dtype)
         for part in self.parts:
-            for whole, own in zip(rows, found):
-                part.cut(whole, own)
+            for number, (whole, own) in enumerate(zip(rows, found)):
+                part.cut(whole, own, part.scale if number == 0 else 1.0)
         return found
 
     def join(self, own: np.ndarray, rows: np.ndarray) -> None:
         """Puts what `cut` gave into rows[n, P], in place."""
         for part in self.parts:
-            for mine, whole in zip(own, rows):
-                part.join(mine, whole)
+            for number, (mine, whole) in enumerate(zip(own, rows)):
+                part.join(mine, whole, part.scale if number == 0 else 1.0)
 
 
 def dealt(model: Sequential, count: int, *key: int | str) -> list[Fragment]:
@@ -154,16 +169,14 @@ def _fragment(model: Sequential, stack: list[Step], own: dict[int, np.ndarray]) 
 
 def _parts(step: Step, cut: Cut, own: Step) -> Iterator[Part]:
     for whole, start, weight, own_start in zip(step.weights, step.offsets, own.weights, own.offsets):
-        *others, size = whole.keras or (1,)
-        axes = [np.arange(n) for n in (*others, size)] if whole.keras else []
-        if cut.last is not None:
-            axes[-1] = cut.last
-        if cut.first is not None and whole.name == "kernel":
-            axes[-2] = cut.first
-        shared = cut.last is None and (cut.first is None or whole.name != "kernel")
+        axes, held = list(map(np.arange, whole.keras)), cut.axes.get(whole.name, cut.axes.get("", ()))
+        for axis, mine in enumerate(held, len(axes) - len(held)):
+            axes[axis] = axes[axis] if mine is None else mine
+        shared = all(mine is None for mine in held)
         need(shared or whole.constraint is None, f"fragments: {step.name} has a constraint on its {whole.name}, which a fragment "
              "has only a part of")
-        yield Part(whole, start, weight, own_start, np.ix_(*axes), shared)
+        yield Part(whole, start, weight, own_start, np.ix_(*axes), shared,
+                   cut.scale if whole.name == "recurrent_kernel" else 1.0)
 
 
 def _field(step: Step) -> str:

@@ -33,6 +33,7 @@ import numpy as np
 from mrdl.rounds import partial
 from mrdl.rounds.coded import Coded, values_of
 from mrdl.rounds.partial import Partial, PartialError
+from mrdl.rounds.plan import Plan
 from mrdl.storage.local import Local
 from mrdl.storage.schemes import store_at
 
@@ -92,13 +93,15 @@ class Result:
         return found
 
 
-def means(keys: list[str], size: int, results: list[tuple[Result, np.ndarray]]
-          ) -> Iterator[tuple[str, Partial]]:
+def means(plan: Plan, results: list[tuple[Result, np.ndarray]]) -> Iterator[tuple[str, Partial]]:
     """The means of all chunks of these results, computed as reducers do."""
-    results = sorted(results, key=lambda pair: pair[0].worker)
-    for key, (start, stop) in zip(keys, partial.ranges(size, keys) if results else ()):
-        yield from partial.merge(key, (Partial(head.worker, head.n, values[start:stop])
-                                       for head, values in results))
+    sent: dict[tuple[str, ...], list[tuple[Result, np.ndarray]]] = {}
+    for head, values in sorted(results, key=lambda pair: pair[0].worker):
+        for keys, part in plan.parts(head.worker, values):
+            sent.setdefault(tuple(keys), []).append((head, part))
+    for keys, parts in sent.items():
+        for key, (start, stop) in zip(keys, partial.ranges(len(parts[0][1]), keys)):
+            yield from partial.merge(key, (Partial(head.worker, head.n, values[start:stop]) for head, values in parts))
 
 
 class Meeting:

@@ -68,6 +68,12 @@ class Plan:
         own = self.fragment(worker)
         return list(zip((self.keys, own["keys"]), apart(rows, own["shared"]))) if own else [(self.keys, rows.reshape(-1))]
 
+    def parts(self, worker: int, values: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
+        """What `sent` gave, from its values in one row."""
+        own = self.fragment(worker)
+        common = len(values) - own["size"] if own else len(values)
+        return [(self.keys, values[:common])] + ([(own["keys"], values[common:])] if own else [])
+
     def active(self) -> list[int]:
         """The numbers of the fragments that have a worker."""
         return sorted({worker % len(self.fragments) for worker in self.train.values()}) if self.fragments else []

@@ -27,7 +27,6 @@ from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, for
 
 FORMAT = 2
 OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
-FRAGMENT = "fragment-%06d-%03d.safetensors"     # a fragment's part of a state: the round, the fragment
 ASIDE = ("retry-*.safetensors", "fragment-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # temporary states of a driver
 SPLITS = "data"                 # folder of the run with references to raw rows, where it trains on them
 COMPACT = 100                   # rounds after which the files of commits are merged into one

@@ -172,13 +172,18 @@ class Resident:
         if not work or self.meeting.has(self.number, self.place):
             return
         result, values = Result(dtype=asked["dtype"]), []
-        for paths in reversed(work):    # training comes last, because it changes the state in place
-            for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: self._given(asked)):
-                if chunk.startswith(RECORD):
-                    result.records.append([part.worker, part.n, part.values])
-                else:
-                    result.worker, result.n = part.worker, part.n
-                    values.append(part.values)
+        try:
+            for paths in reversed(work):    # training comes last, because it changes the state in place
+                for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: self._given(asked)):
+                    if chunk.startswith(RECORD):
+                        result.records.append([part.worker, part.n, part.values])
+                    else:
+                        result.worker, result.n = part.worker, part.n
+                        values.append(part.values)
+        except FileNotFoundError:
+            if self.meeting.asked(self.number + 1):     # nobody waits for this answer
+                return
+            raise
         for _, _, facts in result.records:
             counters.count(facts, self.increment)
             if facts["kind"] == Trained.kind:
@@ -189,9 +194,12 @@ class Resident:
         self.mine = result, self.vector[:result.size]
 
     def _given(self, asked: dict[str, Any]) -> tuple[Callable[[int | None], State], Plan]:
-        state, plan = self._state(asked), Plan(**asked["plan"], **{n: asked[n] for n in (*OWN, "residuals")})
-        self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
-        return lambda worker: state, plan
+        plan = _plan(asked)
+        if not asked["parts"]:
+            state = self._state(asked)
+            self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
+            return lambda worker: state, plan
+        return lambda worker: self._read(asked, asked["path"] if worker is None else asked["parts"][worker % len(asked["parts"])]), plan
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
@@ -204,9 +212,13 @@ class Resident:
             if checksum(self.vector) == asked["checksum"]:
                 return State(self.vector, told["parameters"], iterations=asked["iterations"],
                              rate_scale=told["rate_scale"])
-        path = asked["path"].replace("%06d", f"{asked['round'] - 1:06d}")
+        return self._read(asked, asked["path"])
+
+    def _read(self, asked: dict[str, Any], path: str) -> State:
+        path = path.replace("%06d", f"{asked['round'] - 1:06d}")
         store, file = placed(path)
-        self._wait(lambda: store.exists(file), "state")     # the driver may just have begun the commit
+        # the driver may just have begun the commit; a driver that died may have left none, and its successor asks anew
+        self._wait(lambda: store.exists(file) or self.meeting.asked(self.number + 1), "state")
         given = State.load(path)
         self.vector = given.vector
         return given
@@ -223,7 +235,7 @@ class Resident:
         if not all(head.size for head, _ in found):
             return None
         return self.statistics.settled(np.concatenate(
-            [mean.values for _, mean in means(asked["plan"]["keys"], asked["size"], found)]))
+            [mean.values for _, mean in means(_plan(asked), found)]))
 
     def _merge(self, asked: dict[str, Any], first: int, stop: int) -> None:
         """Computes the means of chunks first..stop from all workers' results, as a reducer does."""
@@ -249,8 +261,13 @@ class Resident:
         if not self.meeting.has(asked["last"], self.place):
             return
         result, values = self.meeting.read(asked["last"], self.place)
-        if len(values):
-            for chunk, (start, stop) in zip(asked["keys"], partial.ranges(len(values), asked["keys"])):
-                yield chunk, Partial(result.worker, result.n, np.asarray(values[start:stop]))
+        for keys, part in _plan(asked).parts(result.worker, values) if len(values) else ():
+            for chunk, (start, stop) in zip(keys, partial.ranges(len(part), keys)):
+                yield chunk, Partial(result.worker, result.n, np.asarray(part[start:stop]))
         for number, n, facts in result.records:
             yield RECORD, Partial(number, n, facts)
+
+
+def _plan(asked: dict[str, Any]) -> Plan:
+    """The plan in a question."""
+    return Plan(**asked["plan"], **{name: asked[name] for name in (*OWN, "residuals")})

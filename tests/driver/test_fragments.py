@@ -13,6 +13,8 @@ from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.driver import schedule
 from mrdl.layers import (
+    GRU,
+    LSTM,
     Activation,
     BatchNormalization,
     Conv1D,
@@ -22,12 +24,15 @@ from mrdl.layers import (
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
+    GravesLSTM,
     Input,
     LayerNormalization,
     MaxPooling2D,
+    Normalization,
     Permute,
     PReLU,
     Rescaling,
+    SimpleRNN,
 )
 from mrdl.models.fragments import dealt
 from mrdl.optimizers import SGD, Adam
@@ -58,7 +63,9 @@ NETWORKS = [
     lambda: network(Input((6, 6, 2)), Rescaling(0.5), Conv2D(4, 3, activation="relu"), BatchNormalization(), MaxPooling2D(2),
                     Conv2D(6, 2), Flatten(), Dense(7, use_bias=False), Activation("relu")),
     lambda: network(Input(4), Embedding(10, 5), Conv1D(8, 2), GlobalAveragePooling1D()),
-    lambda: network(Input(6, sparse=True), Dense(5, "relu"))]
+    lambda: network(Input(6, sparse=True), Dense(5, "relu")),
+    lambda: network(Input((5, 3)), Normalization(), LSTM(4, return_sequences=True), GRU(8, return_sequences=True), GravesLSTM(4, return_sequences=True),
+                    SimpleRNN(8))]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -83,6 +90,23 @@ def test_what_is_cut_and_joined_again_is_what_it_was(kind, count):
         assert fragments[0].model.to_json() == model.to_json()
     cut = [set(fragment.cut(given)[1]) for fragment in dealt(model, count, 7, "fragments", 2)]
     assert count == 1 or cut != [set(fragment.cut(given)[1]) for fragment in fragments]    # each round deals anew
+
+
+def test_a_fragment_of_recurrent_units_is_the_network_without_the_others():
+    x = np.random.default_rng(0).standard_normal((20, 5, 3)).astype("f4")
+    for kind in (LSTM, GRU, GravesLSTM, SimpleRNN):
+        model, rest = network(Input((5, 3)), kind(4)).build(seed=1), network(Input((5, 3)), kind(4)).build()
+        for fragment in dealt(model, 2, 0):
+            own = fragment.model.build()
+            own.weights[:] = fragment.cut(model.weights[None])[0]
+            found = np.zeros((1, len(model.weights)), "f4")
+            fragment.join(own.weights[None], found)
+            rest.weights[:] = found[0]
+            kernels = rest.get_weights()
+            kernels[1] *= 2
+            kernels[-2] *= 2
+            rest.set_weights(kernels)
+            np.testing.assert_allclose(own.predict(x), rest.predict(x), rtol=1e-5, atol=1e-6)
 
 
 def test_a_fragment_is_the_network_without_the_others_units_scaled_up():
@@ -158,12 +182,12 @@ def test_one_fragment_is_plain_averaging(tmp_path, made):
 
 def test_every_runner_and_a_run_that_goes_on_give_the_same_bits(tmp_path, made, local):
     data = made(120, shards=4, hold_out=0.2, dtype="float32").url
-    for name, runner in (("inline", "inline"), ("local", local)):
-        training(fragments=4, validation_freq=2, epochs=2, runner=runner).fit(
+    for name, runner, resident in (("inline", "inline", "never"), ("local", local, "never"), ("resident", local, "always")):
+        training(fragments=4, validation_freq=2, epochs=2, runner=runner, resident=resident).fit(
             deep("adam", Dropout(0.3)), data, run=str(tmp_path / name))
     training(fragments=4, validation_freq=2, rounds=2).fit(deep("adam", Dropout(0.3)), data, run=str(tmp_path / "again"))
-    resume(str(tmp_path / "again"), epochs=2)
-    assert whole(tmp_path / "inline") == whole(tmp_path / "local") == whole(tmp_path / "again")
+    resume(str(tmp_path / "again"), local, resident="always", epochs=2)
+    assert whole(tmp_path / "inline") == whole(tmp_path / "local") == whole(tmp_path / "resident") == whole(tmp_path / "again")
     assert not [name for name in os.listdir(tmp_path / "again") if name.startswith("fragment")]
 
 
@@ -208,7 +232,7 @@ def test_what_the_command_line_says(tmp_path, made, capsys):
 @pytest.mark.parametrize("options, said", [
     ({"fragments": 0}, "fragments must be 1 or more"), ({"fragments": 2, "workers": 3}, "must be a multiple of fragments=2"),
     ({"outer": "nesterov"}, "an outer updater cannot be used"), ({"compress": "int8"}, "compress cannot be used"), ({"fragments": 3}, "has 2 shards to train on, fewer than the 3"),
-    ({"resident": "always", "runner": "local"}, "not yet in resident")])
+    ({"resident": "always"}, "resident rounds need")])
 def test_options_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, made, options, said):
     data = made(40, shards=2, dtype="float32").url
     with pytest.raises((RunError, ConfigError), match=said):

@@ -6,7 +6,7 @@ import time
 
 import deadly_job
 import pytest
-from hadoop_runs import fit, model, running, table, train, wait_for_round
+from hadoop_runs import far_copy, fit, model, running, table, train, wait_for_round
 from processes import result
 
 import mrdl
@@ -47,6 +47,14 @@ def test_prepare_train_evaluate_predict_give_the_same_bits_as_on_one_machine(tmp
     out, place = store_at(home.path("out")), store_at(str(tmp_path / "out"))
     assert out.list() == place.list()
     assert [out.read(n) for n in out.list()] == [place.read(n) for n in place.list()]
+
+
+def test_fragments_are_trained_as_on_one_machine(tmp_path, home, hadoop, made):
+    data, options = made(60, dtype="float32", hold_out=0.2), {"fragments": 2, "rounds": 2, "epochs": None, "validation_freq": 1}
+    fit(data.url, str(tmp_path / "near"), "inline", **options)
+    fit(far_copy(data, home), home.path("far"), hadoop, **options)         # tasks read their fragments from HDFS
+    fit(far_copy(data, home), str(tmp_path / "far"), hadoop, **options)    # from copies that are uploaded
+    assert result(home.path("far")) == result(str(tmp_path / "far")) == result(str(tmp_path / "near"))
 
 
 def test_text_is_prepared_trained_and_written_as_on_one_machine(tmp_path, home, hadoop, monkeypatch):

@@ -45,6 +45,9 @@ def test_prepare_train_evaluate_predict_give_the_same_bits_as_in_one_process(tmp
     assert result(str(far / "run")) == result(str(near / "run"))
     assert mrdl.evaluate(str(far / "run"), there.url, runner=spark) == mrdl.evaluate(
         str(near / "run"), here.url, runner="inline")
+    for url, place, runner in (here.url, near, "inline"), (there.url, far, spark):
+        fit(url, str(place / "cut"), runner, fragments=2, rounds=1, epochs=None)
+    assert result(str(far / "cut")) == result(str(near / "cut"))
     mrdl.predict(str(near / "run"), here.url, str(near / "out"), runner="inline")
     assert mrdl.predict(str(far / "run"), there.url, str(far / "out"), runner=spark) == 300
     assert {p.name: p.read_bytes() for p in (far / "out").iterdir()} == {

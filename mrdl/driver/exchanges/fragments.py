@@ -1,7 +1,8 @@
 """Rounds of fragments: in each, the network is cut anew, and a worker trains one fragment of it.
 
 To the driver this is an exchange like any other: it gives a state, and gets a merged vector of its size."""
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from mrdl.config import need
 from mrdl.data.dataset import Dataset
 from mrdl.driver import schedule
-from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.exchanges.resident import ResidentExchange
 from mrdl.jobs.fragments import FragmentRound
 from mrdl.models.fragments import Fragment, dealt
 from mrdl.models.sequential import Sequential
@@ -19,19 +20,20 @@ from mrdl.rounds.merged import Merged
 from mrdl.rounds.plan import Plan, together
 from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
-from mrdl.runs.run import FRAGMENT, Run
+from mrdl.runs.run import Run
 
 
-class FragmentExchange(PlainExchange):
-    """Plain rounds whose workers train `count` fragments of the model.
+class FragmentExchange(ResidentExchange):
+    """Rounds, plain and resident, whose workers train `count` fragments of the model. The other arguments: see ResidentExchange.
 
     Who has which units depends on the run's seed and the round, so a round that is tried again, or resumed, is cut alike. A
     weight's new value is the mean over the workers that had it, and its old one if there were none: reducers average
     what all fragments share over all workers, and what a fragment has alone over those that trained it."""
 
-    def __init__(self, cluster: Cluster, run: Run, model: Sequential, count: int):
-        super().__init__(cluster)
-        self.run, self.model, self.count = run, model, count
+    def __init__(self, cluster: Cluster, *given, place: Run, model: Sequential, count: int):
+        super().__init__(cluster, *given)
+        self.place, self.model, self.count = place, model, count
+        self.token = secrets.token_hex(4)       # so that a driver that lost the run removes none but its own files
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         cuts = dealt(self.model, self.count, plan.seed, "fragments", plan.round)
@@ -44,25 +46,27 @@ class FragmentExchange(PlainExchange):
             {"spec": cut.model.to_json(), "moments": cut.model.moments() if plan.moments else [], "shared": cut.shared,
              "size": own_size, "keys": names} for cut, own_size, names in zip(cuts, sizes[1:], own)])
         size = sizes[0] + sum(sizes[1 + number] for number in plan.active())
-        ready()
-        with self._states(state, [cut.cut(rows) for cut in cuts]) as paths:
-            states = [arg for path in paths for arg in ("--fragment", path)] + ["--state", path] * bool(plan.score)
-            merged = self._job(FragmentRound, name, states, plan, mappers, size, state.vector.dtype, reducers, on_task)
-        if merged.vector is not None:
-            merged.vector = _joined(merged.vector, plan, cuts, rows[:sent])
-        return merged
+        with self._states(state, [cut.cut(rows) for cut in cuts]):
+            merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
+        return merged if merged.vector is None else replace(merged, vector=_joined(merged.vector, plan, cuts, rows[:sent]))
+
+    def _job(self, path, plan):
+        return FragmentRound, [arg for part in self.parts for arg in ("--fragment", part)] + ["--state", path] * bool(plan.score)
 
     @contextmanager
-    def _states(self, state: State, parts: list[np.ndarray]) -> Iterator[list[str]]:
-        """Writes the state of each fragment, and yields the paths by which tasks read them."""
-        store, names = self.run.store, [FRAGMENT % (state.round, number) for number in range(len(parts))]
+    def _states(self, state: State, parts: list[np.ndarray]) -> Iterator[None]:
+        """The states of the fragments are in files while it lasts; sets the paths by which tasks read them."""
+        store, names = self.place.store, [f"fragment-{state.round:06d}-{number:03d}-{self.token}.safetensors"
+                                          for number in range(len(parts))]
         try:
             for name, rows in zip(names, parts):
                 store.write(name, replace(state, vector=rows.reshape(-1), parameters=rows.shape[1],
                                           outer=np.empty((0, 0), rows.dtype)).dump())
             paths = map(store.path, names)
-            yield [path if "://" in path else self.cluster.upload(path) for path in paths]
+            self.parts = [path if "://" in path else self.cluster.upload(path) for path in paths]
+            yield
         finally:
+            self.parts = []
             for name in names:
                 store.remove(name)
 
@@ -78,9 +82,8 @@ def _joined(vector: np.ndarray, plan: Plan, cuts: list[Fragment], before: np.nda
     return found.reshape(-1)
 
 
-def fragmented(model: Sequential, count: int, data: Dataset) -> Callable[[Cluster, Run], FragmentExchange]:
-    """What makes the exchange of a run; ConfigError if the data has too few shards for so many fragments."""
+def enough(data: Dataset, count: int) -> None:
+    """Raises ConfigError if the data has too few shards for so many fragments."""
     shards = sum(shard.n > 0 for shard in data.train())
     need(shards >= count, f"{data.url} has {counted(shards, 'shard')} to train on, fewer than the {count} fragments: prepare it with "
          f"--shards {count} or more")
-    return lambda cluster, run: FragmentExchange(cluster, run, model, count)

@@ -88,11 +88,7 @@ class PlainExchange:
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""
         ready()
-        return self._job(TrainRound, name, ["--state", path], plan, mappers, size, state.vector.dtype, reducers, on_task)
-
-    def _job(self, job: type[Job], name: str, states: list[str], plan: Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
-             reducers: int, on_task: Callable[[str, int, int], None] | None) -> Merged:
-        """Runs a round's job, whose arguments `states` say where its mappers find what they begin with."""
+        dtype, (job, states) = state.vector.dtype, self._job(path, plan)
         with plan_file(plan, self.cluster) as asked, self.cluster.run(
                 job, mappers, [*states, "--plan", asked, "--dtype", dtype.name],
                 reducers=reducers, name=name, on_task=on_task) as output:
@@ -100,6 +96,10 @@ class PlainExchange:
             merged.seconds = output.report.get("seconds", {})
             merged.job = output.report.get("job", {})
             return merged
+
+    def _job(self, path: str, plan: Plan) -> tuple[type[Job], list[str]]:
+        """The job of a round, and the arguments that say where its mappers find what they begin with."""
+        return TrainRound, ["--state", path]
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
         """Runs a job that scores or describes the state at `path` on the plan's shards; returns its records."""

@@ -67,6 +67,7 @@ class ResidentExchange(PlainExchange):
         self.sign_next = 0.0            # when to give the next sign of life
         self.kept: list[int] = []       # questions whose files are still in the folder
         self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest question that trained
+        self.parts: list[str] = []      # paths of the states of fragments, if the network is cut
 
     def begin(self, run, check) -> None:
         self.run, self.check = run, check
@@ -184,7 +185,7 @@ class ResidentExchange(PlainExchange):
     def _end(self) -> None:
         """Ends the job: the workers emit the newest training round, and the reducers average it, as in a plain round."""
         number, asked, merged = self.last
-        self._ask({"last": number, "keys": asked.keys})
+        self._ask({"last": number, "plan": _common(asked)}, **{name: getattr(asked, name) for name in OWN})
         job, self.job = self.job, None
         try:
             with job.output(self._sign) as output:
@@ -239,30 +240,32 @@ class ResidentExchange(PlainExchange):
         work, trained = self._dealt(asked, mappers)
         chunks = len(asked.keys) - 1
         cuts = [chunks * i // self.workers for i in range(self.workers + 1)]
-        apart = len(trained) * size * dtype.itemsize > APART
+        apart = len(trained) * size * dtype.itemsize > APART and not asked.fragments
         merge = {place: cuts[place:place + 2] for place in range(self.workers)
                  if apart and cuts[place] < cuts[place + 1]}
         if not self.meeting.sees(path):
             ready()
             path = self.meeting.bring(asked.round - 1 if state else 0, path)
-        facts, own = asdict(asked), {name: getattr(asked, name) for name in OWN}
+        own = {name: getattr(asked, name) for name in OWN}
         if state:
             own |= {"iterations": state.iterations, "checksum": checksum(state.vector)}
         self._ask({
             # the state's number, which is in its file's name, is one less than the round's
             "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
+            "parts": [part.replace(f"{asked.round - 1:06d}", "%06d") for part in self.parts],
             "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
                                 "length": len(state.vector)},
-            "plan": {name: value for name, value in facts.items() if name not in (*OWN, "residuals")},
+            "plan": _common(asked),
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
-            "foresee": asked.averages and not apart and 0 < len(trained) <= FEW}, asked.residuals if asked.folder else None, **own)
+            "foresee": asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW},
+            asked.residuals if asked.folder else None, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
         heads = [found if merge else found[0] for found in done.values()]
         parts = [(RECORD, Partial(*record)) for head in heads for record in head.records]
         if not merge:
-            parts += means(asked.keys, size, [r for r in done.values() if r[0].size])
+            parts += means(asked, [r for r in done.values() if r[0].size])
         elif all(p.values["kind"] != Failed.kind for _, p in parts):
             for place, (part, values) in self._results("part", list(merge), self.meeting.read).items():
                 first, stop = merge[place]
@@ -301,3 +304,7 @@ class ResidentExchange(PlainExchange):
         self._wait(all_there, self.pauses[kind])
         return found
 
+
+def _common(asked: plan.Plan) -> dict[str, Any]:
+    """What of a plan does not differ from question to question."""
+    return {name: value for name, value in asdict(asked).items() if name not in (*OWN, "residuals")}
