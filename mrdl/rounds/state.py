@@ -16,6 +16,7 @@ from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
 
 APART = ("vector", "outer", "residuals")        # fields that are not in the header of a state's file
+PART = 1 << 17                  # values that are read at once only to check them
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
 
@@ -85,16 +86,17 @@ class State:
         return cls._read(io.BytesIO(data), len(data), source)
 
     @classmethod
-    def load(cls, path: str) -> "State":
-        """Reads a state from a file in any storage; StateError if it is not a state."""
+    def load(cls, path: str, slots: bool = True) -> "State":
+        """Reads a state from a file in any storage; StateError if it is not a state. Without `slots`, memory is taken for the
+        weights alone, which is what scoring needs."""
         folder, name = place(path)
         with folder.open(name) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
-            return cls._read(file, size, path)
+            return cls._read(file, size, path, slots)
 
     @classmethod
-    def _read(cls, file: BinaryIO, size: int, source: str) -> "State":
+    def _read(cls, file: BinaryIO, size: int, source: str, slots: bool = True) -> "State":
         """Reads the values directly into the vector. The safetensors library would map the file, so a task would need
         memory for the mapped pages and for the copy. The format is simple: a length, a JSON header, the values."""
         with _refused(source):
@@ -103,15 +105,24 @@ class State:
             kind, (start, stop) = header["vector"]["dtype"], header["vector"]["data_offsets"]
             if (start, stop) != (0, size - 8 - length):
                 raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
-            vector = np.empty(stop // DTYPES[kind]().itemsize, DTYPES[kind])
+            facts, count = unsealed(header["__metadata__"]["mrdl"]), stop // DTYPES[kind]().itemsize
+            if slots or not 0 < facts["parameters"] < count:
+                vector, rest = np.empty(count, DTYPES[kind]), 0
+            else:
+                vector, rest = np.empty(facts["parameters"], DTYPES[kind]), count - facts["parameters"]
             file.readinto(vector.view(np.uint8))
-            return cls._checked(unsealed(header["__metadata__"]["mrdl"]), vector)
+            total, part = checksum(vector), np.empty(min(rest, PART), vector.dtype)
+            for start in range(0, rest, PART):
+                found = part[:rest - start]
+                file.readinto(found.view(np.uint8))
+                total = (total + checksum(found)) % (1 << 64)
+            return cls._checked(facts, vector, total)
 
     @classmethod
-    def _checked(cls, facts: dict, vector: np.ndarray) -> "State":
+    def _checked(cls, facts: dict, vector: np.ndarray, total: int) -> "State":
         kinds = {name: kind for name, kind in fields(cls).items() if name not in APART}
         check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
-        if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, checksum(vector)):
+        if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, total):
             raise ValueError("its vector is damaged: its checksum does not fit")
         if facts["parameters"] < 1 or len(vector) % facts["parameters"]:
             raise ValueError("its vector does not fit its parameters")

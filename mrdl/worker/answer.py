@@ -24,7 +24,9 @@ def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str]
     lines = iter(lines)
 
     def given(worker: int | None) -> State:
-        return State.load(state if worker is None or not fragments else fragments[worker % len(fragments)])
+        if worker is None:
+            return State.load(state, slots=False)
+        return State.load(fragments[worker % len(fragments)] if fragments else state)
     yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())))
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass

@@ -199,7 +199,12 @@ class Resident:
             state = self._state(asked)
             self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
             return lambda worker: state, plan
-        return lambda worker: self._read(asked, asked["path"] if worker is None else asked["parts"][worker % len(asked["parts"])]), plan
+
+        def given(worker: int | None) -> State:
+            if worker is None:
+                return self._read(asked, asked["path"], slots=False)
+            return self._read(asked, asked["parts"][worker % len(asked["parts"])])
+        return given, plan
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
@@ -212,16 +217,16 @@ class Resident:
             if checksum(self.vector) == asked["checksum"]:
                 return State(self.vector, told["parameters"], iterations=asked["iterations"],
                              rate_scale=told["rate_scale"])
-        return self._read(asked, asked["path"])
+        given = self._read(asked, asked["path"])
+        self.vector = given.vector
+        return given
 
-    def _read(self, asked: dict[str, Any], path: str) -> State:
+    def _read(self, asked: dict[str, Any], path: str, slots: bool = True) -> State:
         path = path.replace("%06d", f"{asked['round'] - 1:06d}")
         store, file = placed(path)
         # the driver may just have begun the commit; a driver that died may have left none, and its successor asks anew
         self._wait(lambda: store.exists(file) or self.meeting.asked(self.number + 1), "state")
-        given = State.load(path)
-        self.vector = given.vector
-        return given
+        return State.load(path, slots)
 
     def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
         """Computes the average of all results while the driver does so too; None if the driver was quicker, or a

@@ -54,7 +54,7 @@ def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bo
     with `probabilities` those of all classes."""
     reading = Reading(iter(lines))
     try:
-        yield from _predicted(reading, State.load(state), Plan.parse(Path(plan).read_bytes()), probabilities)
+        yield from _predicted(reading, State.load(state, slots=False), Plan.parse(Path(plan).read_bytes()), probabilities)
     except Changed:
         raise
     except BlockError as error:
