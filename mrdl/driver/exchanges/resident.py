@@ -258,7 +258,7 @@ class ResidentExchange(PlainExchange):
             "plan": _common(asked),
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
             "foresee": asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW},
-            asked.residuals if asked.folder else None, **own)
+            residuals=asked.residuals if asked.folder else None, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
