@@ -196,7 +196,7 @@ def of_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--outer", metavar="RULE", help="what becomes of the averaged change of the weights: " + OUTER + " (default: mean)")
     option(p, "fragments", "cut the network into K smaller ones in each round, of which each worker trains one: for networks too "
            "large for a worker (default: each trains all of it)", metavar="K")
-    p.add_argument("--compress", metavar="CODING", help="how workers write the change of their weights in fewer bytes: " + CODINGS
+    p.add_argument("--compress", metavar="CODING", help="send the change of workers' weights in fewer bytes: " + CODINGS
                    + " (default: none)")
     p.add_argument("--folds", type=int, metavar="K", help="cross-validate: train K models in RUN/fold-1 and so on, each on all training "
                    "shards but every K-th, on which it is scored; at least K shards")

@@ -47,7 +47,7 @@ class Change:
         except (ValueError, KeyError, SafetensorError) as error:
             raise StateError(f"{self.store.path(name)} is damaged: {error}") from None
 
-    def message(self, values, start: int, stop: int) -> Coded:
+    def message(self, values: np.ndarray, start: int, stop: int) -> Coded:
         """The message for the chunk start..stop of `values`, the vector after training."""
         cuts = [(max(a, start) - start, min(b, stop) - start, kind) for a, b, kind in self.cuts if a < stop and b > start]
         with np.errstate(all="ignore"):         # the driver handles values that are not finite
