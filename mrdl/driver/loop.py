@@ -155,6 +155,9 @@ class Driver:
             self.told("note", {"text": f"continues with {name}'s state after {model.iterations:,} updates"
                                + (f", at the learning rate {rate * model.rate_scale:g}" if isinstance(rate, float) else "")
                                + "; to reset it: --fresh-updater (in Python: compile)"})
+        if self.feedback and self.options.save_updater and len(state.slots):
+            self.told("note", {"text": f"most of what workers send is {type(model.optimizer).__name__}'s state, 2 bytes a value; to reset it in "
+                               "each round instead: --reset-updater (in Python: save_updater=False)"})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 

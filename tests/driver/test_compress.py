@@ -160,7 +160,10 @@ def test_all_values_as_they_are_and_one_minibatch_are_plain_averaging(tmp_path, 
 
 def test_each_commit_names_its_residuals_and_others_are_removed(tmp_path, made):
     run = Run(tmp_path / "run")
-    averaging(compress="topk 0.1", workers=2, averaging_frequency=2, rounds=9).fit(network(), made(100, shards=3).url, run=run.url)
+    notes = []
+    averaging(compress="topk 0.1", workers=2, averaging_frequency=2, rounds=9).fit(
+        network(), made(100, shards=3).url, run=run.url, told=lambda event, facts: event == "note" and notes.append(facts["text"]))
+    assert any("most of what workers send is Adam's state" in text for text in notes)
     commits = run.commits()
     assert "residuals" not in commits[0] and {*commits[-1]["residuals"]} == {"0", "1"}
     assert any(int(name[9:15]) < commit["round"] for commit in commits[2:] for name, _ in commit["residuals"].values())    # shards differ
