@@ -1,6 +1,7 @@
 """Fragments of a network: cutting and joining, and runs against fragments that are trained alone and joined by hand."""
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mrdl import FragmentTraining, ParameterAveraging, resume, seeds
 from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.driver import schedule
+from mrdl.driver.scoring import WorkerFailed
 from mrdl.layers import (
     GRU,
     LSTM,
@@ -36,6 +38,7 @@ from mrdl.layers import (
 )
 from mrdl.models.fragments import dealt
 from mrdl.optimizers import SGD, Adam
+from mrdl.rounds.meeting import OWN, Meeting
 from mrdl.rounds.merged import RoundError, gathered
 from mrdl.rounds.partial import RECORD, Partial, merge
 from mrdl.rounds.plan import Plan, apart, together
@@ -44,6 +47,8 @@ from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 from mrdl.training.learner import Learner
 from mrdl.worker import train
+from mrdl.worker.cache import Shelf
+from mrdl.worker.resident import Resident
 
 
 def network(*layers, optimizer="adam", dtype="float32"):
@@ -191,6 +196,33 @@ def test_every_runner_and_a_run_that_goes_on_give_the_same_bits(tmp_path, made, 
     resume(str(tmp_path / "again"), local, resident="always", epochs=2)
     assert whole(tmp_path / "inline") == whole(tmp_path / "local") == whole(tmp_path / "resident") == whole(tmp_path / "again")
     assert not [name for name in os.listdir(tmp_path / "again") if name.startswith("fragment")]
+
+
+def test_a_worker_that_fails_is_shown_although_chunks_are_missing(tmp_path, made):
+    data = made(60, shards=2, dtype="float32")
+    shard = Path(data.train()[0].path)
+    content = shard.read_bytes()
+    shard.write_bytes(content[:600] + b"AAAA" + content[604:])
+    with pytest.raises(WorkerFailed, match="prepare the dataset again"):
+        training().fit(deep(), data.url, run=str(tmp_path / "run"))
+
+
+def test_a_resident_worker_leaves_a_question_of_a_dead_driver_whose_fragments_are_gone(tmp_path, made):
+    data, meeting, common = made(20, shards=1, dtype="float32"), Meeting(str(tmp_path / "meeting")), [(0, 1)]
+    (shard,) = data.train()
+    asked = Plan("", 1, 0, 0, None, 8, 0, ["0", RECORD], train={f"{data.uid}/00000": 0}, fragments=[
+        {"spec": "", "moments": [], "shared": common, "size": 1, "keys": ["1", RECORD]}])
+    meeting.begin(1, [])
+    plan, own = {k: v for k, v in vars(asked).items() if k not in (*OWN, "residuals")}, {name: getattr(asked, name) for name in OWN}
+    meeting.ask(1, {"plan": plan, "parts": [str(tmp_path / "gone-%06d")], "path": "", "dtype": "<f4", "work": {"0": [[shard.path]]},
+                    "merge": {}, "foresee": False}, **own)
+    meeting.ask(2, {"last": 1, "plan": plan}, **own)
+    with Shelf() as shelf:
+        worker = Resident(Meeting(meeting.store.url), shelf, lambda text: None, 60, lambda *given: None)
+        worker._arrive(iter([b"0"]))
+        worker.number = 1                       # it came before the first driver died
+        assert list(worker._served()) == []
+    assert meeting.results(1) == []
 
 
 def test_a_worker_reads_and_sends_its_fragment_alone(tmp_path, made, monkeypatch):
