@@ -170,9 +170,10 @@ def _fragment(model: Sequential, stack: list[Step], own: dict[int, np.ndarray]) 
 def _parts(step: Step, cut: Cut, own: Step) -> Iterator[Part]:
     for whole, start, weight, own_start in zip(step.weights, step.offsets, own.weights, own.offsets):
         axes, held = list(map(np.arange, whole.keras)), cut.axes.get(whole.name, cut.axes.get("", ()))
+        shared = True
         for axis, mine in enumerate(held, len(axes) - len(held)):
-            axes[axis] = axes[axis] if mine is None else mine
-        shared = all(mine is None for mine in held)
+            if mine is not None and len(axes[axis]) > 1:        # a single one is for all units, as in PReLU's shared axes
+                axes[axis], shared = mine, False
         need(shared or whole.constraint is None, f"fragments: {step.name} has a constraint on its {whole.name}, which a fragment "
              "has only a part of")
         yield Part(whole, start, weight, own_start, np.ix_(*axes), shared,

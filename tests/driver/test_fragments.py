@@ -66,7 +66,7 @@ def training(**options):
 
 
 NETWORKS = [
-    lambda: deep("adam", BatchNormalization(), Dropout(0.2), PReLU(), LayerNormalization()),
+    lambda: deep("adam", BatchNormalization(), Dropout(0.2), PReLU(), PReLU(shared_axes=[1]), LayerNormalization()),
     lambda: network(Input((6, 6, 2)), Rescaling(0.5), Conv2D(4, 3, activation="relu"), BatchNormalization(), MaxPooling2D(2),
                     Conv2D(6, 2), Flatten(), Dense(7, use_bias=False), Activation("relu")),
     lambda: network(Input(4), Embedding(10, 5), Conv1D(8, 2), GlobalAveragePooling1D()),
