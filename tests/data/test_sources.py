@@ -139,6 +139,8 @@ def test_several_pairs_of_idx_files_are_matched_by_name(tmp_path):
     assert schema.counts == [3, 5]
     assert schema.files == [[paths[1], paths[0]], [paths[3], paths[2]]]
     assert sniff([paths[1]]).files == [[paths[1], paths[0]]]
+    for name in "x.idx.gz", "x.idx":                    # one is not the labels of the other
+        assert sniff([text(tmp_path, idx(np.zeros((3, 4), "u1")), name)]).label is None
 
 
 def test_idx_files_that_cannot_be_used_are_refused_with_the_reason(tmp_path):

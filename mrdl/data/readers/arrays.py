@@ -149,8 +149,10 @@ def _twin(images: str) -> str | None:
     """The labels that stand beside the images, by MNIST's way to name them."""
     folder, slash, name = images.rpartition("/")
     twin = re.sub(r"idx\d", "idx1", name.replace("images", "labels"))
+    if twin == name:                            # which does not say that it is of images
+        return None
     stem = twin.removesuffix(suffix(twin))
-    found = [n for n in (twin, stem, *(stem + end for end in OPENERS)) if n != name and exists(folder + slash + n)]
+    found = [n for n in (twin, stem, *(stem + end for end in OPENERS)) if exists(folder + slash + n)]
     return folder + slash + found[0] if found else None
 
 
