@@ -23,6 +23,7 @@ from mrdl.codings import GRAMMAR as CODINGS
 from mrdl.config import cut
 from mrdl.driver.exchanges import resident
 from mrdl.driver.options import Options
+from mrdl.frequency import GRAMMAR as FREQUENCY
 from mrdl.outer import GRAMMAR as OUTER
 from mrdl.runners.registry import RUNNERS
 from mrdl.runs import stopping
@@ -175,8 +176,9 @@ def of_train(p: argparse.ArgumentParser) -> None:
     run(p)
     option(p, "workers", "number of shards trained on at the same time (default: %(default)s; of auto 1 for small tables)")
     option(p, "batch_size", "examples per minibatch (default: %(default)s; of auto up to 256, by the number of rows)")
-    option(p, "averaging_frequency",
-           "minibatches that a worker trains on between two averagings (default: its whole shard)")
+    p.add_argument("--averaging-frequency", metavar="N|RULE", help="minibatches that a worker trains on between two averagings, "
+                   "or a rule that chooses them: " + FREQUENCY + " (default: its whole shard)")
+    option(p, "warm_start", "rounds in which one worker trains alone, on one shard each, before averaging starts (default: 0)", metavar="N")
     ending(p, "when to stop (see below); with a new rule, a run that has ended continues")
     p.epilog += (f"\n\ndefault, if none of --until, --epochs and --rounds is given: {stopping.DEFAULT}\n"
                  "(if no data is held out: loss instead of val_loss);\n"

@@ -16,6 +16,7 @@ from mrdl.data.dataset import described as of_folder
 from mrdl.data.dataset import load as load_dataset
 from mrdl.data.folds import apart
 from mrdl.data.sparse import Csr
+from mrdl.frequency import chosen
 from mrdl.models.saving import model_from_json
 from mrdl.outer import updater
 from mrdl.report import folded
@@ -141,7 +142,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
                 print(f"raw rows of {printing.few([file['path'] for file in raw])}, in splits")
         print(f"{place.url}: {printing.counted(len(history), 'round')} on {facts['data']}, "
               f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
-              f"{o['averaging_frequency'] or 'shard'}"
+              f"{o['averaging_frequency'] or 'shard'}" + (f" (which chose {every})" if (every := chosen(history)) else "")
+              + (f", after {printing.counted(o['warm_start'], 'round')} of one worker" if o.get("warm_start") else "")
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", {o['fragments']} fragments" if o.get("fragments") else "")
               + (f", changes in {coding(o['compress'])}" if o.get("compress") else "")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from mrdl import limits
+from mrdl import frequency, limits
 from mrdl.codings import coding
 from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
@@ -75,8 +75,9 @@ class ParameterAveraging(Options):
     Args:
         workers: shards trained at a time, 1 or more. 2, the least that averages.
         batch_size: examples of a minibatch of one worker, 1 or more. 32, as in Keras.
-        averaging_frequency: minibatches of each worker between two averagings, 1 or more. None:
-            once a shard, which costs the fewest rounds.
+        averaging_frequency: minibatches of each worker between two averagings, 1 or more; or a rule of
+            `mrdl.frequency`, or its name with settings behind it: "auto" keeps what a round costs
+            beyond training below 5 % of its time. None: once a shard, which costs the fewest rounds.
         seed: of first weights, the order of rows, dropout and noise: from 0 to 2^63 - 1. 0, so that
             a run can be repeated without one.
         save_updater: whether the updater's state (momentum and the like) is averaged and goes on
@@ -112,6 +113,8 @@ class ParameterAveraging(Options):
             them that holds its longest sequence. None: no minibatch is cut.
         fragments: how many fragments the network is cut into in each round, of which each worker
             trains one (FragmentTraining); `workers` must be a multiple. None: it is not cut.
+        warm_start: rounds in which one worker trains alone, on one shard each, before averaging
+            starts, 1 or more. None: averaging starts at once.
         epochs: stops when every example was used so often: short for "epochs N" among the rules of
             `until`. None: no such rule.
         rounds: stops after so many rounds: short for "rounds N". None: no such rule.
@@ -135,8 +138,11 @@ class ParameterAveraging(Options):
         Raises:
             RunError: an option is out of its range.
             RuleError: `until` is no rule.
-            ConfigError: `outer`, `compress`, `class_weight`, `tbptt` or `buckets` are of another form."""
+            ConfigError: `averaging_frequency`, `outer`, `compress`, `class_weight`, `tbptt` or `buckets`
+                are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
+        every = frequency.rule(self.averaging_frequency)
+        values["averaging_frequency"] = every if every is None or isinstance(every, int) else str(every)
         values["until"] = rules(self.until, self.epochs, self.rounds)
         if values["class_weight"] == BALANCED:
             values["class_weight"] = None       # until the model and the data are known

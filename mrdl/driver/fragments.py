@@ -30,5 +30,5 @@ class FragmentTraining(ParameterAveraging):
         Raises:
             RunError: an option is out of its range.
             RuleError: `until` is no rule.
-            ConfigError: `class_weight`, `tbptt` or `buckets` are of another form."""
+            ConfigError: `averaging_frequency`, `class_weight`, `tbptt` or `buckets` are of another form."""
         return ParameterAveraging.options(replace(self, workers=self.fragments if self.workers is None else self.workers))

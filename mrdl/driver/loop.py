@@ -15,6 +15,7 @@ from mrdl.driver import schedule
 from mrdl.driver.calibration import Passes
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.options import Options
+from mrdl.driver.rhythm import Rhythm
 from mrdl.driver.schedule import chunk_keys
 from mrdl.driver.scoring import seals
 from mrdl.driver.verdict import Verdict
@@ -34,8 +35,6 @@ from mrdl.runs.run import COMPACT, Run
 from mrdl.runs.stop_request import RunStopped, asked
 from mrdl.training import moments
 
-SCORING = 0.2                   # scoring may cost at most this share of training
-FORWARD = 1 / 3                 # the cost of scoring an example, relative to training on it
 JOB_ATTEMPTS = 2
 
 
@@ -72,7 +71,7 @@ class Driver:
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.epochs = self.verdict.epochs
         self.fixed = [(start, variance + n + 1) for start, variance, n in moments.places_of(self.model)]
-        self.frequency = self._validation_freq()
+        self.rhythm = Rhythm(options, self.batch_size, self.data, self.validation)
         self.feedback = options.compress is not None and coding(options.compress).feedback
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.write_next = 0.0
@@ -119,7 +118,7 @@ class Driver:
                 self._commit(new, record, score)
                 for text in advice.of_workers(self.shards, o.workers, o.batch_size) if state.round == 0 else ():
                     self.told("note", {"text": text})
-                if state.round == 0 and record["present"] > 4 * record["trained"]:
+                if state.round == 0 and not self.rhythm.ruled and record["present"] > 4 * record["trained"]:
                     self.told("warning", {"text": f"a round reads {record['present']:,} examples to "
                                           f"train on {record['trained']:,} of them: make the shards smaller, "
                                           "or the averaging frequency larger"})
@@ -180,17 +179,6 @@ class Driver:
     def _scored(self, r: int, score: dict[str, metrics.Value]) -> None:
         self.history[r].update(score)
 
-    def _validation_freq(self) -> int:
-        """Rounds from one scoring to the next: the option, or a number with which scoring costs at most a fifth."""
-        if self.options.validation_freq:
-            return self.options.validation_freq
-        own = bool(self.data.raw) and any(data is self.data for data, _ in self.validation)
-        held = sum(shard.n for shard in (self.data.shards if own else [s for _, s in self.validation]))    # splits are parsed whole
-        group = schedule.groups(self.shards, self.options.workers, self.options.seed, 0)[0]
-        trained = sum(schedule.share(s, 0, self.options.averaging_frequency, self.options.batch_size)
-                      for s in group)
-        return max(1, -(-int(held * FORWARD) // max(1, int(trained * SCORING))))
-
     def _round(self, state: State):
         """Runs one round from `state`; returns (next state or None, its record, the score of `state` or None).
 
@@ -218,6 +206,7 @@ class Driver:
                 record |= {"seconds": found.seconds | {"round": spent}, "rollbacks": retry,
                            "elapsed": self.history[-1]["elapsed"] + spent,
                            "by_worker": [{"worker": r.worker, "shard": r.shard, **r.seconds} for r in found.trained]}
+                record |= self.rhythm.facts(asked, merged.records, self.exchange.lanes, None if retry else spent)
                 if merged.job:
                     record["job"] = merged.job | {"worker_memory": max(r.memory for r in found.trained)}
                 return new, record, found.score
@@ -244,14 +233,13 @@ class Driver:
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
         group = self.verdict.groups(state.epoch)[state.group]
-        active = [(slot, s) for slot, s in enumerate(group)
-                  if schedule.share(s, state.part, o.averaging_frequency, o.batch_size)]
-        due = state.round and state.round % self.frequency == 0
-        held = self.validation if due else []
+        first, count = self.rhythm.part(state, self.history, self.model.optimizer.rate(state.iterations) * state.rate_scale)
+        active = [(slot, s) for slot, s in enumerate(group) if schedule.share(s, first, count, self.batch_size)]
+        held = self.validation if self.rhythm.due(self.history) else []
         size = len(state.vector) if o.save_updater else state.parameters
         asked = plan.Plan(
-            self.spec, state.round + 1, self.epochs + state.epoch, state.part * (o.averaging_frequency or 0),
-            o.averaging_frequency, self.batch_size, o.seed, chunk_keys(size, self.exchange.reducers(o.workers, size)),
+            self.spec, state.round + 1, self.epochs + state.epoch, first, count, self.batch_size, o.seed,
+            chunk_keys(size, self.exchange.reducers(o.workers, size)),
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
             o.save_updater, o.class_weight,
@@ -272,12 +260,12 @@ class Driver:
         self.stored = state.rate_scale
         self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
                                              list(self.history))
-        r, every = state.round, self.frequency if self.validation else 0
+        r, every = state.round, self.rhythm.every(record.get("trained", 0)) if self.validation else 0
         left = min(rule.rounds_left(self.history, r) for rule in self.rules)
         ends = left <= 0 or bool(self._reason(r, scored=False))
         self.told("round", {**record, "left": left, "total": self.total, "every": every, "scoring": bool(score),
                             "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
-                            "ends": ends, "due": bool(every) and (r % every == 0 or ends)})
+                            "ends": ends, "due": bool(every) and (self.rhythm.due(self.history) or ends)})
 
     def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
         self.lease.check()

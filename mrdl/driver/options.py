@@ -11,7 +11,7 @@ class Options:
     """How a run trains. All options influence the bits, except `until` and `keep_rounds`."""
     workers: int = 2
     batch_size: int = 32
-    averaging_frequency: int | None = None
+    averaging_frequency: int | str | None = None        # a text is a rule of mrdl.frequency
     seed: int = 0
     save_updater: bool = True
     outer: dict[str, Any] | None = None                 # of ParameterAveraging also a name, or an OuterUpdater
@@ -26,6 +26,7 @@ class Options:
     tbptt_backward: int | None = None
     buckets: list[int] | None = None
     fragments: int | None = None
+    warm_start: int | None = None
 
     @property
     def cut(self) -> bool:
@@ -47,7 +48,7 @@ class Options:
 
     def check(self) -> "Options":
         """Returns the options; RunError if one is out of its range."""
-        self.positive("averaging_frequency", "validation_freq", "fragments")
+        self.positive("validation_freq", "fragments", "warm_start", *["averaging_frequency"] * (not isinstance(self.averaging_frequency, str)))
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
@@ -57,6 +58,8 @@ class Options:
             raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
         if self.cut and self.outer is not None:
             raise RunError("fragments: an outer updater cannot be used with them yet, as it would also move weights that no fragment had")
+        if self.cut and self.warm_start:
+            raise RunError("fragments: warm_start cannot be used with them, as one worker has only one of the fragments")
         if not 0 <= self.seed < 1 << 63:
             raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
         return self

@@ -1,6 +1,5 @@
 """Decides which shards train together, for how many rounds, and which reducer gets which chunk: depends only on data, seed
 and options."""
-import math
 from itertools import islice
 
 from mrdl import seeds
@@ -14,26 +13,19 @@ from mrdl.runners.partitioning import spread
 from mrdl.storage.paths import size
 
 
-def groups(shards: list[Shard], workers: int, seed: int, epoch: int) -> list[list[Shard]]:
-    """The shards in this epoch's order, in groups of `workers`; the last group may be smaller."""
+def groups(shards: list[Shard], workers: int, seed: int, epoch: int, alone: int = 0) -> list[list[Shard]]:
+    """The shards in this epoch's order, the first `alone` of them each by itself, the others in groups of `workers`; the last
+    group may be smaller."""
     filled = [shard for shard in shards if shard.n]
     order = [filled[i] for i in seeds.permutation(len(filled), seed, "groups", epoch)]
-    return [order[i:i + workers] for i in range(0, len(order), workers)]
+    alone = min(max(alone, 0), len(order))
+    return [*([shard] for shard in order[:alone]), *(order[i:i + workers] for i in range(alone, len(order), workers))]
 
 
-def rounds(group: list[Shard], frequency: int | None, batch: int) -> int:
-    """The number of rounds in which the group's longest shard is used up."""
-    if frequency is None:
-        return 1
-    return math.ceil(max(shard.n for shard in group) / (frequency * batch))
-
-
-def share(shard: Shard, part: int, frequency: int | None, batch: int) -> int:
-    """How many examples of a shard round `part` of its group trains on."""
-    if frequency is None:
-        return shard.n
-    step = frequency * batch
-    return max(0, min(shard.n - part * step, step))
+def share(shard: Shard, first: int, count: int | None, batch: int) -> int:
+    """How many examples a shard has in `count` minibatches, or all (None), from minibatch `first` on."""
+    left = max(0, shard.n - first * batch)
+    return left if count is None else min(left, count * batch)
 
 
 def pack(shards: list[Shard], mappers: int) -> list[list[Shard]]:

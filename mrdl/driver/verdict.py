@@ -41,11 +41,13 @@ class Verdict:
         self.metrics = model.named_metrics()
         self.epochs = model.epochs          # epochs that the model was trained for before this run
         self.outer = updater(options.outer)
+        self.warm = options.warm_start or 0     # rounds of one worker before averaging starts
         self.untrained = [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
 
     def groups(self, epoch: int) -> list[list[Shard]]:
         """The groups of shards that train together, in an epoch of this run."""
-        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch)
+        alone = self.warm - epoch * sum(shard.n > 0 for shard in self.shards)
+        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch, alone)
 
     def begun(self, weights: np.ndarray) -> np.ndarray:
         """The vector of a state with these weights and a fresh updater."""
@@ -54,11 +56,11 @@ class Verdict:
     def checked(self, merged: Merged, asked: Plan, state: State) -> Checked:
         """Checks the records of the round with the plan `asked`; RoundError if their counts do not add up."""
         failed(merged.records)
-        o, sums, n = self.options, {}, 0
+        sums, n = {}, 0
         trained = [r for r in merged.records if isinstance(r, Trained)]
         for record in trained:
             shard = self.owner[record.shard]
-            due = schedule.share(shard, state.part, o.averaging_frequency, o.batch_size)
+            due = schedule.share(shard, asked.first, asked.count, asked.batch_size)
             if (record.n, record.present) != (due, shard.n):
                 raise RoundError(f"round {asked.round}: shard {record.shard} was trained on "
                                  f"{record.n} of {record.present} examples instead of {due} of "
@@ -93,7 +95,7 @@ class Verdict:
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer,
                     residuals=state.residuals | {str(r.worker): r.residual for r in found.trained if r.residual})
-        if new.part >= schedule.rounds(group, o.averaging_frequency, o.batch_size):
+        if asked.count is None or all(s.n <= (asked.first + asked.count) * asked.batch_size for s in group):
             new.part, new.group = 0, new.group + 1
             if new.group >= len(self.groups(state.epoch)):
                 new.group, new.epoch = 0, new.epoch + 1
@@ -114,7 +116,7 @@ class Verdict:
 
     def _outer(self, state: State, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The vector and the outer updater's state, after a round with this mean."""
-        if self.outer is None:
+        if self.outer is None or state.round < self.warm:
             return mean, state.outer
         vector, outer = mean.copy(), state.outer.copy()
         rate = self.model.optimizer.rate(state.iterations) * state.rate_scale

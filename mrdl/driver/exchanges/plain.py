@@ -46,6 +46,8 @@ class Exchange(Protocol):
 
     def reducers(self, workers: int, size: int) -> int: ...
 
+    def lanes(self, workers: int) -> int: ...
+
     def hands(self, shards: list[Shard], workers: int) -> list[list[str]]: ...
 
     def failed(self, round: int) -> int: ...
@@ -75,6 +77,10 @@ class PlainExchange:
     def reducers(self, workers: int, size: int) -> int:
         """How many reducers merge a vector of this size."""
         return self.cluster.reducers(workers, partial.pieces(size))
+
+    def lanes(self, workers) -> int:
+        """How many of a round's workers train at the same time; 0: a round's time says nothing."""
+        return min(self.cluster.slots() or workers, workers)
 
     def hands(self, shards, workers) -> list[list[str]]:
         """The inputs of mappers that read these shards and do not train; on Hadoop distributed by size."""

@@ -87,6 +87,9 @@ class ResidentExchange(PlainExchange):
         """The path by which workers read a shard."""
         return path if self.meeting.sees(path) else self.cluster.upload(path)
 
+    def lanes(self, workers) -> int:
+        return workers if self.job else super().lanes(workers)
+
     def hands(self, shards, workers) -> list[list[str]]:
         """Resident workers run anyway, so all of them get about the same amount."""
         if self.job:

@@ -74,6 +74,9 @@ class StagedExchange(PlainExchange):
         self.taken = plan.round
         return self._read(output, state, plan, size)
 
+    def lanes(self, workers) -> int:
+        return 0
+
     def failed(self, round: int) -> int:
         """The number of failed tries: one file for each, because not all storages can append."""
         return len(self.run.store.list(f"{FOLDER}/not-finite-{round:06d}-*"))
