@@ -1,6 +1,6 @@
 """Averaging frequencies that rules choose: each rule against its formula, and runs with them; warm starts on one worker."""
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from averaged import averaging, network, whole
@@ -196,7 +196,7 @@ def test_runs_follow_a_rule_with_the_same_bits_wherever_and_however_often_they_s
 
 def test_rounds_that_were_tried_again_or_staged_are_not_measured(made):
     rhythm, asked = Rhythm(averaging(averaging_frequency="auto").options(), 8, made(60), []), Asked()
-    records = [Trained("d", 1, "", 16, 16, 16, 2, {}, {}, "", 0, 0, {"read": 0.5, "compute": 1.5, "emit": 9.0}, worker=w) for w in (0, 1)]
+    records = [Trained(**{field.name: None for field in fields(Trained)} | {"n": 16, "seconds": {"read": 0.5, "compute": 1.5, "emit": 9.0}})] * 2
     assert rhythm.facts(asked, records, lambda n: n, None) == {NAME: 2} == rhythm.facts(asked, records, lambda n: 0, 5.0)
     assert rhythm.facts(asked, records, lambda n: n, 5.0) == {NAME: 2, COST: {"beyond": 3.0, "minibatch": 1.0}}
     assert rhythm.facts(asked, records, lambda n: 1, 5.0)[COST] == {"beyond": 1.0, "minibatch": 2.0}      # one after the other
