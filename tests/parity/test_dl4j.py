@@ -23,6 +23,7 @@ from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import LOSSES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "dl4j.md").read_text()
+MASTER = (Path(__file__).parents[2] / "docs" / "averaging.md").read_text().split("## For users of DL4J and H2O")[1]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "char_lstm.py"
 OPTIONS = {f.name for f in dataclasses.fields(mrdl.ParameterAveraging)}
 
@@ -67,10 +68,11 @@ def test_the_activations_are_those_there_are_and_what_the_page_says():
 
 
 def test_every_option_of_the_training_master_is_one():
-    named = [code for code in ours("ParameterAveragingTrainingMaster, option by option") if re.fullmatch(r"[a-z_]+", code)]
-    assert {"workers", "batch_size", "averaging_frequency", "save_updater", "seed"} <= set(named)
-    assert set(named) - {"prepare", "fit"} <= OPTIONS
-    for name, default in re.findall(r"`([a-z_]+)` \((\w+)[):]", section("ParameterAveragingTrainingMaster, option by option")):
+    rows = re.findall(r"^\|(?!---)[^|]*\|[^|]*\|([^|]*)\|$", MASTER, re.MULTILINE)[1:]
+    named = {code for row in rows for code in re.findall(r"`([a-z_]+)(?:=[^`]*)?`", row)}
+    assert {"workers", "batch_size", "averaging_frequency", "save_updater", "seed", "warm_start"} <= named and len(rows) > 20
+    assert named - {"prepare", "fit", "verbose", "told"} <= OPTIONS
+    for name, default in re.findall(r"`([a-z_]+)` \((\w+)[):]", " ".join(rows)):
         assert str(next(f.default for f in dataclasses.fields(mrdl.ParameterAveraging) if f.name == name)) == default
 
 
