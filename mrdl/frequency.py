@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from mrdl.config import Configured, described, lookup, need, shown
 
 NAME = "averaging_frequency"    # of the option, and of the entry in a round's record that says what a rule chose
-COST = "cost"                   # the entry that says what a round cost beyond training, and what training on a minibatch cost
+COST = "round_cost"             # the entry that says what a round cost beyond training, and what training on a minibatch cost
 BEGIN = 16                      # auto: minibatches of the first rounds
 SEEN = 5                        # auto: so many rounds of the same frequency are measured before it is changed
 
