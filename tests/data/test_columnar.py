@@ -75,6 +75,11 @@ def test_a_value_is_the_word_that_a_csv_of_it_has(tmp_path, values, kind, expect
     assert found["a"] == expected
 
 
+def test_a_nan_of_any_kind_is_missing(tmp_path):
+    _, found, _ = read([saved(tmp_path / "x.parquet", pa.table({"a": np.array([0x7F800001, 0x3F000000], "u4").view("f4")}))])
+    assert found["a"] == [b"", b"0.5"]
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_times_are_told_as_days_where_it_is_midnight(tmp_path, unit):
     values = [datetime.datetime(2020, 2, 29), MORNING, None, *([LATE] if unit != "s" else [])]

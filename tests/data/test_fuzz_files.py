@@ -191,7 +191,7 @@ def test_a_text_that_is_damaged_loses_no_token(tmp_path):
                          ids=["parquet", "orc"])
 def test_damaged_metadata_ends_no_process(tmp_path, write, column):
     path = str(tmp_path / "x")
-    write(pa.table({"s": column}), path)
+    write(pa.table({"n": range(9), "s": column}), path)
     done = subprocess.run([sys.executable, "-c", READ_DAMAGED, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     refused, total = map(int, done.stdout.split())
@@ -206,7 +206,7 @@ from mrdl.data.sniff import sniff
 from mrdl.data.sources import DataError
 path, refused = sys.argv[1], 0
 content = open(path, "rb").read()
-changes = [(at, content[at] ^ bit) for at in range(max(8, len(content) - 400), len(content) - 8) for bit in (1, 64)]
+changes = [(at, content[at] ^ bit) for at in range(max(8, len(content) - 1000), len(content) - 8) for bit in (1, 64)]
 for at, value in changes:
     with open(path, "wb") as file:
         file.write(content[:at] + bytes([value]) + content[at + 1:])

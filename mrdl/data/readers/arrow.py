@@ -81,7 +81,8 @@ def words(array: pa.Array) -> Words:
 
 
 def _floats(array: pa.Array) -> np.ndarray:
-    return array.to_numpy(zero_copy_only=False).astype("f8")
+    with np.errstate(invalid="ignore"):             # a NaN of a kind that no arithmetic makes
+        return array.to_numpy(zero_copy_only=False).astype("f8")
 
 
 def _written(values: np.ndarray) -> Words:

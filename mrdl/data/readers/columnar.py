@@ -22,6 +22,7 @@ BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read 
 BUFFER = 1 << 16, 1 << 20       # of one column at least and at most
 FOOTER, TYPE, PRECISION = 2, 4, 5       # ORC's numbers: in the tail of a file, in its footer, in a type
 DIGITS = 38                     # of a decimal in Arrow, at most
+NUMBER = 8                      # bytes of one
 CODE = 1.5                      # bytes of a string in Parquet, below which it is the number of one of few
 
 
@@ -150,12 +151,12 @@ class Parquet(Columnar):
     def narrowed(reader, file, names: Sequence[str], group: int):
         options = {"metadata": reader.metadata, "buffer_size": min(max(BUFFERS // len(names), BUFFER[0]), BUFFER[1]), "pre_buffer": False,
                    "page_checksum_verification": True}
-        columns = [reader.schema.column(i) for i in range(len(reader.schema))]
-        texts = {i: own.path for i, own in enumerate(columns) if own.physical_type == "BYTE_ARRAY" and own.path in names}
-        narrow = type(reader)(file, **options)
+        narrow, unsized = type(reader)(file, **options), _unsized(reader, names)
+        if unsized:                                 # what their metadata are asked below would end the process where these are damaged
+            next(narrow.iter_batches(1, [group], [*unsized.values()], use_threads=False), None)
+        texts = [i for i, path in unsized.items() if path in names]
         if not texts:
             return narrow
-        next(narrow.iter_batches(1, [group], [*texts.values()], use_threads=False), None)      # metadata that is damaged would end the process below
         chunks = map(reader.metadata.row_group(group).column, texts)
         return type(reader)(file, **options, read_dictionary=[
             chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page and chunk.total_uncompressed_size < CODE * chunk.num_values])
@@ -174,10 +175,8 @@ class Parquet(Columnar):
 
     @staticmethod
     def batches(reader, groups: range, names: list[str], rows: int) -> Iterator:
-        above = tuple(f"{name}." for name in names)         # a list's own column is below its name
-        numbers = [i for i in range(len(reader.schema)) if f"{reader.schema.column(i).path}.".startswith(above)]
-        found = [reader.metadata.row_group(group) for group in groups]
-        wide = max(sum(group.column(i).total_uncompressed_size for i in numbers) // max(group.num_rows, 1) for group in found)
+        first = reader.metadata.row_group(groups[0])
+        wide = NUMBER * len(names) + sum(first.column(i).total_uncompressed_size for i in _unsized(reader, names)) // max(first.num_rows, 1)
         return reader.iter_batches(max(1, min(rows, BYTES // max(wide, 1))), [*groups], names, use_threads=False)
 
 
@@ -239,6 +238,13 @@ def _opened(form: type[Columnar], path: str) -> Iterator:
 def _read(path: str, batches: Iterable) -> Iterator:
     with reading(path):
         yield from batches
+
+
+def _unsized(reader, names: Sequence[str]) -> dict[int, str]:
+    """The columns of Parquet that have one of the names, or are lists' below them, whose values are of any size: numbers and paths."""
+    above, columns = tuple(f"{name}." for name in names), [reader.schema.column(i) for i in range(len(reader.schema))]
+    return {i: own.path for i, own in enumerate(columns) if f"{own.path}.".startswith(above) and (
+        own.physical_type == "BYTE_ARRAY" or own.max_repetition_level)}
 
 
 def _promised(path: str, found: int, promised: int) -> None:
