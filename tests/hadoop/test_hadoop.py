@@ -52,9 +52,8 @@ def test_prepare_train_evaluate_predict_give_the_same_bits_as_on_one_machine(tmp
 def test_fragments_are_trained_as_on_one_machine(tmp_path, home, hadoop, made):
     data, options = made(60, dtype="float32", hold_out=0.2), {"fragments": 2, "rounds": 2, "epochs": None, "validation_freq": 1}
     fit(data.url, str(tmp_path / "near"), "inline", **options)
-    there = far_copy(data, home)
-    fit(there, home.path("far"), hadoop, **options)                 # tasks read their fragments from HDFS
-    fit(there, str(tmp_path / "far"), hadoop, **options, resident="always")     # from copies that are uploaded
+    fit(far_copy(data, home), home.path("far"), hadoop, **options)         # tasks read their fragments from HDFS
+    fit(far_copy(data, home), str(tmp_path / "far"), hadoop, **options)    # from copies that are uploaded
     assert result(home.path("far")) == result(str(tmp_path / "far")) == result(str(tmp_path / "near"))
 
 
