@@ -17,7 +17,7 @@ from raw_rows import saved as model_of
 
 import mrdl
 from mrdl.data.dataset import shown
-from mrdl.data.readers import avro, columnar
+from mrdl.data.readers import arrow, avro, columnar
 from mrdl.data.readers.table import read_back
 from mrdl.data.records import Records
 from mrdl.data.sniff import sniff
@@ -78,6 +78,13 @@ def test_a_value_is_the_word_that_a_csv_of_it_has(tmp_path, values, kind, expect
 def test_a_nan_of_any_kind_is_missing(tmp_path):
     _, found, _ = read([saved(tmp_path / "x.parquet", pa.table({"a": np.array([0x7F800001, 0x3F000000], "u4").view("f4")}))])
     assert found["a"] == [b"", b"0.5"]
+
+
+@pytest.mark.parametrize("number", [-1, 1])
+def test_a_number_of_no_value_is_damage(number):
+    odd = pa.DictionaryArray.from_arrays(pa.array([0, number], "i4"), pa.array(["a"]), safe=False)
+    with pytest.raises(ValueError, match="for 1 values"):
+        arrow.words(odd)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

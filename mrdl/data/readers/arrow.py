@@ -65,6 +65,9 @@ def words(array: pa.Array) -> Words:
     """An array's values as the fields that a CSV of them would have."""
     kind, is_a = array.type, pa.types
     if is_a.is_dictionary(kind):
+        ends = pc.min_max(array.indices).as_py()
+        if array.null_count < len(array) and not 0 <= ends["min"] <= ends["max"] < len(array.dictionary):      # Arrow does not look
+            raise ValueError(f"the numbers {ends['min']} to {ends['max']} for {len(array.dictionary)} values")
         return _coded(words(array.dictionary), array.indices)
     if is_a.is_boolean(kind):
         return _coded(Words.of(["False", "True"]), array.cast(pa.int8()))

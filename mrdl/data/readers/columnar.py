@@ -120,7 +120,9 @@ class Columnar(Declared):
                     reader = self.narrowed(whole, file, names, start)
                 for batch in _read(path, self.batches(reader, range(start, stop), names, rows)):
                     for part in (batch.slice(at, rows) for at in range(0, len(batch), rows)):
-                        yield {leaf.name: arrow.column(part, leaf) for leaf in taken}, np.arange(place, place + len(part)), number
+                        with reading(path):
+                            columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
+                        yield columns, np.arange(place, place + len(part)), number
                         place += len(part)
                 _promised(path, place, sum(self.counts[index][:stop]))
 
