@@ -32,6 +32,15 @@ def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, home, made, hado
     assert {"wait", "read", "compute", "write"} <= set(first["by_worker"][0])
 
 
+def test_coded_changes_and_what_was_kept_of_them_give_the_same_bits(tmp_path, home, made, hadoop):
+    data = made(200, shards=2, dtype="float32")
+    far = far_copy(data, home)
+    fit(data.url, str(tmp_path / "near"), "inline", compress="topk 0.2")
+    for resident_ in ("always", "never"):
+        fit(far, home.path(resident_), hadoop, compress="topk 0.2", resident=resident_)
+        assert result(home.path(resident_)) == result(str(tmp_path / "near"))
+
+
 def test_a_local_dataset_and_run_work_too(tmp_path, made, hadoop):
     data = made(60, shards=2, dtype="float32")
     fit(data.url, str(tmp_path / "far"), hadoop, resident="always")
