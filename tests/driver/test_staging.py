@@ -65,6 +65,14 @@ def test_raw_splits_are_staged_too(data, capsys, tmp_path):
     assert result("run") == result("calm")
 
 
+def test_auto_measures_nothing_of_rounds_that_others_run(data, capsys):
+    assert train(data, "run", "--streaming", "--averaging-frequency", "auto", "--batch-size", "2") == 0
+    done(capsys)
+    assert streaming("run", "--commit") == 0
+    entry = Run("run").records()[-1]
+    assert entry["averaging_frequency"] == 16 and "round_cost" not in entry
+
+
 @pytest.mark.parametrize("rule", ["rounds 4", "val_loss patience 1 delta 0.3, rounds 9"])
 def test_a_run_whose_rounds_others_run_has_the_bits_of_any_other(data, capsys, rule):
     assert train(data, "calm", rule=rule) == 0
