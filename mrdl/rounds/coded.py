@@ -65,8 +65,7 @@ def values_of(data: bytes | np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _heads(data: np.ndarray) -> tuple[np.ndarray, int]:
     """The heads of the pieces, and where the first piece begins."""
-    count = int(data[:4].view("<u4")[0])
-    start = 4 + count * PIECE.itemsize
+    start = 4 + (int(data[:4].view("<u4")[0]) * PIECE.itemsize if len(data) >= 4 else 0)
     if len(data) < start:
         raise ValueError("its coded values are cut off")
     heads = data[4:start].view(PIECE)

@@ -53,7 +53,7 @@ def test_fragments_are_trained_as_on_one_machine(tmp_path, home, hadoop, made):
     data, options = made(60, dtype="float32", hold_out=0.2), {"fragments": 2, "rounds": 2, "epochs": None, "validation_freq": 1}
     fit(data.url, str(tmp_path / "near"), "inline", **options)
     fit(far_copy(data, home), home.path("far"), hadoop, **options)         # tasks read their fragments from HDFS
-    fit(far_copy(data, home), str(tmp_path / "far"), hadoop, **options)    # from copies that are uploaded
+    fit(far_copy(data, home), str(tmp_path / "far"), hadoop, resident="always", **options)     # from copies that are uploaded
     assert result(home.path("far")) == result(str(tmp_path / "far")) == result(str(tmp_path / "near"))
 
 
