@@ -160,7 +160,7 @@ def test_a_line_with_a_message_is_ascii_and_is_decoded():
     lambda data: struct.pack("<4I", 1, 6, 3, 10) + bytes(4) + b"\x01\x00" + b"\x07\x00\x00" + b"\x00",
     lambda data: struct.pack("<4I", 1, 6, 3, 2) + bytes(2), lambda data: struct.pack("<4I", 1, 5, 3, 0), lambda data: struct.pack("<8I", 1, 5, 3, 16, 3, 0, 0, 3),
     lambda data: struct.pack("<8I", 1, 5, 3, 33, 2, 0, 0, 1) + b"\x03" + bytes(16),
-    lambda data: struct.pack("<8I", 1, 5, 3, 28, 2, 0, 0, 1) + b"\x03" + bytes(11), lambda data: b"", lambda data: data[:3]])
+    lambda data: struct.pack("<8I", 1, 5, 3, 28, 2, 0, 0, 1) + b"\x03" + bytes(11)])
 def test_damaged_messages_are_refused(damage):
     sent = message(np.arange(5, dtype="f4"), [(0, 5, Int8())], 1)
     line = PartialProtocol().write("000001.a", Partial(0, 1, Coded(damage(sent))))
