@@ -8,6 +8,7 @@ typedef double double4 __attribute__((vector_size(32)));
 typedef float float4 __attribute__((vector_size(16)));
 typedef int64_t long4 __attribute__((vector_size(32)));
 typedef int32_t int4 __attribute__((vector_size(16)));
+#define WITHIN static inline __attribute__((always_inline))      /* so that it has the instructions of its caller */
 
 template <class T> struct Lanes;
 template <> struct Lanes<float> { typedef float4 V; typedef int4 I; };
@@ -31,15 +32,15 @@ template <class T> struct Known {
     }
 };
 
-static inline double4 four_at(const double *x, ptrdiff_t step) { return double4{x[0], x[step], x[2 * step], x[3 * step]}; }
-static inline double4 four_at(const double *x) {
+WITHIN double4 four_at(const double *x, ptrdiff_t step) { return double4{x[0], x[step], x[2 * step], x[3 * step]}; }
+WITHIN double4 four_at(const double *x) {
     double4 four;
     memcpy(&four, x, sizeof four);
     return four;
 }
 
 /* The transposed matrix of four vectors. */
-template <class V, class I> static inline void turn(V *v) {
+template <class V, class I> WITHIN void turn(V *v) {
     const V a = __builtin_shuffle(v[0], v[1], I{0, 4, 1, 5}), b = __builtin_shuffle(v[2], v[3], I{0, 4, 1, 5});
     const V c = __builtin_shuffle(v[0], v[1], I{2, 6, 3, 7}), d = __builtin_shuffle(v[2], v[3], I{2, 6, 3, 7});
     v[0] = __builtin_shuffle(a, b, I{0, 1, 4, 5}), v[1] = __builtin_shuffle(a, b, I{2, 3, 6, 7});
@@ -47,7 +48,7 @@ template <class V, class I> static inline void turn(V *v) {
 }
 
 /* out[width] = a row that lies in one piece, or with `step` between its features; flags: as of store_rows. */
-template <class T> static inline void store_row(const double *x, ptrdiff_t step, size_t width, T *out, unsigned char *flags) {
+template <class T> WITHIN void store_row(const double *x, ptrdiff_t step, size_t width, T *out, unsigned char *flags) {
     typedef typename Lanes<T>::V V;
     Known<T> known;
     size_t f = 0;
@@ -70,7 +71,7 @@ template <class T> static inline void store_row(const double *x, ptrdiff_t step,
 enum { TILE = 16 };             /* rows: a few cache lines of each column */
 
 /* The same of TILE rows, each feature of which lies in one piece; `step` between the features, `across` between the rows of out. */
-template <class T> static inline void store_tile(const double *x, ptrdiff_t step, size_t width, T *out, ptrdiff_t across, unsigned char (*flags)[3]) {
+template <class T> WITHIN void store_tile(const double *x, ptrdiff_t step, size_t width, T *out, ptrdiff_t across, unsigned char (*flags)[3]) {
     typedef typename Lanes<T>::V V;
     Known<T> known[TILE / 4];
     size_t f = 0;
@@ -95,8 +96,8 @@ template <class T> static inline void store_tile(const double *x, ptrdiff_t step
 
 /* out[n, width] = x, which has steps between its rows and between its features; out has one between its rows. Of each row whether all of out are whole numbers
    of 0 to 255, all of x are finite, all of out are. */
-template <class T> static void store_rows(const double *x, ptrdiff_t down, ptrdiff_t step, size_t n, size_t width, T *out, ptrdiff_t across,
-                                          unsigned char *whole, unsigned char *finite, unsigned char *fits) {
+template <class T> WITHIN void store_all(const double *x, ptrdiff_t down, ptrdiff_t step, size_t n, size_t width, T *out, ptrdiff_t across,
+                                      unsigned char *whole, unsigned char *finite, unsigned char *fits) {
     for (size_t i = 0; i < n;) {
         unsigned char flags[TILE][3];
         size_t count = 1;
@@ -109,4 +110,21 @@ template <class T> static void store_rows(const double *x, ptrdiff_t down, ptrdi
         for (size_t k = 0; k < count; k++, i++)
             whole[i] = flags[k][0], finite[i] = flags[k][1], fits[i] = flags[k][2];
     }
+}
+
+#if defined(__x86_64__)
+template <class T> __attribute__((target("avx2"))) static void store_wide(
+        const double *x, ptrdiff_t down, ptrdiff_t step, size_t n, size_t width, T *out, ptrdiff_t across,
+        unsigned char *whole, unsigned char *finite, unsigned char *fits) {
+    store_all(x, down, step, n, width, out, across, whole, finite, fits);
+}
+#endif
+
+template <class T> static void store_rows(const double *x, ptrdiff_t down, ptrdiff_t step, size_t n, size_t width, T *out, ptrdiff_t across,
+                                          unsigned char *whole, unsigned char *finite, unsigned char *fits) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return store_wide(x, down, step, n, width, out, across, whole, finite, fits);
+#endif
+    store_all(x, down, step, n, width, out, across, whole, finite, fits);
 }
