@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 typedef const unsigned char *text;
 typedef uint64_t four __attribute__((vector_size(32)));
@@ -184,6 +187,36 @@ static inline unsigned char *put_base64(text p, size_t size, unsigned char *out)
         out += 4;
     }
     return out;
+}
+
+#if defined(__x86_64__)
+/* The same, 24 bytes a turn (Mula and Lemire 2018): six bits a byte, then what lies between them and their characters, by ranges. */
+__attribute__((target("avx2"))) static unsigned char *put_base64_wide(text p, size_t size, unsigned char *out) {
+    const __m256i places = _mm256_setr_epi8(1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10, 1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10);
+    const __m256i beyond = _mm256_setr_epi8(71, -4, -4, -4, -4, -4, -4, -4, -4, -4, -4, -19, -16, 65, 0, 0,
+                                            71, -4, -4, -4, -4, -4, -4, -4, -4, -4, -4, -19, -16, 65, 0, 0);
+    for (; size >= 28; size -= 24, p += 24, out += 32) {
+        const __m256i bytes = _mm256_shuffle_epi8(_mm256_inserti128_si256(_mm256_castsi128_si256(
+            _mm_loadu_si128((const __m128i *)p)), _mm_loadu_si128((const __m128i *)(p + 12)), 1), places);
+        const __m256i sixths = _mm256_or_si256(
+            _mm256_mulhi_epu16(_mm256_and_si256(bytes, _mm256_set1_epi32(0x0fc0fc00)), _mm256_set1_epi32(0x04000040)),
+            _mm256_mullo_epi16(_mm256_and_si256(bytes, _mm256_set1_epi32(0x003f03f0)), _mm256_set1_epi32(0x01000010)));
+        const __m256i ranges = _mm256_or_si256(_mm256_subs_epu8(sixths, _mm256_set1_epi8(51)),
+                                               _mm256_and_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(26), sixths), _mm256_set1_epi8(13)));
+        _mm256_storeu_si256((__m256i *)out, _mm256_add_epi8(sixths, _mm256_shuffle_epi8(beyond, ranges)));
+    }
+    return put_base64(p, size, out);
+}
+#endif
+
+typedef unsigned char *(*Base64)(text p, size_t size, unsigned char *out);
+
+static inline Base64 base64_here() {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return put_base64_wide;
+#endif
+    return put_base64;
 }
 
 static inline unsigned char *put_hex(uint64_t word, unsigned char *out) {

@@ -13,7 +13,8 @@ cdef extern from "rows.h" nogil:
     void fill_pairs()
     void hash_rows(Text data, const int64_t* starts, Py_ssize_t start_step, const int64_t* stops, Py_ssize_t stop_step,
                    size_t n, const uint64_t* begin, uint64_t* out)
-    unsigned char* put_base64(Text p, size_t size, unsigned char* out)
+    ctypedef unsigned char* (*Base64)(Text p, size_t size, unsigned char* out) noexcept nogil
+    Base64 base64_here()
     unsigned char* put_hex(uint64_t word, unsigned char* out)
     void fill_sixth()
     unsigned char* put_bytes(Text p, size_t size, unsigned char* out)
@@ -54,6 +55,7 @@ def lines(Bytes data, Places starts, Places stops, const uint64_t[::1] hashed, B
     cdef Text base = _base(data)
     cdef Text key_base = _base(keys)
     cdef unsigned char* p
+    cdef Base64 put_base64 = base64_here()
     cdef bint fit = True
     need(hashed.shape[0] == which.shape[0] == n, "lines: each row has a hash and a key")
     with nogil:
