@@ -37,7 +37,7 @@ demo: $(if $(wildcard $(VENV)/installed),$(VENV)/installed,$(VENV)/demo)
 	$(MRDL) prepare $(RUN)/test.csv $(RUN)/test --label label
 	$(MRDL) train examples/digits.py $(RUN)/data $(RUN)/run -r local --workers 2 \
 	    --batch-size 16 --until 'val_loss patience 10, epochs 40'
-	$(MRDL) evaluate $(RUN)/run $(RUN)/test --json
+	$(MRDL) evaluate $(RUN)/run $(RUN)/test
 
 test: test-fast test-hadoop
 
