@@ -33,7 +33,7 @@ def test_the_snippets_run_as_they_stand(tmp_path):
     assert "accuracy" in run([sys.executable, "-c", python])
     commands = snippets("sh")[1].replace("mrdl ", f"{sys.executable} -m mrdl ").splitlines()
     told = [run(["bash", "-c", command]) for command in commands]
-    assert '"accuracy": 0.9' in told[3]
+    assert "accuracy 0.9" in told[3].splitlines()[0]
     assert len(list((tmp_path / "predictions").glob("part-*"))) == 2
 
 
