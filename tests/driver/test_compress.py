@@ -1,7 +1,7 @@
 """Runs whose workers send coded changes."""
 import numpy as np
 import pytest
-from averaged import averaging, network, whole
+from averaged import averaging, died, network, whole
 from safetensors.numpy import load, save
 
 import mrdl
@@ -50,13 +50,7 @@ def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, monk
 def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made, name):
     data, options = made(100, shards=3).url, {"compress": name, "outer": "nesterov", "rounds": 8, "validation_freq": None}
     averaging(**options).fit(network(), data, run=str(tmp_path / "once"))
-
-    def killed(event, facts):
-        if event == "round" and facts["round"] == 5:
-            raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        averaging(**options).fit(network(), data, run=str(tmp_path / "run"), told=killed)
-    resume(str(tmp_path / "run"), "inline")
+    died(network(), data, tmp_path / "run", 5, **options)
     assert whole(tmp_path / "run") == whole(tmp_path / "once")
     with pytest.raises(RunError, match="begun with other options .compress "):
         averaging(**options | {"compress": None}).fit(network(), data, run=str(tmp_path / "run"))

@@ -3,7 +3,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
-from averaged import averaging, network, whole
+from averaged import averaging, died, network, whole
 
 from mrdl import resume
 from mrdl.cli import main
@@ -173,13 +173,7 @@ def test_runs_follow_a_rule_with_the_same_bits_wherever_and_however_often_they_s
     if of.startswith("adacomm"):
         averaging(runner="local", resident="always", cores=2, **options).fit(model(), data, run=str(tmp_path / "local"))
         assert whole(tmp_path / "local") == whole(tmp_path / "once")
-
-    def killed(event, facts):
-        if event == "round" and facts["round"] == 4:
-            raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        averaging(**options).fit(model(), data, run=str(tmp_path / "run"), told=killed)
-    resume(str(tmp_path / "run"), "inline")
+    died(model(), data, tmp_path / "run", 4, **options)
     assert whole(tmp_path / "run") == whole(tmp_path / "once")
     history = Run(tmp_path / "once").history()
     assert len({entry[NAME] for entry in history}) > 1

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from averaged import averaging, network, whole
+from averaged import averaging, died, network, whole
 
 import mrdl
 from mrdl import outer, resume
@@ -154,13 +154,7 @@ def test_momentum_contracts_as_its_characteristic_polynomial_says(steps):
 def test_a_run_that_dies_goes_on_with_its_outer_state_to_the_same_bits(tmp_path, made, rule):
     data, options = made(100, shards=3).url, {"outer": rule, "rounds": 8, "validation_freq": None}
     averaging(**options).fit(network(), data, run=str(tmp_path / "once"))
-
-    def killed(event, facts):
-        if event == "round" and facts["round"] == 5:
-            raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        averaging(**options).fit(network(), data, run=str(tmp_path / "run"), told=killed)
-    resume(str(tmp_path / "run"), "inline")
+    died(network(), data, tmp_path / "run", 5, **options)
     assert whole(tmp_path / "run") == whole(tmp_path / "once")
     last = [Run(tmp_path / name).state(8) for name in ("run", "once")]
     assert last[0].outer.tobytes() == last[1].outer.tobytes() and last[0].outer.any()

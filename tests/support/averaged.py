@@ -1,6 +1,7 @@
 """A small model, ParameterAveraging with options for few rows, and all bits of a run."""
 import json
 
+import pytest
 from models import bits
 
 import mrdl
@@ -19,6 +20,16 @@ def averaging(**options):
     """`options`: others of ParameterAveraging, or other values."""
     return ParameterAveraging(**{"workers": 2, "batch_size": 8, "averaging_frequency": 3,
                                  "runner": "inline", **options})
+
+
+def died(model, data, run, at, **options):
+    """A run that ends in round `at`, as its driver dies, and is resumed."""
+    def killed(event, facts):
+        if event == "round" and facts["round"] == at:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        averaging(**options).fit(model, data, run=str(run), told=killed)
+    mrdl.resume(str(run), "inline")
 
 
 def whole(run):

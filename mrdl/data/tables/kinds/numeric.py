@@ -82,15 +82,18 @@ class Numeric(Written, Filled):
         return codes
 
     @property
-    def affine(self) -> tuple[float, float] | None:
-        """The shift and the divisor, where features are (x - shift) / divisor and no number means a missing value."""
-        if self.missing == "indicator" or self.numeric_words:
-            return None
+    def line(self) -> tuple[float, float] | None:
+        """The shift and the divisor, where numbers are scaled as (x - shift) / divisor."""
         if self.scale == "standard":
             return self.mean, self.deviation or 1.0
         if self.scale == "minmax":
             return self.least, self.largest - self.least or 1.0
         return (0.0, 1.0) if self.scale == "none" else None
+
+    @property
+    def affine(self) -> tuple[float, float] | None:
+        """The same, where that is all there is to do: no number means a missing value, and no feature says that one is missing."""
+        return None if self.missing == "indicator" or self.numeric_words else self.line
 
     @cached_property
     def _quick(self) -> tuple[float, np.ndarray, np.ndarray] | None:
@@ -99,13 +102,10 @@ class Numeric(Written, Filled):
         return self.affine and (self.filling if filled else np.nan, *np.array(self.affine)[:, None])
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
-        if self.scale == "standard":
-            return (x - self.mean) / (self.deviation or 1.0)
-        if self.scale == "minmax":
-            return (x - self.least) / (self.largest - self.least or 1.0)
-        if self.scale == "log":
-            return np.copysign(log1p(np.abs(x)), x)
-        return _rank(x, np.array(self.quantiles)) if self.scale == "quantile" else x
+        if self.line:
+            shift, by = self.line
+            return (x - shift) / by
+        return np.copysign(log1p(np.abs(x)), x) if self.scale == "log" else _rank(x, np.array(self.quantiles))
 
     def told(self) -> str:
         return f"numeric{self.as_written()}{SCALED[self.scale]}{self.missing_told()}"
