@@ -1,124 +1,15 @@
 """Updaters: Keras's optimizers, as descriptions; `block` binds one to a range of the flat vector."""
-import math
-from collections.abc import Callable
+import re
 from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import mul
-from types import SimpleNamespace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured, lookup, need, serialize, typed
-from mrdl.kernels import zeros
-from mrdl.schedules import SCHEDULES, Schedule
-
-
-class Now(NamedTuple):
-    """The numbers for one update.
-
-    Args:
-        numbers: the numbers that the rule needs (kernels/optimizers.h), the rate first.
-        decay: the share of each weight that is subtracted before the update (weight decay)."""
-    numbers: tuple[float, ...]
-    decay: float
-
-
-# (now, scale) -> sum of squares of the block's gradient
-Step = Callable[[Now, float], float]
-
-
-@dataclass(frozen=True)
-class Optimizer(Configured):
-    """Turns gradients into updates of the weights.
-
-    Its state is `slots` vectors, each as long as the weights; they start at `initial`, and rounds average them.
-
-    Args:
-        learning_rate: factor of each step, 0 or more; or a schedule of mrdl.schedules, or its
-            Keras dict. The default is 0.001 (for SGD 0.01), as in Keras.
-        weight_decay: before each update, w -= learning rate * weight_decay * w, for all weights
-            (Loshchilov & Hutter 2019). 0 or more. None: no decay. (AdamW: 0.004, as in Keras.)
-        clipnorm: clips the gradient of each tensor to this norm, above 0. None: no clipping.
-        clipvalue: clips each number of the gradient to -clipvalue..clipvalue, above 0. None: no
-            clipping.
-        global_clipnorm: clips the gradient of all weights together to this norm, above 0. None:
-            no clipping. At most one of the three may be given.
-
-    Raises:
-        ConfigError: a number is out of its range, or more than one kind of clipping is given."""
-    keras_module: ClassVar[str] = "keras.optimizers"
-    rule: ClassVar[str] = ""                    # the rule's name in kernels/optimizers.h
-    slots: ClassVar[int] = 0
-    initial: ClassVar[float] = 0.0
-    shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
-    learning_rate: object = 0.001
-    weight_decay: float | None = field(default=None, kw_only=True)
-    clipnorm: float | None = field(default=None, kw_only=True)
-    clipvalue: float | None = field(default=None, kw_only=True)
-    global_clipnorm: float | None = field(default=None, kw_only=True)
-
-    def __post_init__(self):
-        super().__post_init__()
-        name, rate = type(self).__name__, self.learning_rate
-        if isinstance(rate, dict):
-            rate = lookup(rate, SCHEDULES, "learning-rate schedule")
-        elif not isinstance(rate, Schedule):
-            rate = typed(rate, float, f"{name}: learning_rate")
-            need(rate >= 0, f"{name}: learning_rate must be 0 or more")
-        object.__setattr__(self, "learning_rate", rate)
-        for key in self.shares:
-            need(0 <= getattr(self, key) < 1, f"{name}: {key} must be at least 0 and below 1")
-        for key in ("epsilon", "weight_decay", "initial_accumulator_value"):
-            need((getattr(self, key, 0) or 0) >= 0, f"{name}: {key} must be 0 or more")
-        clips = [v for v in (self.clipnorm, self.clipvalue, self.global_clipnorm) if v is not None]
-        need(len(clips) < 2, f"{name}: give only one of clipnorm, clipvalue and global_clipnorm")
-        need(min(clips, default=1) > 0, f"{name}: the norm or value to clip to must be above 0")
-
-    def get_config(self):
-        config = super().get_config()
-        config["learning_rate"] = serialize(self.learning_rate)
-        return config
-
-    def rate(self, step: int) -> float:
-        """The learning rate of update number `step`, counted from 0."""
-        rate = self.learning_rate
-        try:
-            return float(rate(step) if isinstance(rate, Schedule) else rate)
-        except ArithmeticError:                 # a growing rate that overflows
-            raise ConfigError(f"{type(rate).__name__}: its learning rate is not finite at update {step:,}") from None
-
-    def numbers(self, rate: float, t: int) -> tuple[float, ...]:
-        """The numbers for the rule at update number `t`, counted from 1; they depend only on t."""
-        raise NotImplementedError           # each updater has its own
-
-    def at(self, step: int, rate_scale: float = 1.0) -> Now:
-        """The numbers for update number `step`, counted from 0."""
-        rate = self.rate(step) * rate_scale
-        return Now(self.numbers(rate, step + 1), rate * (self.weight_decay or 0.0))
-
-    def start(self, weights: np.ndarray) -> np.ndarray:
-        """The slots [slots, P] before the first update of weights[P]."""
-        slots = zeros((self.slots, len(weights)), weights.dtype)
-        if self.initial:
-            slots[:] = self.initial
-        return slots
-
-    @property
-    def clips(self) -> bool:
-        """Is a norm of the gradient needed before the first update?"""
-        return self.clipnorm is not None or self.global_clipnorm is not None
-
-    @property
-    def descends(self) -> bool:
-        """Is an update w -= rate g, and nothing else?"""
-        return self.rule == "sgd" and not (self.clips or self.clipvalue is not None or self.weight_decay)
-
-    def block(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
-        """Binds the updater to one range: w[P], g[P] and slots[slots, P] are views of it."""
-        update, rule = k.update, self.rule
-        clip = math.inf if self.clipvalue is None else self.clipvalue
-        return lambda now, scale: update(rule, w, g, slots, now.numbers, now.decay, scale, clip)
+from mrdl.config import need
+from mrdl.optimizer import Now, Optimizer
+from mrdl.orthogonal import orthogonal
 
 
 @dataclass(frozen=True)
@@ -325,4 +216,100 @@ class Nadam(Moments):
                 self.beta_2, self.epsilon, 1 / (1 - self.beta_2 ** t))
 
 
-OPTIMIZERS = [SGD, RMSprop, Adagrad, Adadelta, Lion, Adam, AdamW, Adamax, Nadam]
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """m = momentum m + g; w -= rate rms_rate sqrt(max(R, C)) orthogonal(g + momentum m) for a matrix w[R, C], AdamW for all
+    others (Jordan et al. 2024; scaled as by Liu et al. 2025).
+
+    As in Keras, a matrix is a weight that Keras stores with two axes and that neither belongs to an Embedding nor to a layer in
+    `exclude_layers`: that should have the output layer. The kernel of a Dense layer behind a sparse Input, of which an
+    update changes some rows, is no matrix either.
+
+    The state has two vectors; of matrices, the second stays 0. The other arguments: see Optimizer; `weight_decay` is that of
+    matrices, 0.004.
+
+    Args:
+        adam_beta_1: AdamW's share of the old mean that is kept, at least 0 and below 1.
+        adam_beta_2: AdamW's share of the old mean square that is kept, at least 0 and below 1.
+        adam_weight_decay: the weight decay of what is no matrix, 0 or more. None: no decay.
+        epsilon: keeps AdamW's divisor above 0; 0 or more.
+        exclude_layers: regular expressions; a weight is no matrix if one is found in its layer's name, a "/", and its own
+            name. None: there are none.
+        exclude_embeddings: whether weights with "embedding" in these names are no matrices.
+        muon_a: what the matrix itself is multiplied by in a step towards an orthogonal one.
+        muon_b: the factor of its third power there.
+        muon_c: the factor of its fifth power there.
+        adam_lr_ratio: AdamW's learning rate, as a multiple of the learning rate.
+        momentum: the share of the old m that is kept, at least 0 and below 1.
+        ns_steps: how many steps there are towards an orthogonal matrix, 1 or more.
+        nesterov: whether the matrix to make orthogonal is g + momentum m, instead of m.
+        rms_rate: the factor that makes a matrix's updates about as large as AdamW's. None: updates are not scaled."""
+    slots: ClassVar[int] = 2
+    shares: ClassVar[tuple[str, ...]] = ("adam_beta_1", "adam_beta_2", "momentum")
+    adam_beta_1: float = 0.9
+    adam_beta_2: float = 0.999
+    adam_weight_decay: float | None = 0.004
+    epsilon: float = 1e-7
+    weight_decay: float | None = field(default=0.004, kw_only=True)
+    exclude_layers: tuple[str, ...] = field(default=None, kw_only=True)
+    exclude_embeddings: bool = field(default=True, kw_only=True)
+    muon_a: float = field(default=3.4445, kw_only=True)
+    muon_b: float = field(default=-4.775, kw_only=True)
+    muon_c: float = field(default=2.0315, kw_only=True)
+    adam_lr_ratio: float = field(default=1.0, kw_only=True)
+    momentum: float = field(default=0.95, kw_only=True)
+    ns_steps: int = field(default=5, kw_only=True)
+    nesterov: bool = field(default=True, kw_only=True)
+    rms_rate: float | None = field(default=0.2, kw_only=True)
+
+    def __post_init__(self):
+        object.__setattr__(self, "exclude_layers", self.exclude_layers or ())
+        super().__post_init__()
+        need(self.ns_steps > 0, "Muon: ns_steps must be 1 or more")
+        need((self.adam_weight_decay or 0) >= 0, "Muon: adam_weight_decay must be 0 or more")
+        for text in self.exclude_layers:
+            try:
+                re.compile(text)
+            except re.error as error:
+                need(False, f"Muon: exclude_layers: {text!r} is no regular expression: {error}")
+
+    @property
+    def other(self) -> "AdamW":
+        """The rule for what is no matrix."""
+        return AdamW(0.0, self.adam_weight_decay or 0.0, self.adam_beta_1, self.adam_beta_2, self.epsilon,
+                     clipvalue=self.clipvalue)
+
+    def at(self, step, rate_scale=1.0):
+        rate = self.rate(step) * rate_scale
+        return Now((rate, *self.other.numbers(rate * self.adam_lr_ratio, step + 1)), rate)
+
+    def block(self, k, w, g, slots):
+        """For weights that are no matrices."""
+        other = self.other
+        update = other.block(k, w, g, slots)
+        return lambda now, scale: update(Now(now.numbers[1:], now.decay * other.weight_decay), scale)
+
+    def is_matrix(self, name, shape):
+        return len(shape) == 2 and not (self.exclude_embeddings and "embedding" in name.lower()
+                                        or any(re.search(text, name) for text in self.exclude_layers))
+
+    def matrix(self, k, w, g, slots):
+        m, share = slots[0], (self.rms_rate or 1.0) * (1 if self.rms_rate is None else max(w.shape) ** 0.5)
+        clip, decay = self.clipvalue, self.weight_decay or 0.0
+
+        def step(now, scale):
+            squares, (rate, *_) = k.sum_squares(g.reshape(-1)), now.numbers
+            with np.errstate(all="ignore"):     # the caller handles values that are not finite
+                own = g * w.dtype.type(scale)
+                if clip is not None:
+                    np.clip(own, -clip, clip, out=own)
+                m[...] = m * self.momentum + own
+                own = own + m * self.momentum if self.nesterov else m
+                w[...] = w - w * (rate * decay) - orthogonal(k, own, self.ns_steps, self.muon_a, self.muon_b, self.muon_c) * (rate * share)
+            k.flush(w)
+            k.flush(m)
+            return squares
+        return step
+
+
+OPTIMIZERS = [SGD, RMSprop, Adagrad, Adadelta, Lion, Adam, AdamW, Adamax, Nadam, Muon]

@@ -6,7 +6,8 @@ import numpy as np
 from mrdl import metrics as metrics_of
 from mrdl.config import ConfigError, lookup, need, shown, typed
 from mrdl.losses import LOSSES, Loss
-from mrdl.optimizers import OPTIMIZERS, Optimizer
+from mrdl.optimizer import Optimizer
+from mrdl.optimizers import OPTIMIZERS
 from mrdl.training import arrays
 from mrdl.training.protocol import Head, LayeredModel
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from mrdl import metrics
 from mrdl.data.windows import Arrays
-from mrdl.optimizers import Now
+from mrdl.optimizer import Now
 from mrdl.training import pieces
 from mrdl.training.class_weights import by_class
 from mrdl.training.network import Network

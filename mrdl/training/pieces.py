@@ -11,7 +11,7 @@ from mrdl.config import need
 from mrdl.kernels import addresses, zeros
 from mrdl.layers.core import SparseDenseOperation
 from mrdl.layers.operation import Operation, Place
-from mrdl.optimizers import Now, Optimizer, Step
+from mrdl.optimizer import Now, Optimizer, Step
 from mrdl.training.network import Network
 from mrdl.training.protocol import LayeredModel
 
@@ -91,8 +91,17 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
     def tensor(start: int) -> int:
         return starts[bisect_right(starts, start) - 1]
 
-    place = place_of(net, weights, slots, optimizer.clips, lambda start: tensor(start) in shared)
-    left = Counter(start for operation in net.operations for start, *_ in operation.gradients(place))
+    matrices = {start: w.shape for step, w, start in model.places() if optimizer.is_matrix(f"{step.name}/{w.name}", w.keras)}
+    for operation in net.operations:            # a sparse input's Dense layer updates some rows
+        if isinstance(operation, SparseDenseOperation):
+            matrices.pop(operation.b.offsets["kernel"], None)
+    place = place_of(net, weights, slots, optimizer.clips, lambda start: tensor(start) in shared or tensor(start) in matrices)
+
+    def together(start: int) -> int:
+        """The same number for all pieces that are updated together: those of a matrix, else those of all calls of a layer."""
+        return of if (of := tensor(start)) in matrices else start
+
+    left = Counter(together(start) for operation in net.operations for start, *_ in operation.gradients(place))
     begun: set[int] = set()
 
     def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update | ActiveRows | InPlace:
@@ -104,7 +113,7 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
                 return InPlace(of, operation)
             return ActiveRows(of, fill, operation, optimizer, slots[:, start:stop].reshape(len(slots), *operation.w.shape), penalties.get(of))
         if getattr(operation, "sparse", False):
-            if not (optimizer.clips or start in shared or of in penalties):
+            if not (optimizer.clips or start in shared or of in penalties or of in matrices):
                 table = operation.table.shape
                 return Update(of, fill, w, g, Rows(optimizer, k, w.reshape(table), g.reshape(table),
                                                    slots[:, start:stop].reshape(len(slots), *table)))
@@ -112,8 +121,14 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
         if start in begun:
             fill = added_to(k, g, fill)
         begun.add(start)
-        left[start] -= 1
-        step = None if left[start] else optimizer.block(k, w, g, slots[:, start:stop])
+        left[together(start)] -= 1
+        wait = left[together(start)] > 0
+        if shape := matrices.get(of):
+            whole = slice(of, of + math.prod(shape))
+            w, g = weights[whole], place(of, whole.stop)
+            step = None if wait else optimizer.matrix(k, w.reshape(shape), g.reshape(shape), slots[:, whole].reshape(-1, *shape))
+        else:
+            step = None if wait else optimizer.block(k, w, g, slots[:, start:stop])
         return Update(of, fill, w, g, step, penalties.get(of))
 
     return [(operation, [update(operation, *piece) for piece in operation.gradients(place)])

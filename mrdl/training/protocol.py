@@ -8,7 +8,7 @@ from mrdl.layers.layer import Layer, Weight
 from mrdl.layers.operation import Shape
 from mrdl.losses import Loss
 from mrdl.metrics import Metric
-from mrdl.optimizers import Optimizer
+from mrdl.optimizer import Optimizer
 
 
 class Step(NamedTuple):

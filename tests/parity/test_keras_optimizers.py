@@ -4,16 +4,18 @@ import dataclasses
 import inspect
 import json
 import math
+from unittest import mock
 
 import jax
 import keras
 import numpy as np
 import pytest
+from keras_twins import of_keras
 
 import mrdl
 from mrdl.config import lookup, serialize
 from mrdl.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
-from mrdl.layers import Dense, Input
+from mrdl.layers import LSTM, Add, Dense, Embedding, Input, core
 from mrdl.layers.layer import Weight
 from mrdl.optimizers import (
     OPTIMIZERS,
@@ -24,6 +26,7 @@ from mrdl.optimizers import (
     Adamax,
     AdamW,
     Lion,
+    Muon,
     Nadam,
     RMSprop,
 )
@@ -33,7 +36,10 @@ from mrdl.schedules import ExponentialDecay
 OWN = [SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.05, 0.5, epsilon=1e-3), Adagrad(0.1, 0.01),
        Adadelta(1.0, 0.7, 1e-3), Lion(0.01, 0.5, 0.6), Adam(0.05, 0.5, 0.7, amsgrad=True),
        AdamW(0.1, 0.1, 0.5, 0.7, amsgrad=True), Adamax(0.1, 0.5, 0.6), Nadam(0.05, 0.7, 0.8),
-       Nadam(ExponentialDecay(0.05, 3, 0.5), weight_decay=0.3)]
+       Nadam(ExponentialDecay(0.05, 3, 0.5), weight_decay=0.3),
+       Muon(0.05, 0.5, 0.7, 0.3, 1e-3, momentum=0.8, ns_steps=3, nesterov=False, rms_rate=None, adam_lr_ratio=0.5),
+       Muon(0.05, adam_weight_decay=None, weight_decay=None, muon_a=3.0, muon_b=-3.2, muon_c=1.2),
+       Muon(0.05, exclude_layers=["x", "^dense.*kernel|variable"], exclude_embeddings=False)]
 COMMON = [{}, {"weight_decay": 0.3}, {"clipvalue": 0.02}, {"clipnorm": 0.05}, {"global_clipnorm": 0.05}]
 UPDATERS = [*(cls(**more) for cls in OPTIMIZERS for more in COMMON), *OWN]
 CONSTRAINED = [MaxNorm(0.5), MaxNorm(2, [0, 1]), MaxNorm(axis=-1), UnitNorm(), UnitNorm([1]), NonNeg(),
@@ -45,7 +51,8 @@ def wide():
     """Keras in float64."""
     before = keras.config.floatx(), keras.config.dtype_policy()
     try:
-        with jax.enable_x64(True):
+        # Keras's own norm, which Muon takes, is in float32 even here
+        with jax.enable_x64(True), mock.patch.object(inspect.getmodule(keras.optimizers.Muon).ops, "norm", jax.numpy.linalg.norm):
             keras.config.set_floatx("float64")
             keras.config.set_dtype_policy("float64")
             yield
@@ -141,6 +148,30 @@ def test_a_constraint_goes_to_keras_and_comes_back(constraint):
     config = keras.layers.serialize(layer)["config"]
     dense = Dense.from_config(json.loads(json.dumps(config)))
     assert (dense.kernel_constraint, dense.bias_constraint) == (constraint, NonNeg())
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")      # of Keras's own
+@pytest.mark.parametrize("optimizer", [Muon(0.02, exclude_layers=["out"]), Muon(0.02, exclude_embeddings=False, global_clipnorm=0.01)], ids=["", "all"])
+def test_muon_tells_matrices_from_others_as_keras_does(optimizer, monkeypatch):
+    """Of an embedding, a layer that is called twice, and matrices whose gradient comes in pieces."""
+    monkeypatch.setattr(core, "BLOCK", 80)
+    x, twice = Input((4,)), Dense(8, "tanh", kernel_regularizer="l2", name="twice")
+    y = LSTM(8)(Embedding(9, 6)(x))
+    model = mrdl.Model(x, Dense(3, name="out")(Add()([twice(y), twice(twice(y))])), dtype="float64")
+    model.compile(optimizer, "mse")
+    model.build(seed=3)
+    rng = np.random.default_rng(0)
+    ids, t = np.resize(np.arange(9), (12, 4)), rng.standard_normal((12, 3))
+    with wide():
+        twin = of_keras(model)
+        twin.compile(theirs(optimizer), "mse")
+        twin.fit(ids, t, batch_size=12, epochs=4, shuffle=False, verbose=0)
+        wanted = twin.get_weights()
+    before = model.get_weights()
+    model.fit(ids, t, batch_size=12, epochs=4, verbose=0)
+    for got, want, start in zip(model.get_weights(), wanted, before, strict=True):
+        assert abs(got - start).max() > 0.01
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)     # Keras takes losses' means in float32
 
 
 @pytest.mark.parametrize("cls", OPTIMIZERS)

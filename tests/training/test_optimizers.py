@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import mrdl
+from mrdl import kernels
 from mrdl.config import ConfigError, lookup, serialize
 from mrdl.constraints import MaxNorm, MinMaxNorm, UnitNorm
 from mrdl.layers import Dense, Input
-from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
+from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Muon, RMSprop
+from mrdl.orthogonal import orthogonal
 from mrdl.schedules import (
     SCHEDULES,
     CosineDecay,
@@ -117,6 +119,8 @@ def test_a_schedule_follows_the_real_number_of_updates():
     (lambda: Adagrad(initial_accumulator_value=-1), "initial_accumulator_value must be 0 or more"),
     (lambda: Adam(amsgrad=1), "amsgrad=1 must be true or false"),
     (lambda: Lion(beta_1=0.0), "beta_1 must be above 0"), (lambda: Lion(beta_2=1.0), "beta_2"),
+    (lambda: Muon(ns_steps=0), "ns_steps must be 1 or more"), (lambda: Muon(adam_weight_decay=-1), "adam_weight_decay must be 0"),
+    (lambda: Muon(momentum=1), "momentum"), (lambda: Muon(exclude_layers=["("]), "is no regular expression"),
     (lambda: MaxNorm(-1), "max_value=-1.0 must be 0 or more"), (lambda: MaxNorm(axis=0.5), "whole number"),
     (lambda: MaxNorm(axis=True), "whole number"), (lambda: UnitNorm(axis=[]), "must name an axis"),
     (lambda: MinMaxNorm(2.0, 1.0), "min_value <= max_value"), (lambda: MinMaxNorm(-1.0), "min_value"),
@@ -149,3 +153,37 @@ def test_numpy_scalars_are_taken_as_numbers():
     optimizer = Adam(np.float32(0.25), beta_1=np.float64(0.5), clipnorm=np.int64(3))
     assert optimizer == Adam(0.25, 0.5, clipnorm=3.0)
     json.dumps(serialize(optimizer))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_five_steps_make_a_matrix_nearly_orthogonal_with_its_own_directions(dtype):
+    u, s, vt = np.linalg.svd(np.random.default_rng(0).standard_normal((40, 17)))
+    for rows in (slice(None), slice(0, 17)):
+        matrix = ((u[:, :17] * s) @ vt).astype(dtype)[rows]
+        found = orthogonal(kernels.typed(dtype), matrix, 5, 3.4445, -4.775, 2.0315)
+        left, own, right = np.linalg.svd(matrix, full_matrices=False)
+        each = left.T @ found @ right.T         # diagonal, about 1 where s was not small
+        np.testing.assert_allclose(each, np.diag(np.diag(each)), atol=1e-4)
+        assert abs(np.diag(each)[own > own[0] / 10] - 1).max() < 0.35
+
+
+def test_what_pads_a_matrix_changes_nothing_and_one_of_zeros_stays():
+    rng, k = np.random.default_rng(0), kernels.typed("float32")
+    matrix = rng.standard_normal((5, 21)).astype("f4")
+    wide = np.zeros((16, 32), "f4")
+    wide[:5, :21] = matrix
+    args = 5, 3.4445, -4.775, 2.0315
+    np.testing.assert_array_equal(orthogonal(k, matrix, *args), orthogonal(k, wide, *args)[:5, :21])
+    np.testing.assert_array_equal(orthogonal(k, matrix, *args), orthogonal(k, np.ascontiguousarray(matrix.T), *args).T)
+    assert not orthogonal(k, np.zeros((3, 4), "f4"), *args).any()
+
+
+def test_a_dense_layer_behind_a_sparse_input_is_no_matrix_of_muon():
+    x, y = np.zeros((4, 6), "f4"), np.ones((4, 3), "f4")
+    x[:, 2] = 1
+    model = mrdl.Sequential([Input(6, sparse=True), Dense(3, use_bias=False)])
+    model.compile(Muon(0.1, weight_decay=None, adam_weight_decay=None), "mse")
+    model.build()
+    before = model.get_weights()[0]
+    model.fit(x, y, batch_size=4, epochs=2)
+    assert [*np.flatnonzero((model.get_weights()[0] != before).any(1))] == [2] and model.slots[1].any()
