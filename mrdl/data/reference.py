@@ -16,7 +16,7 @@ from mrdl.data.hashing import blake2b
 from mrdl.data.preparation import Plan
 from mrdl.data.quarantine import Quarantine
 from mrdl.data.readers.table import read_back
-from mrdl.data.rows import PLACE, Batch, Rows, bare
+from mrdl.data.rows import PLACE, Batch, Rows, Some, bare
 from mrdl.data.shards import Packing
 from mrdl.data.sources import DataError
 from mrdl.data.sources import whole as undamaged
@@ -56,9 +56,8 @@ class Reference(TypedDict):
 class Parsed(Rows):
     """Rows in the order of their file."""
 
-    def encoded(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
-                groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
-        found = list(super().encoded(x, rest, starts, lines, groups))
+    def piece(self, x: np.ndarray, rest: np.ndarray, starts: np.ndarray, lines: Some, groups: Sequence[bytes] | None) -> Iterator[Batch]:
+        found = list(super().piece(x, rest, starts, lines, groups))
         if len(found) < 2:
             yield from found
             return

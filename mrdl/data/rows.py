@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from mrdl.kernels import rows as kernel
 from mrdl.kernels import short
 
 GROUP = b"g"                    # begins the bytes that decide for a group
+CACHED = 3 << 20                # bytes of rows that are made at once
 PLACE = 8                       # bytes that say where in its file a row stands
 
 
@@ -43,6 +45,16 @@ class Batch(NamedTuple):
         """Rows whose canonical bytes decide."""
         words = Words.of(placed)
         return cls(words, bare(words))
+
+
+class Some:
+    """The items of a sequence at some places: none is made before it is asked for."""
+
+    def __init__(self, items: Sequence[bytes], places: Sequence[int]):
+        self.items, self.places = items, places
+
+    def __getitem__(self, i: int) -> bytes:
+        return self.items[self.places[i]]
 
 
 class Rows(Records):
@@ -113,10 +125,18 @@ class Rows(Records):
 
     def encoded(self, x: np.ndarray | Csr | Apart, rest: np.ndarray, starts: np.ndarray, lines: Sequence[bytes],
                 groups: Sequence[bytes] | None = None) -> Iterator[Batch]:
-        """The good rows of x[n, d] and rest[n, y and w].
+        """The good rows of x[n, d] and rest[n, y and w], as many at once as the cache holds.
 
         Row i began at starts[i], its place, and reads lines[i], for the samples of the bad ones; groups[i] decides instead of the
         row whether it is held out, unless it is empty."""
+        parts = 1 if isinstance(x, Csr) else ceil(len(x) * x.shape[1] * np.dtype(self.plan.dtype).itemsize / CACHED) or 1
+        for first, stop in pairwise(len(x) * i // parts for i in range(parts + 1)):
+            some = slice(first, stop)
+            yield from self.piece(x[some], rest[some], starts[some], Some(lines, range(first, stop)), groups and groups[some])
+
+    def piece(self, x: np.ndarray | Csr | Apart, rest: np.ndarray, starts: np.ndarray, lines: Some,
+              groups: Sequence[bytes] | None) -> Iterator[Batch]:
+        """The same of some of them."""
         schema, dtype = self.plan.schema, np.dtype(self.plan.dtype).newbyteorder("<")
         widths = x.shape[1], rest.shape[1]
         if widths != schema.widths:                 # numbers would be taken for others

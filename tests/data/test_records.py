@@ -170,7 +170,8 @@ BAD = [(b"1,2", "wrong field count (2 for 3)"), (b"1,2,3,4", "wrong field count 
 
 @pytest.mark.parametrize("ends", [[b"\n"], [b"\r\n"], [b"\n", b"\r\n", b"\r\r\n"]])
 @pytest.mark.parametrize("mark", [b"", BOM])
-def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path, ends, mark):
+def test_each_kind_of_bad_record_is_counted_and_sampled_with_its_offset(tmp_path, ends, mark, monkeypatch):
+    monkeypatch.setattr("mrdl.data.rows.CACHED", 30 if mark else 1 << 20)          # bytes: 3 rows at once, or all
     lines = [b"a,b,y", b"1,2,0"] + [line for bad, _ in BAD for line in (bad, b"3,4,1", b"")]
     content = mark + b"".join(line + end for line, end in zip(lines, cycle(ends)))
     schema = as_numbers([text(tmp_path, content)], label="y")

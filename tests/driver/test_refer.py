@@ -61,7 +61,8 @@ def three(tmp_path, inline):
     return files, refer(files, str(tmp_path / "data"), inline, label="kind", shards=3, hold_out=0.2)
 
 
-def test_the_rows_are_those_of_prepare_in_the_order_of_the_files(tmp_path, three, inline):
+def test_the_rows_are_those_of_prepare_in_the_order_of_the_files(tmp_path, three, inline, monkeypatch):
+    monkeypatch.setattr("mrdl.data.rows.CACHED", 300)          # bytes, of a part of what is read at once
     files, data = three
     made = prepare(files, str(tmp_path / "prepared"), inline, label="kind", hold_out=0.2)
     for splits, shards in ((data.train(), made.train()), (data.validation(), made.validation())):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mrdl.data.tables.typed import Measured, Timed
+from mrdl.data.tables.typed import Coded, Measured, Timed
 from mrdl.data.tables.words import Words
 
 ITEMS = 1000                    # of a list whose length is fixed, up to which each is a column
@@ -102,13 +102,10 @@ def _written(values: np.ndarray) -> Words:
     return _strings(array)
 
 
-def _coded(known: Words, codes: pa.Array) -> Words:
+def _coded(known: Words, codes: pa.Array) -> Coded:
     """Fields that are known ones, by their numbers."""
     known = Words.together([known, Words.of([""])])             # the last one is of those that are missing
-    codes = pc.fill_null(codes.cast(pa.int64()), len(known) - 1).to_numpy()
-    made = Words(known.data, known.starts[codes], known.stops[codes])
-    made.__dict__["hashes"] = known.hashes[codes]
-    return made
+    return Coded(known, pc.fill_null(codes.cast(pa.int64()), len(known) - 1).to_numpy())
 
 
 def _times(array: pa.Array) -> Timed:

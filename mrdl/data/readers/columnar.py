@@ -15,7 +15,7 @@ from mrdl.data.sources import demand
 from mrdl.data.tables.words import Words
 from mrdl.storage.paths import opened, size
 
-VALUES = 1 << 19                # fields that are taken at once
+VALUES = 3 << 18                # fields that are taken at once
 BYTES = 16 << 20                # of them, as far as is known before; and of a span
 TOGETHER, ROWS = 8, 1 << 15     # columns of a file that are read at once, where each counts alone, as pyarrow holds about 1 MB of each; and rows
 BUFFERS = 8 << 20               # bytes of all columns of Parquet that are read at once, about

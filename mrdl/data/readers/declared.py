@@ -13,7 +13,7 @@ from mrdl.data.tables.words import Words
 from mrdl.printing import few
 from mrdl.storage.paths import OPENERS
 
-FEATURES = 1 << 21              # that are made at once, at most: 16 MB
+FEATURES = 1 << 22              # that are made at once, at most: 32 MB
 
 
 @dataclass(frozen=True, kw_only=True)

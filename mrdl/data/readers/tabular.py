@@ -12,7 +12,7 @@ import numpy as np
 from mrdl.data.readers.encoding import WIDE
 from mrdl.data.readers.lines import first_line
 from mrdl.data.records import Records
-from mrdl.data.rows import Batch, Rows
+from mrdl.data.rows import Batch, Rows, Some
 from mrdl.data.schema import Recognised
 from mrdl.data.sources import readable
 from mrdl.data.tables.asked import Asked
@@ -172,19 +172,9 @@ class Tabular(Recognised):
             rows.unseen.update(dict(made.unseen))
             rows.refused(made, starts, batch)
             if not good.all():
-                x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, good)
+                x, rest, starts, batch = x[good], rest[good], starts[good], Some(batch, np.flatnonzero(good))
                 groups = groups and groups.take(good)
             yield from rows.encoded(x, rest, starts, batch, groups and [b"" if word in NONE else word for word in groups])
-
-
-class Some:
-    """The items of a sequence where a mask is true: none is made before it is asked for."""
-
-    def __init__(self, items: Sequence[bytes], mask: np.ndarray):
-        self.items, self.places = items, np.flatnonzero(mask)
-
-    def __getitem__(self, i: int) -> bytes:
-        return self.items[self.places[i]]
 
 
 def _pieces(path: str) -> Iterator[bytes]:

@@ -26,9 +26,9 @@ class Apart:
     def __len__(self) -> int:
         return len(self.dense)
 
-    def __getitem__(self, rows: np.ndarray | int) -> "Apart | np.ndarray":
-        """The features of one row, or some rows, by a mask."""
-        if isinstance(rows, np.ndarray):
+    def __getitem__(self, rows: np.ndarray | slice | int) -> "Apart | np.ndarray":
+        """The features of one row, or some rows, by a mask or a slice."""
+        if isinstance(rows, (np.ndarray, slice)):
             return Apart(self.dense[rows], self.places, np.ascontiguousarray(self.ones[:, rows]), self.width)
         row, ones = np.zeros(self.width), self.ones[:, rows]
         row[self.places], row[ones[ones >= 0]] = self.dense[rows], 1.0

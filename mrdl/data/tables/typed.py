@@ -1,5 +1,6 @@
-"""Columns of fields that come as numbers or times: what is asked of words, without a text in between."""
+"""Columns of fields that come as numbers or times, or each as the number of one of few: what is asked of words, without a text in between."""
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,10 @@ class Typed(Words):
     def hashes(self) -> np.ndarray:
         return self.text.hashes
 
+    @property
+    def lengths(self) -> np.ndarray:
+        return super().lengths if (self.values == self.values).any() else np.zeros(len(self), "i8")
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -70,3 +75,39 @@ class Timed(Typed):
     def dates(self, order: str) -> tuple[np.ndarray, np.ndarray]:
         """The times, whatever the order in which others of the column are written."""
         return self._coded((self.values < TIMES[0]) | (self.values >= TIMES[1]), kernel.NUMBER)
+
+
+class Coded(Words):
+    """Fields each of which is one of some.
+
+    Args:
+        known: which.
+        codes: int[n], the place of each among them."""
+
+    def __init__(self, known: Words, codes: np.ndarray):
+        self.__dict__.update(known=known, codes=codes)
+
+    @property
+    def data(self):
+        return self.known.data
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        return self.known.starts[self.codes]
+
+    @cached_property
+    def stops(self) -> np.ndarray:
+        return self.known.stops[self.codes]
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        return self.known.hashes[self.codes]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, which: np.ndarray | slice) -> "Coded":
+        return Coded(self.known, self.codes[which])
+
+    def each(self, tell: Callable[[Words], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        return tuple(told[self.codes] for told in tell(self.known)) if len(self.known) < len(self) else super().each(tell)

@@ -1,6 +1,6 @@
 """A column of fields as bytes in one buffer, and what kernels find in all of them at once."""
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -108,6 +108,10 @@ class Words:
         out = np.empty(len(self), "u8")
         kernel.hashes(self.data, self.starts, self.stops, out)
         return out
+
+    def each(self, tell: Callable[["Words"], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """What a function tells of the fields, if it tells the same of equal ones."""
+        return tell(self)
 
     def texts(self) -> list[str]:
         """The fields; bytes that are not UTF-8 as surrogates."""

@@ -28,6 +28,7 @@ from mrdl.data.tables.kinds import (
 from mrdl.data.tables.kinds.numeric import log1p
 from mrdl.data.tables.statistics import Statistics
 from mrdl.data.tables.table import kind_of
+from mrdl.data.tables.typed import Coded, Timed
 from mrdl.data.tables.words import MISSING, PLAIN, Words
 
 
@@ -42,7 +43,7 @@ def encoded(kind, words, name="c"):
     width = 1 if isinstance(kind, (Label, Weight)) else len(kind.features(name))
     out = np.full((len(words), width), 77.0)
     with np.errstate(all="raise"):
-        codes = kind.encode(Words.of(words), out)
+        codes = kind.encode(words if isinstance(words, Words) else Words.of(words), out)
     return [REASONS[code] if code not in (0, UNSEEN) else row for row, code in zip(out.tolist(), codes.tolist())]
 
 
@@ -139,6 +140,9 @@ def test_names(encode_as, other, missing):
         row = [float(i == place) for i in range(len(places))]
         right.append(row if encode_as == "onehot" else [float(place)])
     assert encoded(kind, NAMES) == right
+    known = sorted({*NAMES})
+    coded = Coded(Words.of(known), np.array([known.index(word) for word in NAMES]))
+    assert encoded(kind, coded) == right and encoded(kind, coded.take(slice(0, 3))) == right[:3]    # more names than fields, too
     features = ["c=red", "c=green", "c=None", *["c other"] * other, *["c missing"] * (missing == "category")]
     assert kind.features("c") == (["c"] if encode_as == "index" else features)
 
@@ -234,6 +238,13 @@ def test_missing_dates(missing, filled):
     assert rows[0][:2] == [1.0, -1.0] and rows[3:] == ["not a date"] * 2
     assert rows[2] == (filled if missing != 0 else [1.0, -1.0])
     assert kind.told().startswith("date (YMD) as day, seconds, missing -> ")
+
+
+def test_times_that_are_missing_need_no_text():
+    asked = []
+    times = Timed(np.array([0.0, np.nan, 172800.0]), lambda: asked.append(1) or Words.of(["1970-01-01", "", "1970-01-03"]))
+    kind = Date(parts=("day",), cyclic=False, mean=86400.0)
+    assert encoded(kind, times) == [[1.0], [2.0], [3.0]] and not asked
 
 
 def test_parts_are_those_that_vary():

@@ -122,6 +122,9 @@ class Categorical(Kind):
 
     def places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """The feature that is 1 for each word, -1 where none is, or its id; and the codes."""
+        return words.each(self._places)
+
+    def _places(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         found = self._lookup.find(words)
         missed, index, size = found >= len(self.vocabulary), self.encode_as == "index", self._size
         other = size if self.other or index else -1         # the place of names that are not known; -1: none
