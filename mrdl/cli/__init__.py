@@ -1,4 +1,4 @@
-"""The command line: prepare, describe, train, resume, evaluate, predict, score, generate, show, streaming, runs, stop,
+"""The command line: prepare, describe, train, resume, search, evaluate, predict, score, generate, show, streaming, runs, stop,
 clean."""
 import errno
 import json
@@ -12,6 +12,7 @@ from shlex import quote
 from mrdl import limits
 from mrdl.cli.arguments import parser
 from mrdl.cli.commands import resume, train
+from mrdl.cli.search import search
 from mrdl.cli.show import say
 from mrdl.config import cut
 from mrdl.runners.failures import JobFailed
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         number = error.args[0] if isinstance(error, Ended) else signal.SIGINT
         say(f"mrdl: {str(error) or 'interrupted'}" + (
-            f"; go on with: mrdl resume {quote(a.run)}" if a.function in (train, resume) else ""))
+            f"; go on with: mrdl resume {quote(a.run)}" if a.function in (train, resume, search) else ""))
         return 128 + number
     except BrokenPipeError:                     # the reader has closed the pipe, as `head` does
         sys.stdout = None
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         say(cut(f"mrdl: {error}" if told else f"mrdl: internal error: {type(error).__name__}: "
                 f"{' '.join(str(error).split())}; run again with --debug to see where"))
-        if isinstance(error, JobFailed) and a.function in (train, resume):
+        if isinstance(error, JobFailed) and a.function in (train, resume, search):
             say(f"go on with: mrdl resume {quote(a.run)}")
         return 1
     return 0

@@ -17,6 +17,7 @@ from mrdl.cli.commands import (
 )
 from mrdl.cli.operate import clean, runs, stop
 from mrdl.cli.scores import of_evaluate, of_predict, of_score, score
+from mrdl.cli.search import of_search, search
 from mrdl.cli.show import show
 from mrdl.cli.tables import of_columns, of_rows
 from mrdl.codings import GRAMMAR as CODINGS
@@ -220,6 +221,27 @@ def of_train(p: argparse.ArgumentParser) -> None:
     of_columns(p)
 
 
+def of_searching(p: argparse.ArgumentParser) -> None:
+    positional(p, "model", "a .py file that defines a function `model`, whose parameters are what is tried")
+    positional(p, "data", "a dataset that prepare made")
+    positional(p, "run", "directory of the search; its runs are RUN/c0001 and so on")
+    of_search(p)
+    option(p, "workers", "number of shards that each configuration is trained on at the same time; with 1, each hops from shard to shard, "
+           "and nothing is averaged (default: 1)")
+    option(p, "batch_size", "examples per minibatch (default: %(default)s)")
+    p.add_argument("--averaging-frequency", metavar="N|RULE", help="as for mrdl train, but not auto (default: its whole shard)")
+    ending(p, "when the training of a configuration stops (see below), beside --epochs")
+    p.epilog += ("\n\n--epochs (or --rounds) is what those configurations have that train longest; default with halving: as many as let the "
+                 "first\nrung be of one epoch, with hyperband: factor ** 3, else the rules of mrdl train")
+    p.add_argument("--validation", help="dataset to compute val_... metrics on (default: the rows that prepare held out)")
+    option(p, "seed", "seed of what is drawn, of the initial weights, the order of the rows and dropout (default: %(default)s)")
+    option(p, "save_updater", "reset the optimizer's state in each round (default: average it)", flag="--reset-updater")
+    p.add_argument("--outer", metavar="RULE", help="as for mrdl train")
+    p.add_argument("--compress", metavar="CODING", help="as for mrdl train")
+    option(p, "keep_rounds", "how many states of each run's last rounds to keep (default: %(default)s)")
+    p.add_argument("--on-finish", metavar="COMMAND", help="as for mrdl train")
+
+
 def of_resume(p: argparse.ArgumentParser) -> None:
     run(p)
     ending(p, "when to stop (see below); if --until, --epochs or --rounds is given, the run's old rules no longer hold")
@@ -240,7 +262,7 @@ def of_generate(p: argparse.ArgumentParser) -> None:
 
 
 def of_show(p: argparse.ArgumentParser) -> None:
-    positional(p, "run", "directory of a run or a dataset")
+    positional(p, "run", "directory of a run, a search or a dataset")
 
 
 def of_streaming(p: argparse.ArgumentParser) -> None:
@@ -285,6 +307,10 @@ COMMANDS = (
             "ended.",
             "mrdl resume runs/digits --epochs 40",
             of_resume, runner=OWN, model=True),
+    Command(search, "Trains many configurations of a model at once, a job for all of them, and shows which are best; continues a search "
+            "that was stopped.",
+            "mrdl search model.py data/train runs/s1 --set learning_rate=log:1e-4..1e-1 --set units=64,128,256 --strategy halving",
+            of_searching, runner="local", model=True),
     Command(evaluate, "Computes the loss and metrics of a model on a dataset, or on raw rows, whose columns are matched by "
             "name; for classes also the precision and recall of each.",
             "mrdl evaluate runs/digits test.csv",
@@ -301,7 +327,7 @@ COMMANDS = (
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
             of_generate, model=True),
-    Command(show, "Shows a run: its settings, its rounds and how it ended; or what a dataset "
+    Command(show, "Shows a run: its settings, its rounds and how it ended; the table of a search; or what a dataset "
             "contains.",
             "mrdl show runs/digits",
             of_show),

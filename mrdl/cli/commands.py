@@ -16,7 +16,7 @@ from mrdl import printing
 from mrdl.cli import model_file, tables
 from mrdl.cli.operate import hooked
 from mrdl.cli.scores import tell_round, unread, worst
-from mrdl.cli.show import counts, described, say
+from mrdl.cli.show import counts, described, say, told_search
 from mrdl.cli.stdin import no_pipe, spooled
 from mrdl.cli.streaming import exchange, paused
 from mrdl.config import need
@@ -29,6 +29,7 @@ from mrdl.report import folded
 from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
 from mrdl.runs.run import SPLITS, Run
+from mrdl.runs.searches import Search
 from mrdl.storage.paths import place, size
 from mrdl.worker.scored import TABLE
 
@@ -50,12 +51,18 @@ def cluster(a: argparse.Namespace) -> Cluster:
     for pair in a.jobconf:
         need(all(pair.partition("=")), f"-D {quote(pair)}: must be NAME=VALUE")
     jobconf = dict(pair.partition("=")[::2] for pair in a.jobconf)
-    made = Cluster(a.runner or Run(a.run).options()["runner"], a.cores, jobconf=jobconf,
+    made = Cluster(a.runner or _runner_of(a.run), a.cores, jobconf=jobconf,
                    node_python=a.node_python, wheels=a.wheels)
     made.warned = lambda text: say(f"warning: {text}")
     made.planned = say
     made.waiting = lambda text, seconds: say(f"waiting for {clock(seconds)}: {text}")
     return made
+
+
+def _runner_of(run: str) -> str:
+    """The runner that a run or a search was begun with."""
+    search = Search(run)
+    return search.runner() if search.exists() else Run(run).options()["runner"]
 
 
 def given(a: argparse.Namespace, function: Callable, **others) -> dict[str, Any]:
@@ -177,8 +184,12 @@ def of_folds(a: argparse.Namespace, data: str, fit: Callable[[str, str], dict[st
 
 @hooked
 def resume(a: argparse.Namespace) -> dict[str, Any]:
-    from mrdl.driver import averaging
+    from mrdl.driver import averaging, search
     with cluster(a) as runner:
+        if Search(a.run).exists():
+            odd = [name for name in ("until", "epochs", "rounds", "learning_rate", "data", "validation") if getattr(a, name) is not None]
+            need(not odd, f"--{', --'.join(odd).replace('_', '-')}: {a.run} is a search, which goes on as it was begun; for more training, resume one of its runs")
+            return told_search(a, search.resume(a.run, runner))
         return told(a.run, lambda report: averaging.resume(
             **given(a, averaging.resume, runner=runner, told=report)))
 

@@ -1,11 +1,13 @@
 """Loads the model that a file MODEL.py defines; errors in the file are reported with file and line."""
+import functools
 import os
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import PathFinder
+from typing import Any
 
 from mrdl import safe_path
 from mrdl.config import ConfigError, need
@@ -20,20 +22,50 @@ def load(path: str) -> Model:
 
     The file runs like a script: it can import modules from its own folder, and its output goes to
     stderr. Any error in it becomes a ConfigError with the line."""
-    need(os.path.isfile(path), f"{path}: no such file")
-    folder = os.path.dirname(os.path.abspath(path))
-    with _importing_from(folder), _stdout_to_stderr():
-        try:
-            model = runpy.run_path(path).get("model")
-            if callable(model) and not isinstance(model, Model) and not _is_keras(model):
-                model = model()
-        except (Exception, SystemExit) as error:
-            raise ConfigError(_told(error, path, folder)) from error
+    with _running(path):
+        model = runpy.run_path(path).get("model")
+        if _is_function(model):
+            model = model()
+    return _checked(model, path)
+
+
+def function(path: str) -> Callable[..., Model]:
+    """Returns the function `model` of the file, which makes a model from values of its parameters. It runs as the file does."""
+    with _running(path):
+        model = runpy.run_path(path).get("model")
+    need(_is_function(model), f"{path} must define `model` as a function, whose parameters are what is tried: def model(units=64, "
+         "learning_rate=0.001): ... return the compiled model")
+
+    @functools.wraps(model)
+    def made(**values: Any) -> Model:
+        with _running(path):
+            found = model(**values)
+        return _checked(found, path)
+    return made
+
+
+def _checked(model: object, path: str) -> Model:
     need(not _is_keras(model), f"{path}: `model` is a model of Keras; mrdl's is `model = mrdl.model_from_json("
          "keras_model.to_json())`, with `model.set_weights(keras_model.get_weights())`; then compile it")
     need(isinstance(model, Model), f"{path} must define `model`: a mrdl.Sequential or mrdl.Model, or a function "
          "that returns one")
     return model
+
+
+def _is_function(model: object) -> bool:
+    return callable(model) and not isinstance(model, Model) and not _is_keras(model)
+
+
+@contextmanager
+def _running(path: str) -> Iterator[None]:
+    """While the user's code runs: imports from the file's folder, output to stderr, and errors as ConfigErrors with the line."""
+    need(os.path.isfile(path), f"{path}: no such file")
+    folder = os.path.dirname(os.path.abspath(path))
+    with _importing_from(folder), _stdout_to_stderr():
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            raise ConfigError(_told(error, path, folder)) from error
 
 
 def _is_keras(model: object) -> bool:

@@ -53,6 +53,9 @@ def stop(a: argparse.Namespace) -> dict[str, Any]:
     driver = f"the driver (pid {found['pid']} on {found['host']})"
     done = (f"the run has {'finished' if found['finished'] else 'stopped'} after round {found['rounds']}"
             + ("" if found["finished"] else f"; go on with: mrdl resume {quote(a.run)}"))
+    when = f"round {found['rounds'] + 1} is committed"
+    if found["search"]:
+        done, when = f"mrdl show {quote(a.run)} tells how far the search is", "its present job has ended"
     if not found["asked"]:
         say(f"no driver works on {found['run']}: {done}")
     elif found["ended"]:
@@ -60,7 +63,7 @@ def stop(a: argparse.Namespace) -> dict[str, Any]:
     elif a.wait:
         raise RuntimeError(f"{driver} was asked to end, but has not after {clock(a.wait)}: it ends when the current round is done")
     else:
-        say(f"{driver} was asked to end; it will when round {found['rounds'] + 1} is committed")
+        say(f"{driver} was asked to end; it will when {when}")
     return found
 
 

@@ -19,10 +19,11 @@ from mrdl.data.sparse import Csr
 from mrdl.frequency import chosen
 from mrdl.models.saving import model_from_json
 from mrdl.outer import updater
-from mrdl.report import folded
+from mrdl.report import folded, searched
 from mrdl.report import history as report
 from mrdl.report.progress import clock
 from mrdl.rounds.record import measured
+from mrdl.runs import searches
 from mrdl.runs.run import Run
 from mrdl.storage.schemes import store_at
 
@@ -85,7 +86,33 @@ def described(made: Dataset) -> list[str]:
 
 def show(a: argparse.Namespace) -> dict[str, Any]:
     place = store_at(apart(a.run)[0])
-    return show_dataset(a) if place.exists(DESCRIPTION) else show_folds(a) if place.exists(folded.FILE) else show_run(a)
+    for file, shows in ((DESCRIPTION, show_dataset), (folded.FILE, show_folds), (searches.FILE, show_search)):
+        if place.exists(file):
+            return shows(a)
+    return show_run(a)
+
+
+def show_search(a: argparse.Namespace) -> dict[str, Any]:
+    place = searches.Search(a.run)
+    asked, rungs = place.asked(), place.rungs()
+    rows = searched.ranked(asked, rungs)
+    if not a.json:
+        done = not any(row["state"] == "training" for row in rows)
+        print(f"{place.url}: {asked['strategy']} search of {printing.counted(len(rows), 'configuration')} on {asked['data']['url']}, by {asked['metric']}, "
+              f"{printing.counted(asked['options']['workers'], 'worker')} each; {printing.counted(len(rungs), 'rung')} of {searched.length(asked)} done")
+        print(*searched.table(asked, rows), sep="\n")
+        print(f"the best: {place.run(rows[0]['configuration'])}" if done else f"not finished; go on with: mrdl resume {quote(a.run)}")
+    return {"run": place.url, **{key: asked[key] for key in ("strategy", "metric", "options")}, "data": asked["data"]["url"],
+            "rungs": len(rungs), "table": rows}
+
+
+def told_search(a: argparse.Namespace, found: Any) -> dict[str, Any]:
+    """Prints the table of a search that has ended; `found`: a mrdl.driver.search.Searched."""
+    if not a.json:
+        show_search(a)
+    say(f"model: {found.run}/model.safetensors")
+    return {"search": a.run, "reason": f"{printing.counted(len(found.table), 'configuration')} compared", "run": found.run, "values": found.values,
+            "metrics": found.metrics, "table": found.table}
 
 
 def show_folds(a: argparse.Namespace) -> dict[str, Any]:

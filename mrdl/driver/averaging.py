@@ -4,24 +4,23 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from mrdl import frequency, limits
+from mrdl import frequency
 from mrdl.codings import coding
 from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
-from mrdl.driver.balance import BALANCED, balanced
+from mrdl.driver.balance import BALANCED
 from mrdl.driver.balance import told as told_weights
+from mrdl.driver.checks import check_kept, check_room, checked, held_out, source
 from mrdl.driver.exchanges.fragments import FragmentExchange, enough
 from mrdl.driver.exchanges.plain import Exchange
 from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
-from mrdl.driver.fits import features_of, fitted, reached, rebuilt, same_features
+from mrdl.driver.fits import reached
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
-from mrdl.models import tensors
-from mrdl.models.fragments import dealt
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json, restored
 from mrdl.outer import updater
@@ -33,8 +32,7 @@ from mrdl.runs import stopping
 from mrdl.runs.commits import RunError
 from mrdl.runs.lease import LeaseLost
 from mrdl.runs.run import FEATURES, Run
-from mrdl.storage.sealed import digest
-from mrdl.training import moments, sequences
+from mrdl.training import sequences
 from mrdl.training.class_weights import check_class_weight
 
 
@@ -115,6 +113,9 @@ class ParameterAveraging(Options):
             trains one (FragmentTraining); `workers` must be a multiple. None: it is not cut.
         warm_start: rounds in which one worker trains alone, on one shard each, before averaging
             starts, 1 or more. None: averaging starts at once.
+        turn: by how many places the order of the shards is turned in each epoch, 1 or more, so that
+            runs of one seed train on different shards at the same time, as in a Search. None: it
+            is not turned.
         epochs: stops when every example was used so often: short for "epochs N" among the rules of
             `until`. None: no such rule.
         rounds: stops after so many rounds: short for "rounds N". None: no such rule.
@@ -185,34 +186,13 @@ class ParameterAveraging(Options):
                 works on the run.
             JobFailed: a job failed, and so it did when it was tried again.
             RoundError: what the workers answered does not add up, or one of them failed."""
-        options, place, model = self.options(), Run(run), model.compiled()
-        train = dataset.load(data)
-        held = _held_out(train, validation)
-        fitted(model, train)
-        rebuilt(model)
-        check_class_weight(options.class_weight, model, train.target.high)
-        sequences.check(model, options.tbptt, options.tbptt_backward, options.buckets)
-        if validation is not None and held:
-            same_features(features_of(train), train.url, held[0][0])
-            fitted(model, held[0][0])
-        given = model.weights is not None
-        model.build(seed=options.seed)
-        moments.unadapted(model)                # raises errors before anything is written
-        model.features = features_of(train)
-        if self.class_weight == BALANCED:
-            options.class_weight = balanced(model, train, self.runner, self.cores)
-            check_class_weight(options.class_weight, model, train.target.high)
-        facts = {"options": asdict(options), "data": _source(train),
-                 "validation": None if validation is None else _source(held[0][0]),
-                 **model.features, "spec": model.to_json(),
-                 "weights": digest(model.weights.tobytes()) if given else None,
-                 "updater": tensors.facts(model), "rate": None,
-                 "runner": self.runner if isinstance(self.runner, str) else self.runner.runner}
+        begun, place = checked(self, model, data, validation), Run(run)
+        options, own = begun.options, begun.model
         with heard(told, verbose) as hears:
             known = place.options() if place.exists() else None
             if self.class_weight == BALANCED:
-                hears("note", {"text": told_weights(options.class_weight, model.classes)})
-            return drive(place, facts, known, options, model, train, held, self.runner, self.cores, hears,
+                hears("note", {"text": told_weights(options.class_weight, own.classes)})
+            return drive(place, begun.facts, known, options, own, begun.train, begun.held, self.runner, self.cores, hears,
                          self.resident, exchange)
 
 
@@ -275,7 +255,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
          f"{run} was begun without --validation, so its validation data cannot have been moved")
     try:
         train = dataset.load(data or found["data"]["url"])
-        held = _held_out(train, found["validation"] and (validation or found["validation"]["url"]))
+        held = held_out(train, found["validation"] and (validation or found["validation"]["url"]))
     except dataset.RawChanged:
         raise
     except sources.DataError as error:
@@ -283,7 +263,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
                        "(or --validation NEWPLACE)") from None
     for name, then, now in (("data", found["data"], train),
                             ("validation", found["validation"], held[0][0] if held else None)):
-        if then and {**then, "url": now.url} != _source(now):
+        if then and {**then, "url": now.url} != source(now):
             raise RunError(f"{now.url} is not the {name} that {run} was begun with")
     if found["weights"] and not place.rounds():
         raise RunError(f"{run} has not committed its first weights yet: start it again with the "
@@ -320,16 +300,12 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
 
     def waiting(text: str, seconds: float) -> None:
         told("waiting", {"text": text, "seconds": seconds})
-    trained = dealt(model, options.fragments)[0].model if options.cut else model     # none is larger than the first
-    limits.check(trained if options.tbptt is None else trained.windowed(options.tbptt),
-                 min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
+    check_room(options, model, train)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
     with opened(runner, cores) as cluster, cluster.telling(warned, waiting):
         need(resident != "always" or cluster.backend.stays,
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
-        kind = coding(options.compress)
-        need(kind is None or not kind.feedback or place.url.startswith("hdfs:") or cluster.backend.home("") is None,
-             f"workers keep what {kind} leaves out in the run's directory, so with -r {cluster.runner} that must be an hdfs:// URL")
+        check_kept(options, place.url, cluster)
         shards = [(plan.name(train.uid, s.index), s.path) for s in train.train() if s.n]
         cluster.backend.check([path for _, path in shards] + [s.path for _, s in held])
         reached(cluster, train, *(data for data, _ in held[:1]))
@@ -368,15 +344,3 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
             if isinstance(value, float) and key not in ("elapsed", "progress"):
                 history.setdefault(key, []).append(value)
     return Result(model, done["reason"], done["rounds"], done["best"], done["metrics"], history)
-
-
-def _source(data: dataset.Dataset) -> dict[str, str]:
-    """What a run records about a dataset."""
-    return {"url": data.url, "uid": data.uid, "digest": data.digest()}
-
-
-def _held_out(train: dataset.Dataset, validation: str | None) -> list:
-    if validation is None:
-        return [(train, shard) for shard in train.validation() if shard.n]
-    other = dataset.load(validation)
-    return [(other, shard) for shard in other.shards if shard.n]

@@ -27,6 +27,7 @@ class Options:
     buckets: list[int] | None = None
     fragments: int | None = None
     warm_start: int | None = None
+    turn: int | None = None
 
     @property
     def cut(self) -> bool:
@@ -48,7 +49,7 @@ class Options:
 
     def check(self) -> "Options":
         """Returns the options; RunError if one is out of its range."""
-        self.positive("validation_freq", "fragments", "warm_start", *["averaging_frequency"] * (not isinstance(self.averaging_frequency, str)))
+        self.positive("validation_freq", "fragments", "warm_start", "turn", *["averaging_frequency"] * (not isinstance(self.averaging_frequency, str)))
         for key in ("workers", "batch_size", "keep_rounds"):
             if getattr(self, key) < 1:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")

@@ -7,6 +7,7 @@ from mrdl.runners.cluster import tag_of
 from mrdl.runs import lease, stop_request, stopping
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
+from mrdl.runs.searches import Search
 from mrdl.storage.schemes import store_at
 
 POLL = 0.5                      # seconds between two checks whether a driver has ended
@@ -72,9 +73,11 @@ def _best(place: Run, until: str | None) -> dict[str, Any]:
 def stop(url: str, wait: float = 0.0) -> dict[str, Any]:
     """Asks the driver of a run to end after the current round, and waits up to `wait` seconds for that.
 
-    Returns "asked" (was there a driver?), "ended" (is there no driver now?), "rounds" and "finished"."""
+    Returns "asked" (was there a driver?), "ended" (is there no driver now?), "rounds", "finished", and "search" (is it a search?)."""
     place = Run(url)
-    place.options()                     # RunError if there is no run
+    searches = Search(url).exists()
+    if not searches:
+        place.options()                 # RunError if there is no run
     driver, seen = lease.seen(place.store)
     if asked := seen is not None:
         stop_request.ask(place.store, driver["token"])
@@ -85,7 +88,7 @@ def stop(url: str, wait: float = 0.0) -> dict[str, Any]:
     if asked and ended:                 # the run may have finished before the driver saw the request
         place.store.remove(stop_request.NAME)
     return {"run": place.url, "asked": asked, "ended": ended, "host": driver.get("host"), "pid": driver.get("pid"),
-            "rounds": max(place.rounds(), default=0), "finished": place.finished() is not None}
+            "rounds": max(place.rounds(), default=0), "finished": place.finished() is not None, "search": searches}
 
 
 def clean(url: str, cache: bool = False) -> dict[str, Any]:

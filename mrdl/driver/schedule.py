@@ -13,11 +13,12 @@ from mrdl.runners.partitioning import spread
 from mrdl.storage.paths import size
 
 
-def groups(shards: list[Shard], workers: int, seed: int, epoch: int, alone: int = 0) -> list[list[Shard]]:
+def groups(shards: list[Shard], workers: int, seed: int, epoch: int, alone: int = 0, turn: int = 0) -> list[list[Shard]]:
     """The shards in this epoch's order, the first `alone` of them each by itself, the others in groups of `workers`; the last
-    group may be smaller."""
+    group may be smaller. `turn`: by how many places the order is turned."""
     filled = [shard for shard in shards if shard.n]
     order = [filled[i] for i in seeds.permutation(len(filled), seed, "groups", epoch)]
+    order = [order[(i + turn) % len(order)] for i in range(len(order))]
     alone = min(max(alone, 0), len(order))
     return [*([shard] for shard in order[:alone]), *(order[i:i + workers] for i in range(alone, len(order), workers))]
 

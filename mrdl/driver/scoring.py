@@ -30,6 +30,10 @@ class WorkerFailed(RoundError):
     """A worker raised an exception; the message has its traceback, and the shard and block it was reading."""
 
 
+class DataDamaged(WorkerFailed):
+    """A worker could not read its shard, which any other worker could not either."""
+
+
 @contextmanager
 def state_file(model: Model, cluster: Cluster) -> Iterator[str]:
     """Yields the path of a state file with the model's weights, for a job."""
@@ -98,9 +102,9 @@ def failed(records: list[Record]) -> None:
     for record in records:
         if isinstance(record, Failed):
             if record.raised == Changed.__name__:
-                raise WorkerFailed(record.message)
+                raise DataDamaged(record.message)
             if record.raised == BlockError.__name__:            # the data is damaged, so a traceback would not help
-                raise WorkerFailed(f"{record.where}: {record.message}; prepare the dataset again")
+                raise DataDamaged(f"{record.where}: {record.message}; prepare the dataset again")
             raise WorkerFailed(f"{record.where}: {record.raised}: {record.message}\n{record.traceback}")
         if record.profile != profile():
             raise RoundError(f"a worker has {record.profile}, the driver "

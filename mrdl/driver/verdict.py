@@ -47,7 +47,8 @@ class Verdict:
     def groups(self, epoch: int) -> list[list[Shard]]:
         """The groups of shards that train together, in an epoch of this run."""
         alone = self.warm - epoch * sum(shard.n > 0 for shard in self.shards)
-        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch, alone)
+        return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch, alone,
+                               self.options.turn or 0)
 
     def begun(self, weights: np.ndarray) -> np.ndarray:
         """The vector of a state with these weights and a fresh updater."""

@@ -1,4 +1,5 @@
 """The work of a mapper in a round: reads blocks, yields partials and records. The result depends on nothing else."""
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,19 @@ def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str]
         return State.load(fragments[worker % len(fragments)] if fragments else state)
     yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())))
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
+        pass
+
+
+def pooled(lines: Iterable[bytes], plans: str) -> Emitted:
+    """Does the work of one configuration of a search; the first line of the input says of which. `plans`: a JSON file that has
+    the path of each configuration's state, and its plan."""
+    lines = iter(lines)
+    name = next(lines).decode()
+    state, asked = json.loads(Path(plans).read_bytes())[name]
+    work = answer(Reading(lines), lambda: (lambda worker: State.load(state, slots=worker is not None), Plan(**asked)))
+    for chunk, part in work:
+        yield RECORD + name if chunk == RECORD else chunk, part
+    for _ in lines:
         pass
 
 

@@ -1,0 +1,85 @@
+"""What is checked before a run begins: do the model, the data and the options fit each other, and is there room?"""
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mrdl import limits
+from mrdl.codings import coding
+from mrdl.config import need
+from mrdl.data import dataset
+from mrdl.driver.balance import BALANCED, balanced
+from mrdl.driver.fits import features_of, fitted, rebuilt, same_features
+from mrdl.driver.options import Options
+from mrdl.models import tensors
+from mrdl.models.fragments import dealt
+from mrdl.models.model import Model
+from mrdl.runners.cluster import Cluster
+from mrdl.storage.sealed import digest
+from mrdl.training import moments, sequences
+from mrdl.training.class_weights import check_class_weight
+
+if TYPE_CHECKING:
+    from mrdl.driver.averaging import ParameterAveraging
+
+
+class Begun(NamedTuple):
+    """What a run begins with, after all checks; nothing is written yet."""
+    facts: dict[str, Any]               # what run.json will hold
+    options: Options
+    model: Model
+    train: dataset.Dataset
+    held: list[tuple[dataset.Dataset, dataset.Shard]]
+
+
+def checked(training: "ParameterAveraging", model: Model, data: str, validation: str | None = None) -> Begun:
+    """Loads the data, and checks whether the model, the data and the options fit each other; raises the errors that
+    ParameterAveraging.fit raises before anything is written."""
+    options, model = training.options(), model.compiled()
+    train = dataset.load(data)
+    held = held_out(train, validation)
+    fitted(model, train)
+    rebuilt(model)
+    check_class_weight(options.class_weight, model, train.target.high)
+    sequences.check(model, options.tbptt, options.tbptt_backward, options.buckets)
+    if validation is not None and held:
+        same_features(features_of(train), train.url, held[0][0])
+        fitted(model, held[0][0])
+    given = model.weights is not None
+    model.build(seed=options.seed)
+    moments.unadapted(model)                # raises errors before anything is written
+    model.features = features_of(train)
+    if training.class_weight == BALANCED:
+        options.class_weight = balanced(model, train, training.runner, training.cores)
+        check_class_weight(options.class_weight, model, train.target.high)
+    facts = {"options": asdict(options), "data": source(train),
+             "validation": None if validation is None else source(held[0][0]),
+             **model.features, "spec": model.to_json(),
+             "weights": digest(model.weights.tobytes()) if given else None,
+             "updater": tensors.facts(model), "rate": None,
+             "runner": training.runner if isinstance(training.runner, str) else training.runner.runner}
+    return Begun(facts, options, model, train, held)
+
+
+def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:
+    """Raises ConfigError if a worker would need more memory than the limit."""
+    trained = dealt(model, options.fragments)[0].model if options.cut else model     # none is larger than the first
+    limits.check(trained if options.tbptt is None else trained.windowed(options.tbptt),
+                 min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
+
+
+def check_kept(options: Options, url: str, cluster: Cluster) -> None:
+    """Raises ConfigError if workers could not keep what their coding leaves out in the run's directory."""
+    kind = coding(options.compress)
+    need(kind is None or not kind.feedback or url.startswith("hdfs:") or cluster.backend.home("") is None,
+         f"workers keep what {kind} leaves out in the run's directory, so with -r {cluster.runner} that must be an hdfs:// URL")
+
+
+def source(data: dataset.Dataset) -> dict[str, str]:
+    """What a run records about a dataset."""
+    return {"url": data.url, "uid": data.uid, "digest": data.digest()}
+
+
+def held_out(train: dataset.Dataset, validation: str | None) -> list:
+    if validation is None:
+        return [(train, shard) for shard in train.validation() if shard.n]
+    other = dataset.load(validation)
+    return [(other, shard) for shard in other.shards if shard.n]
