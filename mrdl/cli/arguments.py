@@ -194,8 +194,7 @@ def of_train(p: argparse.ArgumentParser) -> None:
            "(default: %(default)s)")
     option(p, "keep_rounds", "how many of the last rounds' states to keep, besides that of the best round "
            "(default: %(default)s)")
-    option(p, "save_updater", "reset the optimizer's state in each round (default: average it)",
-           flag="--reset-updater")
+    updater_state(p)
     p.add_argument("--outer", metavar="RULE", help="what becomes of the averaged change of the weights: " + OUTER + " (default: mean)")
     option(p, "fragments", "cut the network into K smaller ones in each round, of which each worker trains one: for networks too "
            "large for a worker (default: each trains all of it)", metavar="K")
@@ -221,6 +220,12 @@ def of_train(p: argparse.ArgumentParser) -> None:
     of_columns(p)
 
 
+def updater_state(p: argparse.ArgumentParser) -> None:
+    option(p, "save_updater", "reset the optimizer's state in each round: --updater-state reset", flag="--reset-updater")
+    p.add_argument("--updater-state", dest="save_updater", metavar="STATE", help="the optimizer's state: average (the default), reset in "
+                   "each round, keep (each worker its own), or every N (averaged in each Nth round, and kept between)")
+
+
 def of_searching(p: argparse.ArgumentParser) -> None:
     positional(p, "model", "a .py file that defines a function `model`, whose parameters are what is tried")
     positional(p, "data", "a dataset that prepare made")
@@ -235,7 +240,7 @@ def of_searching(p: argparse.ArgumentParser) -> None:
                  "first\nrung be of one epoch, with hyperband: factor ** 3, else the rules of mrdl train")
     p.add_argument("--validation", help="dataset to compute val_... metrics on (default: the rows that prepare held out)")
     option(p, "seed", "seed of what is drawn, of the initial weights, the order of the rows and dropout (default: %(default)s)")
-    option(p, "save_updater", "reset the optimizer's state in each round (default: average it)", flag="--reset-updater")
+    updater_state(p)
     p.add_argument("--outer", metavar="RULE", help="as for mrdl train")
     p.add_argument("--compress", metavar="CODING", help="as for mrdl train")
     option(p, "keep_rounds", "how many states of each run's last rounds to keep (default: %(default)s)")

@@ -174,6 +174,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", {o['fragments']} fragments" if o.get("fragments") else "")
               + (f", changes in {coding(o['compress'])}" if o.get("compress") else "")
+              + (f", optimizer's state: {o['save_updater']}" if isinstance(o["save_updater"], str) else "")
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through the last {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
               + (f", cut to {', '.join(map(str, o['buckets']))} steps" if o.get("buckets") else ""))

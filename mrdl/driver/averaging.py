@@ -78,10 +78,12 @@ class ParameterAveraging(Options):
             beyond training below 5 % of its time. None: once a shard, which costs the fewest rounds.
         seed: of first weights, the order of rows, dropout and noise: from 0 to 2^63 - 1. 0, so that
             a run can be repeated without one.
-        save_updater: whether the updater's state (momentum and the like) is averaged and goes on
-            with the weights. True, as it learns faster; False starts it, and its count of updates,
-            anew each round, and sends the weights alone: with momentum half as much, with Adam a
-            third.
+        save_updater: what becomes of the updater's state (momentum and the like). True ("average"):
+            it is averaged and goes on with the weights, as it learns faster; False ("reset"): it
+            starts anew each round, and so does its count of updates, and workers send the weights
+            alone: with momentum half as much, with Adam a third; "keep": they send these alone too,
+            but each goes on with its own state, which it keeps in a file of the run; "every 8": the
+            state is averaged in each eighth round, and kept between.
         outer: what becomes of the averaged change of the weights: an updater of `mrdl.outer`, or its
             name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). None: the
             mean is taken as it is, as in DL4J.
@@ -151,6 +153,7 @@ class ParameterAveraging(Options):
         rule = updater(values["outer"])
         values["outer"] = None if rule is None else serialize(rule.resolved(self.workers))
         values["compress"] = serialize(coding(values["compress"]))
+        values["save_updater"] = {"average": True, "reset": False}.get(values["save_updater"], values["save_updater"])
         values |= sequences.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:
             values["class_weight"] = {str(k): float(v) for k, v in values["class_weight"].items()}

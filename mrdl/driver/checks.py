@@ -3,7 +3,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mrdl import limits
-from mrdl.codings import coding
 from mrdl.config import need
 from mrdl.data import dataset
 from mrdl.driver.balance import BALANCED, balanced
@@ -67,10 +66,9 @@ def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:
 
 
 def check_kept(options: Options, url: str, cluster: Cluster) -> None:
-    """Raises ConfigError if workers could not keep what their coding leaves out in the run's directory."""
-    kind = coding(options.compress)
-    need(kind is None or not kind.feedback or url.startswith("hdfs:") or cluster.backend.home("") is None,
-         f"workers keep what {kind} leaves out in the run's directory, so with -r {cluster.runner} that must be an hdfs:// URL")
+    """Raises ConfigError if workers could not keep anything in the run's directory, and have to."""
+    need(not options.keeping or url.startswith("hdfs:") or cluster.backend.home("") is None,
+         f"workers keep {' and '.join(options.keeping)} in the run's directory, so with -r {cluster.runner} that must be an hdfs:// URL")
 
 
 def source(data: dataset.Dataset) -> dict[str, str]:

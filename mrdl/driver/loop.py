@@ -154,9 +154,9 @@ class Driver:
             self.told("note", {"text": f"continues with {name}'s state after {model.iterations:,} updates"
                                + (f", at the learning rate {rate * model.rate_scale:g}" if isinstance(rate, float) else "")
                                + "; to reset it: --fresh-updater (in Python: compile)"})
-        if self.feedback and self.options.save_updater and len(state.slots):
-            self.told("note", {"text": f"most of what workers send is {type(model.optimizer).__name__}'s state, 2 bytes a value; to reset it in "
-                               "each round instead: --reset-updater (in Python: save_updater=False)"})
+        if self.feedback and self.options.save_updater is True and len(state.slots):
+            self.told("note", {"text": f"most of what workers send is {type(model.optimizer).__name__}'s state, 2 bytes a value; to leave it with "
+                               'them: --updater-state keep (in Python: save_updater="keep")'})
         self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
         return state
 
@@ -192,8 +192,7 @@ class Driver:
             if aside:                           # the committed file has the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
-            size = len(state.vector) if self.options.save_updater else state.parameters
-            merged = self._exchanged(state, path, asked, mappers, size)
+            merged = self._exchanged(state, path, asked, mappers, asked.size(state))
             if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             found = self.verdict.checked(merged, asked, state)
@@ -236,18 +235,20 @@ class Driver:
         first, count = self.rhythm.part(state, self.history, self.model.optimizer.rate(state.iterations) * state.rate_scale)
         active = [(slot, s) for slot, s in enumerate(group) if schedule.share(s, first, count, self.batch_size)]
         held = self.validation if self.rhythm.due(self.history) else []
-        size = len(state.vector) if o.save_updater else state.parameters
+        averaged = o.averages_updater(state.round + 1)
         asked = plan.Plan(
             self.spec, state.round + 1, self.epochs + state.epoch, first, count, self.batch_size, o.seed,
-            chunk_keys(size, self.exchange.reducers(o.workers, size)),
+            [],
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
             [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
-            o.save_updater, o.class_weight,
+            averaged, not averaged and bool(o.save_updater), o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
-            o.compress, self.run.url if self.feedback else "",
-            {str(slot): state.residuals[str(slot)] for slot, _ in active if str(slot) in state.residuals},
+            o.compress, self.run.url if o.keeping else "",
+            {str(slot): state.kept[str(slot)] for slot, _ in active if str(slot) in state.kept},
             o.outer is None and o.compress is None)
+        size = asked.size(state)
+        asked.keys = chunk_keys(size, self.exchange.reducers(o.workers, size))
         mappers = [[s.path] for _, s in active]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers
@@ -308,6 +309,8 @@ class Driver:
         model = self.model
         model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
         model.rate_scale = chosen.rate_scale
+        if best and not any(self.options.averages_updater(k) for k in range(1, best + 1)):      # each worker has its own
+            model.slots, model.iterations = model.optimizer.start(model.weights), 0
         model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # an epoch that has begun counts
         values = measured(self.history[best])
         if self.options.recalibrate:

@@ -1,9 +1,13 @@
 """The options of a run, and their checks."""
+import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mrdl.codings import coding
 from mrdl.runs.commits import RunError
 from mrdl.storage.sealed import check
+
+EVERY = re.compile(r"every ([1-9]\d*)")      # of save_updater
 
 
 @dataclass(slots=True)                  # slots, so that setting an unknown option is an error
@@ -13,7 +17,7 @@ class Options:
     batch_size: int = 32
     averaging_frequency: int | str | None = None        # a text is a rule of mrdl.frequency
     seed: int = 0
-    save_updater: bool = True
+    save_updater: bool | str = True                     # a text: "keep", or "every 8"
     outer: dict[str, Any] | None = None                 # of ParameterAveraging also a name, or an OuterUpdater
     compress: dict[str, Any] | None = None              # of ParameterAveraging also a name, or a Coding
     class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
@@ -33,6 +37,23 @@ class Options:
     def cut(self) -> bool:
         """Is the network cut into fragments?"""
         return (self.fragments or 1) > 1
+
+    def averages_updater(self, round: int) -> bool:
+        """Is the updater's state averaged in this round?
+
+        Args:
+            round: its number, from 1."""
+        if isinstance(self.save_updater, bool):
+            return self.save_updater
+        every = EVERY.fullmatch(self.save_updater)
+        return round <= (self.warm_start or 0) or bool(every) and round % int(every[1]) == 0
+
+    @property
+    def keeping(self) -> list[str]:
+        """What workers keep from round to round, in words."""
+        kind = coding(self.compress)
+        return ([f"what {kind} leaves out"] if kind and kind.feedback else []) + (
+            ["the optimizer's state"] if isinstance(self.save_updater, str) else [])
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Options":
@@ -55,6 +76,10 @@ class Options:
                 raise RunError(f"{key} must be 1 or more, not {getattr(self, key)}")
         if self.workers % (self.fragments or 1):
             raise RunError(f"workers={self.workers} must be a multiple of fragments={self.fragments}, as each fragment has as many workers")
+        if isinstance(self.save_updater, str) and self.save_updater != "keep" and not EVERY.fullmatch(self.save_updater):
+            raise RunError(f"save_updater={self.save_updater!r} must be average, reset, keep, or every N, as in every 8")
+        if self.cut and isinstance(self.save_updater, str):
+            raise RunError("fragments: workers cannot keep the updater's state, as each round cuts the network anew; take average or reset")
         if self.cut and self.compress is not None:
             raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
         if self.cut and self.outer is not None:

@@ -91,16 +91,16 @@ class Verdict:
         vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean))
         if o.outer or o.compress:               # a step, or what a coding leaves out, may break what workers kept to
             self._constrain(vector)
-        if not o.save_updater:
-            vector = self.begun(vector)
+        if not asked.save_updater:
+            vector = np.concatenate([vector, state.vector[len(vector):]]) if asked.keep_updater else self.begun(vector)
         new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
                     state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer,
-                    residuals=state.residuals | {str(r.worker): r.residual for r in found.trained if r.residual})
+                    kept=self._kept(state, found.trained))
         if asked.count is None or all(s.n <= (asked.first + asked.count) * asked.batch_size for s in group):
             new.part, new.group = 0, new.group + 1
             if new.group >= len(self.groups(state.epoch)):
                 new.group, new.epoch = 0, new.epoch + 1
-        if not o.save_updater:
+        if not (asked.save_updater or asked.keep_updater):
             new.iterations = 0
         with np.errstate(all="ignore"):         # the caller handles values that are not finite
             change = (self._squares(new.weights - state.weights) / max(self._squares(state.weights), 1e-300)) ** 0.5
@@ -114,6 +114,11 @@ class Verdict:
                      "present": sum(s.n for s in group), "workers": merged.workers, "bytes": sum(r.bytes for r in found.trained),
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
+
+    def _kept(self, state: State, trained: list[Trained]) -> dict[str, list[str]]:
+        """By slot the file with what it keeps; a slot without a worker in this round keeps what it has."""
+        new = {str(record.worker): record.kept for record in trained}
+        return {slot: file for slot, file in (state.kept | new).items() if file}
 
     def _outer(self, state: State, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The vector and the outer updater's state, after a round with this mean."""

@@ -8,7 +8,7 @@
     common-5f2a...      what several questions have in common: the model, which worker works on what
     000007/ask.5f2a.8_35 the seventh question. The file is empty, because that takes a tenth of the time; its name
                         has the hash of its common part, and its own numbers
-    000007/residuals    if workers keep residuals: which ones they go on with
+    000007/kept         if slots keep anything: the files that they go on with
     000007/done-0003    worker 3's answer
     000007/part-0003    the means of the chunks that worker 3 merges, if the workers merge
     driver              touched by the driver while it waits, to show that it is alive
@@ -152,18 +152,18 @@ class Meeting:
         self.store.put(f"state-{r:06d}", path)
         return self.store.path(f"state-{r:06d}")
 
-    def ask(self, number: int, common: dict[str, Any], residuals: dict[str, list[str]] | None = None, **own: float) -> None:
+    def ask(self, number: int, common: dict[str, Any], kept: dict[str, list[str]] | None = None, **own: float) -> None:
         """Asks question `number`. FileExistsError if another driver has already asked it: a question never changes.
 
-        `residuals`: those that workers go on with, if they keep some; they differ from question to question."""
-        text = json.dumps({**common, "own": list(own), "keeps": residuals is not None}).encode()
+        `kept`: the files that slots go on with, if they keep anything; they differ from question to question."""
+        text = json.dumps({**common, "own": list(own), "keeps": kept is not None}).encode()
         name = blake2b(text, digest_size=8).hexdigest()
         if name not in self.common:
             self.store.write(f"common-{name}", text)
             self.common[name] = {}
         made = f".{number:06d}-{secrets.token_hex(4)}"
-        if residuals is not None:
-            self.store.create(f"{made}/residuals", json.dumps(residuals).encode())
+        if kept is not None:
+            self.store.create(f"{made}/kept", json.dumps(kept).encode())
         self.store.create(f"{made}/ask.{name}.{'_'.join(map(repr, own.values()))}", b"")
         if not self.store.claim(made, f"{number:06d}"):
             self.store.clear(made)
@@ -204,8 +204,8 @@ class Meeting:
             if common not in self.common:
                 self.common = {common: json.loads(self.store.read(f"common-{common}"))}
             found = self.common[common]
-            residuals = json.loads(self.store.read(f"{number:06d}/residuals")) if found["keeps"] else {}
-            return {**found, **dict(zip(found["own"], map(json.loads, filter(None, own.split("_"))))), "residuals": residuals}
+            kept = json.loads(self.store.read(f"{number:06d}/kept")) if found["keeps"] else {}
+            return {**found, **dict(zip(found["own"], map(json.loads, filter(None, own.split("_"))))), "kept": kept}
         return None
 
     def seen(self) -> float | None:

@@ -35,7 +35,8 @@ class Plan:
     train: dict[str, int] = field(default_factory=dict)         # shard -> worker
     score: list[str] = field(default_factory=list)
     seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
-    save_updater: bool = True
+    save_updater: bool = True           # workers send the updater's state too
+    keep_updater: bool = False          # their slots keep it
     class_weight: dict[str, float] | None = None
     # moving means and variances, which mrdl.rounds.variances averages
     moments: list[tuple[int, int, int]] = field(default_factory=list)
@@ -43,8 +44,8 @@ class Plan:
     fixed: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
     compress: dict[str, Any] | None = None      # the coding of workers' changes; None: they send their weights
-    folder: str = ""                    # the run's, where workers keep their residuals
-    residuals: dict[str, list[str]] = field(default_factory=dict)       # of these workers, as in the state
+    folder: str = ""                    # the run's, if slots keep anything there (mrdl.worker.slot)
+    kept: dict[str, list[str]] = field(default_factory=dict)    # the files of these workers' slots, as in the state
     averages: bool = True               # is the next state the mean? Then few resident workers compute it themselves
     # if given, scoring workers also make a report: what mrdl.report.assessed.Assessed is made of
     report: list | None = None
@@ -53,6 +54,10 @@ class Plan:
 
     # the fragments of the network: worker w trains that of number w % K. Empty: each worker trains all of it
     fragments: list[Fragment] = field(default_factory=list)
+
+    def size(self, state: State) -> int:
+        """How many values a worker sends, if the network is not cut."""
+        return len(state.vector) if self.save_updater else state.parameters
 
     def fragment(self, worker: int) -> Fragment | None:
         """What this worker trains; None: all of the network."""

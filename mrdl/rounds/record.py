@@ -33,7 +33,7 @@ class Trained:
     profile: str                    # the numeric profile
     memory: Count                   # the largest memory use, in bytes
     bytes: Count                    # of the values that it sent, before base64
-    residual: list[str]             # the name and the hash of the file with its residual, if it keeps one
+    kept: list[str]                 # the name and the hash of the file with what its slot keeps, if it keeps anything
     seconds: dict[str, float]       # by phase
     worker: Count = 0
 

@@ -15,7 +15,7 @@ from mrdl import __version__, kernels
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
 
-APART = ("vector", "outer", "residuals")        # fields that are not in the header of a state's file
+APART = ("vector", "outer", "kept")        # fields that are not in the header of a state's file
 PART = 1 << 17                  # values that are read at once only to check them
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
@@ -49,8 +49,8 @@ class State:
     rate_scale: float = 1.0             # factor of the learning rate; halved at each roll-back
     profile: str = field(default_factory=profile)
     outer: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    # by slot (a worker's number): the name and the hash of the file with its residual (mrdl.worker.change)
-    residuals: dict[str, list[str]] = field(default_factory=dict)
+    # by slot (a worker's number): the name and the hash of the file with what it keeps (mrdl.worker.slot)
+    kept: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def weights(self) -> np.ndarray:

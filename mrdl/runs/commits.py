@@ -10,7 +10,7 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
-OF_RESIDUAL = re.compile(r"residual-(\d{6,})-\d{4,}-[0-9a-f]{16}\.safetensors")
+OF_SLOT = re.compile(r"slot-(\d{6,})-\d{4,}-[0-9a-f]{16}\.safetensors")
 OF_STATE = re.compile(r"(?:state|outer)-(\d{6,})\.safetensors")
 # what a commit's record holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
@@ -19,7 +19,7 @@ RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float} 
 class More(TypedDict, total=False):
     """What only some runs have."""
     outer: Hash                         # of the outer updater's state
-    residuals: dict[str, list]          # by slot: the name and the hash of the file with what its worker has not sent yet
+    kept: dict[str, list]               # by slot: the name and the hash of the file with what it keeps
 
 
 class Committed(More):
@@ -126,8 +126,8 @@ class Commits(ABC):
             data = state.dump_outer()
             self.store.write(outer_name(r), data)
             facts["outer"] = digest(data)
-        if state.residuals:
-            facts["residuals"] = state.residuals
+        if state.kept:
+            facts["kept"] = state.kept
         made = seal(facts)
         created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
         if created:
@@ -158,10 +158,10 @@ class Commits(ABC):
                 state.take_outer(self._of_state(r, outer_name(r), commit["outer"], last), outer_name(r))
         except StateError as error:
             raise RunError(f"{self.url}: {error}; {self._lost()}") from None
-        state.residuals = commit.get("residuals", {})
-        gone = [name for name, _ in state.residuals.values() if last and not self.store.exists(name)]
+        state.kept = commit.get("kept", {})
+        gone = [name for name, _ in state.kept.values() if last and not self.store.exists(name)]
         if gone:
-            raise RunError(f"{self.url}: {gone[0]} is gone, in which a worker kept changes that it has not sent yet; {self._lost()}")
+            raise RunError(f"{self.url}: {gone[0]} is gone, which has what a worker keeps from round to round; {self._lost()}")
         return state
 
     def _of_state(self, r: int, name: str, sha256: str, last: bool) -> bytes:
@@ -183,13 +183,13 @@ class Commits(ABC):
         return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
 
     def prune(self, last: int, keep: int | None, newest: State) -> None:
-        """Removes the states up to round `last`, except that of round `keep`, and residuals older than the newest state, except those
+        """Removes the states up to round `last`, except that of round `keep`, and files of slots older than the newest state, except those
         that it names. (Later ones may belong to another driver.)"""
-        named = {name for name, _ in newest.residuals.values()}
+        named = {name for name, _ in newest.kept.values()}
         for name in self.store.list("*.safetensors"):
-            state, residual = OF_STATE.fullmatch(name), OF_RESIDUAL.fullmatch(name)
+            state, slot = OF_STATE.fullmatch(name), OF_SLOT.fullmatch(name)
             if (state and int(state[1]) <= last and int(state[1]) != keep
-                    or residual and int(residual[1]) < newest.round and name not in named):
+                    or slot and int(slot[1]) < newest.round and name not in named):
                 self.store.remove(name)
 
 

@@ -275,4 +275,4 @@ class Resident:
 
 def _plan(asked: dict[str, Any]) -> Plan:
     """The plan in a question."""
-    return Plan(**asked["plan"], **{name: asked[name] for name in (*OWN, "residuals")})
+    return Plan(**asked["plan"], **{name: asked[name] for name in (*OWN, "kept")})

@@ -19,6 +19,7 @@ from mrdl.training.minibatches import minibatches
 from mrdl.training.sequences import learner_for
 from mrdl.worker.change import Change
 from mrdl.worker.reading import ahead
+from mrdl.worker.slot import Slot
 
 
 def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
@@ -26,11 +27,12 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     own = asked.of(worker)
     model = model_from_json(own.spec)
     vector = given.vector                       # may be changed in place: the file was read for this task alone
-    variances, of = Variances(vector, own.moments), identity(asked, given)
+    variances, of, slot = Variances(vector, own.moments), identity(asked, given), Slot(asked, worker)
+    change = asked.compress and Change(asked, given, model, slot, shard_number(shard))
+    slot.take("updater", given.slots)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
-    change = asked.compress and Change(asked, given, model, worker, shard_number(shard))
     started, waits = time.perf_counter(), []
     key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
@@ -54,6 +56,8 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     trained = time.perf_counter()
     if not n:
         return
+    if asked.keep_updater and len(given.slots):
+        slot.keep("updater", given.slots)
     variances.widen(vector)
     sent, rows = 0, vector if asked.save_updater else given.weights
     for keys, values in asked.sent(worker, rows.reshape(-1, given.parameters)):
@@ -64,7 +68,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     read = sum(waits)
     yield RECORD, Partial(worker, learner.terms, facts(Trained(
         shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),
-        profile(), _peak(), sent, change.kept() if change else [], {"start": started - began, "read": read, "compute": trained - started - read,
+        profile(), _peak(), sent, slot.write(), {"start": started - began, "read": read, "compute": trained - started - read,
                              "emit": time.perf_counter() - trained})))
 
 

@@ -21,6 +21,7 @@ from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 from mrdl.storage.sealed import digest
 from mrdl.worker.change import Change
+from mrdl.worker.slot import Slot
 
 
 def test_a_run_learns_with_fewer_bytes(tmp_path, made):
@@ -102,18 +103,19 @@ def changes(kind, tmp_path, rounds=6, dtype="f8", after=lambda rng, size: rng.in
     model, rng = network(), np.random.default_rng(0)
     model.build((4,))
     vector = np.zeros(3 * model.weights.size, dtype)
-    found, residuals = [], {}
+    found, kept = [], {}
     for r in range(1, rounds + 1):
         given = State(vector.copy(), model.weights.size)
-        change = Change(Plan("", r, 0, 0, None, 8, 0, [], {}, compress=serialize(kind), folder=str(tmp_path), residuals=residuals),
-                        given, model, 3, 7)
+        asked = Plan("", r, 0, 0, None, 8, 0, [], {}, compress=serialize(kind), folder=str(tmp_path), kept=kept)
+        slot = Slot(asked, 3)
+        change = Change(asked, given, model, slot, 7)
         moved = after(rng, len(vector)).astype(dtype)
         cut = len(vector) // 2                  # behind the first slot's beginning
         sent = [values_of(change.message(moved, a, b), moved.dtype) for a, b in ((0, cut), (cut, len(moved)))]
         found.append((moved[:model.weights.size], np.concatenate(sent)[:model.weights.size]))
-        if kept := change.kept():
-            residuals = {"3": kept}
-    return found, load((tmp_path / kept[0]).read_bytes())["residual"] if kept else None
+        if file := slot.write():
+            kept = {"3": file}
+    return found, load((tmp_path / file[0]).read_bytes())["residual"] if file else None
 
 
 @pytest.mark.parametrize("kind", [TopK(0.1, decay=1.0), TopK(0.02, 32, 1.0), Threshold(0.5), Threshold(0.5, 0.1, 1.0)], ids=str)
@@ -159,32 +161,32 @@ def test_each_commit_names_its_residuals_and_others_are_removed(tmp_path, made):
         network(), made(100, shards=3).url, run=run.url, told=lambda event, facts: event == "note" and notes.append(facts["text"]))
     assert any("most of what workers send is Adam's state" in text for text in notes)
     commits = run.commits()
-    assert "residuals" not in commits[0] and {*commits[-1]["residuals"]} == {"0", "1"}
-    assert any(int(name[9:15]) < commit["round"] for commit in commits[2:] for name, _ in commit["residuals"].values())    # shards differ
-    assert sorted(run.store.list("residual-*")) == sorted(name for name, _ in commits[-1]["residuals"].values())
+    assert "kept" not in commits[0] and {*commits[-1]["kept"]} == {"0", "1"}
+    assert any(int(name[5:11]) < commit["round"] for commit in commits[2:] for name, _ in commit["kept"].values())    # shards differ
+    assert sorted(run.store.list("slot-*")) == sorted(name for name, _ in commits[-1]["kept"].values())
 
 
 @pytest.mark.parametrize("damage, error, reason", [
-    (lambda path: path.unlink(), RunError, "is gone, in which a worker kept changes"),
+    (lambda path: path.unlink(), RunError, "is gone, which has what a worker keeps"),
     (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), RoundError, "its hash is not the commit's")])
 def test_a_lost_residual_is_refused(tmp_path, made, damage, error, reason):
     run = tmp_path / "run"
     averaging(compress="topk 0.1", rounds=2).fit(network(), made(60, shards=2).url, run=str(run))
-    damage(next(run.glob("residual-*")))
+    damage(next(run.glob("slot-*")))
     with pytest.raises(error, match=reason):
         resume(str(run), "inline", rounds=3)
 
 
 @pytest.mark.parametrize("data, reason", [
-    (b"", "is damaged"), (save({"residual": np.zeros(3)}), r"float64 \[3\] for 4 weights"), (save({"other": np.zeros(4)}), "is damaged")],
-    ids=["empty", "short", "other"])
+    (b"", "is damaged"), (save({"residual": np.zeros(3)}), r"residual is float64 \[3\], not float64 \[4\]")],
+    ids=["empty", "short"])
 def test_a_residual_of_another_form_is_refused(tmp_path, data, reason):
     (tmp_path / "file").write_bytes(data)
     model = mrdl.Sequential([Dense(4, use_bias=False)])
     model.build((1,))
-    asked = Plan("", 1, 0, 0, None, 8, 0, [], {}, compress=serialize(TopK()), folder=str(tmp_path), residuals={"0": ["file", digest(data)]})
+    asked = Plan("", 1, 0, 0, None, 8, 0, [], {}, compress=serialize(TopK()), folder=str(tmp_path), kept={"0": ["file", digest(data)]})
     with pytest.raises(StateError, match=reason):
-        Change(asked, State(np.zeros(4), 4), model, 0, 0)
+        Change(asked, State(np.zeros(4), 4), model, Slot(asked, 0), 0)
 
 
 def test_a_run_where_workers_cannot_keep_residuals_is_refused(tmp_path, made, monkeypatch):

@@ -7,7 +7,7 @@ from mrdl.rounds.partial import PartialError
 from mrdl.rounds.record import Described, Failed, Scored, Trained, facts, order, parse
 
 RECORDS = [
-    Trained("d/00001", 3, "a1b2", 25, 25, 30, 4, {"loss": [1.5, 25.0]}, {}, "mrdl 1", 1 << 20, 4096, ["residual-3", "ab"], {"compute": 0.5}, 7),
+    Trained("d/00001", 3, "a1b2", 25, 25, 30, 4, {"loss": [1.5, 25.0]}, {}, "mrdl 1", 1 << 20, 4096, ["slot-3", "ab"], {"compute": 0.5}, 7),
     Scored("d/00002", 9, {"loss": [float("inf"), 9.0]}, {"classes": [4.0, 5.0]}, "mrdl 1", {"score": 1}, 0),
     Described("d/00000", 9, [[9, [0.5], [1.0], [0.0], [1.0]]], "mrdl 1"),
     Failed("KeyError", "'x'", "shard d/00003, block 1", "Traceback ..."),

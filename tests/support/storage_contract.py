@@ -337,10 +337,10 @@ class StorageContract:
             again.compact(1)
             assert storage.list("commit*") == ["commit-000002.json", "commits-000001.jsonl"]
         for name in ("000001-0000", "000000-0001", "000001-0002", "000002-0003"):
-            storage.write(f"residual-{name}-{16 * 'a'}.safetensors", b"")
-        named = {"0": [f"residual-000001-0000-{16 * 'a'}.safetensors", ""]}
-        again.prune(1, 0, State(np.zeros(1, "f4"), 1, round=2, residuals=named))
-        assert storage.list("residual-*") == [f"residual-{name}-{16 * 'a'}.safetensors" for name in ("000001-0000", "000002-0003")]
+            storage.write(f"slot-{name}-{16 * 'a'}.safetensors", b"")
+        named = {"0": [f"slot-000001-0000-{16 * 'a'}.safetensors", ""]}
+        again.prune(1, 0, State(np.zeros(1, "f4"), 1, round=2, kept=named))
+        assert storage.list("slot-*") == [f"slot-{name}-{16 * 'a'}.safetensors" for name in ("000001-0000", "000002-0003")]
         assert storage.list("state-*") == [f"state-{r:06d}.safetensors" for r in (0, 2)]
         with pytest.raises(RunError, match="round 1 is gone"):
             again.state(1)

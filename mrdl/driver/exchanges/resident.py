@@ -227,10 +227,10 @@ class ResidentExchange(PlainExchange):
 
     # -- a question and its answers
 
-    def _ask(self, common: dict[str, Any], residuals: dict[str, list[str]] | None = None, **own: float) -> None:
+    def _ask(self, common: dict[str, Any], kept: dict[str, list[str]] | None = None, **own: float) -> None:
         self.number += 1
         self.kept.append(self.number)
-        self.meeting.ask(self.number, common, residuals, **own)
+        self.meeting.ask(self.number, common, kept, **own)
         # the question before may still be read; the last one that trained is emitted at the end
         while self.kept[0] < self.number - 1 and (not self.last or self.kept[0] < self.last[0]):
             self.meeting.forget(self.kept.pop(0))
@@ -261,7 +261,7 @@ class ResidentExchange(PlainExchange):
             "plan": _common(asked),
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
             "foresee": asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW},
-            residuals=asked.residuals if asked.folder else None, **own)
+            kept=asked.kept if asked.folder else None, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
@@ -310,4 +310,4 @@ class ResidentExchange(PlainExchange):
 
 def _common(asked: plan.Plan) -> dict[str, Any]:
     """What of a plan does not differ from question to question."""
-    return {name: value for name, value in asdict(asked).items() if name not in (*OWN, "residuals")}
+    return {name: value for name, value in asdict(asked).items() if name not in (*OWN, "kept")}
