@@ -2,7 +2,7 @@
 
 A round broadcasts weights w, workers train, and the mean of their weights is w + change. Plain averaging
 takes that mean. An outer updater treats -change as the gradient of one more descent, whose steps are
-rounds (FedOpt: Reddi et al. 2021). Only the driver applies it, so that workers know nothing of it."""
+rounds (FedOpt: Reddi et al. 2021). Only the driver applies it, so that workers know nothing of it, but with Elastic."""
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ class OuterUpdater(Configured):
     keras_module: ClassVar[str] = "mrdl.outer"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
+    pull: ClassVar[float | None] = 0.0          # the share of its way from the broadcast that a worker is pulled back; 0: it begins there anew
     learning_rate: float = 1.0
 
     def __post_init__(self):
@@ -40,6 +41,10 @@ class OuterUpdater(Configured):
 
     def resolved(self, workers: int) -> "OuterUpdater":
         """The rule with the defaults that depend on the number of workers."""
+        return self
+
+    def among(self, workers: int) -> "OuterUpdater":
+        """The rule for a round in which so many workers train."""
         return self
 
     def step(self, change: np.ndarray, slots: np.ndarray, rate: float) -> np.ndarray:
@@ -189,7 +194,38 @@ class Adagrad(OuterUpdater):
         return self.learning_rate * change / (np.sqrt(slots[0]) + self.epsilon)
 
 
-OUTER = [Momentum, SlowMo, Nesterov, Adam, Yogi, Adagrad]
+@dataclass(frozen=True)
+class Elastic(OuterUpdater):
+    """Elastic averaging (EASGD: Zhang et al. 2015). Each worker goes on with weights w_i of its own, which it keeps; w, the
+    centre, is the model. After each round d_i = pull (w_i - w); w_i -= d_i; w += learning_rate sum d_i.
+
+    The sum is weighted by examples: the number of workers, times the mean.
+
+    Args:
+        learning_rate: the factor of the centre's step, above 0; with 1 it is moved as far as workers are pulled.
+        pull: the share of its way from the centre that each worker is pulled back, above 0 and at most 1. The centre
+            is stable if pull (1 + learning_rate workers) is below 2. None: 0.9 / workers, as in the paper."""
+    slots: ClassVar[int] = 0
+    pull: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(self.pull is None or 0 < self.pull <= 1, "outer Elastic: pull must be above 0 and at most 1")
+
+    def resolved(self, workers):
+        rule = self if self.pull is not None else replace(self, pull=0.9 / workers)
+        need(rule.pull * (1 + rule.learning_rate * workers) < 2,
+             f"outer Elastic: pull {rule.pull:g} makes the centre of {workers} workers unstable: pull (1 + learning_rate workers) must be below 2")
+        return rule
+
+    def among(self, workers):
+        return replace(self, learning_rate=self.learning_rate * self.pull * workers)
+
+    def step(self, change, slots, rate):
+        return self.learning_rate * change
+
+
+OUTER = [Momentum, SlowMo, Nesterov, Adam, Yogi, Adagrad, Elastic]
 MEAN = ("mean", "average")      # names of plain averaging
 GRAMMAR = f"mean, {', '.join(rule.__name__.lower() for rule in OUTER)}; settings behind it, as in \"nesterov learning_rate 0.7 momentum 0.9\""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mrdl.codings import coding
+from mrdl.outer import updater
 from mrdl.runs.commits import RunError
 from mrdl.storage.sealed import check
 
@@ -53,7 +54,14 @@ class Options:
         """What workers keep from round to round, in words."""
         kind = coding(self.compress)
         return ([f"what {kind} leaves out"] if kind and kind.feedback else []) + (
-            ["the optimizer's state"] if isinstance(self.save_updater, str) else [])
+            ["the optimizer's state"] if isinstance(self.save_updater, str) else []) + (
+            ["weights of their own"] if self.elastic else [])
+
+    @property
+    def elastic(self) -> bool:
+        """Do workers go on with weights of their own?"""
+        rule = updater(self.outer)
+        return rule is not None and bool(rule.pull)
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> "Options":
@@ -80,6 +88,10 @@ class Options:
             raise RunError(f"save_updater={self.save_updater!r} must be average, reset, keep, or every N, as in every 8")
         if self.cut and isinstance(self.save_updater, str):
             raise RunError("fragments: workers cannot keep the updater's state, as each round cuts the network anew; take average or reset")
+        kind = coding(self.compress)
+        if self.elastic and kind and kind.feedback:
+            raise RunError(f"outer elastic: {kind} cannot be used with it, as what a worker is away from the centre comes again in each round; "
+                           "take int8, bfloat16 or float16")
         if self.cut and self.compress is not None:
             raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
         if self.cut and self.outer is not None:

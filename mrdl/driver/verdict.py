@@ -88,7 +88,7 @@ class Verdict:
         o = self.options
         updates = max(r.updates for r in found.trained)
         mean = merged.vector if o.compress is None else self._changed(state, merged.vector)
-        vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean))
+        vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean), merged.workers)
         if o.outer or o.compress:               # a step, or what a coding leaves out, may break what workers kept to
             self._constrain(vector)
         if not asked.save_updater:
@@ -120,13 +120,17 @@ class Verdict:
         new = {str(record.worker): record.kept for record in trained}
         return {slot: file for slot, file in (state.kept | new).items() if file}
 
-    def _outer(self, state: State, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The vector and the outer updater's state, after a round with this mean."""
-        if self.outer is None or state.round < self.warm:
+    def steps(self, state: State) -> bool:
+        """Does the round after this state have an outer updater?"""
+        return self.outer is not None and state.round >= self.warm
+
+    def _outer(self, state: State, mean: np.ndarray, workers: int) -> tuple[np.ndarray, np.ndarray]:
+        """The vector and the outer updater's state, after a round with this mean of so many workers."""
+        if not self.steps(state):
             return mean, state.outer
         vector, outer = mean.copy(), state.outer.copy()
         rate = self.model.optimizer.rate(state.iterations) * state.rate_scale
-        self.outer.apply(state.weights, vector[:state.parameters], outer, rate)
+        self.outer.among(workers).apply(state.weights, vector[:state.parameters], outer, rate)
         for place in self.untrained:            # moving means of data, and weights that stay as they are
             vector[place], outer[:, place] = mean[place], 0
         return vector, outer

@@ -46,6 +46,7 @@ class Plan:
     compress: dict[str, Any] | None = None      # the coding of workers' changes; None: they send their weights
     folder: str = ""                    # the run's, if slots keep anything there (mrdl.worker.slot)
     kept: dict[str, list[str]] = field(default_factory=dict)    # the files of these workers' slots, as in the state
+    pull: float = 0.0                   # if above 0, slots keep their weights, pulled back so far (mrdl.outer.Elastic)
     averages: bool = True               # is the next state the mean? Then few resident workers compute it themselves
     # if given, scoring workers also make a report: what mrdl.report.assessed.Assessed is made of
     report: list | None = None

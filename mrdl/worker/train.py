@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
+import numpy as np
+
 from mrdl import metrics, seeds
 from mrdl.data.blocks import Block
 from mrdl.data.windows import windows
@@ -29,6 +31,8 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     vector = given.vector                       # may be changed in place: the file was read for this task alone
     variances, of, slot = Variances(vector, own.moments), identity(asked, given), Slot(asked, worker)
     change = asked.compress and Change(asked, given, model, slot, shard_number(shard))
+    centre = given.weights.copy() if asked.pull else None
+    slot.take("weights", given.weights)
     slot.take("updater", given.slots)
     learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
                           iterations=given.iterations, rate_scale=given.rate_scale,
@@ -58,6 +62,9 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
         return
     if asked.keep_updater and len(given.slots):
         slot.keep("updater", given.slots)
+    if asked.pull:
+        with np.errstate(all="ignore"):         # the driver handles values that are not finite
+            slot.keep("weights", given.weights - (given.weights - centre) * asked.pull)
     variances.widen(vector)
     sent, rows = 0, vector if asked.save_updater else given.weights
     for keys, values in asked.sent(worker, rows.reshape(-1, given.parameters)):

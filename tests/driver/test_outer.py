@@ -11,7 +11,7 @@ from mrdl.cli import main
 from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
 from mrdl.layers import BatchNormalization, Dense
-from mrdl.outer import OUTER, Adagrad, Adam, Momentum, Nesterov, SlowMo, Yogi, updater
+from mrdl.outer import OUTER, Adagrad, Adam, Elastic, Momentum, Nesterov, SlowMo, Yogi, updater
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 
@@ -35,6 +35,8 @@ def plain(rule, w, changes):
         elif name == "Nesterov":                # as PyTorch's SGD, whose gradient is -d
             v = c.momentum * v - d
             w = w - c.learning_rate * (-d + c.momentum * v)
+        elif name == "Elastic":
+            w = w + c.learning_rate * d
         elif name == "Adagrad":
             v = v + d ** 2
             w = w + c.learning_rate * d / (v ** 0.5 + c.epsilon)
@@ -60,7 +62,7 @@ def test_each_rule_is_its_plain_loop(kind, dtype, close, monkeypatch):
         found = mean
 
 
-@pytest.mark.parametrize("rule", [Nesterov(1.0, 0.0), Momentum(1.0, 0.0), SlowMo(1.0, 0.0)])
+@pytest.mark.parametrize("rule", [Nesterov(1.0, 0.0), Momentum(1.0, 0.0), SlowMo(1.0, 0.0), Elastic(pull=0.5).among(2)])
 def test_without_momentum_and_at_rate_1_they_are_the_mean(rule):
     rng = np.random.default_rng(1)
     before, mean = rng.normal(size=(2, 1000)).astype("f4")
@@ -250,6 +252,7 @@ def test_options_of_a_run_that_knew_no_outer_updater_are_read(tmp_path, made):
     ("mean 3", "is no list of settings"), ("nesterov momentum x", "'x' must be a finite number"), ("nesterov momentum nan", "must be a finite"),
     ("nesterov rate 3", "rate=3 is not supported"), (Nesterov, "unknown outer updater"), (3, "unknown outer updater"),
     ({"class_name": "SGD"}, "unknown outer updater 'SGD'"), ("adam epsilon 0", "epsilon must be above 0"),
+    ("elastic pull 0", "pull must be above 0 and at most 1"), ("elastic pull 1.5", "at most 1"),
     ("momentum momentum 1", "momentum must be at least 0 and below 1"), ("yogi learning_rate 0", "learning_rate must be above 0")])
 def test_what_is_no_outer_updater_is_refused(value, reason):
     with pytest.raises(ConfigError, match=reason) as error:
