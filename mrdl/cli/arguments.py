@@ -231,7 +231,7 @@ def of_searching(p: argparse.ArgumentParser) -> None:
     positional(p, "data", "a dataset that prepare made")
     positional(p, "run", "directory of the search; its runs are RUN/c0001 and so on")
     of_search(p)
-    option(p, "workers", "number of shards that each configuration is trained on at the same time; with 1, each hops from shard to shard, "
+    option(p, "workers", "number of shards that each configuration is trained on at the same time; with 1, each goes from shard to shard, "
            "and nothing is averaged (default: 1)")
     option(p, "batch_size", "examples per minibatch (default: %(default)s)")
     p.add_argument("--averaging-frequency", metavar="N|RULE", help="as for mrdl train, but not auto (default: its whole shard)")

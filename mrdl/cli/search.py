@@ -20,6 +20,8 @@ def of_search(p: argparse.ArgumentParser) -> None:
     p.add_argument("--configurations", type=int, metavar="N", help=f"how many to try (default: {strategies.DRAWN}, with halving {strategies.HALVED}; "
                    "a grid and hyperband need no number)")
     p.add_argument("--factor", type=int, metavar="N", help="halving and hyperband: one configuration of N trains on, N times as long (default: 3)")
+    p.add_argument("--hop", action="store_true", help="with one worker each: a job for each shard that the configurations hop to, instead of "
+                   "one for a rung; the results are the same")
     p.add_argument("--metric", help="what is compared (default: val_loss, or loss if no data is held out)")
     p.epilog += f"\n\nthe forms of --set:\n{strategies.GRAMMAR}"
 

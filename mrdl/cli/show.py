@@ -169,7 +169,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
                 print(f"raw rows of {printing.few([file['path'] for file in raw])}, in splits")
         print(f"{place.url}: {printing.counted(len(history), 'round')} on {facts['data']}, "
               f"{printing.counted(o['workers'], 'worker')}, batch {o['batch_size']}, averaging every "
-              f"{o['averaging_frequency'] or 'shard'}" + (f" (which chose {every})" if (every := chosen(history)) else "")
+              f"{o['averaging_frequency'] or ('epoch or later' if o.get('straight') else 'shard')}" + (f" (which chose {every})" if (every := chosen(history)) else "")
               + (f", after {printing.counted(o['warm_start'], 'round')} of one worker" if o.get("warm_start") else "")
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", {o['fragments']} fragments" if o.get("fragments") else "")

@@ -118,6 +118,9 @@ class ParameterAveraging(Options):
         turn: by how many places the order of the shards is turned in each epoch, 1 or more, so that
             runs of one seed train on different shards at the same time, as in a Search. None: it
             is not turned.
+        straight: whether a round of the one worker goes on from shard to shard: to the end of the epochs
+            asked for where only `epochs` ends the run, else to the end of the epoch. The bits are
+            the same. None: a round is a shard.
         epochs: stops when every example was used so often: short for "epochs N" among the rules of
             `until`. None: no such rule.
         rounds: stops after so many rounds: short for "rounds N". None: no such rule.
@@ -317,7 +320,8 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
             need(exchange is None, "fragments are trained in rounds that mrdl's driver runs, not yet in staged ones")
             enough(train, options.fragments)
             rounds = partial(FragmentExchange, place=place, model=model, count=options.fragments)
-        exchange = exchange(cluster, place) if exchange else rounds(cluster, options.workers, shards, resident, warned)
+        exchange = exchange(cluster, place) if exchange else rounds(cluster, options.workers, shards,
+                                                                    "never" if options.straight else resident, warned)
         picture = Picture(place.store)
 
         def seen(event: str, facts: dict[str, Any]) -> None:

@@ -232,15 +232,20 @@ class Driver:
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
         group = self.verdict.groups(state.epoch)[state.group]
+        course = self.verdict.course(state, self._last(state)) if o.straight else []
+        if course:
+            group = [shard for _, shard in course]
         first, count = self.rhythm.part(state, self.history, self.model.optimizer.rate(state.iterations) * state.rate_scale)
-        active = [(slot, s) for slot, s in enumerate(group) if schedule.share(s, first, count, self.batch_size)]
+        active = [(slot, s) for slot, s in enumerate(group[:1] if course else group) if schedule.share(s, first, count, self.batch_size)]
+        read = group if course else [shard for _, shard in active]
         held = self.validation if self.rhythm.due(self.history) else []
         averaged = o.averages_updater(state.round + 1)
         asked = plan.Plan(
             self.spec, state.round + 1, self.epochs + state.epoch, first, count, self.batch_size, o.seed,
             [],
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
-            [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for _, s in active] + held),
+            [(epoch, plan.name(self.data.uid, s.index)) for epoch, s in course],
+            [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for s in read] + held),
             averaged, not averaged and bool(o.save_updater), o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
@@ -250,9 +255,14 @@ class Driver:
             o.outer is None and o.compress is None)
         size = asked.size(state)
         asked.keys = chunk_keys(size, self.exchange.reducers(o.workers, size))
-        mappers = [[s.path] for _, s in active]
+        mappers = [list(dict.fromkeys(s.path for s in read))] if course else [[s.path] for s in read]
         mappers += self.exchange.hands([s for _, s in held], o.workers)
         return asked, group, mappers
+
+    def _last(self, state: State) -> int:
+        """Up to which epoch of this run a straight round goes."""
+        ends = [rule.n for rule in self.rules if isinstance(rule, stopping.Epochs)]
+        return min(ends) if len(ends) == len(self.rules) else state.epoch + 1
 
     def _commit(self, state: State, record: dict[str, Any],
                 score: dict[str, metrics.Value] | None) -> None:

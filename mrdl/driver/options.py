@@ -33,6 +33,7 @@ class Options:
     fragments: int | None = None
     warm_start: int | None = None
     turn: int | None = None
+    straight: bool | None = None
 
     @property
     def cut(self) -> bool:
@@ -98,6 +99,9 @@ class Options:
             raise RunError("fragments: an outer updater cannot be used with them yet, as it would also move weights that no fragment had")
         if self.cut and self.warm_start:
             raise RunError("fragments: warm_start cannot be used with them, as one worker has only one of the fragments")
+        if self.straight and (self.workers, self.averaging_frequency, self.outer, self.compress, self.save_updater, self.cut) != (
+                1, None, None, None, True, False):
+            raise RunError("straight: needs workers=1, and nothing that is done once a round: averaging_frequency, outer, compress, save_updater=False")
         if not 0 <= self.seed < 1 << 63:
             raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
         return self

@@ -31,7 +31,7 @@ class Rhythm:
         own = bool(data.raw) and any(other is data for other, _ in validation)
         self.held = sum(shard.n for shard in (data.shards if own else [s for _, s in validation]))     # splits are parsed whole
         group = schedule.groups(shards, options.workers, options.seed, 0)[0]
-        self.trained = 0 if self.ruled else sum(schedule.share(s, 0, self.rule, batch_size) for s in group)
+        self.trained = 0 if self.ruled else sum(s.n for s in shards) if options.straight else sum(schedule.share(s, 0, self.rule, batch_size) for s in group)
 
     def part(self, state: State, history: History, rate: float) -> tuple[int, int | None]:
         """Which minibatches of its shard each worker of the next round trains on: (the first, how many); None: all.

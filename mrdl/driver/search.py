@@ -48,10 +48,10 @@ class Searched:
 class Search:
     """Trains many configurations of a model, and finds the best.
 
-    All configurations of a rung train at the same time: a round of all of them is one job. With one
-    worker each, the default, they hop from shard to shard, each with its updater's state, and
-    nothing is averaged (model hopping, as in Cerebro): each is trained by exact SGD. With more
-    workers each is averaged as by ParameterAveraging.
+    All configurations of a rung train at the same time, in the same jobs. With one worker each, the
+    default, a rung is one job, and nothing is averaged: each goes from shard to shard with its
+    updater's state, and is trained by exact SGD (with `hop` as in Cerebro's model hopping). With
+    more workers each is averaged as by ParameterAveraging, and a round of all of them is one job.
 
     Args:
         space: the values to try, by the name of a parameter of the function that makes the
@@ -67,6 +67,9 @@ class Search:
         metric: what is compared, a number on held-out data or on training data. None: val_loss,
             or loss where nothing is held out.
         seed: of what is drawn, from 0 to 2^63 - 1. 0, so that a search can be repeated.
+        hop: with one worker each: whether a job is a hop, from one shard to the next. False: a
+            rung is one job, in which each configuration's worker goes from shard to shard. The bits
+            are the same.
         training: how each configuration trains: its workers, and everything else. Its `epochs` (or
             `rounds`) is what those have that train longest. Rounds that are not finite are not
             tried at a smaller rate, as this would be another configuration. None:
@@ -77,6 +80,7 @@ class Search:
     factor: int = 3
     metric: str | None = None
     seed: int = 0
+    hop: bool = False
     training: ParameterAveraging | None = None
 
     def fit(self, model: Callable[..., Model], data: str, validation: str | None = None, *, run: str,
@@ -124,7 +128,7 @@ class Search:
                           for number, (own, (_, reason)) in enumerate(zip(values, made), 1)]
         most = self._budget(training, len(values))
         options = asdict(replace(training, epochs=None, rounds=None).options()) | {"class_weight": begun.options.class_weight}
-        asked_for = Asked(strategy=self.strategy, factor=self.factor, metric=metric, rising=rising, most=most, unit=unit, seed=self.seed,
+        asked_for = Asked(strategy=self.strategy, factor=self.factor, metric=metric, rising=rising, most=most, unit=unit, seed=self.seed, hop=self.hop,
                           options=options, tried=of_training, data=begun.facts["data"], validation=begun.facts["validation"],
                           configurations=configurations)
         place = searches.Search(run)

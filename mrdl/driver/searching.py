@@ -107,7 +107,9 @@ class Searching:
         """How a configuration trains. With one worker each, all are on different shards at the same time, as far as there are enough."""
         training = so_trained(self.training, self.asked["configurations"][number - 1]["values"], self.asked["tried"])
         turn = (number - 1) % self.shards if training.workers == 1 else 0
-        return replace(training, turn=turn or None)
+        straight = not self.asked["hop"] and self.asked["unit"] == "epochs" and (
+            training.workers, training.averaging_frequency, training.outer, training.compress, training.save_updater) == (1, None, None, None, True)
+        return replace(training, turn=turn or None, straight=straight or None)
 
     def _trained(self, number: int, begun: Begun, driver: Driver, found: dict[int, Found]) -> None:
         """Trains a configuration to the end of its rung; called in a thread."""

@@ -50,6 +50,11 @@ class Verdict:
         return schedule.groups(self.shards, self.options.workers, self.options.seed, self.epochs + epoch, alone,
                                self.options.turn or 0)
 
+    def course(self, state: State, epochs: int) -> list[tuple[int, Shard]]:
+        """What one worker alone trains on from a state until it has done so many epochs of this run: (epoch, shard)."""
+        found = [(self.epochs + epoch, shard) for epoch in range(state.epoch, epochs) for shard, in self.groups(epoch)]
+        return found[state.group:]
+
     def begun(self, weights: np.ndarray) -> np.ndarray:
         """The vector of a state with these weights and a fresh updater."""
         return np.concatenate([weights, self.model.optimizer.start(weights).reshape(-1)])
@@ -60,12 +65,13 @@ class Verdict:
         sums, n = {}, 0
         trained = [r for r in merged.records if isinstance(r, Trained)]
         for record in trained:
-            shard = self.owner[record.shard]
-            due = schedule.share(shard, asked.first, asked.count, asked.batch_size)
-            if (record.n, record.present) != (due, shard.n):
+            shards = [self.owner[name] for _, name in asked.course] or [self.owner[record.shard]]
+            due = sum(schedule.share(shard, asked.first, asked.count, asked.batch_size) for shard in shards)
+            present = sum(shard.n for shard in shards)
+            if (record.n, record.present) != (due, present):
                 raise RoundError(f"round {asked.round}: shard {record.shard} was trained on "
                                  f"{record.n} of {record.present} examples instead of {due} of "
-                                 f"{shard.n}: examples were lost")
+                                 f"{present}: examples were lost")
             metrics.add(sums, record.sums)
             n += record.terms
         if sorted(r.shard for r in trained) != sorted(asked.train) or \
@@ -97,9 +103,9 @@ class Verdict:
                     state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer,
                     kept=self._kept(state, found.trained))
         if asked.count is None or all(s.n <= (asked.first + asked.count) * asked.batch_size for s in group):
-            new.part, new.group = 0, new.group + 1
-            if new.group >= len(self.groups(state.epoch)):
-                new.group, new.epoch = 0, new.epoch + 1
+            new.part, new.group = 0, new.group + max(len(asked.course), 1)
+            while new.group >= (groups := len(self.groups(new.epoch))):
+                new.group, new.epoch = new.group - groups, new.epoch + 1
         if not (asked.save_updater or asked.keep_updater):
             new.iterations = 0
         with np.errstate(all="ignore"):         # the caller handles values that are not finite
@@ -109,7 +115,7 @@ class Verdict:
         seen = metrics.values(found.sums, self.metrics)
         if "loss" not in seen:                  # all steps are masked: keep the known values
             seen = {name: before[name] for name in ("loss", *self.metrics)}
-        return new, {"round": new.round, "epoch": state.epoch + 1, **seen,
+        return new, {"round": new.round, "epoch": new.epoch + bool(new.group or new.part), **seen,
                      "change": change, "examples": examples, "trained": trained,
                      "present": sum(s.n for s in group), "workers": merged.workers, "bytes": sum(r.bytes for r in found.trained),
                      "updates": updates, "rate_scale": state.rate_scale,

@@ -35,6 +35,7 @@ class Asked(TypedDict):
     most: int | None                    # epochs (or rounds) of those that train longest; None: as the strategy says
     unit: Literal["epochs", "rounds"]
     seed: Count
+    hop: bool                           # is each shard of a configuration a round of its own?
     options: dict                       # of training
     tried: list[str]                    # those of the values that take the place of such an option
     data: Source

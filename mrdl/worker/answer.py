@@ -4,7 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from mrdl.data.blocks import BlockError
@@ -14,7 +14,7 @@ from mrdl.rounds.record import Failed, facts
 from mrdl.rounds.state import State
 from mrdl.worker.reading import Reading, whole
 from mrdl.worker.score import describe, score
-from mrdl.worker.train import train
+from mrdl.worker.train import along, train
 
 
 def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = ()) -> Emitted:
@@ -56,13 +56,17 @@ def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], 
         state, wanted = asked()
         scored = cache(lambda: state(None))     # shards that are scored have one state
         trained = None
-        for shard, own in groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard)):
+        shards = groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard))
+        for shard, own in shards:
             if shard in wanted.train:
                 if trained:
                     raise BlockError(f"one mapper got two shards, {trained} and {shard}: "
                                      "each shard must be an input split of its own")
-                trained = shard
-                yield from train(own, shard, state(wanted.train[shard]), wanted, began)
+                trained, more = shard, iter(())
+                if wanted.course:
+                    more = along(wanted.course, chain([(shard, own)], shards))
+                    _, _, own = next(more)
+                yield from train(own, shard, state(wanted.train[shard]), wanted, began, more)
             elif shard in wanted.score:
                 yield (describe if wanted.describe else score)(own, shard, scored(), wanted)
             else:

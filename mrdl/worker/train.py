@@ -1,13 +1,15 @@
 """A mapper trains on its shard."""
 import resource
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 
 import numpy as np
 
 from mrdl import metrics, seeds
-from mrdl.data.blocks import Block
+from mrdl.data.blocks import Block, BlockError
 from mrdl.data.windows import windows
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
@@ -19,12 +21,16 @@ from mrdl.rounds.state import State, profile
 from mrdl.rounds.variances import Variances
 from mrdl.training.minibatches import minibatches
 from mrdl.training.sequences import learner_for
+from mrdl.worker.cache import Shelf
 from mrdl.worker.change import Change
 from mrdl.worker.reading import ahead
 from mrdl.worker.slot import Slot
 
+Part = tuple[int, str, Iterator[Block]]         # of a course: epoch, shard and its blocks
 
-def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float) -> Emitted:
+
+def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float, more: Iterable[Part] = ()) -> Emitted:
+    """Trains on the plan's part of a shard, and then on `more` whole shards."""
     worker = asked.train[shard]
     own = asked.of(worker)
     model = model_from_json(own.spec)
@@ -38,7 +44,6 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
                           iterations=given.iterations, rate_scale=given.rate_scale,
                           class_weight=asked.class_weight, **asked.sequences)
     started, waits = time.perf_counter(), []
-    key = seeds.key(asked.seed, "dropout", asked.epoch, shard_number(shard))
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
     present, targets = 0, {}
 
@@ -51,12 +56,14 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
             yield n, arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)
-    with closing(ahead(windows(blocks, wanted), waits.append)) as ready:
-        for number, arrays, index in minibatches(counted(ready), asked.batch_size, asked.seed,
-                                                 asked.epoch, shard_number(shard), asked.first,
-                                                 asked.count, learner.length_of):
-            learner.step(arrays, index, key, number)
-            n += len(index)
+    for epoch, own_name, own_blocks in chain([(asked.epoch, shard, blocks)], more):
+        key = seeds.key(asked.seed, "dropout", epoch, shard_number(own_name))
+        with closing(ahead(windows(own_blocks, wanted), waits.append)) as ready:
+            for number, arrays, index in minibatches(counted(ready), asked.batch_size, asked.seed,
+                                                     epoch, shard_number(own_name), asked.first,
+                                                     asked.count, learner.length_of):
+                learner.step(arrays, index, key, number)
+                n += len(index)
     trained = time.perf_counter()
     if not n:
         return
@@ -77,6 +84,21 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
         shard, asked.round, of, n, learner.terms, present, learner.updates, metrics.plain(learner.sums), metrics.plain(targets),
         profile(), _peak(), sent, slot.write(), {"start": started - began, "read": read, "compute": trained - started - read,
                              "emit": time.perf_counter() - trained})))
+
+
+def along(course: list[tuple[int, str]], shards: Iterator[tuple[str, Iterator[Block]]]) -> Iterator[Part]:
+    """The parts of a course. `shards`: names and blocks, in the order in which they are first needed; those that are needed again
+    are kept, in memory and then on disk."""
+    last = {shard: number for number, (_, shard) in enumerate(course)}
+    with Shelf(disk=sys.maxsize) as shelf:
+        for number, (epoch, shard) in enumerate(course):
+            if shard in shelf.shards:
+                yield epoch, shard, iter(shelf.rows(shard, ()))
+                continue
+            found, blocks = next(shards, ("no shard", iter(())))
+            if found != shard:
+                raise BlockError(f"one mapper got {found} where it needed shard {shard}")
+            yield epoch, shard, iter(shelf.rows(shard, blocks)) if last[shard] > number else blocks
 
 
 def _peak() -> int:

@@ -33,8 +33,8 @@ def model(units=4, learning_rate=0.01, dropout=0.2):
     return made
 
 
-def searching(space, strategy="grid", configurations=None, **options):
-    return Search(space, strategy, configurations,
+def searching(space, strategy="grid", configurations=None, hop=False, **options):
+    return Search(space, strategy, configurations, hop=hop,
                   training=ParameterAveraging(**{"workers": 1, "batch_size": 8, "runner": "inline", **options}))
 
 
@@ -55,7 +55,7 @@ def undisturbed(tmp_path_factory, inline):
     y = rng.integers(0, 3, 60)
     np.savez(folder / "raw.npz", x=rng.standard_normal((60, 5)) + np.eye(3, 5)[y] * 1.5, y=y.astype("i4"))
     data = mrdl.prepare([str(folder / "raw.npz")], str(folder / "data"), inline, shards=2, hold_out=0.2)
-    searching(HALVING, "halving", 4, epochs=3).fit(model, data.url, run=str(folder / "s"), verbose=0)
+    searching(HALVING, "halving", 4, hop=True, epochs=3).fit(model, data.url, run=str(folder / "s"), verbose=0)
     return data, folder / "s"
 
 
@@ -65,10 +65,11 @@ def halved(tmp_path, undisturbed):
     return undisturbed[0], shutil.copytree(undisturbed[1], str(tmp_path / "s"))
 
 
-def test_models_that_hop_from_shard_to_shard_are_trained_as_on_one_machine(tmp_path, made):
-    """Bit for bit: with Adam, dropout and an uneven last minibatch, over two epochs."""
+@pytest.mark.parametrize("hop", [True, False])
+def test_models_that_go_from_shard_to_shard_are_trained_as_on_one_machine(tmp_path, made, hop):
+    """Bit for bit, by a job for each hop or one for all: with Adam, dropout and an uneven last minibatch, over two epochs."""
     data = load(made(101, shards=3).url)
-    searching({"units": [4, 6, 5, 7]}, epochs=2, seed=5, keep_rounds=9).fit(model, data.url, run=str(tmp_path / "s"), verbose=0)
+    searching({"units": [4, 6, 5, 7]}, hop=hop, epochs=2, seed=5, keep_rounds=9).fit(model, data.url, run=str(tmp_path / "s"), verbose=0)
     shards = data.train()
     for number, units in enumerate([4, 6, 5, 7], 1):
         first = Run(tmp_path / f"s/c{number:04d}").state(0)
@@ -78,14 +79,14 @@ def test_models_that_hop_from_shard_to_shard_are_trained_as_on_one_machine(tmp_p
         learner = Learner(alone, weights, slots, batch_size=8)
         for epoch in range(2):
             order = seeds.permutation(3, 5, "groups", epoch)
-            for hop in range(3):
-                shard = shards[order[(number - 1 + hop) % 3]]
+            for step in range(3):
+                shard = shards[order[(number - 1 + step) % 3]]
                 arrays = rows(shard)
                 index = seeds.permutation(shard.n, 5, "rows", epoch, shard.index, 0)
                 for batch in range(-(-shard.n // 8)):
                     learner.step(arrays, index[batch * 8:batch * 8 + 8], seeds.key(5, "dropout", epoch, shard.index), batch)
                     updates += 1
-        last = Run(tmp_path / f"s/c{number:04d}").state(6)
+        last = Run(tmp_path / f"s/c{number:04d}").state(6 if hop else 1)
         assert (last.weights.tobytes(), last.slots.tobytes(), last.iterations) == (weights.tobytes(), slots.tobytes(), updates)
 
 
@@ -105,13 +106,27 @@ def test_averaged_configurations_are_the_runs_that_they_would_be_alone(tmp_path,
 def test_a_round_of_all_is_one_job_and_every_runner_gives_the_same_bits(tmp_path, halved, local):
     data, run = halved
     jobs = []
-    searching(HALVING, "halving", 4, epochs=3, runner=local).fit(
+    searching(HALVING, "halving", 4, hop=True, epochs=3, runner=local).fit(
         model, data.url, run=str(tmp_path / "local"), told=lambda event, facts: jobs.append((event, facts)))
     assert bits(str(tmp_path / "local")) == bits(run)
     shared = [facts["configurations"] for event, facts in jobs if event == "job"]
     # two shards: two hops an epoch, and a job that scores; then one configuration trains on
     assert shared == [4, 4, 4, 1, 1, 1, 1, 1]
     assert [facts["configurations"] for event, facts in jobs if event == "rung"] == [4, 1]
+
+
+def test_a_rung_is_one_job_and_one_that_scores(tmp_path, halved):
+    """To the same models as by hops; a shard that is needed again in a later epoch is read once."""
+    data, run = halved
+    jobs = []
+    searching(HALVING, "halving", 4, epochs=3).fit(model, data.url, run=str(tmp_path / "straight"), told=lambda event, facts: jobs.append((event, facts)))
+    assert [facts["configurations"] for event, facts in jobs if event == "job"] == [4, 4, 1, 1]
+    places = [searches.Search(str(tmp_path / "straight")), searches.Search(run)]
+    models, epochs = ([[[own[key] for own in rung] for rung in place.rungs()] for place in places] for key in ("model", "epochs"))
+    assert models[0] == models[1] and epochs[0] == epochs[1] == [[1.0] * 4, [3.0]]
+    winner = ranked(places[0].asked(), places[0].rungs())[0]["run"]
+    mrdl.resume(f"{tmp_path}/straight/{winner}", "inline", until="val_loss patience 9, epochs 5", verbose=0)
+    assert [line["epoch"] for line in Run(tmp_path / "straight" / winner).history()] == [1, 3, 4, 5]       # each epoch is scored
 
 
 def test_the_winner_is_an_ordinary_run(tmp_path, halved, capsys):
@@ -134,7 +149,7 @@ def test_a_search_that_is_cut_off_goes_on_to_the_same_bits(tmp_path, halved, ste
     broken = str(tmp_path / "broken")
 
     def search():
-        return searching(HALVING, "halving", 4, epochs=3).fit(model, data.url, run=broken, verbose=0)
+        return searching(HALVING, "halving", 4, hop=True, epochs=3).fit(model, data.url, run=broken, verbose=0)
     cut_off(search, steps, [(Run, "commit"), (searches.Search, "commit")])
     before = {path: path.stat().st_mtime_ns for path in Path(broken).rglob("commit-*.json")}
     resume(broken, verbose=0) if steps % 2 else search()
@@ -179,7 +194,7 @@ def test_a_configuration_that_kills_its_tasks_does_not_end_the_others(tmp_path, 
             raise JobFailed("mapper 1 was killed by SIGKILL")
         return job(self, requests)
     monkeypatch.setattr(Pool, "_job", limited)
-    found = searching({"units": "4,5,6"}, epochs=1).fit(model, data.url, run=str(tmp_path / "s"), verbose=0)
+    found = searching({"units": "4,5,6"}, hop=True, epochs=1).fit(model, data.url, run=str(tmp_path / "s"), verbose=0)
     assert [row["state"] for row in found.table] == ["trained", "trained", "failed"] and "SIGKILL" in found.table[2]["reason"]
     assert asked[:4] == [["c0001", "c0002", "c0003"], ["c0001"], ["c0002"], ["c0003"]] and asked[4] == ["c0001", "c0003"]
 
@@ -213,9 +228,9 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, mad
 def test_another_search_in_the_same_directory_is_refused(tmp_path, halved):
     data, run = halved
     with pytest.raises(RunError, match="the values that are tried"):
-        searching(HALVING, "halving", 5, epochs=3).fit(model, data.url, run=run, verbose=0)
+        searching(HALVING, "halving", 5, hop=True, epochs=3).fit(model, data.url, run=run, verbose=0)
     with pytest.raises(RunError, match="model of configuration 1: has its file changed"):
-        searching(HALVING, "halving", 4, epochs=3).fit(lambda units, learning_rate: model(units, learning_rate, 0.3), data.url, run=run, verbose=0)
+        searching(HALVING, "halving", 4, hop=True, epochs=3).fit(lambda units, learning_rate: model(units, learning_rate, 0.3), data.url, run=run, verbose=0)
     place = searches.Search(run)
     rung = json.loads(place.store.read("rung-000.json"))
     rung["found"][0]["metrics"]["val_loss"] = 0.0
