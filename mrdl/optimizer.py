@@ -49,6 +49,7 @@ class Optimizer(Configured):
     rule: ClassVar[str] = ""                    # the rule's name in kernels/optimizers.h
     slots: ClassVar[int] = 0
     initial: ClassVar[float] = 0.0
+    squares: ClassVar[int | None] = None        # the slot with the sum or mean of squared gradients
     shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
     learning_rate: object = 0.001
     weight_decay: float | None = field(default=None, kw_only=True)

@@ -50,6 +50,7 @@ class RMSprop(Optimizer):
         rho: the share of the old mean square v that is kept, at least 0 and below 1.
         epsilon: keeps the divisor above 0; 0 or more."""
     rule: ClassVar[str] = "rmsprop"
+    squares: ClassVar[int | None] = 0
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ("rho",)
     rho: float = 0.9
@@ -69,6 +70,7 @@ class Adagrad(Optimizer):
         initial_accumulator_value: the initial value of v, 0 or more.
         epsilon: keeps the divisor above 0; 0 or more."""
     rule: ClassVar[str] = "adagrad"
+    squares: ClassVar[int | None] = 0
     slots: ClassVar[int] = 1
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
@@ -92,6 +94,7 @@ class Adadelta(Optimizer):
         rho: the share of the old mean squares u and v that is kept, at least 0 and below 1.
         epsilon: keeps the divisor above 0, and makes the first step larger than 0; 0 or more."""
     rule: ClassVar[str] = "adadelta"
+    squares: ClassVar[int | None] = 0
     slots: ClassVar[int] = 2
     shares: ClassVar[tuple[str, ...]] = ("rho",)
     rho: float = 0.95
@@ -137,6 +140,7 @@ class Moments(Optimizer):
             least 0 and below 1.
         epsilon: keeps the divisor above 0; 0 or more. 1e-7, as in Keras."""
     slots: ClassVar[int] = 2
+    squares: ClassVar[int | None] = 1
     shares: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -191,6 +195,7 @@ class Adamax(Moments):
 
     `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer."""
     rule: ClassVar[str] = "adamax"
+    squares: ClassVar[int | None] = None
 
     def numbers(self, rate, t):
         return rate / (1 - self.beta_1 ** t), self.beta_1, self.beta_2, self.epsilon

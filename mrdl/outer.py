@@ -23,6 +23,7 @@ class OuterUpdater(Configured):
     keras_module: ClassVar[str] = "mrdl.outer"
     slots: ClassVar[int] = 1
     shares: ClassVar[tuple[str, ...]] = ()      # fields that must be at least 0 and below 1
+    weighs: ClassVar[bool] = False              # is each weight averaged by what workers know of it (mrdl.rounds.confidence)?
     pull: ClassVar[float | None] = 0.0          # the share of its way from the broadcast that a worker is pulled back; 0: it begins there anew
     learning_rate: float = 1.0
 
@@ -225,7 +226,23 @@ class Elastic(OuterUpdater):
         return self.learning_rate * change
 
 
-OUTER = [Momentum, SlowMo, Nesterov, Adam, Yogi, Adagrad, Elastic]
+@dataclass(frozen=True)
+class Confidence(OuterUpdater):
+    """w += learning_rate sum a_i (w_i - w) / sum a_i; a = sum a_i^2 / sum a_i (Vowpal Wabbit: Agarwal et al. 2014).
+
+    a_i is what worker i's updater has of a weight's squared gradients: Adagrad's sum, or the mean that RMSprop, Adadelta,
+    Adam, AdamW and Nadam keep. So a weight is that of the workers whose examples had to do with it, as for rare features.
+
+    Args:
+        learning_rate: the factor of a step, above 0."""
+    slots: ClassVar[int] = 0
+    weighs: ClassVar[bool] = True
+
+    def step(self, change, slots, rate):
+        return self.learning_rate * change
+
+
+OUTER = [Momentum, SlowMo, Nesterov, Adam, Yogi, Adagrad, Elastic, Confidence]
 MEAN = ("mean", "average")      # names of plain averaging
 GRAMMAR = f"mean, {', '.join(rule.__name__.lower() for rule in OUTER)}; settings behind it, as in \"nesterov learning_rate 0.7 momentum 0.9\""
 

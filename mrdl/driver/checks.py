@@ -38,6 +38,8 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
     fitted(model, train)
     rebuilt(model)
     check_class_weight(options.class_weight, model, train.target.high)
+    need(not options.weighs or model.optimizer.squares is not None, "outer confidence needs an optimizer that keeps squares of gradients: "
+         f"Adagrad, RMSprop, Adadelta, Adam, AdamW or Nadam, not {type(model.optimizer).__name__}")
     sequences.check(model, options.tbptt, options.tbptt_backward, options.buckets)
     if validation is not None and held:
         same_features(features_of(train), train.url, held[0][0])

@@ -252,6 +252,7 @@ class Driver:
             o.compress, self.run.url if o.keeping else "",
             {str(slot): state.kept[str(slot)] for slot, _ in active if str(slot) in state.kept},
             self.verdict.outer.pull if self.verdict.steps(state) else 0.0,
+            self.model.optimizer.squares if self.verdict.steps(state) and self.verdict.outer.weighs else None,
             o.outer is None and o.compress is None)
         size = asked.size(state)
         asked.keys = chunk_keys(size, self.exchange.reducers(o.workers, size))

@@ -59,6 +59,12 @@ class Options:
             ["weights of their own"] if self.elastic else [])
 
     @property
+    def weighs(self) -> bool:
+        """Is each weight averaged by what workers know of it?"""
+        rule = updater(self.outer)
+        return rule is not None and rule.weighs
+
+    @property
     def elastic(self) -> bool:
         """Do workers go on with weights of their own?"""
         rule = updater(self.outer)
@@ -93,6 +99,9 @@ class Options:
         if self.elastic and kind and kind.feedback:
             raise RunError(f"outer elastic: {kind} cannot be used with it, as what a worker is away from the centre comes again in each round; "
                            "take int8, bfloat16 or float16")
+        if self.weighs and not (self.save_updater is True and kind is None):
+            raise RunError("outer confidence needs what workers' updaters know in each round: it goes with the updater's state averaged, and "
+                           "without compress")
         if self.cut and self.compress is not None:
             raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
         if self.cut and self.outer is not None:

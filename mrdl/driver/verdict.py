@@ -12,12 +12,14 @@ from mrdl.models.model import Model
 from mrdl.outer import updater
 from mrdl.report import advice
 from mrdl.rounds import plan
+from mrdl.rounds.confidence import Confidence
 from mrdl.rounds.merged import Merged, RoundError
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Scored, Trained
 from mrdl.rounds.state import State
 from mrdl.rounds.statistics import Statistics
 from mrdl.runs.commits import RunError
+from mrdl.training import moments
 
 
 class Checked(NamedTuple):
@@ -42,7 +44,7 @@ class Verdict:
         self.epochs = model.epochs          # epochs that the model was trained for before this run
         self.outer = updater(options.outer)
         self.warm = options.warm_start or 0     # rounds of one worker before averaging starts
-        self.untrained = [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
+        self.untrained = moments.untrained(model)
 
     def groups(self, epoch: int) -> list[list[Shard]]:
         """The groups of shards that train together, in an epoch of this run."""
@@ -94,6 +96,8 @@ class Verdict:
         o = self.options
         updates = max(r.updates for r in found.trained)
         mean = merged.vector if o.compress is None else self._changed(state, merged.vector)
+        if asked.squares is not None:
+            mean = Confidence(state.vector, state.parameters, asked.squares, self.untrained).joined(mean)
         vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean), merged.workers)
         if o.outer or o.compress:               # a step, or what a coding leaves out, may break what workers kept to
             self._constrain(vector)

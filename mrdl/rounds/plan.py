@@ -49,6 +49,7 @@ class Plan:
     folder: str = ""                    # the run's, if slots keep anything there (mrdl.worker.slot)
     kept: dict[str, list[str]] = field(default_factory=dict)    # the files of these workers' slots, as in the state
     pull: float = 0.0                   # if above 0, slots keep their weights, pulled back so far (mrdl.outer.Elastic)
+    squares: int | None = None          # if given, weights are averaged by this slot (mrdl.rounds.confidence)
     averages: bool = True               # is the next state the mean? Then few resident workers compute it themselves
     # if given, scoring workers also make a report: what mrdl.report.assessed.Assessed is made of
     report: list | None = None
@@ -60,7 +61,8 @@ class Plan:
 
     def size(self, state: State) -> int:
         """How many values a worker sends, if the network is not cut."""
-        return len(state.vector) if self.save_updater else state.parameters
+        size = len(state.vector) if self.save_updater else state.parameters
+        return size if self.squares is None else size + state.parameters
 
     def fragment(self, worker: int) -> Fragment | None:
         """What this worker trains; None: all of the network."""

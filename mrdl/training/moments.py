@@ -27,6 +27,11 @@ class Moments(NamedTuple):
     high: np.ndarray | None = None
 
 
+def untrained(model: LayeredModel) -> list[slice]:
+    """Where the flat vector has weights that are not trained, such as moving means."""
+    return [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
+
+
 def merged(a: Moments, b: Moments) -> Moments:
     """M2 = M2a + M2b + (mean_b - mean_a)^2 na nb / (na + nb), mean = mean_a + (mean_b - mean_a) nb / (na + nb)."""
     if not a.n or not b.n:

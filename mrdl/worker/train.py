@@ -14,11 +14,13 @@ from mrdl.data.windows import windows
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
 from mrdl.rounds import partial
+from mrdl.rounds.confidence import Confidence
 from mrdl.rounds.partial import RECORD, Emitted, Partial
 from mrdl.rounds.plan import Plan, identity
 from mrdl.rounds.record import Trained, facts
 from mrdl.rounds.state import State, profile
 from mrdl.rounds.variances import Variances
+from mrdl.training import moments
 from mrdl.training.minibatches import minibatches
 from mrdl.training.sequences import learner_for
 from mrdl.worker.cache import Shelf
@@ -37,6 +39,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     vector = given.vector                       # may be changed in place: the file was read for this task alone
     variances, of, slot = Variances(vector, own.moments), identity(asked, given), Slot(asked, worker)
     change = asked.compress and Change(asked, given, model, slot, shard_number(shard))
+    confidence = None if asked.squares is None else Confidence(vector, given.parameters, asked.squares, moments.untrained(model))
     centre = given.weights.copy() if asked.pull else None
     slot.take("weights", given.weights)
     slot.take("updater", given.slots)
@@ -74,6 +77,8 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
             slot.keep("weights", given.weights - (given.weights - centre) * asked.pull)
     variances.widen(vector)
     sent, rows = 0, vector if asked.save_updater else given.weights
+    if confidence:
+        rows = confidence.sent(vector, learner.terms)
     for keys, values in asked.sent(worker, rows.reshape(-1, given.parameters)):
         for chunk, (start, end) in zip(keys, partial.ranges(len(values), keys)):
             part = change.message(values, start, end) if change else values[start:end]

@@ -35,7 +35,7 @@ def plain(rule, w, changes):
         elif name == "Nesterov":                # as PyTorch's SGD, whose gradient is -d
             v = c.momentum * v - d
             w = w - c.learning_rate * (-d + c.momentum * v)
-        elif name == "Elastic":
+        elif name in ("Elastic", "Confidence"):
             w = w + c.learning_rate * d
         elif name == "Adagrad":
             v = v + d ** 2
