@@ -15,7 +15,7 @@ class PooledRound(TrainRound):
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import answer, counters  # imported here, because reducers do not need them
         lines = (line for _, line in pairs)
-        yield from counters.counted(answer.pooled(lines, self.options.plans), self.increment_counter)
+        yield from counters.counted(answer.pooled(lines, self.options.plans, self.set_status), self.increment_counter)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class TrainRound(Job):
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import answer, counters  # imported here, because reducers do not need them
         lines = (line for _, line in pairs)
-        yield from counters.counted(answer.work(lines, self.options.state, self.options.plan), self.increment_counter)
+        yield from counters.counted(answer.work(lines, self.options.state, self.options.plan, report=self.set_status), self.increment_counter)
 
     def reducer(self, chunk, partials):
         yield from partial.merge(chunk, partials)

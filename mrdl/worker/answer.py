@@ -16,8 +16,10 @@ from mrdl.worker.reading import Reading, whole
 from mrdl.worker.score import describe, score
 from mrdl.worker.train import along, train
 
+Report = Callable[[str], None]          # says to Hadoop that the task is alive
 
-def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = ()) -> Emitted:
+
+def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = (), report: Report = lambda text: None) -> Emitted:
     """Trains on the mapper's shard and yields partials, or scores its shards and yields their records.
 
     `fragments`: the state's parts, if the network is cut; a worker that trains reads only its own, and no other reads one.
@@ -28,25 +30,26 @@ def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str]
         if worker is None:
             return State.load(state, slots=False)
         return State.load(fragments[worker % len(fragments)] if fragments else state)
-    yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())))
+    yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())), report)
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass
 
 
-def pooled(lines: Iterable[bytes], plans: str) -> Emitted:
+def pooled(lines: Iterable[bytes], plans: str, report: Report = lambda text: None) -> Emitted:
     """Does the work of one configuration of a search; the first line of the input says of which. `plans`: a JSON file that has
     the path of each configuration's state, and its plan."""
     lines = iter(lines)
     name = next(lines).decode()
     state, asked = json.loads(Path(plans).read_bytes())[name]
-    work = answer(Reading(lines), lambda: (lambda worker: State.load(state, slots=worker is not None), Plan(**asked)))
+    work = answer(Reading(lines), lambda: (lambda worker: State.load(state, slots=worker is not None), Plan(**asked)), report)
     for chunk, part in work:
         yield RECORD + name if chunk == RECORD else chunk, part
     for _ in lines:
         pass
 
 
-def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], State], Plan]]) -> Emitted:
+def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], State], Plan]],
+           report: Report = lambda text: None) -> Emitted:
     """Does a mapper's work on the blocks that it reads; `asked` gives the plan, and what gives the state: for a worker that
     trains, by its number; for one that scores, of None.
 
@@ -64,7 +67,7 @@ def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], 
                                      "each shard must be an input split of its own")
                 trained, more = shard, iter(())
                 if wanted.course:
-                    more = along(wanted.course, chain([(shard, own)], shards))
+                    more = along(wanted.course, chain([(shard, own)], shards), report)
                     _, _, own = next(more)
                 yield from train(own, shard, state(wanted.train[shard]), wanted, began, more)
             elif shard in wanted.score:

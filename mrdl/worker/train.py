@@ -2,7 +2,7 @@
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
@@ -28,6 +28,7 @@ from mrdl.worker.change import Change
 from mrdl.worker.reading import ahead
 from mrdl.worker.slot import Slot
 
+REPORT = 10.0                   # seconds between two reports to Hadoop, which kills a task that is silent for long
 Part = tuple[int, str, Iterator[Block]]         # of a course: epoch, shard and its blocks
 
 
@@ -91,19 +92,28 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
                              "emit": time.perf_counter() - trained})))
 
 
-def along(course: list[tuple[int, str]], shards: Iterator[tuple[str, Iterator[Block]]]) -> Iterator[Part]:
+def along(course: list[tuple[int, str]], shards: Iterator[tuple[str, Iterator[Block]]], report: Callable[[str], None]) -> Iterator[Part]:
     """The parts of a course. `shards`: names and blocks, in the order in which they are first needed; those that are needed again
-    are kept, in memory and then on disk."""
-    last = {shard: number for number, (_, shard) in enumerate(course)}
+    are kept, in memory and then on disk. `report`: called from time to time, as Hadoop kills a task that neither reads nor reports."""
+    last, due = {shard: number for number, (_, shard) in enumerate(course)}, time.monotonic() + REPORT
+
+    def reported(blocks: Iterable[Block], number: int) -> Iterator[Block]:
+        nonlocal due
+        for block in blocks:
+            if time.monotonic() >= due:
+                report(f"trains on shard {number + 1} of {len(course)}")
+                due = time.monotonic() + REPORT
+            yield block
+
     with Shelf(disk=sys.maxsize) as shelf:
         for number, (epoch, shard) in enumerate(course):
             if shard in shelf.shards:
-                yield epoch, shard, iter(shelf.rows(shard, ()))
+                yield epoch, shard, reported(shelf.rows(shard, ()), number)
                 continue
             found, blocks = next(shards, ("no shard", iter(())))
             if found != shard:
                 raise BlockError(f"one mapper got {found} where it needed shard {shard}")
-            yield epoch, shard, iter(shelf.rows(shard, blocks)) if last[shard] > number else blocks
+            yield epoch, shard, reported(shelf.rows(shard, blocks) if last[shard] > number else blocks, number)
 
 
 def _peak() -> int:

@@ -15,7 +15,7 @@ from mrdl.data.windows import WINDOW
 from mrdl.driver import schedule
 from mrdl.rounds.partial import PartialError, PartialProtocol
 from mrdl.rounds.state import State, StateError
-from mrdl.worker import answer
+from mrdl.worker import answer, train
 
 
 def worked(given, lines):
@@ -105,6 +105,19 @@ def test_two_shards_to_train_in_one_mapper_are_refused(given_round):
     given = given_round(train={"d/00000": 0, "d/00005": 1})
     error = worked(given, shard() + shard(5))["record"][-1].values
     assert "each shard must be an input split of its own" in error["message"]
+
+
+def test_a_worker_goes_along_its_course_and_reports_that_it_is_alive(given_round, monkeypatch):
+    """Hadoop kills a task that neither reads nor reports for ten minutes; from the second epoch on this one reads nothing."""
+    monkeypatch.setattr(train, "REPORT", 0.0)
+    course = [(0, "d/00000"), (0, "d/00005"), (1, "d/00005"), (1, "d/00000")]
+    state, path, _ = given_round(course=course, score=[])
+    said: list[str] = []
+    (_, record), = (pair for pair in answer.work(shard() + shard(5, (7,)), state, path, report=said.append) if pair[0] == "record")
+    assert record.n == 64 and record.values["n"] == record.values["present"] == 64 and record.values["updates"] == 2 * (4 + 1)
+    assert list(dict.fromkeys(said)) == [f"trains on shard {number} of 4" for number in (1, 2, 3, 4)]
+    (_, error), = answer.work(shard() + shard(3), state, path)
+    assert "one mapper got d/00003 where it needed shard d/00005" in error.values["message"]
 
 
 def test_a_label_outside_the_outputs_is_said_with_shard_and_block(given_round):
