@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 from averaged import averaging, died, network, whole
-from safetensors.numpy import load, save
+from by_hand import changes
+from safetensors.numpy import save
 
 import mrdl
 from mrdl import codings, resume
@@ -12,7 +13,6 @@ from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
 from mrdl.driver.exchanges import resident as exchange
 from mrdl.layers import BatchNormalization, Dense
-from mrdl.rounds.coded import values_of
 from mrdl.rounds.merged import RoundError
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.state import State, StateError
@@ -97,26 +97,6 @@ def test_the_command_line_takes_a_coding_and_shows_it(tmp_path, made, capsys):
 
 
 # -- residuals
-
-def changes(kind, tmp_path, rounds=6, dtype="f8", after=lambda rng, size: rng.integers(-2000, 2000, size) / 1024):
-    """What one slot changed and sent in each round, and its residual at the end."""
-    model, rng = network(), np.random.default_rng(0)
-    model.build((4,))
-    vector = np.zeros(3 * model.weights.size, dtype)
-    found, kept = [], {}
-    for r in range(1, rounds + 1):
-        given = State(vector.copy(), model.weights.size)
-        asked = Plan("", r, 0, 0, None, 8, 0, [], {}, compress=serialize(kind), folder=str(tmp_path), kept=kept)
-        slot = Slot(asked, 3)
-        change = Change(asked, given, model, slot, 7)
-        moved = after(rng, len(vector)).astype(dtype)
-        cut = len(vector) // 2                  # behind the first slot's beginning
-        sent = [values_of(change.message(moved, a, b), moved.dtype) for a, b in ((0, cut), (cut, len(moved)))]
-        found.append((moved[:model.weights.size], np.concatenate(sent)[:model.weights.size]))
-        if file := slot.write():
-            kept = {"3": file}
-    return found, load((tmp_path / file[0]).read_bytes())["residual"] if file else None
-
 
 @pytest.mark.parametrize("kind", [TopK(0.1, decay=1.0), TopK(0.02, 32, 1.0), Threshold(0.5), Threshold(0.5, 0.1, 1.0)], ids=str)
 def test_what_was_sent_and_the_residual_are_exactly_what_changed(tmp_path, kind, monkeypatch):
