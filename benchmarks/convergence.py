@@ -1,143 +1,270 @@
-"""How many rounds and bytes an outer updater needs: python benchmarks/convergence.py [--out FILE.jsonl] [--plot FILE.png]
+"""How many rounds, examples and bytes a way to average needs: python benchmarks/convergence.py --out FILE.jsonl [--plot FILE.png]
 
-Every combination of outer updater, workers, averaging frequency, inner updater and seed trains one network on the same digits
-(examples/digits.csv.gz, or --data X.npz with x [n, features] and y), on the inline runner. For each combination the table has
-the accuracy on held-out rows after the last round, and the rounds to the accuracy that plain averaging ends at (mean over
-seeds), the ratio of the two, and the megabytes that workers send and receive until then. One worker with and without the outer
-updater is worth a line of its own: --workers 1 4 16."""
+Every combination of workers, averaging frequency, inner updater, factor of its learning rate, outer updater, coding of changes and
+seed trains one network on the same task:
+  digits      a dense network on examples/digits.csv.gz
+  text        a GRU that says the next character of the help texts that come with Python
+  FILE.npz    a dense network on x [n, features] and y, classes: whole numbers are divided by the largest, others normalised
+
+A fifth of the rows are for the test, a fifth of the others for validation. Each line of FILE has one run: its settings, the accuracy on
+the validation rows after each round with the examples and megabytes that it took (what workers send and receive), and the accuracy of the
+last round on the test rows. A run whose settings are in FILE is not done again, so that a grid can be stopped, and begun with more.
+
+The workers' functions are called one after the other, without jobs: the bits are those of -r inline, which --runner inline shows.
+Frequency 0 is a whole shard. With one worker that is one machine that trains on all examples: --workers 1 --frequency 0."""
 import argparse
 import itertools
 import json
 import logging
+import shutil
 import statistics
 import sys
 import tempfile
+import time
 import warnings
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
 
 import mrdl
-from mrdl.layers import Dense, Rescaling
-from mrdl.optimizers import SGD, AdamW
+from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.layers import GRU, CategoryEncoding, Dense, Normalization, Rescaling
+from mrdl.optimizers import SGD, Adam, AdamW
 from mrdl.report.plot import canvas
+from mrdl.rounds.coded import Coded, values_of
+from mrdl.rounds.merged import gathered
+from mrdl.rounds.partial import merge
+from mrdl.rounds.plan import Plan
+from mrdl.rounds.state import State
 from mrdl.runs.run import Run
+from mrdl.worker.answer import answer
+from mrdl.worker.reading import Reading
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.csv.gz"
-INNER = {"sgd": lambda: SGD(0.05), "momentum": lambda: SGD(0.02, 0.9), "adamw": lambda: AdamW(0.001)}
-KEYS = ("workers", "frequency", "inner", "outer")
+INNER = {"sgd": lambda rate: SGD(0.05 * rate), "momentum": lambda rate: SGD(0.02 * rate, 0.9), "adam": lambda rate: Adam(0.001 * rate),
+         "adamw": lambda rate: AdamW(0.001 * rate)}
+GROUP = ("task", "rounds", "workers", "frequency", "inner")         # what runs share that are compared
+METHOD = ("rate", "reset", "outer", "compress")                     # what they differ in
+SETTINGS = (*GROUP, *METHOD, "hidden", "batch", "shards", "seed")
+EXAMPLES = 0.2                  # share of the rows that are for the test, and of the others for validation
+STEPS = 40                      # characters of a sequence
 VALUES = 4                      # bytes of a float32
 
 
-def digits(path: Path | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """Features, classes, and the largest feature."""
-    if path:
-        with np.load(path) as found:
-            return found["x"].reshape(len(found["x"]), -1), found["y"], float(found["x"].max())
-    rows = np.loadtxt(DIGITS, int, delimiter=",", skiprows=1)
-    return rows[:, 1:].astype("u1"), rows[:, 0].astype("u1"), 16.0
+class Called(PlainExchange):
+    """Rounds without jobs: each worker is a function call. The bits are those of jobs."""
+    lines = staticmethod(cache(lambda path: Path(path).read_bytes().splitlines()))
+
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None):
+        ready()
+        sent, parsed = defaultdict(list), Plan.parse(plan.dump())
+
+        def given(worker):
+            return State(state.vector.copy(), **state.facts)        # workers change it in place
+        for paths in mappers:
+            lines = itertools.chain.from_iterable(map(self.lines, paths))
+            for chunk, part in answer(Reading(lines), lambda: (given, parsed)):
+                values = values_of(part.values, state.vector.dtype) if isinstance(part.values, Coded) else part.values
+                sent[chunk].append(part._replace(values=values))
+        merged = (pair for chunk, parts in sent.items() for pair in merge(chunk, sorted(parts, key=lambda part: part.worker)))
+        return gathered(merged, plan, size, state.vector.dtype)
 
 
-def trained(data: str, largest: float, run: str, a: argparse.Namespace, workers: int, frequency: int, inner: str, outer: str,
-            seed: int) -> dict[str, Any]:
-    """The accuracy after each round, and the bytes of a round."""
-    model = mrdl.Sequential([Rescaling(1 / largest), *[Dense(units, "relu") for units in a.hidden], Dense(10, "softmax")])
-    model.compile(INNER[inner](), "sparse_categorical_crossentropy", ["accuracy"])
-    mrdl.ParameterAveraging(workers=workers, averaging_frequency=frequency, batch_size=a.batch_size, outer=outer, seed=seed, rounds=a.rounds,
-                            validation_freq=1, runner="inline").fit(model, data, run=run, verbose=0)
+class Rows:
+    """A dense network on rows."""
+
+    def __init__(self, name: str, hidden: list[int]):
+        if name == "digits":
+            rows = np.loadtxt(DIGITS, int, delimiter=",", skiprows=1)
+            self.x, self.y = rows[:, 1:].astype("u1"), rows[:, 0]
+        else:
+            with np.load(name) as found:
+                self.x, self.y = found["x"].reshape(len(found["x"]), -1), found["y"].astype(int)
+        self.hidden, order = hidden, np.random.default_rng(0).permutation(len(self.x))
+        self.test, self.train = np.split(order, [int(len(order) * EXAMPLES)])
+
+    def prepared(self, folder: str, shards: int) -> str:
+        np.savez(f"{folder}/rows.npz", x=self.x[self.train], y=self.y[self.train])
+        return mrdl.prepare(f"{folder}/rows.npz", f"{folder}/data", shards=shards, hold_out=EXAMPLES, runner="inline").url
+
+    def network(self) -> mrdl.Sequential:
+        first = Rescaling(1 / float(self.x.max())) if self.x.dtype.kind in "iu" else Normalization()
+        return mrdl.Sequential([first, *[Dense(units, "relu") for units in self.hidden], Dense(int(self.y.max()) + 1, "softmax")])
+
+    def scored(self, model: mrdl.Sequential) -> float:
+        return model.evaluate(self.x[self.test], self.y[self.test])["accuracy"]
+
+
+class Text:
+    """A GRU on characters; the last texts are for the test."""
+
+    def __init__(self, name: str, hidden: list[int]):
+        names, self.hidden = sorted(topics), hidden
+        cut = len(names) - int(len(names) * EXAMPLES)
+        self.train, self.test = ("\n".join(topics[n] for n in part) for part in (names[:cut], names[cut:]))
+
+    def prepared(self, folder: str, shards: int) -> str:
+        Path(folder, "train.txt").write_text(self.train, encoding="utf-8")
+        found = mrdl.prepare(f"{folder}/train.txt", f"{folder}/data", format="text", sequence_length=STEPS, shards=shards,
+                             hold_out=EXAMPLES / 4, runner="inline")
+        ids = np.asarray(found.tokenizer().encode(self.test))
+        ids = ids[:(len(ids) - 1) // STEPS * STEPS + 1]
+        self.x, self.y = ids[:-1].reshape(-1, STEPS), ids[1:].reshape(-1, STEPS)
+        self.symbols = len(found.tokenizer().vocabulary)
+        return found.url
+
+    def network(self) -> mrdl.Sequential:
+        return mrdl.Sequential([CategoryEncoding(self.symbols, "one_hot"), *[GRU(units, return_sequences=True) for units in self.hidden],
+                                Dense(self.symbols, "softmax")])
+
+    def scored(self, model: mrdl.Sequential) -> float:
+        return model.evaluate(self.x, self.y)["accuracy"]
+
+
+def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Namespace) -> dict[str, Any]:
+    """A run with these settings: the settings, and what it came to."""
+    model = task.network()
+    model.compile(INNER[cell["inner"]](cell["rate"]), "sparse_categorical_crossentropy", ["accuracy"])
+    began = time.process_time()
+    averaging = mrdl.ParameterAveraging(
+        workers=cell["workers"], averaging_frequency=cell["frequency"] or None, batch_size=cell["batch"], outer=cell["outer"],
+        compress=cell["compress"], save_updater=not cell["reset"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
+    averaging.fit(model, data, run=run, verbose=0, exchange=None if a.runner else lambda cluster, place: Called(cluster))
     history = Run(run).history()
-    values = model.weights.size + model.slots.size
-    return {"workers": workers, "frequency": frequency, "inner": inner, "outer": outer, "seed": seed,
-            "accuracy": [line["val_accuracy"] for line in history], "examples": [line["examples"] for line in history],
-            "megabytes": 2 * workers * values * VALUES / 1e6}
+    each = VALUES * (model.weights.size + (0 if cell["reset"] else model.slots.size))
+    return {**cell, "accuracy": [line["val_accuracy"] for line in history], "loss": [line["val_loss"] for line in history],
+            "examples": [line["examples"] for line in history], "sent": [line["bytes"] for line in history], "received": [each * line["workers"] for line in history], "test": task.scored(model), "seconds": round(time.process_time() - began, 2)}
 
 
-def needed(accuracy: list[float], target: float) -> int | None:
+def key(run: dict[str, Any]) -> str:
+    """The settings of a run."""
+    return json.dumps([run[name] for name in SETTINGS])
+
+
+def needed(curve: list[float], target: float) -> int | None:
     """The first round with at least this accuracy."""
-    return next((r for r, value in enumerate(accuracy, 1) if value >= target), None)
+    return next((r for r, value in enumerate(curve, 1) if value >= target), None)
+
+
+def smooth(curve: list[float]) -> np.ndarray:
+    """Means over three rounds, so that no lucky round counts as reached."""
+    return np.convolve(np.pad(curve, 1, "edge"), np.ones(3) / 3, "valid")
+
+
+def megabytes(run: dict[str, Any]) -> np.ndarray:
+    """What workers sent and received by the end of each round."""
+    return (np.cumsum(run["sent"]) + np.cumsum(run["received"])) / 1e6
+
+
+def told(values: list[float]) -> str:
+    """Mean and standard error, in percent."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return f"{100 * statistics.mean(values):7.2f} ±{100 * error:5.2f}"
 
 
 def table(found: list[dict[str, Any]]) -> list[str]:
-    """Lines; each group of settings is compared with plain averaging in it."""
-    groups = defaultdict(lambda: defaultdict(list))
+    """Lines; each group of settings is compared with plain averaging in it at the same rate, seed by seed."""
+    groups = defaultdict(lambda: defaultdict(dict))
     for run in found:
-        groups[run["workers"], run["frequency"], run["inner"]][run["outer"]].append(run)
-    lines = [f"{'workers':>7}{'f':>5} {'inner':<9}{'outer':<44}{'accuracy at the end':>20}{'rounds':>8}{'ratio':>7}{'MB':>9}"]
+        groups[tuple(run[key] for key in GROUP)][tuple(run[key] for key in METHOD)][run["seed"]] = run
+    lines = []
     for group, methods in sorted(groups.items()):
-        ends = {run["seed"]: run["accuracy"][-1] for run in methods["mean"]}
-        plain = [needed(run["accuracy"], ends[run["seed"]]) for run in methods["mean"]]
-        for outer, runs in methods.items():
-            last = [run["accuracy"][-1] for run in runs]
-            rounds = [needed(run["accuracy"], ends[run["seed"]]) for run in runs]
-            reached = None not in rounds
-            spread = statistics.stdev(last) / len(last) ** 0.5 if len(last) > 1 else 0.0
-            mean = statistics.mean(rounds) if reached else None
-            lines.append(f"{group[0]:>7}{group[1]:>5} {group[2]:<9}{outer:<44}{statistics.mean(last):>13.4f}±{spread:.4f}"
-                         + (f"{mean:>8.1f}{mean / statistics.mean(plain):>7.2f}{mean * runs[0]['megabytes']:>9.1f}" if reached
-                            else f"{'never':>8}"))
+        lines += ["", "  ".join(f"{key} {value}" for key, value in zip(GROUP, group)),
+                                    (f"  {'rate':>5} {'reset':>5} {'outer':<40}{'compress':<28}{'validation %':>15}{'test %':>15}{'rounds':>8}{'ratio':>7}"
+                  f"{'MB':>9}{'sent/32 bit':>12}  seeds")]
+        for method, runs in sorted(methods.items()):
+            rate, reset, outer, compress = method
+            base = methods.get((rate, False, "mean", "none")) or methods.get((rate, reset, "mean", "none"), {})
+            pairs = [(run, smooth(base[seed]["accuracy"])) for seed, run in runs.items() if seed in base]
+            own = [needed(smooth(run["accuracy"]), plain[-1]) for run, plain in pairs]
+            plain = [needed(curve, curve[-1]) for _, curve in pairs]
+            reached = f"{'never':>8}{'':>16}" if None in own else f"{'':>24}" if not own else (
+                f"{statistics.mean(own):8.1f}{sum(own) / sum(plain):7.2f}"
+                f"{statistics.mean(megabytes(run)[r - 1] for (run, _), r in zip(pairs, own)):9.1f}")
+            share = statistics.mean(sum(run["sent"]) / sum(run["received"]) for run in runs.values())
+            lines.append(f"  {rate:>5g} {'yes' if reset else '':>5} {outer:<40}{compress:<28}"
+                         f"{told([smooth(run['accuracy'])[-1] for run in runs.values()])} {told([run['test'] for run in runs.values()])}"
+                         f"{reached}{share:12.4f}  {len(runs)}")
     return lines
 
 
 def picture(found: list[dict[str, Any]], path: Path) -> None:
-    """Accuracy over rounds, a panel for each group of settings; the mean over seeds."""
-    groups = sorted({tuple(run[key] for key in KEYS[:3]) for run in found})
-    wide = min(3, len(groups))
-    rows = -(-len(groups) // wide)
-    drawn = canvas(wide, rows)
+    """Accuracy over rounds, examples and megabytes, a row of panels for each group; means over seeds."""
+    groups = list(dict.fromkeys(tuple(run[key] for key in GROUP) for run in found))
+    drawn = canvas(3, len(groups))
     if drawn is None:
         sys.exit("--plot needs matplotlib: pip install matplotlib")
-    for axes, group in itertools.zip_longest(drawn.subplots(rows, wide, squeeze=False).ravel(), groups):
-        if group is None:
-            axes.axis("off")
-            continue
-        for outer in dict.fromkeys(run["outer"] for run in found):
-            runs = [run["accuracy"] for run in found if tuple(run[key] for key in KEYS) == (*group, outer)]
-            axes.plot(range(1, len(runs[0]) + 1), np.mean(runs, axis=0), label=outer)
-        low = np.mean([run["accuracy"][len(run["accuracy"]) // 4] for run in found if tuple(run[key] for key in KEYS[:3]) == group])
-        axes.set(title=f"{group[0]} workers, every {group[1]} minibatches, {group[2]}", xlabel="round", ylabel="held-out accuracy",
-                 ylim=(max(0.0, low - 0.15), 1.0))
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+    for row, group in zip(drawn.subplots(len(groups), 3, squeeze=False), groups):
+        own = [run for run in found if tuple(run[key] for key in GROUP) == group]
+        methods = defaultdict(list)
+        for run in own:
+            methods[tuple(run[key] for key in METHOD)].append(run)
+        for axes, name in zip(row, ("rounds", "examples", "megabytes")):
+            for (rate, _, outer, compress), runs in sorted(methods.items()):
+                y = np.mean([smooth(run["accuracy"]) for run in runs], axis=0)
+                x = {"rounds": np.arange(1, 1 + len(y)), "examples": runs[0]["examples"], "megabytes": megabytes(runs[0])}[name]
+                axes.plot(x, y, label=", ".join([outer, *[compress] * (compress != "none"), *[f"rate x {rate:g}"] * (rate != 1)]))
+            low = min(np.mean(run["accuracy"][len(run["accuracy"]) // 4:][:3]) for run in own)
+            axes.set(xlabel=name, ylabel="accuracy on validation rows", ylim=(max(0.0, low - 0.05), None), xscale="log" if name == "megabytes" else "linear",
+                     title="{0}, {2} workers, every {3} minibatches, {4}".format(*group))
+            axes.grid(alpha=0.3)
+        row[0].legend(fontsize=7)
     drawn.savefig(path)
 
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--outer", nargs="+", default=["mean", "momentum", "slowmo", "nesterov", "adam", "yogi", "adagrad"])
+    p.add_argument("--task", default="digits", help="digits, text or FILE.npz")
     p.add_argument("--workers", type=int, nargs="+", default=[4])
     p.add_argument("--frequency", type=int, nargs="+", default=[5])
     p.add_argument("--inner", nargs="+", choices=INNER, default=["sgd", "adamw"])
+    p.add_argument("--rate", type=float, nargs="+", default=[1.0], help="factors of the inner updater's learning rate")
+    p.add_argument("--outer", nargs="+", default=["mean", "momentum", "slowmo", "nesterov", "adam", "yogi", "adagrad"])
+    p.add_argument("--compress", nargs="+", default=["none"])
+    p.add_argument("--reset", action="store_true", help="reset the inner updater in each round")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--rounds", type=int, default=40)
-    p.add_argument("--batch-size", type=int, default=16)
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--shards", type=int, help="of the data; as many as workers where it is left out")
     p.add_argument("--hidden", type=int, nargs="+", default=[64])
-    p.add_argument("--data", type=Path, help="another .npz with x and y")
-    p.add_argument("--out", type=Path, help="append each run to this file of JSON lines")
-    p.add_argument("--plot", type=Path, help="draw accuracy over rounds to this PNG")
+    p.add_argument("--runner", action="store_true", help="run mrjob's inline jobs: slower, the same bits")
+    p.add_argument("--out", type=Path, required=True, help="the file of JSON lines")
+    p.add_argument("--plot", type=Path, help="draw accuracy over rounds, examples and megabytes to this PNG")
+    p.add_argument("--only-show", action="store_true", help="run nothing; show all runs of the file that have these settings")
     a = p.parse_args()
-    if "mean" not in a.outer:
-        p.error("--outer: mean must be among them, as the others are compared with it")
     logging.disable(logging.WARNING)            # of mrjob
     warnings.filterwarnings("ignore")
-    x, y, largest = digits(a.data)
+    lines = [json.loads(line) for line in a.out.read_text().splitlines()] if a.out.exists() else []
+    known = {key(line): line for line in lines}
+    if a.only_show:
+        lines = [line for line in lines if line["task"] == Path(a.task).stem]
+        return show(lines, a.plot)
+    fixed = {"task": Path(a.task).stem, "hidden": a.hidden, "batch": a.batch, "rounds": a.rounds, "reset": a.reset}
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder, "digits.npz"), x=x, y=y)
-        for workers in a.workers:
-            data = mrdl.prepare(f"{folder}/digits.npz", f"{folder}/data-{workers}", shards=workers, hold_out=0.25, runner="inline").url
-            for frequency, inner, outer, seed in itertools.product(a.frequency, a.inner, a.outer, range(a.seeds)):
-                run = trained(data, largest, f"{folder}/run-{len(found)}", a, workers, frequency, inner, outer, seed)
-                found.append(run)
-                print(".", end="", file=sys.stderr, flush=True)
-                if a.out:
-                    with a.out.open("a") as file:
-                        file.write(json.dumps(run) + "\n")
-    print(file=sys.stderr)
+        task = (Text if a.task == "text" else Rows)(a.task, a.hidden)
+        prepared = cache(lambda shards: task.prepared(tempfile.mkdtemp(dir=folder), shards))
+        axes = (a.workers, a.frequency, a.inner, a.rate, a.outer, a.compress, range(a.seeds))
+        for number, values in enumerate(itertools.product(*axes)):
+            cell = {**fixed, **dict(zip(("workers", "frequency", "inner", "rate", "outer", "compress", "seed"), values))}
+            cell["shards"] = a.shards or cell["workers"]
+            if key(cell) not in known:
+                known[key(cell)] = trained(task, prepared(cell["shards"]), f"{folder}/run-{number}", cell, a)
+                shutil.rmtree(f"{folder}/run-{number}")
+                with a.out.open("a") as file:
+                    file.write(json.dumps(known[key(cell)]) + "\n")
+            found.append(known[key(cell)])
+    show(found, a.plot)
+
+
+def show(found: list[dict[str, Any]], plot: Path | None) -> None:
     print(*table(found), sep="\n")
-    if a.plot:
-        picture(found, a.plot)
+    if plot:
+        picture(found, plot)
 
 
 if __name__ == "__main__":

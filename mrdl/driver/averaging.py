@@ -12,6 +12,7 @@ from mrdl import frequency
 from mrdl.codings import coding
 from mrdl.config import need, serialize
 from mrdl.data import dataset, sources
+from mrdl.driver.automatic import is_auto
 from mrdl.driver.balance import BALANCED
 from mrdl.driver.balance import told as told_weights
 from mrdl.driver.checks import check_kept, check_room, checked, held_out, source
@@ -85,8 +86,9 @@ class ParameterAveraging(Options):
             but each goes on with its own state, which it keeps in a file of the run; "every 8": the
             state is averaged in each eighth round, and kept between.
         outer: what becomes of the averaged change of the weights: an updater of `mrdl.outer`, or its
-            name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). None: the
-            mean is taken as it is, as in DL4J.
+            name with settings behind it ("nesterov learning_rate 0.7 momentum 0.9"). "auto": the
+            one that suits the optimizer, the workers and the number of rounds. None: the mean is
+            taken as it is, as in DL4J.
         compress: how workers write the change of their weights: a coding of `mrdl.codings`, or its
             name with settings behind it ("int8", "topk 0.02 bits 2 decay 0.95"). None: they send
             their weights as they are.
@@ -153,7 +155,7 @@ class ParameterAveraging(Options):
         if values["class_weight"] == BALANCED:
             values["class_weight"] = None       # until the model and the data are known
         check_class_weight(values["class_weight"])
-        rule = updater(values["outer"])
+        rule = None if is_auto(values["outer"]) else updater(values["outer"])      # auto: until the model and the data are known
         values["outer"] = None if rule is None else serialize(rule.resolved(self.workers))
         values["compress"] = serialize(coding(values["compress"]))
         values["save_updater"] = {"average": True, "reset": False}.get(values["save_updater"], values["save_updater"])
@@ -192,12 +194,15 @@ class ParameterAveraging(Options):
                 works on the run.
             JobFailed: a job failed, and so it did when it was tried again.
             RoundError: what the workers answered does not add up, or one of them failed."""
-        begun, place = checked(self, model, data, validation), Run(run)
+        place = Run(run)
+        begun = checked(self, model, data, validation, place)
         options, own = begun.options, begun.model
         with heard(told, verbose) as hears:
             known = place.options() if place.exists() else None
             if self.class_weight == BALANCED:
                 hears("note", {"text": told_weights(options.class_weight, own.classes)})
+            if begun.chosen:
+                hears("note", {"text": begun.chosen})
             return drive(place, begun.facts, known, options, own, begun.train, begun.held, self.runner, self.cores, hears,
                          self.resident, exchange)
 

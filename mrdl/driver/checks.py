@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mrdl import limits
 from mrdl.config import need
 from mrdl.data import dataset
+from mrdl.driver.automatic import chosen, is_auto
 from mrdl.driver.balance import BALANCED, balanced
 from mrdl.driver.fits import features_of, fitted, rebuilt, same_features
 from mrdl.driver.options import Options
@@ -12,6 +13,7 @@ from mrdl.models import tensors
 from mrdl.models.fragments import dealt
 from mrdl.models.model import Model
 from mrdl.runners.cluster import Cluster
+from mrdl.runs.run import Run
 from mrdl.storage.sealed import digest
 from mrdl.training import moments, sequences
 from mrdl.training.class_weights import check_class_weight
@@ -27,11 +29,12 @@ class Begun(NamedTuple):
     model: Model
     train: dataset.Dataset
     held: list[tuple[dataset.Dataset, dataset.Shard]]
+    chosen: str = ""                    # what was chosen as the outer updater and why, if it was to be
 
 
-def checked(training: "ParameterAveraging", model: Model, data: str, validation: str | None = None) -> Begun:
+def checked(training: "ParameterAveraging", model: Model, data: str, validation: str | None = None, run: Run | None = None) -> Begun:
     """Loads the data, and checks whether the model, the data and the options fit each other; raises the errors that
-    ParameterAveraging.fit raises before anything is written."""
+    ParameterAveraging.fit raises before anything is written. If `run` exists, what was chosen for it stays."""
     options, model = training.options(), model.compiled()
     train = dataset.load(data)
     held = held_out(train, validation)
@@ -51,13 +54,16 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
     if training.class_weight == BALANCED:
         options.class_weight = balanced(model, train, training.runner, training.cores)
         check_class_weight(options.class_weight, model, train.target.high)
+    note = ""
+    if is_auto(training.outer):
+        options.outer, note = chosen(options, model, train, run.options() if run and run.exists() else None)
     facts = {"options": asdict(options), "data": source(train),
              "validation": None if validation is None else source(held[0][0]),
              **model.features, "spec": model.to_json(),
              "weights": digest(model.weights.tobytes()) if given else None,
              "updater": tensors.facts(model), "rate": None,
              "runner": training.runner if isinstance(training.runner, str) else training.runner.runner}
-    return Begun(facts, options, model, train, held)
+    return Begun(facts, options, model, train, held, note)
 
 
 def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:

@@ -127,7 +127,8 @@ class Search:
                                         weights=given.get(number) or None, reason=reason)
                           for number, (own, (_, reason)) in enumerate(zip(values, made), 1)]
         most = self._budget(training, len(values))
-        options = asdict(replace(training, epochs=None, rounds=None).options()) | {"class_weight": begun.options.class_weight}
+        options = asdict(replace(training, epochs=None, rounds=None).options()) | {
+            "class_weight": begun.options.class_weight, "outer": begun.options.outer}
         asked_for = Asked(strategy=self.strategy, factor=self.factor, metric=metric, rising=rising, most=most, unit=unit, seed=self.seed, hop=self.hop,
                           options=options, tried=of_training, data=begun.facts["data"], validation=begun.facts["validation"],
                           configurations=configurations)

@@ -86,11 +86,12 @@ class Searching:
             most = going[number]
             try:
                 training = replace(self._training(number), **({} if most is None else {self.asked["unit"]: most}), runner=self.cluster)
-                begun = checked(training, deepcopy(self.models[number]), self.data, self.validation)
+                run = Run(self.place.run(number))
+                begun = checked(training, deepcopy(self.models[number]), self.data, self.validation, run)
                 check_room(begun.options, begun.model, begun.train)
                 check_kept(begun.options, self.place.url, self.cluster)
                 exchange = PooledExchange(pool, searches.name(number), begun.model.dtype)
-                driver = Driver(Run(self.place.run(number)), begun.options, begun.model, begun.train, begun.held, exchange,
+                driver = Driver(run, begun.options, begun.model, begun.train, begun.held, exchange,
                                 partial(self._event, number))
             except dataset.DataError:
                 raise

@@ -171,6 +171,6 @@ def test_a_residual_of_another_form_is_refused(tmp_path, data, reason):
 
 def test_a_run_where_workers_cannot_keep_residuals_is_refused(tmp_path, made, monkeypatch):
     monkeypatch.setattr(Backend, "home", lambda self, name: f"hdfs:///user/me/.mrdl/{name}")
-    with pytest.raises(ConfigError, match="workers keep what topk share 0.02 .* must be an hdfs:// URL"):
+    with pytest.raises(ConfigError, match="workers keep what topk share 0.08 .* must be an hdfs:// URL"):
         averaging(compress="topk", rounds=1).fit(network(), made(60).url, run=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

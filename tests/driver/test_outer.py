@@ -277,3 +277,41 @@ def test_the_command_line_takes_a_rule_with_settings(tmp_path, made, capsys):
     assert capsys.readouterr().err == "mrdl: outer Nesterov: momentum must be at least 0 and below 1\n" and not (tmp_path / "third").exists()
     assert main(["show", str(tmp_path / "run")]) == 0
     assert ", outer nesterov learning_rate 0.5 momentum 0.9" in capsys.readouterr().out
+
+
+# -- auto
+
+def test_auto_chooses_once_says_so_and_the_run_keeps_it(tmp_path, made, capsys):
+    data, run = made(100, shards=3).url, str(tmp_path / "run")
+    options = {"outer": "auto", "rounds": 8}
+    died(network(optimizer="sgd"), data, run, 5, **options)
+    averaging(outer=outer.automatic(False, 8, 2), rounds=8).fit(network(optimizer="sgd"), data, run=str(tmp_path / "named"))
+    assert whole(run) == whole(tmp_path / "named")
+    capsys.readouterr()
+    averaging(outer="auto", rounds=9).fit(network(optimizer="sgd"), data, run=run)
+    said = capsys.readouterr().out
+    assert f"outer auto: {outer.automatic(False, 8, 2)}, as the run was begun" in said
+    told = []
+    averaging(outer=" Auto", rounds=outer.FEW - 1).fit(network(), data, run=str(tmp_path / "few"), told=lambda *event: told.append(event))
+    assert ("note", {"text": f"outer auto: mean, for Adam in 2 workers and at most {outer.FEW - 1} rounds"}) in told
+    assert Run(tmp_path / "few").options()["options"]["outer"] is None
+
+
+@pytest.mark.parametrize("options, wanted", [
+    ({"until": "rounds 7, epochs 2"}, 7), ({"epochs": 3}, 3 * 2 * 5), ({"until": "val_loss patience 2"}, 100 * 2 * 5),
+    ({"epochs": 1, "averaging_frequency": None}, 2), ({"epochs": 1, "averaging_frequency": "auto"}, 2),
+    ({"epochs": 1, "averaging_frequency": "3, 5 from 2"}, 10), ({"epochs": 1, "averaging_frequency": "qsr 0.1"}, 2),
+    ({"epochs": 1, "averaging_frequency": "post-local 1"}, 26), ({"epochs": 1, "averaging_frequency": "adacomm"}, 2)])
+def test_the_rounds_to_come_are_those_of_the_rules(made, options, wanted):
+    from mrdl.data import dataset
+    from mrdl.driver.automatic import rounds_to_come
+    data = dataset.load(made(400, shards=4).url)
+    assert rounds_to_come(averaging(**options).options(), data) == wanted
+
+
+def test_auto_is_the_mean_for_one_worker_and_for_fragments(tmp_path, made):
+    assert outer.automatic(True, 1000, 1) is None
+    told = []
+    mrdl.FragmentTraining(fragments=2, outer="auto", rounds=9, batch_size=8, runner="inline").fit(
+        network(), made(60).url, run=str(tmp_path / "run"), told=lambda *event: told.append(event))
+    assert ("note", {"text": "outer auto: mean, as fragments are trained"}) in told
