@@ -48,7 +48,7 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits.csv.gz"
 INNER = {"sgd": lambda rate: SGD(0.05 * rate), "momentum": lambda rate: SGD(0.02 * rate, 0.9), "adam": lambda rate: Adam(0.001 * rate),
          "adamw": lambda rate: AdamW(0.001 * rate)}
 GROUP = ("task", "rounds", "workers", "frequency", "inner")         # what runs share that are compared
-METHOD = ("rate", "reset", "outer", "compress")                     # what they differ in
+METHOD = ("rate", "updater", "outer", "compress")                    # what they differ in
 SETTINGS = (*GROUP, *METHOD, "hidden", "batch", "shards", "seed")
 EXAMPLES = 0.2                  # share of the rows that are for the test, and of the others for validation
 STEPS = 40                      # characters of a sequence
@@ -132,10 +132,10 @@ def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Na
     began = time.process_time()
     averaging = mrdl.ParameterAveraging(
         workers=cell["workers"], averaging_frequency=cell["frequency"] or None, batch_size=cell["batch"], outer=cell["outer"],
-        compress=cell["compress"], save_updater=not cell["reset"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
+        compress=cell["compress"], save_updater=cell["updater"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
     averaging.fit(model, data, run=run, verbose=0, exchange=None if a.runner else lambda cluster, place: Called(cluster))
     history = Run(run).history()
-    each = VALUES * (model.weights.size + (0 if cell["reset"] else model.slots.size))
+    each = VALUES * (model.weights.size + (model.slots.size if cell["updater"] == "average" else 0))
     return {**cell, "accuracy": [line["val_accuracy"] for line in history], "loss": [line["val_loss"] for line in history],
             "examples": [line["examples"] for line in history], "sent": [line["bytes"] for line in history], "received": [each * line["workers"] for line in history], "test": task.scored(model), "seconds": round(time.process_time() - began, 2)}
 
@@ -174,11 +174,11 @@ def table(found: list[dict[str, Any]]) -> list[str]:
     lines = []
     for group, methods in sorted(groups.items()):
         lines += ["", "  ".join(f"{key} {value}" for key, value in zip(GROUP, group)),
-                                    (f"  {'rate':>5} {'reset':>5} {'outer':<40}{'compress':<28}{'validation %':>15}{'test %':>15}{'rounds':>8}{'ratio':>7}"
-                  f"{'MB':>9}{'sent/32 bit':>12}  seeds")]
+                  (f"  {'rate':>5} {'updater':<8}{'outer':<40}{'compress':<24}{'validation %':>15}{'test %':>15}{'rounds':>8}{'ratio':>7}"
+                      f"{'MB':>9}{'of 32 bits':>11}  seeds")]
         for method, runs in sorted(methods.items()):
-            rate, reset, outer, compress = method
-            base = methods.get((rate, False, "mean", "none")) or methods.get((rate, reset, "mean", "none"), {})
+            rate, updater, outer, compress = method
+            base = methods.get((rate, updater, "mean", "none"), {})
             pairs = [(run, smooth(base[seed]["accuracy"])) for seed, run in runs.items() if seed in base]
             own = [needed(smooth(run["accuracy"]), plain[-1]) for run, plain in pairs]
             plain = [needed(curve, curve[-1]) for _, curve in pairs]
@@ -186,9 +186,9 @@ def table(found: list[dict[str, Any]]) -> list[str]:
                 f"{statistics.mean(own):8.1f}{sum(own) / sum(plain):7.2f}"
                 f"{statistics.mean(megabytes(run)[r - 1] for (run, _), r in zip(pairs, own)):9.1f}")
             share = statistics.mean(sum(run["sent"]) / sum(run["received"]) for run in runs.values())
-            lines.append(f"  {rate:>5g} {'yes' if reset else '':>5} {outer:<40}{compress:<28}"
+            lines.append(f"  {rate:>5g} {updater:<8}{outer:<40}{compress:<24}"
                          f"{told([smooth(run['accuracy'])[-1] for run in runs.values()])} {told([run['test'] for run in runs.values()])}"
-                         f"{reached}{share:12.4f}  {len(runs)}")
+                         f"{reached}{share:11.4f}  {len(runs)}")
     return lines
 
 
@@ -204,10 +204,11 @@ def picture(found: list[dict[str, Any]], path: Path) -> None:
         for run in own:
             methods[tuple(run[key] for key in METHOD)].append(run)
         for axes, name in zip(row, ("rounds", "examples", "megabytes")):
-            for (rate, _, outer, compress), runs in sorted(methods.items()):
+            for (rate, updater, outer, compress), runs in sorted(methods.items()):
                 y = np.mean([smooth(run["accuracy"]) for run in runs], axis=0)
                 x = {"rounds": np.arange(1, 1 + len(y)), "examples": runs[0]["examples"], "megabytes": megabytes(runs[0])}[name]
-                axes.plot(x, y, label=", ".join([outer, *[compress] * (compress != "none"), *[f"rate x {rate:g}"] * (rate != 1)]))
+                axes.plot(x, y, label=", ".join([
+                    outer, *[compress] * (compress != "none"), *[f"state {updater}"] * (updater != "average"), *[f"rate x {rate:g}"] * (rate != 1)]))
             low = min(np.mean(run["accuracy"][len(run["accuracy"]) // 4:][:3]) for run in own)
             axes.set(xlabel=name, ylabel="accuracy on validation rows", ylim=(max(0.0, low - 0.05), None), xscale="log" if name == "megabytes" else "linear",
                      title="{0}, {2} workers, every {3} minibatches, {4}".format(*group))
@@ -225,7 +226,7 @@ def main() -> None:
     p.add_argument("--rate", type=float, nargs="+", default=[1.0], help="factors of the inner updater's learning rate")
     p.add_argument("--outer", nargs="+", default=["mean", "momentum", "slowmo", "nesterov", "adam", "yogi", "adagrad"])
     p.add_argument("--compress", nargs="+", default=["none"])
-    p.add_argument("--reset", action="store_true", help="reset the inner updater in each round")
+    p.add_argument("--updater", default="average", help="what becomes of the inner updater's state: average, reset, keep, \"every N\"")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--rounds", type=int, default=40)
     p.add_argument("--batch", type=int, default=16)
@@ -243,7 +244,7 @@ def main() -> None:
     if a.only_show:
         lines = [line for line in lines if line["task"] == Path(a.task).stem]
         return show(lines, a.plot)
-    fixed = {"task": Path(a.task).stem, "hidden": a.hidden, "batch": a.batch, "rounds": a.rounds, "reset": a.reset}
+    fixed = {"task": Path(a.task).stem, "hidden": a.hidden, "batch": a.batch, "rounds": a.rounds, "updater": a.updater}
     found = []
     with tempfile.TemporaryDirectory() as folder:
         task = (Text if a.task == "text" else Rows)(a.task, a.hidden)

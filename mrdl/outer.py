@@ -244,8 +244,7 @@ class Confidence(OuterUpdater):
 
 OUTER = [Momentum, SlowMo, Nesterov, Adam, Yogi, Adagrad, Elastic, Confidence]
 MEAN = ("mean", "average")      # names of plain averaging
-FEW = 5                         # rounds below which momentum has no time to help
-AUTO = "auto"                   # what `automatic` chooses
+AUTO = "auto"                   # the driver chooses (mrdl.driver.automatic)
 GRAMMAR = f"mean, auto, {', '.join(rule.__name__.lower() for rule in OUTER)}; settings behind it, as in \"nesterov learning_rate 0.7 momentum 0.9\""
 
 
@@ -262,15 +261,3 @@ def updater(value: Any) -> OuterUpdater | None:
             return None
         value = described(value, "outer", GRAMMAR)
     return lookup(value, OUTER, "outer updater", ("mean", AUTO))
-
-
-def automatic(adaptive: bool, rounds: int, workers: int) -> OuterUpdater | None:
-    """The rule that needed the fewest rounds in benchmarks/convergence.py (docs/averaging.md has its table).
-
-    Args:
-        adaptive: whether the inner updater scales the step of each weight by its gradients, as Adam does.
-        rounds: the most rounds of the run.
-        workers: shards trained at a time."""
-    if workers == 1 or rounds < FEW:
-        return None
-    return Nesterov(1.0, 0.6 if adaptive else 0.9)

@@ -6,14 +6,17 @@ import pytest
 from averaged import averaging, died, network, whole
 
 import mrdl
-from mrdl import outer, resume
+from mrdl import optimizers, outer, resume
 from mrdl.cli import main
 from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
+from mrdl.data import dataset
+from mrdl.driver import automatic
 from mrdl.layers import BatchNormalization, Dense
 from mrdl.outer import OUTER, Adagrad, Adam, Elastic, Momentum, Nesterov, SlowMo, Yogi, updater
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
+from mrdl.schedules import CosineDecay
 
 RATES = [0.1, 0.1, 0.05, 0.0, 0.05, 0.05]       # of the workers, round by round
 
@@ -285,32 +288,38 @@ def test_auto_chooses_once_says_so_and_the_run_keeps_it(tmp_path, made, capsys):
     data, run = made(100, shards=3).url, str(tmp_path / "run")
     options = {"outer": "auto", "rounds": 8}
     died(network(optimizer="sgd"), data, run, 5, **options)
-    averaging(outer=outer.automatic(False, 8, 2), rounds=8).fit(network(optimizer="sgd"), data, run=str(tmp_path / "named"))
+    averaging(outer="nesterov learning_rate 1 momentum 0.9", rounds=8).fit(network(optimizer="sgd"), data, run=str(tmp_path / "named"))
     assert whole(run) == whole(tmp_path / "named")
     capsys.readouterr()
     averaging(outer="auto", rounds=9).fit(network(optimizer="sgd"), data, run=run)
     said = capsys.readouterr().out
-    assert f"outer auto: {outer.automatic(False, 8, 2)}, as the run was begun" in said
+    assert "outer auto: nesterov learning_rate 1.0 momentum 0.9, as the run was begun" in said
     told = []
-    averaging(outer=" Auto", rounds=outer.FEW - 1).fit(network(), data, run=str(tmp_path / "few"), told=lambda *event: told.append(event))
-    assert ("note", {"text": f"outer auto: mean, for Adam in 2 workers and at most {outer.FEW - 1} rounds"}) in told
+    averaging(outer=" Auto", rounds=automatic.FEW - 1).fit(network(), data, run=str(tmp_path / "few"), told=lambda *event: told.append(event))
+    assert ("note", {"text": f"outer auto: mean, for Adam in 2 workers and at most {automatic.FEW - 1} rounds"}) in told
     assert Run(tmp_path / "few").options()["options"]["outer"] is None
 
 
+@pytest.mark.parametrize("inner, length, wanted", [
+    (optimizers.SGD(0.1, 0.9), 5, Nesterov(1.0, 0.9)), (optimizers.Adam(0.001), 5, Adagrad(0.025)),
+    (optimizers.RMSprop(0.001), 20, Nesterov(1.0, 0.6)), (optimizers.Adam(0.01), 5, None), (optimizers.Adam(0.01), 20, None),
+    (optimizers.Adam(CosineDecay(0.01, 100)), 5, Nesterov(1.0, 0.6))])
+def test_auto_goes_by_the_inner_updater_and_the_lengths_of_rounds(inner, length, wanted):
+    assert automatic.suitable(inner, 2, automatic.FEW, length) == wanted
+    assert automatic.suitable(inner, 1, 1000, length) is None and automatic.suitable(inner, 2, automatic.FEW - 1, length) is None
+
+
 @pytest.mark.parametrize("options, wanted", [
-    ({"until": "rounds 7, epochs 2"}, 7), ({"epochs": 3}, 3 * 2 * 5), ({"until": "val_loss patience 2"}, 100 * 2 * 5),
-    ({"epochs": 1, "averaging_frequency": None}, 2), ({"epochs": 1, "averaging_frequency": "auto"}, 2),
-    ({"epochs": 1, "averaging_frequency": "3, 5 from 2"}, 10), ({"epochs": 1, "averaging_frequency": "qsr 0.1"}, 2),
-    ({"epochs": 1, "averaging_frequency": "post-local 1"}, 26), ({"epochs": 1, "averaging_frequency": "adacomm"}, 2)])
+    ({"until": "rounds 7, epochs 2"}, (7, 3)), ({"epochs": 3}, (30, 3)), ({"until": "val_loss patience 2"}, (1000, 3)),
+    ({"epochs": 1, "averaging_frequency": None}, (2, 13)), ({"epochs": 1, "averaging_frequency": "auto"}, (2, 13)),
+    ({"epochs": 1, "averaging_frequency": "3, 5 from 2"}, (10, 3)), ({"epochs": 1, "averaging_frequency": "qsr 0.1"}, (2, 13)),
+    ({"epochs": 1, "averaging_frequency": "post-local 1"}, (26, 1))])
 def test_the_rounds_to_come_are_those_of_the_rules(made, options, wanted):
-    from mrdl.data import dataset
-    from mrdl.driver.automatic import rounds_to_come
     data = dataset.load(made(400, shards=4).url)
-    assert rounds_to_come(averaging(**options).options(), data) == wanted
+    assert automatic.rounds_to_come(averaging(**options).options(), data) == wanted
 
 
-def test_auto_is_the_mean_for_one_worker_and_for_fragments(tmp_path, made):
-    assert outer.automatic(True, 1000, 1) is None
+def test_auto_is_the_mean_where_fragments_are_trained(tmp_path, made):
     told = []
     mrdl.FragmentTraining(fragments=2, outer="auto", rounds=9, batch_size=8, runner="inline").fit(
         network(), made(60).url, run=str(tmp_path / "run"), told=lambda *event: told.append(event))
