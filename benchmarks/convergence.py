@@ -10,7 +10,7 @@ A fifth of the rows are for the test, a fifth of the others for validation. Each
 the validation rows after each round with the examples and megabytes that it took (what workers send and receive), and the accuracy of the
 last round on the test rows. A run whose settings are in FILE is not done again, so that a grid can be stopped, and begun with more.
 
-The workers' functions are called one after the other, without jobs: the bits are those of -r inline, which --runner inline shows.
+The workers' functions are called one after the other, without jobs: the bits are those of -r inline, which --inline shows.
 Frequency 0 is a whole shard. With one worker that is one machine that trains on all examples: --workers 1 --frequency 0."""
 import argparse
 import itertools
@@ -133,7 +133,7 @@ def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Na
     averaging = mrdl.ParameterAveraging(
         workers=cell["workers"], averaging_frequency=cell["frequency"] or None, batch_size=cell["batch"], outer=cell["outer"],
         compress=cell["compress"], save_updater=cell["updater"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
-    averaging.fit(model, data, run=run, verbose=0, exchange=None if a.runner else lambda cluster, place: Called(cluster))
+    averaging.fit(model, data, run=run, verbose=0, exchange=None if a.inline else lambda cluster, place: Called(cluster))
     history = Run(run).history()
     each = VALUES * (model.weights.size + (model.slots.size if cell["updater"] == "average" else 0))
     return {**cell, "accuracy": [line["val_accuracy"] for line in history], "loss": [line["val_loss"] for line in history],
@@ -232,7 +232,7 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--shards", type=int, help="of the data; as many as workers where it is left out")
     p.add_argument("--hidden", type=int, nargs="+", default=[64])
-    p.add_argument("--runner", action="store_true", help="run mrjob's inline jobs: slower, the same bits")
+    p.add_argument("--inline", action="store_true", help="run the jobs of -r inline: slower, the same bits")
     p.add_argument("--out", type=Path, required=True, help="the file of JSON lines")
     p.add_argument("--plot", type=Path, help="draw accuracy over rounds, examples and megabytes to this PNG")
     p.add_argument("--only-show", action="store_true", help="run nothing; show all runs of the file that have these settings")

@@ -8,7 +8,7 @@ from mrdl.data.dataset import Dataset
 from mrdl.driver import schedule
 from mrdl.driver.options import Options
 from mrdl.models.model import Model
-from mrdl.optimizers import SGD, Optimizer
+from mrdl.optimizers import SGD, Muon, Optimizer
 from mrdl.outer import AUTO, Adagrad, Nesterov, OuterUpdater, updater
 from mrdl.printing import counted
 from mrdl.runs import stopping
@@ -56,9 +56,9 @@ def suitable(inner: Optimizer, workers: int, rounds: int, length: float) -> Oute
     if isinstance(inner, SGD):
         return Nesterov(1.0, 0.9)
     rate = inner.learning_rate
-    if isinstance(rate, float) and (rate > LARGE or length <= SHORT):
-        return None if rate > LARGE else Adagrad(STEPS * rate)
-    return Nesterov(1.0, 0.6)
+    if isinstance(inner, Muon) or not isinstance(rate, float) or rate <= LARGE and length > SHORT:
+        return Nesterov(1.0, 0.6)
+    return Adagrad(STEPS * rate) if 0 < rate <= LARGE else None
 
 
 def rounds_to_come(options: Options, data: Dataset) -> tuple[int, float]:

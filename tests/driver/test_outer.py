@@ -303,7 +303,7 @@ def test_auto_chooses_once_says_so_and_the_run_keeps_it(tmp_path, made, capsys):
 @pytest.mark.parametrize("inner, length, wanted", [
     (optimizers.SGD(0.1, 0.9), 5, Nesterov(1.0, 0.9)), (optimizers.Adam(0.001), 5, Adagrad(0.025)),
     (optimizers.RMSprop(0.001), 20, Nesterov(1.0, 0.6)), (optimizers.Adam(0.01), 5, None), (optimizers.Adam(0.01), 20, None),
-    (optimizers.Adam(CosineDecay(0.01, 100)), 5, Nesterov(1.0, 0.6))])
+    (optimizers.Adam(CosineDecay(0.01, 100)), 5, Nesterov(1.0, 0.6)), (optimizers.Muon(0.001), 5, Nesterov(1.0, 0.6))])
 def test_auto_goes_by_the_inner_updater_and_the_lengths_of_rounds(inner, length, wanted):
     assert automatic.suitable(inner, 2, automatic.FEW, length) == wanted
     assert automatic.suitable(inner, 1, 1000, length) is None and automatic.suitable(inner, 2, automatic.FEW - 1, length) is None

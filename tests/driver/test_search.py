@@ -103,6 +103,14 @@ def test_averaged_configurations_are_the_runs_that_they_would_be_alone(tmp_path,
     assert [row["metrics"]["val_loss"] for row in found.table] == sorted(row["metrics"]["val_loss"] for row in found.table)
 
 
+def test_the_outer_updater_is_chosen_once_for_all_rungs(tmp_path, made):
+    """Although the first rung has too few rounds for one."""
+    searching({"units": [4, 6]}, "halving", workers=2, rounds=9, outer="auto", averaging_frequency=9).fit(
+        lambda units: model(units, 0.001), made(60, shards=2).url, run=str(tmp_path / "s"), verbose=0)
+    outer = [Run(tmp_path / f"s/c000{number}").options()["options"]["outer"] for number in (1, 2)]
+    assert outer[0] == outer[1] and outer[0]["class_name"] == "Adagrad"
+
+
 def test_a_round_of_all_is_one_job_and_every_runner_gives_the_same_bits(tmp_path, halved, local):
     data, run = halved
     jobs = []
