@@ -46,6 +46,14 @@ def test_shards_on_hdfs_are_refused_on_this_machine_before_the_run_begins(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_above_64_workers_there_are_more_reducers_up_to_one_for_each_chunk(inline, monkeypatch):
+    """On Hadoop, where each costs a JVM: of 763 chunks of 100 million values, and of 8."""
+    monkeypatch.setattr(inline.backend, "jvms", True, raising=False)
+    exchange = PlainExchange(inline)
+    assert [exchange.reducers(workers, 10 ** 8) for workers in (4, 64, 127, 128, 1000, 10_000)] == [4, 24, 24, 48, 358, 763]
+    assert [exchange.reducers(workers, 1 << 20) for workers in (64, 1000)] == [1, 4]
+
+
 def test_scores_and_stopping_equal_those_of_a_driver_that_scores_each_state_by_itself(tmp_path, made):
     data, patience = made(200, shards=3, hold_out=0.25, dtype="float32"), 3
     averaging(rounds=40, keep_rounds=99, validation_freq=1).fit(network(), data.url,

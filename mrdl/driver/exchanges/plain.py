@@ -23,6 +23,8 @@ from mrdl.rounds.state import State
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.streaming import Job
 
+MANY = 64                       # workers; a reducer that merges chunks of so many has enough to do
+
 
 @contextmanager
 def plan_file(plan: Plan, cluster: Cluster):
@@ -75,8 +77,9 @@ class PlainExchange:
         self.cluster.own(run)
 
     def reducers(self, workers: int, size: int) -> int:
-        """How many reducers merge a vector of this size."""
-        return self.cluster.reducers(workers, partial.pieces(size))
+        """How many reducers merge a vector of this size: more where more than 64 workers send it, but at least a chunk each."""
+        chunks = partial.pieces(size)
+        return min(chunks, self.cluster.reducers(workers, chunks * max(1, workers // MANY)))
 
     def lanes(self, workers) -> int:
         """How many of a round's workers train at the same time; 0: a round's time says nothing."""
