@@ -31,6 +31,7 @@ def load(path: str) -> Model:
 
 def function(path: str) -> Callable[..., Model]:
     """Returns the function `model` of the file, which makes a model from values of its parameters. It runs as the file does."""
+    need(path.endswith(".py"), f"{path}: must be a .py file, as a search makes models of different values")
     with _running(path):
         model = runpy.run_path(path).get("model")
     need(_is_function(model), f"{path} must define `model` as a function, whose parameters are what is tried: def model(units=64, "

@@ -95,7 +95,7 @@ def show(a: argparse.Namespace) -> dict[str, Any]:
 def show_search(a: argparse.Namespace) -> dict[str, Any]:
     place = searches.Search(a.run)
     asked, rungs = place.asked(), place.rungs()
-    rows = searched.ranked(asked, rungs)
+    rows = searched.ranked(asked, rungs, searched.so_far(place, asked, rungs))
     if not a.json:
         done = not any(row["state"] == "training" for row in rows)
         print(f"{place.url}: {asked['strategy']} search of {printing.counted(len(rows), 'configuration')} on {asked['data']['url']}, by {asked['metric']}, "

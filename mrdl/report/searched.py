@@ -1,9 +1,12 @@
 """The table of a search, best first, and the lines about its progress."""
+from collections.abc import Mapping
 from typing import Any
 
 from mrdl import search
 from mrdl.printing import clean, counted, fitted, wide, written
-from mrdl.runs.searches import Asked, Found, name
+from mrdl.rounds.record import measured
+from mrdl.runs.run import Run
+from mrdl.runs.searches import Asked, Found, Search, name
 
 LONGEST = 200                   # columns for the reason of a failure
 
@@ -24,10 +27,22 @@ def length(asked: Asked) -> int:
     return max(len(bracket.budgets) for bracket in brackets(asked))
 
 
-def ranked(asked: Asked, rungs: list[list[Found]]) -> list[dict[str, Any]]:
+def so_far(place: Search, asked: Asked, rungs: list[list[Found]]) -> dict[int, dict[str, Any]]:
+    """What the runs of the rung under way have committed by now: for each configuration "epochs", "examples" and "metrics"."""
+    found = {}
+    for number in search.next_rung(brackets(asked), asked["factor"], costs(asked, rungs)):
+        run = Run(place.run(number))
+        if run.exists() and (history := run.history()):
+            values = {key: value for entry in history for key, value in measured(entry).items()}       # the newest of each
+            found[number] = {"epochs": history[-1]["progress"], "examples": history[-1]["examples"],
+                             "metrics": {key: value for key, value in values.items() if search.cost(value, False) is not None}}
+    return found
+
+
+def ranked(asked: Asked, rungs: list[list[Found]], now: Mapping[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
     """A row for each configuration, best first: those that trained longer come before those that dropped out, those that failed last.
 
-    "state" is trained (to the end), dropped, training (in the rung under way), waiting, or failed."""
+    "state" is trained (to the end), dropped, training (in the rung under way), waiting, or failed. `now`: what `so_far` gave."""
     made, seen = brackets(asked), costs(asked, rungs)
     going = search.next_rung(made, asked["factor"], seen)
     last = {number: len(bracket.budgets) - 1 for bracket in made for number in bracket.members}
@@ -39,7 +54,8 @@ def ranked(asked: Asked, rungs: list[list[Found]]) -> list[dict[str, Any]]:
                  "trained" if at == last[number] else "dropped")
         row = {"configuration": number, "run": name(number), "values": configuration["values"], "state": state,
                "rung": None if at is None else at + 1, "epochs": 0.0, "examples": 0, "metrics": {}, "reason": configuration["reason"] or ""}
-        rows.append(row | {key: found[key] for key in ("epochs", "examples", "metrics", "reason") if found})
+        row |= {key: found[key] for key in ("epochs", "examples", "metrics", "reason") if found}
+        rows.append(row | (now or {}).get(number, {}))
 
     def place(row: dict[str, Any]) -> tuple:
         value = search.cost(row["metrics"].get(asked["metric"]), asked["rising"])

@@ -19,7 +19,7 @@ from mrdl.driver.exchanges.pooled import Pool
 from mrdl.driver.search import resume
 from mrdl.layers import Dense, Dropout
 from mrdl.optimizers import Adam
-from mrdl.report.searched import ranked
+from mrdl.report.searched import ranked, so_far
 from mrdl.runners.failures import JobFailed
 from mrdl.runs import searches
 from mrdl.runs.commits import RunError
@@ -159,6 +159,9 @@ def test_a_search_that_is_cut_off_goes_on_to_the_same_bits(tmp_path, halved, ste
     def search():
         return searching(HALVING, "halving", 4, hop=True, epochs=3).fit(model, data.url, run=broken, verbose=0)
     cut_off(search, steps, [(Run, "commit"), (searches.Search, "commit")])
+    asked, rungs = searches.Search(broken).asked(), searches.Search(broken).rungs()
+    going = [row for row in ranked(asked, rungs, so_far(searches.Search(broken), asked, rungs)) if row["state"] == "training"]
+    assert len(going) == {0: 4, 1: 1}[len(rungs)] and (steps == 3 or all(row["examples"] > 0 for row in going))
     before = {path: path.stat().st_mtime_ns for path in Path(broken).rglob("commit-*.json")}
     resume(broken, verbose=0) if steps % 2 else search()
     assert bits(broken) == bits(run)
