@@ -35,9 +35,10 @@ def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, home, made, hado
 def test_coded_changes_and_what_was_kept_of_them_give_the_same_bits(tmp_path, home, made, hadoop):
     data = made(200, shards=2, dtype="float32")
     far = far_copy(data, home)
-    fit(data.url, str(tmp_path / "near"), "inline", compress="topk 0.2")
+    kept = {"compress": "topk 0.2", "save_updater": "every 2"}
+    fit(data.url, str(tmp_path / "near"), "inline", **kept)
     for resident_ in ("always", "never"):
-        fit(far, home.path(resident_), hadoop, compress="topk 0.2", resident=resident_)
+        fit(far, home.path(resident_), hadoop, **kept, resident=resident_)
         assert result(home.path(resident_)) == result(str(tmp_path / "near"))
 
 
