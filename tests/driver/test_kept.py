@@ -46,8 +46,8 @@ def test_averaged_in_every_round_it_is_averaged_and_never_it_is_kept(tmp_path, m
 
 
 def test_one_worker_is_uninterrupted_training_whoever_keeps_its_state(tmp_path, made):
-    data = made(60, shards=1).url
-    found = [averaging(workers=1, rounds=5, save_updater=state).fit(network(), data, run=str(tmp_path / str(state))).model.weights
+    data = made(60, shards=3).url
+    found = [averaging(workers=1, rounds=9, save_updater=state).fit(network(), data, run=str(tmp_path / str(state))).model.weights
              for state in (True, "keep")]
     assert found[0].tobytes() == found[1].tobytes()
 
