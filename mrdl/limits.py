@@ -2,6 +2,7 @@
 import math
 import os
 import re
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,11 +33,23 @@ def shown(count: float) -> str:
 
 def limit() -> int:
     """The bytes that a model may use."""
+    return most or int(SHARE * machine())
+
+
+def machine() -> int:
+    """The bytes of this machine's memory, or of the container that this process is in."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in CONTAINER:
         with suppress(OSError, ValueError):     # the file has "max" if the container has no limit
             there = min(there, int(Path(path).read_text()))
-    return most or int(SHARE * there)
+    return there
+
+
+def task() -> int:
+    """The bytes that this process may use: by the machine, by YARN's container for a mapper, and by ulimit -v."""
+    container = int(os.environ.get("mapreduce_map_memory_mb", "0")) << 20
+    spaces, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min(bytes for bytes in (machine(), container, spaces) if bytes > 0)      # below 0: there is no limit
 
 
 def features(model) -> int:

@@ -3,6 +3,8 @@ import io
 import json
 import os
 import struct
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -11,12 +13,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mrdl import __version__, kernels
+from mrdl import __version__, kernels, limits
+from mrdl.storage.local import Local
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
+from mrdl.training.layerwise import Layerwise
 
 APART = ("vector", "outer", "kept")        # fields that are not in the header of a state's file
-PART = 1 << 17                  # values that are read at once only to check them
+PART = 1 << 17                  # values that are read at once only to check or to copy them
+LAYERWISE = 8                   # weights that are more than this part of a task's memory stay in their file, to be scored
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
 
 
@@ -83,43 +88,52 @@ class State:
     @classmethod
     def parse(cls, data: bytes, source: str) -> "State":
         """Parses the bytes of a state's file; StateError if they are not a state."""
-        return cls._read(io.BytesIO(data), len(data), source)
-
-    @classmethod
-    def load(cls, path: str, slots: bool = True) -> "State":
-        """Reads a state from a file in any storage; StateError if it is not a state. Without `slots`, memory is taken for the
-        weights alone, which is what scoring needs."""
-        folder, name = place(path)
-        with folder.open(name) as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            return cls._read(file, size, path, slots)
-
-    @classmethod
-    def _read(cls, file: BinaryIO, size: int, source: str, slots: bool = True) -> "State":
-        """Reads the values directly into the vector. The safetensors library would map the file, so a task would need
-        memory for the mapped pages and for the copy. The format is simple: a length, a JSON header, the values."""
         with _refused(source):
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)))
-            kind, (start, stop) = header["vector"]["dtype"], header["vector"]["data_offsets"]
-            if (start, stop) != (0, size - 8 - length):
-                raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
-            facts, count = unsealed(header["__metadata__"]["mrdl"]), stop // DTYPES[kind]().itemsize
-            if slots or not 0 < facts["parameters"] < count:
-                vector, rest = np.empty(count, DTYPES[kind]), 0
-            else:
-                vector, rest = np.empty(facts["parameters"], DTYPES[kind]), count - facts["parameters"]
-            file.readinto(vector.view(np.uint8))
-            total, part = checksum(vector), np.empty(min(rest, PART), vector.dtype)
-            for start in range(0, rest, PART):
-                found = part[:rest - start]
-                file.readinto(found.view(np.uint8))
-                total = (total + checksum(found)) % (1 << 64)
-            return cls._checked(facts, vector, total)
+            return cls._read(io.BytesIO(data), len(data))
 
     @classmethod
-    def _checked(cls, facts: dict, vector: np.ndarray, total: int) -> "State":
+    def load(cls, path: str) -> "State":
+        """Reads a state from a file in any storage; StateError if it is not a state."""
+        folder, name = place(path)
+        with folder.open(name) as file, _refused(path):
+            return cls._read(file, _size(file))
+
+    @classmethod
+    def weights_of(cls, path: str) -> np.ndarray | Layerwise:
+        """What scoring needs of a state in a file: its weights. Where they would take more than 1 / LAYERWISE of the task's memory,
+        they stay in the file, or in a copy on this machine if it is elsewhere. StateError if it is not a state."""
+        folder, name = place(path)
+        with folder.open(name) as file, _refused(path):
+            facts, dtype, count = _header(file, _size(file))
+            parameters = facts["parameters"]
+            if type(parameters) is not int or not 0 < parameters <= count:
+                raise ValueError("its vector does not fit its parameters")
+            if parameters * dtype.itemsize <= limits.task() // LAYERWISE:
+                weights = np.empty(parameters, dtype)
+                file.readinto(weights.view(np.uint8))
+                total = checksum(weights) + sum(map(checksum, _parts(file, count - parameters, dtype)))
+            else:
+                here = isinstance(folder, Local)
+                kept = folder.open(name) if here else tempfile.TemporaryFile(dir=".")  # noqa: SIM115 - Layerwise closes it
+                weights, total = Layerwise(kept, file.tell() if here else 0, parameters, dtype), 0
+                for part in _parts(file, count, dtype):
+                    total += checksum(part)
+                    if not here:
+                        kept.write(part)
+            cls._checked(facts, weights, total % (1 << 64))
+        return weights
+
+    @classmethod
+    def _read(cls, file: BinaryIO, size: int) -> "State":
+        """Reads the values directly into the vector. The safetensors library would map the file, so a task would need
+        memory for the mapped pages and for the copy."""
+        facts, dtype, count = _header(file, size)
+        vector = np.empty(count, dtype)
+        file.readinto(vector.view(np.uint8))
+        return cls._checked(facts, vector, checksum(vector))
+
+    @classmethod
+    def _checked(cls, facts: dict, vector: np.ndarray | Layerwise, total: int) -> "State":
         kinds = {name: kind for name, kind in fields(cls).items() if name not in APART}
         check(facts, {**kinds, "dtype": str, "checksum": int, "seal": Hash}, "it")
         if (facts["dtype"], facts["checksum"]) != (vector.dtype.name, total):
@@ -127,6 +141,33 @@ class State:
         if facts["parameters"] < 1 or len(vector) % facts["parameters"]:
             raise ValueError("its vector does not fit its parameters")
         return cls(vector, **{name: facts[name] for name in kinds})
+
+
+def _parts(file: BinaryIO, count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """The next values of a file, PART of them at a time. Each part is in the memory of the one before it."""
+    part = np.empty(min(count, PART), dtype)
+    for start in range(0, count, PART):
+        found = part[:count - start]
+        file.readinto(found.view(np.uint8))
+        yield found
+
+
+def _size(file: BinaryIO) -> int:
+    """The size of an open file, which is then read from its begin."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], np.dtype, int]:
+    """The facts about a state in a file of this size, and the type and number of its values, which come next in the file. The
+    format is simple: a length, a JSON header, the values."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(min(length, size)))
+    dtype, (start, stop) = np.dtype(DTYPES[header["vector"]["dtype"]]), header["vector"]["data_offsets"]
+    if (start, stop) != (0, size - 8 - length):
+        raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
+    return unsealed(header["__metadata__"]["mrdl"]), dtype, stop // dtype.itemsize
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from mrdl import kernels
 from mrdl.config import need
 from mrdl.data.windows import Arrays
+from mrdl.training.layerwise import Layerwise
 from mrdl.training.minibatches import minibatches
 from mrdl.training.network import Network, at_once
 from mrdl.training.protocol import LayeredModel
@@ -54,7 +55,7 @@ class Pool:
 
     BatchNormalization layers normalise by the minibatch's own moments, as in training."""
 
-    def __init__(self, model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int):
+    def __init__(self, model: LayeredModel, weights: np.ndarray | Layerwise, places: list[Place], batch: int):
         self.net, sizes = Network(model, batch, weights), {mean: size for mean, _, size in places}
         self.found = dict.fromkeys(sizes, Moments())
         self.steps = []
@@ -75,7 +76,7 @@ class Pool:
             operation.forward()
 
 
-def pooled(model: LayeredModel, weights: np.ndarray, places: list[Place], batch: int, windows) -> list[Moments]:
+def pooled(model: LayeredModel, weights: np.ndarray | Layerwise, places: list[Place], batch: int, windows) -> list[Moments]:
     """The moments at each place, over the windows of a shard: `batch` rows at a time, in the stored order."""
     pool = Pool(model, weights, places, batch)
     for _, arrays, index in minibatches(windows, batch, None, 0, 0):

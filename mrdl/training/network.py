@@ -10,6 +10,7 @@ from mrdl.data.sparse import Csr
 from mrdl.kernels import LANES, pad
 from mrdl.layers.operation import Binding, Draws, Operation, Shape, SparseTensor, Tensor, mask_of
 from mrdl.training import wiring
+from mrdl.training.layerwise import Layerwise, Turn
 from mrdl.training.outputs import Output
 from mrdl.training.protocol import Head, LayeredModel, Step
 from mrdl.training.wiring import Join, Wires
@@ -34,10 +35,10 @@ def widened(a: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Network:
     """The forward and backward pass of one minibatch. Activations are [feature][N], N = batch rounded up to 16.
 
-    `weights` is the caller's flat vector, which is not copied. With heads, a loss that contains an output's activation
+    `weights` is the caller's flat vector, which is not copied, or, where nothing is trained, a Layerwise. With heads, a loss that contains an output's activation
     computes that activation itself. `outputs`: [F, N] for each output, without such an activation."""
 
-    def __init__(self, model: LayeredModel, batch: int, weights: np.ndarray, heads: list[Head] = (), training: bool = False):
+    def __init__(self, model: LayeredModel, batch: int, weights: np.ndarray | Layerwise, heads: list[Head] = (), training: bool = False):
         self.k, self.N, self.dtype, self.training = kernels.typed(model.dtype), pad(batch), model.dtype, training
         self.draws, self.scale, self.offset = Draws(), 1.0, 0.0
         stack, inputs = model.stack(), [math.prod(shape) for shape in model.input_shapes()]
@@ -58,12 +59,15 @@ class Network:
         width = sum(size for size in inputs if isinstance(size, int))
         x = SparseTensor(self.k, width, self.N, self.dtype) if model.sparse and not self.parts else self._tensor((width,))
         self.wires = Wires(x, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
-        self.operations: list[Operation | Join] = []
+        self.operations: list[Operation | Join | Turn] = []
+        turns = weights.turns(stack) if isinstance(weights, Layerwise) else {}
         for number, step in enumerate(stack, len(inputs)):
             if step.layer.operation is None or step is scaled:
                 self.wires.same(number, step.inputs[0])
             else:
-                self.operations += self._bound(number, step, weights, number in linear)
+                turn = turns.get(step.offsets[0]) if step.weights else None
+                own, first = (turn.weights, turn.start) if turn else (weights, 0)
+                self.operations += [turn] * bool(turn) + self._bound(number, step, own, first, number in linear)
         found = list(map(self.wires.taken, ends))
         self.x, self.outputs = self.wires.x, [tensor.value for tensor in found]
         self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
@@ -77,13 +81,14 @@ class Network:
     def _tensor(self, shape: Shape) -> Tensor:
         return Tensor(self.k, math.prod(shape), self.N, self.dtype, self.training)
 
-    def _bound(self, number: int, step: Step, weights: np.ndarray, linear: bool) -> list[Operation | Join]:
-        """The operation of a step, bound to its buffers, and a Join for each of its tensors that has several users."""
+    def _bound(self, number: int, step: Step, weights: np.ndarray, first: int, linear: bool) -> list[Operation | Join]:
+        """The operation of a step, bound to its buffers, and a Join for each of its tensors that has several users. `weights` begins
+        with the weight of the number `first`."""
         xs = [self.wires.taken(source) for source in step.inputs]
         y, parts = self._tensor(step.output), {part: self._tensor(shape) for part, shape in step.parts}
         places = list(zip(step.weights, step.offsets))
         operation = step.layer.operation(step.layer, Binding(
-            self.k, xs[0], y, {w.name: weights[o:o + w.size].reshape(w.shape) for w, o in places},
+            self.k, xs[0], y, {w.name: weights[o - first:o - first + w.size].reshape(w.shape) for w, o in places},
             {w.name: o for w, o in places}, step.index, step.shapes if step.layer.merges else step.shapes[0],
             self.training, linear=linear, first=all(map(self.wires.is_input, xs)), draws=self.draws, xs=xs,
             parts=list(parts.values())))
@@ -91,7 +96,7 @@ class Network:
             y.mask = mask_of(xs[0], step.shapes[0])
         return [operation, *self.wires.made({number: y, **parts})]
 
-    def _penalty(self, model: LayeredModel, weights: np.ndarray) -> float:
+    def _penalty(self, model: LayeredModel, weights: np.ndarray | Layerwise) -> float:
         """The regularizers' penalty on these weights."""
         penalty = 0.0
         for _, weight, start in model.places():

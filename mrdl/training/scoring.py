@@ -5,6 +5,7 @@ import numpy as np
 
 from mrdl import metrics
 from mrdl.data.windows import Arrays
+from mrdl.training.layerwise import Layerwise
 from mrdl.training.network import Network, at_once
 from mrdl.training.protocol import LayeredModel
 
@@ -26,7 +27,7 @@ class Scorer:
 
     `seen`: called with the outputs and targets of each minibatch (Output.rows), of a model with one output."""
 
-    def __init__(self, model: LayeredModel, weights: np.ndarray, batch_size: int = 256,
+    def __init__(self, model: LayeredModel, weights: np.ndarray | Layerwise, batch_size: int = 256,
                  seen: Callable[[np.ndarray, np.ndarray], None] | None = None):
         self.batch_size = at_once(model.compiled(), batch_size)
         self.net = Network(model, self.batch_size, weights, model.heads())

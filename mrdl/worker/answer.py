@@ -7,16 +7,22 @@ from functools import cache
 from itertools import chain, groupby
 from pathlib import Path
 
+import numpy as np
+
 from mrdl.data.blocks import BlockError
 from mrdl.rounds.partial import RECORD, Emitted, Partial
 from mrdl.rounds.plan import Plan, name
 from mrdl.rounds.record import Failed, facts
 from mrdl.rounds.state import State
+from mrdl.training.layerwise import Layerwise
 from mrdl.worker.reading import Reading, whole
 from mrdl.worker.score import describe, score
 from mrdl.worker.train import along, train
 
 Report = Callable[[str], None]          # says to Hadoop that the task is alive
+
+# the state of a worker that trains, by its number; the weights that are scored; the plan
+Asked = tuple[Callable[[int], State], Callable[[], np.ndarray | Layerwise], Plan]
 
 
 def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = (), report: Report = lambda text: None) -> Emitted:
@@ -26,11 +32,9 @@ def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str]
     An I/O or memory error makes the task fail, and Hadoop starts another attempt."""
     lines = iter(lines)
 
-    def given(worker: int | None) -> State:
-        if worker is None:
-            return State.load(state, slots=False)
+    def given(worker: int) -> State:
         return State.load(fragments[worker % len(fragments)] if fragments else state)
-    yield from answer(Reading(lines), lambda: (given, Plan.parse(Path(plan).read_bytes())), report)
+    yield from answer(Reading(lines), lambda: (given, lambda: State.weights_of(state), Plan.parse(Path(plan).read_bytes())), report)
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass
 
@@ -41,23 +45,21 @@ def pooled(lines: Iterable[bytes], plans: str, report: Report = lambda text: Non
     lines = iter(lines)
     name = next(lines).decode()
     state, asked = json.loads(Path(plans).read_bytes())[name]
-    work = answer(Reading(lines), lambda: (lambda worker: State.load(state, slots=worker is not None), Plan(**asked)), report)
+    work = answer(Reading(lines), lambda: (lambda worker: State.load(state), lambda: State.weights_of(state), Plan(**asked)), report)
     for chunk, part in work:
         yield RECORD + name if chunk == RECORD else chunk, part
     for _ in lines:
         pass
 
 
-def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], State], Plan]],
-           report: Report = lambda text: None) -> Emitted:
-    """Does a mapper's work on the blocks that it reads; `asked` gives the plan, and what gives the state: for a worker that
-    trains, by its number; for one that scores, of None.
+def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lambda text: None) -> Emitted:
+    """Does a mapper's work on the blocks that it reads.
 
     An exception that would come again is emitted as a record, in the same way on all runners."""
     began = time.perf_counter()
     try:
-        state, wanted = asked()
-        scored = cache(lambda: state(None))     # shards that are scored have one state
+        state, weights, wanted = asked()
+        weights = cache(weights)                # all shards that are scored have the same
         trained = None
         shards = groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard))
         for shard, own in shards:
@@ -71,7 +73,7 @@ def answer(reading: "Reading", asked: Callable[[], tuple[Callable[[int | None], 
                     _, _, own = next(more)
                 yield from train(own, shard, state(wanted.train[shard]), wanted, began, more)
             elif shard in wanted.score:
-                yield (describe if wanted.describe else score)(own, shard, scored(), wanted)
+                yield (describe if wanted.describe else score)(own, shard, weights(), wanted)
             else:
                 raise BlockError(f"shard {shard} has no part in this round")
     except (OSError, MemoryError):

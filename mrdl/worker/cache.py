@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mrdl import limits
 from mrdl.data.blocks import Block
 from mrdl.data.sparse import flat, unflat
 from mrdl.data.sparse import joined as together
@@ -19,9 +20,8 @@ MEMORY, DISK = 256 << 20, 16 << 30      # bytes
 
 
 def room() -> int:
-    """How many bytes of rows a worker may keep in memory: MEMORY, and at most a quarter of its container's memory."""
-    container = int(os.environ.get("mapreduce_map_memory_mb", "0"))
-    return min(MEMORY, container << 18) if container > 0 else MEMORY
+    """How many bytes of rows a worker may keep in memory: MEMORY, and at most a quarter of its memory."""
+    return min(MEMORY, limits.task() // 4)
 
 
 @dataclass

@@ -31,7 +31,7 @@ Splits = Iterable[tuple[str, int, pieces.Lines]]
 
 def given(asked: dict, state: str) -> Model:
     model = model_from_json(asked["spec"])
-    model.weights = State.load(state).vector
+    model.weights = State.weights_of(state)
     return model
 
 

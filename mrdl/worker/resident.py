@@ -193,18 +193,16 @@ class Resident:
         self.written = time.perf_counter() - began
         self.mine = result, self.vector[:result.size]
 
-    def _given(self, asked: dict[str, Any]) -> tuple[Callable[[int | None], State], Plan]:
+    def _given(self, asked: dict[str, Any]) -> answer.Asked:
         plan = _plan(asked)
         if not asked["parts"]:
             state = self._state(asked)
             self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
-            return lambda worker: state, plan
+            return lambda worker: state, lambda: state.weights, plan
 
-        def given(worker: int | None) -> State:
-            if worker is None:
-                return self._read(asked, asked["path"], slots=False)
-            return self._read(asked, asked["parts"][worker % len(asked["parts"])])
-        return given, plan
+        def given(worker: int) -> State:
+            return self._read(asked, asked["parts"][worker % len(asked["parts"])], State.load)
+        return given, lambda: self._read(asked, asked["path"], State.weights_of), plan
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
@@ -217,16 +215,16 @@ class Resident:
             if checksum(self.vector) == asked["checksum"]:
                 return State(self.vector, told["parameters"], iterations=asked["iterations"],
                              rate_scale=told["rate_scale"])
-        given = self._read(asked, asked["path"])
+        given = self._read(asked, asked["path"], State.load)
         self.vector = given.vector
         return given
 
-    def _read(self, asked: dict[str, Any], path: str, slots: bool = True) -> State:
+    def _read(self, asked: dict[str, Any], path: str, read: Callable[[str], Any]) -> Any:
         path = path.replace("%06d", f"{asked['round'] - 1:06d}")
         store, file = placed(path)
         # the driver may just have begun the commit; a driver that died may have left none, and its successor asks anew
         self._wait(lambda: store.exists(file) or self.meeting.asked(self.number + 1), "state")
-        return State.load(path, slots)
+        return read(path)
 
     def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
         """Computes the average of all results while the driver does so too; None if the driver was quicker, or a

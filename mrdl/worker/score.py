@@ -18,15 +18,16 @@ from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Described, Scored, facts
 from mrdl.rounds.state import State, profile
 from mrdl.training import moments
+from mrdl.training.layerwise import Layerwise
 from mrdl.training.scoring import Scorer
 from mrdl.worker.reading import Reading, whole
 
 
-def score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
+def score(blocks: Iterator[Block], shard: str, weights: np.ndarray | Layerwise, asked: Plan) -> tuple[str, Partial]:
     began = time.perf_counter()
     model, targets, n = model_from_json(asked.spec), {}, 0
     assessed = asked.report and Assessed.of(asked.report)
-    scorer = Scorer(model, given.weights, seen=assessed and assessed.add)
+    scorer = Scorer(model, weights, seen=assessed and assessed.add)
     for block in blocks:
         scorer.add(arrays := block.arrays())
         metrics.add(targets, advice.targets(model, arrays))
@@ -35,7 +36,7 @@ def score(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tup
                                               {"score": time.perf_counter() - began}, report=assessed and assessed.dump())))
 
 
-def describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> tuple[str, Partial]:
+def describe(blocks: Iterator[Block], shard: str, weights: np.ndarray | Layerwise, asked: Plan) -> tuple[str, Partial]:
     n = 0
 
     def counted() -> Iterator[tuple[int, Arrays | None]]:
@@ -43,7 +44,7 @@ def describe(blocks: Iterator[Block], shard: str, given: State, asked: Plan) -> 
         for rows, arrays in windows(blocks, range(1 << 62)):
             n += rows
             yield rows, arrays
-    found = moments.pooled(model_from_json(asked.spec), given.weights, asked.describe, asked.batch_size, counted())
+    found = moments.pooled(model_from_json(asked.spec), weights, asked.describe, asked.batch_size, counted())
     return RECORD, Partial(0, n, facts(Described(
         shard, n, [[m.n, *(array.tolist() for array in m[1:])] for m in found], profile())))
 
@@ -54,16 +55,16 @@ def predictions(lines: Iterable[bytes], state: str, plan: str, probabilities: bo
     with `probabilities` those of all classes."""
     reading = Reading(iter(lines))
     try:
-        yield from _predicted(reading, State.load(state, slots=False), Plan.parse(Path(plan).read_bytes()), probabilities)
+        yield from _predicted(reading, State.weights_of(state), Plan.parse(Path(plan).read_bytes()), probabilities)
     except Changed:
         raise
     except BlockError as error:
         raise BlockError(f"{reading.where()}: {error}; prepare the dataset again") from None
 
 
-def _predicted(reading: Reading, given: State, asked: Plan, probabilities: bool) -> Iterator[bytes]:
+def _predicted(reading: Reading, weights: np.ndarray | Layerwise, asked: Plan, probabilities: bool) -> Iterator[bytes]:
     model = model_from_json(asked.spec)
-    model.weights, digits = given.weights, DIGITS[model.dtype.name]
+    model.weights, digits = weights, DIGITS[model.dtype.name]
     for block in whole(reading, asked.seals):
         arrays = block.arrays()
         found = model.predict(arrays["x"])

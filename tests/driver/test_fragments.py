@@ -42,7 +42,7 @@ from mrdl.rounds.meeting import OWN, Meeting
 from mrdl.rounds.merged import RoundError, gathered
 from mrdl.rounds.partial import RECORD, Partial, merge
 from mrdl.rounds.plan import Plan, apart, together
-from mrdl.rounds.state import State, StateError
+from mrdl.rounds.state import State
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
 from mrdl.training.learner import Learner
@@ -229,9 +229,9 @@ def test_a_worker_reads_and_sends_its_fragment_alone(tmp_path, made, monkeypatch
     """A quarter of what is at the inputs and outputs, and a sixteenth of what is between hidden units."""
     read, sent = [], []
 
-    def load(path, slots=True):
+    def load(path):
         read.append(os.path.getsize(path))
-        return loaded(path, slots)
+        return loaded(path)
 
     def trained(*given):
         sent.append(0)
@@ -247,17 +247,6 @@ def test_a_worker_reads_and_sends_its_fragment_alone(tmp_path, made, monkeypatch
     values = 3 * ((5 * 40 + 40 * 3) // 4 + 40 * 40 // 16 + 3)       # weights and Adam's two slots; 3 biases of the output
     assert sent == [4 * values] * 4
     assert len(read) == 4 and all(4 * values < size < 4 * values + 1000 for size in read)
-
-
-def test_who_scores_keeps_the_weights_alone_but_checks_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("mrdl.rounds.state.PART", 7)
-    state, path = State(np.arange(30, dtype="f4"), 10), tmp_path / "state"
-    path.write_bytes(data := state.dump())
-    found = State.load(str(path), slots=False)
-    assert found.vector.tolist() == list(range(10)) and found.slots.shape == (0, 10) and found.facts == state.facts
-    path.write_bytes(data[:-1] + b"\0")
-    with pytest.raises(StateError, match="its vector is damaged"):
-        State.load(str(path), slots=False)
 
 
 def test_what_the_command_line_says(tmp_path, made, capsys):
