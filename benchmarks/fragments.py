@@ -7,8 +7,6 @@ predict. Printed for each: seconds, and the most memory that the driver and any 
 read and sent, beside those of the whole network. With --whole, first what becomes of plain averaging under the limit.
 """
 import argparse
-import json
-import os
 import resource
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """Machines and daemons die while a run goes on; the same bits come out. Inside a cluster: make test-faults.
 
-Each line of the matrix, for plain and for resident rounds: the run, a fault while its second round works,
-proof that the fault hit, and the result of an undisturbed run on this machine. MRDL_FAULTS=4:HASH runs four
+Each line of the matrix, for plain and for resident rounds, and some for fragments: the run, a fault while its second round
+works, proof that the fault hit, and the result of an undisturbed run on this machine. MRDL_FAULTS=4:HASH runs four
 lines, chosen by the hash."""
 import hashlib
 import os
@@ -28,7 +28,8 @@ pytestmark = pytest.mark.hadoop
 
 CLUSTER = str(Path(__file__).parents[2] / "hadoop-conf" / "cluster")
 ROWS = 160_000
-ROUNDS = {"plain": (4, 600), "resident": (24, 600), "many": (300, 60)}      # and the averaging frequency
+# and the averaging frequency; fragments: in plain rounds
+ROUNDS = {"plain": (4, 600), "resident": (24, 600), "many": (300, 60), "fragments": (4, 600)}
 MODEL = """
 import mrdl
 from mrdl.layers import Dense, Dropout
@@ -77,7 +78,8 @@ def train(model, data, run, runner="hadoop"):
     return Child(
         [sys.executable, "-m", "mrdl", "train", str(model), data, run, "-r", runner, "--workers", "2",
          "--batch-size", "64", "--averaging-frequency", str(frequency), "--rounds", str(rounds),
-         "--resident", "never" if kind == "plain" or runner != "hadoop" else "always"],
+         "--resident", "never" if kind in ("plain", "fragments") or runner != "hadoop" else "always",
+         *["--fragments", "2"] * (kind == "fragments")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -291,7 +293,7 @@ def chosen(lines):
 
 
 @pytest.mark.parametrize("name", chosen([f"{kind}-{line.__name__}" for kind in ("plain", "resident")
-                                         for line in LINES] + ["many-kills"]))
+                                         for line in LINES] + ["many-kills", "fragments-mapper", "fragments-reducer", "fragments-driver"]))
 def test_the_same_bits_come_out(name, data, undisturbed):
     folder, far = data
     run, began = far.path(f"run-{name}"), time.monotonic()
