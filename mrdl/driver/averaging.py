@@ -22,6 +22,7 @@ from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
 from mrdl.driver.fits import reached
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
+from mrdl.models.fragments import narrowed
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json, restored
 from mrdl.outer import updater
@@ -324,6 +325,8 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
         if options.cut:
             need(exchange is None, "fragments are trained in rounds that mrdl's driver runs, not yet in staged ones")
             enough(train, options.fragments)
+            if facts["weights"] is None:        # they are new
+                narrowed(model, options.fragments)
             rounds = partial(FragmentExchange, place=place, model=model, count=options.fragments)
         exchange = exchange(cluster, place) if exchange else rounds(cluster, options.workers, shards,
                                                                     "never" if options.straight else resident, warned)

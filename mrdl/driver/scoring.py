@@ -40,7 +40,7 @@ def state_file(model: Model, cluster: Cluster) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="model-", dir=cluster.tmp) as folder:
         path = os.path.join(folder, "state.safetensors")
         with open(path, "wb") as file:
-            file.write(State(np.array(model.weights), len(model.weights)).dump())
+            file.write(State(model.weights, len(model.weights)).dump())
         yield path
 
 

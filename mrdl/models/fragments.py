@@ -125,14 +125,27 @@ class Fragment:
                 part.join(mine, whole, part.scale if number == 0 else 1.0)
 
 
+def narrowed(model: Sequential, count: int) -> None:
+    """Divides the initial weights behind units that are to be dealt out by the root of `count`, in place.
+
+    A fragment has 1 / count of the inputs, and multiplies them by `count`: its sums have the spread for which initializers are
+    made if the weights are narrower by the root."""
+    hidden = {step.index for step in _hidden(model)}
+    behind = False
+    for step in model.stack():
+        for weight, start in zip(step.weights, step.offsets):
+            if weight.name == "recurrent_kernel" and step.index in hidden or weight.name == "kernel" and behind and _field(step):
+                model.weights[start:start + weight.size] /= model.dtype.type(count ** 0.5)
+        behind = behind or step.index in hidden
+
+
 def dealt(model: Sequential, count: int, *key: int | str) -> list[Fragment]:
     """Deals the hidden units out to `count` fragments; ConfigError if the model cannot be cut.
 
     The key of the random numbers is `key` and the layer's number. Widths that `count` does not divide give fragments
     whose widths differ by one."""
     need(type(model) is Sequential, "fragments: only a Sequential model can be cut into fragments yet")
-    stack = model.stack()
-    hidden = [step for step in stack if _field(step)][:-1]      # the last one makes the outputs
+    stack, hidden = model.stack(), _hidden(model)
     need(hidden != [], f"fragments: the model has no hidden units to deal out; {_dealable()} have such units")
     hands: dict[int, list[np.ndarray]] = {}
     for step in hidden:
@@ -178,6 +191,11 @@ def _parts(step: Step, cut: Cut, own: Step) -> Iterator[Part]:
              "has only a part of")
         yield Part(whole, start, weight, own_start, np.ix_(*axes), shared,
                    cut.scale if whole.name == "recurrent_kernel" else 1.0)
+
+
+def _hidden(model: Sequential) -> list[Step]:
+    """The layers whose units are dealt out: not the last one that has units, which makes the outputs."""
+    return [step for step in model.stack() if _field(step)][:-1]
 
 
 def _field(step: Step) -> str:

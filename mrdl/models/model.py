@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save as save_tensors
 
 from mrdl import limits
 from mrdl.config import ConfigError, need, shown
@@ -19,6 +18,7 @@ from mrdl.models import drawing, summary, tensors
 from mrdl.models.formats import keras_writer
 from mrdl.models.graph import Graph
 from mrdl.models.trainer import Trainer
+from mrdl.storage.tensorfile import packed
 from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
@@ -315,8 +315,8 @@ class Model(Trainer):
     def to_safetensors(self) -> bytes:
         """The weights as the bytes of a safetensors file, by LAYER/WEIGHT, with the spec."""
         self.build()
-        found = {name: weight.to_keras(view) for name, weight, view in tensors.named(self, self.weights)}
-        return save_tensors(found, {"spec": self.to_json()})    # one key: their order is not fixed
+        found = {name: weight.view(view) for name, weight, view in tensors.named(self, self.weights)}
+        return packed(found, {"spec": self.to_json()})    # one key: their order is not fixed
 
     def save(self, path: str) -> None:
         """Writes a folder as a finished run has it.

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from mrdl.config import ConfigError, need, shown
 from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
+from mrdl.storage.tensorfile import packed
 
 FILES = ("model.json", "model.safetensors")
 UPDATER = "optimizer.safetensors"
@@ -29,9 +30,9 @@ def files(model) -> dict[str, bytes]:
     weights = model.to_safetensors()
     found = dict(zip(FILES, (model.to_json(indent=2).encode(), weights)))
     if taken := facts(model):
-        tensors = {f"{name}/{i}": weight.to_keras(view) for i, slots in enumerate(model.slots)
+        tensors = {f"{name}/{i}": weight.view(view) for i, slots in enumerate(model.slots)
                    for name, weight, view in named(model, slots)}
-        found[UPDATER] = save(tensors, {"mrdl": json.dumps(seal({**taken, "weights": digest(weights)}))})
+        found[UPDATER] = packed(tensors, {"mrdl": json.dumps(seal({**taken, "weights": digest(weights)}))})
     return found
 
 
@@ -42,7 +43,7 @@ def facts(model) -> dict[str, Any] | None:
     if model.slots is None:             # it was compiled after training
         model.slots = model.optimizer.start(model.weights)
     return {"optimizer": type(model.optimizer).__name__, "iterations": model.iterations, "epochs": model.epochs,
-            "rate_scale": model.rate_scale, "slots": digest(model.slots.tobytes())}
+            "rate_scale": model.rate_scale, "slots": digest(model.slots)}
 
 
 def named(model, flat: np.ndarray) -> Iterator[tuple[str, Any, np.ndarray]]:
@@ -82,7 +83,7 @@ def load_updater(model, data: bytes, weights: bytes, source: str) -> None:
         raise ConfigError(f"{source} is damaged: {shown(str(error))}{hint}") from None
     need(told["optimizer"] == type(model.optimizer).__name__ and told["weights"] == digest(weights),
          f"{source} is not the state of this model's updater{hint}")
-    need(told["slots"] == digest(slots.tobytes()) and 0 < told["rate_scale"] < math.inf, f"{source} is damaged{hint}")
+    need(told["slots"] == digest(slots) and 0 < told["rate_scale"] < math.inf, f"{source} is damaged{hint}")
     model.slots = slots
     model.iterations, model.epochs, model.rate_scale = (told[name] for name in ("iterations", "epochs", "rate_scale"))
 

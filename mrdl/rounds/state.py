@@ -17,6 +17,7 @@ from mrdl import __version__, kernels, limits
 from mrdl.storage.local import Local
 from mrdl.storage.paths import place
 from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
+from mrdl.storage.tensorfile import packed
 from mrdl.training.layerwise import Layerwise
 
 APART = ("vector", "outer", "kept")        # fields that are not in the header of a state's file
@@ -71,7 +72,7 @@ class State:
         return {k: v for k, v in vars(self).items() if k not in APART}
 
     def dump(self) -> bytes:
-        return save({"vector": self.vector}, {"mrdl": json.dumps(seal(
+        return packed({"vector": self.vector}, {"mrdl": json.dumps(seal(
             {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}))})
 
     def dump_outer(self) -> bytes:

@@ -36,7 +36,7 @@ from mrdl.layers import (
     Rescaling,
     SimpleRNN,
 )
-from mrdl.models.fragments import dealt
+from mrdl.models.fragments import dealt, narrowed
 from mrdl.optimizers import SGD, Adam
 from mrdl.rounds.meeting import OWN, Meeting
 from mrdl.rounds.merged import RoundError, gathered
@@ -147,6 +147,7 @@ def test_a_round_is_fragments_trained_alone_and_joined(tmp_path, made, optimizer
     states = [Run(run).state(r) for r in Run(run).rounds()]
     slots = 1 + model.optimizer.slots
     twin = deep(optimizer, *between).build(seed=5)
+    narrowed(twin, count)
     found = np.concatenate([twin.weights[None], model.optimizer.start(twin.weights)])
     groups = schedule.groups(data.train(), workers, 5, 0)
     assert len(states) == 1 + len(groups)
@@ -177,6 +178,22 @@ def test_a_round_is_fragments_trained_alone_and_joined(tmp_path, made, optimizer
         same(state.vector, found.reshape(-1))
         assert state.iterations == iterations
     assert twin.weights.tobytes() != found[0].tobytes()
+
+
+def test_new_weights_behind_dealt_units_are_narrower_and_given_ones_stay(tmp_path, made):
+    layers = [Input((5, 3)), LSTM(8, return_sequences=True), Conv1D(8, 2, use_bias=False), Flatten()]
+    model = network(*layers).build(seed=3)
+    before = model.get_weights()
+    narrowed(model, 4)
+    found = [np.abs(a).sum() / np.abs(b).sum() for a, b in zip(model.get_weights(), before) if b.any()]
+    np.testing.assert_allclose(found, [1, 0.5, 1, 0.5, 0.5], rtol=1e-6)         # LSTM: kernel, recurrent kernel, bias; Conv1D; Dense
+    data = made(40, shards=2, dtype="float32").url
+    for name, given in (("new", deep()), ("given", deep().build(seed=0))):
+        training(rounds=1).fit(given, data, run=str(tmp_path / name))
+        first, own = Run(str(tmp_path / name)).state(0).weights, deep().build(seed=0)
+        if name == "new":
+            narrowed(own, 2)
+        assert first.tobytes() == own.weights.tobytes()
 
 
 def test_one_fragment_is_plain_averaging(tmp_path, made):

@@ -19,8 +19,10 @@ from mrdl.printing import counted
 from mrdl.rounds.merged import Merged
 from mrdl.rounds.plan import Plan, together
 from mrdl.rounds.state import State
-from mrdl.runners.cluster import Cluster
+from mrdl.runners.cluster import Cluster, tag_of
 from mrdl.runs.run import Run
+from mrdl.storage.local import Local
+from mrdl.storage.schemes import store_at
 
 
 class FragmentExchange(ResidentExchange):
@@ -32,8 +34,15 @@ class FragmentExchange(ResidentExchange):
 
     def __init__(self, cluster: Cluster, *given, place: Run, model: Sequential, count: int):
         super().__init__(cluster, *given)
-        self.place, self.model, self.count = place, model, count
+        self.store, self.model, self.count = place.store, model, count      # where the states of fragments are written
         self.token = secrets.token_hex(4)       # so that a driver that lost the run removes none but its own files
+
+    def begin(self, run, check) -> None:
+        super().begin(run, check)
+        home = self.cluster.backend.home(f"fragments/{tag_of(run)}")
+        if home is not None and isinstance(self.store, Local):      # tasks are on other machines
+            self.store = store_at(home)
+            self.store.clear("")                # a dead driver's
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         cuts = dealt(self.model, self.count, plan.seed, "fragments", plan.round)
@@ -46,7 +55,10 @@ class FragmentExchange(ResidentExchange):
             {"spec": cut.model.to_json(), "moments": cut.model.moments() if plan.moments else [], "shared": cut.shared,
              "size": own_size, "keys": names} for cut, own_size, names in zip(cuts, sizes[1:], own)])
         size = sizes[0] + sum(sizes[1 + number] for number in plan.active())
-        with self._states(state, [cut.cut(rows) for cut in cuts]):
+        shipped, scored = self.cluster.backend.jvms, bool(plan.score)
+        with self._states(state, [cut.cut(rows) for cut in cuts] + [rows[:1]] * (shipped and scored)):
+            if shipped:                         # of the whole state only the weights are sent, and only to be scored
+                path = self.parts.pop() if scored else self.parts[0]
             merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
         return merged if merged.vector is None else replace(merged, vector=_joined(merged.vector, plan, cuts, rows[:sent]))
 
@@ -56,14 +68,13 @@ class FragmentExchange(ResidentExchange):
     @contextmanager
     def _states(self, state: State, parts: list[np.ndarray]) -> Iterator[None]:
         """The states of the fragments are in files while it lasts; sets the paths by which tasks read them."""
-        store, names = self.place.store, [f"fragment-{state.round:06d}-{number:03d}-{self.token}.safetensors"
+        store, names = self.store, [f"fragment-{state.round:06d}-{number:03d}-{self.token}.safetensors"
                                           for number in range(len(parts))]
         try:
             for name, rows in zip(names, parts):
                 store.write(name, replace(state, vector=rows.reshape(-1), parameters=rows.shape[1],
                                           outer=np.empty((0, 0), rows.dtype)).dump())
-            paths = map(store.path, names)
-            self.parts = [path if "://" in path else self.cluster.upload(path) for path in paths]
+            self.parts = list(map(store.path, names))
             yield
         finally:
             self.parts = []
