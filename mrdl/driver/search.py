@@ -116,6 +116,8 @@ class Search:
         train = dataset.load(data)
         values = self._values(training)
         of_model, of_training = search.named(model, list(values[0]), TRAINING)
+        need(not any(str(own[name]).startswith("auto") for own in values for name in of_training), "values of a search cannot be auto, as what that "
+             "chooses depends on how long a configuration trains")
         made = [_made(model, own, of_model) for own in values]
         models = {number: own for number, (own, _) in enumerate(made, 1) if own is not None}
         need(bool(models), f"no configuration has a model: {made[0][1]}")

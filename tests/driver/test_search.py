@@ -229,6 +229,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, mad
                            ({"strategy": "hyperband"}, "only 2"), ({"strategy": "random", "configurations": 0}, "1 or more"),
                            ({"space": {"units": "0"}}, "no configuration has a model: Dense: units=0"),
                            ({"training": ParameterAveraging(workers=1, averaging_frequency="auto")}, "does not depend on the clock"),
+                           ({"space": {"outer": "mean,auto"}}, "cannot be auto"),
                            ({"training": mrdl.FragmentTraining(fragments=2)}, "fragments")):
         given = {"space": {"units": "4,5"}, "strategy": "grid", "training": ParameterAveraging(workers=1, runner="inline"), **change}
         with pytest.raises(ConfigError, match=reason):
