@@ -57,5 +57,5 @@ def test_every_argument_of_what_users_import_is_documented(module):
 
 def test_what_the_docs_call_is_there():
     root = Path(__file__).parents[1]
-    called = {name for page in (root / "README.md", *(root / "docs").iterdir()) for name in re.findall(r"\bmrdl\.(\w+)\(", page.read_text("utf-8"))}
+    called = {name for page in (root / "README.md", *(root / "docs").glob("*.md")) for name in re.findall(r"\bmrdl\.(\w+)\(", page.read_text("utf-8"))}
     assert "tabular" in called and [name for name in sorted(called) if not hasattr(mrdl, name)] == []

@@ -122,8 +122,8 @@ class ParameterAveraging(Options):
             runs of one seed train on different shards at the same time, as in a Search. None: it
             is not turned.
         straight: whether a round of the one worker goes on from shard to shard: to the end of the epochs
-            asked for where only `epochs` ends the run, else to the end of the epoch. The bits are
-            the same. None: a round is a shard.
+            asked for where only `epochs` ends the run, else to the end of the epoch; it then scores
+            the held-out data. The bits are the same. None: a round is a shard.
         epochs: stops when every example was used so often: short for "epochs N" among the rules of
             `until`. None: no such rule.
         rounds: stops after so many rounds: short for "rounds N". None: no such rule.

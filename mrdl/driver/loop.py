@@ -173,7 +173,7 @@ class Driver:
 
     def _reason(self, r: int, scored: bool) -> str | None:
         reasons = (rule.reason(self.history, r) for rule in self.rules
-                   if r and rule.scored == scored)
+                   if r and (rule.scored == scored or rule.watched in self.history[r]))
         return next(filter(None, reasons), None)
 
     def _scored(self, r: int, score: dict[str, metrics.Value]) -> None:
@@ -238,14 +238,14 @@ class Driver:
         first, count = self.rhythm.part(state, self.history, self.model.optimizer.rate(state.iterations) * state.rate_scale)
         active = [(slot, s) for slot, s in enumerate(group[:1] if course else group) if schedule.share(s, first, count, self.batch_size)]
         read = group if course else [shard for _, shard in active]
-        held = self.validation if self.rhythm.due(self.history) else []
+        held = self.validation if course or self.rhythm.due(self.history) else []
         averaged = o.averages_updater(state.round + 1)
         asked = plan.Plan(
             self.spec, state.round + 1, self.epochs + state.epoch, first, count, self.batch_size, o.seed,
             [],
             {plan.name(self.data.uid, s.index): slot for slot, s in active},
-            [(epoch, plan.name(self.data.uid, s.index)) for epoch, s in course],
-            [plan.name(d.uid, s.index) for d, s in held], seals([(self.data, s) for s in read] + held),
+            [(epoch, plan.name(self.data.uid, s.index)) for epoch, s in course], [plan.name(d.uid, s.index) for d, s in held if course],
+            [plan.name(d.uid, s.index) for d, s in held if not course], seals([(self.data, s) for s in read] + held),
             averaged, not averaged and bool(o.save_updater), o.class_weight,
             self.model.moments() if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
@@ -256,8 +256,9 @@ class Driver:
             o.outer is None and o.compress is None)
         size = asked.size(state)
         asked.keys = chunk_keys(size, self.exchange.reducers(o.workers, size))
-        mappers = [list(dict.fromkeys(s.path for s in read))] if course else [[s.path] for s in read]
-        mappers += self.exchange.hands([s for _, s in held], o.workers)
+        scored = [s for _, s in held]
+        mappers = ([list(dict.fromkeys(s.path for s in read + scored))] if course else
+                   [*([s.path] for s in read), *self.exchange.hands(scored, o.workers)])
         return asked, group, mappers
 
     def _last(self, state: State) -> int:

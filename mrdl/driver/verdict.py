@@ -25,6 +25,7 @@ from mrdl.training import moments
 class Checked(NamedTuple):
     """The content of a round's records, after the check."""
     score: dict[str, metrics.Value]     # of the state that the round began with, if it was scored
+    after: dict[str, metrics.Value]     # of the state that the round made, if its worker scored it
     sums: metrics.Sums                  # sums of training
     # statistics of the targets scored, or else trained on; if empty, the old ones stay valid
     targets: metrics.Sums
@@ -84,11 +85,11 @@ class Verdict:
             raise RunError(f"round {asked.round}: all steps of its sequences are masked, so there is nothing to learn from: "
                            "take a larger averaging frequency, or prepare the data without such examples")
         scored = [r for r in merged.records if isinstance(r, Scored)]
-        score = added(scored, self.validation if asked.score else [], self.metrics)
+        score = added(scored, self.validation if asked.score or asked.after else [], self.metrics)
         times = {phase: max(r.seconds.get(phase, 0.0) for r in trained)
                  for phase in ("start", "read", "compute", "emit")}
         targets = advice.added(scored or trained) if scored or not self.validation else {}
-        return Checked(score, sums, targets, trained, times | merged.seconds)
+        return Checked({} if asked.after else score, score if asked.after else {}, sums, targets, trained, times | merged.seconds)
 
     def next(self, state: State, asked: Plan, group: list[Shard], merged: Merged, found: Checked,
              before: dict[str, Any]) -> tuple[State, dict[str, Any]]:
@@ -119,7 +120,7 @@ class Verdict:
         seen = metrics.values(found.sums, self.metrics)
         if "loss" not in seen:                  # all steps are masked: keep the known values
             seen = {name: before[name] for name in ("loss", *self.metrics)}
-        return new, {"round": new.round, "epoch": new.epoch + bool(new.group or new.part), **seen,
+        return new, {"round": new.round, "epoch": new.epoch + bool(new.group or new.part), **seen, **found.after,
                      "change": change, "examples": examples, "trained": trained,
                      "present": sum(s.n for s in group), "workers": merged.workers, "bytes": sum(r.bytes for r in found.trained),
                      "updates": updates, "rate_scale": state.rate_scale,

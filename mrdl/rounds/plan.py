@@ -35,6 +35,7 @@ class Plan:
     train: dict[str, int] = field(default_factory=dict)         # shard -> worker
     # if given, the one worker trains on these shards one after the other, in these epochs: (epoch, shard), the first as above
     course: list[tuple[int, str]] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)      # shards that this worker then scores, with the weights that it has trained
     score: list[str] = field(default_factory=list)
     seals: dict[str, str] = field(default_factory=dict)         # shard -> the seal of its last block
     save_updater: bool = True           # workers send the updater's state too

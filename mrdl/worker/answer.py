@@ -60,7 +60,7 @@ def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lamb
     try:
         state, weights, wanted = asked()
         weights = cache(weights)                # all shards that are scored have the same
-        trained = None
+        trained = given = None
         shards = groupby(whole(reading, wanted.seals), lambda b: name(b.dataset, b.shard))
         for shard, own in shards:
             if shard in wanted.train:
@@ -71,7 +71,10 @@ def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lamb
                 if wanted.course:
                     more = along(wanted.course, chain([(shard, own)], shards), report)
                     _, _, own = next(more)
-                yield from train(own, shard, state(wanted.train[shard]), wanted, began, more)
+                given = state(wanted.train[shard])      # training changes it in place
+                yield from train(own, shard, given, wanted, began, more)
+            elif shard in wanted.after:
+                yield score(own, shard, given.weights, wanted)
             elif shard in wanted.score:
                 yield (describe if wanted.describe else score)(own, shard, weights(), wanted)
             else:

@@ -16,7 +16,7 @@ def model(units=4, rate=0.01):
     return made
 
 
-def test_a_rung_is_two_jobs_with_the_bits_of_one_in_this_process(tmp_path, home, made, hadoop):
+def test_a_rung_is_one_job_with_the_bits_of_one_in_this_process(tmp_path, home, made, hadoop):
     """Each of three mappers opens the same three shards, in an order of its own; in the second epoch it reads none of them again."""
     data, jobs = made(200, shards=3, hold_out=0.2, dtype="float32"), []
     for data_url, run, runner in ((data.url, str(tmp_path / "near"), "inline"), (far_copy(data, home), home.path("s"), hadoop)):
@@ -26,4 +26,4 @@ def test_a_rung_is_two_jobs_with_the_bits_of_one_in_this_process(tmp_path, home,
     near, far = searches.Search(str(tmp_path / "near")), searches.Search(home.path("s"))
     assert near.store.read("rung-000.json") == far.store.read("rung-000.json")
     assert [own["state"] for own in far.rungs()[0]] == ["trained"] * 3
-    assert [events.count("job") for events in jobs] == [2, 2]
+    assert [events.count("job") for events in jobs] == [1, 1]
