@@ -1,6 +1,7 @@
 """Searches for hyperparameters: spaces of values, the configurations drawn from them, and strategies.
 
 A strategy is a pure function of the results so far: it says which configurations train in the next rung, and how long."""
+import inspect
 import itertools
 import math
 import re
@@ -182,7 +183,6 @@ def cost(value: Any, rising: bool) -> float | None:
 def named(function: Callable, names: Sequence[str], others: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the names are parameters of the function that makes the model, and which are `others`: options of training.
     ConfigError if one is neither."""
-    import inspect
     parameters = inspect.signature(function).parameters.values()
     own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters)

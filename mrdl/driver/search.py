@@ -121,6 +121,7 @@ class Search:
         made = [_made(model, own, of_model) for own in values]
         models = {number: own for number, (own, _) in enumerate(made, 1) if own is not None}
         need(bool(models), f"no configuration has a model: {made[0][1]}")
+        need(len({own.dtype for own in models.values()}) == 1, "the models of a search must have one dtype, float32 or float64")
         begun = _first(training, values, of_training, models, data, validation)
         metric, rising = _compared(self.metric, begun)
         unit = "rounds" if training.rounds is not None and training.epochs is None else "epochs"

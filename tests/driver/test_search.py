@@ -27,8 +27,8 @@ from mrdl.runs.run import Run
 from mrdl.training.learner import Learner
 
 
-def model(units=4, learning_rate=0.01, dropout=0.2):
-    made = mrdl.Sequential([Dense(units, "relu"), Dropout(dropout), Dense(3, "softmax")])
+def model(units=4, learning_rate=0.01, dropout=0.2, dtype="float32"):
+    made = mrdl.Sequential([Dense(units, "relu"), Dropout(dropout), Dense(3, "softmax")], dtype=dtype)
     made.compile(Adam(learning_rate), "sparse_categorical_crossentropy", ["accuracy"])
     return made
 
@@ -229,6 +229,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, mad
                            ({"strategy": "hyperband"}, "only 2"), ({"strategy": "random", "configurations": 0}, "1 or more"),
                            ({"space": {"units": "0"}}, "no configuration has a model: Dense: units=0"),
                            ({"training": ParameterAveraging(workers=1, averaging_frequency="auto")}, "does not depend on the clock"),
+                           ({"space": {"dtype": "float32,float64"}}, "one dtype"),
                            ({"space": {"outer": "mean,auto"}}, "cannot be auto"),
                            ({"training": mrdl.FragmentTraining(fragments=2)}, "fragments")):
         given = {"space": {"units": "4,5"}, "strategy": "grid", "training": ParameterAveraging(workers=1, runner="inline"), **change}

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
@@ -17,7 +17,7 @@ from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.jobs.pooled import PooledRound
 from mrdl.printing import counted
 from mrdl.rounds.merged import Merged, gathered
-from mrdl.rounds.partial import RECORD, PartialProtocol, pieces
+from mrdl.rounds.partial import RECORD, Partial, PartialProtocol, pieces
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Record, order, parse
 from mrdl.runners.cluster import Cluster
@@ -25,7 +25,7 @@ from mrdl.runners.failures import JobFailed
 
 SOME = 3                # if so many runs fail one after the other, it is not the fault of each
 
-Answer = list[tuple[str, object]]       # chunks, or records
+Answer = list[tuple[str, Partial]]
 
 
 class Alone(RuntimeError):
@@ -183,5 +183,5 @@ class PooledExchange(PlainExchange):
         return gathered(self.pool.ask(request), request.plan, size, self.dtype)
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:
-        found: Iterable = self.pool.ask(Request(self.name, path, plan, mappers, 0, self.dtype))
+        found = self.pool.ask(Request(self.name, path, plan, mappers, 0, self.dtype))
         return sorted((parse(partial.worker, partial.values) for _, partial in found), key=order)
