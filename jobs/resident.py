@@ -14,9 +14,9 @@ class ResidentRounds(TrainRound):
         self.add_passthru_arg("--patience", type=float, default=300, help="seconds to wait for a driver")
 
     def map_pairs(self, pairs, step_num=0):
-        from mrdl.rounds import meeting
+        from mrdl.rounds import nearby
         from mrdl.worker import cache, resident  # imported here, because reducers do not need them
-        place = meeting.Meeting(self.options.meeting)
+        place = nearby.meeting_at(self.options.meeting)
         with cache.Shelf() as kept:
             worker = resident.Resident(place, kept, self.set_status, self.options.patience,
                                               self.increment_counter)

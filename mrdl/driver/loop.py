@@ -1,7 +1,6 @@
 """The loop of a run: plans a round, runs it, checks it and commits it; stops, rolls back or resumes by the history."""
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +12,9 @@ from mrdl.codings import coding
 from mrdl.data.dataset import Dataset, Shard
 from mrdl.driver import schedule
 from mrdl.driver.calibration import Passes
+from mrdl.driver.committer import Committer
 from mrdl.driver.exchanges.plain import Exchange
-from mrdl.driver.options import Options
+from mrdl.driver.options import KEPT, Options
 from mrdl.driver.rhythm import Rhythm
 from mrdl.driver.schedule import chunk_keys
 from mrdl.driver.scoring import seals
@@ -31,7 +31,7 @@ from mrdl.runners.failures import JobFailed, is_final
 from mrdl.runs import extension, stopping
 from mrdl.runs.commits import RunError, entries
 from mrdl.runs.lease import Lease, LeaseLost
-from mrdl.runs.run import COMPACT, Run
+from mrdl.runs.run import Run
 from mrdl.runs.stop_request import RunStopped, asked
 from mrdl.training import moments
 
@@ -58,7 +58,8 @@ class Driver:
         self.total = sum(s.n for s in self.shards)
         if not self.total:
             raise RunError(f"{self.data.url} has no rows to train on")
-        if options.recalibrate and not self.model.moments():
+        self.moments = self.model.moments()
+        if options.recalibrate and not self.moments:
             raise RunError("recalibrate: the model has no BatchNormalization to recalibrate")
         self.batch_size = min(options.batch_size, max(s.n for s in self.shards))    # no larger than the largest shard
         self.verdict = Verdict(options, self.model, self.data, self.validation)
@@ -74,8 +75,6 @@ class Driver:
         self.rhythm = Rhythm(options, self.batch_size, self.data, self.validation)
         self.feedback = options.compress is not None and coding(options.compress).feedback
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
-        self.write_next = 0.0
-        self.committing: Future | None = None
         self.gone: set[int] = set()         # rounds whose states had been removed before this driver began
         self.stored = 1.0                   # the rate scale in the file of the newest state
 
@@ -83,7 +82,8 @@ class Driver:
 
     def train(self) -> dict[str, Any]:
         """Runs the rest of the run, to its end; returns the content of finished.json."""
-        with Lease(self.run.store) as self.lease, self._gauged(), ThreadPoolExecutor(1) as self.writer:
+        with Lease(self.run.store) as self.lease, self._gauged(), Committer(
+                self.run, self.lease, self.gauges, self.options.keep_rounds, self.patience, self.gone) as self.committer:
             self.run.sweep()
             records, o = self.run.records(), self.options
             extension.check(self.run, entries(records), self.rules, o.until, self.learning_rate)
@@ -124,7 +124,7 @@ class Driver:
                                           "or the averaging frequency larger"})
                 state = new
                 if by := asked(self.run.store, self.lease.token):
-                    self._settle()
+                    self.committer.end()
                     self.run.write_history(self.history[1:])
                     raise RunStopped(f"{self.run.url}: stopped after round {state.round}, as {by} asked")
             return self._finish(state, reason, finite)
@@ -167,7 +167,7 @@ class Driver:
                            "results would not be bit-identical, so the run cannot be resumed here")
         self.history = entries(records)
         self.told("resumed", {"round": state.round})
-        self.gone = set(range(len(records))) - set(self.run.states())
+        self.gone |= set(range(len(records))) - set(self.run.states())
         self.stored = state.rate_scale
         return state
 
@@ -219,12 +219,12 @@ class Driver:
         for attempt in range(JOB_ATTEMPTS):
             try:
                 return self.exchange.round(
-                    f"mrdl {self.run.url} round {asked.round}", state, path, self._settle, asked,
+                    f"mrdl {self.run.url} round {asked.round}", state, path, self.committer.settle, asked,
                     mappers, size, self.exchange.reducers(self.options.workers, size),
                     on_task=self.passes.task(f"round {asked.round}"))
             except (JobFailed, OSError) as error:
                 self.lease.check()
-                self._settle()                  # if the commit failed, raises its error
+                self.committer.settle()         # if the commit failed, raises its error
                 if attempt == JOB_ATTEMPTS - 1 or is_final(error):
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
@@ -247,7 +247,7 @@ class Driver:
             [(epoch, plan.name(self.data.uid, s.index)) for epoch, s in course], [plan.name(d.uid, s.index) for d, s in held if course],
             [plan.name(d.uid, s.index) for d, s in held if not course], seals([(self.data, s) for s in read] + held),
             averaged, not averaged and bool(o.save_updater), o.class_weight,
-            self.model.moments() if len(active) > 1 else [],
+            self.moments if len(active) > 1 else [],
             self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
             o.compress, self.run.url if o.keeping else "",
             {str(slot): state.kept[str(slot)] for slot, _ in active if str(slot) in state.kept},
@@ -268,12 +268,10 @@ class Driver:
 
     def _commit(self, state: State, record: dict[str, Any],
                 score: dict[str, metrics.Value] | None) -> None:
-        """Begins to commit in the background. The next round may already run; if the commit fails, its work is lost."""
-        self._settle()
+        """Begins to commit in the background."""
         self.history.append({k: v for k, v in record.items() if k != "by_worker"})
         self.stored = state.rate_scale
-        self.committing = self.writer.submit(self._written, state, {**record, "score": score or None},
-                                             list(self.history))
+        self.committer.add(state, {**record, "score": score or None}, self.history, self._may_wait())
         r, every = state.round, self.rhythm.every(record.get("trained", 0)) if self.validation else 0
         left = min(rule.rounds_left(self.history, r) for rule in self.rules)
         ends = left <= 0 or bool(self._reason(r, scored=False))
@@ -281,25 +279,9 @@ class Driver:
                             "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
                             "ends": ends, "due": bool(every) and (self.rhythm.due(self.history) or ends)})
 
-    def _written(self, state: State, record: dict[str, Any], history: stopping.History) -> None:
-        self.lease.check()
-        if not self.run.commit(state, record):
-            raise LeaseLost(f"{self.run.url}: another driver committed round {state.round} first")
-        self.lease.check()                      # this driver may have been suspended, and another one may have taken over
-        if time.monotonic() >= self.write_next:     # not at every round, as it can be recomputed from the commits, and grows
-            self.run.write_history(history[1:])
-            self.write_next = time.monotonic() + 1
-        self.gauges.write(history)
-        best = self.patience.best(history, state.round, self.gone) if self.patience else None
-        self.run.prune(state.round - self.options.keep_rounds, best, state)
-        if state.round and state.round % COMPACT == 0:
-            self.run.compact(state.round - 1)
-
-    def _settle(self, wait: bool = True) -> None:
-        """Waits for the commit in the background, and raises its error. Without `wait`, only raises an error that is
-        known already."""
-        if self.committing and (wait or self.committing.done()):
-            self.committing.result()
+    def _may_wait(self) -> bool:
+        """May the newest round be committed with later ones? Not if its state is needed on its own: to be scored, or kept."""
+        return self.exchange.brief() and self.options.keep_rounds <= KEPT and not self.rhythm.due(self.history)
 
     def best(self) -> tuple[int, str] | None:
         """The round that would be restored now, and its description; None if no rule restores the best state."""
@@ -309,7 +291,7 @@ class Driver:
     def _finish(self, state: State, reason: str, finite: bool) -> dict[str, Any]:
         """Scores the last state, restores the best if a rule says so, and writes the model. `finite`: False if the run ends
         because a round's weights were not finite."""
-        self._settle()
+        self.committer.end()
         r = state.round
         if self.validation and not any(k.startswith("val_") for k in self.history[r]):
             found, self.targets = self.passes.score(self.run.state_path(r), f"scores round {r}")
@@ -338,7 +320,7 @@ class Driver:
                 "finite": finite, "metrics": values}
         self.run.finish(done, self.history[1:], tensors.files(model))
         if r:
-            self.run.compact(r - 1)
+            self.run.compact()
         self.run.sweep()
         if finite and (text := self._advice(values, r)):
             self.told("note", {"text": text})

@@ -11,6 +11,9 @@ from mrdl.storage.sealed import check
 EVERY = re.compile(r"every ([1-9]\d*)")      # of save_updater
 
 
+KEPT = 3                        # how many of the last states stay in a run, if nobody says how many
+
+
 @dataclass(slots=True)                  # slots, so that setting an unknown option is an error
 class Options:
     """How a run trains. All options influence the bits, except `until` and `keep_rounds`."""
@@ -23,7 +26,7 @@ class Options:
     compress: dict[str, Any] | None = None              # of ParameterAveraging also a name, or a Coding
     class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
     validation_freq: int | None = None
-    keep_rounds: int = 3
+    keep_rounds: int = KEPT
     retries: int = 3
     until: str | None = None
     recalibrate: bool = False

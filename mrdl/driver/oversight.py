@@ -39,8 +39,7 @@ def _standing(url: str, now: float) -> dict[str, Any]:
         driver, seen = lease.seen(place.store, now)
         rounds = place.rounds()
         last = done["rounds"] if done else max(rounds, default=0)
-        names = ["finished.json"] if done else [f"commit-{last:06d}.json", f"commits-{last:06d}.jsonl"]
-        written = next(filter(None, map(place.store.modified, names)), None)
+        written = place.store.modified("finished.json" if done else place.newest())
         found |= {"rounds": last, "age": None if written is None else max(0.0, round(now - written, 1))}
         if done:
             found |= {"state": "finished", "reason": done["reason"], "best": done["best"]}

@@ -12,9 +12,11 @@
     000007/done-0003    worker 3's answer
     000007/part-0003    the means of the chunks that worker 3 merges, if the workers merge
     driver              touched by the driver while it waits, to show that it is alive
+    bell-9999, bell-0003        on one machine: the pipes of the driver and of worker 3 (mrdl.rounds.bell)
 
 An answer consists of its values, from the file's first byte on, then a JSON object, then the object's length: a reader
-that needs one chunk reads only that range. The exchange uses only files, so it works wherever HDFS does."""
+that needs one chunk reads only that range. The exchange uses only files, so it works wherever HDFS does. On one machine,
+mrdl.rounds.nearby has a quicker one."""
 import errno
 import io
 import itertools
@@ -32,6 +34,7 @@ import numpy as np
 
 from mrdl.rounds import partial
 from mrdl.rounds.coded import Coded, values_of
+from mrdl.rounds.memory import Memory
 from mrdl.rounds.partial import Partial, PartialError
 from mrdl.rounds.plan import Plan
 from mrdl.storage.local import Local
@@ -68,15 +71,18 @@ class Result:
     size: int = 0                       # number of values
     coded: list = field(default_factory=list)       # the bytes of each chunk's message, if values are coded
     records: list = field(default_factory=list)
+    row: int | None = None              # of the shared memory, where its values lie, and from which value on; None: in the file
+    start: int = 0
 
     @property
     def bytes(self) -> int:
-        """The bytes of its values."""
-        return sum(self.coded) if self.coded else self.size * np.dtype(self.dtype).itemsize
+        """The bytes of its values in the file."""
+        return 0 if self.row is not None else sum(self.coded) if self.coded else self.size * np.dtype(self.dtype).itemsize
 
     def dump(self, values: list[np.ndarray | Coded]) -> bytes:
         self.coded = [len(v) for v in values if isinstance(v, Coded)]
-        self.size = sum(v.count if isinstance(v, Coded) else len(v) for v in values)
+        if self.row is None:
+            self.size = sum(v.count if isinstance(v, Coded) else len(v) for v in values)
         tail = json.dumps(asdict(self)).encode()
         return b"".join([*(v if isinstance(v, Coded) else np.ascontiguousarray(v, self.dtype) for v in values), tail,
                          LENGTH.pack(len(tail))])
@@ -112,14 +118,15 @@ class Meeting:
         if isinstance(self.store, Local):
             self.store.durable = False          # these files are not needed after a crash of the machine
         self.common: dict[str, dict] = {}       # hash -> content of the common parts written or read so far
+        self.memory: Memory | None = None       # if driver and workers share some
 
     # -- the driver's side
 
-    def begin(self, workers: int, homes: list[tuple[str, str]]) -> None:
+    def begin(self, workers: int, homes: list[tuple[str, str]], memory: Memory | None = None) -> None:
         """`homes`: (name, path) of the shard that each worker keeps; empty: workers read what a question names."""
         self.store.clear("")
-        self.common = {}
-        self.store.write("setup", json.dumps([workers, homes]).encode())
+        self.common, self.memory = {}, memory
+        self.store.write("setup", json.dumps([workers, homes, memory and memory.facts]).encode())
         self.alive()
 
     def alive(self) -> None:
@@ -156,11 +163,7 @@ class Meeting:
         """Asks question `number`. FileExistsError if another driver has already asked it: a question never changes.
 
         `kept`: the files that slots go on with, if they keep anything; they differ from question to question."""
-        text = json.dumps({**common, "own": list(own), "keeps": kept is not None}).encode()
-        name = blake2b(text, digest_size=8).hexdigest()
-        if name not in self.common:
-            self.store.write(f"common-{name}", text)
-            self.common[name] = {}
+        name = self.share({**common, "own": list(own), "keeps": kept is not None})
         made = f".{number:06d}-{secrets.token_hex(4)}"
         if kept is not None:
             self.store.create(f"{made}/kept", json.dumps(kept).encode())
@@ -169,6 +172,15 @@ class Meeting:
             self.store.clear(made)
             raise FileExistsError(errno.EEXIST, "another driver asks the workers",
                                   self.store.path(f"{number:06d}"))
+
+    def share(self, common: dict[str, Any]) -> str:
+        """Writes what questions have in common, unless it is there already; returns its hash."""
+        text = json.dumps(common).encode()
+        name = blake2b(text, digest_size=8).hexdigest()
+        if name not in self.common:
+            self.store.write(f"common-{name}", text)
+            self.common[name] = {}
+        return name
 
     def come(self) -> list[int]:
         """The workers that have started."""
@@ -189,7 +201,7 @@ class Meeting:
 
     def setup(self) -> tuple[int, list[tuple[str, str]]]:
         """The number of workers and their shards, as given to `begin`."""
-        workers, homes = json.loads(self.store.read("setup"))
+        workers, homes, _ = json.loads(self.store.read("setup"))
         return workers, [tuple(home) for home in homes]
 
     def arrive(self, worker: int, facts: dict[str, Any]) -> float | None:
@@ -198,15 +210,19 @@ class Meeting:
         return self.store.modified(f"worker-{worker:04d}")
 
     def asked(self, number: int) -> dict[str, Any] | None:
-        """A question, with its common part and its own; None if it has not been asked yet."""
+        """A question, with its common part and its own; None if it has not been asked yet. On one machine it may be a later one."""
         for name in self.store.list(f"{number:06d}/ask.*"):
             _, common, own = name.split(".", 2)
-            if common not in self.common:
-                self.common = {common: json.loads(self.store.read(f"common-{common}"))}
-            found = self.common[common]
+            found = self.shared(common)
             kept = json.loads(self.store.read(f"{number:06d}/kept")) if found["keeps"] else {}
-            return {**found, **dict(zip(found["own"], map(json.loads, filter(None, own.split("_"))))), "kept": kept}
+            return {**found, **dict(zip(found["own"], map(json.loads, filter(None, own.split("_"))))), "kept": kept, "number": number}
         return None
+
+    def shared(self, name: str) -> dict[str, Any]:
+        """What questions have in common, by its hash."""
+        if name not in self.common:
+            self.common = {name: json.loads(self.store.read(f"common-{name}"))}
+        return self.common[name]
 
     def seen(self) -> float | None:
         """When the driver last showed that it is alive; None if it has closed the meeting."""
@@ -216,11 +232,20 @@ class Meeting:
         return self.store.exists(f"{number:06d}/{kind}-{worker:04d}")
 
     def leave(self, number: int, worker: int, result: Result, values: list[np.ndarray | Coded],
-              kind: str = "done") -> None:
-        """Writes a result. If a copy of this worker has already written it, that file stays, as others may be reading it."""
+              kind: str = "done", row: int | None = None, start: int = 0) -> None:
+        """Writes a result. If a copy of this worker has already written it, that file stays, as others may be reading it.
+
+        `row`: of the shared memory, where values that are not coded belong, from value `start` on."""
         self.store.create(f"{number:06d}/{kind}-{worker:04d}", result.dump(values))
 
     # -- both
+
+    def sleep(self, seconds: float) -> None:
+        """Waits for so long at most, for something new."""
+        time.sleep(seconds)
+
+    def quit(self) -> None:
+        """Gives back what this process has of the meeting."""
 
     def questions(self) -> list[int]:
         """The numbers of the questions in the folder."""
@@ -230,11 +255,16 @@ class Meeting:
         """Reads a result and its values."""
         name = f"{number:06d}/{kind}-{worker:04d}"
         data = self.store.read(name)
+        tail = self.tail(data, self.store.path(name))
+        found = Result.parse(tail, len(data) - LENGTH.size - len(tail), self.store.path(name))
+        return found, self._values(data[:found.bytes], found.dtype, found.coded, name)
+
+    def tail(self, data: bytes, source: str) -> bytes:
+        """The JSON object behind the values of a result."""
         start = len(data) - LENGTH.size
         if start < 0 or (length := LENGTH.unpack_from(data, start)[0]) > start:
-            raise PartialError(f"{self.store.path(name)} is damaged: {len(data)} bytes")
-        found = Result.parse(data[start - length:start], start - length, self.store.path(name))
-        return found, self._values(data[:found.bytes], found.dtype, found.coded, name)
+            raise PartialError(f"{source} is damaged: {len(data)} bytes")
+        return data[start - length:start]
 
     def head(self, number: int, worker: int, kind: str = "done") -> Result:
         """Reads a result without its values."""

@@ -24,8 +24,8 @@ class Merged:
     job: dict[str, int] = field(default_factory=dict)           # the job's counters, if it has any
 
 
-def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int, dtype) -> Merged:
-    """Joins the merged chunks to one vector, and sorts the records.
+def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int, dtype, into: np.ndarray | None = None) -> Merged:
+    """Joins the merged chunks to one vector, and sorts the records. `into`: the vector; None: a new one.
 
     RoundError if a chunk is missing, or if the number of examples differs between chunks that the same workers sent."""
     records, found, vector = [], {}, None
@@ -42,7 +42,8 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
         _, start, stop = ranges[chunk]
         if len(p.values) != stop - start:
             raise RoundError(f"chunk {chunk} has {len(p.values)} values, not {stop - start}")
-        vector = np.empty(size, dtype) if vector is None else vector
+        if vector is None:
+            vector = np.empty(size, dtype) if into is None else into
         vector[start:stop] = p.values
         found[chunk] = (p.worker, p.n)
     records.sort(key=order)

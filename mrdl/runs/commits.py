@@ -2,6 +2,8 @@
 import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, TypedDict
 
 from mrdl.rounds.state import State, StateError
@@ -17,7 +19,10 @@ RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float} 
 
 
 class More(TypedDict, total=False):
-    """What only some runs have."""
+    """What only some commits have."""
+    # none: when the commit was written, this state had been replaced by later ones
+    state: Annotated[str, re.compile(r"state-\d{6,}\.safetensors")]
+    sha256: Hash
     outer: Hash                         # of the outer updater's state
     kept: dict[str, list]               # by slot: the name and the hash of the file with what it keeps
 
@@ -25,8 +30,6 @@ class More(TypedDict, total=False):
 class Committed(More):
     """What a commit holds."""
     round: Count
-    state: Annotated[str, re.compile(r"state-\d{6,}\.safetensors")]
-    sha256: Hash
     before: Hash
     record: dict[str, Any]
     seal: Hash
@@ -48,7 +51,9 @@ def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 class Commits(ABC):
     """The commits of a run. Record r belongs to round r, record 0 to the initial weights. mrdl.runs.run describes the
-    other files of the folder."""
+    other files of the folder.
+
+    A file has one commit, or those of successive rounds, a line each; its name has the number of the first."""
 
     def __init__(self, url: str):
         self.store = store_at(url)
@@ -65,11 +70,21 @@ class Commits(ABC):
 
     def rounds(self) -> list[int]:
         """The numbers of the committed rounds."""
+        for _ in range(AGAIN):
+            compacted, single = self._files()
+            if not single:
+                return [*range(compacted + 1)]
+            with suppress(FileNotFoundError):   # it was merged into another file meanwhile
+                return [*range(single[-1] + self.store.read(f"commit-{single[-1]:06d}.json").count(b"\n") + 1)]
+        raise RunError(f"{self.url}: its commits changed while they were read; try again")
+
+    def newest(self) -> str:
+        """The name of the file that has the newest commit. It stays when commits are merged."""
         compacted, single = self._files()
-        return [*range(compacted + 1), *single]
+        return f"commit-{single[-1]:06d}.json" if single else f"commits-{compacted:06d}.jsonl"
 
     def _files(self) -> tuple[int, list[int]]:
-        """The last round in the merged file of commits (-1: there is none), and the rounds of the single files after it."""
+        """The last round in the merged file of commits (-1: there is none), and the first rounds of the single files after it."""
         names = self.store.list("commit*")
         last = max((int(found[1]) for found in map(COMPACTED.fullmatch, names) if found), default=-1)
         return last, sorted(r for found in map(COMMIT.fullmatch, names) if found and (r := int(found[1])) > last)
@@ -78,15 +93,19 @@ class Commits(ABC):
         """All commits; each is checked against its own hash and the hash of the one before it."""
         for _ in range(AGAIN):
             compacted, single = self._files()
-            lines = []
+            lines, gap = [], False
             try:
                 if compacted >= 0:
                     name = f"commits-{compacted:06d}.jsonl"
                     lines = [(name, line) for line in self.store.read(name).splitlines()]
-                lines += [(name, self.store.read(name)) for name in (f"commit-{r:06d}.json" for r in single)]
+                gap = len(lines) != compacted + 1
+                for r in single:
+                    gap = gap or len(lines) != r
+                    name = f"commit-{r:06d}.json"
+                    lines += [(name, line) for line in self.store.read(name).splitlines() or [b""]]
             except FileNotFoundError:           # they were merged into one file meanwhile
                 continue
-            if [*range(len(lines))] != [*range(compacted + 1), *single]:
+            if gap:
                 raise RunError(f"{self.url}: a commit is missing; there are {len(lines)} up to "
                                f"{max([compacted, *single])}; {self._lost()}")
             return self._chained(lines)
@@ -114,31 +133,43 @@ class Commits(ABC):
         """The records of all commits, or of the last ones."""
         return [commit["record"] for commit in self.commits()[-last:]]
 
-    def commit(self, state: State, record: dict[str, Any]) -> bool:
-        """Commits `state` as the result of its round; returns False if another driver was faster."""
+    def commit(self, state: State, record: dict[str, Any], earlier: Sequence[dict[str, Any]] = (),
+               others: Iterable[State] = ()) -> bool:
+        """Commits `state` as the result of its round; returns False if another driver was faster.
+
+        `earlier`: records of rounds just before it, which are committed with it, without their states, but for `others`."""
         if self.head is None:
             self.commits()
-        r, data = state.round, state.dump()
-        name = f"state-{r:06d}.safetensors"
-        self.store.write(name, data)
-        facts = {"round": r, "state": name, "sha256": digest(data), "before": self.head or self._root(), "record": record}
-        if state.outer.size:
-            data = state.dump_outer()
-            self.store.write(outer_name(r), data)
-            facts["outer"] = digest(data)
-        if state.kept:
-            facts["kept"] = state.kept
-        made = seal(facts)
-        created = self.store.create(f"commit-{r:06d}.json", json.dumps(made).encode())
+        head, lines = self.head or self._root(), []
+        states = {kept.round: kept for kept in (*others, state)}
+        for own in [*earlier, record]:
+            stored = self._stored(states[own["round"]]) if own["round"] in states else {}
+            made = seal({"round": own["round"], **stored, "before": head, "record": own})
+            head = made["seal"]
+            lines.append(json.dumps(made))
+        created = self.store.create(f"commit-{state.round - len(earlier):06d}.json", "\n".join(lines).encode())
         if created:
-            self.head = made["seal"]
+            self.head = head
         return created
 
-    def compact(self, last: int) -> None:
-        """Merges the commits up to round `last` into one file. The newest commit must stay a file of its own, so that if
-        two drivers commit the same round, one of them fails.
+    def _stored(self, state: State) -> dict[str, Any]:
+        """Writes a state; returns what its commit says about it."""
+        data, name = state.dump(), f"state-{state.round:06d}.safetensors"
+        self.store.write(name, data)
+        facts = {"state": name, "sha256": digest(data)}
+        if state.outer.size:
+            data = state.dump_outer()
+            self.store.write(outer_name(state.round), data)
+            facts["outer"] = digest(data)
+        return {**facts, "kept": state.kept} if state.kept else facts
 
-        The merged file is written before the single ones are removed; it is the same whichever driver writes it."""
+    def compact(self) -> None:
+        """Merges the files of commits but the newest into one. That must stay a file of its own, so that if two drivers commit the
+        same round, one of them fails.
+
+        The merged file is written before the others are removed; it is the same whichever driver writes it."""
+        compacted, single = self._files()
+        last = single[-1] - 1 if single else compacted
         lines = [json.dumps(commit).encode() + b"\n" for commit in self.commits()[:last + 1]]
         name = f"commits-{last:06d}.jsonl"
         self.store.write(name, b"".join(lines))
@@ -151,9 +182,10 @@ class Commits(ABC):
         """Reads the state of a committed round, and checks its hash."""
         commits = self.commits()
         commit, last = commits[r], commits[r] is commits[-1]
-        data = self._of_state(r, commit["state"], commit["sha256"], last)
+        name = f"state-{r:06d}.safetensors"
+        data = self._of_state(r, name, commit.get("sha256"), last)
         try:
-            state = State.parse(data, commit["state"])
+            state = State.parse(data, name)
             if "outer" in commit:
                 state.take_outer(self._of_state(r, outer_name(r), commit["outer"], last), outer_name(r))
         except StateError as error:
@@ -164,9 +196,11 @@ class Commits(ABC):
             raise RunError(f"{self.url}: {gone[0]} is gone, which has what a worker keeps from round to round; {self._lost()}")
         return state
 
-    def _of_state(self, r: int, name: str, sha256: str, last: bool) -> bytes:
+    def _of_state(self, r: int, name: str, sha256: str | None, last: bool) -> bytes:
         """Reads a file of the state of round r, and checks its hash; `last`: it is the newest."""
         try:
+            if sha256 is None:
+                raise FileNotFoundError
             data = self.store.read(name)
         except FileNotFoundError:
             raise RunError(f"{self.url}: the state of round {r} is gone; " + (
@@ -180,7 +214,8 @@ class Commits(ABC):
 
     def states(self) -> list[int]:
         """The rounds whose states still exist."""
-        return [int(name[6:12]) for name in self.store.list("state-[0-9]*.safetensors")]
+        names = set(self.store.list("state-[0-9]*.safetensors"))
+        return [commit["round"] for commit in self.commits() if commit.get("state") in names]
 
     def prune(self, last: int, keep: int | None, newest: State) -> None:
         """Removes the states up to round `last`, except that of round `keep`, and files of slots older than the newest state, except those

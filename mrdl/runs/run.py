@@ -4,6 +4,8 @@
     state-000007.safetensors, commit-000007.json    the state after round 7, and the commit that makes it valid
     outer-000007.safetensors    with an outer updater: its state after round 7
     slot-000007-0003-5f2a....safetensors    if workers keep anything from round to round: what worker 3 keeps after round 7
+                            (rounds that were committed together: the commit has the number of the first, and a line for each; of
+                            their states only the last ones and the best are there)
     commits-000099.jsonl    the commits up to round 99, one per line, whose own files have been removed
     history.jsonl           one line per round: the record in its commit, and the validation score of its state
     history.png             the loss and metrics, drawn from time to time, when the run stops, and at the end

@@ -30,6 +30,11 @@ class Learner:
         self.pieces = pieces.updates(self.net, model, weights, slots)
         self.in_place = any(isinstance(update, InPlace) for _, updates in self.pieces for update in updates)
 
+    def begin(self, iterations: int, rate_scale: float) -> None:
+        """Begins anew, as if just made, with the present weights and slots."""
+        self.iterations, self.rate_scale, self.sums, self.updates, self.terms = iterations, rate_scale, {}, 0, 0
+        self.reset()
+
     def reset(self) -> None:
         """Resets the states of stateful layers to 0."""
         for operation in self.net.operations:

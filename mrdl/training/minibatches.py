@@ -1,5 +1,6 @@
 """Makes minibatches of the rows of windows: shuffled, or grouped by length."""
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,11 @@ class Minibatch(NamedTuple):
     number: int                         # counts the minibatches of the shard in this epoch
     arrays: Arrays
     index: np.ndarray
+
+
+@lru_cache(2)           # several rounds may use the rows of a window
+def _order(n: int, *key: int | str) -> np.ndarray:
+    return seeds.permutation(n, *key)
 
 
 def like(lengths: np.ndarray, order: np.ndarray, batch: int, which: np.ndarray) -> np.ndarray:
@@ -37,7 +43,7 @@ def minibatches(windows: Iterable[tuple[int, Arrays | None]], batch: int, seed: 
         if skip >= n or number == stop:
             skip -= min(skip, n)
             continue
-        order = np.arange(n) if seed is None else seeds.permutation(n, seed, "rows", epoch, shard, position)
+        order = np.arange(n) if seed is None else _order(n, seed, "rows", epoch, shard, position)
         if of_length:
             order = like(of_length(arrays["x"])[order], order, batch, seeds.permutation(
                 n // batch, seed or 0, "lengths", epoch, shard, position))

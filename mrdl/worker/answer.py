@@ -52,8 +52,8 @@ def pooled(lines: Iterable[bytes], plans: str, report: Report = lambda text: Non
         pass
 
 
-def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lambda text: None) -> Emitted:
-    """Does a mapper's work on the blocks that it reads.
+def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lambda text: None, **ways: Callable) -> Emitted:
+    """Does a mapper's work on the blocks that it reads. `ways`: see `train`.
 
     An exception that would come again is emitted as a record, in the same way on all runners."""
     began = time.perf_counter()
@@ -72,7 +72,7 @@ def answer(reading: "Reading", asked: Callable[[], Asked], report: Report = lamb
                     more = along(wanted.course, chain([(shard, own)], shards), report)
                     _, _, own = next(more)
                 given = state(wanted.train[shard])      # training changes it in place
-                yield from train(own, shard, given, wanted, began, more)
+                yield from train(own, shard, given, wanted, began, more, **ways)
             elif shard in wanted.after:
                 yield score(own, shard, given.weights, wanted)
             elif shard in wanted.score:

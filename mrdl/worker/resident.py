@@ -24,9 +24,11 @@ from mrdl.rounds.state import State, checksum
 from mrdl.rounds.statistics import Statistics
 from mrdl.storage.paths import opened
 from mrdl.storage.paths import place as placed
+from mrdl.training.learner import Learner
 from mrdl.worker import answer, counters
 from mrdl.worker.cache import Rows, Shelf
-from mrdl.worker.reading import Reading
+from mrdl.worker.reading import Reading, ahead
+from mrdl.worker.train import Prepared, prepared
 
 REPORT = 10.0                   # seconds between two reports to Hadoop, and between two looks whether the driver is alive
 
@@ -77,14 +79,19 @@ class Resident:
         self.homes: list[tuple[str, str]] = []          # (name, path) of each worker's shard, if workers keep shards
         self.place = 0                  # this worker's number
         self.number = 0                 # of the current question
+        self.begun = 0                  # of the first question that this attempt saw
         # when this worker last reported to Hadoop, and when the driver last showed that it is alive
         self.reported = self.heard = time.monotonic()
+        self.counted = self.heard       # when it last looked which questions there are
         self.sign: float | None = None  # the time of the driver's last sign of life, by the storage's clock
         self.written = 0.0              # seconds that writing the last answer took
         self.mine: tuple[Result, np.ndarray] | None = None      # the last answer
         self.next: np.ndarray | None = None     # the expected weights and slots of the next state, as far as they are averaged
         self.statistics = Statistics(np.empty(0), [], [])     # of the last round that this worker had work in
         self.vector = np.empty(0, "f4")         # the current state; training changes it in place
+        self.made: tuple[Any, Prepared] | None = None       # what trained the last round, and for which plan
+        # which state a round began with is asked of plain workers only
+        self.ways = {"prepared": self._prepared, "identity": lambda plan, state: "", "ahead": self._ahead}
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
         """Answers all questions, then yields the partials of the last round; yields nothing if the driver is gone."""
@@ -94,13 +101,16 @@ class Resident:
             yield from self._served()
         except NoDriver as gone:
             print(f"{gone}: the worker leaves", file=sys.stderr)
+        finally:
+            self.meeting.quit()
         for _ in lines:                 # a mapper that exits with unread input fails (broken pipe)
             pass
 
     def _served(self) -> Iterator[tuple[str, Partial]]:
         while True:
             began = time.perf_counter()
-            asked = self._wait(lambda: self.meeting.asked(self.number), "question")
+            asked = self._wait(self._question, "question")
+            self.number = asked["number"]
             if "last" in asked:
                 yield from self._emitted(asked)
                 return
@@ -109,6 +119,13 @@ class Resident:
                 self._merge(asked, *mine)
             self.next = self._foreseen(asked) if asked["foresee"] else None
             self.number += 1
+
+    def _question(self) -> dict[str, Any] | None:
+        """The next question. One that had no work for this worker may be gone already, if it was slow: then a later one."""
+        if time.monotonic() - self.counted > REPORT:
+            self.counted = time.monotonic()
+            self.number = max([self.number, *self.meeting.questions()])
+        return self.meeting.asked(self.number)
 
     def _arrive(self, lines: Iterator[bytes]) -> None:
         """Finds out which worker this is: by the shard in its input, or by the number in its input line."""
@@ -133,7 +150,7 @@ class Resident:
             "host": socket.gethostname(), "pid": os.getpid(),
             "attempt": os.environ.get("mapreduce_task_attempt_id", "")})
         self._look(came)                # an attempt that starts after the driver's death need not wait for the driver
-        self.number = max(self.meeting.questions(), default=1)
+        self.number = self.begun = max(self.meeting.questions(), default=1)
 
     def _wait(self, found: Callable[[], Any], for_what: str) -> Any:
         """Calls `found` until it gives something, and returns that; NoDriver if the driver is gone for good."""
@@ -142,7 +159,7 @@ class Resident:
                 return got
             if self._lives(f"waits in round {self.number}"):
                 self._look()
-            time.sleep(pause)
+            self.meeting.sleep(pause)
 
     def _look(self, by: float | None = None) -> None:
         """Raises NoDriver if the driver has ended the job, or has shown no sign of life for too long. `by`: the time
@@ -169,12 +186,13 @@ class Resident:
     def _answer(self, asked: dict[str, Any], work: list[list[str]], waited: float) -> None:
         """Does this worker's part of the question and writes its answer, unless the answer exists already."""
         self.mine = None
-        if not work or self.meeting.has(self.number, self.place):
+        # only an earlier attempt of this worker can have answered, before this one came; its twin's file would stay
+        if not work or self.number == self.begun and self.meeting.has(self.number, self.place):
             return
         result, values = Result(dtype=asked["dtype"]), []
         try:
             for paths in reversed(work):    # training comes last, because it changes the state in place
-                for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: self._given(asked)):
+                for chunk, part in answer.answer(Kept(self.shelf, paths, self._works), lambda: self._given(asked), **self.ways):
                     if chunk.startswith(RECORD):
                         result.records.append([part.worker, part.n, part.values])
                     else:
@@ -189,12 +207,34 @@ class Resident:
             if facts["kind"] == Trained.kind:
                 facts["seconds"] |= {"wait": waited, "write": self.written}
         began = time.perf_counter()
-        self.meeting.leave(self.number, self.place, result, values)
+        self.meeting.leave(self.number, self.place, result, values, row=self._row())
         self.written = time.perf_counter() - began
         self.mine = result, self.vector[:result.size]
 
+    def _prepared(self, own: Plan, given: State) -> Prepared:
+        """See mrdl.worker.train.prepared. What was made for an earlier round is used again, if the state has the same place."""
+        plan = own.spec, own.batch_size, own.class_weight, own.sequences
+        if not self.made or self.made[0] != plan or given.vector is not self.vector:
+            self.made = plan, prepared(own, given)
+        _, learner = made = self.made[1]
+        if not self.meeting.memory or not isinstance(learner, Learner):
+            self.made = None
+        else:
+            learner.begin(given.iterations, given.rate_scale)
+        return made
+
+    def _ahead(self, items: Iterator, waited: Callable[[float], None]) -> Iterator:
+        """Rows in memory need no thread that reads ahead."""
+        return ahead(items, waited) if self.shelf.files else items
+
+    def _row(self) -> int | None:
+        """The row of the shared memory for this worker's values, if there is one."""
+        return self.meeting.memory.of(self.place) if self.meeting.memory else None
+
     def _given(self, asked: dict[str, Any]) -> answer.Asked:
         plan = _plan(asked)
+        if self.meeting.memory and asked["state"]:
+            return lambda worker: self._shared(asked), lambda: self._means(asked)[:asked["state"]["parameters"]], plan
         if not asked["parts"]:
             state = self._state(asked)
             self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
@@ -203,6 +243,18 @@ class Resident:
         def given(worker: int) -> State:
             return self._read(asked, asked["parts"][worker % len(asked["parts"])], State.load)
         return given, lambda: self._read(asked, asked["path"], State.weights_of), plan
+
+    def _means(self, asked: dict[str, Any]) -> np.ndarray:
+        """The vector of a question's state in the shared memory."""
+        return self.meeting.memory.row(asked["row"], asked["dtype"])
+
+    def _shared(self, asked: dict[str, Any]) -> State:
+        """The state of a question, copied to this worker's row of the shared memory."""
+        vector, told = self._means(asked), asked["state"]
+        if len(self.vector) != len(vector):
+            self.vector = self.meeting.memory.row(self._row(), asked["dtype"])
+        self.vector[:] = vector
+        return State(self.vector, told["parameters"], iterations=asked["iterations"], rate_scale=told["rate_scale"])
 
     def _state(self, asked: dict[str, Any]) -> State:
         """The state of a question: the one that this worker computed itself if its checksum fits, else from the file."""
@@ -257,7 +309,8 @@ class Resident:
             Partial(head.worker, head.n, values[a - start:b - start])
             for (head, _), values in zip(heads, ranges)))]
         meeting.leave(self.number, self.place, Result(
-            self.place, made[0].n, made[0].worker, asked["dtype"]), [m.values for m in made], "part")
+            self.place, made[0].n, made[0].worker, asked["dtype"]), [m.values for m in made], "part",
+            asked["into"] if meeting.memory else None, start)
 
     def _emitted(self, asked: dict[str, Any]) -> Iterator[tuple[str, Partial]]:
         """Yields this worker's answer of the last round, as the mapper of a plain round emits it."""

@@ -11,6 +11,7 @@ import numpy as np
 from mrdl import metrics, seeds
 from mrdl.data.blocks import Block, BlockError
 from mrdl.data.windows import windows
+from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json
 from mrdl.report import advice
 from mrdl.rounds import partial
@@ -21,8 +22,9 @@ from mrdl.rounds.record import Trained, facts
 from mrdl.rounds.state import State, profile
 from mrdl.rounds.variances import Variances
 from mrdl.training import moments
+from mrdl.training.learner import Learner
 from mrdl.training.minibatches import minibatches
-from mrdl.training.sequences import learner_for
+from mrdl.training.sequences import SequenceLearner, learner_for
 from mrdl.worker.cache import Shelf
 from mrdl.worker.change import Change
 from mrdl.worker.reading import ahead
@@ -30,23 +32,31 @@ from mrdl.worker.slot import Slot
 
 REPORT = 10.0                   # seconds between two reports to Hadoop, which kills a task that is silent for long
 Part = tuple[int, str, Iterator[Block]]         # of a course: epoch, shard and its blocks
+Prepared = tuple[Model, Learner | SequenceLearner]
 
 
-def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float, more: Iterable[Part] = ()) -> Emitted:
-    """Trains on the plan's part of a shard, and then on `more` whole shards."""
+def prepared(own: Plan, given: State) -> Prepared:
+    """The model that a worker trains, and what trains it, for its plan and the state that it begins with."""
+    model = model_from_json(own.spec)
+    return model, learner_for(model, given.weights, given.slots, batch_size=own.batch_size, iterations=given.iterations,
+                              rate_scale=given.rate_scale, class_weight=own.class_weight, **own.sequences)
+
+
+def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float, more: Iterable[Part] = (), *,
+          prepared: Callable[[Plan, State], Prepared] = prepared, identity: Callable[[Plan, State], str] = identity,
+          ahead: Callable = ahead) -> Emitted:
+    """Trains on the plan's part of a shard, and then on `more` whole shards. Resident workers do some of it in their own ways: they
+    keep things from round to round."""
     worker = asked.train[shard]
     own = asked.of(worker)
-    model = model_from_json(own.spec)
     vector = given.vector                       # may be changed in place: the file was read for this task alone
     variances, of, slot = Variances(vector, own.moments), identity(asked, given), Slot(asked, worker)
+    model, learner = prepared(own, given)
     change = asked.compress and Change(asked, given, model, slot, shard_number(shard))
     confidence = None if asked.squares is None else Confidence(vector, given.parameters, asked.squares, moments.untrained(model))
     centre = given.weights.copy() if asked.pull else None
     slot.take("weights", given.weights)
     slot.take("updater", given.slots)
-    learner = learner_for(model, given.weights, given.slots, batch_size=asked.batch_size,
-                          iterations=given.iterations, rate_scale=given.rate_scale,
-                          class_weight=asked.class_weight, **asked.sequences)
     started, waits = time.perf_counter(), []
     stop = 1 << 62 if asked.count is None else (asked.first + asked.count) * asked.batch_size
     present, targets = 0, {}

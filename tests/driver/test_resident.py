@@ -38,9 +38,11 @@ def fit(data, run, runner="local", told=None, width=16, **options):
 # -- the same bits
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
-@pytest.mark.parametrize("apart", [resident.APART, 0], ids=["driver merges", "workers merge"])
-def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, made, monkeypatch, shards, apart):
+@pytest.mark.parametrize("shared, apart", [(True, resident.APART), (False, resident.APART), (False, 0)],
+                         ids=["shared memory", "driver merges", "workers merge"])
+def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, made, monkeypatch, shards, shared, apart):
     monkeypatch.setattr(resident, "APART", apart)
+    monkeypatch.setattr(resident, "SHARED", shared)
     data = made(170, shards=shards, hold_out=0.2, dtype="float32")
     fit(data, tmp_path / "plain", "inline")
     fit(data, tmp_path / "resident")
@@ -48,16 +50,28 @@ def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, made, monkeypatc
     assert "val_loss" in Run(tmp_path / "resident").finished()["metrics"]
 
 
+@pytest.fixture(params=[0.25, 0], ids=["shared memory", "files"])
+def shared(request, monkeypatch):
+    """How much memory driver and workers may share."""
+    monkeypatch.setattr(resident, "SHARED", request.param)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """Driver and workers share no memory, as if they ran on several machines."""
+    monkeypatch.setattr(resident, "SHARED", 0)
+
+
 @pytest.mark.parametrize("options", [{"save_updater": False}, {"class_weight": {0: 2.0}, "workers": 3},
                                      {"averaging_frequency": None}])
-def test_so_they_do_with_other_options(tmp_path, made, options):
+def test_so_they_do_with_other_options(tmp_path, made, options, shared):
     data = made(130, shards=3, dtype="float64")
     fit(data, tmp_path / "plain", "inline", **options)
     fit(data, tmp_path / "resident", cores=3, **options)
     assert result(tmp_path / "resident") == result(tmp_path / "plain")
 
 
-def test_workers_come_to_the_next_state_by_themselves(tmp_path, made, monkeypatch):
+def test_workers_come_to_the_next_state_by_themselves(tmp_path, made, monkeypatch, files):
     """They read the first state alone; statistics of data do not keep them from it."""
     (tmp_path / "no-state").write_text("no state")
     ask, asked = resident.ResidentExchange._ask, []
@@ -202,7 +216,7 @@ def test_where_not_all_workers_come_plain_rounds_go_on(tmp_path, made, monkeypat
 
 
 @pytest.mark.parametrize("compress", [None, "topk 0.2"])
-def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch, compress):
+def test_a_twin_of_every_worker_changes_nothing(tmp_path, made, monkeypatch, files, compress):
     """As with speculative execution: each place has two who answer."""
     data, begin, twins, counters = made(400, shards=2, dtype="float32"), Cluster.begin, [], []
 
@@ -340,6 +354,17 @@ def test_a_worker_without_a_driver_leaves(meeting, monkeypatch, capfd):
     assert alone.is_alive() and told[-1] == "waits in round 1"
     alone.join(10)
     assert alone.emitted == [] and "no sign of the driver" in capfd.readouterr().err
+
+
+def test_a_worker_that_missed_a_question_goes_on_with_a_later_one(meeting, monkeypatch):
+    monkeypatch.setattr(resident_worker, "REPORT", 0.05)
+    meeting.begin(1, [])
+    alone = serving(meeting, [b"0"])
+    while not meeting.come():
+        time.sleep(0.01)
+    meeting.ask(3, {"last": 2})                     # 1 and 2 had no work for it, and are gone
+    alone.join(20)
+    assert alone.emitted == []
 
 
 def test_a_worker_whose_driver_died_before_it_came_leaves_at_once(meeting, capfd):

@@ -226,7 +226,7 @@ def test_a_shard_that_lost_its_last_blocks_or_is_another_datasets_is_refused(the
 # -- many commits in one file
 
 def test_commits_of_a_long_run_become_one_file_and_the_newest_stays_alone(there, tmp_path, monkeypatch):
-    monkeypatch.setattr("mrdl.driver.loop.COMPACT", 5)
+    monkeypatch.setattr("mrdl.driver.committer.COMPACT", 5)
     told = []
     model = Sequential([Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -267,10 +267,10 @@ def test_a_crash_while_commits_become_one_file_leaves_a_run_that_is_read_and_gon
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         patch.setattr(type(run.store), "_put", limited(type(run.store)._put))
         patch.setattr(type(run.store), "remove", limited(type(run.store).remove))
-        run.compact(3)
+        run.compact()
         raise PowerCut
     assert Run(long).records() == wanted
-    Run(long).compact(3)
+    Run(long).compact()
     assert sorted(p.name for p in long.glob("commit*")) == ["commit-000004.json", "commits-000003.jsonl"]
     assert resume(str(long), "inline").rounds == 4 and Run(long).records() == wanted
 
@@ -284,7 +284,7 @@ def test_a_driver_that_slept_while_commits_became_one_file_changes_nothing_for_r
     state.round = 2
     assert late.commit(state, {**wanted[2], "loss": 7.0})   # this name is free again: nobody looks at it
     assert Run(tmp_path / "run").records() == wanted
-    run.compact(3)
+    run.compact()
     assert not (tmp_path / "run" / "commit-000002.json").exists() and run.records() == wanted
 
 

@@ -74,12 +74,13 @@ def driver(tmp_path, data, run, *more):
 
 
 def result(run):
-    """What a run made, without times, so that two runs can be compared: its history, its states' hashes, the model."""
+    """What a run made, without times, so that two runs can be compared: its history, the last state's hash, the model.
+
+    (Each round's loss and change, in the history, tell its state from others.)"""
     run, lines = Run(run), []
     for line in run.history():
         lines.append({k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")})
-    commits = [commit["sha256"] for commit in run.commits()]
-    return lines, commits, run.store.read("model.safetensors")
+    return lines, run.commits()[-1]["sha256"], run.store.read("model.safetensors")
 
 
 def children(pid):

@@ -334,7 +334,7 @@ class StorageContract:
         for _ in range(2):
             assert again.rounds() == [0, 1, 2] and [r["round"] for r in again.records()] == [0, 1, 2]
             assert again.state(1).vector.tolist() == [1] * 1000
-            again.compact(1)
+            again.compact()
             assert storage.list("commit*") == ["commit-000002.json", "commits-000001.jsonl"]
         for name in ("000001-0000", "000000-0001", "000001-0002", "000002-0003"):
             storage.write(f"slot-{name}-{16 * 'a'}.safetensors", b"")

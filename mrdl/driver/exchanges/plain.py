@@ -41,8 +41,8 @@ class Exchange(Protocol):
     """`mappers` has the inputs of each mapper: the path of a shard to train on, or paths of shards to score.
 
     A round begins from `state`, which is at `path` once `ready()` has returned. `ready()` must be called before the round
-    is returned; it waits for the state's commit and raises its error. `ready(wait=False)` only raises an error that is
-    known already."""
+    is returned, unless rounds are `brief`; it waits for the state's commit and raises its error. without `wait`
+    and `begin`, it only raises an error that is known already."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
@@ -53,6 +53,8 @@ class Exchange(Protocol):
     def hands(self, shards: list[Shard], workers: int) -> list[list[str]]: ...
 
     def failed(self, round: int) -> int: ...
+
+    def brief(self) -> bool: ...
 
     def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
@@ -93,6 +95,10 @@ class PlainExchange:
     def failed(self, round: int) -> int:
         """How often the round was already tried by a user (staged), with weights that were not finite."""
         return 0
+
+    def brief(self) -> bool:
+        """Are rounds so short that several may be committed together? Then the states between them are not written."""
+        return False
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""

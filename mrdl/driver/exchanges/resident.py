@@ -7,33 +7,38 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from mrdl import limits
 from mrdl.driver import schedule
 from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.jobs.resident import ResidentRounds
 from mrdl.rounds import partial, plan
-from mrdl.rounds.meeting import OWN, Meeting, Pauses, means
+from mrdl.rounds.meeting import OWN, Pauses, means
+from mrdl.rounds.memory import MEANS, Memory
 from mrdl.rounds.merged import Merged, RoundError, gathered
+from mrdl.rounds.nearby import boxes, meeting_at
 from mrdl.rounds.partial import RECORD, Partial
 from mrdl.rounds.record import Failed, Record, Trained
 from mrdl.rounds.state import State, checksum
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.failures import JobFailed, is_final
 from mrdl.runners.output import Background
+from mrdl.storage.local import Local
 
 WHEN = ("auto", "always", "never")
 SHARE = 0.1                     # with auto: plain rounds continue if their overhead is below this share of their computing
 COME = 120.0                    # seconds in which all workers must have started
 SAY = 10.0                      # seconds before the user is told that the driver waits for workers
+LATE = 1.0                      # seconds of waiting after which a state must be in its file
 ALIVE = 5.0                     # seconds between two signs of life for the workers
 BUDGET = 10_000                 # rounds of one job, as its logs grow and its tokens expire
 FEW = 4                         # up to this many workers read each other's results, and compute the next state themselves
 APART = 256 << 20                # bytes; if all results together are larger, the workers do the merging
+SHARED = 0.25                   # of the memory that a model may use: so much may be shared
 SETTINGS = {
     # so that reducers start only at the end
     "mapreduce.job.reduce.slowstart.completedmaps": "1.0",
@@ -59,7 +64,7 @@ class ResidentExchange(PlainExchange):
         self.shards = shards if len(shards) <= workers else []
         self.resident = when == "always"
         self.job: Background | None = None
-        self.ready: Callable[..., None] = lambda wait=True: None       # see Exchange; that of the newest round
+        self.ready: Callable[..., None] = lambda wait=True, begin=True: None       # see Exchange; that of the newest round
         self.pauses = {kind: Pauses(self.workers) for kind in ("done", "part")}
         self.readers = ThreadPoolExecutor(2)
         self.rounds = 0                 # rounds done by this job
@@ -67,11 +72,12 @@ class ResidentExchange(PlainExchange):
         self.sign_next = 0.0            # when to give the next sign of life
         self.kept: list[int] = []       # questions whose files are still in the folder
         self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest question that trained
+        self.known = False              # do the workers know the state after it, without its file?
         self.parts: list[str] = []      # paths of the states of fragments, if the network is cut
 
     def begin(self, run, check) -> None:
         self.run, self.check = run, check
-        self.meeting = Meeting(self.cluster.meeting(run))
+        self.meeting = meeting_at(self.cluster.meeting(run))
         self.setup = [self.workers, [[name, self._reached(path)] for name, path in self.shards]]
         note = self.when != "never" and self.meeting.noted()
         if note and note["setup"] == self.setup:
@@ -95,6 +101,9 @@ class ResidentExchange(PlainExchange):
         if self.job:
             return [[s.path for s in hand] for hand in schedule.pack(shards, workers)]
         return super().hands(shards, workers)
+
+    def brief(self) -> bool:
+        return bool(self.job and self.known)
 
     # -- rounds
 
@@ -144,9 +153,9 @@ class ResidentExchange(PlainExchange):
             self._end()
         try:
             if not self.job:
-                self._start(dtype.name, reducers)
+                self._start(dtype.name, reducers, 0 if plan.fragments else state.vector.nbytes)
             merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task)
-            ready()
+            ready(wait=not self.brief(), begin=not self.brief())
         except (JobFailed, NotAllCame, OSError):
             self.check()                # raises if another driver has the run: its job must not be cancelled
             self._cancel()              # the next try starts a new job
@@ -157,9 +166,10 @@ class ResidentExchange(PlainExchange):
 
     # -- the job
 
-    def _start(self, dtype: str, reducers: int) -> None:
-        """Starts the job, and waits until all its workers have started."""
-        self.meeting.begin(*self.setup)
+    def _start(self, dtype: str, reducers: int, length: int) -> None:
+        """Starts the job, and waits until all its workers have started. `length`: the bytes of a state that the shared memory, if
+        there is one, has rows for."""
+        self.meeting.begin(*self.setup, self._memory(length))
         self.rounds, self.number, self.kept, self.last = 0, 0, [], None
         inputs = [path for _, path in self.setup[1]] or self.meeting.places(self.workers)
         self.job = self.cluster.begin(
@@ -184,6 +194,11 @@ class ResidentExchange(PlainExchange):
             raise NotAllCame(f"{came} of {self.workers} resident workers started: {error}") from None
         if came < self.workers:
             raise NotAllCame(f"{came} of {self.workers} resident workers started within {COME:.0f} s")
+
+    def _memory(self, length: int) -> Memory | None:
+        """Memory that all workers share, if they run on this machine; None where it would be much."""
+        fits = self.workers * length <= APART and (self.workers + MEANS + 1) * length <= limits.limit() * SHARED
+        return Memory.made(self.workers, length, boxes(self.workers)) if length and fits and isinstance(self.meeting.store, Local) else None
 
     def _end(self) -> None:
         """Ends the job: the workers emit the newest training round, and the reducers average it, as in a plain round."""
@@ -210,13 +225,15 @@ class ResidentExchange(PlainExchange):
     def _wait(self, found: Callable[[], bool], pauses: Iterable[float]) -> None:
         """Waits until `found` returns True. Raises an error if the job ends, or if the state's commit fails, for which
         the workers would wait in vain."""
+        began = time.monotonic()
         for pause in pauses:
             if found():
                 return
             self.job.check()
-            self.ready(wait=False)
+            # a worker that was started anew may wait for the state's file, and its commit for that of later rounds
+            self.ready(wait=False, begin=time.monotonic() - began > LATE)
             self._sign()
-            time.sleep(pause)
+            self.meeting.sleep(pause)
 
     def _sign(self) -> None:
         """From time to time, tells the workers that the driver is alive."""
@@ -241,17 +258,26 @@ class ResidentExchange(PlainExchange):
         """Asks one question, waits for the answers, and merges them."""
         began = time.perf_counter()
         work, trained = self._dealt(asked, mappers)
+        memory = self.meeting.memory
         chunks = len(asked.keys) - 1
         cuts = [chunks * i // self.workers for i in range(self.workers + 1)]
-        apart = len(trained) * size * dtype.itemsize > APART and not asked.fragments
+        apart = bool(trained) if memory else len(trained) * size * dtype.itemsize > APART and not asked.fragments
         merge = {place: cuts[place:place + 2] for place in range(self.workers)
                  if apart and cuts[place] < cuts[place + 1]}
-        if not self.meeting.sees(path):
-            ready()
-            path = self.meeting.bring(asked.round - 1 if state else 0, path)
         own = {name: getattr(asked, name) for name in OWN}
         if state:
-            own |= {"iterations": state.iterations, "checksum": checksum(state.vector)}
+            own["iterations"] = state.iterations
+        if state and memory:
+            own |= _rows(memory, state.vector)
+        elif state:
+            own["checksum"] = checksum(state.vector)
+        seen = self.meeting.sees(path)
+        if not (seen or state and memory):
+            ready()
+            path = self.meeting.bring(asked.round - 1 if state else 0, path)
+        foresee = asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW
+        # else they need the file of the next state, or have to be brought it
+        self.known = bool(memory) or foresee and seen and state is not None and size == len(state.vector)
         self._ask({
             # the state's number, which is in its file's name, is one less than the round's
             "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
@@ -260,7 +286,7 @@ class ResidentExchange(PlainExchange):
                                 "length": len(state.vector)},
             "plan": _common(asked),
             "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
-            "foresee": asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW},
+            "foresee": foresee},
             kept=asked.kept if asked.folder else None, **own)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
@@ -275,7 +301,8 @@ class ResidentExchange(PlainExchange):
                 cut = partial.ranges(size, asked.keys)[first:stop]
                 parts += [(key, Partial(part.workers, part.n, values[a - cut[0][0]:b - cut[0][0]]))
                           for key, (a, b) in zip(asked.keys[first:stop], cut)]
-        merged = gathered(parts, asked, size, dtype)
+        into = memory.row(own["into"], dtype)[:size] if memory and trained else ()
+        merged = gathered(parts, asked, size, dtype, into if len(into) == size else None)
         merged.seconds = {"answer": waited - began, "merge": time.perf_counter() - waited}
         return merged
 
@@ -308,6 +335,15 @@ class ResidentExchange(PlainExchange):
         return found
 
 
+def _rows(memory: Memory, vector: np.ndarray) -> dict[str, int]:
+    """Sees to it that a state lies in the memory; returns its row, and the one for the means of its round."""
+    row = memory.number(vector)
+    if row is None:
+        row = memory.state
+        memory.row(row, vector.dtype)[:] = vector
+    return {"row": row, "into": (row + 1) % MEANS if row < MEANS else 0}
+
+
 def _common(asked: plan.Plan) -> dict[str, Any]:
     """What of a plan does not differ from question to question."""
-    return {name: value for name, value in asdict(asked).items() if name not in (*OWN, "kept")}
+    return {name: value for name, value in vars(asked).items() if name not in (*OWN, "kept")}
