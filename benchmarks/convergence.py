@@ -235,15 +235,11 @@ def main() -> None:
     p.add_argument("--inline", action="store_true", help="run the jobs of -r inline: slower, the same bits")
     p.add_argument("--out", type=Path, required=True, help="the file of JSON lines")
     p.add_argument("--plot", type=Path, help="draw accuracy over rounds, examples and megabytes to this PNG")
-    p.add_argument("--only-show", action="store_true", help="run nothing; show all runs of the file that have these settings")
+    p.add_argument("--only-show", action="store_true", help="run nothing, show what there is of the grid")
     a = p.parse_args()
     logging.disable(logging.WARNING)            # of mrjob
     warnings.filterwarnings("ignore")
-    lines = [json.loads(line) for line in a.out.read_text().splitlines()] if a.out.exists() else []
-    known = {key(line): line for line in lines}
-    if a.only_show:
-        lines = [line for line in lines if line["task"] == Path(a.task).stem]
-        return show(lines, a.plot)
+    known = {key(run): run for run in map(json.loads, a.out.read_text().splitlines())} if a.out.exists() else {}
     fixed = {"task": Path(a.task).stem, "hidden": a.hidden, "batch": a.batch, "rounds": a.rounds, "updater": a.updater}
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -254,18 +250,16 @@ def main() -> None:
             cell = {**fixed, **dict(zip(("workers", "frequency", "inner", "rate", "outer", "compress", "seed"), values))}
             cell["shards"] = a.shards or cell["workers"]
             if key(cell) not in known:
+                if a.only_show:
+                    continue
                 known[key(cell)] = trained(task, prepared(cell["shards"]), f"{folder}/run-{number}", cell, a)
                 shutil.rmtree(f"{folder}/run-{number}")
                 with a.out.open("a") as file:
                     file.write(json.dumps(known[key(cell)]) + "\n")
             found.append(known[key(cell)])
-    show(found, a.plot)
-
-
-def show(found: list[dict[str, Any]], plot: Path | None) -> None:
     print(*table(found), sep="\n")
-    if plot:
-        picture(found, plot)
+    if a.plot:
+        picture(found, a.plot)
 
 
 if __name__ == "__main__":

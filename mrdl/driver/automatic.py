@@ -39,7 +39,8 @@ def chosen(options: Options, model: Model, data: Dataset, known: dict[str, Any] 
     else:
         inner, rounds, length = model.optimizer, *rounds_to_come(options, data)
         outer = serialize(suitable(inner, options.workers, rounds, length))
-        why = f"for {type(inner).__name__} in {counted(options.workers, 'worker')} and at most {counted(rounds, 'round')}"
+        why = (f"for {type(inner).__name__} in {counted(options.workers, 'worker')} and at most {counted(rounds, 'round')} "
+               f"of {int(length):,} minibatch{'es' * (length != 1)}")
     return outer, f"outer auto: {updater(outer) or 'mean'}, {why}"
 
 

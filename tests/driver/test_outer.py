@@ -296,7 +296,7 @@ def test_auto_chooses_once_says_so_and_the_run_keeps_it(tmp_path, made, capsys):
     assert "outer auto: nesterov learning_rate 1.0 momentum 0.9, as the run was begun" in said
     told = []
     averaging(outer=" Auto", rounds=automatic.FEW - 1).fit(network(), data, run=str(tmp_path / "few"), told=lambda *event: told.append(event))
-    assert ("note", {"text": f"outer auto: mean, for Adam in 2 workers and at most {automatic.FEW - 1} rounds"}) in told
+    assert ("note", {"text": f"outer auto: mean, for Adam in 2 workers and at most {automatic.FEW - 1} rounds of 3 minibatches"}) in told
     assert Run(tmp_path / "few").options()["options"]["outer"] is None
 
 
