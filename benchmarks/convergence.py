@@ -213,7 +213,7 @@ def picture(found: list[dict[str, Any]], path: Path) -> None:
             axes.set(xlabel=name, ylabel="accuracy on validation rows", ylim=(max(0.0, low - 0.05), None), xscale="log" if name == "megabytes" else "linear",
                      title="{0}, {2} workers, every {3} minibatches, {4}".format(*group))
             axes.grid(alpha=0.3)
-        row[0].legend(fontsize=7)
+        row[0].legend(fontsize=7, loc="lower right")
     drawn.savefig(path)
 
 
