@@ -147,6 +147,8 @@ class Commits(ABC):
             made = seal({"round": own["round"], **stored, "before": head, "record": own})
             head = made["seal"]
             lines.append(json.dumps(made))
+        for name, _ in state.kept.values():     # what those of earlier rounds name is not needed after it
+            self.store.settle(name)
         created = self.store.create(f"commit-{state.round - len(earlier):06d}.json", "\n".join(lines).encode())
         if created:
             self.head = head

@@ -54,6 +54,9 @@ class Storage(ABC):
         """Writes a new file. Returns False and changes nothing if the name exists; of several callers, one gets True."""
         return self._put(name, io.BytesIO(data), replace=False)
 
+    def settle(self, name: str) -> None:
+        """Makes a file survive a crash of the machine that was written without care for that (Local.durable)."""
+
     @abstractmethod
     def _put(self, name: str, file: BinaryIO, replace: bool) -> bool:
         """Writes all bytes of `file` under the name; returns False if the name exists and `replace` is False."""

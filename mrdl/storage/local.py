@@ -41,6 +41,10 @@ class Local(Storage):
                 return False
         return True
 
+    def settle(self, name: str) -> None:
+        _sync(self.path(name))
+        _sync(os.path.dirname(self.path(name)))
+
     def exists(self, name: str) -> bool:
         return os.path.exists(self.path(name))
 
@@ -130,7 +134,7 @@ def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
                 os.fsync(file.fileno())
         yield made
         if durable:
-            _sync_folder(folder)
+            _sync(folder)                       # makes the rename durable
     except OSError as error:
         # the error of a full disk has no name, and that of a folder in the way has the folder's
         error.filename = path
@@ -140,9 +144,9 @@ def _whole(path: str, source: BinaryIO, durable: bool) -> Iterator[str]:
             os.remove(made)
 
 
-def _sync_folder(folder: str) -> None:
-    """Makes a rename in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: str) -> None:
+    """Makes a file durable, or what was renamed in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

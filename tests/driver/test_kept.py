@@ -11,8 +11,11 @@ from mrdl import resume
 from mrdl.cli import main
 from mrdl.optimizers import SGD, Adam
 from mrdl.rounds.merged import RoundError
+from mrdl.rounds.plan import Plan
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
+from mrdl.storage.local import Local
+from mrdl.worker.slot import Slot
 
 
 @pytest.mark.parametrize("state, averaged", [("keep", ()), ("every 2", (2,)), ("every 3", (3,))])
@@ -103,6 +106,34 @@ def test_a_lost_state_is_refused(tmp_path, made, damage, error, reason):
     damage(next(run.glob("slot-*")))
     with pytest.raises(error, match=reason):
         resume(str(run), "inline", rounds=3)
+
+
+def test_what_is_kept_is_on_disk_before_a_commit_names_it(tmp_path, made, monkeypatch):
+    settled, settle, create = set(), Local.settle, Local.create
+
+    def settles(self, name):
+        settle(self, name)
+        settled.add(name)
+
+    def creates(self, name, data):
+        if name.startswith("commit-"):
+            assert settled >= {file for file, _ in json.loads(data.splitlines()[-1]).get("kept", {}).values()}
+        return create(self, name, data)
+    monkeypatch.setattr(Local, "settle", settles)
+    monkeypatch.setattr(Local, "create", creates)
+    averaging(save_updater="keep", rounds=3).fit(network(), made(100, shards=3).url, run=str(tmp_path / "run"))
+    assert {name[5:11] for name in settled} == {"000001", "000002", "000003"}
+
+
+def test_a_part_of_a_file_that_a_crash_left_is_written_over(tmp_path):
+    slot = Slot(Plan("", 4, 0, 0, None, 8, 0, [], folder=str(tmp_path)), 2)
+    slot.keep("updater", np.ones((2, 5), "f4"))
+    name, sha256 = slot.write()
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:9])
+    assert slot.write() == [name, sha256] and (tmp_path / name).read_bytes() == whole
+    before = (tmp_path / name).stat().st_ino
+    assert slot.write() == [name, sha256] and (tmp_path / name).stat().st_ino == before
 
 
 def test_an_updater_without_state_keeps_none(tmp_path, made):
