@@ -224,9 +224,8 @@ def calls(a, home, folder):
 
 def formula(workers):
     """docs/resident.md's count of a round's calls, but for looks."""
-    files = 4 * workers + 4 + 4 + 4 + 2     # results, state, commit, the question; what is removed
-    reads = 2 * workers + workers + 2       # results, each worker's look for its own, the lease
-    return files + reads + (2 * workers * (workers - 1) if workers <= FEW else 3 * workers)
+    each = 4 * workers + 4 + 1 + 2 * workers + 1        # results, the question, removing one; reading results, a look for a stop
+    return each + (2 * workers * (workers - 1) if workers <= FEW else 3 * workers + 4 + 4 + 2 + 1)
 
 
 if __name__ == "__main__":
