@@ -55,7 +55,10 @@ class Nearby(Meeting):
             super().ask(number, common, kept, **own)
         else:
             name = self.share({**common, "own": list(own), "keeps": kept is not None})
-            self.memory.put(QUESTION, number, json.dumps([name, list(own.values()), kept or {}]).encode())
+            message = json.dumps([name, list(own.values()), kept or {}]).encode()
+            if not self.memory.put(QUESTION, number, message):
+                self.store.write(f"{number:06d}/question", message)
+                self.memory.put(QUESTION, number, FILED)
         self._ring(*range(self.workers))
 
     def close(self) -> None:
@@ -82,7 +85,7 @@ class Nearby(Meeting):
         found = self.memory.get(QUESTION)
         if found is None or found[0] < number:
             return None
-        name, own, kept = json.loads(found[1])
+        name, own, kept = json.loads(self.store.read(f"{found[0]:06d}/question") if found[1] == FILED else found[1])
         common = self.shared(name)
         return {**common, **dict(zip(common["own"], own)), "kept": kept, "number": found[0]}
 

@@ -88,8 +88,10 @@ def test_answers_lie_in_rows_and_an_older_training_stays(both):
         driver.read(6, 1)
 
 
-def test_long_and_coded_answers_lie_in_files(both):
+def test_long_messages_and_coded_answers_lie_in_files(both):
     driver, worker = both
+    driver.ask(4, {}, {"1": ["x" * memory.BOX, ""]})
+    assert len(worker.asked(4)["kept"]["1"][0]) == memory.BOX
     records = [[1, 9, {"a": "x" * memory.BOX}]]
     worker.leave(4, 1, Result(1, 9, records=records), [np.arange(8, dtype="f4")], row=driver.memory.of(1))
     head, found = driver.read(4, 1)
