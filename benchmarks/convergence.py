@@ -31,18 +31,14 @@ from typing import Any
 import numpy as np
 
 import mrdl
-from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.exchanges.plain import PlainExchange, plan_file
 from mrdl.layers import GRU, CategoryEncoding, Dense, Normalization, Rescaling
 from mrdl.optimizers import SGD, Adam, AdamW
 from mrdl.report.plot import canvas
-from mrdl.rounds.coded import Coded, values_of
 from mrdl.rounds.merged import gathered
-from mrdl.rounds.partial import merge
-from mrdl.rounds.plan import Plan
-from mrdl.rounds.state import State
+from mrdl.rounds.partial import PartialProtocol, merge
 from mrdl.runs.run import Run
-from mrdl.worker.answer import answer
-from mrdl.worker.reading import Reading
+from mrdl.worker.answer import work
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.csv.gz"
 INNER = {"sgd": lambda rate: SGD(0.05 * rate), "momentum": lambda rate: SGD(0.02 * rate, 0.9), "adam": lambda rate: Adam(0.001 * rate),
@@ -61,15 +57,11 @@ class Called(PlainExchange):
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None):
         ready()
-        sent, parsed = defaultdict(list), Plan.parse(plan.dump())
-
-        def given(worker):
-            return State(state.vector.copy(), **state.facts)        # workers change it in place
-        for paths in mappers:
-            lines = itertools.chain.from_iterable(map(self.lines, paths))
-            for chunk, part in answer(Reading(lines), lambda: (given, parsed)):
-                values = values_of(part.values, state.vector.dtype) if isinstance(part.values, Coded) else part.values
-                sent[chunk].append(part._replace(values=values))
+        sent, protocol = defaultdict(list), PartialProtocol(state.vector.dtype)
+        with plan_file(plan, self.cluster) as asked:
+            for paths in mappers:
+                for chunk, part in work(itertools.chain.from_iterable(map(self.lines, paths)), path, asked):
+                    sent[chunk].append(protocol.read(protocol.write(chunk, part))[1])
         merged = (pair for chunk, parts in sent.items() for pair in merge(chunk, sorted(parts, key=lambda part: part.worker)))
         return gathered(merged, plan, size, state.vector.dtype)
 
