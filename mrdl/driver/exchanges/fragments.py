@@ -2,9 +2,10 @@
 
 To the driver this is an exchange like any other: it gives a state, and gets a merged vector of its size."""
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class FragmentExchange(ResidentExchange):
              "size": own_size, "keys": names} for cut, own_size, names in zip(cuts, sizes[1:], own)])
         size = sizes[0] + sum(sizes[1 + number] for number in plan.active())
         shipped, scored = self.cluster.backend.jvms, bool(plan.score)
-        with self._states(state, [cut.cut(rows) for cut in cuts] + [rows[:1]] * (shipped and scored)):
+        with self._states(state, chain((cut.cut(rows) for cut in cuts), [rows[:1]] * (shipped and scored))):
             if shipped:                         # of the whole state only the weights are sent, and only to be scored
                 path = self.parts.pop() if scored else self.parts[0]
             merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
@@ -66,20 +67,20 @@ class FragmentExchange(ResidentExchange):
         return FragmentRound, [arg for part in self.parts for arg in ("--fragment", part)] + ["--state", path] * bool(plan.score)
 
     @contextmanager
-    def _states(self, state: State, parts: list[np.ndarray]) -> Iterator[None]:
+    def _states(self, state: State, parts: Iterable[np.ndarray]) -> Iterator[None]:
         """The states of the fragments are in files while it lasts; sets the paths by which tasks read them."""
-        store, names = self.store, [f"fragment-{state.round:06d}-{number:03d}-{self.token}.safetensors"
-                                          for number in range(len(parts))]
+        names: list[str] = []
         try:
-            for name, rows in zip(names, parts):
-                store.write(name, replace(state, vector=rows.reshape(-1), parameters=rows.shape[1],
-                                          outer=np.empty((0, 0), rows.dtype)).dump())
-            self.parts = list(map(store.path, names))
+            for number, rows in enumerate(parts):
+                names.append(f"fragment-{state.round:06d}-{number:03d}-{self.token}.safetensors")
+                self.store.write(names[-1], replace(state, vector=rows.reshape(-1), parameters=rows.shape[1],
+                                                    outer=np.empty((0, 0), rows.dtype)).dump())
+            self.parts = list(map(self.store.path, names))
             yield
         finally:
             self.parts = []
             for name in names:
-                store.remove(name)
+                self.store.remove(name)
 
 
 def _joined(vector: np.ndarray, plan: Plan, cuts: list[Fragment], before: np.ndarray) -> np.ndarray:
