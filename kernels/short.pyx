@@ -9,54 +9,51 @@ include "fields.pxi"
 from libc.string cimport memcpy
 
 cdef extern from "short.h" nogil:
-    size_t short_size(Text row, size_t size)
-    unsigned char* put_short(Text row, size_t size, unsigned char letter, unsigned char* out)
+    void fill_packed()
+    bint wide_here()
+    size_t short_size(Text row, size_t size, bint wide)
+    unsigned char* put_short(Text row, size_t size, unsigned char letter, unsigned char* out, bint wide)
     Py_ssize_t long_size(Text row, size_t size)
     unsigned char* put_long(Text row, size_t size, unsigned char* out)
 
 #: the first byte of a row without its zeros; no other row begins so
 SHORT = b"z"
 
+fill_packed()
+
 cdef unsigned char LETTER = 122
 
 
-def shortened(Bytes data, Places starts, Places stops, int64_t[::1] ends):
-    """ends[n]: where each row will end that `shorten` writes one after another: without its zeros where a quarter of its bytes or
-    more are saved, else as it is. Returns whether one of them is without."""
-    cdef Py_ssize_t i, n = _count(data, starts, stops)
-    cdef Text base = _base(data)
-    cdef int64_t size = 0, own
-    cdef bint some = False
-    need(ends.shape[0] == n, "shortened: ends must have a place for each row")
-    with nogil:
-        for i in range(n):
-            own = short_size(base + starts[i], stops[i] - starts[i])
-            some |= own < stops[i] - starts[i]
-            size += own
-            ends[i] = size
-    return some
+cdef inline void put_row(Text row, Py_ssize_t size, unsigned char* end) noexcept nogil:
+    if size:
+        memcpy(end - size, row, size)
 
 
-def shorten(Bytes data, Places starts, Places stops, const int64_t[::1] ends, unsigned char[::1] out):
-    """out = the rows, as `shortened` has found `ends`."""
-    cdef Py_ssize_t i, n = _count(data, starts, stops)
+def shorten(Bytes data, Places starts, Places stops, unsigned char[::1] out, int64_t[::1] ends):
+    """out = the rows, one after another: without their zeros where a quarter of its bytes or more are saved, else as it is. ends[n]: where each
+    ends there. Returns whether one of them is without; if not, nothing is written. `out` must have room for the rows as they are."""
+    cdef Py_ssize_t i, k, n = _count(data, starts, stops), size = 0, own, at = 0
     cdef Text base = _base(data)
-    cdef unsigned char* p
-    cdef int64_t at = 0, size
-    cdef bint fit = ends.shape[0] == n and (n == 0 or ends[n - 1] == out.shape[0])
-    need(fit, "shorten: ends and out do not fit the rows")
+    cdef unsigned char* to = &out[0] if out.shape[0] else NULL
+    cdef bint some = False, wide = wide_here()
+    for i in range(n):
+        size += stops[i] - starts[i]
+    need(ends.shape[0] == n and size <= out.shape[0], "shorten: ends and out do not fit the rows")
     with nogil:
         for i in range(n):
             size = stops[i] - starts[i]
-            if ends[i] - at != <int64_t> short_size(base + starts[i], size) or ends[i] > out.shape[0]:
-                fit = False
-                break
-            if ends[i] - at < size:
-                put_short(base + starts[i], size, LETTER, &out[at])
-            elif size:
-                memcpy(&out[at], base + starts[i], size)
-            at = ends[i]
-    need(fit, "shorten: ends and out do not fit the rows")
+            own = short_size(base + starts[i], size, wide)
+            if own < size:
+                if not some:                # those before it are not written yet
+                    for k in range(i):
+                        put_row(base + starts[k], stops[k] - starts[k], to + ends[k])
+                    some = True
+                put_short(base + starts[i], size, LETTER, to + at, wide)
+            elif some:
+                put_row(base + starts[i], size, to + at + size)
+            at += own
+            ends[i] = at
+    return some
 
 
 def lengthened(Bytes data, Places starts, Places stops, int64_t[::1] ends):

@@ -34,14 +34,13 @@ def _ended(rows, ends):
         ends[i] = size
 
 
-def shortened(data, starts, stops, ends):
+def shorten(data, starts, stops, out, ends):
     rows = _rows(data, starts, stops)
-    _ended(map(_short, rows), ends)
-    return any(_short(row) != row for row in rows)
-
-
-def shorten(data, starts, stops, ends, out):
-    out[:] = list(b"".join(map(_short, _rows(data, starts, stops))))
+    made = [*map(_short, rows)]
+    _ended(made, ends)
+    if made != rows:
+        out[:sum(map(len, made))] = list(b"".join(made))
+    return made != rows
 
 
 def lengthened(data, starts, stops, ends):

@@ -265,11 +265,9 @@ def _laid(table: np.ndarray, first: int) -> Words:
 
 def shortened(rows: Words) -> Words:
     """Rows for the shuffle: those that are zeros for the most part without them."""
-    ends = np.empty(len(rows), "i8")
-    if not short.shortened(rows.data, rows.starts, rows.stops, ends):
+    out, ends = np.empty(rows.lengths.sum(), "u1"), np.empty(len(rows), "i8")
+    if not short.shorten(rows.data, rows.starts, rows.stops, out, ends):
         return rows
-    out = np.empty(ends[-1], "u1")
-    short.shorten(rows.data, rows.starts, rows.stops, ends, out)
     return Words(out, np.append(0, ends[:-1]), ends)
 
 

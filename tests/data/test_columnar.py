@@ -84,7 +84,7 @@ def test_a_nan_of_any_kind_is_missing(tmp_path):
 def test_a_number_of_no_value_is_damage(number):
     odd = pa.DictionaryArray.from_arrays(pa.array([0, number], "i4"), pa.array(["a"]), safe=False)
     with pytest.raises(ValueError, match="for 1 values"):
-        arrow.words(odd)
+        arrow.column(pa.RecordBatch.from_arrays([odd], ["a"]), arrow.Leaf("a", ("a",)), {})
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

@@ -19,40 +19,47 @@ ROWS = [row(size, share) for size in [0, 1, 2, 23, 24, 25, 26, 27, 28, 60, 128, 
         for share in (0, 0.1, 0.5, 0.9, 1)]
 
 
-def changed(module, size: str, write: str, rows: Words) -> tuple[bool, Words]:
-    ends = np.full(len(rows), -1)
-    some = getattr(module, size)(rows.data, rows.starts, rows.stops, ends)
-    out = np.empty(ends[-1] if len(ends) else 0, "u1")
-    getattr(module, write)(rows.data, rows.starts, rows.stops, ends, out)
+def shortened(module, rows: Words) -> tuple[bool, Words]:
+    ends, out = np.full(len(rows), -1), np.zeros(rows.lengths.sum(), "u1")
+    some = module.shorten(rows.data, rows.starts, rows.stops, out, ends)
     return some, Words(out, np.append(0, ends[:-1])[:len(ends)], ends)
+
+
+def lengthened(module, rows: Words) -> tuple[bool, Words]:
+    ends = np.full(len(rows), -1)
+    some = module.lengthened(rows.data, rows.starts, rows.stops, ends)
+    out = np.empty(ends[-1], "u1")
+    module.lengthen(rows.data, rows.starts, rows.stops, ends, out)
+    return some, Words(out, np.append(0, ends[:-1]), ends)
 
 
 def test_rows_lose_their_zeros_and_get_them_back():
     words = Words.of(ROWS)
-    some, found = changed(short, "shortened", "shorten", words)
-    assert some and [*found] == [*changed(twin, "shortened", "shorten", words)[1]]
+    some, found = shortened(short, words)
+    assert some and [*found] == [*shortened(twin, words)[1]]
     assert sum(map(len, found)) < sum(map(len, ROWS)) and any(own == given for own, given in zip(found, ROWS) if len(own) > 100)
-    some, back = changed(short, "lengthened", "lengthen", found)
-    assert some and [*back] == ROWS == [*changed(twin, "lengthened", "lengthen", found)[1]]
+    some, back = lengthened(short, found)
+    assert some and [*back] == ROWS == [*lengthened(twin, found)[1]]
 
 
 def test_rows_that_would_not_be_shorter_stay():
     full = Words.of([row(200, 1), row(5, 0), b""])
     for module in (short, twin):
-        assert not module.shortened(full.data, full.starts, full.stops, np.empty(3, "i8"))
+        some, found = shortened(module, full)
+        assert not some and not found.data.any() and found.lengths.tolist() == full.lengths.tolist()       # nothing is written
         assert not module.lengthened(full.data, full.starts, full.stops, np.empty(3, "i8"))
 
 
 def test_damaged_rows_are_refused():
-    good = changed(short, "shortened", "shorten", Words.of([row(130, 0.1)]))[1][0]
+    good = shortened(short, Words.of([row(130, 0.1)]))[1][0]
     for damaged in (good[:5], good[:8], good[:-4], good + b"1234", good[:2] + b"\xff" * 4 + good[6:], good[:9] + b"\xff" + good[10:]):
         words = Words.of([damaged])
         with pytest.raises(ValueError, match="damaged"):
             short.lengthened(words.data, words.starts, words.stops, np.empty(1, "i8"))
     words, ends = Words.of([row(130, 0.1)]), np.array([20])
-    for call in (lambda: short.shorten(words.data, words.starts, words.stops, ends, np.empty(20, "u1")),
+    for call in (lambda: short.shorten(words.data, words.starts, words.stops, np.empty(129, "u1"), ends),
                  lambda: short.lengthen(words.data, words.starts, words.stops, ends, np.empty(20, "u1")),
-                 lambda: short.shortened(words.data, words.starts, words.stops, np.empty(2, "i8")),
+                 lambda: short.shorten(words.data, words.starts, words.stops, np.empty(130, "u1"), np.empty(2, "i8")),
                  lambda: short.lengthened(words.data, words.starts, words.stops, np.empty(2, "i8"))):
         with pytest.raises(ValueError, match="do not fit|a place for each"):
             call()

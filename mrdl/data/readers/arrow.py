@@ -53,24 +53,29 @@ def unused(kind: pa.DataType) -> str:
     return str(kind).partition("<")[0] if is_a.is_nested(kind) or is_a.is_interval(kind) else ""
 
 
-def column(batch: pa.RecordBatch, leaf: Leaf) -> Words:
-    """The fields of a column."""
+def column(batch: pa.RecordBatch, leaf: Leaf, known: dict[str, tuple[pa.Array, Words]]) -> Words:
+    """The fields of a column. `known`: by column the dictionary of the batch before, and what became of it, as most batches have the same."""
     array = batch.column(leaf.fields[0])
     for name in leaf.fields[1:]:
         array = pc.struct_field(array, name)
-    return words(array if leaf.item is None else pc.list_element(array, leaf.item))
+    array = array if leaf.item is None else pc.list_element(array, leaf.item)
+    if not pa.types.is_dictionary(array.type):
+        return words(array)
+    before, made = known.get(leaf.name, (None, None))
+    if before is None or not before.equals(array.dictionary):
+        made = _or_missing(words(array.dictionary))
+        known[leaf.name] = array.dictionary, made
+    ends = pc.min_max(array.indices).as_py()
+    if array.null_count < len(array) and not 0 <= ends["min"] <= ends["max"] < len(array.dictionary):      # Arrow does not look
+        raise ValueError(f"the numbers {ends['min']} to {ends['max']} for {len(array.dictionary)} values")
+    return _coded(made, array.indices)
 
 
 def words(array: pa.Array) -> Words:
     """An array's values as the fields that a CSV of them would have."""
     kind, is_a = array.type, pa.types
-    if is_a.is_dictionary(kind):
-        ends = pc.min_max(array.indices).as_py()
-        if array.null_count < len(array) and not 0 <= ends["min"] <= ends["max"] < len(array.dictionary):      # Arrow does not look
-            raise ValueError(f"the numbers {ends['min']} to {ends['max']} for {len(array.dictionary)} values")
-        return _coded(words(array.dictionary), array.indices)
     if is_a.is_boolean(kind):
-        return _coded(Words.of(["False", "True"]), array.cast(pa.int8()))
+        return _coded(_or_missing(Words.of(["False", "True"])), array.cast(pa.int8()))
     if is_a.is_integer(kind):
         return Measured(_floats(array), lambda: _strings(array.cast(pa.string())))
     if is_a.is_floating(kind):
@@ -85,7 +90,7 @@ def words(array: pa.Array) -> Words:
 
 def _floats(array: pa.Array) -> np.ndarray:
     with np.errstate(invalid="ignore"):             # a NaN of a kind that no arithmetic makes
-        return array.to_numpy(zero_copy_only=False).astype("f8")
+        return array.to_numpy(zero_copy_only=False).astype("f8", copy=False)
 
 
 def _written(values: np.ndarray) -> Words:
@@ -102,9 +107,13 @@ def _written(values: np.ndarray) -> Words:
     return _strings(array)
 
 
+def _or_missing(known: Words) -> Words:
+    """Some fields, and an empty one behind them, of those that are missing."""
+    return Words.together([known, Words.of([""])])
+
+
 def _coded(known: Words, codes: pa.Array) -> Coded:
-    """Fields that are known ones, by their numbers."""
-    known = Words.together([known, Words.of([""])])             # the last one is of those that are missing
+    """Fields by their numbers among those of `_or_missing`."""
     return Coded(known, pc.fill_null(codes.cast(pa.int64()), len(known) - 1).to_numpy())
 
 

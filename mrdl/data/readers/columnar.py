@@ -112,6 +112,7 @@ class Columnar(Declared):
             with reading(path):
                 whole = self.open(file)
             found = {leaf.name: leaf for leaf, _ in arrow.leaves(self.schema(whole))}
+            known = {}
             for number, taken in enumerate(parts([found[name] for name in self.needed])):
                 rows = max(1, min(most, VALUES // max(len(taken), 1)))
                 names = [*dict.fromkeys(".".join(leaf.fields) for leaf in taken or [found[self.own[0]]])]     # one tells how many rows
@@ -121,7 +122,7 @@ class Columnar(Declared):
                 for batch in _read(path, self.batches(reader, range(start, stop), names, rows)):
                     for part in (batch.slice(at, rows) for at in range(0, len(batch), rows)):
                         with reading(path):
-                            columns = {leaf.name: arrow.column(part, leaf) for leaf in taken}
+                            columns = {leaf.name: arrow.column(part, leaf, known) for leaf in taken}
                         yield columns, np.arange(place, place + len(part)), number
                         place += len(part)
                 _promised(path, place, sum(self.counts[index][:stop]))

@@ -64,6 +64,9 @@ class Measured(Typed):
         """The numbers, however others of the column are written."""
         return self._coded(np.isinf(self.values), kernel.FINITE)
 
+    def filled(self, filling: float, notation: Notation = USUAL) -> np.ndarray:
+        return np.where(np.isnan(self.values), filling, self.values)
+
     def json(self) -> list[str]:
         """Each number as JSON; null where there is none, or it is not finite."""
         return [text if finite else "null" for text, finite in zip(self.texts(), np.isfinite(self.values).tolist())]

@@ -141,6 +141,11 @@ class Words:
         kernel.numbers(words.data, words.starts, words.stops, ord(notation.decimal), ord(notation.thousands or "\0"), out, codes)
         return out, codes
 
+    def filled(self, filling: float, notation: Notation = USUAL) -> np.ndarray | None:
+        """The numbers, with that one where a field is empty; None where one is no number. The caller may change them."""
+        values, codes = self.numbers(notation)
+        return values if cells.fill(values, codes, filling) else None
+
     def dates(self, order: str) -> tuple[np.ndarray, np.ndarray]:
         """Seconds since 1970 (UTC), float64[n], and of each whether it is GOOD, EMPTY or NUMBER (it is no date).
 

@@ -70,8 +70,8 @@ class Numeric(Written, Filled):
     def encode(self, words: Words, out: np.ndarray) -> np.ndarray:
         if self._quick:
             filling, shift, by = self._quick
-            values, codes = words.numbers(self.notation)
-            if cells.fill(values, codes, filling) and cells.scale(values[:, None], shift, by, out):
+            values = words.filled(filling, self.notation)
+            if values is not None and cells.scale(values[:, None], shift, by, out):
                 return np.zeros(len(words), "u1")
         values, missed, codes = self.read(words)
         self.filled(values, missed, codes, out)
