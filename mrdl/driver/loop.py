@@ -27,7 +27,7 @@ from mrdl.rounds import plan
 from mrdl.rounds.merged import Merged
 from mrdl.rounds.record import measured
 from mrdl.rounds.state import State, profile
-from mrdl.runners.failures import JobFailed, is_final
+from mrdl.runners.failures import JobFailed, is_final, unmask
 from mrdl.runs import extension, stopping
 from mrdl.runs.commits import RunError, entries
 from mrdl.runs.lease import Lease, LeaseLost
@@ -223,6 +223,7 @@ class Driver:
                     mappers, size, self.exchange.reducers(self.options.workers, size),
                     on_task=self.passes.task(f"round {asked.round}"))
             except (JobFailed, OSError) as error:
+                unmask(error)
                 self.lease.check()
                 self.committer.settle()         # if the commit failed, raises its error
                 if attempt == JOB_ATTEMPTS - 1 or is_final(error):

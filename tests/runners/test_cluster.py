@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,6 +220,20 @@ def test_nothing_is_left_of_a_cluster(cluster, tmp_path):
         assert len(os.listdir(other.tmp)) == (1 if server else 0)     # the server's log
     assert os.listdir(tmp_path) == ["a"]
     assert not pid or not alive(pid)
+
+
+def test_an_interrupt_while_a_job_cleans_up_is_not_lost(cluster, tmp_path, monkeypatch):
+    """shutil.rmtree closes a descriptor twice where it is interrupted behind the first time, and an OSError comes instead."""
+    close, interrupts = os.close, [KeyboardInterrupt]
+
+    def interrupted(descriptor):
+        close(descriptor)
+        if interrupts and sys._getframe(1).f_code.co_filename == shutil.__file__:
+            raise interrupts.pop()
+    output = cluster.run(sample_jobs.WordCount, write(tmp_path, a="x\n"))
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        output.close()
 
 
 # ---- faults

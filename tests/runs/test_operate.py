@@ -2,9 +2,11 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -186,6 +188,19 @@ def test_the_hook_hears_in_words_of_a_signal(data, number, reason):
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 128 + number and Path("said").read_text() == f"interrupted: {reason}\n"
+
+
+def test_an_interrupt_while_a_rounds_files_are_removed_is_not_taken_for_a_failed_job(data, monkeypatch, capsys):
+    close, interrupts = os.close, [KeyboardInterrupt]
+
+    def interrupted(descriptor):
+        close(descriptor)
+        frame = sys._getframe(1)
+        if interrupts and frame.f_code.co_filename == shutil.__file__ and frame.f_back.f_back.f_code.co_filename == tempfile.__file__:
+            raise interrupts.pop()
+    monkeypatch.setattr(os, "close", interrupted)
+    assert mrdl("train", "model.py", data.url, "run", "--rounds", "3") == 130
+    assert not interrupts and "tried again" not in capsys.readouterr().err
 
 
 def gauges_of(path):

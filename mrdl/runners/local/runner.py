@@ -16,7 +16,7 @@ from os.path import getsize, join
 from mrdl.config import need
 from mrdl.runners.backend import Backend
 from mrdl.runners.environment import ONE_THREAD, PRELOAD
-from mrdl.runners.failures import JobFailed
+from mrdl.runners.failures import JobFailed, unmask
 from mrdl.runners.local.forkserver import LOST, ForkServer
 from mrdl.runners.local.task import Task, perform
 from mrdl.runners.mrjob_imports import stand_ins
@@ -69,6 +69,14 @@ class InlineRunner(InlineMRJobRunner):
                                        for number, paths in enumerate(inputs)])
         for number, folder in enumerate(folders):
             shutil.move(join(folder, "part-00000"), join(output, f"part-{number:05d}"))
+
+    def _cleanup_local_tmp(self) -> None:
+        folder, self._local_tmp_dir = self._local_tmp_dir, None
+        try:
+            if folder:
+                shutil.rmtree(folder)
+        except OSError as error:            # which mrjob would ignore, whatever it hides
+            unmask(error)
 
     def parts(self) -> list[str]:
         folder = self.get_output_dir()
