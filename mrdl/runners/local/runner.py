@@ -11,6 +11,7 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from os.path import getsize, join
 
 from mrdl.config import need
@@ -39,6 +40,7 @@ class InlineRunner(InlineMRJobRunner):
     sort_memory = SORT_MEMORY
 
     @classmethod
+    @cache                      # not once a job: mrjob asks for the user's name, and ignores whatever interrupts that
     def _default_opts(cls) -> dict:
         return {**super()._default_opts(), "cleanup_on_failure": ["ALL"]}
 
