@@ -1,19 +1,18 @@
 """Runs whose workers send coded changes."""
 import numpy as np
 import pytest
-from averaged import averaging, died, network, whole
+from averaged import averaging, died, network, same_there, whole
 from by_hand import changes
 from safetensors.numpy import save
 
 import mrdl
-from mrdl import codings, resume
+from mrdl import codings
 from mrdl.cli import main
 from mrdl.codings import Int8, Threshold, TopK
 from mrdl.config import ConfigError, serialize
 from mrdl.constraints import MaxNorm
 from mrdl.driver.exchanges import resident as exchange
 from mrdl.layers import BatchNormalization, Dense
-from mrdl.rounds.merged import RoundError
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.state import State, StateError
 from mrdl.runners.backend import Backend
@@ -41,10 +40,7 @@ def test_a_run_learns_with_fewer_bytes(tmp_path, made):
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, monkeypatch, name, runner, resident, apart):
     if apart is not None:
         monkeypatch.setattr(exchange, "APART", apart)
-    data = made(100, shards=2).url
-    averaging(compress=name, rounds=4).fit(network(), data, run=str(tmp_path / "once"))
-    averaging(compress=name, rounds=4, runner=runner, resident=resident, cores=2).fit(network(), data, run=str(tmp_path / "run"))
-    assert whole(tmp_path / "run") == whole(tmp_path / "once")
+    assert same_there(made(100, shards=2).url, tmp_path, runner, resident, compress=name, rounds=4)
 
 
 @pytest.mark.parametrize("name", ["int8", "topk 0.1"])
@@ -144,17 +140,6 @@ def test_each_commit_names_its_residuals_and_others_are_removed(tmp_path, made):
     assert "kept" not in commits[0] and {*commits[-1]["kept"]} == {"0", "1"}
     assert any(int(name[5:11]) < commit["round"] for commit in commits[2:] for name, _ in commit["kept"].values())    # shards differ
     assert sorted(run.store.list("slot-*")) == sorted(name for name, _ in commits[-1]["kept"].values())
-
-
-@pytest.mark.parametrize("damage, error, reason", [
-    (lambda path: path.unlink(), RunError, "is gone, which has what a worker keeps"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), RoundError, "its hash is not the commit's")])
-def test_a_lost_residual_is_refused(tmp_path, made, damage, error, reason):
-    run = tmp_path / "run"
-    averaging(compress="topk 0.1", rounds=2).fit(network(), made(60, shards=2).url, run=str(run))
-    damage(next(run.glob("slot-*")))
-    with pytest.raises(error, match=reason):
-        resume(str(run), "inline", rounds=3)
 
 
 @pytest.mark.parametrize("data, reason", [

@@ -1,7 +1,7 @@
 """Weights averaged by how much each worker knows of them (Vowpal Wabbit's)."""
 import numpy as np
 import pytest
-from averaged import averaging, died, network, whole
+from averaged import averaging, died, network, same_there, whole
 from by_hand import by_hand, run_of
 
 import mrdl
@@ -70,10 +70,7 @@ OPTIONS = {"outer": "confidence", "rounds": 6, "validation_freq": None}
 
 @pytest.mark.parametrize("runner, resident", [("local", "never"), ("local", "always")])
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, runner, resident):
-    data = made(100, shards=2).url
-    averaging(**OPTIONS).fit(network(), data, run=str(tmp_path / "once"))
-    averaging(**OPTIONS, runner=runner, resident=resident, cores=2).fit(network(), data, run=str(tmp_path / "run"))
-    assert whole(tmp_path / "run") == whole(tmp_path / "once")
+    assert same_there(made(100, shards=2).url, tmp_path, runner, resident, **OPTIONS)
 
 
 def test_a_run_that_dies_goes_on_to_the_same_bits_and_moving_means_are_means(tmp_path, made):

@@ -1,7 +1,7 @@
 """Elastic averaging (EASGD): workers with weights of their own, and the identities that it has to have."""
 import numpy as np
 import pytest
-from averaged import averaging, died, network, whole
+from averaged import averaging, died, network, same_there, whole
 from by_hand import by_hand, run_of, slots_of
 
 from mrdl.config import ConfigError
@@ -93,10 +93,7 @@ OPTIONS = {"outer": "elastic", "save_updater": "keep", "rounds": 6, "validation_
 
 @pytest.mark.parametrize("runner, resident", [("local", "never"), ("local", "always")])
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, runner, resident):
-    data = made(100, shards=2).url
-    averaging(**OPTIONS).fit(network(), data, run=str(tmp_path / "once"))
-    averaging(**OPTIONS, runner=runner, resident=resident, cores=2).fit(network(), data, run=str(tmp_path / "run"))
-    assert whole(tmp_path / "run") == whole(tmp_path / "once")
+    assert same_there(made(100, shards=2).url, tmp_path, runner, resident, **OPTIONS)
 
 
 def test_a_run_that_dies_goes_on_to_the_same_bits_and_may_be_compressed(tmp_path, made):

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from averaged import averaging, died, network, whole
+from averaged import averaging, died, network, same_there, whole
 from by_hand import by_hand, run_of, slots_of
 
 import mrdl
@@ -80,10 +80,7 @@ OPTIONS = {"save_updater": "every 3", "compress": "topk 0.1", "rounds": 7}
 @pytest.mark.parametrize("runner, resident, options", [
     ("local", "never", OPTIONS), ("local", "always", OPTIONS), ("local", "always", {"save_updater": "keep", "rounds": 7})])
 def test_all_runners_and_kinds_of_rounds_give_the_same_bits(tmp_path, made, runner, resident, options):
-    data = made(100, shards=2).url
-    averaging(**options).fit(network(), data, run=str(tmp_path / "once"))
-    averaging(**options, runner=runner, resident=resident, cores=2).fit(network(), data, run=str(tmp_path / "run"))
-    assert whole(tmp_path / "run") == whole(tmp_path / "once")
+    assert same_there(made(100, shards=2).url, tmp_path, runner, resident, **options)
 
 
 def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made):
@@ -97,12 +94,13 @@ def test_a_run_that_dies_goes_on_to_the_same_bits(tmp_path, made):
         averaging(**options | {"save_updater": "keep"}).fit(network(), data, run=str(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("options", [{"save_updater": "keep"}, {"compress": "topk 0.1"}])
 @pytest.mark.parametrize("damage, error, reason", [
     (lambda path: path.unlink(), RunError, "is gone, which has what a worker keeps"),
     (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), RoundError, "its hash is not the commit's")])
-def test_a_lost_state_is_refused(tmp_path, made, damage, error, reason):
+def test_what_is_lost_of_what_a_slot_keeps_is_missed(tmp_path, made, damage, error, reason, options):
     run = tmp_path / "run"
-    averaging(save_updater="keep", rounds=2).fit(network(), made(60, shards=2).url, run=str(run))
+    averaging(**options, rounds=2).fit(network(), made(60, shards=2).url, run=str(run))
     damage(next(run.glob("slot-*")))
     with pytest.raises(error, match=reason):
         resume(str(run), "inline", rounds=3)

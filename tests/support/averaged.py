@@ -37,3 +37,10 @@ def whole(run):
     history = [{k: v for k, v in line.items() if k not in ("elapsed", "seconds", "job")} for line in Run(run).history()]
     model = mrdl.load_model(str(run))
     return bits(model), model.iterations, model.epochs, json.dumps(history)
+
+
+def same_there(data, folder, runner, resident, **options):
+    """Are the bits of a run on another runner, or in rounds of another kind, those of plain rounds on the inline one?"""
+    averaging(**options).fit(network(), data, run=str(folder / "once"))
+    averaging(**options, runner=runner, resident=resident, cores=2).fit(network(), data, run=str(folder / "run"))
+    return whole(folder / "run") == whole(folder / "once")

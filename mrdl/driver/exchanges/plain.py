@@ -41,8 +41,8 @@ class Exchange(Protocol):
     """`mappers` has the inputs of each mapper: the path of a shard to train on, or paths of shards to score.
 
     A round begins from `state`, which is at `path` once `ready()` has returned. `ready()` must be called before the round
-    is returned, unless rounds are `brief`; it waits for the state's commit and raises its error. without `wait`
-    and `begin`, it only raises an error that is known already."""
+    is returned, unless rounds are `brief`; it waits for the state's commit and raises its error. Without `wait`
+    and `begin` it only raises an error that is known already."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
