@@ -16,7 +16,7 @@ class RoundError(RuntimeError):
 @dataclass
 class Merged:
     """The averaged vector of a round, and each worker's records."""
-    vector: np.ndarray | None           # None: no worker finished training
+    vector: np.ndarray | None           # None: no worker finished training, or one that had chunks alone failed
     workers: int
     n: int
     records: list[Record] = field(default_factory=list)
@@ -53,6 +53,8 @@ def gathered(parts: Iterable[tuple[str, partial.Partial]], plan: Plan, size: int
     whole = not any(isinstance(r, Failed) for r in records)
     if missing and whole:
         raise RoundError(f"chunks are missing: {', '.join(missing[:5])}")
+    if missing:                             # the rest of the vector has not been set
+        return Merged(None, 0, 0, records)
     seen: dict[int, set[tuple[int, int]]] = {}          # by segment
     for key, counts in found.items():
         seen.setdefault(ranges[key][0], set()).add(counts)

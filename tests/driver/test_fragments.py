@@ -42,6 +42,7 @@ from mrdl.rounds.meeting import OWN, Meeting
 from mrdl.rounds.merged import RoundError, gathered
 from mrdl.rounds.partial import RECORD, Partial, merge
 from mrdl.rounds.plan import Plan, apart, together
+from mrdl.rounds.record import Failed, facts
 from mrdl.rounds.state import State
 from mrdl.runs.commits import RunError
 from mrdl.runs.run import Run
@@ -310,6 +311,8 @@ def test_merged_chunks_of_fragments_must_fit_together():
     assert merged.vector.tolist() == [1, 2, 2, 3, 3] and (merged.workers, merged.n) == (2, 7)
     with pytest.raises(RoundError, match="chunks are missing: 2"):
         gathered([part for part in parts.items() if part[0] != "2"], plan, 5, "f8")
+    failed = Partial(1, 0, facts(Failed("KeyError", "'x'", "shard d/1", "Traceback")))
+    assert gathered([*list(parts.items())[:2], (RECORD, failed)], plan, 5, "f8").vector is None     # half of it would be garbage
     for odd in ({"0": Partial(2, 6, np.ones(1))}, {"2": Partial(2, 4, np.ones(2))}):
         with pytest.raises(RoundError, match="merged from different workers"):
             gathered((parts | odd).items(), plan, 5, "f8")
