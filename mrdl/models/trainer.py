@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import metrics as metrics_of
+from mrdl.callbacks import History
 from mrdl.config import ConfigError, lookup, need, shown, typed
 from mrdl.losses import LOSSES, Loss
 from mrdl.optimizer import Optimizer
@@ -20,6 +21,8 @@ class Trainer:
         self.loss: Loss | list[Loss] | None = None      # a list where there are several outputs
         self.loss_weights: list[float] = [1.0]
         self.metrics: list = []                         # of one output; of several a list of lists
+        self.stop_training = False                      # a callback sets it
+        self.history: History | None = None             # of the last `fit`
         self.epochs = 0         # trained: the next one's order and dropout are of this number
         self.fresh_updater()
 
@@ -100,7 +103,7 @@ class Trainer:
     def fit(self, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
             class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
             initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None,
-            tbptt_backward: int | None = None, buckets: tuple | None = None) -> arrays.History:
+            tbptt_backward: int | None = None, buckets: tuple | None = None, callbacks=None) -> History:
         """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
 
         A further call goes on: with the updater's state, and with orders and dropout of epochs that
@@ -128,6 +131,8 @@ class Trainer:
                 `tbptt`. None: all of the window.
             buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
                 them that holds its longest one. None: no minibatch is cut.
+            callbacks: of mrdl.callbacks, or a list of them; they may stop training, set the
+                learning rate or the weights. None: there are none.
 
         Returns:
             A History: the loss and metrics of each epoch.
@@ -139,7 +144,7 @@ class Trainer:
             self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
             class_weight=class_weight, validation_data=validation_data, seed=seed,
             initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
-            buckets=buckets)
+            buckets=buckets, callbacks=callbacks)
 
     def adapt(self, x) -> None:
         """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did.
@@ -151,7 +156,7 @@ class Trainer:
             ConfigError: the model has no Normalization, or takes other examples."""
         arrays.adapt(self, x)
 
-    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
+    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256, callbacks=None) -> dict[str, Any]:
         """The loss and metrics on arrays.
 
         Args:
@@ -159,15 +164,16 @@ class Trainer:
             y: targets, as for `fit`.
             sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
             batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
             By name numbers, or lists of them for metrics by class.
 
         Raises:
             ConfigError: the arrays do not fit the model, or it is not compiled."""
-        return arrays.evaluate(self, x, y, sample_weight, batch_size)
+        return arrays.evaluate(self, x, y, sample_weight, batch_size, callbacks)
 
-    def predict(self, x, batch_size: int = 256) -> np.ndarray:
+    def predict(self, x, batch_size: int = 256, callbacks=None) -> np.ndarray:
         """The outputs for arrays or raw rows.
 
         Args:
@@ -177,6 +183,7 @@ class Trainer:
                 pandas DataFrame, a table of Arrow, or a dict of columns; None and NaN are missing
                 values.
             batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
             An array [n, *output_shape]; of several outputs a list of them. Of classes column i is
@@ -188,4 +195,4 @@ class Trainer:
         if not isinstance(x, np.ndarray):
             from mrdl.models import frames  # workers need none
             x = frames.examples(self, x) if frames.is_raw(self, x) else x
-        return arrays.predict(self, x, batch_size)
+        return arrays.predict(self, x, batch_size, callbacks)

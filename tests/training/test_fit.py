@@ -272,7 +272,7 @@ def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outp
         model.compile("sgd", "mse", ["accuracy"])
 
 
-@pytest.mark.parametrize("name", ["trainable", "stop_training"])
+@pytest.mark.parametrize("name", ["trainable", "stop"])
 def test_an_attribute_without_effect_is_refused(name):
     model = classifier()
     with pytest.raises(ConfigError, match=f"model.{name} = False is not supported"):
