@@ -156,24 +156,50 @@ class Trainer:
             ConfigError: the model has no Normalization, or takes other examples."""
         arrays.adapt(self, x)
 
-    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256, callbacks=None) -> dict[str, Any]:
-        """The loss and metrics on arrays.
+    def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose: int | str = "auto", sample_weight=None,
+                 steps: int | None = None, callbacks=None, return_dict: bool = False) -> Any:
+        """The loss and metrics on arrays, as Keras returns them.
 
         Args:
             x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
             y: targets, as for `fit`.
+            batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
+                memory (in Keras 32; the scores are the same but for rounding).
+            verbose: as in Keras; nothing is printed.
             sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            steps: only None.
             callbacks: of mrdl.callbacks, or a list of them. None: there are none.
+            return_dict: whether to return a dict by name.
 
         Returns:
-            By name numbers, or lists of them for metrics by class.
+            The list [loss, metric, ...], in the order of `metrics_names`; without metrics the loss
+            alone; with `return_dict` a dict of them. Each is a number, or, for metrics by class, a
+            list of numbers; NaN (in the dict: left out) where no example counts.
 
         Raises:
             ConfigError: the arrays do not fit the model, or it is not compiled."""
-        return arrays.evaluate(self, x, y, sample_weight, batch_size, callbacks)
+        need(steps is None, "evaluate: steps is not supported")
+        found = arrays.evaluate(self, x, y, sample_weight, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)
+        return found if return_dict else self.listed(found)
 
-    def predict(self, x, batch_size: int = 256, callbacks=None) -> np.ndarray:
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order, as in Keras: the loss, each output's loss, metrics."""
+        heads = self.heads()
+        if len(heads) == 1:
+            return ["loss", *heads[0].metrics]
+        return ["loss", *(head.prefix + "loss" for head in heads), *sorted(self.named_metrics())]
+
+    def listed(self, scores: dict[str, Any]) -> Any:
+        """Scores by name as Keras's list, or as the loss alone where there is nothing else.
+
+        Args:
+            scores: what `evaluate` returns with `return_dict`."""
+        found = [scores.get(name, float("nan")) for name in self.metrics_names]
+        return found if len(found) > 1 else found[0]
+
+    def predict(self, x, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None,
+                callbacks=None) -> np.ndarray:
         """The outputs for arrays or raw rows.
 
         Args:
@@ -182,7 +208,10 @@ class Trainer:
                 the path of a file (a folder, a pattern) or a list of paths, a list of dicts, a
                 pandas DataFrame, a table of Arrow, or a dict of columns; None and NaN are missing
                 values.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
+                memory (in Keras 32; the outputs are the same).
+            verbose: as in Keras; nothing is printed.
+            steps: only None.
             callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
@@ -192,7 +221,8 @@ class Trainer:
         Raises:
             ConfigError: the arrays do not fit the model, or it was not trained on a table.
             DataError: raw rows lack columns, or some cannot be read."""
+        need(steps is None, "predict: steps is not supported")
         if not isinstance(x, np.ndarray):
             from mrdl.models import frames  # workers need none
             x = frames.examples(self, x) if frames.is_raw(self, x) else x
-        return arrays.predict(self, x, batch_size, callbacks)
+        return arrays.predict(self, x, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)

@@ -16,6 +16,8 @@ from mrdl.training.network import Network, at_once
 from mrdl.training.protocol import LayeredModel
 from mrdl.training.scoring import Scorer
 
+AT_ONCE = 256                   # examples that are scored at once, where nothing else is asked for
+
 
 def fit(model: LayeredModel, x, y, *, batch_size: int, epochs: int, sample_weight, class_weight: dict | None,
         validation_data: tuple | None, seed: int, initial_epoch: int, verbose: int | str, tbptt: int | None,
@@ -93,13 +95,13 @@ def adapt(model: LayeredModel, x) -> None:
     moments.adapt(model, x, again=True)
 
 
-def evaluate(model: LayeredModel, x, y, sample_weight=None, batch_size: int = 256, callbacks: Any = None) -> dict[str, metrics.Value]:
+def evaluate(model: LayeredModel, x, y, sample_weight=None, batch_size: int = AT_ONCE, callbacks: Any = None) -> dict[str, metrics.Value]:
     need(batch_size >= 1, "batch_size must be 1 or more")
     arrays = checked(model, x, y, sample_weight)
     return scored(model, arrays, batch_size, CallbackList(callbacks, model=model, verbose=0, steps=-(-len(arrays["x"]) // batch_size)))
 
 
-def scored(model: LayeredModel, arrays: Arrays, batch_size: int = 256, calls: CallbackList | None = None) -> dict[str, metrics.Value]:
+def scored(model: LayeredModel, arrays: Arrays, batch_size: int = AT_ONCE, calls: CallbackList | None = None) -> dict[str, metrics.Value]:
     """The loss and metrics on arrays that have passed `checked`."""
     limits.check(model, at_once(model, min(batch_size, len(arrays["x"]))))
     scorer = Scorer(model, model.weights, min(batch_size, len(arrays["x"])))
@@ -120,7 +122,7 @@ def scored(model: LayeredModel, arrays: Arrays, batch_size: int = 256, calls: Ca
     return found
 
 
-def predict(model: LayeredModel, x, batch_size: int = 256, callbacks: Any = None) -> np.ndarray:
+def predict(model: LayeredModel, x, batch_size: int = AT_ONCE, callbacks: Any = None) -> np.ndarray:
     need(batch_size >= 1, "batch_size must be 1 or more")
     x = joined(x, model.input_names(), "x", model.dtype)
     fitting(model, x)

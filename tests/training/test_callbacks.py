@@ -51,10 +51,10 @@ def test_callbacks_are_called_as_by_keras_and_change_no_bits():
     assert seen.calls == [("on_train_begin",), *[call for epoch in (0, 1) for call in (
         ("on_epoch_begin", epoch), *batches, *tests, ("on_epoch_end", epoch, full))], ("on_train_end", full)]
     seen = Calls()
-    scores, outputs = model.evaluate(x, y, batch_size=16, callbacks=seen), model.predict(x, batch_size=32, callbacks=[seen])
+    scores, outputs = model.evaluate(x, y, batch_size=16, callbacks=seen, return_dict=True), model.predict(x, batch_size=32, callbacks=[seen])
     assert [call[0] for call in seen.calls] == ["on_test_begin", *["on_test_batch_begin", "on_test_batch_end"] * 3, "on_test_end",
                                                 "on_predict_begin", *["on_predict_batch_begin", "on_predict_batch_end"] * 2, "on_predict_end"]
-    assert scores == pytest.approx(model.evaluate(x, y)) and (outputs == model.predict(x)).all()
+    assert scores == pytest.approx(model.evaluate(x, y, return_dict=True)) and (outputs == model.predict(x)).all()
 
 
 def test_logs_of_a_minibatch_are_those_of_the_epoch_so_far():
