@@ -2,6 +2,7 @@
 
 A sealed object has the key "seal": the SHA-256 of its other keys and values in canonical JSON (keys sorted, no spaces)."""
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -74,6 +75,8 @@ def check(value: Any, kind: Any, where: str) -> None:
     kind: a type; a union; Literal; Annotated with a range or a pattern; list[...], tuple[..., ...] or dict[str, ...];
     a dataclass, a TypedDict or {name: kind}: an object with exactly these names (optional names of a TypedDict may be
     missing)."""
+    if type(value) is kind:             # no more need be asked of most values
+        return
     kinds = fields(kind) if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) else kind
     if isinstance(kinds, dict):
         check(value, dict, where)
@@ -96,6 +99,7 @@ def check(value: Any, kind: Any, where: str) -> None:
         raise ValueError(f"{where} is {shown(value)}")
 
 
+@functools.cache                # as it takes longer than all else that is done for a record
 def fields(kind: type) -> dict[str, Any]:
     """A class's fields and their annotations."""
     return typing.get_type_hints(kind, include_extras=True)
