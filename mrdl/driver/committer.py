@@ -56,6 +56,7 @@ class Committer:
 
         The next round may already run; if the commit fails, its work is lost."""
         self._raise(not wait)
+        state = replace(state)                  # if the next round is not finite, the driver halves the rate of its own
         self.waiting.append(record)
         self.states.append(state)
         self.history = history
