@@ -13,7 +13,7 @@ from mrdl.data.dataset import Dataset, Shard
 from mrdl.driver import schedule
 from mrdl.driver.calibration import Passes
 from mrdl.driver.committer import Committer
-from mrdl.driver.exchanges.plain import Exchange
+from mrdl.driver.exchanges.plain import Coming, Exchange
 from mrdl.driver.options import KEPT, Options
 from mrdl.driver.rhythm import Rhythm
 from mrdl.driver.schedule import chunk_keys
@@ -76,6 +76,7 @@ class Driver:
         self.feedback = options.compress is not None and coding(options.compress).feedback
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.gone: set[int] = set()         # rounds whose states had been removed before this driver began
+        self.plans: dict[tuple, tuple] = {}     # that of the round to come: see _plan
         self.stored = 1.0                   # the rate scale in the file of the newest state
 
     # -- the loop
@@ -192,6 +193,7 @@ class Driver:
             if aside:                           # the committed file has the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
+            self.exchange.foresee(lambda state=state, asked=asked, group=group: self._coming(state, asked, group))
             merged = self._exchanged(state, path, asked, mappers, asked.size(state))
             if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
@@ -230,7 +232,28 @@ class Driver:
                     raise
                 self.told("warning", {"text": f"round {asked.round} failed and is tried again: {error}"})
 
+    def _coming(self, state: State, asked: plan.Plan, group: list[Shard]) -> Coming | None:
+        """The round after the one with the plan `asked`, if all that workers need to know of it is known, and a rule does not end the
+        run before. (Whether another rule does, or the weights are not finite, is seen later.)"""
+        if self.rhythm.ruled or self.options.tbptt is not None or not asked.averages or asked.folder or asked.moments or \
+                asked.fixed or asked.size(state) != len(state.vector):
+            return None
+        updates = max(-(-schedule.share(s, asked.first, asked.count, asked.batch_size) // asked.batch_size) for s in group)
+        new = self.verdict.after(state, asked, group, updates)
+        if any(rule.reason({new.round: {"epochs": new.epoch}}, new.round) for rule in self.rules
+               if isinstance(rule, (stopping.Rounds, stopping.Epochs))):
+            return None
+        following, _, mappers = self._plan(new)
+        return Coming(new, self.run.state_path(new.round), following, mappers)
+
     def _plan(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
+        """The plan of the round after a state, its shards, and the inputs of its mappers."""
+        key = state.round, state.iterations, state.rate_scale
+        if key not in self.plans:               # else it was known before the round that made the state
+            self.plans = {key: self._planned(state)}
+        return self.plans[key]
+
+    def _planned(self, state: State) -> tuple[plan.Plan, list[Shard], list[list[str]]]:
         o = self.options
         group = self.verdict.groups(state.epoch)[state.group]
         course = self.verdict.course(state, self._last(state)) if o.straight else []
@@ -239,7 +262,7 @@ class Driver:
         first, count = self.rhythm.part(state, self.history, self.model.optimizer.rate(state.iterations) * state.rate_scale)
         active = [(slot, s) for slot, s in enumerate(group[:1] if course else group) if schedule.share(s, first, count, self.batch_size)]
         read = group if course else [shard for _, shard in active]
-        held = self.validation if course or self.rhythm.due(self.history) else []
+        held = self.validation if course or self.rhythm.due(self.history, state.round) else []
         averaged = o.averages_updater(state.round + 1)
         asked = plan.Plan(
             self.spec, state.round + 1, self.epochs + state.epoch, first, count, self.batch_size, o.seed,
@@ -278,11 +301,12 @@ class Driver:
         ends = left <= 0 or bool(self._reason(r, scored=False))
         self.told("round", {**record, "left": left, "total": self.total, "every": every, "scoring": bool(score),
                             "limit": min(rule.seconds_left(self.history, r) for rule in self.rules),
-                            "ends": ends, "due": bool(every) and (self.rhythm.due(self.history) or ends)})
+                            "ends": ends, "due": bool(every) and (self.rhythm.due(self.history, r) or ends)})
 
     def _may_wait(self) -> bool:
         """May the newest round be committed with later ones? Not if its state is needed on its own: to be scored, or kept."""
-        return self.exchange.brief() and self.options.keep_rounds <= KEPT and not self.rhythm.due(self.history)
+        return self.exchange.brief() and self.options.keep_rounds <= KEPT and \
+            not self.rhythm.due(self.history, len(self.history) - 1)
 
     def best(self) -> tuple[int, str] | None:
         """The round that would be restored now, and its description; None if no rule restores the best state."""

@@ -64,9 +64,8 @@ class Rhythm:
         round trained on so many examples."""
         return self.options.validation_freq or max(1, -(-int(self.held * FORWARD) // max(1, int((self.trained or trained) * SCORING))))
 
-    def due(self, history: History) -> bool:
-        """Is the newest state scored in the next round?"""
-        r = len(history) - 1
+    def due(self, history: History, r: int) -> bool:
+        """Is state `r` scored in the next round? (Where a rule chooses the lengths of rounds, the history must have it.)"""
         if not self.validation or not r:
             return False
         if not self.ruled or self.options.validation_freq:

@@ -1,4 +1,5 @@
 """Judges a round: checks that the counts in its records add up, and computes the state after it."""
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,13 +105,7 @@ class Verdict:
             self._constrain(vector)
         if not asked.save_updater:
             vector = np.concatenate([vector, state.vector[len(vector):]]) if asked.keep_updater else self.begun(vector)
-        new = State(vector, state.parameters, state.round + 1, state.iterations + updates,
-                    state.epoch, state.group, state.part + 1, state.rate_scale, outer=outer,
-                    kept=self._kept(state, found.trained))
-        if asked.count is None or all(s.n <= (asked.first + asked.count) * asked.batch_size for s in group):
-            new.part, new.group = 0, new.group + max(len(asked.course), 1)
-            while new.group >= (groups := len(self.groups(new.epoch))):
-                new.group, new.epoch = new.group - groups, new.epoch + 1
+        new = replace(self.after(state, asked, group, updates), vector=vector, outer=outer, kept=self._kept(state, found.trained))
         if not (asked.save_updater or asked.keep_updater):
             new.iterations = 0
         with np.errstate(all="ignore"):         # the caller handles values that are not finite
@@ -125,6 +120,15 @@ class Verdict:
                      "present": sum(s.n for s in group), "workers": merged.workers, "bytes": sum(r.bytes for r in found.trained),
                      "updates": updates, "rate_scale": state.rate_scale,
                      "epochs": new.epoch, "progress": examples / self.total}
+
+    def after(self, state: State, asked: Plan, group: list[Shard], updates: int) -> State:
+        """The state after a round of so many updates, still with the vector of the one before."""
+        new = replace(state, round=state.round + 1, iterations=state.iterations + updates, part=state.part + 1)
+        if asked.count is None or all(s.n <= (asked.first + asked.count) * asked.batch_size for s in group):
+            new.part, new.group = 0, new.group + max(len(asked.course), 1)
+            while new.group >= (groups := len(self.groups(new.epoch))):
+                new.group, new.epoch = new.group - groups, new.epoch + 1
+        return new
 
     def _kept(self, state: State, trained: list[Trained]) -> dict[str, list[str]]:
         """By slot the file with what it keeps; a slot without a worker in this round keeps what it has."""

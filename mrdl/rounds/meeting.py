@@ -228,6 +228,10 @@ class Meeting:
         """When the driver last showed that it is alive; None if it has closed the meeting."""
         return self.store.modified("driver")
 
+    def passed(self, number: int) -> bool:
+        """Does the driver want no more answers to this question, as it has asked a later one?"""
+        return bool(self.asked(number + 1))
+
     def has(self, number: int, worker: int, kind: str = "done") -> bool:
         return self.store.exists(f"{number:06d}/{kind}-{worker:04d}")
 
@@ -248,7 +252,7 @@ class Meeting:
         """Gives back what this process has of the meeting."""
 
     def questions(self) -> list[int]:
-        """The numbers of the questions in the folder."""
+        """The numbers of the questions in the folder. In shared memory: that of the first one that is open."""
         return [int(name[:6]) for name in self.store.list("*/ask.*")]
 
     def read(self, number: int, worker: int, kind: str = "done") -> tuple[Result, np.ndarray]:

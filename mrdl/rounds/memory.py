@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-MEANS = 3                       # rows for means: each round's means take the place of the oldest, so the last states are at hand
+MEANS = 4                       # rows for means: each round's means take the place of the oldest, so the last states are at hand
 BOX = 1 << 16                   # bytes of a box
 HEAD = struct.Struct("<8sQQ")   # of a box: a hash of what follows, the message's number, its length
 
@@ -72,9 +72,11 @@ class Memory:
         HEAD.pack_into(self.whole, self.boxes[box], _hash(number, message), number, len(message))
         return True
 
-    def get(self, box: int) -> tuple[int, bytes] | None:
-        """The message in a box, and its number; None if there is none, or if it is just being replaced."""
+    def get(self, box: int, wanted: int | None = None) -> tuple[int, bytes] | None:
+        """The message in a box, and its number; None if there is none, if it is just being replaced, or if another number is `wanted`."""
         check, number, length = HEAD.unpack_from(self.whole, self.boxes[box])
+        if wanted not in (None, number):
+            return None
         place = self.boxes[box] + HEAD.size
         message = self.whole[place:place + min(length, BOX - HEAD.size)]
         return (number, message) if check == _hash(number, message) else None

@@ -1,7 +1,8 @@
 """The meeting of a driver and workers that run on one machine: they wake each other, and share memory if there is enough.
 
-In memory, each worker has a row for the values of its answer, and boxes for its messages; the driver's question is in a box
-too. What is not there is in files, as in any meeting."""
+In memory, each worker has a row for the values of its answer, and boxes for its messages; the driver's questions are in boxes
+too. There are two boxes of each kind, one for questions of even numbers: the driver may ask a question before it has read the
+answers to the one before. What is not there is in files, as in any meeting."""
 import json
 from contextlib import suppress
 from typing import Any
@@ -16,10 +17,10 @@ from mrdl.rounds.partial import PartialError
 from mrdl.storage.local import Local
 from mrdl.storage.schemes import store_at
 
-QUESTION = 0                    # the box of the driver's question
-# a worker's boxes: its answer if it trained, else its answer, and the part that it merged; an answer after the newest training
-# must not replace that of the training, which may be emitted at the end
-TRAINED, SCORED, PART = range(1, 4)
+OPEN = 2                        # so many questions may be open: a question and its answers take the place of those of the last but one
+# kinds of boxes: the driver's question; a worker's answer if it trained, else its answer, and the part that it merged; an answer after
+# the newest training must not replace that of the training, which may be emitted at the end
+QUESTION, TRAINED, SCORED, PART = range(4)
 DRIVER = 9999                   # the number of the driver's bell; workers' bells have theirs
 FILED = b"file"                 # a message that is in a file
 
@@ -31,7 +32,7 @@ def meeting_at(url: str) -> Meeting:
 
 def boxes(workers: int) -> int:
     """How many boxes the memory of a meeting has."""
-    return 1 + PART * workers
+    return OPEN * (1 + PART * workers)
 
 
 class Nearby(Meeting):
@@ -56,9 +57,9 @@ class Nearby(Meeting):
         else:
             name = self.share({**common, "own": list(own), "keeps": kept is not None})
             message = json.dumps([name, list(own.values()), kept or {}]).encode()
-            if not self.memory.put(QUESTION, number, message):
+            if not self.memory.put(_box(number), number, message):
                 self.store.write(f"{number:06d}/question", message)
-                self.memory.put(QUESTION, number, FILED)
+                self.memory.put(_box(number), number, FILED)
         self._ring(*range(self.workers))
 
     def close(self) -> None:
@@ -82,8 +83,9 @@ class Nearby(Meeting):
     def asked(self, number) -> dict[str, Any] | None:
         if not self.memory:
             return super().asked(number)
-        found = self.memory.get(QUESTION)
-        if found is None or found[0] < number:
+        # the later one first: where it is there, this one has been there before
+        found = min((found for found in map(self.memory.get, (_box(number + 1), _box(number))) if found and found[0] >= number), default=None)
+        if found is None:
             return None
         name, own, kept = json.loads(self.store.read(f"{found[0]:06d}/question") if found[1] == FILED else found[1])
         common = self.shared(name)
@@ -105,13 +107,17 @@ class Nearby(Meeting):
                     np.concatenate(values, out=self.memory.row(row, result.dtype)[start:size])
                 values = []
             data = result.dump(values)
-            if values or not self.memory.put(self._box(worker, box), number, data):
+            if values or not self.memory.put(_box(number, box, worker), number, data):
                 super().leave(number, worker, result, values, kind)
-                self.memory.put(self._box(worker, box), number, FILED)
-        if kind == "done":                      # others that trained may wait for it, to merge
-            self._ring(*range(self.workers))
+                self.memory.put(_box(number, box, worker), number, FILED)
+        self._ring(*range(self.workers))        # others may wait for it, to merge, or to begin with what is merged
         if kind == "part" or not result.row:    # else the driver waits for parts
             self._ring(DRIVER)
+
+    def passed(self, number) -> bool:
+        if not self.memory:
+            return super().passed(number)
+        return any(found and found[0] >= number + OPEN for found in map(self.memory.get, range(OPEN)))
 
     # -- both
 
@@ -123,8 +129,7 @@ class Nearby(Meeting):
     def questions(self) -> list[int]:
         if not self.memory:
             return super().questions()
-        found = self.memory.get(QUESTION)
-        return [found[0]] if found and found[0] else []
+        return sorted(found[0] for found in map(self.memory.get, range(OPEN)) if found)[:1]
 
     def read(self, number, worker, kind="done") -> tuple[Result, np.ndarray]:
         message = self._message(number, worker, kind) if self.memory else FILED
@@ -161,14 +166,10 @@ class Nearby(Meeting):
             self.memory.close()
         self.bell = self.memory = None
 
-    def _box(self, worker: int, kind: int) -> int:
-        return PART * worker + kind
-
     def _message(self, number: int, worker: int, kind: str) -> bytes | None:
         """A worker's message of this kind to a question; None if there is none."""
         for box in (PART,) if kind == "part" else (TRAINED, SCORED):
-            found = self.memory.get(self._box(worker, box))
-            if found and found[0] == number:
+            if found := self.memory.get(_box(number, box, worker), number):
                 return found[1]
         return None
 
@@ -185,3 +186,8 @@ class Nearby(Meeting):
         for path in map(self._bell, places):
             if self.bell and path != self.bell.path:
                 ring(path)
+
+
+def _box(number: int, kind: int = QUESTION, worker: int = 0) -> int:
+    """The box of a message about question `number`."""
+    return OPEN * (PART * worker + kind) + number % OPEN

@@ -107,10 +107,12 @@ class Resident:
             pass
 
     def _served(self) -> Iterator[tuple[str, Partial]]:
+        asked = None
         while True:
-            began = time.perf_counter()
+            began, before = time.perf_counter(), asked
             asked = self._wait(self._question, "question")
             self.number = asked["number"]
+            self._await_state(before, asked)
             if "last" in asked:
                 yield from self._emitted(asked)
                 return
@@ -126,6 +128,13 @@ class Resident:
             self.counted = time.monotonic()
             self.number = max([self.number, *self.meeting.questions()])
         return self.meeting.asked(self.number)
+
+    def _await_state(self, before: dict[str, Any] | None, asked: dict[str, Any]) -> None:
+        """Waits until the state of a question that was asked ahead is there: until all workers have merged their parts of the one before.
+        Then none of them needs this worker's row any more, either."""
+        if before and before["merge"] and self.meeting.memory and before["into"] == asked.get("row"):
+            number, merging = before["number"], set(map(int, before["merge"]))
+            self._wait(lambda: merging <= set(self.meeting.results(number, "part")) or self.meeting.passed(number), "state")
 
     def _arrive(self, lines: Iterator[bytes]) -> None:
         """Finds out which worker this is: by the shard in its input, or by the number in its input line."""
@@ -186,8 +195,9 @@ class Resident:
     def _answer(self, asked: dict[str, Any], work: list[list[str]], waited: float) -> None:
         """Does this worker's part of the question and writes its answer, unless the answer exists already."""
         self.mine = None
-        # only an earlier attempt of this worker can have answered, before this one came; its twin's file would stay
-        if not work or self.number == self.begun and self.meeting.has(self.number, self.place):
+        # only an earlier attempt of this worker can have answered, before this one came; its twin's file would stay. One more question
+        # may have been open
+        if not work or self.number <= self.begun + 1 and self.meeting.has(self.number, self.place):
             return
         result, values = Result(dtype=asked["dtype"]), []
         try:
@@ -199,7 +209,7 @@ class Resident:
                         result.worker, result.n = part.worker, part.n
                         values.append(part.values)
         except FileNotFoundError:
-            if self.meeting.asked(self.number + 1):     # nobody waits for this answer
+            if self.meeting.passed(self.number):        # nobody waits for this answer
                 return
             raise
         for _, _, facts in result.records:
@@ -275,14 +285,14 @@ class Resident:
         path = path.replace("%06d", f"{asked['round'] - 1:06d}")
         store, file = placed(path)
         # the driver may just have begun the commit; a driver that died may have left none, and its successor asks anew
-        self._wait(lambda: store.exists(file) or self.meeting.asked(self.number + 1), "state")
+        self._wait(lambda: store.exists(file) or self.meeting.passed(self.number), "state")
         return read(path)
 
     def _foreseen(self, asked: dict[str, Any]) -> np.ndarray | None:
         """Computes the average of all results while the driver does so too; None if the driver was quicker, or a
         worker failed."""
         meeting, number, trained = self.meeting, self.number, asked["trained"]
-        self._wait(lambda: set(meeting.results(number)) >= set(trained) or meeting.asked(number + 1), "results")
+        self._wait(lambda: set(meeting.results(number)) >= set(trained) or meeting.passed(number), "results")
         if not set(meeting.results(number)) >= set(trained):
             return None
         found = [self.mine if place == self.place and self.mine else meeting.read(number, place)
@@ -297,7 +307,10 @@ class Resident:
         trained, meeting = asked["trained"], self.meeting
         if meeting.has(self.number, self.place, "part"):
             return
-        self._wait(lambda: set(meeting.results(self.number)) >= set(trained), "results")
+        # one that was asked in vain may never have all results
+        self._wait(lambda: set(meeting.results(self.number)) >= set(trained) or meeting.memory and meeting.passed(self.number), "results")
+        if not set(meeting.results(self.number)) >= set(trained):
+            return
         heads = sorted(((meeting.head(self.number, place), place) for place in trained),
                        key=lambda pair: pair[0].worker)
         if any(not head.size for head, _ in heads):     # a worker failed; the driver reports it

@@ -16,18 +16,23 @@ import mrdl
 from mrdl.config import ConfigError
 from mrdl.driver.exchanges import resident
 from mrdl.driver.scoring import WorkerFailed
-from mrdl.layers import BatchNormalization, Dense, Dropout, Normalization
-from mrdl.rounds.meeting import Meeting
+from mrdl.layers import LSTM, BatchNormalization, Dense, Dropout, Normalization
+from mrdl.losses import SparseCategoricalCrossentropy
+from mrdl.optimizers import SGD
+from mrdl.rounds.meeting import Meeting, Pauses
+from mrdl.rounds.memory import Memory
+from mrdl.rounds.nearby import boxes, meeting_at
 from mrdl.runners.cluster import Cluster
 from mrdl.runners.failures import JobFailed
 from mrdl.runners.output import Background
 from mrdl.runs.run import Run
+from mrdl.schedules import PiecewiseConstantDecay
 from mrdl.worker import cache, reading
 from mrdl.worker import resident as resident_worker
 
 
-def fit(data, run, runner="local", told=None, width=16, **options):
-    model = mrdl.Sequential([Dense(width, "relu"), Dropout(0.2), Dense(3, "softmax")])
+def fit(data, run, runner="local", told=None, width=16, layers=(), **options):
+    model = mrdl.Sequential([*layers, *([Dense(width, "relu"), Dropout(0.2)] * (not layers)), Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     training = mrdl.ParameterAveraging(**{
         "workers": 2, "batch_size": 8, "averaging_frequency": 2, "epochs": 2, "runner": runner,
@@ -76,9 +81,10 @@ def test_workers_come_to_the_next_state_by_themselves(tmp_path, made, monkeypatc
     (tmp_path / "no-state").write_text("no state")
     ask, asked = resident.ResidentExchange._ask, []
 
-    def misled(self, common, **own):
-        asked.append(common)
-        ask(self, {**common, "path": str(tmp_path / "no-state")} if len(asked) > 1 else common, **own)
+    def misled(self, question):
+        asked.append(question)
+        common = {**question.common, "path": str(tmp_path / "no-state")} if len(asked) > 1 else question.common
+        ask(self, question._replace(common=common))
     monkeypatch.setattr(resident.ResidentExchange, "_ask", misled)
     model = mrdl.Sequential([Normalization(), Dense(4), BatchNormalization(), Dense(3, "softmax")], dtype="float64")
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -96,6 +102,58 @@ def test_the_last_round_is_a_plain_one_whose_output_is_the_state(tmp_path, made,
     last = Run(tmp_path / "run").state(Run(tmp_path / "run").rounds()[-1])
     assert [end.vector.tobytes() for end in ends] == [last.vector.tobytes()]
     assert sorted(r.shard for r in ends[0].records) == [f"{data.uid}/0000{i}" for i in range(2)]
+
+
+# -- asked ahead
+
+@pytest.fixture
+def order(monkeypatch):
+    """What happened, in its order: a round was asked for, the workers' end was, or (see `told_to`) a round is done."""
+    seen, ask = [], resident.ResidentExchange._ask
+
+    def noted(self, question):
+        seen.append("end" if "last" in question.common else f"ask {question.own['round']}")
+        ask(self, question)
+    monkeypatch.setattr(resident.ResidentExchange, "_ask", noted)
+    return seen
+
+
+def told_to(order):
+    return lambda event, facts: event in ("round", "rollback") and facts.get("round", 1) and order.append(f"{event} {facts['round']}")
+
+
+ONE_BY_ONE = ["ask 1", "round 1", "ask 2", "round 2", "ask 3", "round 3", "end"]
+
+
+@pytest.mark.parametrize("options, wanted", [
+    ({}, ["ask 1", "ask 2", "round 1", "ask 3", "round 2", "round 3", "end"]),
+    # an end that is not foreseen: the workers have begun a third round, and do the second one again
+    ({"until": "loss <= 1000000"}, ["ask 1", "ask 2", "round 1", "ask 1", "end"]),
+    *((options, ONE_BY_ONE) for options in (
+        {"save_updater": False}, {"save_updater": "keep"}, {"compress": "float16"}, {"outer": "momentum"}, {"averaging_frequency": "postlocal after 1"},
+        {"layers": [BatchNormalization()]}, {"layers": [Normalization()]}, {"layers": [LSTM(4, return_sequences=True)], "tbptt": 2}))], ids=str)
+def test_a_round_is_asked_ahead_where_all_is_known_of_it(tmp_path, made, order, options, wanted):
+    """The bits are those of plain rounds; at the end the reducers' output is compared, too."""
+    options = {"epochs": None, **({} if "until" in options else {"rounds": 3}), **options}
+    data = made(90, shards=2, dtype="float32", steps="tbptt" in options)
+    fit(data, tmp_path / "run", told=told_to(order), **options)
+    assert order == wanted
+    if wanted != ONE_BY_ONE:
+        fit(data, tmp_path / "plain", "inline", **options)
+        assert result(tmp_path / "run") == result(tmp_path / "plain")
+
+
+def test_what_was_asked_ahead_of_a_round_that_is_not_finite_is_thrown_away(tmp_path, made, order):
+    data = made(160, shards=2, dtype="float32")
+    for name, runner, when in ("run", "local", "always"), ("plain", "inline", "never"):
+        model = mrdl.Sequential([Dense(3)])
+        # a rate above 3.4e38 is infinite in float32
+        model.compile(SGD(PiecewiseConstantDecay([2, 3], [0.01, 3.5e38, 1e-30])), SparseCategoricalCrossentropy(from_logits=True))
+        mrdl.ParameterAveraging(workers=2, batch_size=8, averaging_frequency=1, rounds=6, runner=runner, resident=when).fit(
+            model, data.url, run=str(tmp_path / name), told=told_to(order) if name == "run" else None)
+    assert result(tmp_path / "run") == result(tmp_path / "plain")
+    assert order[6:12] == ["round 3", "ask 5", "rollback 4", "ask 4", "ask 5", "round 4"] and order[-3:] == ["ask 6", "ask 5", "end"]
+    assert [record.get("rollbacks", 0) for record in Run(tmp_path / "run").records()] == [0, 0, 0, 0, 1]
 
 
 def test_a_job_serves_so_many_rounds_and_another_one_goes_on(tmp_path, made, monkeypatch):
@@ -365,6 +423,48 @@ def test_a_worker_that_missed_a_question_goes_on_with_a_later_one(meeting, monke
     meeting.ask(3, {"last": 2})                     # 1 and 2 had no work for it, and are gone
     alone.join(20)
     assert alone.emitted == []
+
+
+@pytest.fixture
+def near(tmp_path):
+    """The driver's meeting, and that of its one worker; they share memory."""
+    driver, worker = (meeting_at(str(tmp_path / "near")) for _ in range(2))
+    driver.begin(1, [], Memory.made(1, 32, boxes(1)))
+    yield driver, worker
+    worker.quit()
+    driver.close()
+
+
+def test_an_attempt_whose_forerunner_answered_both_open_questions_changes_neither(near):
+    """Its work would read a file that does not exist."""
+    driver, worker = near
+    for number in 1, 2:
+        driver.ask(number, {"work": {"0": [["nowhere"]]}, "trained": [0], "merge": {"0": [0, 1]}, "foresee": False, "state": None}, row=number, into=number + 1)
+        driver.leave(number, 0, resident_worker.Result(0, 9, records=[[0, number, {}]]), [])
+        driver.leave(number, 0, resident_worker.Result(0, 9), [np.ones(1, "f4")], "part", row=number + 1)
+    asked, seen = worker.asked, []
+
+    def ends(number):
+        if number == 3:
+            driver.ask(3, {"last": 2})
+        seen.append(number)
+        return asked(number)
+    worker.asked = ends
+    emitted = list(resident_worker.Resident(worker, cache.Shelf(), print, 60, print).serve([b"0"]))
+    assert seen == [1, 2, 3] and [part.n for _, part in emitted] == [2]
+
+
+def test_nobody_waits_for_what_was_asked_in_vain(near):
+    """A worker that was started anew has left out question 1, as there are two later ones."""
+    driver, worker = near
+    worker.setup()
+    waiting = resident_worker.Resident(worker, cache.Shelf(), print, 60, print)
+    waiting.number, waiting.pauses = 1, {what: Pauses(1) for what in ("state", "results")}
+    for number in 1, 2, 3:
+        driver.ask(number, {"trained": [0]})
+    waiting._merge({"trained": [0], "number": 1}, 0, 1)
+    waiting._await_state({"number": 1, "merge": {"0": [0, 1]}, "into": 1}, {"row": 1})
+    assert driver.results(1, "part") == []
 
 
 def test_a_worker_whose_driver_died_before_it_came_leaves_at_once(meeting, capfd):

@@ -88,6 +88,32 @@ def test_answers_lie_in_rows_and_an_older_training_stays(both):
         driver.read(6, 1)
 
 
+def test_two_questions_are_open_and_taken_in_their_order(both):
+    driver, worker = both
+    for number in 1, 2, 3:
+        driver.ask(number, {"what": number})
+        worker.leave(number, 1, Result(1, number), [np.full(8, number, "f4")], row=driver.memory.of(1))
+        open_ = list(range(max(1, number - 1), number + 1))
+        assert worker.questions() == open_[:1]
+        assert [worker.asked(n)["number"] for n in range(1, number + 1)] == [max(n, open_[0]) for n in range(1, number + 1)]
+        assert [n for n in range(1, 4) if driver.results(n)] == open_ and worker.asked(number + 1) is None
+        assert [n for n in range(1, 4) if worker.passed(n)] == list(range(1, number - 1))
+
+
+def test_a_question_that_is_replaced_meanwhile_is_not_left_out(both, monkeypatch):
+    """The later one is looked for first: while the two are asked, a worker sees none, the first, or both."""
+    driver, worker = both
+    get = worker.memory.get
+
+    def meanwhile(box):
+        found = get(box)
+        for number in (1, 2) if not driver.common else ():
+            driver.ask(number, {})
+        return found
+    monkeypatch.setattr(worker.memory, "get", meanwhile)
+    assert worker.asked(1)["number"] == 1
+
+
 def test_long_messages_and_coded_answers_lie_in_files(both):
     driver, worker = both
     driver.ask(4, {}, {"1": ["x" * memory.BOX, ""]})

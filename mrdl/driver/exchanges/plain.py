@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,6 +26,14 @@ from mrdl.runners.streaming import Job
 MANY = 64                       # workers; a reducer that merges chunks of so many has enough to do
 
 
+class Coming(NamedTuple):
+    """A round to come, as far as it is known before the one that makes its state: `state` has another vector yet."""
+    state: State
+    path: str
+    plan: Plan
+    mappers: list[list[str]]
+
+
 @contextmanager
 def plan_file(plan: Plan, cluster: Cluster):
     """Yields the path of a file with the plan, for a job. It is among the cluster's temporary files, which are removed even
@@ -42,7 +50,8 @@ class Exchange(Protocol):
 
     A round begins from `state`, which is at `path` once `ready()` has returned. `ready()` must be called before the round
     is returned, unless rounds are `brief`; it waits for the state's commit and raises its error. Without `wait`
-    and `begin` it only raises an error that is known already."""
+    and `begin` it only raises an error that is known already. `foresee` is called before a round, with a function that gives the
+    round after it, or None if that is not known yet: workers may be asked for it ahead."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
@@ -55,6 +64,8 @@ class Exchange(Protocol):
     def failed(self, round: int) -> int: ...
 
     def brief(self) -> bool: ...
+
+    def foresee(self, coming: Callable[[], Coming | None]) -> None: ...
 
     def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
@@ -99,6 +110,9 @@ class PlainExchange:
     def brief(self) -> bool:
         """Are rounds so short that several may be committed together? Then the states between them are not written."""
         return False
+
+    def foresee(self, coming) -> None:
+        """Plain rounds are asked for one by one."""
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""

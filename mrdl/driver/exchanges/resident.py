@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mrdl import limits
 from mrdl.driver import schedule
-from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.exchanges.plain import Coming, PlainExchange
 from mrdl.jobs.resident import ResidentRounds
 from mrdl.rounds import partial, plan
 from mrdl.rounds.meeting import OWN, Pauses, means
@@ -51,6 +51,13 @@ class NotAllCame(RuntimeError):
     """The cluster cannot run all workers at once, or they cannot reach the meeting's folder."""
 
 
+class Question(NamedTuple):
+    """What workers are asked: see Meeting.ask."""
+    common: dict[str, Any]
+    kept: dict[str, list[str]] | None
+    own: dict[str, float]
+
+
 class ResidentExchange(PlainExchange):
     """`shards`: (name, path) of all training shards; if there are as many as workers, each worker keeps one.
     `when`: "auto" begins with plain rounds, and stays with them if they cost little.
@@ -68,10 +75,16 @@ class ResidentExchange(PlainExchange):
         self.pauses = {kind: Pauses(self.workers) for kind in ("done", "part")}
         self.readers = ThreadPoolExecutor(2)
         self.rounds = 0                 # rounds done by this job
-        self.number = 0                 # number of the newest question
+        self.number = 0                 # number of the newest question that had to be answered
+        self.newest = 0                 # that of the newest one
+        self.trained = 0                # that of the newest one by which workers train
+        self.ahead: tuple[int, Question] | None = None      # a question that was asked ahead, and its number
+        self.question: Question | None = None   # the question `number`
+        self.coming: Callable[[], Coming | None] = lambda: None     # see Exchange.foresee
         self.sign_next = 0.0            # when to give the next sign of life
         self.kept: list[int] = []       # questions whose files are still in the folder
-        self.last: tuple[int, plan.Plan, Merged] | None = None      # the newest question that trained
+        # the newest question that trained and was answered; its plan and what it came to
+        self.last: tuple[int, Question, plan.Plan, Merged] | None = None
         self.known = False              # do the workers know the state after it, without its file?
         self.parts: list[str] = []      # paths of the states of fragments, if the network is cut
 
@@ -86,7 +99,7 @@ class ResidentExchange(PlainExchange):
         if self.job:
             self.warned(f"{note['job']} of the dead driver is taken over")
             self.kept, self.resident = self.meeting.questions(), True
-            self.number = max(self.kept, default=0)
+            self.number = self.newest = max(self.kept, default=0)
 
     @cache  # noqa: B019 - there is one exchange per process
     def _reached(self, path: str) -> str:
@@ -106,6 +119,9 @@ class ResidentExchange(PlainExchange):
         return bool(self.job and self.known)
 
     # -- rounds
+
+    def foresee(self, coming) -> None:
+        self.coming = coming
 
     def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
         if self.resident:
@@ -161,7 +177,7 @@ class ResidentExchange(PlainExchange):
             self._cancel()              # the next try starts a new job
             raise
         self.rounds += 1
-        self.last = self.number, plan, merged
+        self.last = self.number, self.question, plan, merged
         return merged
 
     # -- the job
@@ -170,7 +186,7 @@ class ResidentExchange(PlainExchange):
         """Starts the job, and waits until all its workers have started. `length`: the bytes of a state that the shared memory, if
         there is one, has rows for."""
         self.meeting.begin(*self.setup, self._memory(length))
-        self.rounds, self.number, self.kept, self.last = 0, 0, [], None
+        self.rounds, self.newest, self.trained, self.kept, self.last, self.ahead = 0, 0, 0, [], None, None
         inputs = [path for _, path in self.setup[1]] or self.meeting.places(self.workers)
         self.job = self.cluster.begin(
             ResidentRounds, inputs, ["--meeting", self.meeting.store.url, "--dtype", dtype],
@@ -202,8 +218,11 @@ class ResidentExchange(PlainExchange):
 
     def _end(self) -> None:
         """Ends the job: the workers emit the newest training round, and the reducers average it, as in a plain round."""
-        number, asked, merged = self.last
-        self._ask({"last": number, "plan": _common(asked)}, **{name: getattr(asked, name) for name in OWN})
+        number, question, asked, merged = self.last
+        if number != self.trained:              # workers have begun a round that was asked ahead, in vain: they do this one again
+            self._ask(question)
+            number = self.newest
+        self._ask(Question({"last": number, "plan": _common(asked)}, None, {name: getattr(asked, name) for name in OWN}))
         job, self.job = self.job, None
         try:
             with job.output(self._sign) as output:
@@ -244,50 +263,47 @@ class ResidentExchange(PlainExchange):
 
     # -- a question and its answers
 
-    def _ask(self, common: dict[str, Any], kept: dict[str, list[str]] | None = None, **own: float) -> None:
-        self.number += 1
-        self.kept.append(self.number)
-        self.meeting.ask(self.number, common, kept, **own)
-        # the question before may still be read; the last one that trained is emitted at the end
-        while self.kept[0] < self.number - 1 and (not self.last or self.kept[0] < self.last[0]):
+    def _ask(self, question: Question) -> None:
+        self.newest += 1
+        self.kept.append(self.newest)
+        self.meeting.ask(self.newest, question.common, question.kept, **question.own)
+        if question.common.get("trained"):
+            self.trained = self.newest
+        # the question before, and in shared memory the one before that, may still be read; the last one that trained is emitted at the end
+        while self.kept[0] < self.newest - (2 if self.meeting.memory else 1) and (not self.last or self.kept[0] < self.last[0]):
             self.meeting.forget(self.kept.pop(0))
+
+    def _pose(self, question: Question) -> None:
+        """Asks the question, if it was not asked ahead. What was asked ahead instead is of no use: its answers are not read."""
+        if self.ahead and self.ahead[1] == question:
+            self.number = self.ahead[0]
+        else:
+            self._ask(question)
+            self.number = self.newest
+        self.question, self.ahead = question, None
+
+    def _pose_ahead(self, size: int, dtype: np.dtype) -> None:
+        """Asks for the round after the one that is asked for now, if it is known, so that workers need not wait until this one is judged:
+        they begin when they have merged its state."""
+        if coming := self.coming():
+            question = self._question(*coming, size, dtype, self.question.own["into"])
+            self._ask(question)
+            self.ahead = self.newest, question
 
     def _answered(self, state: State | None, path: str, ready: Callable[[], None],
                   asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
                   on_task: Callable[[str, int, int], None] | None = None) -> Merged:
         """Asks one question, waits for the answers, and merges them."""
         began = time.perf_counter()
-        work, trained = self._dealt(asked, mappers)
         memory = self.meeting.memory
-        chunks = len(asked.keys) - 1
-        cuts = [chunks * i // self.workers for i in range(self.workers + 1)]
-        apart = bool(trained) if memory else len(trained) * size * dtype.itemsize > APART and not asked.fragments
-        merge = {place: cuts[place:place + 2] for place in range(self.workers)
-                 if apart and cuts[place] < cuts[place + 1]}
-        own = {name: getattr(asked, name) for name in OWN}
-        if state:
-            own["iterations"] = state.iterations
-        if state and memory:
-            own |= _rows(memory, state.vector)
-        elif state:
-            own["checksum"] = checksum(state.vector)
-        seen = self.meeting.sees(path)
-        if not (seen or state and memory):
+        if not (self.meeting.sees(path) or state and memory):
             ready()
             path = self.meeting.bring(asked.round - 1 if state else 0, path)
-        foresee = asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW
-        # else they need the file of the next state, or have to be brought it
-        self.known = bool(memory) or foresee and seen and state is not None and size == len(state.vector)
-        self._ask({
-            # the state's number, which is in its file's name, is one less than the round's
-            "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
-            "parts": [part.replace(f"{asked.round - 1:06d}", "%06d") for part in self.parts],
-            "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
-                                "length": len(state.vector)},
-            "plan": _common(asked),
-            "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
-            "foresee": foresee},
-            kept=asked.kept if asked.folder else None, **own)
+        self._pose(question := self._question(state, path, asked, mappers, size, dtype))
+        work, trained, merge = (question.common[name] for name in ("work", "trained", "merge"))
+        into = memory.row(question.own["into"], dtype)[:size] if memory and trained else ()
+        if len(into):
+            self._pose_ahead(size, dtype)
         read = self.meeting.head if merge else self.meeting.read
         done = self._results("done", list(work), read, on_task)
         waited = time.perf_counter()
@@ -301,10 +317,41 @@ class ResidentExchange(PlainExchange):
                 cut = partial.ranges(size, asked.keys)[first:stop]
                 parts += [(key, Partial(part.workers, part.n, values[a - cut[0][0]:b - cut[0][0]]))
                           for key, (a, b) in zip(asked.keys[first:stop], cut)]
-        into = memory.row(own["into"], dtype)[:size] if memory and trained else ()
         merged = gathered(parts, asked, size, dtype, into if len(into) == size else None)
         merged.seconds = {"answer": waited - began, "merge": time.perf_counter() - waited}
         return merged
+
+    def _question(self, state: State | None, path: str, asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
+                  row: int | None = None) -> Question:
+        """What to ask. `row`: of the shared memory, where the state's vector will be; None: it is there, or is put there."""
+        work, trained = self._dealt(asked, mappers)
+        memory = self.meeting.memory
+        chunks = len(asked.keys) - 1
+        cuts = [chunks * i // self.workers for i in range(self.workers + 1)]
+        apart = bool(trained) if memory else len(trained) * size * dtype.itemsize > APART and not asked.fragments
+        merge = {place: cuts[place:place + 2] for place in range(self.workers)
+                 if apart and cuts[place] < cuts[place + 1]}
+        own = {name: getattr(asked, name) for name in OWN}
+        if state:
+            own["iterations"] = state.iterations
+        if state and memory:
+            row = _row_of(memory, state.vector) if row is None else row
+            own |= {"row": row, "into": (row + 1) % MEANS if row < MEANS else 0}
+        elif state:
+            own["checksum"] = checksum(state.vector)
+        foresee = asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW
+        # else they need the file of the next state, or have to be brought it
+        self.known = bool(memory) or foresee and self.meeting.sees(path) and state is not None and size == len(state.vector)
+        return Question({
+            # the state's number, which is in its file's name, is one less than the round's
+            "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
+            "parts": [part.replace(f"{asked.round - 1:06d}", "%06d") for part in self.parts],
+            "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
+                                "length": len(state.vector)},
+            "plan": _common(asked),
+            "work": work, "dtype": dtype.str, "size": size, "trained": trained, "merge": merge,
+            "foresee": foresee},
+            asked.kept if asked.folder else None, own)
 
     def _dealt(self, asked: plan.Plan, mappers: list[list[str]]) -> tuple[dict[int, list], list[int]]:
         """Distributes the work: worker's number -> its lists of shards; and the numbers of the workers that train."""
@@ -335,13 +382,13 @@ class ResidentExchange(PlainExchange):
         return found
 
 
-def _rows(memory: Memory, vector: np.ndarray) -> dict[str, int]:
-    """Sees to it that a state lies in the memory; returns its row, and the one for the means of its round."""
+def _row_of(memory: Memory, vector: np.ndarray) -> int:
+    """Sees to it that a state lies in the memory; returns its row."""
     row = memory.number(vector)
     if row is None:
         row = memory.state
         memory.row(row, vector.dtype)[:] = vector
-    return {"row": row, "into": (row + 1) % MEANS if row < MEANS else 0}
+    return row
 
 
 def _common(asked: plan.Plan) -> dict[str, Any]:
