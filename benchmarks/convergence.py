@@ -88,7 +88,7 @@ class Rows:
         return mrdl.Sequential([first, *[Dense(units, "relu") for units in self.hidden], Dense(int(self.y.max()) + 1, "softmax")])
 
     def scored(self, model: mrdl.Sequential) -> float:
-        return model.evaluate(self.x[self.test], self.y[self.test])["accuracy"]
+        return model.evaluate(self.x[self.test], self.y[self.test], return_dict=True)["accuracy"]
 
 
 class Text:
@@ -114,7 +114,7 @@ class Text:
                                 Dense(self.symbols, "softmax")])
 
     def scored(self, model: mrdl.Sequential) -> float:
-        return model.evaluate(self.x, self.y)["accuracy"]
+        return model.evaluate(self.x, self.y, return_dict=True)["accuracy"]
 
 
 def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Namespace) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py rounds [--millions 0.54 10] [--rounds 50]
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py speed [--data digits.npz]
-                             [--peer 'dl4j-spark/run.sh 2 {f} 10'] [--frequencies 5 31] [--seeds 3]
+                             [--peer DL4J='env SEED={seed} dl4j-spark/run.sh 2 {f} {epochs}']
+                             [--alone H2O='python benchmarks/peer_h2o.py digits.npz --seed {seed} --epochs {epochs}']
+                             [--frequencies 5 31] [--seeds 3] [--epochs 10] [--runners hadoop local]
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py namenode [--workers 2 8 64]
     hadoop-conf/cluster exec .venv/bin/python benchmarks/resident.py calls [--workers 1 2 4 6]
 
 rounds: medians over rounds of 2 workers of (commit to commit - the slowest worker's compute), plain and
 resident; and the NameNode's operations a round. speed: T1 end to end (784-512-256-10, batch 64) with 2
-workers: examples/s of the later half of 10 epochs and test accuracy, on `-r hadoop` and `-r local`, and
-the "rate" and "accuracy" in the JSON line of a peer's command, best of --seeds runs each, in turns.
+workers: examples/s of the later half of --epochs and test accuracy, on `-r hadoop` and `-r local`, and
+the "rate" and "accuracy" in the JSON line of the command of each --peer (run at each frequency) and --alone
+(which has none), in turns; printed are the best rate of --seeds runs, the mean accuracy and its standard error.
 namenode: operations a second that so many workers ask for which have next to nothing to do. calls: what
 a round asks of the NameNode, by the kind of call, and how often each worker and the driver looked.
 """
@@ -47,7 +50,10 @@ def main():
     p.add_argument("--millions", type=float, nargs="+", default=[0.54, 10])
     p.add_argument("--rounds", type=int, default=50)
     p.add_argument("--data", help="arrays x_train, y_train, x_test, y_test; without, random rows")
-    p.add_argument("--peer")
+    p.add_argument("--peer", metavar="NAME=COMMAND", action="append", default=[])
+    p.add_argument("--alone", metavar="NAME=COMMAND", action="append", default=[])
+    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--runners", nargs="+", default=["hadoop", "local"])
     p.add_argument("--frequencies", type=int, nargs="+", default=[5, 31])
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--workers", type=int, nargs="+", default=[2, 8, 64])
@@ -127,32 +133,35 @@ def speed(a, home, folder):
         x, y, test = rng.integers(0, 256, (8000, 784), np.uint8), rng.integers(0, 10, 8000), None
     prepared(folder, home, x, y.astype(np.uint8))
     found: dict[tuple, list] = {}
-    for seed, f in itertools.product(range(a.seeds), a.frequencies):
-        for runner in ("hadoop", "local"):
-            model = network()
-            place = home if runner == "hadoop" else store_at(str(folder))
-            run, ends = timed(model, place.path("data"), place.path(f"{runner}-{f}-{seed}"), epochs=10,
-                              averaging_frequency=f, runner=runner, resident="always", seed=seed)
-            seen = [0, *(line["examples"] for line in run.history())]
-            half = len(ends) // 2
-            rate = (seen[-1] - seen[half]) / (ends[-1] - ends[half])
-            score = accuracy(model, test)
-            found.setdefault((runner, f), []).append((rate, score))
-        if a.peer:
-            done = subprocess.run(shlex.split(a.peer.format(f=f)), capture_output=True, text=True, check=True)
-            facts = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
-            found.setdefault(("peer", f), []).append((facts["rate"], facts["accuracy"]))
-        print(f"seed {seed}, frequency {f}: " + ", ".join(
-            f"{runner} {values[-1][0]:,.0f}/s {values[-1][1]:.4f}"
-            for (runner, g), values in found.items() if g == f), flush=True)
-    for f in a.frequencies:
-        best = {runner: max(rate for rate, _ in values) for (runner, g), values in found.items() if g == f}
-        mean = {runner: statistics.mean(score for _, score in values)
-                for (runner, g), values in found.items() if g == f}
-        for runner, rate in best.items():
-            ratio = f"{rate / best['peer']:8.2f} x the peer" if "peer" in best else ""
-            print(f"frequency {f:>3} {runner:>8}: best {rate:>8,.0f} examples/s, accuracy {mean[runner]:.4f}"
-                  f"{ratio}")
+    for seed in range(a.seeds):
+        for peer in a.alone:
+            beside(found, peer, None, seed, a.epochs)
+        for f in a.frequencies:
+            for runner in a.runners:
+                model = network()
+                place = home if runner == "hadoop" else store_at(str(folder))
+                run, ends = timed(model, place.path("data"), place.path(f"{runner}-{f}-{seed}"), epochs=a.epochs,
+                                  averaging_frequency=f, runner=runner, resident="always", seed=seed)
+                seen = [0, *(line["examples"] for line in run.history())]
+                half = len(ends) // 2
+                rate = (seen[-1] - seen[half]) / (ends[-1] - ends[half])
+                found.setdefault((f, runner), []).append((rate, accuracy(model, test)))
+            for peer in a.peer:
+                beside(found, peer, f, seed, a.epochs)
+        print(f"seed {seed}: " + ", ".join(f"f {f} {name} {values[-1][0]:,.0f}/s {values[-1][1]:.4f}"
+                                           for (f, name), values in found.items()), flush=True)
+    for (f, name), values in found.items():
+        rates, scores = zip(*values)
+        error = statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
+        print(f"frequency {f or '':>4} {name:>8}: best {max(rates):>8,.0f} examples/s, accuracy {statistics.mean(scores):.4f} +- {error:.4f}")
+
+
+def beside(found, peer, f, seed, epochs):
+    """Runs a peer's command."""
+    name, command = peer.split("=", 1)
+    done = subprocess.run(shlex.split(command.format(f=f, seed=seed, epochs=epochs)), capture_output=True, text=True, check=True)
+    facts = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"')))
+    found.setdefault((f, name), []).append((facts["rate"], facts["accuracy"]))
 
 
 def accuracy(model, test):

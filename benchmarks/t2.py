@@ -67,7 +67,7 @@ def run_mrdl(path, kind, seed):
     whole = network(symbols, KINDS[kind], test.shape[1] - 1).build()
     whole.set_weights(model.get_weights())
     half = times[MINIBATCHES // 2:]
-    loss = whole.evaluate(test[:, :-1], test[:, 1:], batch_size=STREAMS)["loss"]
+    loss = whole.evaluate(test[:, :-1], test[:, 1:], batch_size=STREAMS, return_dict=True)["loss"]
     return len(half) * STREAMS * LENGTH / sum(half), loss / np.log(2)
 
 

@@ -64,7 +64,7 @@ def run_mrdl(data):
         model.fit(x, y, batch_size=64, initial_epoch=e, epochs=e + 1, verbose=0)
         return len(x)
     rate = timed(epoch, 3)
-    return rate, model.evaluate(x_test, y_test)["accuracy"]
+    return rate, model.evaluate(x_test, y_test, return_dict=True)["accuracy"]
 
 
 def child(words, a, quality="accuracy", **more):

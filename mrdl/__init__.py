@@ -29,7 +29,7 @@ _HOMES = {"Cluster": "runners.cluster",
           "resume": "driver.averaging",
           "tabular": "driver.tabular"}
 # modules that users may use without importing them
-_DOORS = {"blocks", "codings", "dataset", "frequency", "outer", "partial", "streaming"}
+_DOORS = {"blocks", "callbacks", "codings", "dataset", "frequency", "outer", "partial", "streaming"}
 __all__ = list(_HOMES)
 
 

@@ -22,11 +22,22 @@ class Now(NamedTuple):
     decay: float
 
 
+def rated(cls: type) -> type:
+    """An immutable dataclass, but that its learning rate can be set: `optimizer.learning_rate = 0.01` holds from the next update on."""
+    cls = dataclass(frozen=True)(cls)
+
+    def set_rate(self: "Optimizer", name: str, value: object) -> None:
+        need(name == "learning_rate", f"{type(self).__name__}: {name} cannot be set, only learning_rate; compile the model with another optimizer")
+        object.__setattr__(self, name, self.checked_rate(value))
+    cls.__setattr__ = set_rate
+    return cls
+
+
 # (now, scale) -> sum of squares of the block's gradient
 Step = Callable[[Now, float], float]
 
 
-@dataclass(frozen=True)
+@rated
 class Optimizer(Configured):
     """Turns gradients into updates of the weights.
 
@@ -34,7 +45,8 @@ class Optimizer(Configured):
 
     Args:
         learning_rate: factor of each step, 0 or more; or a schedule of mrdl.schedules, or its
-            Keras dict. The default is 0.001 (for SGD 0.01), as in Keras.
+            Keras dict. The default is 0.001 (for SGD 0.01), as in Keras. It can be set later, also
+            while a model trains: `model.optimizer.learning_rate = 0.01`.
         weight_decay: before each update, w -= learning rate * weight_decay * w, for all weights
             (Loshchilov & Hutter 2019). 0 or more. None: no decay. (AdamW: 0.004, as in Keras.)
         clipnorm: clips the gradient of each tensor to this norm, above 0. None: no clipping.
@@ -59,13 +71,8 @@ class Optimizer(Configured):
 
     def __post_init__(self):
         super().__post_init__()
-        name, rate = type(self).__name__, self.learning_rate
-        if isinstance(rate, dict):
-            rate = lookup(rate, SCHEDULES, "learning-rate schedule")
-        elif not isinstance(rate, Schedule):
-            rate = typed(rate, float, f"{name}: learning_rate")
-            need(rate >= 0, f"{name}: learning_rate must be 0 or more")
-        object.__setattr__(self, "learning_rate", rate)
+        name = type(self).__name__
+        object.__setattr__(self, "learning_rate", self.checked_rate(self.learning_rate))
         for key in self.shares:
             need(0 <= getattr(self, key) < 1, f"{name}: {key} must be at least 0 and below 1")
         for key in ("epsilon", "weight_decay", "initial_accumulator_value"):
@@ -73,6 +80,16 @@ class Optimizer(Configured):
         clips = [v for v in (self.clipnorm, self.clipvalue, self.global_clipnorm) if v is not None]
         need(len(clips) < 2, f"{name}: give only one of clipnorm, clipvalue and global_clipnorm")
         need(min(clips, default=1) > 0, f"{name}: the norm or value to clip to must be above 0")
+
+    def checked_rate(self, rate: object) -> "float | Schedule":
+        """A learning rate as the optimizer keeps it; ConfigError if it is none."""
+        if isinstance(rate, dict):
+            return lookup(rate, SCHEDULES, "learning-rate schedule")
+        if isinstance(rate, Schedule):
+            return rate
+        rate = typed(rate, float, f"{type(self).__name__}: learning_rate")
+        need(rate >= 0, f"{type(self).__name__}: learning_rate must be 0 or more")
+        return rate
 
     def get_config(self):
         config = super().get_config()

@@ -1,6 +1,6 @@
 """Updaters: Keras's optimizers, as descriptions; `block` binds one to a range of the flat vector."""
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 from operator import mul
 from typing import ClassVar
@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need
-from mrdl.optimizer import Now, Optimizer
+from mrdl.optimizer import Now, Optimizer, rated
 from mrdl.orthogonal import orthogonal
 
 
-@dataclass(frozen=True)
+@rated
 class SGD(Optimizer):
     """w -= rate g; with momentum m = momentum m - rate g, w += m (Polyak 1964), or Nesterov's form
     w += momentum m - rate g (Sutskever et al. 2013).
@@ -40,7 +40,7 @@ class SGD(Optimizer):
         return (rate, self.momentum) if self.momentum else (rate,)
 
 
-@dataclass(frozen=True)
+@rated
 class RMSprop(Optimizer):
     """v = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon) (Hinton 2012).
 
@@ -60,7 +60,7 @@ class RMSprop(Optimizer):
         return rate, self.rho, self.epsilon
 
 
-@dataclass(frozen=True)
+@rated
 class Adagrad(Optimizer):
     """v += g^2; w -= rate g / sqrt(v + epsilon) (Duchi et al. 2011).
 
@@ -83,7 +83,7 @@ class Adagrad(Optimizer):
         return rate, self.epsilon
 
 
-@dataclass(frozen=True)
+@rated
 class Adadelta(Optimizer):
     """v = rho v + (1 - rho) g^2; step = g sqrt(u + epsilon) / sqrt(v + epsilon);
     u = rho u + (1 - rho) step^2; w -= rate step (Zeiler 2012).
@@ -104,7 +104,7 @@ class Adadelta(Optimizer):
         return rate, self.rho, self.epsilon
 
 
-@dataclass(frozen=True)
+@rated
 class Lion(Optimizer):
     """w -= rate sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g (Chen et al. 2023).
 
@@ -127,7 +127,7 @@ class Lion(Optimizer):
         return rate, self.beta_1, self.beta_2
 
 
-@dataclass(frozen=True)
+@rated
 class Moments(Optimizer):
     """m += (g - m)(1 - beta_1) and v += (g^2 - v)(1 - beta_2). Both start at 0; the bias that this causes in
     the first updates is corrected by the real number of updates, t.
@@ -163,7 +163,7 @@ class Maximal:
         return "amsgrad" if self.amsgrad else "adam"
 
 
-@dataclass(frozen=True)
+@rated
 class Adam(Maximal, Moments):
     """w -= r m / (sqrt(v) + epsilon), with r = rate sqrt(1 - beta_2^t) / (1 - beta_1^t)
     (Kingma & Ba 2015).
@@ -176,7 +176,7 @@ class Adam(Maximal, Moments):
     amsgrad: bool = False
 
 
-@dataclass(frozen=True)
+@rated
 class AdamW(Maximal, Moments):
     """Adam with weight decay (Loshchilov & Hutter 2019).
 
@@ -189,7 +189,7 @@ class AdamW(Maximal, Moments):
     amsgrad: bool = False
 
 
-@dataclass(frozen=True)
+@rated
 class Adamax(Moments):
     """u = max(beta_2 u, |g|); w -= rate / (1 - beta_1^t) m / (u + epsilon) (Kingma & Ba 2015).
 
@@ -205,7 +205,7 @@ class Adamax(Moments):
 WARMED = list(accumulate((1 - 0.5 * 0.96 ** i for i in range(1, 1001)), mul, initial=1.0))
 
 
-@dataclass(frozen=True)
+@rated
 class Nadam(Moments):
     """With u_t = beta_1 (1 - 0.96^t / 2) and U_t their product: w -= rate (u_(t+1) m / (1 - U_(t+1))
     + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon) (Dozat 2016).
@@ -221,7 +221,7 @@ class Nadam(Moments):
                 self.beta_2, self.epsilon, 1 / (1 - self.beta_2 ** t))
 
 
-@dataclass(frozen=True)
+@rated
 class Muon(Optimizer):
     """m = momentum m + g; w -= rate rms_rate sqrt(max(R, C)) orthogonal(g + momentum m) for a matrix w[R, C], AdamW for all
     others (Jordan et al. 2024; scaled as by Liu et al. 2025).

@@ -1,5 +1,5 @@
 """Every argument that a user can give has a line of its own: under Args, in the docstring of the function or class, or
-of a class that it inherits from."""
+of a class that it inherits from, or of the method that it overrides."""
 import inspect
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 import mrdl
 from mrdl.config import Configured
 
-MODULES = ["mrdl", "mrdl.blocks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
+MODULES = ["mrdl", "mrdl.blocks", "mrdl.callbacks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
            "mrdl.metrics", "mrdl.optimizers", "mrdl.partial", "mrdl.regularizers", "mrdl.schedules", "mrdl.streaming"]
 ARGS = re.compile(r"^Args:\n((?:(?: .*)?\n)*(?: .*)?)", re.MULTILINE)
 
@@ -24,8 +24,8 @@ def described(doc: str | None) -> set[str]:
 
 def lacking(thing) -> list[str]:
     """The arguments of a function or class that have no line."""
-    homes = thing.__mro__ if inspect.isclass(thing) else [thing]
-    known = {name for home in homes for name in described(home.__doc__)}
+    docs = [home.__doc__ for home in thing.__mro__] if inspect.isclass(thing) else [inspect.getdoc(thing)]
+    known = {name for doc in docs for name in described(doc)}
     return sorted(set(inspect.signature(thing).parameters) - {"self", "cls"} - known)
 
 

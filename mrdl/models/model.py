@@ -22,7 +22,7 @@ from mrdl.storage.tensorfile import packed
 from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
-              "slots", "iterations", "epochs", "rate_scale", "features", "sparse"}
+              "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:

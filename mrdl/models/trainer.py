@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from mrdl import metrics as metrics_of
+from mrdl.callbacks import History
 from mrdl.config import ConfigError, lookup, need, shown, typed
 from mrdl.losses import LOSSES, Loss
 from mrdl.optimizer import Optimizer
@@ -20,6 +21,8 @@ class Trainer:
         self.loss: Loss | list[Loss] | None = None      # a list where there are several outputs
         self.loss_weights: list[float] = [1.0]
         self.metrics: list = []                         # of one output; of several a list of lists
+        self.stop_training = False                      # a callback sets it
+        self.history: History | None = None             # of the last `fit`
         self.epochs = 0         # trained: the next one's order and dropout are of this number
         self.fresh_updater()
 
@@ -100,7 +103,7 @@ class Trainer:
     def fit(self, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
             class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
             initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None,
-            tbptt_backward: int | None = None, buckets: tuple | None = None) -> arrays.History:
+            tbptt_backward: int | None = None, buckets: tuple | None = None, callbacks=None) -> History:
         """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
 
         A further call goes on: with the updater's state, and with orders and dropout of epochs that
@@ -128,6 +131,8 @@ class Trainer:
                 `tbptt`. None: all of the window.
             buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
                 them that holds its longest one. None: no minibatch is cut.
+            callbacks: of mrdl.callbacks, or a list of them; they may stop training, set the
+                learning rate or the weights. None: there are none.
 
         Returns:
             A History: the loss and metrics of each epoch.
@@ -139,7 +144,7 @@ class Trainer:
             self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
             class_weight=class_weight, validation_data=validation_data, seed=seed,
             initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
-            buckets=buckets)
+            buckets=buckets, callbacks=callbacks)
 
     def adapt(self, x) -> None:
         """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did.
@@ -151,23 +156,50 @@ class Trainer:
             ConfigError: the model has no Normalization, or takes other examples."""
         arrays.adapt(self, x)
 
-    def evaluate(self, x, y, sample_weight=None, batch_size: int = 256) -> dict[str, Any]:
-        """The loss and metrics on arrays.
+    def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose: int | str = "auto", sample_weight=None,
+                 steps: int | None = None, callbacks=None, return_dict: bool = False) -> Any:
+        """The loss and metrics on arrays, as Keras returns them.
 
         Args:
             x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
             y: targets, as for `fit`.
+            batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
+                memory (in Keras 32; the scores are the same but for rounding).
+            verbose: as in Keras; nothing is printed.
             sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            steps: only None.
+            callbacks: of mrdl.callbacks, or a list of them. None: there are none.
+            return_dict: whether to return a dict by name.
 
         Returns:
-            By name numbers, or lists of them for metrics by class.
+            The list [loss, metric, ...], in the order of `metrics_names`; without metrics the loss
+            alone; with `return_dict` a dict of them. Each is a number, or, for metrics by class, a
+            list of numbers; NaN (in the dict: left out) where no example counts.
 
         Raises:
             ConfigError: the arrays do not fit the model, or it is not compiled."""
-        return arrays.evaluate(self, x, y, sample_weight, batch_size)
+        need(steps is None, "evaluate: steps is not supported")
+        found = arrays.evaluate(self, x, y, sample_weight, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)
+        return found if return_dict else self.listed(found)
 
-    def predict(self, x, batch_size: int = 256) -> np.ndarray:
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order, as in Keras: the loss, each output's loss, metrics."""
+        heads = self.heads()
+        if len(heads) == 1:
+            return ["loss", *heads[0].metrics]
+        return ["loss", *(head.prefix + "loss" for head in heads), *sorted(self.named_metrics())]
+
+    def listed(self, scores: dict[str, Any]) -> Any:
+        """Scores by name as Keras's list, or as the loss alone where there is nothing else.
+
+        Args:
+            scores: what `evaluate` returns with `return_dict`."""
+        found = [scores.get(name, float("nan")) for name in self.metrics_names]
+        return found if len(found) > 1 else found[0]
+
+    def predict(self, x, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None,
+                callbacks=None) -> np.ndarray:
         """The outputs for arrays or raw rows.
 
         Args:
@@ -176,7 +208,11 @@ class Trainer:
                 the path of a file (a folder, a pattern) or a list of paths, a list of dicts, a
                 pandas DataFrame, a table of Arrow, or a dict of columns; None and NaN are missing
                 values.
-            batch_size: examples at once, 1 or more. 256, which is quick and takes little memory.
+            batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
+                memory (in Keras 32; the outputs are the same).
+            verbose: as in Keras; nothing is printed.
+            steps: only None.
+            callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
             An array [n, *output_shape]; of several outputs a list of them. Of classes column i is
@@ -185,7 +221,8 @@ class Trainer:
         Raises:
             ConfigError: the arrays do not fit the model, or it was not trained on a table.
             DataError: raw rows lack columns, or some cannot be read."""
+        need(steps is None, "predict: steps is not supported")
         if not isinstance(x, np.ndarray):
             from mrdl.models import frames  # workers need none
             x = frames.examples(self, x) if frames.is_raw(self, x) else x
-        return arrays.predict(self, x, batch_size)
+        return arrays.predict(self, x, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)

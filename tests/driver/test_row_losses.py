@@ -30,7 +30,7 @@ def test_the_mean_of_rows_losses_is_the_loss(loss, outputs, activation):
     y = rng.integers(0, outputs, 41).astype("i4") if loss.startswith("sparse") else rng.random((41, outputs)).astype("f4")
     scorer = Scorer(model, model.weights, batch_size=32)
     found = scorer.losses({"x": x, "y": y})
-    assert found.shape == (41,) and found.mean() == pytest.approx(model.evaluate(x, y)["loss"], rel=1e-5)
+    assert found.shape == (41,) and found.mean() == pytest.approx(model.evaluate(x, y, return_dict=True)["loss"], rel=1e-5)
     alone = [Scorer(model, model.weights).losses({"x": x[i:i + 1], "y": y[i:i + 1]})[0] for i in (0, 17, 40)]
     assert alone == found[[0, 17, 40]].tolist()
 

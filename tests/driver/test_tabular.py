@@ -120,7 +120,7 @@ def test_columns_of_ids_are_embedded_and_learnt_by_every_way(tmp_path, inline):
     x, y = (np.concatenate([stored(shard)[name] for shard in data.shards]) for name in "xy")
     assert sorted(again.predict(x.astype("f4")).tolist()) == sorted(found.tolist())
     again.fit(x, y, batch_size=16, epochs=150, verbose=0)
-    assert again.evaluate(x, y)["accuracy"] > 0.97
+    assert again.evaluate(x, y, return_dict=True)["accuracy"] > 0.97
 
 
 @pytest.mark.parametrize("ids, numbers", [(1, 1), (2, 1), (11, 6), (98, 49), (99, 50), (2 ** 20, 50)])

@@ -148,12 +148,12 @@ def test_inference_takes_no_more_examples_at_once_than_fit_into_memory(monkeypat
     model.compile("sgd", "mse")
     x, held = np.random.default_rng(0).random((100, 6, 5, 2)), []
     whole = model.predict(x)
-    scores = model.evaluate(x, whole + 1)
+    scores = model.evaluate(x, whole + 1, return_dict=True)
     monkeypatch.setattr(network, "MEMORY", 40 * 4 * (60 + 240 + 2))      # 40 examples: 32 in full lanes
     tensor = operation.Tensor
     monkeypatch.setattr(network, "Tensor", lambda k, features, N, *a: held.append(N) or tensor(k, features, N, *a))
     assert model.predict(x).tobytes() == whole.tobytes()
-    assert model.evaluate(x, whole + 1)["loss"] == pytest.approx(scores["loss"])
+    assert model.evaluate(x, whole + 1, return_dict=True)["loss"] == pytest.approx(scores["loss"])
     monkeypatch.setattr(network, "MEMORY", 1)
     assert model.predict(x).tobytes() == whole.tobytes()
     assert set(held) == {32, 16}

@@ -50,9 +50,9 @@ def test_the_gradient_of_a_shared_layer_is_clipped_as_a_whole(clip):
 def test_inputs_and_targets_are_lists_dicts_or_one_row_of_all():
     model = made("two outputs").build(seed=1)
     (a, b), (kind, size) = arrays(model, 9)
-    wanted = model.evaluate([a, b], [kind, size])
-    assert wanted == model.evaluate({"right": b, "left": a}, {"size": size, "kind": kind})
-    assert wanted == model.evaluate(np.hstack([a, b]), np.hstack([kind[:, None], size]))
+    wanted = model.evaluate([a, b], [kind, size], return_dict=True)
+    assert wanted == model.evaluate({"right": b, "left": a}, {"size": size, "kind": kind}, return_dict=True)
+    assert wanted == model.evaluate(np.hstack([a, b]), np.hstack([kind[:, None], size]), return_dict=True)
     assert [p.shape for p in model.predict([a, b])] == [(9, 3), (9, 2)]
     assert [p.shape for p in model.predict([a[:0], b[:0]])] == [(0, 3), (0, 2)]
 
@@ -90,7 +90,7 @@ def test_a_graph_trains_scores_and_predicts_by_rounds(tmp_path, runner, resident
                                 resident=resident, seed=3).fit(model, data.url, run=str(tmp_path / "run"))
     assert {"val_loss", "val_kind_loss", "val_kind_accuracy", "val_size_mse"} <= set(result.metrics)
     held = [rows(s) for s in data.validation()]
-    found = model.evaluate(np.concatenate([h["x"] for h in held]), np.concatenate([h["y"] for h in held]))
+    found = model.evaluate(np.concatenate([h["x"] for h in held]), np.concatenate([h["y"] for h in held]), return_dict=True)
     assert result.metrics["val_size_mse"] == pytest.approx(found["size_mse"])
     mrdl.predict(str(tmp_path / "run"), data.url, str(tmp_path / "out"), runner="inline")
     assert (tmp_path / "out" / "columns.csv").read_text().strip() == (

@@ -55,7 +55,7 @@ def test_a_sequence_of_one_step_counts_or_does_not():
     y, model = targets(x), numbers(*STEPS, steps=1)
     counts = (x != 0).any((1, 2))
     off = (model.predict(x) - y)[counts]
-    got = model.evaluate(x, y)
+    got = model.evaluate(x, y, return_dict=True)
     assert 0 < counts.sum() < len(x)
     assert got["loss"] == pytest.approx((off ** 2).mean()) and got["mae"] == pytest.approx(abs(off).mean())
     Probe([Input((1, F)), *STEPS], model.loss, x=x).check()
@@ -68,7 +68,7 @@ def test_the_loss_of_all_windows_is_that_of_the_sequences(steps, loss, end):
     y = targets(x) if loss == "mse" else ids() % 4
     model = numbers(*STEPS[:2], end, optimizer=None, loss=loss)
     found = model.fit(x, y, batch_size=len(x), tbptt=steps).history
-    assert found["loss"][0] == pytest.approx(model.evaluate(x, y)["loss"], rel=1e-12)
+    assert found["loss"][0] == pytest.approx(model.evaluate(x, y, return_dict=True)["loss"], rel=1e-12)
 
 
 @pytest.mark.parametrize("nothing, loss, units", [(-1, "sparse_categorical_crossentropy", 4), (np.nan, "mse", 1)])
@@ -81,7 +81,7 @@ def test_targets_of_steps_that_do_not_count_may_be_anything(nothing, loss, units
     for t in (y, odd):
         model = numbers(*STEPS[:2], *ends, loss=loss, optimizer=Adam(0.01))
         model.fit(x, t, batch_size=16, epochs=2)
-        found.append((model.weights.tobytes(), model.evaluate(x, t)))
+        found.append((model.weights.tobytes(), model.evaluate(x, t, return_dict=True)))
     assert found[0] == found[1]
 
 
@@ -177,7 +177,7 @@ def test_padding_is_no_update(optimizer):
 def test_targets_are_cut_where_they_are_those_of_steps(layers, shape):
     x, y = sequences(), np.random.default_rng(2).standard_normal((64, *shape))
     model = numbers(*layers, optimizer=None)
-    assert model.fit(x, y, batch_size=16, buckets=(2, 4)).history["loss"][0] == pytest.approx(model.evaluate(x, y)["loss"])
+    assert model.fit(x, y, batch_size=16, buckets=(2, 4)).history["loss"][0] == pytest.approx(model.evaluate(x, y, return_dict=True)["loss"])
 
 
 @pytest.mark.parametrize("kind, value", [("u1", 0.5), ("i4", 0.5), ("u1", -1.0), ("f8", 0.1), ("f4", 0.1)])
@@ -185,7 +185,7 @@ def test_what_counts_is_the_same_for_buckets_and_the_layer(kind, value):
     x = (np.full((16, T, F), np.float32(value)) if kind[0] == "f" else np.zeros((16, T, F))).astype(kind)
     x[::2, :2], x[1::2, 3] = 3, 2
     y, model = targets(x), numbers(Masking(value), *STEPS[1:], optimizer=None, dtype="float32")
-    assert model.fit(x, y, batch_size=16, buckets=[1, 3]).history["loss"][0] == pytest.approx(model.evaluate(x, y)["loss"],
+    assert model.fit(x, y, batch_size=16, buckets=[1, 3]).history["loss"][0] == pytest.approx(model.evaluate(x, y, return_dict=True)["loss"],
                                                                                           rel=1e-6)
 
 

@@ -169,7 +169,8 @@ def test_a_minibatch_without_any_step_leaves_the_weights_as_they_are():
     before = model.get_weights()
     after = trained(model, np.zeros((9, T, F)), np.zeros((9, T)))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(before, after))
-    assert model.evaluate(np.zeros((9, T, F)), np.zeros((9, T))) == {}
+    assert model.evaluate(np.zeros((9, T, F)), np.zeros((9, T)), return_dict=True) == {}
+    assert np.isnan(model.evaluate(np.zeros((9, T, F)), np.zeros((9, T)))).all()
 
 
 def test_the_loss_is_the_mean_over_steps_that_count():
@@ -178,7 +179,7 @@ def test_the_loss_is_the_mean_over_steps_that_count():
     x, y = sequences(40), np.random.default_rng(1).integers(0, 4, (40, T))
     p = np.take_along_axis(model.predict(x), y[:, :, None], 2)[..., 0]
     counts = (x != 0).any(-1)
-    found = model.evaluate(x, y, batch_size=7)
+    found = model.evaluate(x, y, batch_size=7, return_dict=True)
     assert found["loss"] == pytest.approx(-np.log(p[counts]).mean(), rel=1e-12)
     assert found["accuracy"] == pytest.approx((model.predict(x).argmax(-1) == y)[counts].mean(), rel=1e-12)
 
@@ -257,4 +258,4 @@ def test_sequences_learn_with_every_kind_of_updater():
         model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
         y = np.concatenate([np.zeros((200, 1), "u1"), x[:, :-1]], 1)         # what came before
         model.fit(x, y, epochs=30, batch_size=20)
-        assert model.evaluate(x, y)["accuracy"] > 0.9
+        assert model.evaluate(x, y, return_dict=True)["accuracy"] > 0.9

@@ -71,7 +71,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     model.save(str(tmp_path / "deep" / "model"))
     again = mrdl.load_model(str(tmp_path / "deep" / "model"))
     assert again.to_json() == model.to_json() and (again.predict(x) == model.predict(x)).all()
-    assert again.evaluate(x, y) == model.evaluate(x, y)
+    assert again.evaluate(x, y, return_dict=True) == model.evaluate(x, y, return_dict=True)
     tensors = load((tmp_path / "deep" / "model" / "model.safetensors").read_bytes())
     assert set(tensors) == {"dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"}
     with pytest.raises(ConfigError, match="holds no model.json"):

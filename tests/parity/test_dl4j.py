@@ -220,7 +220,7 @@ def test_scores_differ_by_the_number_of_outputs_where_the_page_says_so(name):
     model = mrdl.Sequential([layers.Dense(K, activation)], dtype="float64")
     model.compile("sgd", loss)
     y = model.build((4,), seed=1).predict(x)
-    assert model.evaluate(x, t)["loss"] * (K if summed else 1) == pytest.approx(score(y, t).mean(), rel=1e-5)
+    assert model.evaluate(x, t, return_dict=True)["loss"] * (K if summed else 1) == pytest.approx(score(y, t).mean(), rel=1e-5)
 
 
 def test_sums_over_outputs_need_a_rate_times_k_and_a_penalty_over_k():

@@ -85,7 +85,7 @@ def test_what_mrdl_writes_keras_has_read_with_the_same_forward_and_scores(number
     model.set_weights([np.array(w, "f4") for w in case["weights"]])
     x, t = np.array(case["x"], "f4"), np.array(case["t"])
     np.testing.assert_allclose(model.predict(x), case["y"], rtol=1e-5, atol=1e-6)
-    scores = model.evaluate(x, t)
+    scores = model.evaluate(x, t, return_dict=True)
     for name, value in case["evaluate"].items():
         assert scores[name] == pytest.approx(value, rel=1e-5)
 
@@ -95,7 +95,7 @@ def test_scores_have_the_names_and_values_of_keras_with_weights_and_an_uneven_la
     model = mrdl.model_from_json(json.dumps(case["spec"]))
     model.set_weights([np.array(w) for w in case["after"]])
     w = None if case["w"] is None else np.array(case["w"])
-    got = model.evaluate(np.array(case["x"]), np.array(case["y"]), w, batch_size=4)
+    got = model.evaluate(np.array(case["x"]), np.array(case["y"]), sample_weight=w, batch_size=4, return_dict=True)
     assert set(got) == set(case["evaluate"])
     for name, value in case["evaluate"].items():
         assert got[name] == pytest.approx(value, rel=2e-7)

@@ -92,7 +92,7 @@ def test_losses_metrics_and_updates_under_masks_are_those_of_keras(name, loss):
     for more in ({}, {"sample_weight": w}):
         each = {key: np.repeat(w[:, None], T, 1) for key in more}       # Keras wants it for each step
         wanted = theirs.evaluate(x, y, batch_size=20, return_dict=True, verbose=0, **each)
-        got = model.evaluate(x, y, batch_size=20, **more)
+        got = model.evaluate(x, y, batch_size=20, **more, return_dict=True)
         for key in got if not more else ["loss"]:
             assert got[key] == pytest.approx(wanted[key], rel=2e-5), key
     for _ in range(3):

@@ -133,7 +133,7 @@ def test_shards_sorted_by_label_are_worse_in_long_rounds():
                         learner.step({"x": x[own], "y": y[own]}, np.arange(100), 0, number)
                     each.append((100, w))
                 model.weights[:] = merged(each)
-            losses.append(model.evaluate(x, y)["loss"])
+            losses.append(model.evaluate(x, y, return_dict=True)["loss"])
         above[name] = losses[1] / losses[0] - 1
     assert above["sorted"] > 0.3 and abs(above["mixed"]) < 0.05
 

@@ -46,7 +46,7 @@ def test_fit_learns_and_its_history_has_the_names_of_keras():
     assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
     assert all(len(values) == 15 for values in history.values())
     assert history["val_accuracy"][-1] > 0.9 and history["loss"][-1] < history["loss"][0] / 2
-    scores = model.evaluate(*arrays(200, 1))
+    scores = model.evaluate(*arrays(200, 1), return_dict=True)
     assert scores == {"loss": history["val_loss"][-1], "accuracy": history["val_accuracy"][-1]}
 
 
@@ -55,7 +55,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_examples_with_penalties():
     model = classifier(SGD(0.0))
     model.layers.pop(1)                                 # no dropout: fit and evaluate agree
     history = model.fit(x, y, batch_size=4, epochs=1).history
-    scores = model.evaluate(x, y, batch_size=3)
+    scores = model.evaluate(x, y, batch_size=3, return_dict=True)
     assert history["loss"][0] == pytest.approx(scores["loss"], rel=1e-6)
     w = model.get_weights()[0].astype("f8")
     penalty = (1e-4 * abs(w) + 1e-3 * w ** 2).sum()
@@ -69,8 +69,8 @@ def test_validation_data_may_bring_weights():
     history = classifier().fit(x, y, validation_data=(x, y, w), epochs=1).history
     model = classifier()
     model.fit(x, y, epochs=1)
-    assert history["val_loss"] == [model.evaluate(x, y, w)["loss"]]
-    assert history["val_loss"] != [model.evaluate(x, y)["loss"]]
+    assert history["val_loss"] == [model.evaluate(x, y, sample_weight=w, return_dict=True)["loss"]]
+    assert history["val_loss"] != [model.evaluate(x, y, return_dict=True)["loss"]]
 
 
 def test_class_weights_are_sample_weights_and_multiply_them():
@@ -135,7 +135,7 @@ def test_large_whole_targets_keep_their_value():
     x = np.zeros((2, 1), "f4")
     model = mrdl.Sequential([Input(1), Dense(1)], dtype="float64")
     model.compile("sgd", "mse", ["mae"])
-    assert model.evaluate(x, np.array([5 * 10 ** 9, 5 * 10 ** 9]))["mae"] == 5e9
+    assert model.evaluate(x, np.array([5 * 10 ** 9, 5 * 10 ** 9]), return_dict=True)["mae"] == 5e9
 
 
 def test_a_float64_model_goes_through_in_float64():
@@ -166,7 +166,7 @@ def test_a_model_without_weights_scores():
     model = mrdl.Sequential([Input((2, 2)), Rescaling(2.0), Flatten()])
     model.compile("sgd", "mse", ["mae"])
     x = np.ones((3, 2, 2), "f4")
-    assert model.evaluate(x, np.zeros((3, 4))) == {"loss": 4.0, "mae": 2.0}
+    assert model.evaluate(x, np.zeros((3, 4)), return_dict=True) == {"loss": 4.0, "mae": 2.0}
     assert model.fit(x, np.zeros((3, 4))).history["loss"] == [4.0]
 
 
@@ -272,7 +272,7 @@ def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outp
         model.compile("sgd", "mse", ["accuracy"])
 
 
-@pytest.mark.parametrize("name", ["trainable", "stop_training"])
+@pytest.mark.parametrize("name", ["trainable", "stop"])
 def test_an_attribute_without_effect_is_refused(name):
     model = classifier()
     with pytest.raises(ConfigError, match=f"model.{name} = False is not supported"):

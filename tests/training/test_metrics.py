@@ -225,7 +225,7 @@ def test_three_workers_report_what_one_evaluation_of_all_held_out_rows_does(tmp_
     held = [rows(shard) for shard in data.validation()]
     assert len(held) >= 2
     x, y, w = (np.concatenate([part[key] for part in held]) for key in "xyw")
-    wanted = result.model.evaluate(x, y, w)
+    wanted = result.model.evaluate(x, y, sample_weight=w, return_dict=True)
     assert set(wanted) == {"loss", "accuracy", "auc", "precision", "found", "confusion_matrix", "f1_score", "area"}
     for name, value in wanted.items():
         if name != "loss":

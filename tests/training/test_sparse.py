@@ -39,7 +39,7 @@ def test_with_sgd_sparse_training_is_dense_training(optimizer, units):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert dense.get_weights()[0].shape == (WIDTH, units)
     np.testing.assert_allclose(dense.predict(x), own.predict(Csr.from_dense(x), batch_size=7), rtol=1e-5)
-    assert own.evaluate(sparse.coo_array(x), y)["loss"] == pytest.approx(dense.evaluate(x, y)["loss"], rel=1e-6)
+    assert own.evaluate(sparse.coo_array(x), y, return_dict=True)["loss"] == pytest.approx(dense.evaluate(x, y, return_dict=True)["loss"], rel=1e-6)
 
 
 def test_all_updaters_are_those_of_dense_training_where_every_feature_is_there():
@@ -87,7 +87,7 @@ def test_dense_rows_and_sparse_ones_fit_both_kinds_of_model():
         own = model(sparse_model, SGD(0.1))
         assert own.predict(x).tobytes() == own.predict(sparse.csr_matrix(x)).tobytes()
         assert own.predict(x).tobytes() == own.predict(sparse.dok_matrix(x)).tobytes()
-        assert own.evaluate(x, y) == own.evaluate(sparse.csc_matrix(x), y)
+        assert own.evaluate(x, y, return_dict=True) == own.evaluate(sparse.csc_matrix(x), y, return_dict=True)
 
 
 def test_the_bits_do_not_depend_on_how_many_rows_are_scored_at_once():

@@ -54,8 +54,8 @@ def test_windows_without_updates_see_the_whole_sequence(steps):
     """The last window is shorter; the states go on from one to the next."""
     model = network(SGD(0.0))
     seen = model.fit(X, Y, batch_size=7, tbptt=steps).history
-    assert seen["loss"][0] == pytest.approx(model.evaluate(X, Y)["loss"], rel=1e-12)
-    assert seen["accuracy"][0] == pytest.approx(model.evaluate(X, Y)["accuracy"], rel=1e-12)
+    assert seen["loss"][0] == pytest.approx(model.evaluate(X, Y, return_dict=True)["loss"], rel=1e-12)
+    assert seen["accuracy"][0] == pytest.approx(model.evaluate(X, Y, return_dict=True)["accuracy"], rel=1e-12)
     assert model.iterations == 4 * -(-11 // steps)
 
 
@@ -172,7 +172,7 @@ def test_stateful_layers_go_on_from_minibatch_to_minibatch():
     for a, b in zip(model.get_weights(), theirs.weights):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
     wanted = -np.log(np.take_along_axis(predicted(), y[:, :, None], 2)).mean()
-    assert model.evaluate(x, y, batch_size=8)["loss"] == pytest.approx(wanted, rel=1e-5)
+    assert model.evaluate(x, y, batch_size=8, return_dict=True)["loss"] == pytest.approx(wanted, rel=1e-5)
     assert mrdl.model_from_json(model.to_json()).layers[0].stateful
 
 
@@ -325,4 +325,4 @@ def test_ids_are_trained_in_windows_of_one_step_too():
     model.compile(Adam(0.02), "sparse_categorical_crossentropy", ["accuracy"])
     y = (x + 1) % V
     model.fit(x, y, epochs=20, tbptt=1)
-    assert model.evaluate(x, y)["accuracy"] > 0.9 and model.iterations == 20 * 2 * T
+    assert model.evaluate(x, y, return_dict=True)["accuracy"] > 0.9 and model.iterations == 20 * 2 * T
