@@ -120,7 +120,7 @@ class Text:
 def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Namespace) -> dict[str, Any]:
     """A run with these settings: the settings, and what it came to."""
     model = task.network()
-    model.compile(INNER[cell["inner"]](cell["rate"]), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(INNER[cell["inner"]](cell["rate"]), "sparse_categorical_crossentropy", metrics=["accuracy"])
     began = time.process_time()
     averaging = mrdl.ParameterAveraging(
         workers=cell["workers"], averaging_frequency=cell["frequency"] or None, batch_size=cell["batch"], outer=cell["outer"],

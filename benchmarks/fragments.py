@@ -115,7 +115,7 @@ def main() -> int:
             model.add(Dense(units, "relu"))
             model.add(BatchNormalization())
         model.add(Dense(10, "softmax"))
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         (folder / "model.json").write_text(model.to_json())
         state = model.count_params() * 4 * (1 + model.optimizer.slots)
         print(f"{model.count_params():,} parameters: {model.count_params() * 4 / MB:.0f} MB of weights, {state / MB:.0f} MB with Adam's state; "

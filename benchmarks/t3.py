@@ -42,7 +42,7 @@ def network():
     model = mrdl.Sequential([
         Input((28, 28, 1)), Rescaling(1 / 255), Conv2D(20, 5, activation="relu"), MaxPooling2D(),
         Conv2D(50, 5, activation="relu"), MaxPooling2D(), Flatten(), Dense(500, "relu"), Dense(10, "softmax")])
-    model.compile(SGD(0.02, 0.9, nesterov=True), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(SGD(0.02, 0.9, nesterov=True), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

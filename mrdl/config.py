@@ -2,6 +2,7 @@
 import dataclasses
 import difflib
 import functools
+import inspect
 import math
 import numbers
 import re
@@ -12,6 +13,8 @@ from types import NoneType
 from typing import Any, ClassVar
 
 import numpy as np
+
+from mrdl import places
 
 
 class ConfigError(ValueError):
@@ -76,8 +79,25 @@ def typed(value: Any, kind: Any, where: str) -> Any:
     raise ConfigError(f"{where}={shown(value)} must be {' or '.join(KINDS[k] for k in kinds)}")
 
 
+class Placed(type):
+    """Calls a class with arguments in Keras's places; those without a field are checked, and change nothing."""
+
+    def __call__(cls, *args, **kwargs):
+        try:
+            given, rest = places.bound(cls, args, kwargs)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        made = super().__call__(**cls.taking(given, rest))
+        made.took(rest)
+        return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return places.signature(cls)
+
+
 @dataclasses.dataclass(frozen=True)
-class Configured:
+class Configured(metaclass=Placed):
     """An immutable description; its fields are the keys of its Keras config."""
 
     keras_module: ClassVar[str] = "keras"
@@ -88,6 +108,14 @@ class Configured:
         for f in dataclasses.fields(self):
             value = typed(getattr(self, f.name), f.type, f"{type(self).__name__}: {f.name}")
             object.__setattr__(self, f.name, value)
+
+    @classmethod
+    def taking(cls, given: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+        """The values of the fields; `rest`: arguments of Keras's that have no field."""
+        return given
+
+    def took(self, rest: dict[str, Any]) -> None:
+        """Is told the arguments of Keras's that have no field."""
 
     def get_config(self) -> dict[str, Any]:
         return {f.name: serialize(getattr(self, f.name)) for f in dataclasses.fields(self)}

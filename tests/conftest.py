@@ -90,7 +90,7 @@ def given_round(tmp_path):
     """given_round(...) -> (state path, plan path, Plan); the shard to train is d/00000."""
     def make(**changes):
         model = Sequential([Input((4,)), Dense(6, "relu"), Dropout(0.3), Dense(3, "softmax")]).build()
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         vector = np.zeros(len(model.weights) * 3, "f4")
         vector[:len(model.weights)] = model.weights
         (tmp_path / "state").write_bytes(State(vector, len(model.weights)).dump())

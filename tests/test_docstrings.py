@@ -1,5 +1,6 @@
 """Every argument that a user can give has a line of its own: under Args, in the docstring of the function or class, or
 of a class that it inherits from, or of the method that it overrides."""
+import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import mrdl
-from mrdl.config import Configured
+from mrdl import places
+from mrdl.config import Configured, Placed
 
 MODULES = ["mrdl", "mrdl.blocks", "mrdl.callbacks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
            "mrdl.metrics", "mrdl.optimizers", "mrdl.partial", "mrdl.regularizers", "mrdl.schedules", "mrdl.streaming"]
@@ -26,7 +28,8 @@ def lacking(thing) -> list[str]:
     """The arguments of a function or class that have no line."""
     docs = [home.__doc__ for home in thing.__mro__] if inspect.isclass(thing) else [inspect.getdoc(thing)]
     known = {name for doc in docs for name in described(doc)}
-    return sorted(set(inspect.signature(thing).parameters) - {"self", "cls"} - known)
+    idle = set(places.IGNORED) - {f.name for f in dataclasses.fields(thing)} if isinstance(thing, Placed) else set()
+    return sorted(set(inspect.signature(thing).parameters) - {"self", "cls"} - known - idle)
 
 
 def public(module) -> Iterator[tuple[str, object]]:

@@ -86,9 +86,9 @@ def tabular(data: str | dataset.Dataset | Table, hidden: Sequence[int] | None = 
     model = _joined(found, [*layers, *last], first, runner, cores)
     optimizer = AdamW(weight_decay=DECAY) if few_rows else Adam()
     if classes:
-        model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     else:
-        model.compile(optimizer, "mean_squared_error", ["mean_absolute_error", R2Score()])
+        model.compile(optimizer, "mean_squared_error", metrics=["mean_absolute_error", R2Score()])
     return model
 
 

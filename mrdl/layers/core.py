@@ -33,6 +33,15 @@ class Input(Layer):
     sparse: bool = field(default=False, kw_only=True)
     name: str | None = None
 
+    @classmethod
+    def taking(cls, given, rest):
+        if rest.get("batch_shape") is not None:
+            need("shape" not in given, "Input: give shape or batch_shape, not both")
+            given["shape"] = tuple(rest["batch_shape"])[1:]
+        if given.get("sparse", False) is None:
+            del given["sparse"]
+        return given
+
     def __post_init__(self):
         if isinstance(self.shape, int):
             object.__setattr__(self, "shape", (self.shape,))

@@ -85,6 +85,7 @@ class Layer(Configured):
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
     # called with (layer, Binding); None: y is x under another shape
     operation: ClassVar[type[Operation] | None] = None
+    first_shape: ClassVar[Shape | None] = None      # what the user gave as `input_shape`, for the first layer of a Sequential
     takes_sparse: ClassVar[bool] = False        # its operation takes a SparseTensor
 
     def __post_init__(self):
@@ -98,6 +99,13 @@ class Layer(Configured):
                 object.__setattr__(self, key, lookup(getattr(self, key), OF_WEIGHTS[kind], kind))
                 need(kind != "initializer" or getattr(self, key) is not None,
                      f"{type(self).__name__}: {key} is missing")
+
+    def took(self, rest):
+        shape = rest.get("input_shape")
+        if shape is None and rest.get("input_dim") is not None:
+            shape = (rest["input_dim"],)
+        if shape is not None:
+            object.__setattr__(self, "first_shape", shape)      # no field: the layer is the same without it
 
     def weight(self, part: str, shape: Shape, keras: Shape | None = None, **more) -> Weight:
         """A weight with the initializer, regularizer and constraint in the fields {part}_initializer and so on."""

@@ -174,8 +174,8 @@ def _fragment(model: Sequential, stack: list[Step], own: dict[int, np.ndarray]) 
         found.append(cut.layer)
         cuts.append((step, cut, len(found) - 2))
         held = cut.units
-    made = Sequential(found, model.name, model.dtype.name)
-    made.compile(model.optimizer, model.loss, model.metrics, model.loss_weights)
+    made = Sequential(found, name=model.name, dtype=model.dtype.name)
+    made.compile(model.optimizer, model.loss, metrics=model.metrics, loss_weights=model.loss_weights)
     own_stack = made.stack()
     return Fragment(made, [part for step, cut, number in cuts for part in _parts(step, cut, own_stack[number])])
 

@@ -39,14 +39,15 @@ class Model(Trainer):
     Args:
         inputs: an Input, or what it gave, or a list of them.
         outputs: what a layer's call gave, or a list of such.
-        name: the model's name in its spec.
+        name: the model's name in its spec. None: "functional".
+        trainable: only True: all weights of a model are trained.
         dtype: of weights and data: "float32", or "float64" for checks.
 
     Raises:
         ConfigError: layers do not fit each other, or an input is missing."""
 
-    def __init__(self, inputs, outputs, name: str = "functional", dtype: str = "float32"):
-        self._begin(name, dtype)
+    def __init__(self, inputs, outputs, name: str | None = None, *, trainable: bool = True, dtype: str = "float32"):
+        self._begin("functional" if name is None else name, dtype, trainable)
         self.graph = Graph(inputs, outputs)
         self.layers = self.graph.layers
         shapes = [layer.shape for layer in self.graph.inputs]
@@ -55,7 +56,8 @@ class Model(Trainer):
         self.names()
         self.stack()
 
-    def _begin(self, name: str, dtype: str) -> None:
+    def _begin(self, name: str, dtype: str, trainable: bool) -> None:
+        need(trainable is True, f"trainable={shown(trainable)} is not supported: all weights of a model are trained")
         need(isinstance(name, str) and name != "", f"the model's name {shown(name)} is no string")
         need(dtype in ("float32", "float64"),
              f"dtype {shown(dtype)} is not supported; float32 or float64")
@@ -250,13 +252,13 @@ class Model(Trainer):
             shape = (1, 1)              # else it would be one id, not a sequence of one
         model = self._over(shape)
         if self.loss is not None:
-            model.compile(self.optimizer, self.loss, self.metrics, self.loss_weights)
+            model.compile(self.optimizer, self.loss, metrics=self.metrics, loss_weights=self.loss_weights)
         return model
 
     def _over(self, shape: Shape) -> "Model":
         """The same layers over an input of another shape."""
         first = Input(shape)
-        return Model(first, self.graph.over(first), self.name, self.dtype.name)
+        return Model(first, self.graph.over(first), self.name, dtype=self.dtype.name)
 
     def get_weights(self) -> list[np.ndarray]:
         """The tensors in Keras's order and shapes: kernel [in, out], bias [out]."""

@@ -23,10 +23,10 @@ def model_from_json(text: str | bytes) -> Model:
             message names it."""
     try:
         found = keras_reader.parse(text)
-        model = (Sequential(found.layers, found.name, found.dtype) if found.ends is None else
-                 Model(*found.ends, found.name, found.dtype))
+        model = (Sequential(found.layers, name=found.name, dtype=found.dtype) if found.ends is None else
+                 Model(*found.ends, found.name, dtype=found.dtype))
         if found.loss is not None:
-            model.compile(found.optimizer, found.loss, found.metrics, found.loss_weights)
+            model.compile(found.optimizer, found.loss, metrics=found.metrics, loss_weights=found.loss_weights)
     except RecursionError:
         raise ConfigError("the spec is nested too deeply") from None
     return model

@@ -13,17 +13,19 @@ class Sequential(Model):
     Args:
         layers: the layers, beginning at the input. The first may be an Input, which gives the shape
             of one example; without it, `build` or the first data give the shape.
-        name: the model's name in its spec.
+        trainable: only True: all weights of a model are trained.
+        name: the model's name in its spec. None: "sequential".
         dtype: of weights and data: "float32", or "float64" for checks.
 
     Raises:
         ConfigError: layers do not fit each other."""
 
-    def __init__(self, layers: list[Layer] = (), name: str = "sequential", dtype: str = "float32"):
-        self._begin(name, dtype)
+    def __init__(self, layers: list[Layer] | None = None, trainable: bool = True, name: str | None = None, *,
+                 dtype: str = "float32"):
+        self._begin("sequential" if name is None else name, dtype, trainable)
         self.input_shape: Shape | None = None
         self.layers: list[Layer] = []
-        for layer in layers:
+        for layer in layers or ():
             self._put(layer)
         self.names()
         if self.input_shape is not None:
@@ -55,10 +57,12 @@ class Sequential(Model):
                  "Input must be the first layer, once")
             self.input_shape, self.sparse = layer.shape, layer.sparse
         else:
+            if not self.layers and self.input_shape is None and layer.first_shape is not None:
+                self.input_shape = Input(layer.first_shape).shape
             self.layers.append(layer)
 
     def _over(self, shape: Shape) -> "Sequential":
-        return Sequential([Input(shape), *self.layers], self.name, self.dtype.name)
+        return Sequential([Input(shape), *self.layers], name=self.name, dtype=self.dtype.name)
 
     # -- shapes and weights
 

@@ -32,7 +32,9 @@ class Trainer:
         self.iterations = 0     # updates done: what schedules and Adam's t count
         self.rate_scale = 1.0   # of the learning rate: halved by rounds that were not finite
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics=(), loss_weights=None) -> None:
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+                run_eagerly: bool = False, steps_per_execution: int = 1, jit_compile: bool | str = "auto",
+                auto_scale_loss: bool = True) -> None:
         """Chooses the updater, the loss and the metrics; the updater begins anew.
 
         With several outputs `loss`, `metrics` and `loss_weights` are lists, or dicts by the names
@@ -43,14 +45,22 @@ class Trainer:
                 Keras.
             loss: a loss, its name or its Keras dict (mrdl.losses). A cross-entropy wants its own
                 activation at the output, or from_logits=True.
+            loss_weights: what each output's loss counts in the sum of them. None: 1 each.
             metrics: metrics, as objects, names or Keras dicts (mrdl.metrics); "accuracy" is the
                 form that fits the loss. None by default.
-            loss_weights: what each output's loss counts in the sum of them. None: 1 each.
+            weighted_metrics: only None: metrics count each example once, as those of Keras's
+                `metrics`.
+            run_eagerly: as in Keras; it has no effect.
+            steps_per_execution: as in Keras; it has no effect.
+            jit_compile: as in Keras; it has no effect.
+            auto_scale_loss: as in Keras; it has no effect.
 
         Raises:
             ConfigError: a name is unknown, or these and the outputs do not fit."""
         need(loss is not None, "compile needs a loss, such as 'sparse_categorical_crossentropy'")
         need(optimizer is not None, "compile needs an optimizer, such as 'adam'")
+        need(not weighted_metrics, "weighted_metrics is not supported: give metrics=, which count each example once")
+        metrics = () if metrics is None else metrics
         need(isinstance(metrics, (list, tuple, dict)), f"metrics={shown(metrics)} must be a list")
         optimizer = lookup(optimizer, OPTIMIZERS, "optimizer")
         nested = any(isinstance(m, (list, tuple)) for m in metrics)

@@ -142,7 +142,7 @@ def trained() -> str:
                     Dropout(0.25), Dense(18, "relu", kernel_constraint=MinMaxNorm(0.1, 1.0, 0.9),
                                          bias_constraint="non_neg"), Dense(17, "sigmoid"), Activation("softmax"),
                     Dense(5, activation)], dtype=dtype)
-                model.compile(updater, loss, ["accuracy"])
+                model.compile(updater, loss, metrics=["accuracy"])
                 y = labels if loss.startswith("sparse") else np.eye(5, dtype="f4")[labels]
                 history = model.fit(x, y, batch_size=11, verbose=0)
                 assert np.isfinite(model.weights).all()

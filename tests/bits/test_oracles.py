@@ -36,7 +36,7 @@ CLASS_WEIGHT = {0: 0.5, 1: 2.0, 2: 1.5}
 def network(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     model = mrdl.Sequential([Input((5,)), Dense(8, "tanh", kernel_regularizer=L2(l2) if l2 else None),
                              Dropout(dropout), Dense(7, "relu"), Dense(3, "softmax")], dtype=dtype)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -44,7 +44,7 @@ def convolutional(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     model = mrdl.Sequential([
         Input((5,)), Reshape((5, 1)), Conv1D(4, 3, activation="relu", padding="same", kernel_regularizer=L2(l2)),
         MaxPooling1D(2, 1), Dropout(dropout), Flatten(), Dense(3, "softmax")], dtype=dtype)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -63,7 +63,7 @@ def recurrent(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     model = mrdl.Sequential([
         Input((5,)), Reshape((5, 1)), Bidirectional(LSTM(3, return_sequences=True, recurrent_regularizer=L2(l2))),
         GravesLSTM(4, return_sequences=True), GRU(4), Dropout(dropout), Dense(3, "softmax")], dtype=dtype)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -72,7 +72,7 @@ def masked(optimizer, dtype="float64", dropout=0.0, l2=0.0):
     model = mrdl.Sequential([
         Input((5, 1)), Masking(), LSTM(3, return_sequences=True, recurrent_regularizer=L2(l2)),
         GravesLSTM(4, return_sequences=True), Dropout(dropout), TimeDistributed(Dense(3, "softmax"))], dtype=dtype)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

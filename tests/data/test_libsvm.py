@@ -122,7 +122,7 @@ def test_a_model_scores_raw_rows(files, tmp_path, inline):
     one, *_ = files
     prepare(one, str(tmp_path / "data"), inline)
     model = mrdl.Sequential([Input((2000,), sparse=True), Dense(1, "sigmoid")])
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     run = str(tmp_path / "run")
     own = mrdl.ParameterAveraging(workers=1, epochs=3, runner=inline).fit(model, str(tmp_path / "data"), run=run, verbose=0).model
     by_dataset, by_rows = (mrdl.evaluate(run, where, runner=inline) for where in (str(tmp_path / "data"), one))

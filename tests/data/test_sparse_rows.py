@@ -163,7 +163,7 @@ def test_numbers_become_the_same_sparse_rows_from_text_and_arrays(tmp_path, inli
 
 def model(sparse, optimizer):
     own = mrdl.Sequential([Input((WIDTH + 1,), sparse=sparse), Dense(3, "relu"), Dense(2, "softmax")])
-    own.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    own.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return own
 
 

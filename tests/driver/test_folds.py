@@ -25,7 +25,7 @@ def data(tmp_path_factory, inline):
 
 def model():
     made = mrdl.Sequential([Input((2,)), Dense(4, "tanh"), Dense(2, "softmax")])
-    made.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
 
 

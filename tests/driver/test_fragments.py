@@ -54,7 +54,7 @@ from mrdl.worker.resident import Resident
 
 def network(*layers, optimizer="adam", dtype="float32"):
     model = mrdl.Sequential([*layers, Dense(3, "softmax")], dtype=dtype)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

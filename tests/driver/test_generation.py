@@ -19,7 +19,7 @@ WORDS = "the cat (a big one) sat, and the dog ran.\n" * 60
 
 def model(symbols, *layers):
     made = mrdl.Sequential([mrdl.layers.CategoryEncoding(symbols, "one_hot"), *layers, mrdl.layers.Dense(symbols, "softmax")])
-    made.compile(mrdl.optimizers.RMSprop(0.02), "sparse_categorical_crossentropy", ["accuracy"])
+    made.compile(mrdl.optimizers.RMSprop(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
 
 

@@ -40,7 +40,7 @@ def confined(monkeypatch):
 def test_it_trains_and_scores_under_a_real_limit(tmp_path, made, confined):
     data = made(60, shards=8, hold_out=0.2, dtype="float32").url
     model = mrdl.Sequential([Input(5), *[Dense(1700, "relu") for _ in range(5)], BatchNormalization(), Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     assert model.count_params() * 4 > ROOM
     with pytest.raises(JobFailed, match="MemoryError"):
         mrdl.ParameterAveraging(workers=2, rounds=1, runner=confined).fit(model, data, run=str(tmp_path / "averaged"))

@@ -29,7 +29,7 @@ from mrdl.training.learner import Learner
 
 def model(units=4, learning_rate=0.01, dropout=0.2, dtype="float32"):
     made = mrdl.Sequential([Dense(units, "relu"), Dropout(dropout), Dense(3, "softmax")], dtype=dtype)
-    made.compile(Adam(learning_rate), "sparse_categorical_crossentropy", ["accuracy"])
+    made.compile(Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
 
 

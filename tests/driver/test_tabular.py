@@ -101,7 +101,7 @@ def test_columns_of_ids_are_embedded_and_learnt_by_every_way(tmp_path, inline):
     path = text(tmp_path, "\n".join(["a,city,b,dense,y", *lines]))
     data = mrdl.prepare(path, str(tmp_path / "d"), inline, label="y", kinds=IDS)
     model = tabular(data, hidden=[16], dropout=0.0, runner=inline)
-    model.compile("adam", model.loss, ["accuracy"])
+    model.compile("adam", model.loss, metrics=["accuracy"])
     assert model.input_shapes() == [(1,), (1,), (1,), (3,)] and model.input_names()[1::2] == ["city", "dense"]
     layers = {name: layer for name, layer in zip(model.names(), model.layers)}
     assert (layers["embedding"].input_dim, layers["embedding_1"].input_dim) == (9 + 2, 3 + 2) and layers["embedding_1"].mask_zero

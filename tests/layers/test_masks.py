@@ -40,7 +40,7 @@ STEPS = Masking(), SimpleRNN(3, return_sequences=True), Dense(1)
 
 def numbers(*layers, steps=T, optimizer="sgd", dtype="float64", loss="mse"):
     model = mrdl.Sequential([Input((steps, F)), *layers], dtype=dtype).build(seed=3)
-    model.compile(SGD(0.0) if optimizer is None else optimizer, loss, ["mae"] if loss == "mse" else [])
+    model.compile(SGD(0.0) if optimizer is None else optimizer, loss, metrics=["mae"] if loss == "mse" else [])
     return model
 
 
@@ -102,7 +102,7 @@ def test_targets_may_be_flat_and_of_two_bytes():
 @pytest.mark.parametrize("layer", [Add(), Multiply(), Maximum(), Minimum(), Concatenate(), Concatenate(1), Concatenate(2)])
 @pytest.mark.parametrize("second", [Masking(), LSTM(F, return_sequences=True)])
 def test_the_gradient_of_merged_masks(layer, second):
-    a, b = Input((T, F), "a"), Input((T, F), "b")
+    a, b = Input((T, F), name="a"), Input((T, F), name="b")
     y = layer([LSTM(F, return_sequences=True)(Masking()(a)), Dense(F, "tanh")(second(b))])
     model = mrdl.Model([a, b], Dense(2)(Flatten()(LSTM(3, return_sequences=True)(y))), dtype="float64")
     model.compile(SGD(1.0), "mse")

@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_differences(name, n):
 
 
 def test_the_gradient_holds_where_branches_have_masks_of_their_own():
-    a, b = Input((T, F), "a"), Input((T, F), "b")
+    a, b = Input((T, F), name="a"), Input((T, F), name="b")
     one = LSTM(3, return_sequences=True)(Masking()(a))
     other = Dense(3, "tanh")(Masking(-1.0)(b))
     y = Dense(4, "softmax")(Concatenate()([Add()([one, other]), other, Dense(2)(b)]))
@@ -140,7 +140,7 @@ def trained(model, x, y, **more):
 
 
 def test_an_embedding_that_is_called_twice_learns_from_both():
-    a, b = Input((T,), "a"), Input((T,), "b")
+    a, b = Input((T,), name="a"), Input((T,), name="b")
     layer = Embedding(V, 3, "normal")
     twice = mrdl.Model([a, b], Dense(2)(Concatenate()([Flatten()(layer(a)), Flatten()(layer(b))])), dtype="float64")
     twice.compile(SGD(1.0), "mse")
@@ -175,7 +175,7 @@ def test_a_minibatch_without_any_step_leaves_the_weights_as_they_are():
 
 def test_the_loss_is_the_mean_over_steps_that_count():
     model = mrdl.Sequential([Input((T, F)), Masking(), Dense(4, "softmax")], dtype="float64").build()
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = sequences(40), np.random.default_rng(1).integers(0, 4, (40, T))
     p = np.take_along_axis(model.predict(x), y[:, :, None], 2)[..., 0]
     counts = (x != 0).any(-1)
@@ -255,7 +255,7 @@ def test_sequences_learn_with_every_kind_of_updater():
     for optimizer in (Adam(0.03), RMSprop(0.03)):
         model = mrdl.Sequential([Input((T,)), Embedding(V, 6, mask_zero=True), LSTM(12, return_sequences=True),
                                  Dense(V, "softmax")])
-        model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         y = np.concatenate([np.zeros((200, 1), "u1"), x[:, :-1]], 1)         # what came before
         model.fit(x, y, epochs=30, batch_size=20)
         assert model.evaluate(x, y, return_dict=True)["accuracy"] > 0.9

@@ -150,7 +150,7 @@ def test_three_thousand_calls_in_a_row_are_read_built_and_computed():
 
 def test_a_layer_called_twice_is_read_whichever_call_comes_first():
     """The first call takes what is made after the second one."""
-    a, b, shared = Input((2,), "a"), Input((2,), "b"), Dense(2, name="shared")
+    a, b, shared = Input((2,), name="a"), Input((2,), name="b"), Dense(2, name="shared")
     late = Dense(2, name="late")
     one, two = shared(late(a)), shared(b)
     model = mrdl.Model([a, b], [one, Dense(3, name="end")(two)])
@@ -285,7 +285,7 @@ def test_layers_that_double_what_they_get_are_refused_at_the_first_that_no_machi
 @pytest.mark.parametrize("metric", [AUC(num_thresholds=10 ** 9), ConfusionMatrix(num_classes=10 ** 9)])
 def test_a_metric_whose_state_is_too_large_is_refused_before_a_run_is_begun(tmp_path, made, metric):
     model = mrdl.Sequential([Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", [metric])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=[metric])
     data = made(40, dtype="float32")
     with pytest.raises(ConfigError, match="would take about .* of memory"):
         mrdl.ParameterAveraging(batch_size=25, runner="inline").fit(model, data.url, run=str(tmp_path / "run"))

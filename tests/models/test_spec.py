@@ -27,7 +27,7 @@ def spec():
         Dense(4, "relu", kernel_initializer=VarianceScaling(), kernel_regularizer="l2"),
         Dropout(0.5), Activation("tanh"), Dense(2, "softmax")])
     model.compile(Adam(ExponentialDecay(0.1, 10, 0.5)), "categorical_crossentropy",
-                  ["accuracy", MeanAbsoluteError()])
+                  metrics=["accuracy", MeanAbsoluteError()])
     return json.loads(model.to_json())
 
 

@@ -47,7 +47,7 @@ def test_the_settings_of_keras_are_read_too():
     middle = models["softmax in the middle"]
     assert middle.optimizer == SGD(float(np.float32(0.1)), 0.9, True, global_clipnorm=1.0)
     assert middle.loss == BinaryCrossentropy()
-    assert middle.named_metrics() == {"binary_accuracy": m.BinaryAccuracy("binary_accuracy", 0.4),
+    assert middle.named_metrics() == {"binary_accuracy": m.BinaryAccuracy("binary_accuracy", threshold=0.4),
                                       "mae": m.MeanAbsoluteError()}
     assert models["not compiled"].loss is None
     function = models["rmsprop, loss as a function"]
@@ -68,11 +68,11 @@ def written():
         name="from_mrdl")
     rich.compile(Adam(ExponentialDecay(0.01, 10, 0.9), clipnorm=1.0),
                  "sparse_categorical_crossentropy",
-                 ["accuracy", m.SparseCategoricalAccuracy(name="right")])
+                 metrics=["accuracy", m.SparseCategoricalAccuracy(name="right")])
     named = mrdl.Sequential([Input(3), Dense(4, "sigmoid", name="own"), Dense(4, "softmax"),
                              Dense(2, bias_regularizer="l2"), Dense(1, "sigmoid")])
     named.compile(SGD(0.1, momentum=0.9, nesterov=True), BinaryCrossentropy(),
-                  ["accuracy", "mae", m.BinaryAccuracy(threshold=0.4), m.MeanSquaredError()])
+                  metrics=["accuracy", "mae", m.BinaryAccuracy(threshold=0.4), m.MeanSquaredError()])
     plain = mrdl.Sequential([Input(3), Dense(2)])
     plain.compile("rmsprop", "mse")
     return [rich, named, plain]
@@ -117,5 +117,5 @@ def test_soft_targets_are_right_only_where_they_are_met_as_in_keras():
 ])
 def test_accuracy_takes_the_form_that_keras_takes(layers, loss, metric, wanted):
     model = mrdl.Sequential([Input(2), *layers])
-    model.compile("sgd", loss, [metric])
+    model.compile("sgd", loss, metrics=[metric])
     assert model.named_metrics() == {metric: wanted}

@@ -120,7 +120,7 @@ TABLE = [
                                   recurrent_initializer="glorot_uniform", recurrent_regularizer="l2")], (6, 5)),
     *((f"Bidirectional, {mode}", [Bidirectional(LSTM(4, return_sequences=True), mode), Bidirectional(GRU(3), mode)], (6, 5))
       for mode in ("concat", "sum", "mul", "ave")),
-    ("Bidirectional of two", [Bidirectional(LSTM(3), "sum", GRU(3, go_backwards=True, name="back"))], (6, 5)),
+    ("Bidirectional of two", [Bidirectional(LSTM(3), "sum", backward_layer=GRU(3, go_backwards=True, name="back"))], (6, 5)),
     ("BatchNormalization", [BatchNormalization(), BatchNormalization(1, 0.5, 0.1, scale=False)], (4,)),
     ("BatchNormalization of channels", [BatchNormalization(3, center=False, gamma_regularizer="l2")], (3, 2, 4)),
     ("LayerNormalization", [LayerNormalization(), LayerNormalization((1, 2), scale=False)], (4, 5)),

@@ -86,7 +86,7 @@ def test_losses_metrics_and_updates_under_masks_are_those_of_keras(name, loss):
     if name.startswith("Embedding"):
         model.layers[0] = mrdl.layers.Embedding(V, 4, mask_zero=True, name="own")       # its penalty is not the matter
         theirs = of_keras(model)
-    model.compile(SGD(0.3), loss, metrics)
+    model.compile(SGD(0.3), loss, metrics=metrics)
     theirs.compile(keras.optimizers.SGD(0.3), loss, metrics=metrics)
     w = rng.uniform(0.5, 2, 20).astype("f4")
     for more in ({}, {"sample_weight": w}):

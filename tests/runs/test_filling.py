@@ -25,7 +25,7 @@ from mrdl.storage.schemes import store_at
 
 def trained(data, run, **options):
     model = Sequential([Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return ParameterAveraging(**{"workers": 2, "batch_size": 8, "runner": "inline", "rounds": 2, **options}).fit(
         model, str(data), run=str(run))
 
@@ -149,7 +149,7 @@ def test_predictions_from_a_damaged_shard_are_refused_in_one_line_with_file_and_
 def test_a_run_goes_on_with_data_that_was_moved(tmp_path, made, capsys):
     data, held = made(60, dtype="float32"), made(20, dtype="float32", name="held", seed=3)
     model = Sequential([Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     options = {"workers": 2, "batch_size": 8, "runner": "inline", "rounds": 4}
     calm = ParameterAveraging(**options).fit(model, data.url, held.url, run=str(tmp_path / "run"))
     (tmp_path / "run" / "finished.json").unlink()
@@ -164,7 +164,7 @@ def test_a_run_goes_on_with_data_that_was_moved(tmp_path, made, capsys):
     (tmp_path / "run" / "finished.json").unlink()
     os.rename(tmp_path / "there", tmp_path / "elsewhere")
     again = Sequential([Dense(3, "softmax")])       # the same command with the new place does as well
-    again.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    again.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     ParameterAveraging(**options).fit(again, str(tmp_path / "elsewhere"), str(tmp_path / "held there"), run=str(tmp_path / "run"))
     assert again.weights.tobytes() == calm.model.weights.tobytes()
     assert Run(tmp_path / "run").options()["data"]["url"] == str(tmp_path / "elsewhere")

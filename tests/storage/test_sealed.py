@@ -25,7 +25,7 @@ from mrdl.worker.reading import Reading, whole
 
 def trained(data, run, **options):
     model = Sequential([Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return ParameterAveraging(**{"workers": 2, "batch_size": 8, "runner": "inline", "rounds": 4, **options}).fit(
         model, str(data), run=str(run))
 

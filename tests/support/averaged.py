@@ -12,7 +12,7 @@ from mrdl.runs.run import Run
 
 def network(units=3, optimizer="adam", **options):
     model = Sequential([Dense(8, "relu"), Dense(units, "softmax")], **options)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

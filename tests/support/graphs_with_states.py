@@ -22,7 +22,7 @@ KINDS = {"LSTM": LSTM, "GRU": GRU, "SimpleRNN": SimpleRNN, "GravesLSTM": GravesL
 
 def translator(make, masked=False, **more):
     """An encoder whose output nobody takes, and a decoder that begins with its states."""
-    source, target = Input((T, F), "source"), Input((5, 2), "target")
+    source, target = Input((T, F), name="source"), Input((5, 2), name="target")
     _, *states = make(4, return_state=True, **more)(Masking()(source) if masked else source)
     y = make(4, return_sequences=True, **more)(target, initial_state=states)
     return [source, target], Dense(3, "softmax")(y)
@@ -30,7 +30,7 @@ def translator(make, masked=False, **more):
 
 def mixed(make):
     """States that several take, and outputs beside them."""
-    x = Input((T, F), "x")
+    x = Input((T, F), name="x")
     y, *states = make(4, return_sequences=True, return_state=True)(Dense(3, "tanh")(x))
     z, *more = make(4, return_state=True, go_backwards=True)(y, initial_state=states)
     return [x], Dense(3, "softmax")(Concatenate()([z, Add()([states[-1], more[-1]]), states[0]]))
@@ -38,7 +38,7 @@ def mixed(make):
 
 def initial(make):
     """States that are inputs, and an output that is one."""
-    x, h = Input((T, F), "x"), [Input((4,), f"state{i}") for i, _ in enumerate(make(4).state_names)]
+    x, h = Input((T, F), name="x"), [Input((4,), name=f"state{i}") for i, _ in enumerate(make(4).state_names)]
     y, *states = make(4, return_state=True, recurrent_dropout=0.0)(x, initial_state=h)
     return [x, *h], [Dense(3, "softmax")(y), states[-1]]
 

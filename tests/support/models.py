@@ -16,7 +16,7 @@ def classifier(optimizer="adam", dtype="float32", loss="sparse_categorical_cross
                metrics=("accuracy",)):
     model = mrdl.Sequential([Input(6), Dense(16, "relu", kernel_regularizer=L1L2(1e-4, 1e-3)),
                              Dropout(0.2), Dense(3, "softmax")], dtype=dtype)
-    model.compile(optimizer, loss, metrics)
+    model.compile(optimizer, loss, metrics=metrics)
     return model
 
 

@@ -25,7 +25,7 @@ def written(path: Path, rows=ROWS, header=HEADER, delimiter=",") -> str:
 def saved(data, folder: Path, outputs=2, activation="softmax", loss="sparse_categorical_crossentropy", metrics=("accuracy",)) -> str:
     """A model with drawn weights, as if it had been trained on a dataset."""
     model = Sequential([Input(data.shape), Dense(7, "relu"), Dense(outputs, activation)])
-    model.compile("adam", loss, list(metrics))
+    model.compile("adam", loss, metrics=list(metrics))
     model.build(seed=3)
     model.features = features_of(data)
     model.save(str(folder))

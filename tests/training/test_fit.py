@@ -134,7 +134,7 @@ def test_class_numbers_of_every_kind_train_alike(y):
 def test_large_whole_targets_keep_their_value():
     x = np.zeros((2, 1), "f4")
     model = mrdl.Sequential([Input(1), Dense(1)], dtype="float64")
-    model.compile("sgd", "mse", ["mae"])
+    model.compile("sgd", "mse", metrics=["mae"])
     assert model.evaluate(x, np.array([5 * 10 ** 9, 5 * 10 ** 9]), return_dict=True)["mae"] == 5e9
 
 
@@ -164,7 +164,7 @@ def test_a_model_without_input_takes_the_shape_of_its_first_rows():
 
 def test_a_model_without_weights_scores():
     model = mrdl.Sequential([Input((2, 2)), Rescaling(2.0), Flatten()])
-    model.compile("sgd", "mse", ["mae"])
+    model.compile("sgd", "mse", metrics=["mae"])
     x = np.ones((3, 2, 2), "f4")
     assert model.evaluate(x, np.zeros((3, 4)), return_dict=True) == {"loss": 4.0, "mae": 2.0}
     assert model.fit(x, np.zeros((3, 4))).history["loss"] == [4.0]
@@ -269,7 +269,7 @@ def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outp
     with pytest.raises(ConfigError, match="not 'softmax over 6'"):
         model.fit(X, np.zeros((8, 2, 3)))
     with pytest.raises(ConfigError, match="one row of outputs"):
-        model.compile("sgd", "mse", ["accuracy"])
+        model.compile("sgd", "mse", metrics=["accuracy"])
 
 
 @pytest.mark.parametrize("name", ["trainable", "stop"])

@@ -26,7 +26,7 @@ def stored(vector, before=b"abc"):
 @pytest.mark.parametrize("kind", [*OF_FEATURES, *OF_IDS, *OTHERS])
 def test_every_layer(kind):
     rng, model = np.random.default_rng(0), kind().build(seed=1)
-    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, sequences = rng.integers(0, 256, (40, 21)).astype("u1"), len(model.output_shape) == 2
     vector = model.weights + np.float32(0.1) * rng.random(len(model.weights), "f4")
     found = []

@@ -208,7 +208,7 @@ ALL = ["accuracy", "auc", Precision(), Recall(class_id=1, name="found"), Confusi
 
 def network(compiled=ALL):
     model = mrdl.Sequential([Dense(8, "relu"), Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy", compiled)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=compiled)
     return model
 
 
@@ -293,8 +293,8 @@ def test_fit_on_arrays_keeps_vectors_in_its_history_as_keras_does(capsys):
 
 def test_a_model_without_its_input_shape_checks_its_metrics_once_it_has_one():
     model = mrdl.Sequential([Dense(3, "softmax")])
-    model.compile("sgd", "sparse_categorical_crossentropy", [Recall(class_id=3)])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Recall(class_id=3)])
     with pytest.raises(ConfigError, match="class_id=3 must be from 0 to 2"):
         model.fit(np.ones((4, 2)), np.zeros(4))
     mrdl.Sequential([Input(2), Dense(4, "softmax")]).compile(
-        "sgd", "sparse_categorical_crossentropy", [Recall(class_id=3)])
+        "sgd", "sparse_categorical_crossentropy", metrics=[Recall(class_id=3)])

@@ -24,7 +24,7 @@ def rows(n=100, seed=0, width=WIDTH):
 
 def model(sparse, optimizer, units=5, width=WIDTH, **more):
     found = mrdl.Sequential([Input((width,), sparse=sparse), Dense(units, "relu", **more), Dense(1, "sigmoid")])
-    found.compile(optimizer, "binary_crossentropy", ["accuracy"])
+    found.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
     return found.build(seed=3)
 
 

@@ -38,7 +38,7 @@ X, Y = np.random.default_rng(1).standard_normal((24, 11, F)), np.random.default_
 def network(optimizer="sgd", *layers, steps=11, dtype="float64"):
     model = mrdl.Sequential([Input((steps, F)), *(layers or (LSTM(5, return_sequences=True), GRU(4, return_sequences=True))),
                              Dense(4, "softmax")], dtype=dtype).build(seed=3)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -322,7 +322,7 @@ def test_a_run_refuses_what_does_not_fit_before_anything_is_written(tmp_path, in
 def test_ids_are_trained_in_windows_of_one_step_too():
     x = ids()
     model = mrdl.Sequential([Input((T,)), CategoryEncoding(V, "one_hot"), GRU(8, return_sequences=True), Dense(V, "softmax")])
-    model.compile(Adam(0.02), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
     y = (x + 1) % V
     model.fit(x, y, epochs=20, tbptt=1)
     assert model.evaluate(x, y, return_dict=True)["accuracy"] > 0.9 and model.iterations == 20 * 2 * T
