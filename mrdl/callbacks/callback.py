@@ -14,7 +14,8 @@ class Callback:
 
     In rounds (`ParameterAveraging.fit(..., callbacks=[...])`) the driver calls `on_train_begin`, `on_epoch_begin`,
     `on_round_end`, `on_epoch_end` and `on_train_end`. Minibatches are trained elsewhere: `on_train_batch_...`, `on_test_...` and
-    `on_predict_...` are not called there."""
+    `on_predict_...` are not called there. What a callback keeps in attributes that are numbers, texts, arrays, or lists and dicts of
+    them, is committed with each round, and a resumed run sets these attributes again, after `on_train_begin`."""
 
     def __init__(self):
         self.model: Any = None
@@ -235,8 +236,11 @@ class CallbackList:
         """A function that calls this method of all callbacks: callbacks.on_epoch_end(epoch, logs)."""
         if not name.startswith("on_"):
             raise AttributeError(name)
+        numbered = any(part in name for part in ("batch", "epoch", "round"))
 
         def call(*args: Any) -> None:
+            if len(args) == numbered:           # without logs, which they get nevertheless, as in Keras
+                args += ({},)
             for one in self.callbacks:
                 if method := getattr(one, name, None):      # those of Keras have no on_round_end
                     method(*args)

@@ -189,6 +189,10 @@ class ModelCheckpoint(Monitor):
              f"ModelCheckpoint: filepath={shown(self.filepath)} must end with .weights.h5, as save_weights_only=True writes such files")
         self.epoch = 0
 
+    def on_train_begin(self, logs=None):
+        need(self.often.freq == "epoch" or "steps" in self.params,
+             f'ModelCheckpoint: save_freq={self.often.freq} counts minibatches, which rounds train elsewhere; take save_freq="epoch"')
+
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 

@@ -167,7 +167,7 @@ class ParameterAveraging(Options):
 
     def fit(self, model: Model, data: str, validation: str | None = None, *, run: str,
             told: Callable[[str, dict[str, Any]], None] | None = None, verbose: int | str = "auto",
-            exchange: Callable[[Cluster, Run], Exchange] | None = None) -> Result:
+            exchange: Callable[[Cluster, Run], Exchange] | None = None, callbacks: Any = None) -> Result:
         """Trains the model by rounds into a run directory, and goes on with the run that is there.
 
         Args:
@@ -184,6 +184,8 @@ class ParameterAveraging(Options):
                 is given.
             exchange: makes another form of a round's exchange from the cluster and the run
                 (mrdl.driver.exchanges). None: by jobs, resident ones where `resident` says so.
+            callbacks: of mrdl.callbacks, or a list of them; this process calls them after each
+                round and epoch, and what they decide is committed. None: there are none.
 
         Returns:
             The finished run's Result.
@@ -205,7 +207,7 @@ class ParameterAveraging(Options):
             if begun.chosen:
                 hears("note", {"text": begun.chosen})
             return drive(place, begun.facts, known, options, own, begun.train, begun.held, self.runner, self.cores, hears,
-                         self.resident, exchange)
+                         self.resident, exchange, callbacks=callbacks)
 
 
 def rules(until: str | None, epochs: int | None, rounds: int | None) -> str | None:
@@ -223,7 +225,8 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
            told: Callable[[str, dict[str, Any]], None] | None = None, resident: str = "auto",
            verbose: int | str = "auto", exchange: Callable[[Cluster, Run], Exchange] | None = None, *,
            until: str | None = None, epochs: int | None = None, rounds: int | None = None,
-           learning_rate: float | None = None, data: str | None = None, validation: str | None = None) -> Result:
+           learning_rate: float | None = None, data: str | None = None, validation: str | None = None,
+           callbacks: Any = None) -> Result:
     """Goes on with a run from its last commit.
 
     The bits are those of a run that was never stopped. `until`, `epochs` and `rounds` take the
@@ -246,6 +249,8 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
             and of what roll-backs made of it. None: those stay.
         data: where the training data lies now, if it was moved. None: where it was.
         validation: where the validation data lies now, if it was moved. None: where it was.
+        callbacks: those that the run was begun with, as new objects; []: it goes on without them.
+            None: it has none.
 
     Returns:
         The finished run's Result.
@@ -283,7 +288,7 @@ def resume(run: str, runner: str | Cluster | None = None, cores: int | None = No
     model.build(seed=options.seed)
     with heard(told, verbose) as hears:
         return drive(place, found, found, options, model, train, held, runner or found["runner"], cores, hears,
-                     resident, exchange, learning_rate)
+                     resident, exchange, learning_rate, callbacks)
 
 
 @contextmanager
@@ -299,7 +304,7 @@ def heard(told: Callable | None, verbose: int | str) -> Iterator[Callable]:
 def drive(place: Run, facts: dict, known: dict | None, options: Options, model: Model, train: dataset.Dataset,
           held: list, runner: str | Cluster, cores: int | None, told: Callable,
           resident: str, exchange: Callable[[Cluster, Run], Exchange] | None = None,
-          learning_rate: float | None = None) -> Result:
+          learning_rate: float | None = None, callbacks: Any = None) -> Result:
     """Begins or continues the run; nothing is written before everything has been checked. `known`: the options of a run
     that exists already."""
     changed = known and known["rate"]
@@ -336,7 +341,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
             told(event, facts)
             if event == "round":
                 picture.soon(driver.history, driver.best())
-        driver = Driver(place, options, model, train, held, exchange, seen, learning_rate=learning_rate)
+        driver = Driver(place, options, model, train, held, exchange, seen, learning_rate=learning_rate, callbacks=callbacks)
         cluster.ready()
         place.begin(facts, known)
         try:
@@ -346,6 +351,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
             raise
         except BaseException:
             exchange.close(False)
+            driver.listeners.undo()
             if len(driver.history) > 1:
                 picture.now(driver.history, driver.best())
             raise

@@ -43,7 +43,7 @@ class Passes:
         """Adapts the Normalization layers that are not adapted yet."""
         if places := moments.unadapted(self.model):
             weights = self.model.weights
-            with self._aside("unadapted", weights) as path:
+            with self.aside("unadapted", weights) as path:
                 found = self._described("adapt", path, at_once(self.model, moments.ADAPTING), places)
             moments.written(weights, places, found, counted=True)
             self._note("adapted Normalization to {:,} examples")
@@ -55,16 +55,16 @@ class Passes:
         moments.written(self.model.weights, places, self._described("recalibrate", path, batch, places))
         self._note("recalibrated BatchNormalization over {:,} examples")
 
-    def score_model(self) -> tuple[dict[str, metrics.Value], metrics.Sums]:
-        """Like `score`, for the model's weights, which are in no commit."""
-        with self._aside("recalibrated", self.model.weights) as path:
-            return self.score(path, "scores the model")
+    def score_model(self, name: str = "recalibrated", doing: str = "scores the model") -> tuple[dict[str, metrics.Value], metrics.Sums]:
+        """Like `score`, for the model's weights, which are in no commit; `name` of the file that they are in meanwhile."""
+        with self.aside(name, self.model.weights) as path:
+            return self.score(path, doing)
 
     def _note(self, text: str) -> None:
         self.told("note", {"text": text.format(sum(s.n for s in self.data.train()))})
 
     @contextmanager
-    def _aside(self, name: str, weights: np.ndarray) -> Iterator[str]:
+    def aside(self, name: str, weights: np.ndarray) -> Iterator[str]:
         """Writes weights as a state to a temporary file in the run's folder, and yields its path."""
         self.run.store.write(f"{name}.safetensors", State(weights.copy(), len(weights)).dump())
         yield self.run.store.path(f"{name}.safetensors")

@@ -1,7 +1,7 @@
 """The loop of a run: plans a round, runs it, checks it and commits it; stops, rolls back or resumes by the history."""
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from mrdl.codings import coding
 from mrdl.data.dataset import Dataset, Shard
 from mrdl.driver import schedule
 from mrdl.driver.calibration import Passes
+from mrdl.driver.callbacks import CALLBACKS, Listeners
 from mrdl.driver.committer import Committer
 from mrdl.driver.exchanges.plain import Coming, Exchange
 from mrdl.driver.options import KEPT, Options
@@ -50,6 +51,7 @@ class Driver:
     told: Callable[[str, dict[str, Any]], None] = lambda event, facts: None
     learning_rate: float | None = None  # a new learning rate from the next round on, if one was given
     history: stopping.History = field(default_factory=list)
+    callbacks: Any = None               # as for ParameterAveraging.fit
 
     def __post_init__(self):
         options = self.options
@@ -74,6 +76,9 @@ class Driver:
         self.fixed = [(start, variance + n + 1) for start, variance, n in moments.places_of(self.model)]
         self.rhythm = Rhythm(options, self.batch_size, self.data, self.validation)
         self.feedback = options.compress is not None and coding(options.compress).feedback
+        limit = [rule.n for rule in self.rules if isinstance(rule, stopping.Epochs)]
+        self.listeners = Listeners(self.callbacks, self.run, self.model, self.metrics, self._show, min(limit, default=None))
+        self.passed: int | None = None      # a round after which a callback has stopped a run that goes on all the same
         self.targets: metrics.Sums = {}             # statistics of the targets last scored, else last trained on
         self.gone: set[int] = set()         # rounds whose states had been removed before this driver began
         self.plans: dict[tuple, tuple] = {}     # that of the round to come: see _plan
@@ -97,9 +102,12 @@ class Driver:
                 state.rate_scale = 1.0          # a new learning rate is not scaled by earlier roll-backs
             if done := self.run.finished():
                 return done
+            self._listen(state, records)
             self.exchange.begin(self.run.url, self.lease.check)
             state, finite = state or self._first(), True
             while not (reason := self._reason(state.round, scored=False)):
+                if not (state.group or state.part):
+                    self._told_callbacks(self.listeners.epoch_begins, state)
                 try:
                     new, record, score = self._round(state)
                 except Exception:
@@ -116,7 +124,8 @@ class Driver:
                     self.told("scored", {"round": state.round, "score": score, "ends": bool(reason)})
                 if reason:
                     break
-                self._commit(new, record, score)
+                changed = self._told_callbacks(self.listeners.round_ends, new, record, self.sums, self._score_new, state)
+                self._commit(new, record, score, changed)
                 for text in advice.of_workers(self.shards, o.workers, o.batch_size) if state.round == 0 else ():
                     self.told("note", {"text": text})
                 if state.round == 0 and not self.rhythm.ruled and record["present"] > 4 * record["trained"]:
@@ -158,7 +167,8 @@ class Driver:
         if self.feedback and self.options.save_updater is True and len(state.slots):
             self.told("note", {"text": f"most of what workers send is {type(model.optimizer).__name__}'s state, 2 bytes a value; to leave it with "
                                'them: --updater-state keep (in Python: save_updater="keep")'})
-        self._commit(state, {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}, None)
+        record = {"round": 0, "epochs": 0, "progress": 0.0, "elapsed": 0.0}
+        self._commit(state, record | ({CALLBACKS: self.listeners.facts()} if self.listeners else {}), None)
         return state
 
     def _resume(self, records: list[dict[str, Any]]) -> State:
@@ -172,7 +182,43 @@ class Driver:
         self.stored = state.rate_scale
         return state
 
+    def _listen(self, state: State | None, records: list[dict[str, Any]]) -> None:
+        """Begins with the callbacks, at the run's newest state."""
+        ended = self.run.ended() if state else None
+        if ended and ended["rounds"] == state.round:
+            self.passed = state.round
+        rated = bool(state and self.rate and self.rate["after"] >= state.round)
+        fresh = bool(state) and self.passed == state.round and "stop" in self.history[-1]
+        self.listeners.warn(self.told)
+        self._told_callbacks(self.listeners.begin, records[-1] if records else None, state, rated, fresh)
+
+    def _told_callbacks(self, call: Callable, *args: Any) -> Any:
+        """Calls callbacks; tasks get the learning rate that they have set with the model's spec."""
+        before = self.model.optimizer.learning_rate
+        found = call(*args)
+        if self.model.optimizer.learning_rate != before:
+            self.spec = self.model.to_json()
+        return found
+
+    def _score_new(self) -> dict[str, metrics.Value]:
+        """The scores of the state that a round has just made, which the model has; {} if there is no held-out data."""
+        if not self.validation:
+            return {}
+        found, self.targets = self.passes.score_model("scored-epoch", "scores the epoch")
+        return found
+
+    def _show(self, state: State) -> None:
+        """Gives the model the weights of a state, and what goes with them."""
+        model = self.model
+        model.weights[:], model.slots, model.iterations = state.weights, state.slots, state.iterations
+        model.rate_scale = state.rate_scale
+        if state.round and not any(self.options.averages_updater(k) for k in range(1, state.round + 1)):    # each worker has its own
+            model.slots, model.iterations = model.optimizer.start(model.weights), 0
+        model.epochs = self.epochs + state.epoch + bool(state.group or state.part)      # an epoch that has begun counts
+
     def _reason(self, r: int, scored: bool) -> str | None:
+        if not scored and r != self.passed and "stop" in self.history[r]:
+            return self.history[r]["stop"]
         reasons = (rule.reason(self.history, r) for rule in self.rules
                    if r and (rule.scored == scored or rule.watched in self.history[r]))
         return next(filter(None, reasons), None)
@@ -198,6 +244,7 @@ class Driver:
             if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             found = self.verdict.checked(merged, asked, state)
+            self.sums = found.sums
             self.targets = found.targets or self.targets
             new, record = self.verdict.next(state, asked, group, merged, found, self.history[-1])
             if self.rate:
@@ -234,8 +281,8 @@ class Driver:
 
     def _coming(self, state: State, asked: plan.Plan, group: list[Shard]) -> Coming | None:
         """The round after the one with the plan `asked`, if all that workers need to know of it is known, and a rule does not end the
-        run before. (Whether another rule does, or the weights are not finite, is seen later.)"""
-        if self.rhythm.ruled or self.options.tbptt is not None or not asked.averages or asked.folder or asked.moments or \
+        run before. (Whether another rule does, or the weights are not finite, is seen later.) Callbacks may change its state."""
+        if self.listeners or self.rhythm.ruled or self.options.tbptt is not None or not asked.averages or asked.folder or asked.moments or \
                 asked.fixed or asked.size(state) != len(state.vector):
             return None
         updates = max(-(-schedule.share(s, asked.first, asked.count, asked.batch_size) // asked.batch_size) for s in group)
@@ -288,14 +335,14 @@ class Driver:
     def _last(self, state: State) -> int:
         """Up to which epoch of this run a straight round goes."""
         ends = [rule.n for rule in self.rules if isinstance(rule, stopping.Epochs)]
-        return min(ends) if len(ends) == len(self.rules) else state.epoch + 1
+        return min(ends) if len(ends) == len(self.rules) and not self.listeners else state.epoch + 1
 
     def _commit(self, state: State, record: dict[str, Any],
-                score: dict[str, metrics.Value] | None) -> None:
-        """Begins to commit in the background."""
-        self.history.append({k: v for k, v in record.items() if k != "by_worker"})
+                score: dict[str, metrics.Value] | None, alone: bool = False) -> None:
+        """Begins to commit in the background. `alone`: not with later rounds, as no worker knows the state."""
+        self.history.append({k: v for k, v in record.items() if k not in ("by_worker", CALLBACKS)})
         self.stored = state.rate_scale
-        self.committer.add(state, {**record, "score": score or None}, self.history, self._may_wait())
+        self.committer.add(state, {**record, "score": score or None}, self.history, self._may_wait() and not alone)
         r, every = state.round, self.rhythm.every(record.get("trained", 0)) if self.validation else 0
         left = min(rule.rounds_left(self.history, r) for rule in self.rules)
         ends = left <= 0 or bool(self._reason(r, scored=False))
@@ -327,18 +374,15 @@ class Driver:
                       if self.patience else (r, r))
         chosen = state if best == r else self.run.state(best)
         model = self.model
-        model.weights[:], model.slots, model.iterations = chosen.weights, chosen.slots, chosen.iterations
-        model.rate_scale = chosen.rate_scale
-        if best and not any(self.options.averages_updater(k) for k in range(1, best + 1)):      # each worker has its own
-            model.slots, model.iterations = model.optimizer.start(model.weights), 0
-        model.epochs = self.epochs + chosen.epoch + bool(chosen.group or chosen.part)   # an epoch that has begun counts
-        values = measured(self.history[best])
+        self._show(chosen)
+        values, changed = measured(self.history[best]), self._told_callbacks(self.listeners.end)
         if self.options.recalibrate:
             self.exchange.close(True)           # a resident job would keep containers that others need
-            self.passes.recalibrate(self.run.state_path(best), self.batch_size)
-            if self.validation:
-                scored, self.targets = self.passes.score_model()
-                values |= scored
+            with self.passes.aside("scored-end", model.weights) if changed else nullcontext(self.run.state_path(best)) as path:
+                self.passes.recalibrate(path, self.batch_size)
+        if self.validation and (changed or self.options.recalibrate):
+            scored, self.targets = self.passes.score_model()
+            values |= scored
         self.lease.check()
         done = {"reason": reason, "rounds": r, "best": best, "monitor": self.patience and self.patience.metric,
                 "better": None if ever == best else ever,

@@ -66,7 +66,7 @@ class Rhythm:
 
     def due(self, history: History, r: int) -> bool:
         """Is state `r` scored in the next round? (Where a rule chooses the lengths of rounds, the history must have it.)"""
-        if not self.validation or not r:
+        if not self.validation or not r or r < len(history) and any(name.startswith("val_") for name in history[r]):
             return False
         if not self.ruled or self.options.validation_freq:
             return r % self.every(self.trained) == 0

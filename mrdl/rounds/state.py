@@ -55,7 +55,8 @@ class State:
     rate_scale: float = 1.0             # factor of the learning rate; halved at each roll-back
     profile: str = field(default_factory=profile)
     outer: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    # by slot (a worker's number): the name and the hash of the file with what it keeps (mrdl.worker.slot)
+    # by slot (a worker's number): the name and the hash of the file with what it keeps (mrdl.worker.slot);
+    # by "callbacks" the same of arrays that callbacks keep
     kept: dict[str, list[str]] = field(default_factory=dict)
 
     @property

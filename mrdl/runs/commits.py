@@ -12,7 +12,7 @@ from mrdl.storage.sealed import Count, Hash, check, digest, seal, unsealed
 
 AGAIN = 5                       # how often commits are read again if they are merged into one file meanwhile
 COMMIT, COMPACTED = re.compile(r"commit-(\d{6,})\.json"), re.compile(r"commits-(\d{6,})\.jsonl")
-OF_SLOT = re.compile(r"slot-(\d{6,})-\d{4,}-[0-9a-f]{16}\.safetensors")
+OF_SLOT = re.compile(r"(?:slot-(\d{6,})-\d{4,}|callbacks-(\d{6,}))-[0-9a-f]{16}\.safetensors")
 OF_STATE = re.compile(r"(?:state|outer)-(\d{6,})\.safetensors")
 # what a commit's record holds
 RECORD = {"round": Count, "epochs": Count, "progress": float, "elapsed": float}        # and more
@@ -24,7 +24,7 @@ class More(TypedDict, total=False):
     state: Annotated[str, re.compile(r"state-\d{6,}\.safetensors")]
     sha256: Hash
     outer: Hash                         # of the outer updater's state
-    kept: dict[str, list]               # by slot: the name and the hash of the file with what it keeps
+    kept: dict[str, list]               # by slot, or "callbacks": the name and the hash of the file with what it keeps
 
 
 class Committed(More):
@@ -43,7 +43,7 @@ def entries(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Makes the history of the records. (The score in record r belongs to the state of round r - 1.)"""
     history = []
     for record in records:
-        history.append({k: v for k, v in record.items() if k not in ("score", "by_worker")})
+        history.append({k: v for k, v in record.items() if k not in ("score", "by_worker", "callbacks")})
         if record.get("score"):
             history[record["round"] - 1].update(record["score"])
     return history
@@ -195,7 +195,7 @@ class Commits(ABC):
         state.kept = commit.get("kept", {})
         gone = [name for name, _ in state.kept.values() if last and not self.store.exists(name)]
         if gone:
-            raise RunError(f"{self.url}: {gone[0]} is gone, which has what a worker keeps from round to round; {self._lost()}")
+            raise RunError(f"{self.url}: {gone[0]} is gone, which has what {'callbacks keep' if gone[0].startswith('callbacks') else 'a worker keeps'} from round to round; {self._lost()}")
         return state
 
     def _of_state(self, r: int, name: str, sha256: str | None, last: bool) -> bytes:
@@ -226,7 +226,7 @@ class Commits(ABC):
         for name in self.store.list("*.safetensors"):
             state, slot = OF_STATE.fullmatch(name), OF_SLOT.fullmatch(name)
             if (state and int(state[1]) <= last and int(state[1]) != keep
-                    or slot and int(slot[1]) < newest.round and name not in named):
+                    or slot and int(slot[1] or slot[2]) < newest.round and name not in named):
                 self.store.remove(name)
 
 

@@ -4,6 +4,7 @@
     state-000007.safetensors, commit-000007.json    the state after round 7, and the commit that makes it valid
     outer-000007.safetensors    with an outer updater: its state after round 7
     slot-000007-0003-5f2a....safetensors    if workers keep anything from round to round: what worker 3 keeps after round 7
+    callbacks-000007-5f2a....safetensors    what callbacks keep in arrays, such as the best weights
                             (rounds that were committed together: the commit has the number of the first, and a line for each; of
                             their states only the last ones and the best are there)
     commits-000099.jsonl    the commits up to round 99, one per line, whose own files have been removed
@@ -29,7 +30,7 @@ from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, for
 
 FORMAT = 2
 OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
-ASIDE = ("retry-*.safetensors", "fragment-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors")    # temporary states of a driver
+ASIDE = ("retry-*.safetensors", "fragment-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors", "scored-*.safetensors")    # temporary states of a driver
 SPLITS = "data"                 # folder of the run with references to raw rows, where it trains on them
 COMPACT = 100                   # rounds after which the files of commits are merged into one
 FEATURES = ("text", "columns", "table")         # what a model must know of data

@@ -45,11 +45,11 @@ def test_callbacks_are_called_as_by_keras_and_change_no_bits():
     assert bits(model) == bits(alone) and history.history == alone.history.history
     assert seen.model is model and seen.params == {"verbose": "auto", "epochs": 2, "steps": 2} and model.history is history
     logs = ["accuracy", "loss"]
-    tests = [("on_test_begin",), ("on_test_batch_begin", 0), ("on_test_batch_end", 0, logs), ("on_test_end", logs)]
-    batches = [call for n in (0, 1) for call in (("on_train_batch_begin", n), ("on_train_batch_end", n, logs))]
+    tests = [("on_test_begin", []), ("on_test_batch_begin", 0, []), ("on_test_batch_end", 0, logs), ("on_test_end", logs)]
+    batches = [call for n in (0, 1) for call in (("on_train_batch_begin", n, []), ("on_train_batch_end", n, logs))]
     full = [*logs, "val_accuracy", "val_loss"]
-    assert seen.calls == [("on_train_begin",), *[call for epoch in (0, 1) for call in (
-        ("on_epoch_begin", epoch), *batches, *tests, ("on_epoch_end", epoch, full))], ("on_train_end", full)]
+    assert seen.calls == [("on_train_begin", []), *[call for epoch in (0, 1) for call in (
+        ("on_epoch_begin", epoch, []), *batches, *tests, ("on_epoch_end", epoch, full))], ("on_train_end", full)]
     seen = Calls()
     scores, outputs = model.evaluate(x, y, batch_size=16, callbacks=seen, return_dict=True), model.predict(x, batch_size=32, callbacks=[seen])
     assert [call[0] for call in seen.calls] == ["on_test_begin", *["on_test_batch_begin", "on_test_batch_end"] * 3, "on_test_end",
@@ -60,7 +60,7 @@ def test_callbacks_are_called_as_by_keras_and_change_no_bits():
 def test_logs_of_a_minibatch_are_those_of_the_epoch_so_far():
     x, y = arrays(40)
     losses, got = [], {}
-    history = classifier().fit(x, y, batch_size=16, callbacks=c.LambdaCallback(
+    history = classifier().fit(x, y, batch_size=16, callbacks=c.LambdaCallback(on_epoch_begin=lambda epoch, logs: logs.clear(),
         on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]), on_epoch_end=lambda epoch, logs: got.update(logs)))
     assert len(losses) == 3 and losses[-1] == got["loss"] == history.history["loss"][0] != losses[0]
     outputs = []
