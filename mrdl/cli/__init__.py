@@ -1,4 +1,4 @@
-"""The command line: prepare, describe, train, resume, search, evaluate, predict, score, generate, show, streaming, runs, stop,
+"""The command line: prepare, describe, train, resume, search, evaluate, predict, score, export, generate, show, streaming, runs, stop,
 clean."""
 import errno
 import json

@@ -8,6 +8,7 @@ from mrdl import __version__, limits
 from mrdl.cli.commands import (
     describe,
     evaluate,
+    export,
     generate,
     predict,
     prepare,
@@ -171,8 +172,8 @@ def of_describe(p: argparse.ArgumentParser) -> None:
 
 
 def of_train(p: argparse.ArgumentParser) -> None:
-    positional(p, "model", "a .py file that defines `model`, a model as .json, the folder of a saved model or a "
-               "finished run, or auto: a network made for the dataset, which must be a table")
+    positional(p, "model", "a .py file that defines `model`, a model as .json, a .keras or .h5 file of Keras, the folder of a saved "
+               "model or a finished run, or auto: a network made for the dataset, which must be a table")
     positional(p, "data", "a dataset that prepare made; or raw rows, as prepare reads them: splits of the files are the shards", nargs="+")
     run(p)
     option(p, "workers", "number of shards trained on at the same time (default: %(default)s; of auto 1 for small tables)")
@@ -257,6 +258,12 @@ def of_resume(p: argparse.ArgumentParser) -> None:
     driven(p)
 
 
+def of_export(p: argparse.ArgumentParser) -> None:
+    positional(p, "model", "directory of a finished run or a saved model, or what else mrdl train takes")
+    positional(p, "file", "what to write: NAME.keras (for Keras 3), NAME.h5, or NAME.weights.h5 (weights and the optimizer's state alone); "
+               "a path or an hdfs:// URL. Needs h5py: pip install 'mrdl[keras]'")
+
+
 def of_generate(p: argparse.ArgumentParser) -> None:
     run(p)
     p.add_argument("--prompt", default="", help="text to continue (default: a line break)")
@@ -329,6 +336,9 @@ COMMANDS = (
             "pipes, for Hive's TRANSFORM, and as the mapper of a streaming job.",
             "tail -f new.csv | mrdl score runs/digits --id customer",
             lambda p: (trained(p), of_score(p)), model=True, json=argparse.SUPPRESS),
+    Command(export, "Writes a model as a file of Keras, which trains on from there.",
+            "mrdl export runs/digits digits.keras",
+            of_export, model=True),
     Command(generate, "Generates text with a model that was trained on text.",
             "mrdl generate runs/shakespeare --prompt 'The ' --temperature 0.5 --length 400",
             of_generate, model=True),

@@ -23,6 +23,7 @@ from mrdl.config import need
 from mrdl.data.dataset import load as load_dataset
 from mrdl.data.sources import about, expand
 from mrdl.data.tables.table import SCHEMA
+from mrdl.models.formats import keras_file
 from mrdl.models.model import Model
 from mrdl.models.saving import load_model, model_from_json
 from mrdl.report import folded
@@ -30,18 +31,24 @@ from mrdl.report.progress import clock, reporter, tasks
 from mrdl.runners.cluster import Cluster
 from mrdl.runs.run import SPLITS, Run
 from mrdl.runs.searches import Search
-from mrdl.storage.paths import place, size
+from mrdl.storage.paths import is_folder, place, size
 from mrdl.worker.scored import TABLE
 
 
+def in_file(path: str) -> bool:
+    """Is MODEL a file, not the folder of a run or a saved model?"""
+    return path.endswith((".py", ".json")) or keras_file.is_keras(path) and not is_folder(path)
+
+
 def load(path: str) -> Model:
-    """MODEL: file.py with a variable or function `model`, a spec .json, or a saved model's folder."""
+    """MODEL: file.py with a variable or function `model`, a spec .json, a file of Keras, or a saved model's folder."""
     if path.endswith(".py"):
         return model_file.load(path)
     if path.endswith(".json"):
         folder, name = place(path)
         return model_from_json(folder.read(name))
-    tell_round(path)
+    if not in_file(path):
+        tell_round(path)
     return load_model(path)
 
 
@@ -118,7 +125,7 @@ def to_train_on(a: argparse.Namespace, runner: Cluster) -> str:
         need(not odd, f"{', '.join(odd)}: only possible with raw rows, and {a.data[0]} is a dataset")
         return a.data[0]
     from mrdl.driver.preparation.refer import refer
-    run, of_file = Run(a.run), a.model == tabular.AUTO or a.model.endswith((".py", ".json"))
+    run, of_file = Run(a.run), a.model == tabular.AUTO or in_file(a.model)
     table = None if of_file or a.schema or a.kinds or a.like else Run(a.model).features()["table"]
     with busy("reads " + ", ".join(a.data[:3]), a.data) as on_task, tempfile.TemporaryDirectory(dir=runner.tmp) as folder:
         if table:
@@ -145,7 +152,7 @@ def train(a: argparse.Namespace) -> dict[str, Any]:
         # before the report begins: what a model.py prints comes first
         model = None if a.model == tabular.AUTO else load(a.model)
         data = to_train_on(a, runner)
-        if model is not None and not a.model.endswith((".py", ".json")):
+        if model is not None and not in_file(a.model):
             same_features(Run(a.model).features(), a.model, load_dataset(data))
 
         def fit(data: str = data, run: str = a.run) -> dict[str, Any]:
@@ -267,6 +274,16 @@ def predict(a: argparse.Namespace) -> dict[str, Any]:
     say(f"{a.out}: {printing.counted(found.rows, 'row')} in the order of the input: " + (
         f"{quote(a.out)}/part-*.{TABLE}" if a.format == TABLE else f"cat {quote(a.out)}/part-*"))
     return {"out": a.out, "rows": found.rows, "bad": found.bad.total(), "left_out": found.left_out, "unseen": found.unseen}
+
+
+def export(a: argparse.Namespace) -> dict[str, Any]:
+    need(keras_file.is_keras(a.file), f"{a.file}: must end with .keras, .h5 or .weights.h5")
+    model = load(a.model)
+    (model.save_weights if keras_file.is_weights(a.file) else model.save)(a.file)
+    say(f"{a.file}: {model.count_params():,} parameters" + f", the optimizer's state after {model.iterations:,} updates" * (model.iterations > 0))
+    if any((model.features or {}).values()):
+        say("the names of columns and classes, or the vocabulary, that it was trained on have no place in a file of Keras")
+    return {"file": a.file, "parameters": model.count_params(), "updates": model.iterations}
 
 
 def generate(a: argparse.Namespace) -> dict[str, Any]:

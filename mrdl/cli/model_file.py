@@ -14,7 +14,7 @@ from mrdl.config import ConfigError, need
 from mrdl.models.model import Model
 
 # modules that this program needs: modules with these names next to MODEL.py are not used
-TAKEN = sys.stdlib_module_names | {"fsspec", "mrdl", "mrjob", "numpy", "rich", "safetensors"}
+TAKEN = sys.stdlib_module_names | {"fsspec", "h5py", "mrdl", "mrjob", "numpy", "rich", "safetensors"}
 
 
 def load(path: str) -> Model:

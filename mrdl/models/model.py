@@ -321,31 +321,57 @@ class Model(Trainer):
         return packed(found, {"spec": self.to_json()})    # one key: their order is not fixed
 
     def save(self, path: str) -> None:
-        """Writes a folder as a finished run has it.
+        """Writes a file of Keras, or a folder as a finished run has it.
 
-        model.json and model.safetensors; where the model was trained optimizer.safetensors, the
+        A name that ends with .keras or .h5: one file that Keras 3 loads, with the layers, weights,
+        what `compile` was given, and the optimizer's state; needs h5py (pip install 'mrdl[keras]').
+        Any other name: a folder with model.json and model.safetensors; where the model was trained optimizer.safetensors, the
         updater's state, with which training goes on; where it was trained on a dataset
         features.json, what that dataset's features are. saved.json has the hashes of the model's
         files.
 
         Args:
-            path: the folder, a path or an hdfs:// URL; a model that is there is replaced."""
+            path: the file or folder, a path or an hdfs:// URL; a model that is there is replaced.
+
+        Raises:
+            ConfigError: h5py is missing."""
+        from mrdl.models.formats import keras_file  # imported here, because workers do not need it
         from mrdl.runs.run import Run
+        if keras_file.is_keras(path):
+            keras_file.save(self, path)
+            return
         run = Run(path)
         run.store.remove(tensors.UPDATER)       # that of the weights that were there
         run.save(tensors.files(self), self.features)
 
-    def load_weights(self, data: bytes, source: str = "model.safetensors") -> "Model":
-        """Sets the weights from the bytes of a safetensors file; nothing in them is executed.
+    def save_weights(self, path: str) -> None:
+        """Writes the weights, and the optimizer's state if the model is compiled, as Keras 3 does.
 
         Args:
-            data: the bytes, as `to_safetensors` gives them.
+            path: a path or an hdfs:// URL that ends with .weights.h5.
+
+        Raises:
+            ConfigError: the name ends otherwise, or h5py is missing."""
+        from mrdl.models.formats import keras_file  # imported here, because workers do not need it
+        keras_file.save_weights(self, path)
+
+    def load_weights(self, data: bytes | str, source: str = "model.safetensors") -> "Model":
+        """Sets the weights from a file; nothing in it is executed.
+
+        Args:
+            data: the path or hdfs:// URL of a file that Keras 2 or 3 wrote (.weights.h5, .h5,
+                .keras; the optimizer's state in it is taken too if the model is compiled), or the
+                bytes of a safetensors file, as `to_safetensors` gives them.
             source: what the bytes are called in errors.
 
         Returns:
             The model.
 
         Raises:
-            ConfigError: the bytes are damaged, or of another model."""
-        tensors.load_weights(self, data, source)
+            ConfigError: the file is damaged, or of another model, or h5py is missing."""
+        if isinstance(data, str):
+            from mrdl.models.formats import keras_file
+            keras_file.load_weights(self, data)
+        else:
+            tensors.load_weights(self, data, source)
         return self

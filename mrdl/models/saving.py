@@ -1,12 +1,15 @@
-"""Makes models from Keras's JSON, and from the folders that `save` and finished runs write."""
+"""Makes models from Keras's JSON and files, and from the folders that `save` and finished runs write."""
 from shlex import quote
 
-from mrdl.config import ConfigError
+from mrdl.config import ConfigError, need
 from mrdl.models import tensors
-from mrdl.models.formats import keras_reader
+from mrdl.models.formats import keras_file, keras_reader, keras_weights
 from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
 from mrdl.models.tensors import FILES
+from mrdl.storage.paths import is_folder
+
+NESTED = "the spec is nested too deeply"
 
 
 def model_from_json(text: str | bytes) -> Model:
@@ -22,21 +25,26 @@ def model_from_json(text: str | bytes) -> Model:
         ConfigError: the text is not a spec, or has something that mrdl does not support; the
             message names it."""
     try:
-        found = keras_reader.parse(text)
-        model = (Sequential(found.layers, name=found.name, dtype=found.dtype) if found.ends is None else
-                 Model(*found.ends, found.name, dtype=found.dtype))
-        if found.loss is not None:
-            model.compile(found.optimizer, found.loss, metrics=found.metrics, loss_weights=found.loss_weights)
+        return _made(keras_reader.parse(text))
     except RecursionError:
-        raise ConfigError("the spec is nested too deeply") from None
+        raise ConfigError(NESTED) from None
+
+
+def _made(found: keras_reader.Spec) -> Model:
+    model = (Sequential(found.layers, name=found.name, dtype=found.dtype) if found.ends is None else
+             Model(*found.ends, found.name, dtype=found.dtype))
+    if found.loss is not None:
+        model.compile(found.optimizer, found.loss, metrics=found.metrics, loss_weights=found.loss_weights)
     return model
 
 
 def load_model(path: str, updater: bool = True) -> Model:
-    """Loads the model from a folder that `save` or a finished run wrote.
+    """Loads the model from a folder that `save` or a finished run wrote, or from a file of Keras.
 
     Args:
-        path: the folder, a path or an hdfs:// URL. Nothing in it is executed.
+        path: the folder, or a file whose name ends with .keras or .h5 (of a whole model, by Keras 2
+            or 3; needs h5py: pip install 'mrdl[keras]'); a path or an hdfs:// URL. Nothing in it is
+            executed.
         updater: whether to load the updater's state too, if there is one, so that training
             continues as if it had not stopped. False: only the weights, to score or predict.
 
@@ -44,8 +52,11 @@ def load_model(path: str, updater: bool = True) -> Model:
         The model; it is compiled if its spec says how.
 
     Raises:
-        ConfigError: there is no model, or the run has not finished.
+        ConfigError: there is no model, it has something that mrdl does not support, a file of
+            Keras is damaged, or the run has not finished.
         RunError: a file is damaged."""
+    if keras_file.is_keras(path) and not is_folder(path):
+        return _from_keras(path, updater)
     from mrdl.runs.run import Run  # imported here, because workers do not need it
     run = Run(path)
     for name in FILES:
@@ -56,6 +67,21 @@ def load_model(path: str, updater: bool = True) -> Model:
     model = model_from_json(run.checked(FILES[0], run.store.read(FILES[0])))
     model.features = run.features()
     return restored(model, run, updater)
+
+
+def _from_keras(path: str, updater: bool) -> Model:
+    """The model in a file of Keras."""
+    found = keras_file.read(path)
+    try:
+        model = _made(keras_reader.parsed(found.spec))
+    except RecursionError:
+        raise ConfigError(NESTED) from None
+    need(model.input_shape is not None, f"{path}: the model does not say what shape its input has")
+    keras_weights.load(model, found.contents, path, keras_file.layers_of(found.spec))
+    state = keras_weights.stored_state(found.contents)
+    if updater and state is not None and model.loss is not None:
+        keras_weights.take_state(model, state[0], found.note, path, state[1])
+    return model
 
 
 def restored(model: Model, run, updater: bool = True) -> Model:

@@ -265,6 +265,29 @@ def test_a_spec_and_a_saved_model_train_too_and_python_m_mrdl_is_the_same(here, 
     assert 0 <= json.loads(done.stdout)["accuracy"] <= 1
 
 
+def test_a_run_begins_with_a_file_of_keras_and_is_exported_to_one(here, capsys):
+    prepared(capsys)
+    mrdl(capsys, "train", "model.py", "data", "first", "--rounds", "2")
+    status, out, err = mrdl(capsys, "export", "first", "m.keras", "--json")
+    told = json.loads(out)
+    assert status == 0 and told["file"] == "m.keras" and told["updates"] > 0 and "the optimizer's state after" in err
+    assert "the names of columns and classes" in err
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype("f4")
+    assert (load_model("m.keras").predict(x) == load_model("first").predict(x)).all()
+    for model, run in (("m.keras", "second"), ("first", "third")):      # they go on alike
+        status, _, err = mrdl(capsys, "train", model, "data", run, "--rounds", "1")
+        assert status == 0 and "new optimizer state" not in err
+    assert mrdl(capsys, "export", "second", "m.h5")[0] == mrdl(capsys, "export", "m.h5", "m.weights.h5")[0] == 0
+    ours, theirs = load_model("second"), load_model("m.h5")
+    assert (ours.iterations, ours.optimizer) == (theirs.iterations, theirs.optimizer) and (ours.slots == theirs.slots).all()
+    assert (ours.weights == theirs.weights).all() and (ours.weights == load_model("first").load_weights("m.weights.h5").weights).all()
+    assert (ours.weights == load_model("third").weights).all()
+    for words, told in ((("export", "first", "m.onnx"), "m.onnx: must end with .keras, .h5 or .weights.h5"),
+                        (("export", "nothing", "n.keras"), "holds no model.json"), (("train", "no.keras", "data", "r"), "no.keras")):
+        status, _, err = mrdl(capsys, *words)
+        assert status == 2 and told in err and len(err.splitlines()) == 1
+
+
 def test_a_damaged_shard_is_told_in_one_line_with_file_and_block(here, capsys):
     prepared(capsys)
     part = here / "data" / "part-00000"
@@ -315,7 +338,7 @@ def test_an_error_is_one_line_and_its_traceback_is_shown_on_demand(monkeypatch, 
 
 
 def test_help_has_examples_and_the_grammar_of_until(capsys):
-    for command in ("prepare", "train", "resume", "evaluate", "predict", "show"):
+    for command in ("prepare", "train", "resume", "evaluate", "predict", "export", "show"):
         with pytest.raises(SystemExit) as left:
             main([command, "--help"])
         assert left.value.code == 0 and f"example: mrdl {command}" in capsys.readouterr().out

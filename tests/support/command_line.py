@@ -13,6 +13,6 @@ def model():
 
 def mrdl(capsys, *words):
     """(exit status, stdout, stderr) of `mrdl WORDS`, by default with `-r inline` where there are jobs."""
-    status = main([*words, *([] if "-r" in words or words[0] == "show" else ["-r", "inline"])])
+    status = main([*words, *([] if "-r" in words or words[0] in ("show", "export") else ["-r", "inline"])])
     out = capsys.readouterr()
     return status, out.out, out.err

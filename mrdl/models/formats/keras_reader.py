@@ -7,6 +7,7 @@ from mrdl.config import ConfigError, dtype_name, lookup, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Symbol
 from mrdl.layers.recurrent import Recurrent
+from mrdl.models.formats import keras_two
 from mrdl.models.formats.keras_masks import makers_of, without_masks
 from mrdl.models.formats.keras_parts import Later, part_of
 
@@ -27,12 +28,19 @@ class Spec(NamedTuple):
 
 
 def parse(text: str | bytes) -> Spec:
-    """Parses a model in Keras's JSON form; ConfigError for anything that mrdl does not support."""
+    """Parses a model in the JSON form of Keras 3 or 2; ConfigError for anything that mrdl does not support."""
     need(len(text) <= LONGEST, f"the spec has {len(text):,} bytes, more than {LONGEST:,}")
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"the spec is no JSON: {shown(str(error))}") from None
+    return parsed(spec)
+
+
+def parsed(spec: Any) -> Spec:
+    """Like `parse`, of what the JSON says; also in the form of Keras 2."""
+    if isinstance(spec, dict) and keras_two.is_old(spec):
+        spec = keras_two.modern(spec)
     kind = spec.get("class_name") if isinstance(spec, dict) else None
     need(kind in ("Sequential", "Functional", "Model"),
          "the spec is no Sequential or Functional model in Keras's JSON form")
