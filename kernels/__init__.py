@@ -43,7 +43,7 @@ TABLE = {
     "recurrent": ["simple_rnn_forward", "simple_rnn_backward", "lstm_forward", "lstm_backward", "peephole_gradient",
                   "gru_forward", "gru_backward", "ids_forward", "ids_gradient"],
     "embedding": ["embedding_forward", "embedding_gradient"],
-    "merge": ["accumulate", "mean"],
+    "merge": ["accumulate", "mean", "means"],
     "flush": ["flush"],
 }
 LANES = 16      # activations are [feature][N] with N a multiple of this, whatever the CPU

@@ -183,5 +183,12 @@ def mean(total, n, out):
     out[:] = total / n
 
 
+def means(values, n, out):
+    total = np.zeros(len(out))
+    for own, weight in zip(values, n):
+        accumulate(total, own, weight)
+    mean(total, sum(n), out)
+
+
 def flush(x):
     x *= abs(x) >= np.finfo(x.dtype).tiny

@@ -1,5 +1,6 @@
 """Decides which shards train together, for how many rounds, and which reducer gets which chunk: depends only on data, seed
 and options."""
+from functools import lru_cache
 from itertools import islice
 
 from mrdl import seeds
@@ -56,6 +57,11 @@ def tell_shared(cluster: Cluster, mappers: int, shards: int) -> None:
 
 def chunk_keys(size: int, reducers: int) -> list[str]:
     """The keys of a vector's chunks in the shuffle, distributed evenly to the reducers; the last key is for the records."""
+    return [*_chunk_keys(size, reducers)]
+
+
+@lru_cache(1)                   # they are the same in all rounds
+def _chunk_keys(size: int, reducers: int) -> list[str]:
     return keys_of([size], reducers)[0]
 
 

@@ -26,7 +26,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -83,7 +83,7 @@ class Result:
         self.coded = [len(v) for v in values if isinstance(v, Coded)]
         if self.row is None:
             self.size = sum(v.count if isinstance(v, Coded) else len(v) for v in values)
-        tail = json.dumps(asdict(self)).encode()
+        tail = json.dumps(vars(self)).encode()
         return b"".join([*(v if isinstance(v, Coded) else np.ascontiguousarray(v, self.dtype) for v in values), tail,
                          LENGTH.pack(len(tail))])
 

@@ -23,6 +23,7 @@ OPEN = 2                        # so many questions may be open: a question and 
 QUESTION, TRAINED, SCORED, PART = range(4)
 DRIVER = 9999                   # the number of the driver's bell; workers' bells have theirs
 FILED = b"file"                 # a message that is in a file
+QUIET = 0.05                    # seconds between two looks at the memory, where nobody has rung
 
 
 def meeting_at(url: str) -> Meeting:
@@ -103,8 +104,9 @@ class Nearby(Meeting):
             # what workers send of their vector may be more than it has
             if values and not isinstance(values[0], Coded) and size <= len(self.memory.row(row, result.dtype)):
                 result.row, result.start, result.size = row, start, size - start
-                if self.memory.number(values[0]) != row:        # else they have been made there
-                    np.concatenate(values, out=self.memory.row(row, result.dtype)[start:size])
+                place = self.memory.row(row, result.dtype)[start:size]
+                if values[0].ctypes.data != place.ctypes.data:  # else they have been made there
+                    np.concatenate(values, out=place)
                 values = []
             data = result.dump(values)
             if values or not self.memory.put(_box(number, box, worker), number, data):
@@ -155,7 +157,7 @@ class Nearby(Meeting):
 
     def sleep(self, seconds) -> None:
         if self.bell:
-            self.bell.wait(seconds)
+            self.bell.wait(max(seconds, QUIET) if self.memory else seconds)     # who leaves a message rings
         else:
             super().sleep(seconds)
 

@@ -159,4 +159,21 @@ def merge(chunk: str, partials: Iterable[Partial]) -> Iterator[tuple[str, Partia
     yield chunk, Partial(count, n, values)
 
 
+def averaged(partials: list[Partial], out: np.ndarray) -> Partial:
+    """The mean of partials that are all at hand, with the bits of `merge`.
+
+    Args:
+        partials: those of one range of values, sorted by worker.
+        out: [P], takes the mean; memory of none of the partials.
+
+    Returns:
+        A partial whose `worker` is the number of workers merged, and whose values are `out`."""
+    n = tuple(p.n for p in partials)
+    if len(n) > 1 and sum(n):
+        kernels.typed(out.dtype).means([p.values for p in partials], n, out)
+    else:
+        out[:] = partials[0].values
+    return Partial(len(n), sum(n), out)
+
+
 Emitted = Iterator[tuple[str, Partial]]

@@ -4,27 +4,28 @@ YARN's pages and `mapred job -status` show them in the group "mrdl", summed over
 `loss_millionths` / `terms` / 1e6, a worker's examples per second are `examples` / `milliseconds` * 1000."""
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from mrdl.rounds.partial import RECORD, Partial
-from mrdl.rounds.record import Record, Trained, parse
+from mrdl.rounds.record import Trained
 
 GROUP = "mrdl"
 Increment = Callable[[str, str, int], None]     # MRJob.increment_counter
 
 
-def amounts(record: Record) -> dict[str, int]:
-    """The counters of one record; empty if the worker failed or only scored."""
-    if not isinstance(record, Trained):
+def amounts(facts: dict[str, Any]) -> dict[str, int]:
+    """The counters of one record's facts; empty if the worker failed or only scored."""
+    if facts["kind"] != Trained.kind:
         return {}
-    loss = record.sums.get("loss", [0.0])[0]
-    found = {"examples": record.n, "terms": record.terms, "updates": record.updates,
-             "milliseconds": round(1000 * record.seconds["compute"])}
+    loss = facts["sums"].get("loss", [0.0])[0]
+    found = {"examples": facts["n"], "terms": facts["terms"], "updates": facts["updates"],
+             "milliseconds": round(1000 * facts["seconds"]["compute"])}
     return found | ({"loss_millionths": round(1e6 * loss)} if math.isfinite(loss) else {})
 
 
 def count(facts: dict, increment: Increment) -> None:
     """Adds the counters of a record's facts."""
-    for name, amount in amounts(parse(0, facts)).items():
+    for name, amount in amounts(facts).items():
         increment(GROUP, name, amount)
 
 

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from mrdl import metrics
 from mrdl.data.blocks import BlockError
+from mrdl.data.windows import Arrays
+from mrdl.report import advice
 from mrdl.rounds import partial
 from mrdl.rounds.meeting import OWN, Meeting, Pauses, Result, means
 from mrdl.rounds.partial import RECORD, Partial
@@ -25,6 +28,7 @@ from mrdl.rounds.statistics import Statistics
 from mrdl.storage.paths import opened
 from mrdl.storage.paths import place as placed
 from mrdl.training.learner import Learner
+from mrdl.training.protocol import LayeredModel
 from mrdl.worker import answer, counters
 from mrdl.worker.cache import Rows, Shelf
 from mrdl.worker.reading import Reading, ahead
@@ -91,7 +95,8 @@ class Resident:
         self.vector = np.empty(0, "f4")         # the current state; training changes it in place
         self.made: tuple[Any, Prepared] | None = None       # what trained the last round, and for which plan
         # which state a round began with is asked of plain workers only
-        self.ways = {"prepared": self._prepared, "identity": lambda plan, state: "", "ahead": self._ahead}
+        self.ways = {"prepared": self._prepared, "identity": lambda plan, state: "", "ahead": self._ahead, "described": self._described}
+        self.known: dict[int, tuple[Arrays, metrics.Sums]] = {}     # what `_described` has found, by the id of the arrays
 
     def serve(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Partial]]:
         """Answers all questions, then yields the partials of the last round; yields nothing if the driver is gone."""
@@ -225,7 +230,7 @@ class Resident:
         """See mrdl.worker.train.prepared. What was made for an earlier round is used again, if the state has the same place."""
         plan = own.spec, own.batch_size, own.class_weight, own.sequences
         if not self.made or self.made[0] != plan or given.vector is not self.vector:
-            self.made = plan, prepared(own, given)
+            self.made, self.known = (plan, prepared(own, given)), {}
         _, learner = made = self.made[1]
         if not self.meeting.memory or not isinstance(learner, Learner):
             self.made = None
@@ -236,6 +241,14 @@ class Resident:
     def _ahead(self, items: Iterator, waited: Callable[[float], None]) -> Iterator:
         """Rows in memory need no thread that reads ahead."""
         return ahead(items, waited) if self.shelf.files else items
+
+    def _described(self, model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] | None) -> metrics.Sums:
+        """Statistics of targets (advice.targets). Those of rows that stay in memory are computed once."""
+        if self.shelf.files:
+            return advice.targets(model, arrays, class_weight)
+        if id(arrays) not in self.known:
+            self.known[id(arrays)] = arrays, advice.targets(model, arrays, class_weight)
+        return self.known[id(arrays)][1]
 
     def _row(self) -> int | None:
         """The row of the shared memory for this worker's values, if there is one."""
@@ -316,14 +329,14 @@ class Resident:
         if any(not head.size for head, _ in heads):     # a worker failed; the driver reports it
             return
         cuts = partial.ranges(asked["size"], asked["plan"]["keys"])
-        start = cuts[first][0]
-        ranges = [meeting.values(self.number, place, head, cuts, first, stop) for head, place in heads]
-        made = [mean for a, b in cuts[first:stop] for _, mean in partial.merge("", (
-            Partial(head.worker, head.n, values[a - start:b - start])
-            for (head, _), values in zip(heads, ranges)))]
-        meeting.leave(self.number, self.place, Result(
-            self.place, made[0].n, made[0].worker, asked["dtype"]), [m.values for m in made], "part",
-            asked["into"] if meeting.memory else None, start)
+        start, end = cuts[first][0], cuts[stop - 1][1]
+        row = asked["into"] if meeting.memory else None
+        out = () if row is None else meeting.memory.row(row, asked["dtype"])[start:end]
+        if len(out) < end - start:              # what workers send of their vector may be more than it has
+            out = np.empty(end - start, asked["dtype"])
+        mean = partial.averaged([Partial(head.worker, head.n, meeting.values(self.number, place, head, cuts, first, stop))
+                               for head, place in heads], out)
+        meeting.leave(self.number, self.place, Result(self.place, mean.n, mean.worker, asked["dtype"]), [out], "part", row, start)
 
     def _emitted(self, asked: dict[str, Any]) -> Iterator[tuple[str, Partial]]:
         """Yields this worker's answer of the last round, as the mapper of a plain round emits it."""

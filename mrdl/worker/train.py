@@ -44,7 +44,7 @@ def prepared(own: Plan, given: State) -> Prepared:
 
 def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began: float, more: Iterable[Part] = (), *,
           prepared: Callable[[Plan, State], Prepared] = prepared, identity: Callable[[Plan, State], str] = identity,
-          ahead: Callable = ahead) -> Emitted:
+          ahead: Callable = ahead, described: Callable[..., metrics.Sums] = advice.targets) -> Emitted:
     """Trains on the plan's part of a shard, and then on `more` whole shards. Resident workers do some of it in their own ways: they
     keep things from round to round."""
     worker = asked.train[shard]
@@ -66,7 +66,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
         for n, arrays in ready:
             present += n
             if arrays is not None:
-                metrics.add(targets, advice.targets(model, arrays, asked.class_weight))
+                metrics.add(targets, described(model, arrays, asked.class_weight))
             yield n, arrays
 
     n, wanted = 0, range(asked.first * asked.batch_size, stop)

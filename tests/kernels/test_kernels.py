@@ -211,6 +211,7 @@ def test_normal_noise_has_the_moments_of_a_normal_and_reaches_its_tails():
     ("update", lambda: ("lamb", *np.ones((2, 3), "f4"), np.ones((1, 3), "f4"), (0.1,), 0.0, 1.0, 1.0),
      "no rule lamb"),
     ("mean", lambda: (np.ones(3), 0.0, np.ones(3, "f4")), "above 0"),
+    ("means", lambda: ([np.ones(3, "f4")], (0,), np.ones(3, "f4")), "above 0"),
     ("dropout_mask", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 1.0), "rate < 1"),
     ("normal_noise", lambda: (np.ones((1, 16), "f4"), 1, 0, 0, 0.0, -1.0), "stddev >= 0"),
     ("multiply", lambda: (np.ones((3, 16), "f4"), np.ones((2, 16), "f4"), np.ones((3, 16), "f4")),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mrdl.driver.schedule import chunk_keys
 from mrdl.rounds import partial
-from mrdl.rounds.partial import RECORD, Partial, PartialError, PartialProtocol
+from mrdl.rounds.partial import RECORD, Partial, PartialError, PartialProtocol, averaged, merge
 from mrdl.runners.partitioning import partition
 
 FLOATS = st.lists(st.floats(width=32), max_size=40)
@@ -103,3 +103,13 @@ def test_chunks_cover_the_vector_and_are_dealt_evenly_to_the_reducers(size, redu
     reducers = min(reducers, len(ranges))       # no more than there are chunks
     dealt = [partition(key.encode(), reducers, True) for key in keys[:-1]]
     assert dealt == [i % reducers for i in range(len(ranges))]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n", [(3, 2, 320), (0, 7), (0, 0), (5,)])
+def test_a_mean_of_what_is_at_hand_has_the_bits_of_the_reducers(n, dtype):
+    rng, out = np.random.default_rng(1), np.empty(1500, dtype)
+    partials = [Partial(worker, each, rng.standard_normal(1500).astype(dtype)) for worker, each in enumerate(n)]
+    (_, mean), = merge("", partials)
+    found = averaged(partials, out)
+    assert found.values is out and out.tobytes() == mean.values.tobytes() and found[:2] == mean[:2]

@@ -22,7 +22,7 @@ from mrdl.cli import main
 from mrdl.driver import oversight
 from mrdl.layers import Dense
 from mrdl.report import gauges, history
-from mrdl.rounds.record import Failed, parse
+from mrdl.rounds.record import Failed, facts
 from mrdl.runs import stop_request
 from mrdl.runs.lease import Lease
 from mrdl.runs.run import Run
@@ -250,8 +250,8 @@ def test_a_workers_loss_and_examples_are_counters_of_its_job(given_round):
     ((_, part),) = [(chunk, part) for chunk, part in answer.work(shard(), state, asked) if chunk == "record"]
     assert found == {"examples": 25, "terms": 25, "updates": 4, "milliseconds": found["milliseconds"],
                      "loss_millionths": round(1e6 * part.values["sums"]["loss"][0])}
-    assert counters.amounts(Failed("KeyError", "x", "no block", "")) == {}
-    broken = parse(1, {**part.values, "sums": {"loss": [float("nan"), 25]}})
+    assert counters.amounts(facts(Failed("KeyError", "x", "no block", ""))) == {}
+    broken = {**part.values, "sums": {"loss": [float("nan"), 25]}}
     assert "loss_millionths" not in counters.amounts(broken) and counters.amounts(broken)["examples"] == 25
 
 

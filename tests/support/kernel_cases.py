@@ -289,6 +289,7 @@ def arguments(name, rng, dtype, sizes):
         # merge
         "accumulate": lambda: named(total=rng.standard_normal(flat), values=a(flat), n=17.0),
         "mean": lambda: named(total=rng.standard_normal(flat), n=17.0, out=a(flat)),
+        "means": lambda: named(values=a(3, flat), n=(17.0, 3.0, 12.0), out=a(flat)),
         # flush
         "flush": lambda: named(x=a(units, features) * np.finfo(dtype).tiny),
     }

@@ -374,7 +374,8 @@ class ResidentExchange(PlainExchange):
 
         def all_there() -> bool:
             new = set(self.meeting.results(self.number, kind)) & set(places) - set(found)
-            found.update(zip(new, self.readers.map(lambda place: read(self.number, place, kind), new)))
+            each = map if self.meeting.memory else self.readers.map     # in memory there is nothing to wait for
+            found.update(zip(new, each(lambda place: read(self.number, place, kind), new)))
             if new and on_task:
                 on_task("worker", len(found), len(places))
             return len(found) == len(places)
