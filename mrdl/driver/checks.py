@@ -68,7 +68,7 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
 
 def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:
     """Raises ConfigError if a worker would need more memory than the limit."""
-    trained = dealt(model, options.fragments)[0].model if options.cut else model     # none is larger than the first
+    trained = max((cut.model for cut in dealt(model, options.fragments)), key=Model.count_params) if options.cut else model
     limits.check(trained if options.tbptt is None else trained.windowed(options.tbptt),
                  min(options.batch_size, max((s.n for s in train.train()), default=1)), training=True)
 

@@ -106,9 +106,11 @@ class Options:
             raise RunError("outer confidence needs what workers' updaters know in each round: it goes with the updater's state averaged, and "
                            "without compress")
         if self.cut and self.compress is not None:
-            raise RunError("fragments: compress cannot be used with them yet; leave one of them out")
-        if self.cut and self.outer is not None:
-            raise RunError("fragments: an outer updater cannot be used with them yet, as it would also move weights that no fragment had")
+            raise RunError("fragments: compress cannot be used with them, as what a worker leaves out would belong to weights that the next "
+                           "round gives to another; leave one of them out")
+        if self.cut and (self.elastic or self.weighs):
+            raise RunError(f"fragments: outer {updater(self.outer)} cannot be used with them, as it needs all weights of each worker; "
+                           "take another, such as nesterov")
         if self.cut and self.warm_start:
             raise RunError("fragments: warm_start cannot be used with them, as one worker has only one of the fragments")
         if self.straight and (self.workers, self.averaging_frequency, self.outer, self.compress, self.save_updater, self.cut) != (

@@ -51,13 +51,22 @@ class Graph:
     def sources(self, call: Symbol) -> tuple[int, ...]:
         return tuple(map(self.place, call.inputs))
 
-    def over(self, first: Input) -> list[Symbol]:
-        """The outputs of the same calls for another input; only for a graph with one input, whose calls have one output."""
-        made = {id(self.inputs[0].symbol): first.symbol}
+    def over(self, inputs: list[Input], layers: dict[int, Layer] | None = None,
+             left_out: dict[int, Symbol] | None = None) -> list[Symbol]:
+        """The outputs of the same calls for other inputs.
+
+        `layers`: by the ids of layers, others that take their places. `left_out`: by the ids of calls that are left out, what
+        their users get instead."""
+        layers, left_out = layers or {}, left_out or {}
+        made = {id(old.symbol): new.symbol for old, new in zip(self.inputs, inputs)}
         for call in self.calls:
-            x, *states = (made[id(source)] for source in call.inputs)
-            made[id(call)] = call.layer([x, *states]) if call.layer.merges else \
-                call.layer(x, states) if states else call.layer(x)
+            if id(call) in left_out:
+                made[id(call)] = made[id(left_out[id(call)])]
+                continue
+            layer, (x, *states) = layers.get(id(call.layer), call.layer), [made[id(source)] for source in call.inputs]
+            found = layer([x, *states]) if layer.merges else layer(x, states) if states else layer(x)
+            made[id(call)], *parts = found if isinstance(found, list) else [found]
+            made |= {id(part): parts[number - 1] for number, part in self._parts.get(id(call), {}).items()}
         return [made[id(output)] for output in self.outputs]
 
     def _ordered(self) -> list[Layer]:

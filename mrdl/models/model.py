@@ -258,7 +258,7 @@ class Model(Trainer):
     def _over(self, shape: Shape) -> "Model":
         """The same layers over an input of another shape."""
         first = Input(shape)
-        return Model(first, self.graph.over(first), self.name, dtype=self.dtype.name)
+        return Model(first, self.graph.over([first]), self.name, dtype=self.dtype.name)
 
     def get_weights(self) -> list[np.ndarray]:
         """The tensors in Keras's order and shapes: kernel [in, out], bias [out]."""

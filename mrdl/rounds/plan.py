@@ -108,25 +108,28 @@ class Plan:
 
 
 def apart(rows: np.ndarray, shared: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """The values of rows[n, P] that are `shared`, and the others, each one row after the other."""
-    common = _common(rows.shape[1], shared)
-    return rows[:, common].reshape(-1), rows[:, ~common].reshape(-1)
+    """The values of rows[n, P] that are `shared`, and the others, each one row after the other. The shared ones are in the order of
+    these ranges, as the fragments' vectors may have them in different orders."""
+    common = [rows[:, start:stop] for start, stop in shared]
+    return np.concatenate([rows[:, :0], *common], 1).reshape(-1), rows[:, _alone(rows.shape[1], shared)].reshape(-1)
 
 
 def together(values: np.ndarray, own: np.ndarray, shared: list[tuple[int, int]], parameters: int) -> np.ndarray:
     """The rows [n, P] that `apart` made these of."""
-    common = _common(parameters, shared)
     rows = np.empty(((len(values) + len(own)) // parameters, parameters), own.dtype)
-    rows[:, common] = values.reshape(len(rows), -1)
-    rows[:, ~common] = own.reshape(len(rows), -1)
+    values, first = values.reshape(len(rows), -1), 0
+    for start, stop in shared:
+        rows[:, start:stop] = values[:, first:first + stop - start]
+        first += stop - start
+    rows[:, _alone(parameters, shared)] = own.reshape(len(rows), -1)
     return rows
 
 
-def _common(parameters: int, shared: list[tuple[int, int]]) -> np.ndarray:
-    """Of each weight whether it is shared."""
-    found = np.zeros(parameters, bool)
+def _alone(parameters: int, shared: list[tuple[int, int]]) -> np.ndarray:
+    """Of each weight whether it is not shared."""
+    found = np.ones(parameters, bool)
     for start, stop in shared:
-        found[start:stop] = True
+        found[start:stop] = False
     return found
 
 

@@ -22,6 +22,8 @@
 | quadratics: outer momentum contracts by the roots of its polynomial | test_momentum_contracts_as_its_characteristic_polynomial_says |
 | the same for Nesterov's form | test_nesterov_contracts_as_its_characteristic_polynomial_says |
 | fragments: cut and joined is the network; one is averaging | test_what_is_cut_and_joined_again_is_what_it_was, test_one_fragment_is_plain_averaging |
+| ResIST: a fragment that has all blocks is plain averaging, to the bit | test_one_fragment_is_plain_averaging |
+| ResIST: each fragment is the network whose other blocks give 0 | test_a_fragment_of_a_graph_is_the_network_whose_other_blocks_give_0 |
 | fragments: each is the network without the others' units | test_a_fragment_is_the_network_without_the_others_units_scaled_up |
 | the order of arrival, and the number of reducers, change no bit | test_neither_the_order_of_results_nor_the_number_of_chunks_changes_a_bit |
 | a worker twice is refused, one without examples changes nothing | test_partials_that_do_not_belong_together_are_not_averaged, test_a_worker_without_examples_changes_nothing |

@@ -15,7 +15,7 @@ from mrdl.driver import schedule
 from mrdl.driver.exchanges.resident import ResidentExchange
 from mrdl.jobs.fragments import FragmentRound
 from mrdl.models.fragments import Fragment, dealt
-from mrdl.models.sequential import Sequential
+from mrdl.models.model import Model
 from mrdl.printing import counted
 from mrdl.rounds.merged import Merged
 from mrdl.rounds.plan import Plan, together
@@ -33,7 +33,7 @@ class FragmentExchange(ResidentExchange):
     weight's new value is the mean over the workers that had it, and its old one if there were none: reducers average
     what all fragments share over all workers, and what a fragment has alone over those that trained it."""
 
-    def __init__(self, cluster: Cluster, *given, place: Run, model: Sequential, count: int):
+    def __init__(self, cluster: Cluster, *given, place: Run, model: Model, count: int):
         super().__init__(cluster, *given)
         self.store, self.model, self.count = place.store, model, count      # where the states of fragments are written
         self.token = secrets.token_hex(4)       # so that a driver that lost the run removes none but its own files
