@@ -14,7 +14,7 @@ from mrdl.runs import stopping
 from mrdl.runs.lease import Lease, LeaseLost
 from mrdl.runs.run import COMPACT, Run
 
-SHARE = 0.05                    # of the time that commits may take, if rounds may wait for one
+SHARE = 0.02                    # of the time that commits may take, if rounds may wait for one
 LONGEST = 5.0                   # seconds that they wait at most
 HISTORY = 1.0                   # seconds between two writes of history.jsonl, at least
 

@@ -18,10 +18,15 @@ def groups(shards: list[Shard], workers: int, seed: int, epoch: int, alone: int 
     """The shards in this epoch's order, the first `alone` of them each by itself, the others in groups of `workers`; the last
     group may be smaller. `turn`: by how many places the order is turned."""
     filled = [shard for shard in shards if shard.n]
-    order = [filled[i] for i in seeds.permutation(len(filled), seed, "groups", epoch)]
+    order = [filled[i] for i in _order(len(filled), seed, epoch)]
     order = [order[(i + turn) % len(order)] for i in range(len(order))]
     alone = min(max(alone, 0), len(order))
     return [*([shard] for shard in order[:alone]), *(order[i:i + workers] for i in range(alone, len(order), workers))]
+
+
+@lru_cache(2)                   # many rounds may ask for the groups of an epoch
+def _order(n: int, seed: int, epoch: int) -> list[int]:
+    return seeds.permutation(n, seed, "groups", epoch).tolist()
 
 
 def share(shard: Shard, first: int, count: int | None, batch: int) -> int:
