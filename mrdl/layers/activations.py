@@ -11,8 +11,56 @@ from mrdl.config import need, shown, typed
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Operation, Shape
 
-ACTIVATIONS = (*kernels.ACTIVATIONS, "softmax")
-ALIASES = {"swish": "silu"}
+
+
+def gated(k: SimpleNamespace):
+    """x hard_sigmoid(x), as MobileNetV3 has it (Howard et al. 2019)."""
+    def gate(x):
+        y = np.empty_like(x)
+        k.activation_forward("hard_sigmoid", x, y)
+        return y
+    return lambda x: x * gate(x), lambda x: gate(x) + np.where(abs(x) < 3, x * x.dtype.type(1 / 6), 0)
+
+
+def shrunk(k: SimpleNamespace):
+    """x - tanh(x)."""
+    def tanh(x):
+        y = np.empty_like(x)
+        k.activation_forward("tanh", x, y)
+        return y
+    return lambda x: x - tanh(x), lambda x: tanh(x) ** 2
+
+
+def log_sigmoid(k: SimpleNamespace):
+    """log sigmoid(x) = -softplus(-x)."""
+    def made(name, x):
+        y = np.empty_like(x)
+        k.activation_forward(name, np.negative(x), y)
+        return y
+    return lambda x: -made("softplus", x), lambda x: made("sigmoid", x)
+
+
+def root(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(x * x + 4)
+
+
+def plain(value, slope):
+    return lambda k: (value, slope)
+
+
+#: activations without a kernel of their own, made of others and of operations that are exact everywhere: name ->
+#: (kernels -> (value of x, slope at x))
+COMPOSED = {
+    "hard_silu": gated, "tanh_shrink": shrunk, "log_sigmoid": log_sigmoid,
+    "hard_tanh": plain(lambda x: np.clip(x, -1, 1), lambda x: abs(x) <= 1),
+    "hard_shrink": plain(lambda x: np.where(abs(x) > 0.5, x, 0), lambda x: abs(x) > 0.5),
+    "soft_shrink": plain(lambda x: np.where(x > 0.5, x - 0.5, np.where(x < -0.5, x + 0.5, 0)).astype(x.dtype), lambda x: abs(x) > 0.5),
+    "sparse_plus": plain(lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x)).astype(x.dtype),
+                         lambda x: np.clip((x + 1) / 2, 0, 1)),
+    "squareplus": plain(lambda x: (x + root(x)) / 2, lambda x: (1 + x / root(x)) / 2),
+}
+ACTIVATIONS = (*kernels.ACTIVATIONS, *COMPOSED, "softmax")
+ALIASES = {"swish": "silu", "hard_swish": "hard_silu", "celu": "elu"}       # CELU and ELU are one where alpha is 1
 
 
 def activation(name: str | dict | None) -> str:
@@ -36,6 +84,17 @@ def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = 
                     kernel(*step)
             return kernel if steps == 1 else each
         return by_step(k.softmax_forward), by_step(k.softmax_backward), "y"
+    if name in COMPOSED:
+        value, slope = COMPOSED[name](k)
+
+        def forward(x, y):
+            y[:] = value(x)
+            k.flush(y)
+
+        def backward(s, dy, dx):
+            np.multiply(dy, slope(s), out=dx)
+            k.flush(dx)
+        return forward, backward, "x"
     return (lambda x, y: k.activation_forward(name, x, y, parameters),
             lambda s, dy, dx: k.activation_backward(name, s, dy, dx, parameters),
             kernels.ACTIVATIONS[name])

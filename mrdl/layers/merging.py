@@ -1,6 +1,7 @@
-"""Layers with several inputs, as in Keras. All except Dot and Concatenate need inputs of the same shape.
+"""Layers with several inputs, as in Keras. All except Dot and Concatenate broadcast: along an axis, inputs are of one size or of 1.
 
 A step of y is unmasked if it is unmasked in any input; if an input has no mask, y has none."""
+import itertools
 import math
 from dataclasses import dataclass
 from functools import reduce
@@ -8,51 +9,86 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import need, shown
+from mrdl.config import ConfigError, need, shown
 from mrdl.layers.layer import Layer
-from mrdl.layers.operation import Operation, mask_of
+from mrdl.layers.operation import Operation, Shape, mask_of
+
+
+class Spread:
+    """An input of a merge among others: `seen` is an array of it with as many axes as y has, and size 1 where it is repeated.
+
+    Of an input that is repeated, `taken` gives room for a gradient with y's shape, and `sums` adds it up over the repeated axes."""
+
+    def __init__(self, shape: Shape, whole: Shape, like: np.ndarray, training: bool):
+        self.shape = (*(1,) * (len(whole) - len(shape)), *shape, like.shape[1])
+        N, kinds = like.shape[1], [own != size for own, size in zip(self.shape, whole)]
+        self.room: list[np.ndarray] = []            # before each sum: [.., the places to sum over, ..]
+        sizes = list(whole)
+        for start, stop in reversed([(run[0], run[-1] + 1) for kind, group in itertools.groupby(
+                range(len(whole)), kinds.__getitem__) if kind for run in [list(group)]]):
+            if training:
+                self.room.append(np.zeros((math.prod(sizes[:start]), math.prod(sizes[start:stop]), math.prod(sizes[stop:]) * N), like.dtype))
+            sizes[start:stop] = [1] * (stop - start)
+
+    def seen(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(self.shape)
+
+    def taken(self, grad: np.ndarray) -> np.ndarray:
+        """Where the gradient of this input goes before it is summed."""
+        return self.room[0] if self.room else grad
+
+    def sums(self, grad: np.ndarray) -> None:
+        for x, y in zip(self.room, [*self.room[1:], grad]):
+            np.add.reduce(x, 1, out=y.reshape(len(x), -1))      # row after row, as the last axis has many columns: same bits everywhere
 
 
 class MergeOperation(Operation):
     def __init__(self, layer, b):
         super().__init__(layer, b)
+        whole = np.broadcast_shapes(*b.shape)
+        self.spreads = [Spread(shape, whole, x.value, x.grad is not None) for x, shape in zip(b.xs, b.shape)]
+        self.whole = (*whole, b.y.value.shape[1])
         self.masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
         if all(mask is not None for mask in self.masks):
-            b.y.mask = np.zeros_like(self.masks[0])
+            b.y.mask = np.zeros_like(max(self.masks, key=len))
         # the inputs, and which of their values are unmasked; None: all
-        self.xs: list[np.ndarray] = [x.value for x in b.xs]
+        self.xs: list[np.ndarray] = [spread.seen(x.value) for x, spread in zip(b.xs, self.spreads)]
         self.counts: list[np.ndarray | None] = [None] * len(b.xs)
 
     def forward(self):
         b, layer = self.b, self.layer
+        y = b.y.value.reshape(self.whole)
         if b.y.mask is not None:
             b.y.mask[:] = reduce(np.maximum, self.masks)
         if layer.neutral is not None:
-            for i, (x, mask) in enumerate(zip(b.xs, self.masks)):
+            for i, (x, mask, spread) in enumerate(zip(b.xs, self.masks, self.spreads)):
                 if mask is None:
                     continue
                 if not i and b.y.mask is not None and layer.first_of_none:
                     mask = np.where(b.y.mask, mask, 1)
-                self.counts[i] = np.repeat(mask != 0, len(x.value) // len(mask), 0)
-                self.xs[i] = np.where(self.counts[i], x.value, x.value.dtype.type(layer.neutral))
-        layer.merge(self.xs, b.y.value)
+                self.counts[i] = spread.seen(np.repeat(mask != 0, len(x.value) // len(mask), 0))
+                self.xs[i] = np.where(self.counts[i], spread.seen(x.value), x.value.dtype.type(layer.neutral))
+        layer.merge(self.xs, y)
         if layer.neutral is not None and b.y.mask is not None:
-            b.y.value[~reduce(np.logical_or, self.counts)] = 0
+            y[np.broadcast_to(~reduce(np.logical_or, self.counts), y.shape)] = 0
         b.k.flush(b.y.value)
 
     def backward(self, batch):
-        y = self.b.y
-        for i, (x, counts) in enumerate(zip(self.b.xs, self.counts)):
+        y, dy = (array.reshape(self.whole) for array in (self.b.y.value, self.b.y.grad))
+        for i, (x, counts, spread) in enumerate(zip(self.b.xs, self.counts, self.spreads)):
             if x.grad is not None:
-                self.layer.slope(self.xs, y.value, y.grad, i, x.grad)
+                dx = spread.taken(x.grad)
+                self.layer.slope(self.xs, y, dy, i, dx.reshape(self.whole))
+                spread.sums(x.grad)
                 if counts is not None:
-                    x.grad *= counts
+                    x.grad *= counts.reshape(x.grad.shape)
                 self.b.k.flush(x.grad)
 
 
 @dataclass(frozen=True)
 class Merge(Layer):
-    """y[F] of inputs x_i[F]."""
+    """y of inputs x_i. Along an axis, inputs are of one size or of 1, and those of 1 are repeated; a shape with fewer axes than
+    another has 1 for the first of them, as in Keras."""
     operation: ClassVar[type[Operation]] = MergeOperation
     merges: ClassVar[bool] = True
     supports_masking: ClassVar[bool] = True
@@ -61,9 +97,11 @@ class Merge(Layer):
     name: str | None = None
 
     def output(self, shapes):
-        need(len(set(shapes)) == 1,
-             f"{type(self).__name__}: its inputs must have the same shape, not {', '.join(map(shown, shapes))}")
-        return shapes[0]
+        try:
+            return np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ConfigError(f"{type(self).__name__}: its inputs must have the same shape, or 1 where they are to be repeated, "
+                              f"not {', '.join(map(shown, shapes))}") from None
 
     def merge(self, xs: list[np.ndarray], y: np.ndarray) -> None:
         raise NotImplementedError           # each merge has its own

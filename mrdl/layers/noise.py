@@ -1,6 +1,7 @@
 """Layers that add noise in training, and otherwise pass x on unchanged.
 
 Random numbers depend on the run's seed, and on the layer's `seed` if it has one."""
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from mrdl import seeds
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.layer import Layer
-from mrdl.layers.operation import Operation
+from mrdl.layers.operation import Operation, Shape
 
 # the value at which SELU saturates: -alpha scale
 SATURATION = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
@@ -57,7 +58,21 @@ class Noise(Layer):
 
 
 @dataclass(frozen=True)
-class Rated(Noise):
+class Dropping(Noise):
+    """Noise with a rate, from 0 to below 1."""
+    rate: ClassVar[float]
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(0 <= self.rate < 1,
+             f"{type(self).__name__}: rate={self.rate} must be at least 0 and below 1")
+
+    def distribution(self):
+        return "dropout_mask", self.rate
+
+
+@dataclass(frozen=True)
+class Rated(Dropping):
     """Noise with a rate, only in training.
 
     `name`: see Layer.
@@ -71,20 +86,67 @@ class Rated(Noise):
     seed: int | None = None
     name: str | None = None
 
-    def __post_init__(self):
-        super().__post_init__()
-        need(0 <= self.rate < 1,
-             f"{type(self).__name__}: rate={self.rate} must be at least 0 and below 1")
 
-    def distribution(self):
-        return "dropout_mask", self.rate
+class DropoutOperation(NoiseOperation):
+    """With a noise_shape, draws are repeated along its axes of size 1."""
+
+    def __init__(self, layer, b):
+        super().__init__(layer, b)
+        self.whole = (*b.shape, b.x.value.shape[1])
+        self.drawn = layer.drawn(b.shape)           # the shape of an example's draws
+        if b.training and self.drawn:
+            self.noise = zeros((math.prod(self.drawn), self.whole[-1]), b.x.value.dtype)
+
+    def apply(self, x, noise, y):
+        if not self.drawn:
+            self.b.k.multiply(x, noise, y)
+            return
+        noise = noise if self.layer.noise_shape[0] is None else noise[:, :1]        # of one example, for all
+        np.multiply(x.reshape(self.whole), noise.reshape(*self.drawn, -1), out=y.reshape(self.whole))
+        self.b.k.flush(y)
+
+    def backward(self, batch):
+        self.apply(self.b.y.grad, self.noise, self.b.x.grad)
 
 
 @dataclass(frozen=True)
-class Dropout(Rated):
+class Dropout(Dropping):
     """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate).
 
-    `rate` and `seed`: see mrdl.layers.noise.Rated; `name`: see Layer."""
+    `seed`: see mrdl.layers.noise.Rated; `name`: see Layer.
+
+    Args:
+        rate: the share of values that is dropped, at least 0 and below 1.
+        noise_shape: the shape of what is drawn, with the batch first: the values along an axis of
+            size 1 are dropped together; None stands for the input's own size. None: each value is
+            dropped by itself."""
+    operation: ClassVar[type[Operation]] = DropoutOperation
+    rate: float
+    noise_shape: object = None
+    seed: int | None = None
+    name: str | None = None
+
+    def __post_init__(self):
+        given = self.noise_shape
+        if given is not None:
+            need(isinstance(given, (list, tuple)) and len(given) > 1
+                 and all(n is None or type(n) is int and n > 0 for n in given) and given[0] in (None, 1),
+                 f"Dropout: noise_shape={shown(given)} must be a list of sizes or None, the first of them (the batch's) None or 1")
+            object.__setattr__(self, "noise_shape", tuple(given))
+        super().__post_init__()
+
+    def drawn(self, shape: Shape) -> Shape:
+        """The shape of an example's draws, where it is not that of x."""
+        if self.noise_shape is None:
+            return ()
+        found = tuple(size if n is None else n for n, size in zip(self.noise_shape[1:], shape))
+        need(len(self.noise_shape) == 1 + len(shape) and all(n in (1, size) for n, size in zip(found, shape)),
+             f"Dropout: noise_shape={shown(self.noise_shape)} does not fit an input of shape {shown(shape)}")
+        return found
+
+    def output(self, shape):
+        self.drawn(shape)
+        return shape
 
 
 @dataclass(frozen=True)

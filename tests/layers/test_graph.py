@@ -142,7 +142,7 @@ def test_the_summary_of_a_graph_says_what_each_layer_takes(capsys):
     (lambda: mrdl.Model(Dense(2), Dense(2)(Input((3,)))), "inputs are what Input gave"),
     (lambda: Dense(2)([Input((3,))]), "Dense is called with"), (lambda: Dense(2)(np.ones(3)), "Dense is called with"),
     (lambda: Add()(Input((3,))), "not a list of what Input"), (lambda: Add()([Input((3,))]), "needs at least two inputs"),
-    (lambda: Add()([Input((3,)), Input((4,))]), r"must have the same shape, not \(3,\), \(4,\)"),
+    (lambda: Add()([Input((3,)), Input((4,))]), r"must have the same shape, .* not \(3,\), \(4,\)"),
     (lambda: Subtract()([Input((3,))] * 3), "Subtract takes two inputs, not 3"),
     (lambda: Dot(1)([Input((3,))] * 3), "Dot takes two inputs, not 3"),
     (lambda: Dot(1)([Input((3,)), Input((4,))]), "do not fit inputs"), (lambda: Dot(0), "and not 0, which is the batch"),

@@ -42,6 +42,14 @@ def test_spatial_dropout_draws_once_for_a_channel(layer, shape):
     assert (y[0] == masks([Dropout(0.3)])).all()
 
 
+def test_values_along_an_axis_of_size_1_of_the_noise_shape_are_dropped_together():
+    y = masks([Dropout(0.3, (None, 1, 3))], shape=(5, 3)).reshape(5, 3, 2000)
+    assert (y == y[0]).all() and (y[0] == masks([Dropout(0.3)])).all()
+    assert (masks([Dropout(0.3, (None, None, None))], shape=(5, 3)) == masks([Dropout(0.3)], shape=(15,))).all()
+    y = masks([Dropout(0.3, (1, 5, 1))], shape=(5, 3)).reshape(5, 3, 2000)
+    assert (y == y[:, :1, :1]).all() and 0 < (y == 0).mean() < 1
+
+
 @pytest.mark.parametrize("layer, mean, deviation", [
     (GaussianNoise(0.25), 1.0, 0.25), (GaussianDropout(0.2), 1.0, 0.5), (GaussianNoise(0.0), 1, 0)])
 def test_gaussian_layers_have_the_moments_of_their_formula(layer, mean, deviation):

@@ -164,7 +164,7 @@ def test_names_become_snakes_as_in_keras():
 
 THINGS = [
     Dense(3), Dense(4, "relu", False, HeNormal(seed=3), Constant(0.5), L1(0.1), L1L2(0.1, 0.2)),
-    Activation("softmax"), Dropout(0.25, seed=7), Rescaling(1 / 255, -0.5), Flatten(),
+    Activation("softmax"), Dropout(0.25, seed=7), Dropout(0.25, (None, 1)), Rescaling(1 / 255, -0.5), Flatten(),
     Reshape((2, -1)), ReLU(6.0, 0.1, 0.2), LeakyReLU(0.1), ELU(0.5), Softmax(), Softmax(1),
     PReLU(HeNormal(), L1(0.1), "non_neg", [1, 2]), PReLU(shared_axes=1), GaussianNoise(0.1, 2),
     GaussianDropout(0.1), AlphaDropout(0.2), SpatialDropout1D(0.3), SpatialDropout2D(0.4, seed=5),
@@ -272,6 +272,8 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
     (lambda: Dense(3, kernel_initializer=np.zeros), "unknown initializer"),
     (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
     (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),
+    (lambda: Dropout(0.1, (2, 1)), "the first of them .* None or 1"), (lambda: Dropout(0.1, 3), "noise_shape=3 must be"),
+    (lambda: Dropout(0.1, (None, 2)).output((3,)), "does not fit an input of shape"),
     (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: AlphaDropout(1), "AlphaDropout: rate=1.0 must be"),
     (lambda: GaussianNoise(1.5), "stddev=1.5 must lie in 0 to 1"), (lambda: Softmax(0), "axis=0"),
     (lambda: ReLU(0), "max_value=0.0 must be above 0"), (lambda: ReLU(threshold=-1), "threshold=-1.0"),

@@ -7,8 +7,8 @@ import mrdl
 
 # the smallest image that each takes
 SIZES = {"MobileNet": 32, "ResNet50V2": 32, "VGG16": 32, "VGG19": 32, "ResNet50": 32, "MobileNetV2": 32, "DenseNet121": 32,
-         "InceptionV3": 75, "Xception": 71}
-QUICK = {"MobileNet", "ResNet50V2"}
+         "InceptionV3": 75, "Xception": 71, "ResNet101": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "NASNetMobile": 32}
+QUICK = {"MobileNet", "EfficientNetB0"}
 
 
 def drawn(rng: np.random.Generator, path: str, shape: tuple[int, ...], first: np.ndarray) -> np.ndarray:

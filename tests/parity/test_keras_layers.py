@@ -79,7 +79,7 @@ TABLE = [
     ("PReLU", [PReLU()], (2, 5)),
     ("PReLU, all its arguments", [PReLU("random_normal", L1(0.25), "non_neg", (1, 2))], (3, 2, 5)),
     ("PReLU, an axis in the middle", [PReLU("random_normal", shared_axes=2)], (3, 2, 5)),
-    ("Dropout", [Dropout(0.5, seed=3)], (5,)),
+    ("Dropout", [Dropout(0.5, seed=3), Dropout(0.5, (None, 1))], (5,)),
     ("SpatialDropout1D", [SpatialDropout1D(0.5), SpatialDropout1D(0.5, seed=3)], (4, 5)),
     ("SpatialDropout2D", [SpatialDropout2D(0.5), SpatialDropout2D(0.5, seed=3)], (4, 3, 5)),
     ("GaussianNoise", [GaussianNoise(0.5), GaussianNoise(0.5, seed=3)], (2, 5)),

@@ -11,6 +11,7 @@ from mrdl.layers import (
     Dense,
     Dot,
     Flatten,
+    GlobalAveragePooling2D,
     Input,
     Maximum,
     MaxPooling2D,
@@ -68,6 +69,20 @@ def rescaled_and_not():
     return x, Dense(3, "softmax")(Concatenate()([Rescaling(2.0)(x), x]))
 
 
+def broadcast(*layers):
+    """Inputs of other shapes: squeeze-and-excitation, an axis in the middle, a row for all places, both sides repeated."""
+    def build():
+        x, z = Input((3, 2, 4)), Input((5,))
+        h = Dense(4, "tanh")(x)
+        others = [Dense(4, "sigmoid")(GlobalAveragePooling2D(keepdims=True)(h)), Reshape((3, 1, 4))(Dense(12, "tanh")(z)),
+                  Reshape((2, 1))(Dense(2)(z)), Reshape((4,))(Dense(4, "relu")(z)), Reshape((3, 1, 1))(Dense(3)(z))]
+        for layer, other in zip(layers * 5, others):
+            h = layer([h, other]) if other.shape[0] == 2 else layer([other, h])
+        grown = Multiply()([Reshape((3, 1))(Dense(3)(z)), Reshape((1, 4))(Dense(4)(z))])
+        return [x, z], Dense(3, "softmax")(Concatenate()([Flatten()(h), Flatten()(grown)]))
+    return build
+
+
 def matrices():
     a, b = Input((6,)), Input((8,))
     left, right = Reshape((3, 2))(Dense(6, "tanh")(a)), Reshape((2, 4))(Dense(8)(b))
@@ -83,6 +98,8 @@ GRAPHS = {
     "Add": merged(Add(), inputs=3), "Subtract": merged(Subtract()), "Multiply": merged(Multiply(), inputs=3),
     "Average": merged(Average(), inputs=3), "Maximum": merged(Maximum(), inputs=3), "Minimum": merged(Minimum()),
     "Concatenate": merged(Concatenate(), inputs=3), "Dot": merged(Dot(1)), "Dot of matrices": matrices,
+    "broadcasting products": broadcast(Multiply(), Multiply(), Add(), Multiply(), Subtract()),
+    "broadcasting extremes": broadcast(Average(), Maximum(), Minimum(), Add(), Maximum()),
     "residual": residual, "shared": shared, "images": images, "two outputs": two_outputs,
     "an output that goes on": an_output_that_goes_on, "rescaled and not": rescaled_and_not,
     "an input that nothing takes": an_input_that_nothing_takes,
