@@ -128,7 +128,7 @@ class Configured(metaclass=Placed):
                 continue
             if not (value == cls.fixed[key] if key in cls.fixed else value in HARMLESS):
                 raise ConfigError(f"{cls.__name__}: {shown(key)[1:-1]}={shown(value)} is not supported")
-        need(config.get("trainable") in (None, True),
+        need("trainable" in known or config.get("trainable") in (None, True),
              f"{cls.__name__}: trainable={shown(config.get('trainable'))} is not supported")
         dtype = dtype_name(config.get("dtype"))
         need(dtype in (None, "float32", "float64"), f"{cls.__name__}: dtype {shown(dtype)} is not "

@@ -196,7 +196,7 @@ IMAGES = "reshape or transpose x so that channels are its last axis (channels_la
 SET = "call model.set_weights"
 IGNORED = {
     "activity_regularizer": Ignored(instead="there are penalties on weights only: kernel_regularizer and the like"),
-    "autocast": ANY, "trainable": Ignored(True, (None, True), "all weights of a model are trained"),
+    "autocast": ANY,
     "axis": Ignored(-1, (-1,), "put Permute before it, so that the axis is the last"),
     "batch_shape": ANY, "batch_size": ANY, "optional": Ignored(False, (False,)), "ragged": Ignored(None, (None, False)),
     "tensor": Ignored(),

@@ -2,7 +2,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,9 @@ class Driver:
         self.patience = next((r for r in self.rules if isinstance(r, stopping.Patience)), None)
         self.epochs = self.verdict.epochs
         self.fixed = [(start, variance + n + 1) for start, variance, n in moments.places_of(self.model)]
+        self.frozen = self.model.frozen()
+        if sum(stop - start for start, stop in self.frozen) == self.model.count_params():
+            raise RunError("all layers of the model are frozen (trainable=False): there is nothing to train")
         self.rhythm = Rhythm(options, self.batch_size, self.data, self.validation)
         self.feedback = options.compress is not None and coding(options.compress).feedback
         limit = [rule.n for rule in self.rules if isinstance(rule, stopping.Epochs)]
@@ -243,6 +246,9 @@ class Driver:
             merged = self._exchanged(state, path, asked, mappers, asked.size(state))
             if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
+            if merged.vector is not None:
+                before = state.vector if self.options.compress is None else np.zeros_like(state.vector)     # a change is coded
+                merged = replace(merged, vector=asked.whole(merged.vector, before, state.parameters))
             found = self.verdict.checked(merged, asked, state)
             self.sums = found.sums
             self.targets = found.targets or self.targets
@@ -319,7 +325,7 @@ class Driver:
             [plan.name(d.uid, s.index) for d, s in held if not course], seals([(self.data, s) for s in read] + held),
             averaged, not averaged and bool(o.save_updater), o.class_weight,
             self.moments if len(active) > 1 else [],
-            self.fixed, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
+            self.fixed, self.frozen, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
             o.compress, self.run.url if o.keeping else "",
             {str(slot): state.kept[str(slot)] for slot, _ in active if str(slot) in state.kept},
             self.verdict.outer.pull if self.verdict.steps(state) else 0.0,

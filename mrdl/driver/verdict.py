@@ -159,7 +159,7 @@ class Verdict:
 
     def _constrain(self, vector: np.ndarray) -> None:
         for _, weight, start in self.model.places():
-            if weight.constraint is not None:
+            if weight.constraint is not None and not weight.frozen:
                 weight.constraint.apply(weight.view(vector[start:start + weight.size]))
                 kernels.typed(vector.dtype).flush(vector[None, start:start + weight.size])
 

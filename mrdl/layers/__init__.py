@@ -8,6 +8,7 @@ from mrdl.layers.convolution import (
     SeparableConv2D,
 )
 from mrdl.layers.core import Dense, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.layer import freezable
 from mrdl.layers.merging import (
     Add,
     Average,
@@ -63,6 +64,8 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,
            Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
+for _layer in LAYERS:
+    freezable(_layer)
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D

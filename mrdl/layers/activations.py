@@ -12,7 +12,6 @@ from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Operation, Shape
 
 
-
 def gated(k: SimpleNamespace):
     """x hard_sigmoid(x), as MobileNetV3 has it (Howard et al. 2019)."""
     def gate(x):

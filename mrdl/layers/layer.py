@@ -1,7 +1,7 @@
 """The base class of layers: an immutable description of weights and shapes."""
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +28,8 @@ class Weight:
     regularizer: object = None
     constraint: object = None
     transposed: bool = False            # the flat vector holds the transpose of Keras's tensor
-    trainable: bool = True              # False: the layer itself changes it, not the updater
+    trainable: bool = True              # False: the updater does not change it, but the layer itself may
+    frozen: bool = False                # True: nothing changes it, as its layer is not trainable
 
     def __post_init__(self):
         if self.constraint is not None:
@@ -48,6 +49,11 @@ class Weight:
 
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
         out.reshape(self.shape)[...] = array.reshape(self.shape[::-1]).T if self.transposed else array
+
+
+def rested(weights: list[Weight]) -> list[Weight]:
+    """The weights of a frozen layer."""
+    return [replace(weight, trainable=False, frozen=True) for weight in weights]
 
 
 def sized(layer: "Layer", shape: Shape) -> Shape:
@@ -79,7 +85,9 @@ class Layer(Configured):
 
     Args:
         name: the layer's name: unique in the model, and without a "/". None: made of its kind and
-            the first free number."""
+            the first free number.
+        trainable: whether training changes its weights. It may be set later too, which holds from the
+            next `fit` or run on. If False, BatchNormalization uses its moving mean and variance."""
     keras_module: ClassVar[str] = "keras.layers"
     merges: ClassVar[bool] = False      # it takes several inputs
     supports_masking: ClassVar[bool] = False    # it hands x's mask on to y, as in Keras
@@ -87,6 +95,7 @@ class Layer(Configured):
     operation: ClassVar[type[Operation] | None] = None
     first_shape: ClassVar[Shape | None] = None      # what the user gave as `input_shape`, for the first layer of a Sequential
     takes_sparse: ClassVar[bool] = False        # its operation takes a SparseTensor
+    trainable: bool = field(default=True, kw_only=True, compare=False, repr=False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -158,6 +167,26 @@ class Layer(Configured):
         return [replace(weight, shape=weight.keras, transposed=False) if weight.transposed else weight for weight in found]
 
     @property
+    def frozen(self) -> bool:
+        """Does training leave its weights as they are?"""
+        return not self.trainable or any(one.frozen for one in self.inner)
+
+    @property
+    def inner(self) -> "list[Layer]":
+        """The layers that a wrapper contains."""
+        return [one for name, one in vars(self).items() if isinstance(one, Layer)]
+
+    def get_config(self):
+        config = super().get_config()
+        if self.trainable:                      # as ever
+            config.pop("trainable")
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({k: v for k, v in config.items() if k != "trainable" or v is not None})
+
+    @property
     def last_activation(self) -> str:
         """The activation that comes last. A loss that contains it, as a crossentropy does softmax, computes both
         at once; then Binding.linear tells the operation to leave it out."""
@@ -170,3 +199,17 @@ class Layer(Configured):
         Args:
             shape: of x without the batch."""
         return 0
+
+
+def freezable(layer: type[Layer]) -> None:
+    """Lets `trainable` of a layer of this class be set, the only one of its fields that may be."""
+    refused = layer.__setattr__
+
+    def set_one(self, name: str, value) -> None:
+        if name != "trainable":
+            refused(self, name, value)
+        need(isinstance(value, (bool, np.bool_)), f"{layer.__name__}: trainable={shown(value)} must be true or false")
+        object.__setattr__(self, name, bool(value))
+        for one in self.inner:
+            one.trainable = value
+    layer.__setattr__ = set_one

@@ -113,13 +113,15 @@ class DropoutOperation(NoiseOperation):
 class Dropout(Dropping):
     """Zeroes a share `rate` of x in training and scales the rest by 1 / (1 - rate).
 
-    `seed`: see mrdl.layers.noise.Rated; `name`: see Layer.
+    `name`: see Layer.
 
     Args:
         rate: the share of values that is dropped, at least 0 and below 1.
         noise_shape: the shape of what is drawn, with the batch first: the values along an axis of
             size 1 are dropped together; None stands for the input's own size. None: each value is
-            dropped by itself."""
+            dropped by itself.
+        seed: mixed into the random numbers besides the run's seed. None: only the run's seed and
+            the layer's number decide."""
     operation: ClassVar[type[Operation]] = DropoutOperation
     rate: float
     noise_shape: object = None

@@ -35,7 +35,8 @@ class BatchNormOperation(Normalized):
         need(self.x_mask is None, "BatchNormalization cannot handle masked steps; use LayerNormalization")
         self.mean, self.variance = np.zeros_like(self.gamma), np.zeros_like(self.gamma)
         self.inverse = np.zeros_like(self.gamma)
-        self.by_batch = b.training              # True in training and in recalibration (mrdl.training.moments)
+        self.learns = b.training and not b.frozen
+        self.by_batch = self.learns             # True in training and in recalibration (mrdl.training.moments)
 
     def forward(self):
         b, dtype = self.b, self.gamma.dtype.type
@@ -44,7 +45,7 @@ class BatchNormOperation(Normalized):
         if self.by_batch:
             mean, variance = self.mean, self.variance
             b.k.channel_moments(b.x.value, b.draws.batch, mean, variance)
-        if b.training:
+        if self.learns:
             for kept, new in zip(moving, (mean, variance)):
                 kept *= dtype(self.layer.momentum)
                 kept += new * dtype(1 - self.layer.momentum)
@@ -54,6 +55,11 @@ class BatchNormOperation(Normalized):
 
     def backward(self, batch):
         b = self.b
+        if b.frozen:                            # the mean and the variance do not depend on x
+            if not b.first:
+                zero = np.zeros_like(self.beta)
+                b.k.channel_affine(b.y.grad, zero, self.gamma * self.inverse, zero, b.x.grad)
+            return
         b.k.batch_norm_gradient(b.x.value, b.y.grad, batch, self.mean, self.inverse, self.dgamma, self.dbeta)
         if not b.first:
             b.k.batch_norm_backward(b.x.value, b.y.grad, batch, self.mean, self.inverse,

@@ -142,6 +142,7 @@ class Binding:
     training: bool
     linear: bool = False                # leave the output activation to the loss
     first: bool = False                 # nobody needs the gradient of x: `backward` may leave it out
+    frozen: bool = False                # training leaves the layer's weights as they are
     draws: "Draws | None" = None        # what random numbers are keyed by
     xs: "list[Tensor]" = field(default_factory=list)        # all that the layer was called with; x is the first
     parts: "list[Tensor]" = field(default_factory=list)     # what it gives beside y: a recurrent layer's states

@@ -12,7 +12,7 @@ from mrdl import limits
 from mrdl.config import ConfigError, need, shown
 from mrdl.kernels import zeros
 from mrdl.layers import CategoryEncoding, Input
-from mrdl.layers.layer import Symbol, Weight
+from mrdl.layers.layer import Layer, Symbol, Weight, rested
 from mrdl.layers.operation import Shape
 from mrdl.models import drawing, summary, tensors
 from mrdl.models.formats import keras_writer
@@ -22,7 +22,8 @@ from mrdl.storage.tensorfile import packed
 from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
-              "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history"}
+              "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history",
+              "trainable"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -40,7 +41,8 @@ class Model(Trainer):
         inputs: an Input, or what it gave, or a list of them.
         outputs: what a layer's call gave, or a list of such.
         name: the model's name in its spec. None: "functional".
-        trainable: only True: all weights of a model are trained.
+        trainable: whether training changes weights, where the layers say so too. It may be set later
+            too, which sets it on all layers.
         dtype: of weights and data: "float32", or "float64" for checks.
 
     Raises:
@@ -55,23 +57,29 @@ class Model(Trainer):
         self.sparse = any(layer.sparse for layer in self.graph.inputs)
         self.names()
         self.stack()
+        if not trainable:
+            self.trainable = False
 
     def _begin(self, name: str, dtype: str, trainable: bool) -> None:
-        need(trainable is True, f"trainable={shown(trainable)} is not supported: all weights of a model are trained")
+        need(isinstance(trainable, bool), f"trainable={shown(trainable)} must be true or false")
         need(isinstance(name, str) and name != "", f"the model's name {shown(name)} is no string")
         need(dtype in ("float32", "float64"),
              f"dtype {shown(dtype)} is not supported; float32 or float64")
         self.name, self.dtype = name, np.dtype(dtype)
         self.weights: np.ndarray | None = None          # the flat vector
+        self.trainable = True                           # does training change weights, where layers say so too?
         self.sparse = False                             # is one of its Inputs one with sparse=True?
         self.features: dict[str, Any] | None = None     # of the dataset it was trained on: see Run.features
         super().__init__()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """ConfigError for what has no effect, such as Keras's trainable=False."""
+        """ConfigError for what has no effect. `trainable` is set on all layers too."""
         if name not in ATTRIBUTES:
-            raise ConfigError(f"model.{name} = {shown(value)} is not supported" + (
-                ": all weights of a model are trained" if name == "trainable" else ""))
+            raise ConfigError(f"model.{name} = {shown(value)} is not supported")
+        if name == "trainable":
+            need(isinstance(value, (bool, np.bool_)), f"model.trainable = {shown(value)} must be true or false")
+            for layer in getattr(self, "layers", ()):
+                layer.trainable = value
         object.__setattr__(self, name, value)
 
     # -- shapes and weights
@@ -97,9 +105,35 @@ class Model(Trainer):
             need(self._weights(call) == places[key][0],
                  f"{names[key]} is called with inputs of other shapes: its weights do not fit both")
             index = len(self.layers) + number if again else self.graph.numbers[key]
-            steps.append(Step(index, names[key], call.layer, call.shape, *places[key], self.graph.sources(call),
-                              [x.shape for x in call.inputs], again, self.graph.parts_of(call)))
+            (weights, offsets), frozen = places[key], self._frozen(call.layer)
+            steps.append(Step(index, names[key], call.layer, call.shape, rested(weights) if frozen else weights, offsets,
+                              self.graph.sources(call), [x.shape for x in call.inputs], again, self.graph.parts_of(call), frozen))
         return steps
+
+    def _frozen(self, layer: Layer) -> bool:
+        """Does training leave the layer's weights as they are?"""
+        return layer.frozen or not self.trainable
+
+    def frozen(self) -> list[tuple[int, int]]:
+        """The (start, stop) ranges of the flat vector that training leaves as they are: the weights of frozen layers."""
+        found: list[tuple[int, int]] = []
+        for start, stop in sorted((start, start + w.size) for _, w, start in self.places() if w.frozen):
+            if found and found[-1][1] == start:
+                start, _ = found.pop()
+            found.append((start, stop))
+        return found
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the weights that training changes, in Keras's order and shapes."""
+        self.build()
+        return [weight.to_keras(view) for _, weight, view in self._views() if weight.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the weights that the updater does not change: of frozen layers, and moving means and variances."""
+        self.build()
+        return [weight.to_keras(view) for _, weight, view in self._views() if not weight.trainable]
 
     @staticmethod
     def _weights(call: Symbol) -> list[Weight]:
@@ -233,7 +267,7 @@ class Model(Trainer):
             variance: the name of those that are variances."""
         found = []
         for step in self.stack():
-            if step.again:
+            if step.again or step.frozen and mean == "moving_mean":        # those of a frozen layer stay as they are
                 continue
             places = {w.name: (start, w.size) for w, start in zip(step.weights, step.offsets)}
             if mean in places:
@@ -251,6 +285,7 @@ class Model(Trainer):
         if shape == (1,) and any(isinstance(layer, CategoryEncoding) for layer in self.layers):
             shape = (1, 1)              # else it would be one id, not a sequence of one
         model = self._over(shape)
+        object.__setattr__(model, "trainable", self.trainable)
         if self.loss is not None:
             model.compile(self.optimizer, self.loss, metrics=self.metrics, loss_weights=self.loss_weights)
         return model

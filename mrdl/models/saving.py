@@ -33,6 +33,7 @@ def model_from_json(text: str | bytes) -> Model:
 def _made(found: keras_reader.Spec) -> Model:
     model = (Sequential(found.layers, name=found.name, dtype=found.dtype) if found.ends is None else
              Model(*found.ends, found.name, dtype=found.dtype))
+    object.__setattr__(model, "trainable", found.trainable)     # layers have their own
     if found.loss is not None:
         model.compile(found.optimizer, found.loss, metrics=found.metrics, loss_weights=found.loss_weights)
     return model

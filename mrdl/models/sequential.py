@@ -1,7 +1,7 @@
 """Sequential: a model that is a sequence of layers."""
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
-from mrdl.layers.layer import Layer, sized
+from mrdl.layers.layer import Layer, rested, sized
 from mrdl.layers.operation import Shape
 from mrdl.models.model import Model, over
 from mrdl.training.protocol import Step
@@ -13,7 +13,8 @@ class Sequential(Model):
     Args:
         layers: the layers, beginning at the input. The first may be an Input, which gives the shape
             of one example; without it, `build` or the first data give the shape.
-        trainable: only True: all weights of a model are trained.
+        trainable: whether training changes weights, where the layers say so too. It may be set later
+            too, which sets it on all layers.
         name: the model's name in its spec. None: "sequential".
         dtype: of weights and data: "float32", or "float64" for checks.
 
@@ -30,6 +31,8 @@ class Sequential(Model):
         self.names()
         if self.input_shape is not None:
             self.stack()                                # raises errors about shapes that do not fit
+        if not trainable:
+            self.trainable = False
 
     def add(self, layer: Layer) -> None:
         """Adds a layer at the end; existing weights are kept.
@@ -85,7 +88,9 @@ class Sequential(Model):
             for weight in weights:
                 offsets.append(start)
                 start += weight.size
-            steps.append(Step(index, name, layer, shape, weights, offsets, (index,), [before]))
+            frozen = self._frozen(layer)
+            steps.append(Step(index, name, layer, shape, rested(weights) if frozen else weights, offsets, (index,), [before],
+                              frozen=frozen))
         return steps
 
     def sparse_inputs(self) -> list[bool]:

@@ -37,5 +37,6 @@ def text(model) -> str:
              for a, b, c, d in rows]
     lines.insert(1, "-" * len(lines[0]))
     size = model.count_params()
-    lines.append(f"{size:,} parameters, {size * model.dtype.itemsize / 1e6:.1f} MB")
+    frozen = sum(stop - start for start, stop in model.frozen())
+    lines.append(f"{size:,} parameters, {size * model.dtype.itemsize / 1e6:.1f} MB" + f"; {frozen:,} of them are frozen" * bool(frozen))
     return "\n".join([f'Model "{model.name}"', *lines])

@@ -45,6 +45,8 @@ class Plan:
     moments: list[tuple[int, int, int]] = field(default_factory=list)
     # (start, stop) of the values that stay as they are
     fixed: list[tuple[int, int]] = field(default_factory=list)
+    # (start, stop) of the weights of frozen layers: they stay as they are, and nobody sends them
+    frozen: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
     compress: dict[str, Any] | None = None      # the coding of workers' changes; None: they send their weights
     folder: str = ""                    # the run's, if slots keep anything there (mrdl.worker.slot)
@@ -62,8 +64,25 @@ class Plan:
 
     def size(self, state: State) -> int:
         """How many values a worker sends, if the network is not cut."""
-        size = len(state.vector) if self.save_updater else state.parameters
-        return size if self.squares is None else size + state.parameters
+        rows = (len(state.vector) if self.save_updater else state.parameters) // state.parameters + (self.squares is not None)
+        return rows * (state.parameters - sum(stop - start for start, stop in self.frozen))
+
+    def thawed(self, rows: np.ndarray) -> np.ndarray:
+        """The values of rows[n, P] that workers send: all but those of frozen layers."""
+        return rows[:, _alone(rows.shape[1], self.frozen)] if self.frozen else rows
+
+    def whole(self, values: np.ndarray, before: np.ndarray, parameters: int) -> np.ndarray:
+        """The vector of which `thawed` gave these values; those of frozen layers are as in the vector `before`, or 0 in a row that
+        it has not."""
+        if not self.frozen:
+            return values
+        own = _alone(parameters, self.frozen)
+        rows = values.reshape(-1, own.sum())
+        found = np.zeros((len(rows), parameters), values.dtype)
+        known = before.reshape(-1, parameters)[:len(rows)]
+        found[:len(known)] = known
+        found[:, own] = rows
+        return found.reshape(-1)
 
     def fragment(self, worker: int) -> Fragment | None:
         """What this worker trains; None: all of the network."""
@@ -77,7 +96,7 @@ class Plan:
     def sent(self, worker: int, rows: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
         """What a worker sends of its rows [n, P]: values, and the keys of their chunks; first the values that all workers send."""
         own = self.fragment(worker)
-        return list(zip((self.keys, own["keys"]), apart(rows, own["shared"]))) if own else [(self.keys, rows.reshape(-1))]
+        return list(zip((self.keys, own["keys"]), apart(rows, own["shared"]))) if own else [(self.keys, self.thawed(rows).reshape(-1))]
 
     def parts(self, worker: int, values: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
         """What `sent` gave, from its values in one row."""

@@ -25,7 +25,7 @@ class Learner:
         self.updates = self.terms = 0           # terms: examples, or unmasked steps (Network.compute)
         self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
         self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
-                            if w.constraint is not None for of in [weights[start:start + w.size]]]
+                            if w.constraint is not None and not w.frozen for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
         self.pieces = pieces.updates(self.net, model, weights, slots)
         self.in_place = any(isinstance(update, InPlace) for _, updates in self.pieces for update in updates)

@@ -29,7 +29,7 @@ class Moments(NamedTuple):
 
 
 def untrained(model: LayeredModel) -> list[slice]:
-    """Where the flat vector has weights that are not trained, such as moving means."""
+    """Where the flat vector has weights that are not trained, such as moving means and those of frozen layers."""
     return [slice(start, start + w.size) for _, w, start in model.places() if not w.trainable]
 
 

@@ -60,6 +60,8 @@ class Network:
         x = SparseTensor(self.k, width, self.N, self.dtype) if model.sparse and not self.parts else self._tensor((width,))
         self.wires = Wires(x, inputs, sources, takers, wiring.reshaped(stack, len(inputs)))
         self.operations: list[Operation | Join | Turn] = []
+        live = wiring.live(stack, len(inputs))
+        self.idle: set[int] = set()             # ids of the operations that have no part in the way back
         turns = weights.turns(stack) if isinstance(weights, Layerwise) else {}
         for number, step in enumerate(stack, len(inputs)):
             if step.layer.operation is None or step is scaled:
@@ -67,7 +69,9 @@ class Network:
             else:
                 turn = turns.get(step.offsets[0]) if step.weights else None
                 own, first = (turn.weights, turn.start) if turn else (weights, 0)
-                self.operations += [turn] * bool(turn) + self._bound(number, step, own, first, number in linear)
+                bound = self._bound(number, step, own, first, number in linear, live)
+                self.idle |= set() if number in live else set(map(id, bound))
+                self.operations += [turn] * bool(turn) + bound
         found = list(map(self.wires.taken, ends))
         self.x, self.outputs = self.wires.x, [tensor.value for tensor in found]
         self.heads = [Output(self.k, *each) for each in zip(heads, found, fused)]
@@ -81,16 +85,16 @@ class Network:
     def _tensor(self, shape: Shape) -> Tensor:
         return Tensor(self.k, math.prod(shape), self.N, self.dtype, self.training)
 
-    def _bound(self, number: int, step: Step, weights: np.ndarray, first: int, linear: bool) -> list[Operation | Join]:
+    def _bound(self, number: int, step: Step, weights: np.ndarray, first: int, linear: bool, live: set[int]) -> list[Operation | Join]:
         """The operation of a step, bound to its buffers, and a Join for each of its tensors that has several users. `weights` begins
-        with the weight of the number `first`."""
+        with the weight of the number `first`; `live`: the tensors whose gradients are needed."""
         xs = [self.wires.taken(source) for source in step.inputs]
         y, parts = self._tensor(step.output), {part: self._tensor(shape) for part, shape in step.parts}
         places = list(zip(step.weights, step.offsets))
         operation = step.layer.operation(step.layer, Binding(
             self.k, xs[0], y, {w.name: weights[o - first:o - first + w.size].reshape(w.shape) for w, o in places},
             {w.name: o for w, o in places}, step.index, step.shapes if step.layer.merges else step.shapes[0],
-            self.training, linear=linear, first=all(map(self.wires.is_input, xs)), draws=self.draws, xs=xs,
+            self.training, linear=linear, first=live.isdisjoint(step.inputs), frozen=step.frozen, draws=self.draws, xs=xs,
             parts=list(parts.values())))
         if step.layer.supports_masking and not step.layer.merges and y.mask is None:
             y.mask = mask_of(xs[0], step.shapes[0])
@@ -100,7 +104,7 @@ class Network:
         """The regularizers' penalty on these weights."""
         penalty = 0.0
         for _, weight, start in model.places():
-            if weight.regularizer is not None:
+            if weight.regularizer is not None and not weight.frozen:
                 w = weights[start:start + weight.size]
                 penalty += self.k.regularize(w, np.zeros_like(w), *weight.regularizer.factors)
         return penalty

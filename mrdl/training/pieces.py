@@ -101,7 +101,7 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
         """The same number for all pieces that are updated together: those of a matrix, else those of all calls of a layer."""
         return of if (of := tensor(start)) in matrices else start
 
-    left = Counter(together(start) for operation in net.operations for start, *_ in operation.gradients(place))
+    left = Counter(together(start) for operation in taught(net) for start, *_ in operation.gradients(place))
     begun: set[int] = set()
 
     def update(operation: Operation, start: int, stop: int, fill: Callable) -> Update | ActiveRows | InPlace:
@@ -131,8 +131,14 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
             step = None if wait else optimizer.block(k, w, g, slots[:, start:stop])
         return Update(of, fill, w, g, step, penalties.get(of))
 
-    return [(operation, [update(operation, *piece) for piece in operation.gradients(place)])
-            for operation in reversed(net.operations)]
+    trained = set(map(id, taught(net)))
+    return [(operation, [update(operation, *piece) for piece in operation.gradients(place)] if id(operation) in trained else [])
+            for operation in reversed(net.operations) if id(operation) not in net.idle]
+
+
+def taught(net: Network) -> list[Operation]:
+    """The operations whose weights are trained."""
+    return [operation for operation in net.operations if isinstance(operation, Operation) and not operation.b.frozen]
 
 
 def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, shared: Callable[[int], bool]) -> "Whole":
@@ -142,7 +148,7 @@ def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, 
     whole = Whole(flat)
     if clips:
         return whole
-    longest = max((stop - start for operation in net.operations for start, stop, _ in operation.gradients(whole)), default=0)
+    longest = max((stop - start for operation in taught(net) for start, stop, _ in operation.gradients(whole)), default=0)
     return Cached(flat, zeros(longest, weights.dtype), weights, slots, shared)
 
 

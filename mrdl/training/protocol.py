@@ -23,6 +23,7 @@ class Step(NamedTuple):
     shapes: list[Shape]         # shapes of the inputs
     again: bool = False         # True: an earlier call used the same layer and weights
     parts: tuple = ()           # (number of the tensor, shape) of each output after the first, in order
+    frozen: bool = False        # training leaves the layer's weights as they are
 
 
 class Head(NamedTuple):

@@ -28,6 +28,15 @@ def sources(stack: list[Step], inputs: int) -> Sources:
     return found
 
 
+def live(stack: list[Step], inputs: int) -> set[int]:
+    """The tensors that depend on a weight that is trained: their gradients are needed."""
+    found: set[int] = set()
+    for number, step in enumerate(stack, inputs):
+        if any(weight.trainable for weight in step.weights) or not found.isdisjoint(step.inputs):
+            found |= {number, *(part for part, _ in step.parts)}
+    return found
+
+
 def takers(stack: list[Step], ends: list[int], sources: Sources) -> Counter:
     """How many operations and outputs use each tensor, directly or through views; `ends`: the outputs' tensors."""
     taken = itertools.chain(ends, *(step.inputs for step in stack if step.layer.operation))

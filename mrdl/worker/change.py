@@ -21,11 +21,12 @@ class Change:
 
     def __init__(self, asked: Plan, given: State, model: Model, slot: Slot, shard: int):
         kind = coding(asked.compress)
-        self.before, self.residual = given.vector[:asked.size(given)].copy(), None
+        rows = given.vector.reshape(-1, given.parameters)[:None if asked.save_updater else 1]
+        self.before, self.residual = asked.thawed(rows).reshape(-1).copy(), None
         self.key = asked.seed, "compress", asked.epoch, shard, asked.first
         self.cuts = list(_cuts(model, given, kind))
         if kind.feedback:
-            self.residual = np.zeros_like(given.weights)
+            self.residual = np.zeros(asked.thawed(rows).shape[1], given.vector.dtype)
             slot.take("residual", self.residual)
             slot.keep("residual", self.residual)
             self.residual *= self.residual.dtype.type(kind.decay)
@@ -46,7 +47,9 @@ class Change:
 
 def _cuts(model: Model, given: State, kind: Coding) -> Iterator[tuple[int, int, Coding]]:
     """(start, stop, coding) of each part of the vector: the weights, then the updater's slots, weight by weight."""
-    weights = sorted((start, start + w.size, w.trainable) for _, w, start in model.places())
+    weights = sorted((start, w.size, w.trainable) for _, w, start in model.places() if not w.frozen)
+    begin = 0
     for first in range(0, len(given.vector), given.parameters):
-        for start, stop, trainable in weights:
-            yield first + start, first + stop, Truncated() if first else kind if trainable else Exact()
+        for _, size, trainable in weights:
+            yield begin, begin + size, Truncated() if first else kind if trainable else Exact()
+            begin += size

@@ -234,7 +234,16 @@ def test_layers_that_do_not_fit_are_refused_with_their_place(layers, reason):
 
 # -- what a layer computes
 
+COMPOSED = {
+    "hard_silu": lambda x: x * np.clip(x / 6 + 0.5, 0, 1), "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "hard_shrink": lambda x: np.where(abs(x) > 0.5, x, 0), "soft_shrink": lambda x: np.sign(x) * np.maximum(abs(x) - 0.5, 0),
+    "tanh_shrink": lambda x: x - np.tanh(x), "log_sigmoid": lambda x: -np.log1p(np.exp(-x)),
+    "sparse_plus": lambda x: np.where(x < -1, 0, np.where(x > 1, x, (x + 1) ** 2 / 4)), "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / 2}
+
+
 def elementwise(name):
+    if name in COMPOSED:
+        return COMPOSED[name]
     function, _, _, parameters = reference.ACTIVATIONS[name]
     return lambda x: function(x, *parameters)
 

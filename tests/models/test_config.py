@@ -131,7 +131,7 @@ def test_arguments_and_their_defaults_are_those_of_keras(cls):
     theirs = {name: None if p.default is p.empty else p.default for name, p in inspect.signature(
         of_keras(f"{cls.keras_module}:{cls.__name__}")).parameters.items() if p.kind is not p.VAR_KEYWORD}
     for field in dataclasses.fields(cls):
-        if field.name in ("name", "zero_output_for_mask"):      # Keras takes the latter without naming it
+        if field.name in ("name", "trainable", "zero_output_for_mask"):      # Keras takes the latter two without naming them
             continue
         assert field.name in theirs
         if field.default is not dataclasses.MISSING:
@@ -272,7 +272,7 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
     (lambda: Dense(3, kernel_initializer=np.zeros), "unknown initializer"),
     (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
     (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),
-    (lambda: Dropout(0.1, (2, 1)), "the first of them .* None or 1"), (lambda: Dropout(0.1, 3), "noise_shape=3 must be"),
+    (lambda: Dropout(0.1, (2, 1)), "(the batch's) None or 1"), (lambda: Dropout(0.1, 3), "noise_shape=3 must be"),
     (lambda: Dropout(0.1, (None, 2)).output((3,)), "does not fit an input of shape"),
     (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: AlphaDropout(1), "AlphaDropout: rate=1.0 must be"),
     (lambda: GaussianNoise(1.5), "stddev=1.5 must lie in 0 to 1"), (lambda: Softmax(0), "axis=0"),

@@ -272,13 +272,13 @@ def test_a_softmax_over_another_axis_is_none_and_accuracies_want_one_row_of_outp
         model.compile("sgd", "mse", metrics=["accuracy"])
 
 
-@pytest.mark.parametrize("name", ["trainable", "stop"])
+@pytest.mark.parametrize("name", ["jit", "stop"])
 def test_an_attribute_without_effect_is_refused(name):
     model = classifier()
     with pytest.raises(ConfigError, match=f"model.{name} = False is not supported"):
         setattr(model, name, False)
     with pytest.raises(AttributeError):
-        model.layers[0].trainable = False
+        model.layers[0].units = 3
     with pytest.raises(AttributeError):
         mrdl.ParameterAveraging().worker = 8
 

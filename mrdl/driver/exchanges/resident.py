@@ -169,7 +169,7 @@ class ResidentExchange(PlainExchange):
             self._end()
         try:
             if not self.job:
-                self._start(dtype.name, reducers, 0 if plan.fragments else state.vector.nbytes)
+                self._start(dtype.name, reducers, 0 if plan.fragments or plan.frozen else state.vector.nbytes)
             merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task)
             ready(wait=not self.brief(), begin=not self.brief())
         except (JobFailed, NotAllCame, OSError):
@@ -339,7 +339,7 @@ class ResidentExchange(PlainExchange):
             own |= {"row": row, "into": (row + 1) % MEANS if row < MEANS else 0}
         elif state:
             own["checksum"] = checksum(state.vector)
-        foresee = asked.averages and not apart and not asked.fragments and 0 < len(trained) <= FEW
+        foresee = asked.averages and not apart and not asked.fragments and not asked.frozen and 0 < len(trained) <= FEW
         # else they need the file of the next state, or have to be brought it
         self.known = bool(memory) or foresee and self.meeting.sees(path) and state is not None and size == len(state.vector)
         return Question({

@@ -25,6 +25,7 @@ class Spec(NamedTuple):
     loss: Any = None
     metrics: Any = ()
     loss_weights: Any = None
+    trainable: bool = True
 
 
 def parse(text: str | bytes) -> Spec:
@@ -47,7 +48,7 @@ def parsed(spec: Any) -> Spec:
     config = part_of(spec, "config", dict, {})
     need(isinstance(config.get("layers"), list), "the spec has no list of layers")
     need(len(config["layers"]) <= LAYERS_MOST, f"the spec has {len(config['layers']):,} layers, more than {LAYERS_MOST:,}")
-    need(config.get("trainable") in (None, True), "the model: trainable=False is not supported")
+    need(config.get("trainable") in (None, True, False), f"the model: trainable={shown(config.get('trainable'))} must be true or false")
     dtype = dtype_name(config.get("dtype"))
     own = [dtype_name(part_of(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
            if isinstance(entry, dict) and entry.get("module") == "keras.layers"]
@@ -60,7 +61,7 @@ def parsed(spec: Any) -> Spec:
     if kind == "Sequential" and shape and not isinstance(layers[0] if layers else None, Input):
         layers.insert(0, Input(tuple(shape[1:])))
     found = Spec(layers, part_of(config, "name", str, kind.lower()), dtype,
-                 None if kind == "Sequential" else _ends(config, layers))
+                 None if kind == "Sequential" else _ends(config, layers), trainable=config.get("trainable") is not False)
     compiled = part_of(spec, "compile_config", dict, {})
     if compiled.get("loss") is None:
         return found

@@ -21,7 +21,7 @@ def config(model) -> dict[str, Any]:
 
     if not graph:
         first = [] if model.input_shape is None else [entry(Input(model.input_shape, sparse=model.sparse), "input_layer")]
-        return {"name": model.name, "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
+        return {"name": model.name, **({} if model.trainable else {"trainable": False}), "dtype": dtype, "layers": first + list(map(entry, model.layers, names))}
     calls: dict[int, list[Symbol]] = {id(layer): [] for layer in model.layers}
     number_of: dict[int, int] = {}                      # call -> its number among the calls of its layer
     for call in graph.calls:
@@ -41,7 +41,7 @@ def config(model) -> dict[str, Any]:
 
     layers = [entry(layer, name) | {"name": name, "inbound_nodes": list(map(node, calls[id(layer)]))}
               for layer, name in zip(model.layers, names)]
-    return {"name": model.name, "trainable": True, "dtype": dtype, "layers": layers,
+    return {"name": model.name, "trainable": model.trainable, "dtype": dtype, "layers": layers,
             "input_layers": [place(layer.symbol) for layer in graph.inputs],
             "output_layers": list(map(place, graph.outputs))}
 
