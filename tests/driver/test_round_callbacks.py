@@ -188,6 +188,15 @@ def test_a_run_that_a_callback_ended_goes_on_where_more_is_asked_for(tmp_path, m
     assert Run(tmp_path / "run").history()[-1]["learning_rate"] == 0.5
 
 
+def test_tensorboard_shows_rounds_and_epochs(tmp_path, made):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.plugin_event_multiplexer").EventMultiplexer()
+    done = fit(made(40, shards=2, hold_out=0.25), tmp_path, c.TensorBoard(tmp_path / "logs", histogram_freq=1, update_freq="batch"), epochs=2)
+    reader.AddRunsFromDirectory(str(tmp_path / "logs")).Reload()
+    steps = {tag: [event.step for event in reader.Tensors(run, tag)] for run, tag in (
+        ("train", "epoch_loss"), ("train", "round_loss"), ("train", "dense/kernel/update"), ("validation", "epoch_loss"))}
+    assert steps == {"epoch_loss": [0, 1], "round_loss": [*range(1, done.rounds + 1)], "dense/kernel/update": [0, 1]} and done.rounds > 2
+
+
 @pytest.mark.parametrize("callback, reason", [
     (lambda: c.EarlyStopping("val_los"), "EarlyStopping: there is no 'val_los'; there are loss, accuracy"),
     (lambda: c.ModelCheckpoint("x", save_freq=5), "ModelCheckpoint: save_freq=5 counts minibatches, which rounds train elsewhere; take save_freq=\"epoch\""),

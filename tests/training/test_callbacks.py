@@ -1,5 +1,6 @@
 """Callbacks in fit, evaluate and predict: when they are called, what they decide, and what is refused."""
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -240,3 +241,58 @@ def test_a_rate_is_checked_and_a_schedule_stays_the_optimizers():
             model.optimizer.learning_rate = rate
     with pytest.raises(ConfigError, match="SGD: momentum cannot be set, only learning_rate"):
         model.optimizer.momentum = 0.5
+
+
+def read_back(folder):
+    """What TensorBoard's own reader finds in a folder: run -> its accumulator."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.plugin_event_multiplexer").EventMultiplexer()
+    reader.AddRunsFromDirectory(str(folder)).Reload()
+    return reader
+
+
+def scalars(reader, run, tag):
+    return [(event.step, float(event.tensor_proto.float_val[0] if event.tensor_proto.float_val else
+                               np.frombuffer(event.tensor_proto.tensor_content, "f4")[0])) for event in reader.Tensors(run, tag)]
+
+
+def test_tensorboard_reads_scalars_histograms_and_hyperparameters(tmp_path):
+    x, y = arrays(40)
+    kept, model = [], classifier(SGD(0.1, 0.9))
+    history = model.fit(x, y, epochs=3, batch_size=16, validation_data=HELD, callbacks=[
+        Scale(lambda model, epoch, logs: kept.append(model.get_weights())), c.LearningRateScheduler(lambda epoch, rate: rate / 2),
+        c.TensorBoard(tmp_path, histogram_freq=2, update_freq=2, write_steps_per_second=True, hparams={"units": 16, "kind": "small"})]).history
+    reader = read_back(tmp_path)
+    assert set(reader.Runs()) == {".", "train", "validation"}
+    for run, names in (("train", ("loss", "accuracy", "learning_rate")), ("validation", ("loss", "accuracy"))):
+        for name in names:
+            values = history[("val_" if run == "validation" else "") + name]
+            assert scalars(reader, run, f"epoch_{name}") == [(n, pytest.approx(value)) for n, value in enumerate(values)]
+    assert [value for _, value in scalars(reader, "train", "epoch_learning_rate")] == pytest.approx([0.05, 0.025, 0.0125])
+    assert [step for step, _ in scalars(reader, "train", "batch_loss")] == [2, 4, 6, 8]
+    assert scalars(reader, "validation", "evaluation_loss_vs_iterations") == [
+        (3 * (n + 1), pytest.approx(value)) for n, value in enumerate(history["val_loss"])]
+    assert all(value > 0 for _, value in scalars(reader, "train", "epoch_steps_per_second"))
+
+    def buckets(tag):
+        return {event.step: np.frombuffer(event.tensor_proto.tensor_content, "f8").reshape(30, 3) for event in reader.Tensors("train", tag)}
+    for tag, wanted in (("dense/kernel/histogram", {0: kept[0][0], 2: kept[2][0]}), ("dense_1/bias/update", {2: kept[2][3] - kept[0][3]})):
+        found = buckets(tag)
+        assert set(found) == {0, 2}
+        for step, values in wanted.items():
+            counts, edges = np.histogram(values, 30)
+            assert (found[step][:, 2] == counts).all()
+            np.testing.assert_allclose(found[step][:, 0], edges[:-1], rtol=1e-5, atol=1e-7)
+    from tensorboard.plugins.hparams import metadata
+    found = metadata.parse_session_start_info_plugin_data(reader.SummaryMetadata(".", metadata.SESSION_START_INFO_TAG).plugin_data.content).hparams
+    assert {name: value.number_value or value.string_value for name, value in found.items() if name in ("units", "kind", "optimizer", "learning_rate", "momentum")} == {
+        "units": 16, "kind": "small", "optimizer": "SGD", "learning_rate": 0.1, "momentum": 0.9}
+
+
+def test_what_tensorboard_cannot_do_is_refused(tmp_path, monkeypatch):
+    for given, reason in (({"write_images": True}, "write_images=True is not supported"), ({"update_freq": 0}, "must be \"epoch\", \"batch\", or a number"),
+                          ({"log_dir": "hdfs://a/b"}, "must be a path on this machine"), ({"hparams": {"a": [1]}}, r"\['a'\] must be numbers, texts")):
+        with pytest.raises(ConfigError, match=f"TensorBoard: .*{reason}"):
+            c.TensorBoard(**given)
+    monkeypatch.setitem(sys.modules, "mrdl.callbacks.events", None)
+    with pytest.raises(ConfigError, match=r"needs the package tensorboard: pip install 'mrdl\[tensorboard\]'"):
+        c.TensorBoard(tmp_path)
