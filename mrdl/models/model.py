@@ -23,7 +23,7 @@ from mrdl.training.protocol import Step
 
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history",
-              "trainable"}
+              "trainable", "learner"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:

@@ -26,9 +26,13 @@ class Trainer:
         self.epochs = 0         # trained: the next one's order and dropout are of this number
         self.fresh_updater()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"learner": None}           # a copy makes its own
+
     def fresh_updater(self) -> None:
         """Training begins with an updater that has done nothing; `compile` does so too."""
         self.slots: np.ndarray | None = None            # its state
+        self.learner: Any = None                        # of train_on_batch
         self.iterations = 0     # updates done: what schedules and Adam's t count
         self.rate_scale = 1.0   # of the learning rate: halved by rounds that were not finite
 
@@ -110,10 +114,11 @@ class Trainer:
         """All outputs' metrics, by the names they are reported by."""
         return {head.prefix + name: metric for head in self.heads() for name, metric in head.metrics.items()}
 
-    def fit(self, x, y, *, batch_size: int = 32, epochs: int = 1, sample_weight=None,
-            class_weight: dict | None = None, validation_data: tuple | None = None, seed: int = 0,
-            initial_epoch: int = 0, verbose: int | str = "auto", tbptt: int | None = None,
-            tbptt_backward: int | None = None, buckets: tuple | None = None, callbacks=None) -> History:
+    def fit(self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose: int | str = "auto", callbacks=None,
+            validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight: dict | None = None,
+            sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None, validation_steps: int | None = None,
+            validation_batch_size: int | None = None, validation_freq: int | list[int] = 1, *, seed: int = 0,
+            tbptt: int | None = None, tbptt_backward: int | None = None, buckets: tuple | None = None) -> History:
         """Trains on arrays in this process, as Keras does; rows are permuted by (seed, epoch).
 
         A further call goes on: with the updater's state, and with orders and dropout of epochs that
@@ -121,28 +126,43 @@ class Trainer:
         begins at state 0.
 
         Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names. Or
+                what yields minibatches (x, y) or (x, y, sample_weight), each of which is one
+                update: a generator, an object with len and [number] such as Keras's PyDataset, a
+                DataLoader of torch, a Dataset of TensorFlow. A table of pandas or Arrow is the
+                array of its columns.
             y: targets, as the loss takes them: [n, *output_shape], or class numbers [n]; of several
-                outputs a list, or a dict by their names.
+                outputs a list, or a dict by their names. None where x yields them.
             batch_size: examples of a minibatch, 1 or more; the last one of an epoch may be smaller.
-                32, as in Keras.
+                None: 32, as in Keras.
             epochs: the number of the last epoch, 1 or more, as in Keras: `epochs - initial_epoch`
                 are trained.
-            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            class_weight: the weight of each class's examples, {class number: 0 or more}. None: 1.
-            validation_data: (x, y) or (x, y, sample_weight), scored after each epoch. None: nothing
-                is.
-            seed: of the order of rows, dropout and noise, and of weights that were not drawn yet.
-            initial_epoch: the number of epochs that count as done, 0 or more.
             verbose: 1 ("auto") prints a bar for each epoch, 2 a line, 0 nothing.
+            callbacks: of mrdl.callbacks, or a list of them; they may stop training, set the
+                learning rate or the weights. None: there are none.
+            validation_split: the share of the last examples, before rows are permuted, that is held
+                out and scored after each epoch, from 0 to 1. It is not used where validation_data
+                is given.
+            validation_data: (x, y) or (x, y, sample_weight), or what yields such minibatches,
+                scored after each epoch. None: nothing is.
+            shuffle: whether rows are permuted, and of a PyDataset the minibatches. Other
+                iterables keep their order.
+            class_weight: the weight of each class's examples, {class number: 0 or more}. None: 1.
+            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
+            initial_epoch: the number of epochs that count as done, 0 or more.
+            steps_per_epoch: minibatches of an epoch, 1 or more; the next one goes on where it
+                ended. None: all that there are.
+            validation_steps: score so many minibatches of validation_data, 1 or more. None: all.
+            validation_batch_size: examples that are scored at once. None: 256.
+            validation_freq: score after each so many epochs, or after the epochs of this list,
+                counted from 1.
+            seed: of the order of rows, dropout and noise, and of weights that were not drawn yet.
             tbptt: steps of a window in which sequences are trained (truncated back-propagation
                 through time, Williams & Peng 1990). None: whole sequences.
             tbptt_backward: steps at a window's end that gradients go back through, from 1 to
                 `tbptt`. None: all of the window.
             buckets: rising numbers of steps: a minibatch of masked sequences is cut to the least of
                 them that holds its longest one. None: no minibatch is cut.
-            callbacks: of mrdl.callbacks, or a list of them; they may stop training, set the
-                learning rate or the weights. None: there are none.
 
         Returns:
             A History: the loss and metrics of each epoch.
@@ -154,7 +174,54 @@ class Trainer:
             self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
             class_weight=class_weight, validation_data=validation_data, seed=seed,
             initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
-            buckets=buckets, callbacks=callbacks)
+            buckets=buckets, callbacks=callbacks, validation_split=validation_split, shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight: dict | None = None, return_dict: bool = False) -> Any:
+        """One update on one minibatch.
+
+        Args:
+            x: examples, as for `fit`.
+            y: targets, as for `fit`.
+            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
+            class_weight: the weight of each class's examples, {class number: 0 or more}. None: 1.
+            return_dict: whether to return a dict by name.
+
+        Returns:
+            The loss and metrics of this minibatch before the update, as `evaluate` returns them.
+
+        Raises:
+            ConfigError: the arrays do not fit the model, or it is not compiled."""
+        found = arrays.train_on_batch(self, x, y, sample_weight, class_weight)
+        return found if return_dict else self.listed(found)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False) -> Any:
+        """The loss and metrics on one minibatch.
+
+        Args:
+            x: examples, as for `fit`.
+            y: targets, as for `fit`.
+            sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
+            return_dict: whether to return a dict by name.
+
+        Returns:
+            What `train_on_batch` returns.
+
+        Raises:
+            ConfigError: the arrays do not fit the model, or it is not compiled."""
+        found = arrays.test_on_batch(self, x, y, sample_weight)
+        return found if return_dict else self.listed(found)
+
+    def predict_on_batch(self, x) -> np.ndarray:
+        """The outputs for one minibatch.
+
+        Args:
+            x: examples, as for `predict`."""
+        return self.predict(x)
+
+    def reset_metrics(self) -> None:
+        """Does nothing: each call of `fit`, `evaluate`, `train_on_batch` and `test_on_batch` begins new means."""
 
     def adapt(self, x) -> None:
         """Sets the mean and variance of each Normalization from arrays; `fit` does so where nobody did.
@@ -171,13 +238,13 @@ class Trainer:
         """The loss and metrics on arrays, as Keras returns them.
 
         Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names.
+            x: examples, or what yields minibatches, as for `fit`.
             y: targets, as for `fit`.
             batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
                 memory (in Keras 32; the scores are the same but for rounding).
             verbose: as in Keras; nothing is printed.
             sample_weight: the weight of each example's loss [n], 0 or more. None: 1.
-            steps: only None.
+            steps: score so many minibatches, of 32 examples where batch_size is None. None: all.
             callbacks: of mrdl.callbacks, or a list of them. None: there are none.
             return_dict: whether to return a dict by name.
 
@@ -188,8 +255,7 @@ class Trainer:
 
         Raises:
             ConfigError: the arrays do not fit the model, or it is not compiled."""
-        need(steps is None, "evaluate: steps is not supported")
-        found = arrays.evaluate(self, x, y, sample_weight, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)
+        found = arrays.evaluate(self, x, y, sample_weight, batch_size, callbacks, steps)
         return found if return_dict else self.listed(found)
 
     @property
@@ -213,7 +279,8 @@ class Trainer:
         """The outputs for arrays or raw rows.
 
         Args:
-            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names. Of a
+            x: examples [n, *input_shape]; of several inputs a list, or a dict by their names; or
+                what yields minibatches of them, or pairs (x, y), as for `fit`. Of a
                 model that was trained on a table also raw rows, whose columns are matched by name:
                 the path of a file (a folder, a pattern) or a list of paths, a list of dicts, a
                 pandas DataFrame, a table of Arrow, or a dict of columns; None and NaN are missing
@@ -221,7 +288,7 @@ class Trainer:
             batch_size: examples at once, 1 or more. None: 256, which is quick and takes little
                 memory (in Keras 32; the outputs are the same).
             verbose: as in Keras; nothing is printed.
-            steps: only None.
+            steps: so many minibatches, of 32 examples where batch_size is None. None: all.
             callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
@@ -231,8 +298,7 @@ class Trainer:
         Raises:
             ConfigError: the arrays do not fit the model, or it was not trained on a table.
             DataError: raw rows lack columns, or some cannot be read."""
-        need(steps is None, "predict: steps is not supported")
         if not isinstance(x, np.ndarray):
             from mrdl.models import frames  # workers need none
             x = frames.examples(self, x) if frames.is_raw(self, x) else x
-        return arrays.predict(self, x, arrays.AT_ONCE if batch_size is None else batch_size, callbacks)
+        return arrays.predict(self, x, batch_size, callbacks, steps)

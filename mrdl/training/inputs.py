@@ -1,5 +1,6 @@
 """Checks the arrays that users give, and joins them to one array that a model can read."""
 import math
+import numbers as numbers_of
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,14 @@ from mrdl.training.protocol import LayeredModel
 def numbers(array, name: str, dtype: np.dtype) -> np.ndarray:
     """Converts the array to a type that blocks can store: bytes stay bytes, other whole numbers become int32 if they fit,
     else floats. Sparse matrices (of scipy, or of what has `tocsr` too) become a Csr."""
+    if hasattr(array, "column_names") and hasattr(array, "to_pydict"):      # a table of Arrow
+        array = np.column_stack([array.column(i).to_numpy() for i in range(len(array.column_names))])
+    elif hasattr(array, "detach"):              # a tensor of torch
+        array = array.detach().cpu().numpy()
+    elif hasattr(array, "iloc"):                # of pandas; its columns may be of several types
+        array = array.to_numpy()
+        if array.dtype == object and all(isinstance(value, (bool, numbers_of.Number, np.bool_)) for value in array.flat):
+            array = array.astype(dtype)
     if hasattr(array, "tocsr"):
         try:
             array = Csr.of(array)
