@@ -9,6 +9,7 @@ __path__.append(safe_path.HOME)
 
 _HOMES = {"Cluster": "runners.cluster",
           "FragmentTraining": "driver.fragments",
+          "Input": "layers",
           "JobFailed": "runners.failures",
           "Model": "models.model",
           "ParameterAveraging": "driver.averaging",
@@ -29,7 +30,8 @@ _HOMES = {"Cluster": "runners.cluster",
           "resume": "driver.averaging",
           "tabular": "driver.tabular"}
 # modules that users may use without importing them
-_DOORS = {"blocks", "callbacks", "codings", "dataset", "frequency", "outer", "partial", "streaming"}
+_DOORS = {"activations", "blocks", "callbacks", "codings", "constraints", "dataset", "frequency", "initializers", "layers", "losses",
+          "metrics", "models", "optimizers", "outer", "partial", "regularizers", "schedules", "streaming", "utils"}
 __all__ = list(_HOMES)
 
 

@@ -159,6 +159,11 @@ def snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
+def function_name(value: Any) -> Any:
+    """The name of a function of Keras's or of the same of mrdl's; other values as they are."""
+    return value.__name__ if inspect.isfunction(value) and value.__module__.split(".")[0] in ("keras", "mrdl") else value
+
+
 def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = ()) -> Any:
     """The object for `value`, which may be the object itself, a name ("he_normal", "HeNormal") or a Keras dict.
 
@@ -166,6 +171,9 @@ def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = (
     accepts."""
     if value is None or isinstance(value, tuple(table)):
         return value
+    if isinstance(value, type) and value in table:
+        return value()
+    value = function_name(value)
     name, config, foreign = value, {}, False
     if isinstance(value, dict):
         name, config = value.get("class_name"), value.get("config")

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, need, shown, typed
+from mrdl.config import Configured, need, shown, snake, typed
 
 EPSILON = 1e-7                  # as in Keras, added to each norm before dividing by it
 
@@ -116,3 +116,5 @@ class MinMaxNorm(Constraint):
 
 
 CONSTRAINTS = [MaxNorm, UnitNorm, NonNeg, MinMaxNorm]
+# Keras's other names of them: max_norm and so on
+globals().update({snake(cls.__name__): cls for cls in CONSTRAINTS})

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import ConfigError, Configured, need, shown
+from mrdl.config import ConfigError, Configured, need, shown, snake
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
@@ -188,3 +188,5 @@ class Orthogonal(Initializer):
 INITIALIZERS = [Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal,
                 VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
                 LecunNormal, Orthogonal]
+# Keras's other names of them: he_normal and so on
+globals().update({snake(cls.__name__): cls for cls in INITIALIZERS})

@@ -1,5 +1,6 @@
 """Losses, with Keras's names. Cross-entropies are computed together with the output's activation."""
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -7,8 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mrdl.config import Configured, need, shown, snake
+from mrdl.kernels import LANES, typed, zeros
 
 Shape = tuple[int, ...]
+TINY = 1e-7                     # Keras's epsilon: probabilities are at least so far from 0 and 1
 ROUNDING = 1e-6                 # how far computed targets, such as probabilities, may be outside their range
 
 
@@ -56,6 +59,34 @@ class Loss(Configured):
         need(least <= beyond <= most, f"{where}{type(self).__name__} takes targets " + (
             f"from {self.low:g} to {self.high:g}" if self.high < math.inf else f"of {self.low:g} and more")
             + f", not {beyond:g}")
+
+    def rows(self, targets: Any, outputs: Any) -> np.ndarray:
+        """The loss of each row of outputs, their last axis, as float64.
+
+        Args:
+            targets: as `outputs`, or without the last axis where they are class numbers.
+            outputs: [..., units]; probabilities where the loss contains an activation, or with from_logits=True logits."""
+        y = np.asarray(outputs, np.float64)
+        need(y.ndim > 0, f"{type(self).__name__}: the outputs need an axis")
+        shape, z = y.shape[:-1], y.reshape(-1, y.shape[-1]).T
+        t = np.asarray(targets, np.int32 if self.sparse else np.float64)
+        need(t.shape in ((shape, (*shape, 1)) if self.sparse else (y.shape,)), f"{type(self).__name__}: targets of the shape {t.shape} do "
+             f"not fit outputs of the shape {y.shape}")
+        t = t.reshape(-1) if self.sparse else t.reshape(z.T.shape).T
+        if self.activation and not self.from_logits:
+            z = np.clip(z / z.sum(0) if self.activation == "softmax" else z, TINY, 1 - TINY)
+            z = np.log(z) if self.activation == "softmax" else np.log(z / (1 - z))
+        k, ones, part, found = typed(np.float64), np.eye(LANES), zeros((len(z), LANES), np.float64), np.empty(z.shape[1])
+        compute = self.bind(k, part, None, len(z), None if self.activation is None else np.empty_like(part))
+        for start in range(0, len(found), LANES):
+            n = min(LANES, len(found) - start)
+            part[:, :n] = z[:, start:start + n]
+            own = t[start:start + n].copy() if self.sparse else zeros(part.shape, np.float64)
+            if not self.sparse:
+                own[:, :n] = t[:, start:start + n]
+            for i in range(n):
+                found[start + i] = compute(own, np.ascontiguousarray(ones[i, :n]), 1.0)
+        return found.reshape(shape)
 
     def steps(self, outputs: Shape) -> int:
         """How many losses an example with outputs of this shape has: one for each row of classes."""
@@ -253,3 +284,20 @@ LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossent
           MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
           MeanSquaredLogarithmicError, Huber, LogCosh, Hinge, SquaredHinge, CategoricalHinge,
           KLDivergence, Poisson, CosineSimilarity]
+
+
+def _function(cls: type[Loss], name: str) -> Callable[..., np.ndarray]:
+    """Keras's function of a loss."""
+    def loss(y_true, y_pred, **arguments):
+        return cls(**arguments).rows(y_true, y_pred)
+    loss.__name__ = loss.__qualname__ = name
+    loss.__doc__ = f"""The losses of {cls.__name__}, one for each row; or give the function itself to `compile`.
+
+    Args:
+        y_true: targets, as for the loss.
+        y_pred: outputs [..., units].
+        **arguments: those of {cls.__name__}."""
+    return loss
+
+
+globals().update({name: _function(cls, name) for cls in LOSSES for name in (snake(cls.__name__), *cls.aliases)})

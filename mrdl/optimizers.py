@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mrdl import schedules  # noqa: F401  Keras has keras.optimizers.schedules
 from mrdl.config import need
 from mrdl.optimizer import Now, Optimizer, rated
 from mrdl.orthogonal import orthogonal

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mrdl.config import Configured, need
+from mrdl.config import Configured, need, snake
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,6 @@ class L1L2(Regularizer):
 
 
 REGULARIZERS = [L1, L2, L1L2]
+# Keras's other names of them: l2 and so on
+globals().update({snake(cls.__name__): cls for cls in REGULARIZERS})
+l1_l2 = L1L2

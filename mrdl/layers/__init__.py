@@ -8,6 +8,16 @@ from mrdl.layers.convolution import (
     SeparableConv2D,
 )
 from mrdl.layers.core import Dense, Flatten, Input, Rescaling, Reshape
+from mrdl.layers.functions import (
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from mrdl.layers.layer import freezable
 from mrdl.layers.merging import (
     Add,
@@ -71,3 +81,4 @@ MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, Average
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
 GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
 __all__ = [name for name, layer in globals().items() if layer in LAYERS]
+__all__ += ["add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]

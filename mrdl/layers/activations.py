@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl import kernels
-from mrdl.config import need, shown, typed
+from mrdl.config import function_name, need, shown, typed
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Operation, Shape
 
@@ -68,6 +68,7 @@ def activation(name: str | dict | None) -> str:
         name = name.get("config") if isinstance(name.get("config"), str) else name.get("class_name")
     if name is None:
         return "linear"
+    name = function_name(name)
     name = ALIASES.get(name, name) if isinstance(name, str) else name
     need(isinstance(name, str) and name in ACTIVATIONS,
          f"unknown activation {shown(name)}; there are {', '.join(ACTIVATIONS)}")

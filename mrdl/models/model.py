@@ -4,7 +4,7 @@ What it does (compile, fit, evaluate, predict) is in trainer.py."""
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mrdl.layers import CategoryEncoding, Input
 from mrdl.layers.layer import Layer, Symbol, Weight, rested
 from mrdl.layers.operation import Shape
 from mrdl.models import drawing, summary, tensors
-from mrdl.models.formats import keras_writer
+from mrdl.models.formats import keras_reader, keras_writer
 from mrdl.models.graph import Graph
 from mrdl.models.trainer import Trainer
 from mrdl.storage.tensorfile import packed
@@ -29,6 +29,11 @@ ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "opt
 def over(activation: str, made: Shape, shape: Shape) -> str:
     """The activation of an output made in one shape and seen in another: a softmax runs over its own last axis."""
     return f"{activation} over {made[-1]}" if activation == "softmax" and made[-1] != shape[-1] else activation
+
+
+def without_batch(shape: Any) -> Any:
+    """The shape of an example; Keras's build((None, 4)) has the batch as None before it."""
+    return tuple(shape[1:]) if isinstance(shape, (tuple, list)) and shape and shape[0] is None else shape
 
 
 class Model(Trainer):
@@ -47,6 +52,8 @@ class Model(Trainer):
 
     Raises:
         ConfigError: layers do not fit each other, or an input is missing."""
+
+    kind: ClassVar[str] = "Functional"          # as Keras's JSON calls it
 
     def __init__(self, inputs, outputs, name: str | None = None, *, trainable: bool = True, dtype: str = "float32"):
         self._begin("functional" if name is None else name, dtype, trainable)
@@ -220,7 +227,8 @@ class Model(Trainer):
         """Draws the weights, where there are none yet; `fit` does so by itself.
 
         Args:
-            input_shape: of an example, without the batch. None: the model knows it.
+            input_shape: of an example, without the batch, or with None for it: (None, 4). None: the
+                model knows it.
             seed: of the draws, with the layer's number; weights are the same in every process.
 
         Returns:
@@ -229,6 +237,7 @@ class Model(Trainer):
         Raises:
             ConfigError: the shape is another one than the layers', or the weights do not fit into
                 memory."""
+        input_shape = without_batch(input_shape)
         need(input_shape is None or Input(input_shape).shape == self.input_shape,
              f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
         need(self.layers != [], "the model has no layers")
@@ -341,10 +350,53 @@ class Model(Trainer):
         return json.dumps(keras_writer.form(self), indent=indent, separators=separators,
                           sort_keys=sort_keys, ensure_ascii=ensure_ascii)
 
-    def summary(self) -> str:
-        """Prints and returns the table of layers, shapes and parameters."""
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "Model":
+        """A model of what `get_config` gives, without its weights.
+
+        Args:
+            config: the layers and how they are joined, in Keras's form.
+            custom_objects: only None: there are no custom classes.
+
+        Raises:
+            ConfigError: it holds something that mrdl does not support; the message names it."""
+        need(not custom_objects, "custom_objects is not supported: there are no custom classes")
+        found = keras_reader.parse(json.dumps({"class_name": cls.kind, "config": config}))
+        if found.ends is None:
+            return cls(found.layers, name=found.name, dtype=found.dtype)
+        return cls(*found.ends, found.name, dtype=found.dtype)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by its name or number.
+
+        Args:
+            name: as in `summary`.
+            index: its place in `layers`.
+
+        Raises:
+            ConfigError: there is no such layer, or neither or both are given."""
+        need((name is None) != (index is None), "get_layer: give a name or an index")
+        names = self.names()
+        if index is not None:
+            need(-len(names) <= index < len(names), f"get_layer: there is no layer {index}; there are {len(names)}")
+            return self.layers[index]
+        need(name in names, f"get_layer: there is no layer {shown(name)}; there are {', '.join(names)}")
+        return self.layers[names.index(name)]
+
+    def summary(self, line_length: int | None = None, positions: list | None = None, print_fn=None, expand_nested: bool = False,
+                show_trainable: bool = False, layer_range: list | None = None) -> str:
+        """Prints and returns the table of layers, shapes and parameters.
+
+        Args:
+            line_length: as in Keras; it has no effect.
+            positions: as in Keras; it has no effect.
+            print_fn: what the table is given to. None: it is printed.
+            expand_nested: as in Keras; it has no effect.
+            show_trainable: as in Keras; it has no effect.
+            layer_range: only None: all layers are in the table."""
+        need(layer_range is None, "summary: layer_range is not supported")
         text = summary.text(self)
-        print(text)
+        (print if print_fn is None else print_fn)(text)
         return text
 
     # -- files

@@ -3,7 +3,7 @@ from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, rested, sized
 from mrdl.layers.operation import Shape
-from mrdl.models.model import Model, over
+from mrdl.models.model import Model, over, without_batch
 from mrdl.training.protocol import Step
 
 
@@ -21,6 +21,8 @@ class Sequential(Model):
     Raises:
         ConfigError: layers do not fit each other."""
 
+    kind = "Sequential"
+
     def __init__(self, layers: list[Layer] | None = None, trainable: bool = True, name: str | None = None, *,
                  dtype: str = "float32"):
         self._begin("sequential" if name is None else name, dtype, trainable)
@@ -34,11 +36,30 @@ class Sequential(Model):
         if not trainable:
             self.trainable = False
 
-    def add(self, layer: Layer) -> None:
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Removes the last layer; the weights of the others are kept.
+
+        Args:
+            rebuild: as in Keras; it has no effect.
+
+        Returns:
+            The layer.
+
+        Raises:
+            ConfigError: there is no layer."""
+        need(self.layers != [], "pop: the model has no layers")
+        layer = self.layers.pop()
+        if self.weights is not None:
+            self.weights = self.weights[:self.count_params()].copy()
+        self.fresh_updater()
+        return layer
+
+    def add(self, layer: Layer, rebuild: bool = True) -> None:
         """Adds a layer at the end; existing weights are kept.
 
         Args:
             layer: a layer; an Input must be the first, once.
+            rebuild: as in Keras; it has no effect.
 
         Raises:
             ConfigError: it does not fit the layers before it; the model stays unchanged."""
@@ -124,7 +145,8 @@ class Sequential(Model):
         """Initialises the weights, unless they exist; `fit` does so automatically.
 
         Args:
-            input_shape: the shape of an example, without the batch. None: the model has an Input.
+            input_shape: the shape of an example, without the batch, or with None for it: (None, 4).
+                None: the model has an Input.
             seed: with the layer's number, the key of random numbers; weights are the same in every
                 process.
 
@@ -134,6 +156,7 @@ class Sequential(Model):
         Raises:
             ConfigError: the shape does not fit the layers, or the weights do not fit into
                 memory."""
+        input_shape = without_batch(input_shape)
         if input_shape is not None and self.input_shape is None:
             self.input_shape = Input(input_shape).shape
             try:
