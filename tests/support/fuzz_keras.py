@@ -45,7 +45,7 @@ def files(folder: str) -> dict[str, bytes]:
     """One of each kind, of small models."""
     made = {}
     images = mrdl.Sequential([Input((4, 4, 1)), Conv2D(2, 3), BatchNormalization(), Flatten(), Dense(2, "softmax")])
-    images.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    images.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = Input((3, 2))
     sequences = mrdl.Model(x, Dense(1)(Bidirectional(LSTM(2))(x)))
     for name, model in (("images", images), ("sequences", sequences)):
