@@ -145,11 +145,12 @@ def train_on_batch(model: LayeredModel, x, y, sample_weight, class_weight: dict 
         model.slots = model.optimizer.start(model.weights)
     n = len(arrays["x"])
     wanted = (model.weights, model.slots, model.optimizer)
-    kept, largest, learner = model.learner or ((None,) * 3, 0, None)
-    if n > largest or any(a is not b for a, b in zip(kept, wanted)):
+    frozen = model.frozen()
+    kept, still, largest, learner = model.learner or ((None,) * 3, frozen, 0, None)
+    if n > largest or frozen != still or any(a is not b for a, b in zip(kept, wanted)):
         limits.check(model, n, training=True)
         learner = Learner(model, model.weights, model.slots, batch_size=n, rate_scale=model.rate_scale)
-        model.learner = wanted, n, learner
+        model.learner = wanted, frozen, n, learner
     learner.iterations, learner.sums = model.iterations, {}
     learner.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
     learner.step(arrays, np.arange(n), seeds.key(0, "dropout", model.epochs, 0), model.iterations)
