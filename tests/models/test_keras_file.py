@@ -201,9 +201,9 @@ def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
 
 
 def test_files_that_are_damaged_at_random_are_read_or_refused_in_one_line():
-    done = subprocess.run([sys.executable, "-W", "ignore", SUPPORT / "fuzz_keras.py", str(CASES), str(CASES or 60)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-W", "ignore", SUPPORT / "fuzz_keras.py", str(CASES), str(CASES or 30)], capture_output=True, text=True,
                           check=False, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     print(told)
-    assert sum(told.values()) == (CASES or 60) and told["read"] > 5 and told["refused"] > 5
+    assert sum(told.values()) == (CASES or 30) and told["read"] > 3 and told["refused"] > 3
