@@ -296,3 +296,15 @@ def test_what_tensorboard_cannot_do_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mrdl.callbacks.events", None)
     with pytest.raises(ConfigError, match=r"needs the package tensorboard: pip install 'mrdl\[tensorboard\]'"):
         c.TensorBoard(tmp_path)
+
+
+def test_checkpoints_are_files_of_keras_where_their_names_say_so(tmp_path):
+    pytest.importorskip("h5py")
+    x, y = arrays(40)
+    model = classifier(Adam(0.01))
+    model.fit(x, y, epochs=2, batch_size=16, callbacks=[c.ModelCheckpoint(tmp_path / "new/m-{epoch}.keras"), c.ModelCheckpoint(
+        str(tmp_path / "w.weights.h5"), "loss", save_best_only=True, save_weights_only=True)])
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["m-1.keras", "m-2.keras", "w.weights.h5"]
+    other = classifier(Adam(0.01))
+    other.build((6,)).load_weights(str(tmp_path / "w.weights.h5"))
+    assert bits(mrdl.load_model(str(tmp_path / "new/m-2.keras"))) == bits(model) == bits(other)
