@@ -10,6 +10,7 @@
 | SlowMo at a constant rate is server momentum; large epsilon: Adam is momentum | test_settings_that_make_rules_alike_do |
 | CNTK's sum form is BMUF's mean form at momentum 1 - 1 / workers alone | test_the_sum_form_of_block_momentum_is_the_mean_form_at_one_momentum |
 | Nesterov is PyTorch's SGD on -change; Adam, Yogi and Adagrad are six lines | test_each_rule_is_its_plain_loop |
+| FedAvg: local epochs on each client, the mean by examples | test_local_epochs_on_each_client_and_their_mean_are_fedavg |
 | EASGD: pulled by 1 / workers the centre is the mean | test_pulled_by_all_of_1_the_centre_is_the_mean_of_the_workers |
 | EASGD: hardly pulled, workers are independent | test_hardly_pulled_workers_are_independent_and_the_centre_stays |
 | EASGD without workers' weights is averaging at a rate | test_workers_that_keep_nothing_are_averaging_at_the_rate_of_all_pulls |
@@ -36,18 +37,23 @@ import numpy as np
 import pytest
 from by_hand import changes
 from models import arrays
+from shards import rows as rows_of
 
 import mrdl
+from mrdl import seeds
 from mrdl.codings import Threshold, TopK
+from mrdl.driver.preparation.prepare import prepare
 from mrdl.driver.schedule import chunk_keys
-from mrdl.layers import Dense, Input
+from mrdl.layers import Dense, Input, Rescaling
 from mrdl.optimizers import SGD
 from mrdl.outer import Momentum, Nesterov
-from mrdl.rounds import partial
+from mrdl.rounds import partial, plan
 from mrdl.rounds.meeting import Result, means
 from mrdl.rounds.partial import Partial
 from mrdl.rounds.plan import Plan
+from mrdl.rounds.state import State
 from mrdl.training.learner import Learner
+from mrdl.worker.answer import work
 
 
 def test_the_table_names_tests_that_are_there():
@@ -67,6 +73,61 @@ def test_workers_with_equal_results_are_one_worker(dtype):
     values = np.random.default_rng(0).standard_normal(1000).astype(dtype)
     several = merged([(n, values) for n in (32, 7, 32, 1)])
     np.testing.assert_array_max_ulp(several, values, 0 if dtype == "f4" else 4)
+
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.csv.gz"
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory, inline):
+    """Handwritten digits in four shards of unequal size."""
+    return prepare([str(DIGITS)], str(tmp_path_factory.mktemp("digits") / "data"), inline, label="label", shards=4, dtype="float64")
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_local_epochs_on_each_client_and_their_mean_are_fedavg(tmp_path, clients, epochs):
+    """McMahan et al. 2017, algorithm 1 with all clients, as a loop in NumPy. One epoch a round is a run; more are workers' courses."""
+    shards, batch, rate, seed, rounds = clients.train(), 50, 0.1, 7, 3
+    model = mrdl.Sequential([Input(64), Rescaling(1 / 16), Dense(10, "softmax")], dtype="float64").build(seed=seed)
+    model.compile(SGD(rate), "sparse_categorical_crossentropy")
+    kernel, bias = (array.copy() for array in model.get_weights())
+    if epochs == 1:
+        mrdl.ParameterAveraging(workers=4, batch_size=batch, rounds=rounds, seed=seed, runner="inline").fit(model, clients.url, run=str(tmp_path / "run"))
+    else:
+        state = State(model.weights.copy(), model.weights.size)
+        for r in range(rounds):
+            (tmp_path / "state").write_bytes(state.dump())
+            parts = []
+            for client, shard in enumerate(shards):
+                name = plan.name(clients.uid, shard.index)
+                asked = Plan(model.to_json(), r + 1, r * epochs, 0, None, batch, seed, chunk_keys(state.parameters, 1), {name: client},
+                             [(r * epochs + epoch, name) for epoch in range(epochs)], seals={name: shard.seal})
+                (tmp_path / "plan").write_bytes(asked.dump())
+                lines = Path(shard.path).read_bytes().splitlines()
+                parts += [part for chunk, part in work(lines, str(tmp_path / "state"), str(tmp_path / "plan")) if not chunk.startswith(partial.RECORD)]
+            ((_, mean),) = partial.merge("", parts)
+            state = State(mean.values.copy(), state.parameters)
+        model.weights[:] = state.weights
+
+    sizes = [shard.n for shard in shards]
+    assert len(set(sizes)) > 1
+    data = [rows_of(shard) for shard in shards]
+    for r in range(rounds):
+        each = []
+        for shard, own in zip(shards, data):
+            w, b = kernel.copy(), bias.copy()
+            for epoch in range(r * epochs, (r + 1) * epochs):
+                order = seeds.permutation(shard.n, seed, "rows", epoch, shard.index, 0)
+                for start in range(0, shard.n, batch):
+                    x, y = (own[key][order[start:start + batch]] for key in "xy")
+                    p = np.exp(x / 16 @ w + b)
+                    g = (p / p.sum(1, keepdims=True) - np.eye(10)[y]) / len(x)
+                    w, b = w - rate * (x / 16).T @ g, b - rate * g.sum(0)
+            each.append((w, b))
+        kernel, bias = (sum(n * client[i] for n, client in zip(sizes, each)) / sum(sizes) for i in (0, 1))
+    for found, wanted in zip(model.get_weights(), (kernel, bias)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    assert model.evaluate(*(np.concatenate([own[key] for own in data]) for key in "xy"))["loss"] < 2
 
 
 @pytest.mark.parametrize("workers", [2, 8])
