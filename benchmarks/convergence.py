@@ -1,14 +1,14 @@
 """How many rounds, examples and bytes a way to average needs: python benchmarks/convergence.py --out FILE.jsonl [--plot FILE.png]
 
-Every combination of workers, averaging frequency, inner updater, factor of its learning rate, outer updater, coding of changes and
-seed trains one network on the same task:
+Every combination of workers, averaging frequency, inner updater, factor of its learning rate, outer updater, coding of changes, coding of
+the broadcast and seed trains one network on the same task:
   digits      a dense network on examples/digits.csv.gz
   text        a GRU that says the next character of the help texts that come with Python
   FILE.npz    a dense network on x [n, features] and y, classes: whole numbers are divided by the largest, others normalised
 
 A fifth of the rows are for the test, a fifth of the others for validation. Each line of FILE has one run: its settings, the accuracy on
 the validation rows after each round with the examples and megabytes that it took (what workers send and receive), and the accuracy of the
-last round on the test rows. A run whose settings are in FILE is not done again, so that a grid can be stopped, and begun with more.
+last round on the test rows. The table's columns sent and received are shares of the bytes of float32. A run whose settings are in FILE is not done again, so that a grid can be stopped, and begun with more.
 
 The workers' functions are called one after the other, without jobs: the bits are those of -r inline, which --inline shows.
 Frequency 0 is a whole shard. With one worker that is one machine that trains on all examples: --workers 1 --frequency 0."""
@@ -23,6 +23,7 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -44,7 +45,7 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits.csv.gz"
 INNER = {"sgd": lambda rate: SGD(0.05 * rate), "momentum": lambda rate: SGD(0.02 * rate, 0.9), "adam": lambda rate: Adam(0.001 * rate),
          "adamw": lambda rate: AdamW(0.001 * rate)}
 GROUP = ("task", "rounds", "workers", "frequency", "inner")         # what runs share that are compared
-METHOD = ("rate", "updater", "outer", "compress")                    # what they differ in
+METHOD = ("rate", "updater", "outer", "compress", "broadcast")       # what they differ in
 SETTINGS = (*GROUP, *METHOD, "hidden", "batch", "shards", "seed")
 EXAMPLES = 0.2                  # share of the rows that are for the test, and of the others for validation
 STEPS = 40                      # characters of a sequence
@@ -55,12 +56,12 @@ class Called(PlainExchange):
     """Rounds without jobs: each worker is a function call. The bits are those of jobs."""
     lines = staticmethod(cache(lambda path: Path(path).read_bytes().splitlines()))
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None):
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None):
         ready()
         sent, protocol = defaultdict(list), PartialProtocol(state.vector.dtype)
-        with plan_file(plan, self.cluster) as asked:
+        with plan_file(plan, self.cluster) as asked, coded.file() if coded else nullcontext(path) as given:
             for paths in mappers:
-                for chunk, part in work(itertools.chain.from_iterable(map(self.lines, paths)), path, asked):
+                for chunk, part in work(itertools.chain.from_iterable(map(self.lines, paths)), given, asked, scored=path):
                     sent[chunk].append(protocol.read(protocol.write(chunk, part))[1])
         merged = (pair for chunk, parts in sent.items() for pair in merge(chunk, sorted(parts, key=lambda part: part.worker)))
         return gathered(merged, plan, size, state.vector.dtype)
@@ -124,12 +125,20 @@ def trained(task: Any, data: str, run: str, cell: dict[str, Any], a: argparse.Na
     began = time.process_time()
     averaging = mrdl.ParameterAveraging(
         workers=cell["workers"], averaging_frequency=cell["frequency"] or None, batch_size=cell["batch"], outer=cell["outer"],
-        compress=cell["compress"], save_updater=cell["updater"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
+        compress=cell["compress"], compress_broadcast=cell["broadcast"], save_updater=cell["updater"], seed=cell["seed"], rounds=cell["rounds"], validation_freq=1, runner="inline")
     averaging.fit(model, data, run=run, verbose=0, exchange=None if a.inline else lambda cluster, place: Called(cluster))
     history = Run(run).history()
     each = VALUES * (model.weights.size + (model.slots.size if cell["updater"] == "average" else 0))
+    exact = [each * line["workers"] for line in history]
+    received = exact if cell["broadcast"] == "none" else [line["broadcast"] * line["workers"] for line in history]
     return {**cell, "accuracy": [line["val_accuracy"] for line in history], "loss": [line["val_loss"] for line in history],
-            "examples": [line["examples"] for line in history], "sent": [line["bytes"] for line in history], "received": [each * line["workers"] for line in history], "test": task.scored(model), "seconds": round(time.process_time() - began, 2)}
+            "examples": [line["examples"] for line in history], "sent": [line["bytes"] for line in history], "received": received, "exact": exact, "test": task.scored(model), "seconds": round(time.process_time() - began, 2)}
+
+
+def read(line: str) -> dict[str, Any]:
+    """A run in the file; those of before had no coded broadcast."""
+    run = json.loads(line)
+    return {"broadcast": "none", "exact": run["received"], **run}
 
 
 def key(run: dict[str, Any]) -> str:
@@ -166,21 +175,21 @@ def table(found: list[dict[str, Any]]) -> list[str]:
     lines = []
     for group, methods in sorted(groups.items()):
         lines += ["", "  ".join(f"{key} {value}" for key, value in zip(GROUP, group)),
-                  (f"  {'rate':>5} {'updater':<8}{'outer':<40}{'compress':<24}{'validation %':>15}{'test %':>15}{'rounds':>8}{'ratio':>7}"
-                      f"{'MB':>9}{'of 32 bits':>11}  seeds")]
+                  (f"  {'rate':>5} {'updater':<8}{'outer':<40}{'compress':<24}{'broadcast':<10}{'validation %':>15}{'test %':>15}{'rounds':>8}{'ratio':>7}"
+                      f"{'MB':>9}{'sent':>9}{'received':>10}  seeds")]
         for method, runs in sorted(methods.items()):
-            rate, updater, outer, compress = method
-            base = methods.get((rate, updater, "mean", "none"), {})
+            rate, updater, outer, compress, broadcast = method
+            base = methods.get((rate, updater, "mean", "none", "none"), {})
             pairs = [(run, smooth(base[seed]["accuracy"])) for seed, run in runs.items() if seed in base]
             own = [needed(smooth(run["accuracy"]), plain[-1]) for run, plain in pairs]
             plain = [needed(curve, curve[-1]) for _, curve in pairs]
             reached = f"{'never':>8}{'':>16}" if None in own else f"{'':>24}" if not own else (
                 f"{statistics.mean(own):8.1f}{sum(own) / sum(plain):7.2f}"
                 f"{statistics.mean(megabytes(run)[r - 1] for (run, _), r in zip(pairs, own)):9.1f}")
-            share = statistics.mean(sum(run["sent"]) / sum(run["received"]) for run in runs.values())
-            lines.append(f"  {rate:>5g} {updater:<8}{outer:<40}{compress:<24}"
+            sent, given = (statistics.mean(sum(run[way]) / sum(run["exact"]) for run in runs.values()) for way in ("sent", "received"))
+            lines.append(f"  {rate:>5g} {updater:<8}{outer:<40}{compress:<24}{broadcast:<10}"
                          f"{told([smooth(run['accuracy'])[-1] for run in runs.values()])} {told([run['test'] for run in runs.values()])}"
-                         f"{reached}{share:11.4f}  {len(runs)}")
+                         f"{reached}{sent:9.4f}{given:10.4f}  {len(runs)}")
     return lines
 
 
@@ -196,11 +205,11 @@ def picture(found: list[dict[str, Any]], path: Path) -> None:
         for run in own:
             methods[tuple(run[key] for key in METHOD)].append(run)
         for axes, name in zip(row, ("rounds", "examples", "megabytes")):
-            for (rate, updater, outer, compress), runs in sorted(methods.items()):
+            for (rate, updater, outer, compress, broadcast), runs in sorted(methods.items()):
                 y = np.mean([smooth(run["accuracy"]) for run in runs], axis=0)
                 x = {"rounds": np.arange(1, 1 + len(y)), "examples": runs[0]["examples"], "megabytes": megabytes(runs[0])}[name]
                 axes.plot(x, y, label=", ".join([
-                    outer, *[compress] * (compress != "none"), *[f"state {updater}"] * (updater != "average"), *[f"rate x {rate:g}"] * (rate != 1)]))
+                    outer, *[compress] * (compress != "none"), *[f"broadcast {broadcast}"] * (broadcast != "none"), *[f"state {updater}"] * (updater != "average"), *[f"rate x {rate:g}"] * (rate != 1)]))
             low = min(np.mean(run["accuracy"][len(run["accuracy"]) // 4:][:3]) for run in own)
             axes.set(xlabel=name, ylabel="accuracy on validation rows", ylim=(max(0.0, low - 0.05), None), xscale="log" if name == "megabytes" else "linear",
                      title="{0}, {2} workers, every {3} minibatches, {4}".format(*group))
@@ -218,6 +227,7 @@ def main() -> None:
     p.add_argument("--rate", type=float, nargs="+", default=[1.0], help="factors of the inner updater's learning rate")
     p.add_argument("--outer", nargs="+", default=["mean", "momentum", "slowmo", "nesterov", "adam", "yogi", "adagrad"])
     p.add_argument("--compress", nargs="+", default=["none"])
+    p.add_argument("--broadcast", nargs="+", default=["none"], help="codings of what workers are given")
     p.add_argument("--updater", default="average", help="what becomes of the inner updater's state: average, reset, keep, \"every N\"")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--rounds", type=int, default=40)
@@ -231,15 +241,15 @@ def main() -> None:
     a = p.parse_args()
     logging.disable(logging.WARNING)            # of mrjob
     warnings.filterwarnings("ignore")
-    known = {key(run): run for run in map(json.loads, a.out.read_text().splitlines())} if a.out.exists() else {}
+    known = {key(run): run for run in map(read, a.out.read_text().splitlines())} if a.out.exists() else {}
     fixed = {"task": Path(a.task).stem, "hidden": a.hidden, "batch": a.batch, "rounds": a.rounds, "updater": a.updater}
     found = []
     with tempfile.TemporaryDirectory() as folder:
         task = (Text if a.task == "text" else Rows)(a.task, a.hidden)
         prepared = cache(lambda shards: task.prepared(tempfile.mkdtemp(dir=folder), shards))
-        axes = (a.workers, a.frequency, a.inner, a.rate, a.outer, a.compress, range(a.seeds))
+        axes = (a.workers, a.frequency, a.inner, a.rate, a.outer, a.compress, a.broadcast, range(a.seeds))
         for number, values in enumerate(itertools.product(*axes)):
-            cell = {**fixed, **dict(zip(("workers", "frequency", "inner", "rate", "outer", "compress", "seed"), values))}
+            cell = {**fixed, **dict(zip(("workers", "frequency", "inner", "rate", "outer", "compress", "broadcast", "seed"), values))}
             cell["shards"] = a.shards or cell["workers"]
             if key(cell) not in known:
                 if a.only_show:

@@ -12,7 +12,8 @@ class TrainRound(Job):
 
     def configure_args(self):
         super().configure_args()
-        self.add_file_arg("--state", required=True, help="the state that the round begins with")
+        self.add_file_arg("--state", required=True, help="the state that the round begins with, coded if the broadcast is")
+        self.add_file_arg("--scored", help="the exact state, for a round that also scores, if the broadcast is coded")
         self.add_file_arg("--plan", required=True, help="what mrdl.rounds.plan.Plan.dump gave")
         self.add_passthru_arg("--dtype", default="float32", help="type of the state's values: float32 or float64")
 
@@ -24,7 +25,8 @@ class TrainRound(Job):
     def map_pairs(self, pairs, step_num=0):
         from mrdl.worker import answer, counters  # imported here, because reducers do not need them
         lines = (line for _, line in pairs)
-        yield from counters.counted(answer.work(lines, self.options.state, self.options.plan, report=self.set_status), self.increment_counter)
+        found = answer.work(lines, self.options.state, self.options.plan, report=self.set_status, scored=self.options.scored)
+        yield from counters.counted(found, self.increment_counter)
 
     def reducer(self, chunk, partials):
         yield from partial.merge(chunk, partials)

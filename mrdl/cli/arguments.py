@@ -201,6 +201,8 @@ def of_train(p: argparse.ArgumentParser) -> None:
            "large for a worker (default: each trains all of it)", metavar="K")
     p.add_argument("--compress", metavar="CODING", help="send the change of workers' weights in fewer bytes: " + CODINGS
                    + " (default: none)")
+    p.add_argument("--compress-broadcast", metavar="CODING", help="send workers the weights and the updater's state in fewer bytes: none, float16, "
+                   "bfloat16 or int8; the driver keeps the exact ones (default: none)")
     p.add_argument("--folds", type=int, metavar="K", help="cross-validate: train K models in RUN/fold-1 and so on, each on all training "
                    "shards but every K-th, on which it is scored; at least K shards")
     p.add_argument("--balance", action="store_const", const="balanced", dest="class_weight",
@@ -244,6 +246,7 @@ def of_searching(p: argparse.ArgumentParser) -> None:
     updater_state(p)
     p.add_argument("--outer", metavar="RULE", help="as for mrdl train")
     p.add_argument("--compress", metavar="CODING", help="as for mrdl train")
+    p.add_argument("--compress-broadcast", metavar="CODING", help="as for mrdl train")
     option(p, "keep_rounds", "how many states of each run's last rounds to keep (default: %(default)s)")
     p.add_argument("--on-finish", metavar="COMMAND", help="as for mrdl train")
 

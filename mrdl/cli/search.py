@@ -14,7 +14,7 @@ def of_search(p: argparse.ArgumentParser) -> None:
     """Its own arguments; those of training are added by arguments.py."""
     p.add_argument("--set", dest="space", action="append", required=True, metavar="NAME=VALUES",
                    help="try these values (see below) of a parameter of the function `model`, or of an option of training: batch_size, "
-                   "averaging_frequency, outer, compress, save_updater or seed; may be repeated")
+                   "averaging_frequency, outer, compress, compress_broadcast, save_updater or seed; may be repeated")
     p.add_argument("--strategy", default="random", choices=strategies.STRATEGIES,
                    help="; ".join(f"{name}: {about}" for name, about in strategies.STRATEGIES.items()) + " (default: random)")
     p.add_argument("--configurations", type=int, metavar="N", help=f"how many to try (default: {strategies.DRAWN}, with halving {strategies.HALVED}; "

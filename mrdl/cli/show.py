@@ -174,6 +174,7 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
               + (f", outer {updater(o['outer'])}" if o.get("outer") else "")
               + (f", {o['fragments']} fragments" if o.get("fragments") else "")
               + (f", changes in {coding(o['compress'])}" if o.get("compress") else "")
+              + (f", broadcast in {coding(o['compress_broadcast'])}" if o.get("compress_broadcast") else "")
               + (f", optimizer's state: {o['save_updater']}" if isinstance(o["save_updater"], str) else "")
               + (f", in windows of {o['tbptt']} steps" if o.get("tbptt") else "")
               + (f", gradients through the last {o['tbptt_backward']}" if o.get("tbptt_backward") else "")
@@ -185,7 +186,8 @@ def show_run(a: argparse.Namespace) -> dict[str, Any]:
         if table := report.by_worker(place.records(20)):
             print("milliseconds of a round, medians of the last 20:", *table, sep="\n")
         if sent := [entry["bytes"] / entry["workers"] for entry in history if "bytes" in entry]:
-            print(f"each worker sent {median(sent) / 1e6:,.3f} MB a round (median)")
+            given = median(entry.get("broadcast", 0) for entry in history)
+            print(f"each worker sent {median(sent) / 1e6:,.3f} MB a round (median)" + (f", and was given {given / 1e6:,.3f} MB" if given else ""))
         if attempts := report.attempts(history):
             print(attempts)
         print(f"finished: {done['reason']}; the model is that of round {done['best']}" if done

@@ -93,6 +93,9 @@ class ParameterAveraging(Options):
         compress: how workers write the change of their weights: a coding of `mrdl.codings`, or its
             name with settings behind it ("int8", "topk 0.02 bits 2 decay 0.95"). None: they send
             their weights as they are.
+        compress_broadcast: how the driver writes the weights and the updater's state that workers get:
+            "float16", "bfloat16" or "int8". Workers train from the coded weights and send the change
+            of these; the driver adds it to the exact ones. None: they get float32.
         class_weight: the weight of each class's examples, {class number: 0 or more}. "balanced": n
             / (K n_k) for a class of n_k of the n training rows, where K classes come, as in
             scikit-learn. None: all weigh 1.
@@ -147,8 +150,8 @@ class ParameterAveraging(Options):
         Raises:
             RunError: an option is out of its range.
             RuleError: `until` is no rule.
-            ConfigError: `averaging_frequency`, `outer`, `compress`, `class_weight`, `tbptt` or `buckets`
-                are of another form."""
+            ConfigError: `averaging_frequency`, `outer`, `compress`, `compress_broadcast`,
+                `class_weight`, `tbptt` or `buckets` are of another form."""
         values = {f.name: getattr(self, f.name) for f in fields(Options)}
         every = frequency.rule(self.averaging_frequency)
         values["averaging_frequency"] = every if every is None or isinstance(every, int) else str(every)
@@ -158,7 +161,8 @@ class ParameterAveraging(Options):
         check_class_weight(values["class_weight"])
         rule = None if is_auto(values["outer"]) else updater(values["outer"])      # auto: until the model and the data are known
         values["outer"] = None if rule is None else serialize(rule.resolved(self.workers))
-        values["compress"] = serialize(coding(values["compress"]))
+        for name in ("compress", "compress_broadcast"):
+            values[name] = serialize(coding(values[name]))
         values["save_updater"] = {"average": True, "reset": False}.get(values["save_updater"], values["save_updater"])
         values |= sequences.plain(self.tbptt, self.tbptt_backward, self.buckets)
         if values["class_weight"]:

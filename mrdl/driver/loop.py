@@ -25,6 +25,7 @@ from mrdl.models.model import Model
 from mrdl.report import advice
 from mrdl.report.gauges import Gauges
 from mrdl.rounds import plan
+from mrdl.rounds.broadcast import Broadcast, broadcast
 from mrdl.rounds.merged import Merged
 from mrdl.rounds.record import measured
 from mrdl.rounds.state import State, profile
@@ -78,6 +79,7 @@ class Driver:
         if sum(stop - start for start, stop in self.frozen) == self.model.count_params():
             raise RunError("all layers of the model are frozen (trainable=False): there is nothing to train")
         self.rhythm = Rhythm(options, self.batch_size, self.data, self.validation)
+        self.coding = coding(options.compress_broadcast)    # of the broadcast; None: it is the state itself
         self.feedback = options.compress is not None and coding(options.compress).feedback
         limit = [rule.n for rule in self.rules if isinstance(rule, stopping.Epochs)]
         self.listeners = Listeners(self.callbacks, self.run, self.model, self.metrics, self._show, min(limit, default=None))
@@ -238,21 +240,24 @@ class Driver:
             began = time.perf_counter()
             state.rate_scale = rate * 0.5 ** retry
             asked, group, mappers = self._plan(state)
+            coded = self.coding and broadcast(state, self.model.places(), self.coding, self.options.seed, self.run.store)
             path, aside = self.run.state_path(state.round), state.rate_scale != self.stored
             if aside:                           # the committed file has the old rate
                 path = self.run.store.path(f"retry-{state.round:06d}.safetensors")
                 self.run.store.write(f"retry-{state.round:06d}.safetensors", state.dump())
             self.exchange.foresee(lambda state=state, asked=asked, group=group: self._coming(state, asked, group))
-            merged = self._exchanged(state, path, asked, mappers, asked.size(state))
+            merged = self._exchanged(coded.state if coded else state, path, asked, mappers, asked.size(state), coded)
             if aside:
                 self.run.store.remove(f"retry-{state.round:06d}.safetensors")
             if merged.vector is not None:
-                before = state.vector if self.options.compress is None else np.zeros_like(state.vector)     # a change is coded
+                before = np.zeros_like(state.vector) if asked.changes else state.vector     # what is sent is a change
                 merged = replace(merged, vector=asked.whole(merged.vector, before, state.parameters))
             found = self.verdict.checked(merged, asked, state)
             self.sums = found.sums
             self.targets = found.targets or self.targets
             new, record = self.verdict.next(state, asked, group, merged, found, self.history[-1])
+            if not self.options.cut:            # else each fragment is sent by itself
+                record["broadcast"] = coded.nbytes if coded else state.vector.nbytes
             if self.rate:
                 record["learning_rate"] = self.rate["learning_rate"]
             spent += time.perf_counter() - began
@@ -269,14 +274,14 @@ class Driver:
         return None, {"reason": f"not finite: the weights or the loss of round {asked.round}, even at {0.5 ** retry:g} "
                                 "of the learning rate; lower the learning rate or scale the inputs"}, found.score
 
-    def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int) -> Merged:
+    def _exchanged(self, state: State, path: str, asked: plan.Plan, mappers: list, size: int, coded: Broadcast | None) -> Merged:
         """Runs the round's job. If it fails for a reason that may pass (memory, a machine), it is tried once more."""
         for attempt in range(JOB_ATTEMPTS):
             try:
                 return self.exchange.round(
                     f"mrdl {self.run.url} round {asked.round}", state, path, self.committer.settle, asked,
                     mappers, size, self.exchange.reducers(self.options.workers, size),
-                    on_task=self.passes.task(f"round {asked.round}"))
+                    on_task=self.passes.task(f"round {asked.round}"), coded=coded)
             except (JobFailed, OSError) as error:
                 unmask(error)
                 self.lease.check()
@@ -326,11 +331,11 @@ class Driver:
             averaged, not averaged and bool(o.save_updater), o.class_weight,
             self.moments if len(active) > 1 else [],
             self.fixed, self.frozen, {"tbptt": o.tbptt, "tbptt_backward": o.tbptt_backward, "buckets": o.buckets},
-            o.compress, self.run.url if o.keeping else "",
+            o.compress, o.compress_broadcast is not None, self.run.url if o.keeping else "",
             {str(slot): state.kept[str(slot)] for slot, _ in active if str(slot) in state.kept},
             self.verdict.outer.pull if self.verdict.steps(state) else 0.0,
             self.model.optimizer.squares if self.verdict.steps(state) and self.verdict.outer.weighs else None,
-            o.outer is None and o.compress is None)
+            o.outer is None and o.compress is None and o.compress_broadcast is None)
         size = asked.size(state)
         asked.keys = chunk_keys(size, self.exchange.reducers(o.workers, size))
         scored = [s for _, s in held]

@@ -24,6 +24,7 @@ class Options:
     save_updater: bool | str = True                     # a text: "keep", or "every 8"
     outer: dict[str, Any] | None = None                 # of ParameterAveraging also a name, or an OuterUpdater
     compress: dict[str, Any] | None = None              # of ParameterAveraging also a name, or a Coding
+    compress_broadcast: dict[str, Any] | None = None    # the same
     class_weight: dict[str, float] | None = None        # of ParameterAveraging also "balanced"
     validation_freq: int | None = None
     keep_rounds: int = KEPT
@@ -102,20 +103,27 @@ class Options:
         if self.elastic and kind and kind.feedback:
             raise RunError(f"outer elastic: {kind} cannot be used with it, as what a worker is away from the centre comes again in each round; "
                            "take int8, bfloat16 or float16")
-        if self.weighs and not (self.save_updater is True and kind is None):
+        sent = coding(self.compress_broadcast)
+        if sent and sent.feedback:
+            raise RunError(f"compress_broadcast: {type(sent).__name__.lower()} leaves most values out, and workers need all weights; take float16, "
+                           "bfloat16 or int8")
+        if self.weighs and not (self.save_updater is True and kind is sent is None):
             raise RunError("outer confidence needs what workers' updaters know in each round: it goes with the updater's state averaged, and "
-                           "without compress")
+                           "without compress or compress_broadcast")
         if self.cut and self.compress is not None:
             raise RunError("fragments: compress cannot be used with them, as what a worker leaves out would belong to weights that the next "
                            "round gives to another; leave one of them out")
+        if self.cut and sent:
+            raise RunError("fragments: compress_broadcast cannot be used with them yet; leave one of them out")
         if self.cut and (self.elastic or self.weighs):
             raise RunError(f"fragments: outer {updater(self.outer)} cannot be used with them, as it needs all weights of each worker; "
                            "take another, such as nesterov")
         if self.cut and self.warm_start:
             raise RunError("fragments: warm_start cannot be used with them, as one worker has only one of the fragments")
-        if self.straight and (self.workers, self.averaging_frequency, self.outer, self.compress, self.save_updater, self.cut) != (
-                1, None, None, None, True, False):
-            raise RunError("straight: needs workers=1, and nothing that is done once a round: averaging_frequency, outer, compress, save_updater=False")
+        if self.straight and (self.workers, self.averaging_frequency, self.outer, kind, sent, self.save_updater, self.cut) != (
+                1, None, None, None, None, True, False):
+            raise RunError("straight: needs workers=1, and nothing that is done once a round: averaging_frequency, outer, compress, "
+                           "compress_broadcast, save_updater=False")
         if not 0 <= self.seed < 1 << 63:
             raise RunError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
         return self

@@ -23,7 +23,7 @@ from mrdl.runs.lease import Lease
 from mrdl.runs.searches import Asked, Configuration
 from mrdl.storage.sealed import digest
 
-TRAINING = ("batch_size", "averaging_frequency", "outer", "compress", "save_updater", "seed")     # options that may be tried
+TRAINING = ("batch_size", "averaging_frequency", "outer", "compress", "compress_broadcast", "save_updater", "seed")     # options that may be tried
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Search:
     Args:
         space: the values to try, by the name of a parameter of the function that makes the
             model, or of an option of training: batch_size, averaging_frequency, outer, compress,
-            save_updater or seed. A list of values, or a text as on the command line:
+            compress_broadcast, save_updater or seed. A list of values, or a text as on the command line:
             "64,128,256", "1..8", "0.1..0.5" or "log:1e-4..1e-1".
         strategy: "random", "grid", "halving" (successive halving: Jamieson and Talwalkar, 2016)
             or "hyperband" (Li et al., 2018).

@@ -109,7 +109,8 @@ class Searching:
         training = so_trained(self.training, self.asked["configurations"][number - 1]["values"], self.asked["tried"])
         turn = (number - 1) % self.shards if training.workers == 1 else 0
         straight = not self.asked["hop"] and self.asked["unit"] == "epochs" and (
-            training.workers, training.averaging_frequency, training.outer, training.compress, training.save_updater) == (1, None, None, None, True)
+            training.workers, training.averaging_frequency, training.outer, training.compress, training.compress_broadcast,
+            training.save_updater) == (1, None, None, None, None, True)
         return replace(training, turn=turn or None, straight=straight or None)
 
     def _trained(self, number: int, begun: Begun, driver: Driver, found: dict[int, Found]) -> None:

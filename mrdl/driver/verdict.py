@@ -97,11 +97,11 @@ class Verdict:
         """The state after the round, and its record without the times; `before`: the history's entry for the last round."""
         o = self.options
         updates = max(r.updates for r in found.trained)
-        mean = merged.vector if o.compress is None else self._changed(state, merged.vector)
+        mean = self._changed(state, merged.vector) if asked.changes else merged.vector
         if asked.squares is not None:
             mean = Confidence(state.vector, state.parameters, asked.squares, self.untrained).joined(mean)
         vector, outer = self._outer(state, Statistics(state.vector, asked.moments, asked.fixed).settled(mean), merged.workers)
-        if o.outer or o.compress:               # a step, or what a coding leaves out, may break what workers kept to
+        if o.outer or asked.changes:            # a step, or what a coding leaves out, may break what workers kept to
             self._constrain(vector)
         if not asked.save_updater:
             vector = np.concatenate([vector, state.vector[len(vector):]]) if asked.keep_updater else self.begun(vector)

@@ -12,7 +12,7 @@ Value = float | list                    # one number, one number per class, or a
 # names of other entries in a round's record, which no metric may have
 FACTS = {"round", "epoch", "gradient_norm", "change", "examples", "trained", "present", "workers",
          "updates", "rate_scale", "learning_rate", "epochs", "progress", "rollbacks", "elapsed", "seconds", "job",
-         "by_worker", "averaging_frequency", "round_cost", "bytes", "callbacks", "stop"}
+         "by_worker", "averaging_frequency", "round_cost", "bytes", "broadcast", "callbacks", "stop"}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Messages with coded changes: how workers write the change of the state's vector in pieces, each by a coding of its own.
+"""Messages with coded values: how workers write the change of the state's vector, and the driver a coded broadcast, in pieces, each
+by a coding of its own.
 
 A message is the number of its pieces, for each piece (coding's number, values, bytes), then the pieces' bytes. All numbers are
 32-bit, little-endian."""
+from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from mrdl import seeds
 from mrdl.codings import KINDS, Coding, Exact, Zeros
 
 MOST = 1 << 20                  # values; no chunk has more (checked before memory is taken)
+Cut = tuple[int, int, Coding]   # start, stop and the coding of what is between
 PIECE = np.dtype([("coding", "<u4"), ("values", "<u4"), ("bytes", "<u4")])
 
 
@@ -26,7 +30,28 @@ class Coded(bytes):
         return int(_heads(np.frombuffer(self, np.uint8))[0]["values"].sum())
 
 
-def message(values: np.ndarray, cuts: list[tuple[int, int, Coding]], *key: int | str) -> Coded:
+def cuts_of(places: Iterable[tuple[Any, Any, int]], rows: int, kind: Coding, slots: Coding, frozen: bool) -> Iterator[Cut]:
+    """The parts of a state's vector: the weights, then the updater's slots, weight by weight.
+
+    Args:
+        places: of the weights, as from the model's `places()`.
+        rows: one for the weights, and one for each of the updater's slots.
+        kind: the coding of weights that are trained. Others, such as moving means of data, are exact.
+        slots: that of the updater's slots.
+        frozen: whether the vector has those of frozen layers."""
+    weights, begin = sorted((start, weight.size, weight.trainable and not weight.frozen) for _, weight, start in places if frozen or not weight.frozen), 0
+    for row in range(rows):
+        for _, size, trained in weights:
+            yield begin, begin + size, slots if row else kind if trained else Exact()
+            begin += size
+
+
+def within(cuts: Iterable[Cut], start: int, stop: int) -> list[Cut]:
+    """The cuts of start..stop, counted from start."""
+    return [(max(a, start) - start, min(b, stop) - start, kind) for a, b, kind in cuts if a < stop and b > start]
+
+
+def message(values: np.ndarray, cuts: list[Cut], *key: int | str) -> Coded:
     """Writes values in pieces.
 
     Args:

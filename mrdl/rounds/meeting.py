@@ -5,6 +5,7 @@
     place-0003          the input of the mapper that is worker 3, if workers keep no shards
     worker-0003         worker 3 has started
     state-000006        a state, if workers cannot read the run's folder
+    coded-000006        a coded state, if the broadcast is coded
     common-5f2a...      what several questions have in common: the model, which worker works on what
     000007/ask.5f2a.8_35 the seventh question. The file is empty, because that takes a tenth of the time; its name
                         has the hash of its common part, and its own numbers
@@ -153,11 +154,20 @@ class Meeting:
 
     def bring(self, r: int, path: str) -> str:
         """Puts the driver's file of state r where workers can read it, and removes older ones."""
-        for old in self.store.list("state-*"):
-            if old < f"state-{r - 1:06d}":
+        self.store.put(name := self._newest("state", r), path)
+        return self.store.path(name)
+
+    def give(self, r: int, coded: bytes) -> str:
+        """Writes state r as workers that train are given it, if it is coded, and removes older ones."""
+        self.store.write(name := self._newest("coded", r), coded)
+        return self.store.path(name)
+
+    def _newest(self, kind: str, r: int) -> str:
+        """The name of the file for state r; removes those of the states before the last one."""
+        for old in self.store.list(f"{kind}-*"):
+            if old < f"{kind}-{r - 1:06d}":
                 self.store.remove(old)
-        self.store.put(f"state-{r:06d}", path)
-        return self.store.path(f"state-{r:06d}")
+        return f"{kind}-{r:06d}"
 
     def ask(self, number: int, common: dict[str, Any], kept: dict[str, list[str]] | None = None, **own: float) -> None:
         """Asks question `number`. FileExistsError if another driver has already asked it: a question never changes.

@@ -49,6 +49,7 @@ class Plan:
     frozen: list[tuple[int, int]] = field(default_factory=list)
     sequences: dict[str, Any] = field(default_factory=dict)     # tbptt, tbptt_backward, buckets (mrdl.training.sequences)
     compress: dict[str, Any] | None = None      # the coding of workers' changes; None: they send their weights
+    broadcast: bool = False             # is what workers begin with coded? Then they send changes too, without compress as they are
     folder: str = ""                    # the run's, if slots keep anything there (mrdl.worker.slot)
     kept: dict[str, list[str]] = field(default_factory=dict)    # the files of these workers' slots, as in the state
     pull: float = 0.0                   # if above 0, slots keep their weights, pulled back so far (mrdl.outer.Elastic)
@@ -83,6 +84,11 @@ class Plan:
         found[:len(known)] = known
         found[:, own] = rows
         return found.reshape(-1)
+
+    @property
+    def changes(self) -> bool:
+        """Do workers send the change of what they began with? Else they send what they have."""
+        return self.compress is not None or self.broadcast
 
     def fragment(self, worker: int) -> Fragment | None:
         """What this worker trains; None: all of the network."""

@@ -1,10 +1,12 @@
-"""The state: everything that round r + 1 needs from round r, in one safetensors file (never pickle)."""
+"""The state: everything that round r + 1 needs from round r, in one safetensors file (never pickle).
+
+Where the broadcast is coded (mrdl.rounds.broadcast), its file has messages in place of the vector's values."""
 import io
 import json
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mrdl import __version__, kernels, limits
+from mrdl.rounds.coded import MOST, values_of
 from mrdl.storage.local import Local
 from mrdl.storage.paths import place
-from mrdl.storage.sealed import Hash, check, fields, seal, unsealed
+from mrdl.storage.sealed import Count, Hash, check, fields, seal, unsealed
 from mrdl.storage.tensorfile import packed
 from mrdl.training.layerwise import Layerwise
 
@@ -24,6 +27,7 @@ APART = ("vector", "outer", "kept")        # fields that are not in the header o
 PART = 1 << 17                  # values that are read at once only to check or to copy them
 LAYERWISE = 8                   # weights that are more than this part of a task's memory stay in their file, to be scored
 DTYPES = {"F32": np.float32, "F64": np.float64}         # type names in safetensors files
+CODED = {"values": Count, "messages": list[Count]}      # what else a coded state's header has: the vector's size, the messages' bytes
 
 
 class StateError(ValueError):
@@ -72,9 +76,13 @@ class State:
         """All fields that the header of its file has."""
         return {k: v for k, v in vars(self).items() if k not in APART}
 
-    def dump(self) -> bytes:
-        return packed({"vector": self.vector}, {"mrdl": json.dumps(seal(
-            {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}))})
+    def dump(self, messages: Sequence[bytes] | None = None) -> bytes:
+        """The bytes of its file. If `messages` are given, the file has these, of which `decoded` makes the vector."""
+        facts = {**self.facts, "dtype": self.vector.dtype.name, "checksum": checksum(self.vector)}
+        if messages is not None:
+            facts |= {"values": len(self.vector), "messages": list(map(len, messages))}
+        return packed({"vector": self.vector} if messages is None else {"coded": np.frombuffer(b"".join(messages), np.uint8)},
+                      {"mrdl": json.dumps(seal(facts))})
 
     def dump_outer(self) -> bytes:
         return save({"outer": self.outer})
@@ -130,8 +138,11 @@ class State:
         """Reads the values directly into the vector. The safetensors library would map the file, so a task would need
         memory for the mapped pages and for the copy."""
         facts, dtype, count = _header(file, size)
-        vector = np.empty(count, dtype)
-        file.readinto(vector.view(np.uint8))
+        if dtype == np.uint8:
+            vector = _decoded(file, facts, count)
+        else:
+            vector = np.empty(count, dtype)
+            file.readinto(vector.view(np.uint8))
         return cls._checked(facts, vector, checksum(vector))
 
     @classmethod
@@ -143,6 +154,29 @@ class State:
         if facts["parameters"] < 1 or len(vector) % facts["parameters"]:
             raise ValueError("its vector does not fit its parameters")
         return cls(vector, **{name: facts[name] for name in kinds})
+
+
+def decoded(messages: Iterable[bytes], size: int, dtype: np.dtype) -> np.ndarray:
+    """The vector of this size that messages have; ValueError if they do not. Workers and the driver make the same of them."""
+    vector, place = np.empty(size, dtype), 0
+    for data in messages:
+        part = values_of(data, vector.dtype)
+        vector[place:place + len(part)] = part
+        place += len(part)
+    if place != size:
+        raise ValueError(f"{place} values, not {size}")
+    kernels.typed(vector.dtype).flush(vector[None])
+    return vector
+
+
+def _decoded(file: BinaryIO, facts: dict[str, Any], size: int) -> np.ndarray:
+    """The vector of a coded state, of whose messages the file has `size` bytes. Takes what only such a state has out of the facts."""
+    coded, dtype = {name: facts.pop(name, None) for name in CODED}, np.dtype(facts["dtype"])
+    check(coded, CODED, "it")
+    lengths = coded["messages"]
+    if dtype not in DTYPES.values() or sum(lengths) != size or coded["values"] > MOST * len(lengths):
+        raise ValueError("its messages do not fit")
+    return decoded(map(file.read, lengths), coded["values"], dtype)
 
 
 def _parts(file: BinaryIO, count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
@@ -162,11 +196,12 @@ def _size(file: BinaryIO) -> int:
 
 
 def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], np.dtype, int]:
-    """The facts about a state in a file of this size, and the type and number of its values, which come next in the file. The
-    format is simple: a length, a JSON header, the values."""
+    """The facts about a state in a file of this size, and the type and number of its values, which come next in the file: bytes, if it
+    is coded. The format is simple: a length, a JSON header, the values."""
     (length,) = struct.unpack("<Q", file.read(8))
     header = json.loads(file.read(min(length, size)))
-    dtype, (start, stop) = np.dtype(DTYPES[header["vector"]["dtype"]]), header["vector"]["data_offsets"]
+    values = header["coded" if "coded" in header else "vector"]
+    dtype, (start, stop) = np.dtype(np.uint8 if "coded" in header else DTYPES[values["dtype"]]), values["data_offsets"]
     if (start, stop) != (0, size - 8 - length):
         raise ValueError(f"{size - 8 - length} bytes of values, not {stop}")
     return unsealed(header["__metadata__"]["mrdl"]), dtype, stop // dtype.itemsize

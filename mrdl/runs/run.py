@@ -30,7 +30,7 @@ from mrdl.storage.sealed import Count, Hash, OtherFormat, canonical, digest, for
 
 FORMAT = 2
 OLD = 60.0                      # seconds; a temporary file older than this is no longer being written
-ASIDE = ("retry-*.safetensors", "fragment-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors", "scored-*.safetensors")    # temporary states of a driver
+ASIDE = ("retry-*.safetensors", "fragment-*.safetensors", "coded-*.safetensors", "unadapted.safetensors", "recalibrated.safetensors", "scored-*.safetensors")    # temporary states of a driver
 SPLITS = "data"                 # folder of the run with references to raw rows, where it trains on them
 COMPACT = 100                   # rounds after which the files of commits are merged into one
 FEATURES = ("text", "columns", "table")         # what a model must know of data

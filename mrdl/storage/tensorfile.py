@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-KINDS = {np.dtype("f4"): "F32", np.dtype("f8"): "F64"}
+KINDS = {np.dtype("f4"): "F32", np.dtype("f8"): "F64", np.dtype("u1"): "U8"}
 
 
 def packed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
     """The bytes of a file with these tensors.
 
     Args:
-        tensors: by name; all of one type, float32 or float64. A transposed view needs memory for a copy of its own alone.
+        tensors: by name; all of one type, float32, float64 or uint8. A transposed view needs memory for a copy of its own alone.
         metadata: one key and its text."""
     head, end = {"__metadata__": dict(metadata)}, 0
     for name, values in sorted(tensors.items()):

@@ -25,27 +25,29 @@ Report = Callable[[str], None]          # says to Hadoop that the task is alive
 Asked = tuple[Callable[[int], State], Callable[[], np.ndarray | Layerwise], Plan]
 
 
-def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = (), report: Report = lambda text: None) -> Emitted:
+def work(lines: Iterable[bytes], state: str, plan: str, fragments: Sequence[str] = (), report: Report = lambda text: None,
+         scored: str | None = None) -> Emitted:
     """Trains on the mapper's shard and yields partials, or scores its shards and yields their records.
 
     `fragments`: the state's parts, if the network is cut; a worker that trains reads only its own, and no other reads one.
+    `scored`: the state that is scored, if it is another than that from which workers train, which is coded then.
     An I/O or memory error makes the task fail, and Hadoop starts another attempt."""
     lines = iter(lines)
 
     def given(worker: int) -> State:
         return State.load(fragments[worker % len(fragments)] if fragments else state)
-    yield from answer(Reading(lines), lambda: (given, lambda: State.weights_of(state), Plan.parse(Path(plan).read_bytes())), report)
+    yield from answer(Reading(lines), lambda: (given, lambda: State.weights_of(scored or state), Plan.parse(Path(plan).read_bytes())), report)
     for _ in lines:                             # a mapper that exits with unread input fails (broken pipe)
         pass
 
 
 def pooled(lines: Iterable[bytes], plans: str, report: Report = lambda text: None) -> Emitted:
     """Does the work of one configuration of a search; the first line of the input says of which. `plans`: a JSON file that has
-    the path of each configuration's state, and its plan."""
+    the path of each configuration's state, its plan, and the path of the state that it scores, if that is another."""
     lines = iter(lines)
     name = next(lines).decode()
-    state, asked = json.loads(Path(plans).read_bytes())[name]
-    work = answer(Reading(lines), lambda: (lambda worker: State.load(state), lambda: State.weights_of(state), Plan(**asked)), report)
+    state, asked, scored = json.loads(Path(plans).read_bytes())[name]
+    work = answer(Reading(lines), lambda: (lambda worker: State.load(state), lambda: State.weights_of(scored or state), Plan(**asked)), report)
     for chunk, part in work:
         yield RECORD + name if chunk == RECORD else chunk, part
     for _ in lines:

@@ -1,11 +1,9 @@
 """What a worker sends where the run has a coding: the change of the state's vector against the broadcast, coded."""
-from collections.abc import Iterator
-
 import numpy as np
 
-from mrdl.codings import Coding, Exact, Truncated, coding
+from mrdl.codings import Exact, Truncated, coding
 from mrdl.models.model import Model
-from mrdl.rounds.coded import Coded, message, values_of
+from mrdl.rounds.coded import Coded, cuts_of, message, values_of, within
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.state import State
 from mrdl.worker.slot import Slot
@@ -15,16 +13,16 @@ class Change:
     """One worker's change in one round. It keeps a copy of the vector before the round, as training changes that in place.
 
     The change of a weight that is trained is written by the run's coding, that of the updater's state as bfloat16 rounded towards 0,
-    others (moving means of data) exactly. What does not change takes no bytes.
+    others (moving means of data) exactly. What does not change takes no bytes. Where only the broadcast is coded, all is exact.
 
     If the coding leaves out much, the slot keeps a residual [P]: what it should have sent by now, and has not."""
 
     def __init__(self, asked: Plan, given: State, model: Model, slot: Slot, shard: int):
-        kind = coding(asked.compress)
+        kind, slots = (coding(asked.compress), Truncated()) if asked.compress else (Exact(), Exact())
         rows = given.vector.reshape(-1, given.parameters)[:None if asked.save_updater else 1]
         self.before, self.residual = asked.thawed(rows).reshape(-1).copy(), None
         self.key = asked.seed, "compress", asked.epoch, shard, asked.first
-        self.cuts = list(_cuts(model, given, kind))
+        self.cuts = list(cuts_of(model.places(), len(given.vector) // given.parameters, kind, slots, False))
         if kind.feedback:
             self.residual = np.zeros(asked.thawed(rows).shape[1], given.vector.dtype)
             slot.take("residual", self.residual)
@@ -33,7 +31,7 @@ class Change:
 
     def message(self, values: np.ndarray, start: int, stop: int) -> Coded:
         """The message for the chunk start..stop of `values`, the vector after training."""
-        cuts = [(max(a, start) - start, min(b, stop) - start, kind) for a, b, kind in self.cuts if a < stop and b > start]
+        cuts = within(self.cuts, start, stop)
         with np.errstate(all="ignore"):         # the driver handles values that are not finite
             change = values[start:stop] - self.before[start:stop]
             if self.residual is None:
@@ -43,13 +41,3 @@ class Change:
             sent = message(change, cuts, *self.key, start)
             own[:] = change[:len(own)] - values_of(sent, change.dtype)[:len(own)]
         return sent
-
-
-def _cuts(model: Model, given: State, kind: Coding) -> Iterator[tuple[int, int, Coding]]:
-    """(start, stop, coding) of each part of the vector: the weights, then the updater's slots, weight by weight."""
-    weights = sorted((start, w.size, w.trainable) for _, w, start in model.places() if not w.frozen)
-    begin = 0
-    for first in range(0, len(given.vector), given.parameters):
-        for _, size, trainable in weights:
-            yield begin, begin + size, Truncated() if first else kind if trainable else Exact()
-            begin += size

@@ -27,6 +27,7 @@ from mrdl.rounds.state import State, checksum
 from mrdl.rounds.statistics import Statistics
 from mrdl.storage.paths import opened
 from mrdl.storage.paths import place as placed
+from mrdl.training.layerwise import Layerwise
 from mrdl.training.learner import Learner
 from mrdl.training.protocol import LayeredModel
 from mrdl.worker import answer, counters
@@ -257,7 +258,9 @@ class Resident:
     def _given(self, asked: dict[str, Any]) -> answer.Asked:
         plan = _plan(asked)
         if self.meeting.memory and asked["state"]:
-            return lambda worker: self._shared(asked), lambda: self._means(asked)[:asked["state"]["parameters"]], plan
+            return lambda worker: self._shared(asked), lambda: self._exact(asked), plan
+        if asked["coded"]:
+            return lambda worker: self._read(asked, asked["coded"], State.load), lambda: self._read(asked, asked["path"], State.weights_of), plan
         if not asked["parts"]:
             state = self._state(asked)
             self.statistics = Statistics(state.vector, plan.moments, plan.fixed)
@@ -266,6 +269,10 @@ class Resident:
         def given(worker: int) -> State:
             return self._read(asked, asked["parts"][worker % len(asked["parts"])], State.load)
         return given, lambda: self._read(asked, asked["path"], State.weights_of), plan
+
+    def _exact(self, asked: dict[str, Any]) -> np.ndarray | Layerwise:
+        """The weights of a question's state. If workers train from a coded one, it is not in the shared memory."""
+        return self._read(asked, asked["path"], State.weights_of) if asked["coded"] else self._means(asked)[:asked["state"]["parameters"]]
 
     def _means(self, asked: dict[str, Any]) -> np.ndarray:
         """The vector of a question's state in the shared memory."""

@@ -52,7 +52,7 @@ def train(blocks: Iterator[Block], shard: str, given: State, asked: Plan, began:
     vector = given.vector                       # may be changed in place: the file was read for this task alone
     variances, of, slot = Variances(vector, own.moments), identity(asked, given), Slot(asked, worker)
     model, learner = prepared(own, given)
-    change = asked.compress and Change(asked, given, model, slot, shard_number(shard))
+    change = asked.changes and Change(asked, given, model, slot, shard_number(shard))
     confidence = None if asked.squares is None else Confidence(vector, given.parameters, asked.squares, moments.untrained(model))
     centre = given.weights.copy() if asked.pull else None
     slot.take("weights", given.weights)

@@ -323,7 +323,7 @@ def test_a_resident_worker_leaves_a_question_of_a_dead_driver_whose_fragments_ar
         {"spec": "", "moments": [], "shared": common, "size": 1, "keys": ["1", RECORD]}])
     meeting.begin(1, [])
     plan, own = {k: v for k, v in vars(asked).items() if k not in (*OWN, "kept")}, {name: getattr(asked, name) for name in OWN}
-    meeting.ask(1, {"plan": plan, "parts": [str(tmp_path / "gone-%06d")], "path": "", "dtype": "<f4", "work": {"0": [[shard.path]]},
+    meeting.ask(1, {"plan": plan, "coded": None, "parts": [str(tmp_path / "gone-%06d")], "path": "", "dtype": "<f4", "work": {"0": [[shard.path]]},
                     "merge": {}, "foresee": False}, **own)
     meeting.ask(2, {"last": 1, "plan": plan}, **own)
     with Shelf() as shelf:

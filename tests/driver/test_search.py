@@ -92,7 +92,8 @@ def test_models_that_go_from_shard_to_shard_are_trained_as_on_one_machine(tmp_pa
 
 def test_averaged_configurations_are_the_runs_that_they_would_be_alone(tmp_path, made):
     data = made(80, shards=2, hold_out=0.2)
-    options = {"workers": 2, "averaging_frequency": 2, "epochs": 2, "outer": "nesterov learning_rate 0.7 momentum 0.9"}
+    options = {"workers": 2, "averaging_frequency": 2, "epochs": 2, "outer": "nesterov learning_rate 0.7 momentum 0.9",
+               "compress_broadcast": "bfloat16"}
     found = searching({"units": "4", "batch_size": "8,16"}, **options).fit(
         model, data.url, run=str(tmp_path / "s"), verbose=0)
     assert len(found.table) == 2

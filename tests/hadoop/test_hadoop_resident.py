@@ -35,7 +35,7 @@ def test_plain_and_resident_rounds_give_the_same_bits(tmp_path, home, made, hado
 def test_coded_changes_and_what_was_kept_of_them_give_the_same_bits(tmp_path, home, made, hadoop):
     data = made(200, shards=2, dtype="float32")
     far = far_copy(data, home)
-    kept = {"compress": "topk 0.2", "save_updater": "every 2"}
+    kept = {"compress": "topk 0.2", "compress_broadcast": "int8", "save_updater": "every 2"}
     fit(data.url, str(tmp_path / "near"), "inline", **kept)
     for resident_ in ("always", "never"):
         fit(far, home.path(resident_), hadoop, **kept, resident=resident_)

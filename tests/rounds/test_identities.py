@@ -127,7 +127,7 @@ def test_local_epochs_on_each_client_and_their_mean_are_fedavg(tmp_path, clients
         kernel, bias = (sum(n * client[i] for n, client in zip(sizes, each)) / sum(sizes) for i in (0, 1))
     for found, wanted in zip(model.get_weights(), (kernel, bias)):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
-    assert model.evaluate(*(np.concatenate([own[key] for own in data]) for key in "xy"))["loss"] < 2
+    assert model.evaluate(*(np.concatenate([own[key] for own in data]) for key in "xy"), return_dict=True)["loss"] < 2
 
 
 @pytest.mark.parametrize("workers", [2, 8])

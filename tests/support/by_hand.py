@@ -16,12 +16,13 @@ from mrdl.worker.change import Change
 from mrdl.worker.slot import Slot
 
 
-def by_hand(data, model, rounds, merged):
+def by_hand(data, model, rounds, merged, begun=lambda rows: rows):
     """What workers begin round `rounds` with, of which each trains on a minibatch of 8 rows of a shard of its own in each
-    round: by worker [weights and slots, P]. After a round, merged(its number, what each began with, what each has) says so."""
+    round: by worker [weights and slots, P]. After a round, merged(its number, what each began with, what each has) says so, and
+    before the first begun(the state)."""
     model.build((5,), seed=5)
     shards = [(s.index, rows(s)) for s in schedule.groups(data.train(), 9, 5, 0)[0]]
-    given = [np.concatenate([model.weights[None], model.optimizer.start(model.weights)]) for _ in shards]
+    given = [begun(np.concatenate([model.weights[None], model.optimizer.start(model.weights)])) for _ in shards]
     for r in range(rounds):
         vectors = [vector.copy() for vector in given]
         for vector, (shard, arrays) in zip(vectors, shards):

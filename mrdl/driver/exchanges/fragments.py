@@ -45,7 +45,7 @@ class FragmentExchange(ResidentExchange):
             self.store = store_at(home)
             self.store.clear("")                # a dead driver's
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None) -> Merged:
         cuts = dealt(self.model, self.count, plan.seed, "fragments", plan.round)
         rows, sent = state.vector.reshape(-1, state.parameters), size // state.parameters
         common = sum(stop - start for start, stop in cuts[0].shared)

@@ -5,7 +5,7 @@ same bits."""
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from mrdl.jobs.describe import Describe
 from mrdl.jobs.evaluate import Evaluate
 from mrdl.jobs.train import TrainRound
 from mrdl.rounds import partial
+from mrdl.rounds.broadcast import Broadcast
 from mrdl.rounds.merged import Merged, gathered
 from mrdl.rounds.plan import Plan
 from mrdl.rounds.record import Record, order, parse
@@ -45,13 +46,21 @@ def plan_file(plan: Plan, cluster: Cluster):
         yield path
 
 
+def states_of(sent: str, path: str, plan: Plan) -> list[str]:
+    """The arguments of a round's job whose coded state is at `sent`. The exact one, at `path`, goes along only to be scored."""
+    return ["--state", sent, *["--scored", path] * bool(plan.score)]
+
+
 class Exchange(Protocol):
     """`mappers` has the inputs of each mapper: the path of a shard to train on, or paths of shards to score.
 
     A round begins from `state`, which is at `path` once `ready()` has returned. `ready()` must be called before the round
     is returned, unless rounds are `brief`; it waits for the state's commit and raises its error. Without `wait`
     and `begin` it only raises an error that is known already. `foresee` is called before a round, with a function that gives the
-    round after it, or None if that is not known yet: workers may be asked for it ahead."""
+    round after it, or None if that is not known yet: workers may be asked for it ahead.
+
+    `coded`: the broadcast, if it is coded: workers train from it. `state` is then what it says, and at `path` is the exact one, which
+    is scored."""
 
     def begin(self, run: str, check: Callable[[], None]) -> None: ...
 
@@ -69,7 +78,7 @@ class Exchange(Protocol):
 
     def round(self, name: str, state: State, path: str, ready: Callable[..., None], plan: Plan,
               mappers: list[list[str]], size: int, reducers: int,
-              on_task: Callable[[str, int, int], None] | None = None) -> Merged: ...
+              on_task: Callable[[str, int, int], None] | None = None, coded: Broadcast | None = None) -> Merged: ...
 
     def score(self, name: str, path: str, plan: Plan, mappers: list[list[str]],
               on_task: Callable[[str, int, int], None] | None = None) -> list[Record]: ...
@@ -114,12 +123,12 @@ class PlainExchange:
     def foresee(self, coming) -> None:
         """Plain rounds are asked for one by one."""
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None) -> Merged:
         """Runs the round; RoundError if a chunk is missing or counts differ between chunks."""
         ready()
         dtype, (job, states) = state.vector.dtype, self._job(path, plan)
-        with plan_file(plan, self.cluster) as asked, self.cluster.run(
-                job, mappers, [*states, "--plan", asked, "--dtype", dtype.name],
+        with plan_file(plan, self.cluster) as asked, coded.file() if coded else nullcontext() as sent, self.cluster.run(
+                job, mappers, [*(states_of(sent, path, plan) if sent else states), "--plan", asked, "--dtype", dtype.name],
                 reducers=reducers, name=name, on_task=on_task) as output:
             merged = self._gather(output, plan, size, dtype)
             merged.seconds = output.report.get("seconds", {})

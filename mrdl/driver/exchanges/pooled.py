@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from mrdl.driver import schedule
 from mrdl.driver.exchanges.plain import PlainExchange
 from mrdl.jobs.pooled import PooledRound
 from mrdl.printing import counted
+from mrdl.rounds.broadcast import Broadcast
 from mrdl.rounds.merged import Merged, gathered
 from mrdl.rounds.partial import RECORD, Partial, PartialProtocol, pieces
 from mrdl.rounds.plan import Plan
@@ -45,6 +47,7 @@ class Request:
     mappers: list[list[str]]
     size: int
     dtype: np.dtype
+    coded: Broadcast | None = None      # if workers train from a coded state
     answer: Future = field(default_factory=Future)
 
 
@@ -142,10 +145,11 @@ class Pool:
         owners |= {RECORD + request.name: request.name for request in requests}
         found: dict[str, Answer] = {request.name: [] for request in requests}
         dtype = requests[0].dtype.name
-        with tempfile.TemporaryDirectory(prefix="pool-", dir=self.cluster.tmp) as folder:
+        with tempfile.TemporaryDirectory(prefix="pool-", dir=self.cluster.tmp) as folder, ExitStack() as stack:
+            coded = [stack.enter_context(request.coded.file()) if request.coded else None for request in requests]
             plans = os.path.join(folder, "plans.json")
             with open(plans, "w", encoding="ascii") as file:
-                json.dump({request.name: [self._readable(request.state), asdict(request.plan)] for request in requests}, file)
+                json.dump({request.name: self._asked(request, path) for request, path in zip(requests, coded)}, file)
             inputs = [[self._named(folder, request.name), *paths] for request in requests for paths in request.mappers]
             with self.cluster.run(PooledRound, inputs, ["--plans", plans, "--dtype", dtype], reducers=reducers, name=self.title) as output:
                 protocol = PartialProtocol(dtype)
@@ -157,6 +161,11 @@ class Pool:
 
     def _readable(self, path: str) -> str:
         return path if "://" in path else self.cluster.upload(os.path.abspath(path))
+
+    def _asked(self, request: Request, coded: str | None) -> list:
+        """What tasks must know of a run: see mrdl.worker.answer.pooled. `coded`: the path of its coded state, if it has one."""
+        exact = self._readable(request.state) if coded is None or request.plan.score else None
+        return [exact if coded is None else self._readable(coded), asdict(request.plan), coded and exact]
 
     @staticmethod
     def _named(folder: str, name: str) -> str:
@@ -177,9 +186,9 @@ class PooledExchange(PlainExchange):
     def begin(self, run, check):
         """The pool's jobs belong to the search, not to one of its runs."""
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None) -> Merged:
         ready()
-        request = Request(self.name, path, plan, mappers, size, self.dtype)
+        request = Request(self.name, path, plan, mappers, size, self.dtype, coded)
         return gathered(self.pool.ask(request), request.plan, size, self.dtype)
 
     def score(self, name, path, plan, mappers, on_task=None) -> list[Record]:

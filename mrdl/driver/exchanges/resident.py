@@ -17,6 +17,7 @@ from mrdl.driver import schedule
 from mrdl.driver.exchanges.plain import Coming, PlainExchange
 from mrdl.jobs.resident import ResidentRounds
 from mrdl.rounds import partial, plan
+from mrdl.rounds.broadcast import Broadcast
 from mrdl.rounds.meeting import OWN, Pauses, means
 from mrdl.rounds.memory import MEANS, Memory
 from mrdl.rounds.merged import Merged, RoundError, gathered
@@ -39,6 +40,7 @@ BUDGET = 10_000                 # rounds of one job, as its logs grow and its to
 FEW = 4                         # up to this many workers read each other's results, and compute the next state themselves
 APART = 256 << 20                # bytes; if all results together are larger, the workers do the merging
 SHARED = 0.25                   # of the memory that a model may use: so much may be shared
+IN_MEMORY = "memory"             # where the coded state is, in place of a path
 SETTINGS = {
     # so that reducers start only at the end
     "mapreduce.job.reduce.slowstart.completedmaps": "1.0",
@@ -123,16 +125,16 @@ class ResidentExchange(PlainExchange):
     def foresee(self, coming) -> None:
         self.coming = coming
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None) -> Merged:
         if self.resident:
             try:
-                return self._resident(state, path, ready, plan, mappers, size, reducers, on_task)
+                return self._resident(state, path, ready, plan, mappers, size, reducers, on_task, coded)
             except NotAllCame as error:
                 self.warned(f"{error}: continues with plain rounds")
                 self.resident, self.when = False, "never"
         ready()
         began = time.perf_counter()
-        merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task)
+        merged = super().round(name, state, path, ready, plan, mappers, size, reducers, on_task, coded)
         if self.when == "auto":
             compute = max((r.seconds["compute"] for r in merged.records if isinstance(r, Trained)), default=0)
             beyond = time.perf_counter() - began - compute
@@ -163,14 +165,14 @@ class ResidentExchange(PlainExchange):
         elif self.job:
             self._cancel()
 
-    def _resident(self, state, path, ready, plan, mappers, size, reducers, on_task) -> Merged:
+    def _resident(self, state, path, ready, plan, mappers, size, reducers, on_task, coded) -> Merged:
         dtype, self.ready = state.vector.dtype, ready
         if self.job and self.rounds == BUDGET:
             self._end()
         try:
             if not self.job:
                 self._start(dtype.name, reducers, 0 if plan.fragments or plan.frozen else state.vector.nbytes)
-            merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task)
+            merged = self._answered(state, path, ready, plan, mappers, size, dtype, on_task, coded)
             ready(wait=not self.brief(), begin=not self.brief())
         except (JobFailed, NotAllCame, OSError):
             self.check()                # raises if another driver has the run: its job must not be cancelled
@@ -292,14 +294,17 @@ class ResidentExchange(PlainExchange):
 
     def _answered(self, state: State | None, path: str, ready: Callable[[], None],
                   asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
-                  on_task: Callable[[str, int, int], None] | None = None) -> Merged:
+                  on_task: Callable[[str, int, int], None] | None = None, coded: Broadcast | None = None) -> Merged:
         """Asks one question, waits for the answers, and merges them."""
         began = time.perf_counter()
         memory = self.meeting.memory
-        if not (self.meeting.sees(path) or state and memory):
+        given = None
+        if coded is not None:                   # in memory lies what it says
+            given = IN_MEMORY if memory else self.meeting.give(asked.round - 1, coded.dump())
+        if not (self.meeting.sees(path) or state and memory) and (given is None or asked.score):
             ready()
             path = self.meeting.bring(asked.round - 1 if state else 0, path)
-        self._pose(question := self._question(state, path, asked, mappers, size, dtype))
+        self._pose(question := self._question(state, path, asked, mappers, size, dtype, given=given))
         work, trained, merge = (question.common[name] for name in ("work", "trained", "merge"))
         into = memory.row(question.own["into"], dtype)[:size] if memory and trained else ()
         if len(into):
@@ -322,8 +327,9 @@ class ResidentExchange(PlainExchange):
         return merged
 
     def _question(self, state: State | None, path: str, asked: plan.Plan, mappers: list[list[str]], size: int, dtype: np.dtype,
-                  row: int | None = None) -> Question:
-        """What to ask. `row`: of the shared memory, where the state's vector will be; None: it is there, or is put there."""
+                  row: int | None = None, given: str | None = None) -> Question:
+        """What to ask. `row`: of the shared memory, where the state's vector will be; None: it is there, or is put there. `given`: where
+        the coded state is, if the broadcast is coded."""
         work, trained = self._dealt(asked, mappers)
         memory = self.meeting.memory
         chunks = len(asked.keys) - 1
@@ -341,10 +347,11 @@ class ResidentExchange(PlainExchange):
             own["checksum"] = checksum(state.vector)
         foresee = asked.averages and not apart and not asked.fragments and not asked.frozen and 0 < len(trained) <= FEW
         # else they need the file of the next state, or have to be brought it
-        self.known = bool(memory) or foresee and self.meeting.sees(path) and state is not None and size == len(state.vector)
+        self.known = bool(memory) or given is not None or foresee and self.meeting.sees(path) and state is not None and size == len(state.vector)
         return Question({
             # the state's number, which is in its file's name, is one less than the round's
             "path": path.replace(f"{asked.round - 1:06d}", "%06d"),
+            "coded": given and given.replace(f"{asked.round - 1:06d}", "%06d"),
             "parts": [part.replace(f"{asked.round - 1:06d}", "%06d") for part in self.parts],
             "state": state and {"parameters": state.parameters, "rate_scale": state.rate_scale,
                                 "length": len(state.vector)},

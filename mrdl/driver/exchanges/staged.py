@@ -4,7 +4,7 @@ committed as always."""
 from shlex import quote
 from typing import NoReturn
 
-from mrdl.driver.exchanges.plain import PlainExchange
+from mrdl.driver.exchanges.plain import PlainExchange, states_of
 from mrdl.jobs.train import TrainRound
 from mrdl.rounds.merged import Merged, gathered
 from mrdl.rounds.partial import RECORD, PartialProtocol
@@ -60,7 +60,7 @@ class StagedExchange(PlainExchange):
     def begin(self, run, check) -> None:
         self.cluster.tag = tag_of(run)          # running jobs of this run are not killed: one may be the staged round
 
-    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None) -> Merged:
+    def round(self, name, state, path, ready, plan, mappers, size, reducers, on_task=None, coded=None) -> Merged:
         ready()
         if self.taken == plan.round:            # the driver tries the round again at a lower rate
             self.run.store.write(f"{FOLDER}/not-finite-{plan.round:06d}-{self.failed(plan.round)}", b"")
@@ -70,7 +70,7 @@ class StagedExchange(PlainExchange):
             raise Committed(self.taken)
         output = self.output or self._folder(plan)
         if not self.take:
-            self._stage(name, path, plan, mappers, reducers, state, output)
+            self._stage(name, path, plan, mappers, reducers, state, output, coded)
         self.taken = plan.round
         return self._read(output, state, plan, size)
 
@@ -92,14 +92,19 @@ class StagedExchange(PlainExchange):
         own = home is None or self.run.url.startswith("hdfs:")
         return self.run.store.path(f"{FOLDER}/round-{number}") if own else home
 
-    def _stage(self, name, path, plan, mappers, reducers, state, output) -> NoReturn:
+    def _stage(self, name, path, plan, mappers, reducers, state, output, coded) -> NoReturn:
         if store_at(output).is_folder():
             raise RunError(f"{output} exists: commit it with mrdl streaming {quote(self.run.url)} "
                            f"--commit {quote(output)}, or remove it")
         asked = f"{FOLDER}/plan-{plan.round:06d}.json"
         self.run.store.write(asked, plan.dump())
+        states = ["--state", path]
+        if coded is not None:
+            sent = f"{FOLDER}/broadcast-{plan.round:06d}.safetensors"
+            self.run.store.write(sent, coded.dump())
+            states = states_of(self.run.store.path(sent), path, plan)
         raise Staged(plan.round, self.cluster.command(
-            TrainRound, mappers, ["--state", path, "--plan", self.run.store.path(asked), "--dtype", state.vector.dtype.name],
+            TrainRound, mappers, [*states, "--plan", self.run.store.path(asked), "--dtype", state.vector.dtype.name],
             reducers, name, output), output)
 
     def _read(self, output: str, state: State, plan: Plan, size: int) -> Merged:
