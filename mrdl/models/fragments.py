@@ -186,6 +186,7 @@ def dealt(model: Model, count: int, *key: int | str) -> list[Fragment]:
 
     The key of the random numbers is `key` and the layer's number. Widths that `count` does not divide give fragments
     whose widths differ by one."""
+    need(not model.nested, "fragments: a model that contains models cannot be cut into fragments yet")
     need(not model.frozen(), "fragments: a model with frozen layers (trainable=False) cannot be cut into fragments yet")
     if not isinstance(model, Sequential):
         return _by_blocks(model, count, *key)

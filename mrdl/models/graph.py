@@ -1,4 +1,5 @@
 """The graph of a functional model: the calls between inputs and outputs, with layers in Keras's order."""
+import operator
 from collections.abc import Iterator
 
 from mrdl.config import need, shown
@@ -51,22 +52,25 @@ class Graph:
     def sources(self, call: Symbol) -> tuple[int, ...]:
         return tuple(map(self.place, call.inputs))
 
-    def over(self, inputs: list[Input], layers: dict[int, Layer] | None = None,
+    def over(self, inputs: list[Input | Symbol], layers: dict[int, Layer] | None = None,
              left_out: dict[int, Symbol] | None = None) -> list[Symbol]:
-        """The outputs of the same calls for other inputs.
+        """The outputs of the same calls for other inputs. A call of a model is replaced by those of its layers; one whose inputs stay
+        the same is kept.
 
         `layers`: by the ids of layers, others that take their places. `left_out`: by the ids of calls that are left out, what
         their users get instead."""
         layers, left_out = layers or {}, left_out or {}
-        made = {id(old.symbol): new.symbol for old, new in zip(self.inputs, inputs)}
+        made = {id(old.symbol): getattr(new, "symbol", new) for old, new in zip(self.inputs, inputs)}
         for call in self.calls:
             if id(call) in left_out:
                 made[id(call)] = made[id(left_out[id(call)])]
                 continue
-            layer, (x, *states) = layers.get(id(call.layer), call.layer), [made[id(source)] for source in call.inputs]
-            found = layer([x, *states]) if layer.merges else layer(x, states) if states else layer(x)
-            made[id(call)], *parts = found if isinstance(found, list) else [found]
-            made |= {id(part): parts[number - 1] for number, part in self._parts.get(id(call), {}).items()}
+            layer, given = layers.get(id(call.layer), call.layer), [made[id(source)] for source in call.inputs]
+            parts = self._parts.get(id(call), {})
+            same = isinstance(layer, Layer) and layer is call.layer and all(map(operator.is_, given, call.inputs))
+            found = {0: call, **parts} if same else dict(enumerate(applied(layer, given)))
+            made[id(call)] = found[0]
+            made |= {id(part): found[number] for number, part in parts.items()}
         return [made[id(output)] for output in self.outputs]
 
     def _ordered(self) -> list[Layer]:
@@ -103,3 +107,12 @@ class Graph:
             if id(layer) not in layers:
                 layers[id(layer)], of_layer[id(layer)], met[id(layer)] = layer, 0, -1
         return sorted(layers.values(), key=lambda layer: (-of_layer[id(layer)], met[id(layer)]))
+
+
+def applied(layer, given: list[Symbol]) -> list[Symbol]:
+    """What a layer gives for these; of a model, what its layers give."""
+    if not isinstance(layer, Layer):
+        return layer.applied(given)
+    x, *states = given
+    found = layer(given) if layer.merges else layer(x, states) if states else layer(x)
+    return list(found) if isinstance(found, (list, tuple)) else [found]

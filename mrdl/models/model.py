@@ -3,6 +3,7 @@
 What it does (compile, fit, evaluate, predict) is in trainer.py."""
 import json
 import math
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -21,9 +22,11 @@ from mrdl.models.trainer import Trainer
 from mrdl.storage.tensorfile import packed
 from mrdl.training.protocol import Step
 
+CALLS = 100_000         # calls of layers in a model, those of models inside it too, at most
+OUTER: "weakref.WeakKeyDictionary[Model, weakref.ref[Model]]" = weakref.WeakKeyDictionary()     # of models inside others: whose vector has their weights
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history",
-              "trainable", "learner"}
+              "trainable", "learner", "flat", "calls"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -63,6 +66,8 @@ class Model(Trainer):
         self.input_shape = shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
         self.sparse = any(layer.sparse for layer in self.graph.inputs)
         self.names()
+        self.calls = sum(getattr(call.layer, "calls", 1) for call in self.graph.calls)     # of layers
+        self.flat = self._flat(self.graph.inputs) if self.nested else self.graph
         self.stack()
         if not trainable:
             self.trainable = False
@@ -87,34 +92,131 @@ class Model(Trainer):
             need(isinstance(value, (bool, np.bool_)), f"model.trainable = {shown(value)} must be true or false")
             for layer in getattr(self, "layers", ()):
                 layer.trainable = value
+        outer = OUTER[self]() if name == "weights" and value is not None and self in OUTER else None
+        if outer is not None and len(value) == len(self.weights):
+            self.weights[:] = value             # they lie in the vector of the model around this one
+            return
         object.__setattr__(self, name, value)
+        if name == "weights":
+            self._lend()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lend()
+
+    # -- models inside models
+
+    def __call__(self, inputs):
+        """Applies the model to an Input, or to the output of a layer, as a layer of another model.
+
+        The two models have the weights in common. A model can be called several times, with the same
+        weights.
+
+        Args:
+            inputs: an Input, or what the call of a layer returned; for a model of several inputs, a
+                list of them.
+
+        Returns:
+            A symbol of the output; of several outputs a list of them.
+
+        Raises:
+            ConfigError: the model does not take such inputs."""
+        given = tuple(getattr(x, "symbol", x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
+        need(all(isinstance(x, Symbol) for x in given), f"{self.name} is called with {shown(inputs)}, not what Input or the call of a "
+             "layer returned; for arrays call predict")
+        if self.input_shape is None and len(given) == 1:
+            self._takes(given[0].shape)
+        wanted, shapes = self.input_shapes(), [x.shape for x in given]
+        need(wanted == shapes, f"{self.name} takes inputs of the shapes {shown(wanted)}, not {shown(shapes)}")
+        need(not self.sparse, f"{self.name} has an Input with sparse=True, and cannot be inside another model")
+        first, *others = self.output_shapes()
+        main = Symbol(self, given, first)
+        return [main, *(Symbol(self, given, shape, main, part) for part, shape in enumerate(others, 1))] if others else main
+
+    def _takes(self, shape: Shape) -> None:
+        """Sets the shape of an input that is not known yet."""
+
+    def applied(self, given: list[Symbol]) -> list[Symbol]:
+        """The outputs of its layers' calls for these inputs.
+
+        Args:
+            given: symbols, one for each input."""
+        return self.graph.over(given)
+
+    @property
+    def nested(self) -> bool:
+        """Is a model among the layers?"""
+        return any(isinstance(layer, Model) for layer in self.layers)
+
+    def _flat(self, inputs: list[Input]) -> Graph:
+        """The graph of the calls of layers, those of models inside it too."""
+        need(self.calls <= CALLS, f"the model has {self.calls:,} calls of layers, more than {CALLS:,}")
+        for layer in self.layers:
+            need(not isinstance(layer, Model) or layer.dtype == self.dtype,
+                 f"{layer.name} is a model of {getattr(layer, 'dtype', '')}, and cannot be inside one of {self.dtype}")
+        return Graph(inputs, self.applied([layer.symbol for layer in inputs]))
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """The layers that compute, those of models inside it too, in the order of Keras's weights, with their names: MODEL/LAYER.
+
+        Args:
+            prefix: what the names begin with."""
+        for layer, name in zip(self.layers, self.names()):
+            if isinstance(layer, Model):
+                yield from layer.leaves(f"{prefix}{name}/")
+            elif not isinstance(layer, Input):
+                yield prefix + name, layer
+
+    def inner(self) -> Iterator[tuple["Model", int]]:
+        """Each model among the layers once, with where its weights begin in the flat vector."""
+        found = {id(step.layer): step.offsets for step in self.stack()}
+        for model in {id(layer): layer for layer in self.layers if isinstance(layer, Model)}.values():
+            starts = {found[id(step.layer)][0] - step.offsets[0] for step in model.stack() if step.weights}
+            need(len(starts) < 2, f"{model.name} has a layer in common with the model around it, which is not supported")
+            if starts:
+                yield model, starts.pop()
+
+    def _lend(self) -> None:
+        """Lets the models inside this one have their weights in its vector."""
+        if self.weights is None or not hasattr(self, "layers") or not self.nested or len(self.weights) < self.count_params():
+            return
+        for model, start in self.inner():
+            outer = OUTER[model]() if model in OUTER else None
+            need(outer is None or outer is self, f"{model.name} is inside two models that have weights: its own can lie in one of them "
+                 "alone; call it in one model, or build it twice")
+            object.__setattr__(model, "weights", self.weights[start:start + model.count_params()])
+            OUTER[model] = weakref.ref(self)
+            model._lend()
 
     # -- shapes and weights
 
     def stack(self) -> list[Step]:
         """The calls of layers in their order, with their places in the flat vector."""
         start, places, seen, steps = 0, {}, set(), []
-        names = self._by_layer()
+        flat, names, layers = self.flat, {}, {}
+        for name, layer in self.leaves():
+            names.setdefault(id(layer), name)
+            layers.setdefault(id(layer), layer)
+        numbers = {key: number for number, key in enumerate(layers)}
         first: dict[int, Symbol] = {}
-        for call in self.graph.calls:
+        for call in flat.calls:
             first.setdefault(id(call.layer), call)
-        for layer in self.layers:               # in their order, which is that of Keras's weights
-            if isinstance(layer, Input):
-                continue
+        for layer in layers.values():           # in their order, which is that of Keras's weights
+            need(id(layer) in first, f"{names[id(layer)]} is not used: of a model inside another all outputs must be")
             weights, offsets = self._weights(first[id(layer)]), []
             for weight in weights:
                 offsets.append(start)
                 start += weight.size
             places[id(layer)] = weights, offsets
-        for number, call in enumerate(self.graph.calls):
+        for number, call in enumerate(flat.calls):
             key, again = id(call.layer), id(call.layer) in seen
             seen.add(key)
             need(self._weights(call) == places[key][0],
                  f"{names[key]} is called with inputs of other shapes: its weights do not fit both")
-            index = len(self.layers) + number if again else self.graph.numbers[key]
+            index = max(len(self.layers), len(layers)) + number if again else numbers[key]
             (weights, offsets), frozen = places[key], self._frozen(call.layer)
             steps.append(Step(index, names[key], call.layer, call.shape, rested(weights) if frozen else weights, offsets,
-                              self.graph.sources(call), [x.shape for x in call.inputs], again, self.graph.parts_of(call), frozen))
+                              flat.sources(call), [x.shape for x in call.inputs], again, flat.parts_of(call), frozen))
         return steps
 
     def _frozen(self, layer: Layer) -> bool:
@@ -167,15 +269,17 @@ class Model(Trainer):
 
     def output_tensors(self) -> list[int]:
         """The numbers of the tensors that are outputs."""
-        return list(map(self.graph.place, self.graph.outputs))
+        flat = self.flat
+        return list(map(flat.place, flat.outputs))
 
     def output_activations(self) -> list[str]:
         """The activations of the layers that compute the outputs."""
         made: dict[int, Symbol] = {}            # by the id of a view: what it is another shape of
-        for call in self.graph.calls:
+        flat = self.flat
+        for call in flat.calls:
             if call.layer.operation is None:
                 made[id(call)] = made.get(id(call.inputs[0]), call.inputs[0])
-        return [over(symbol.layer.last_activation, symbol.shape, output.shape) for output in self.graph.outputs
+        return [over(symbol.layer.last_activation, symbol.shape, output.shape) for output in flat.outputs
                 for symbol in [made.get(id(output), output)]]
 
     @property
@@ -291,7 +395,7 @@ class Model(Trainer):
         Args:
             steps: of a sequence, 1 or more."""
         shape = (steps, *self.input_shapes()[0][1:])
-        if shape == (1,) and any(isinstance(layer, CategoryEncoding) for layer in self.layers):
+        if shape == (1,) and any(isinstance(layer, CategoryEncoding) for _, layer in self.leaves()):
             shape = (1, 1)              # else it would be one id, not a sequence of one
         model = self._over(shape)
         object.__setattr__(model, "trainable", self.trainable)

@@ -25,7 +25,7 @@ def model_from_json(text: str | bytes) -> Model:
         ConfigError: the text is not a spec, or has something that mrdl does not support; the
             message names it."""
     try:
-        return _made(keras_reader.parse(text))
+        return _made(keras_reader.parse(text, _made))
     except RecursionError:
         raise ConfigError(NESTED) from None
 
@@ -74,7 +74,7 @@ def _from_keras(path: str, updater: bool) -> Model:
     """The model in a file of Keras."""
     found = keras_file.read(path)
     try:
-        model = _made(keras_reader.parsed(found.spec))
+        model = _made(keras_reader.parsed(found.spec, _made))
     except RecursionError:
         raise ConfigError(NESTED) from None
     need(model.input_shape is not None, f"{path}: the model does not say what shape its input has")

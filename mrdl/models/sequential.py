@@ -1,8 +1,9 @@
 """Sequential: a model that is a sequence of layers."""
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
-from mrdl.layers.layer import Layer, rested, sized
+from mrdl.layers.layer import Layer, Symbol, rested, sized
 from mrdl.layers.operation import Shape
+from mrdl.models.graph import Graph, applied
 from mrdl.models.model import Model, over, without_batch
 from mrdl.training.protocol import Step
 
@@ -74,6 +75,11 @@ class Sequential(Model):
         self.fresh_updater()
 
     def _put(self, layer: Layer) -> None:
+        if isinstance(layer, Model):
+            if not self.layers and self.input_shape is None:
+                self.input_shape = layer.input_shape
+            self.layers.append(layer)
+            return
         need(isinstance(layer, tuple(LAYERS)), f"{shown(layer)} is not a layer of mrdl.layers; "
              "there are no others, of Keras or your own")
         if isinstance(layer, Input):
@@ -85,6 +91,33 @@ class Sequential(Model):
                 self.input_shape = Input(layer.first_shape).shape
             self.layers.append(layer)
 
+    @property
+    def flat(self) -> Graph:
+        """The graph of the calls of layers, of a model that contains models."""
+        return self._flat([Input(self.input_shape, sparse=self.sparse)])
+
+    @property
+    def calls(self) -> int:
+        """How many calls of layers there are."""
+        return sum(getattr(layer, "calls", 1) for layer in self.layers)
+
+    def applied(self, given: list[Symbol]) -> list[Symbol]:
+        """The outputs of its layers for an input.
+
+        Args:
+            given: a list of one symbol."""
+        need(len(given) == 1, f"{self.name} takes one input, not {len(given)}")
+        for layer in self.layers:
+            if isinstance(layer, Model) and layer.input_shape is None:
+                layer._takes(given[0].shape)
+            given = applied(layer, given)
+            need(len(given) == 1, f"{layer.name} gives several outputs: use mrdl.Model")
+        return given
+
+    def _takes(self, shape: Shape) -> None:
+        self.input_shape = shape
+        self.stack()
+
     def _over(self, shape: Shape) -> "Sequential":
         return Sequential([Input(shape), *self.layers], name=self.name, dtype=self.dtype.name)
 
@@ -94,6 +127,8 @@ class Sequential(Model):
         """The layers with their shapes and their places in the flat vector."""
         need(self.input_shape is not None,
              "the model has no input shape yet: begin with Input(shape) or call build(shape)")
+        if self.nested:
+            return super().stack()
         shape, start, steps = self.input_shape, 0, []
         for index, (layer, name) in enumerate(zip(self.layers, self.names())):
             before = shape
@@ -127,10 +162,12 @@ class Sequential(Model):
         return [self.stack()[-1].output if self.layers else self.input_shape]
 
     def output_tensors(self) -> list[int]:
-        return [len(self.layers)]
+        return super().output_tensors() if self.nested else [len(self.layers)]
 
     def output_activations(self) -> list[str]:
         """The activation of the last layer that computes something."""
+        if self.nested:
+            return super().output_activations() if self.input_shape is not None else self.layers[-1].output_activations()
         for i, layer in reversed(list(enumerate(self.layers))):
             if layer.operation is not None:
                 steps = self.stack() if self.input_shape is not None else []

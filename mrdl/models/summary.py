@@ -3,20 +3,23 @@ from mrdl.config import ConfigError, shown, snake
 from mrdl.layers import Input
 from mrdl.layers.layer import Layer
 
+MODELS = ("functional", "sequential")           # names of models that were given none
+
 
 def names(layers: list[Layer]) -> list[str]:
     """Each layer's name; unnamed layers get their kind and the first free number. ConfigError if two have the same name."""
     inputs = any(isinstance(layer, Input) for layer in layers)
     taken, found, next_of = set() if inputs else {"input_layer"}, [], {}
-    for layer in layers:
-        if layer.name is not None:
-            if layer.name in taken:
-                raise ConfigError(f"two layers have the name {shown(layer.name)}")
-            taken.add(layer.name)
-    for layer in layers:
-        kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__)
-        name = base = layer.name or kind
-        while layer.name is None and name in taken:
+    own = [None if not isinstance(layer, Layer) and layer.name in MODELS else layer.name for layer in layers]
+    for name in own:
+        if name is not None:
+            if name in taken:
+                raise ConfigError(f"two layers have the name {shown(name)}")
+            taken.add(name)
+    for layer, told in zip(layers, own):
+        kind = "input_layer" if isinstance(layer, Input) else snake(type(layer).__name__) if isinstance(layer, Layer) else layer.name
+        name = base = told or kind
+        while told is None and name in taken:
             next_of[base] = next_of.get(base, 0) + 1
             name = f"{base}_{next_of[base]}"
         taken.add(name)

@@ -83,7 +83,7 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
     y = arrays["y"]
     check_target(model.compiled(), y.shape[1:])
     heads, at, masked = model.heads(), 0, any(
-        isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in model.layers)
+        isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in (step.layer for step in model.stack()))
     for head in heads:
         width = head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
         labels = y.reshape(len(y), -1)[:, at:at + width]

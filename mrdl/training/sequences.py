@@ -55,7 +55,7 @@ def check(model: LayeredModel, tbptt: int | None, tbptt_backward: int | None, bu
     need(tbptt is None or tbptt >= 1, f"tbptt={tbptt} must be 1 or more steps")
     need(tbptt_backward is None or (tbptt is not None and 1 <= tbptt_backward <= tbptt),
          f"tbptt_backward={tbptt_backward} must be from 1 to tbptt={tbptt}")
-    need(not any(getattr(layer, "return_state", False) for layer in model.layers),
+    need(not any(getattr(step.layer, "return_state", False) for step in model.stack()),
          "tbptt and buckets cannot be used with return_state=True")
     shapes, outputs = model.input_shapes(), model.output_shapes()
     need(len(shapes) == len(outputs) == 1 and shapes[0] != (), "tbptt and buckets need a model with one input and one output")

@@ -36,7 +36,7 @@ DENSE = [*LAYER, 5, "config"]
 COMPILED = ["compile_config"]
 CHANGES = [                                             # path, value, part of the message
     ([*LAYER, 5, "class_name"], "Conv3D", "unknown layer 'Conv3D' (did you mean Conv2D?); there are Conv1D, Conv2D, "),
-    ([*LAYER, 5, "class_name"], "Sequential", "unknown layer 'Sequential'"),
+    ([*LAYER, 5, "class_name"], "Sequential", "the spec has no list of layers"),
     ([*LAYER, 5, "class_name"], None, "unknown layer None"),
     ([*LAYER, 5, "class_name"], ["Dense"], "unknown layer"),
     ([*LAYER, 5, "module"], "my.layers", "unknown layer 'Dense' of its own module"),

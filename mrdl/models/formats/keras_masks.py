@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from mrdl.layers import Masking
-from mrdl.layers.layer import Symbol
+from mrdl.layers.layer import Layer, Symbol
 from mrdl.models.formats.keras_parts import Later, part_of
 
 
@@ -83,6 +83,8 @@ def without_masks(config: dict) -> dict:
 def makers_of(symbol: Symbol) -> frozenset:
     """The sources of the mask of a call's output: (the input of Masking or Embedding, the masked value)."""
     layer = symbol.layer
+    if not isinstance(layer, Layer):            # a model
+        return frozenset()
     value = layer.mask_value if isinstance(layer, Masking) else 0.0 if getattr(layer, "mask_zero", False) else None
     if value is not None:
         return frozenset([(symbol.inputs[0], value)])

@@ -1,6 +1,7 @@
 """Reads models in Keras's JSON form. This is safe for files of strangers: nothing in them is executed."""
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mrdl.config import ConfigError, dtype_name, lookup, need, shown
@@ -11,6 +12,7 @@ from mrdl.models.formats import keras_two
 from mrdl.models.formats.keras_masks import makers_of, without_masks
 from mrdl.models.formats.keras_parts import Later, part_of
 
+MODELS = ("Sequential", "Functional", "Model")
 LAYERS_MOST = 10_000            # layers in a spec, at most
 LONGEST = 16 << 20              # bytes of a spec, at most
 
@@ -28,35 +30,36 @@ class Spec(NamedTuple):
     trainable: bool = True
 
 
-def parse(text: str | bytes) -> Spec:
-    """Parses a model in the JSON form of Keras 3 or 2; ConfigError for anything that mrdl does not support."""
+def parse(text: str | bytes, made: Callable[[Spec], Any] | None = None) -> Spec:
+    """Parses a model in the JSON form of Keras 3 or 2; ConfigError for anything that mrdl does not support. `made` makes the models
+    inside it."""
     need(len(text) <= LONGEST, f"the spec has {len(text):,} bytes, more than {LONGEST:,}")
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"the spec is no JSON: {shown(str(error))}") from None
-    return parsed(spec)
+    return parsed(spec, made)
 
 
-def parsed(spec: Any) -> Spec:
-    """Like `parse`, of what the JSON says; also in the form of Keras 2."""
+def parsed(spec: Any, made: Callable[[Spec], Any] | None = None, around: str | None = None) -> Spec:
+    """Like `parse`, of what the JSON says; also in the form of Keras 2. `around`: the dtype of the model around this one."""
     if isinstance(spec, dict) and keras_two.is_old(spec):
         spec = keras_two.modern(spec)
     kind = spec.get("class_name") if isinstance(spec, dict) else None
-    need(kind in ("Sequential", "Functional", "Model"),
+    need(kind in MODELS,
          "the spec is no Sequential or Functional model in Keras's JSON form")
     config = part_of(spec, "config", dict, {})
     need(isinstance(config.get("layers"), list), "the spec has no list of layers")
     need(len(config["layers"]) <= LAYERS_MOST, f"the spec has {len(config['layers']):,} layers, more than {LAYERS_MOST:,}")
     need(config.get("trainable") in (None, True, False), f"the model: trainable={shown(config.get('trainable'))} must be true or false")
-    dtype = dtype_name(config.get("dtype"))
+    dtype = around or dtype_name(config.get("dtype"))
     own = [dtype_name(part_of(entry, "config", dict, {}).get("dtype")) for entry in config["layers"]
            if isinstance(entry, dict) and entry.get("module") == "keras.layers"]
-    if own.count("float64") == len(own) > 0:        # the model's own dtype is only Keras's default
+    if not around and own.count("float64") == len(own) > 0:        # the model's own dtype is only Keras's default
         dtype = "float64"
     dtype = "float32" if dtype is None else dtype
     config = without_masks(config)
-    layers = [_layer(entry, dtype, kind == "Sequential") for entry in config["layers"]]
+    layers = [_layer(entry, dtype, kind == "Sequential", made) for entry in config["layers"]]
     shape = part_of(part_of(spec, "build_config", dict, {}), "input_shape", list)
     if kind == "Sequential" and shape and not isinstance(layers[0] if layers else None, Input):
         layers.insert(0, Input(tuple(shape[1:])))
@@ -111,7 +114,7 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         if isinstance(layer, Recurrent):
             states = more.pop("initial_state", None) or (given.pop() if len(given) == 2 else None)
         for key, value in more.items():
-            need(not value, f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
+            need(not value or isinstance(value, list) and not any(value), f"{type(layer).__name__}: {shown(key)[1:-1]}={shown(value)} in its call is not supported")
         if len(given) != 1:
             raise ConfigError(f"the spec calls a layer with {shown(node)}")
         x = argument(given[0])
@@ -135,13 +138,18 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
 
     def ends(key: str) -> list[Symbol]:
         places = part_of(config, key, list, [])
-        return [end(place) for place in (places if all(isinstance(p, list) for p in places) else [places])]
+        places = places if all(isinstance(p, list) for p in places) else [places]
+        # Keras counts the calls of a functional model from 1 here, and from 0 elsewhere
+        return [end([name, call - 1, part] if type(call) is int and hasattr(found.get(name, (None,))[0], "graph") else place)
+                for place in places for name, call, part in [place if len(place) == 3 and isinstance(place[0], str) else (None, None, None)]]
     return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
 
 
-def _layer(entry: Any, dtype: Any, default_name: bool) -> Layer:
+def _layer(entry: Any, dtype: Any, default_name: bool, made: Callable[[Spec], Any] | None) -> Layer:
     if not isinstance(entry, dict):
         raise ConfigError(f"the spec has the layer {shown(entry)}, no object")
+    if entry.get("class_name") in MODELS and made is not None:
+        return made(parsed({key: value for key, value in entry.items() if key != "compile_config"}, made, dtype))
     config = part_of(entry, "config", dict, {})
     if entry.get("class_name") == "InputLayer":
         for key in ("ragged", "optional"):

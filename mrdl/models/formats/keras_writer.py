@@ -11,6 +11,8 @@ def config(model) -> dict[str, Any]:
     dtype, graph, names = model.dtype.name, getattr(model, "graph", None), model.names()
 
     def entry(layer: Layer, name: str) -> dict[str, Any]:
+        if not isinstance(layer, Layer):
+            return without_loss(form(layer), name)
         given = {"name": name, "dtype": dtype}
         if isinstance(layer, Input):
             given |= {"batch_shape": [None, *layer.shape], "sparse": layer.sparse}
@@ -32,9 +34,16 @@ def config(model) -> dict[str, Any]:
     def place(symbol: Symbol) -> list:
         return [name_of[id(symbol.layer)], number_of.get(id(symbol.main), 0), symbol.part]
 
+    def end(symbol: Symbol) -> list:
+        """The place of an output. Keras counts the calls of a functional model from 1 there."""
+        name, number, part = place(symbol)
+        return [name, number + hasattr(symbol.layer, "graph"), part]
+
     def node(call: Symbol) -> dict[str, Any]:
         given = [{"class_name": "__keras_tensor__", "config": {
             "shape": [None, *x.shape], "dtype": dtype, "keras_history": place(x)}} for x in call.inputs]
+        if not isinstance(call.layer, Layer):
+            return {"args": [given if len(given) > 1 else given[0]], "kwargs": {}}
         if call.layer.merges:
             return {"args": [given], "kwargs": {}}
         return {"args": given[:1], "kwargs": {"initial_state": given[1:]} if given[1:] else {}}
@@ -43,7 +52,14 @@ def config(model) -> dict[str, Any]:
               for layer, name in zip(model.layers, names)]
     return {"name": model.name, "trainable": model.trainable, "dtype": dtype, "layers": layers,
             "input_layers": [place(layer.symbol) for layer in graph.inputs],
-            "output_layers": list(map(place, graph.outputs))}
+            "output_layers": list(map(end, graph.outputs))}
+
+
+def without_loss(form: dict[str, Any], name: str) -> dict[str, Any]:
+    """The form of a model inside another, where it has this name. One input or output is no list there, as the layer after it would
+    get a list."""
+    ends = {key: places[0] for key in ("input_layers", "output_layers") if len(places := form["config"].get(key, ())) == 1}
+    return {key: value | ends | {"name": name} if key == "config" else value for key, value in form.items() if key != "compile_config"}
 
 
 def each(value: Any) -> Any:
