@@ -100,7 +100,7 @@ CHANGES = [                                             # path, value, part of t
     ([*LAYER, 0, "config", "ragged"], True, "ragged"), ([*LAYER, 0, "config"], [], "is no object"),
     ([*LAYER, 1, "class_name"], "InputLayer", "batch_shape must be"),
     (LAYER, {}, "no list of layers"), (LAYER, None, "no list of layers"),
-    (["config"], None, "no list of layers"), (["config"], [1], "config=[1] is no object"),
+    (["config"], None, "no list of layers"), (["config"], [1], "the layer 1, no object"),
     ([*LAYER, 0, "config", "batch_shape"], [None] + [10 ** 18] * 1000, "Input: the shape (1000"),
     (["class_name"], "Subclassed", "no Sequential"), (["class_name"], "Functional", "no name"), (["build_config"], 3, "build_config=3"),
     (["build_config"], {"input_shape": "ab"}, "input_shape='ab' is no list"),
