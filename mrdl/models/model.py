@@ -3,6 +3,7 @@
 What it does (compile, fit, evaluate, predict) is in trainer.py."""
 import json
 import math
+import os
 import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -528,6 +529,7 @@ class Model(Trainer):
             ConfigError: h5py is missing."""
         from mrdl.models.formats import keras_file  # imported here, because workers do not need it
         from mrdl.runs.run import Run
+        path = os.fspath(path)
         if keras_file.is_keras(path):
             keras_file.save(self, path)
             return
@@ -544,9 +546,9 @@ class Model(Trainer):
         Raises:
             ConfigError: the name ends otherwise, or h5py is missing."""
         from mrdl.models.formats import keras_file  # imported here, because workers do not need it
-        keras_file.save_weights(self, path)
+        keras_file.save_weights(self, os.fspath(path))
 
-    def load_weights(self, data: bytes | str, source: str = "model.safetensors") -> "Model":
+    def load_weights(self, data: "bytes | str | os.PathLike", source: str = "model.safetensors") -> "Model":
         """Sets the weights from a file; nothing in it is executed.
 
         Args:
@@ -560,9 +562,9 @@ class Model(Trainer):
 
         Raises:
             ConfigError: the file is damaged, or of another model, or h5py is missing."""
-        if isinstance(data, str):
+        if isinstance(data, (str, os.PathLike)):
             from mrdl.models.formats import keras_file
-            keras_file.load_weights(self, data)
+            keras_file.load_weights(self, os.fspath(data))
         else:
             tensors.load_weights(self, data, source)
         return self

@@ -1,4 +1,5 @@
 """Makes models from Keras's JSON and files, and from the folders that `save` and finished runs write."""
+import os
 from shlex import quote
 
 from mrdl.config import ConfigError, need
@@ -56,6 +57,7 @@ def load_model(path: str, updater: bool = True) -> Model:
         ConfigError: there is no model, it has something that mrdl does not support, a file of
             Keras is damaged, or the run has not finished.
         RunError: a file is damaged."""
+    path = os.fspath(path)
     if keras_file.is_keras(path) and not is_folder(path):
         return _from_keras(path, updater)
     from mrdl.runs.run import Run  # imported here, because workers do not need it

@@ -253,7 +253,7 @@ def test_options_of_a_run_that_knew_no_outer_updater_are_read(tmp_path, made):
 @pytest.mark.parametrize("value, reason", [
     ("nestrov", "unknown outer updater 'nestrov' .did you mean Nesterov"), ("nesterov momentum", "is no list of settings"),
     ("mean 3", "is no list of settings"), ("nesterov momentum x", "'x' must be a finite number"), ("nesterov momentum nan", "must be a finite"),
-    ("nesterov rate 3", "rate=3 is not supported"), (Nesterov, "unknown outer updater"), (3, "unknown outer updater"),
+    ("nesterov rate 3", "rate=3 is not supported"), (3, "unknown outer updater"),
     ({"class_name": "SGD"}, "unknown outer updater 'SGD'"), ("adam epsilon 0", "epsilon must be above 0"),
     ("elastic pull 0", "pull must be above 0 and at most 1"), ("elastic pull 1.5", "at most 1"),
     ("momentum momentum 1", "momentum must be at least 0 and below 1"), ("yogi learning_rate 0", "learning_rate must be above 0")])

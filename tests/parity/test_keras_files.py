@@ -50,12 +50,13 @@ def close(model, x, wanted):
 
 
 @pytest.mark.parametrize("make, optimizer, end", [
-    (images, keras.optimizers.Adam(0.01, amsgrad=True), ".keras"), (sequences, keras.optimizers.SGD(0.05, 0.9, True), ".h5"),
-    (graph, keras.optimizers.Nadam(keras.optimizers.schedules.ExponentialDecay(0.02, 2, 0.5)), ".keras")], ids=lambda v: getattr(v, "__name__", None))
+    (images, lambda: keras.optimizers.Adam(0.01, amsgrad=True), ".keras"), (sequences, lambda: keras.optimizers.SGD(0.05, 0.9, True), ".h5"),
+    (graph, lambda: keras.optimizers.Nadam(keras.optimizers.schedules.ExponentialDecay(0.02, 2, 0.5)), ".keras")],
+                         ids=["images", "sequences", "graph"])       # made in the test: JAX's threads must not be there before
 def test_training_goes_on_from_keras_to_mrdl_and_back(tmp_path, make, optimizer, end):
     theirs, x, y, loss = make()
     x = [v.astype("f4") for v in x] if isinstance(x, list) else x.astype("f4")
-    theirs.compile(optimizer, loss, metrics=None if isinstance(loss, list) else ["mae"] if loss == "mse" else ["accuracy"])
+    theirs.compile(optimizer(), loss, metrics=None if isinstance(loss, list) else ["mae"] if loss == "mse" else ["accuracy"])
 
     def trained(model):
         model.fit(x, y, batch_size=ROWS, epochs=3, verbose=0)
