@@ -13,7 +13,7 @@ QUICK = {"MobileNet", "EfficientNetB0"}
 
 def drawn(rng: np.random.Generator, path: str, shape: tuple[int, ...], first: np.ndarray) -> np.ndarray:
     """Weights as after training: what Keras begins at 1 or 0 would hide a mistake."""
-    if path.split("/")[-1] in ("gamma", "moving_variance"):
+    if path.split("/")[-1] in ("gamma", "moving_variance", "variance"):
         return rng.uniform(0.5, 1.5, shape)
     return rng.uniform(-0.1, 0.1, shape) if len(shape) == 1 else first
 

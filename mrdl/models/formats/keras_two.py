@@ -18,8 +18,7 @@ def is_old(spec: dict[str, Any]) -> bool:
     layers = config if isinstance(config, list) else config.get("layers") if isinstance(config, dict) else None
     entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
     own = [entry["config"] for entry in entries if isinstance(entry.get("config"), dict)]
-    nodes = [node for entry in entries for node in (entry.get("inbound_nodes") or []) if entry.get("inbound_nodes") is not None
-             and isinstance(entry["inbound_nodes"], list)]
+    nodes = [node for entry in entries if isinstance(entry.get("inbound_nodes"), list) for node in entry["inbound_nodes"]]
     return isinstance(config, list) or any("batch_input_shape" in config for config in own) or any(isinstance(n, list) for n in nodes)
 
 
