@@ -163,7 +163,8 @@ class Listeners:
             state.kept = {slot: file for slot, file in state.kept.items() if slot != CALLBACKS}
             if arrays:
                 data = save(arrays)
-                name, whole = f"callbacks-{state.round:06d}-{digest(data)[:16]}.safetensors", digest(data)
+                whole = digest(data)
+                name = f"callbacks-{state.round:06d}-{whole[:16]}.safetensors"
                 if before and before[1] == whole:
                     name = before[0]
                 else:
@@ -177,7 +178,6 @@ class Listeners:
         before = self.model.weights.copy() if self.all else self.model.weights
         self.calls.on_train_end(self.logs)
         return not _same(before, self.model.weights)
-
 
     def undo(self) -> None:
         """Gives the model back as it was, so that after an interruption the same `fit` can go on with the run."""
