@@ -365,3 +365,15 @@ def test_the_gradient_of_a_matrix_asks_for_its_weights_and_slots_meanwhile(monke
     model.compile(Adam(clipnorm=1.0), model.loss)
     Learner(model, weights, slots, batch_size=16).step({"x": x, "y": y}, np.arange(16), 1, 0)
     assert asked[-1] is None
+
+
+def test_without_metrics_evaluate_gives_the_loss_alone_or_that_of_each_output_too():
+    x, y, inputs = np.ones((4, 3)), np.zeros((4, 1)), mrdl.layers.Input(3)
+    one, two = mrdl.layers.Dense(1, name="one")(inputs), mrdl.layers.Dense(1, name="two")(inputs)
+    model = mrdl.Model(inputs, one)
+    model.compile("sgd", "mse")
+    assert model.evaluate(x, y) == model.evaluate(x, y, return_dict=True)["loss"] > 0
+    model = mrdl.Model(inputs, [one, two])
+    model.compile("sgd", ["mse", "mse"])
+    found = model.evaluate(x, [y, y])
+    assert model.metrics_names == ["loss", "one_loss", "two_loss"] and found[0] == pytest.approx(found[1] + found[2])
