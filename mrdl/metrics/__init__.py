@@ -2,11 +2,12 @@
 from mrdl import losses
 from mrdl.config import ConfigError, lookup, need, shown
 from mrdl.metrics.classification import (
-    AUC,
+    Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
     ConfusionMatrix,
     F1Score,
+    FBetaScore,
     Precision,
     Recall,
     SparseCategoricalAccuracy,
@@ -19,8 +20,10 @@ from mrdl.metrics.crossentropy import (
     SparseCategoricalCrossentropy,
 )
 from mrdl.metrics.metric import FACTS, Metric, Sums, Value, add, plain, values
+from mrdl.metrics.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from mrdl.metrics.regression import (
     CategoricalHinge,
+    ConcordanceCorrelation,
     CosineSimilarity,
     Hinge,
     KLDivergence,
@@ -29,19 +32,33 @@ from mrdl.metrics.regression import (
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    PearsonCorrelation,
     Poisson,
     R2Score,
     RootMeanSquaredError,
     SquaredHinge,
 )
+from mrdl.metrics.thresholds import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
 
 __all__ = ["METRICS", "Metric", "Sums", "Value", "add", "named", "plain", "values"]
-METRICS = [SparseCategoricalAccuracy, CategoricalAccuracy, BinaryAccuracy, TopKCategoricalAccuracy,
-           SparseTopKCategoricalAccuracy, Precision, Recall, F1Score, AUC, ConfusionMatrix,
+METRICS = [SparseCategoricalAccuracy, CategoricalAccuracy, BinaryAccuracy, Accuracy, TopKCategoricalAccuracy,
+           SparseTopKCategoricalAccuracy, Precision, Recall, F1Score, FBetaScore, AUC, ConfusionMatrix,
+           TruePositives, TrueNegatives, FalsePositives, FalseNegatives, PrecisionAtRecall, RecallAtPrecision,
+           SensitivityAtSpecificity, SpecificityAtSensitivity, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU, BinaryIoU,
            MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
            MeanSquaredLogarithmicError, LogCoshError, Hinge, SquaredHinge, CategoricalHinge,
-           KLDivergence, Poisson, CosineSimilarity, BinaryCrossentropy, CategoricalCrossentropy,
-           SparseCategoricalCrossentropy, R2Score]
+           KLDivergence, Poisson, CosineSimilarity, PearsonCorrelation, ConcordanceCorrelation, BinaryCrossentropy,
+           CategoricalCrossentropy, SparseCategoricalCrossentropy, R2Score]
 __all__ += [metric.__name__ for metric in METRICS]
 
 

@@ -1,4 +1,4 @@
-"""Metrics that are computed from counts: accuracies, precision and recall, F1, AUC, the confusion matrix."""
+"""Metrics that are computed from counts: accuracies, precision and recall, F scores, the confusion matrix."""
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,14 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.metrics.metric import Mean, Metric, ratio
+from mrdl.metrics.metric import Mean, Metric, labels, ratio
 
 EPSILON = 1e-7
-
-
-def labels(y: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Targets as vectors of y's shape: class numbers become one-hot."""
-    return t if t.shape == y.shape else np.arange(y.shape[-2])[:, None] == t
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,15 @@ class CategoricalAccuracy(Mean):
 
     def each(self, y, t):
         return y.argmax(0) == t.argmax(0)
+
+
+@dataclass(frozen=True)
+class Accuracy(Mean):
+    """The share of outputs that are equal to their targets. (The text "accuracy" names the accuracy that fits the loss.)"""
+    name: str | None = None
+
+    def each(self, y, t):
+        return y == t
 
 
 @dataclass(frozen=True)
@@ -156,29 +160,22 @@ class Recall(Hits):
 
 
 @dataclass(frozen=True)
-class F1Score(Metric):
-    """2 p r / (p + r), with precision p and recall r: for each class, or averaged over classes.
+class FScore(Metric):
+    """(1 + b^2) p r / (b^2 p + r), with precision p, recall r and b = `beta`: for each class, or averaged over classes.
 
-    `name`: see Metric.
-
-    Args:
-        average: None: a list with one value per class; "micro": counts all classes together;
-            "macro": the mean over classes; "weighted": the mean weighted by how often each class
-            is the target.
-        threshold: outputs above it are predictions; above 0 and at most 1. None: an example's
-            largest output is its prediction."""
+    `name`: see Metric."""
     sparse: ClassVar[None] = None
     one_row: ClassVar[bool] = True
-    average: str | None = None
-    threshold: float | None = None
-    name: str | None = None
+    beta = 1.0
 
     def __post_init__(self):
         super().__post_init__()
+        name = type(self).__name__
         need(self.average in (None, "micro", "macro", "weighted"),
-             f"F1Score: average={shown(self.average)} is none of None, micro, macro, weighted")
+             f"{name}: average={shown(self.average)} is none of None, micro, macro, weighted")
         need(self.threshold is None or 0 < self.threshold <= 1,
-             f"F1Score: threshold={self.threshold} must be above 0 and at most 1")
+             f"{name}: threshold={self.threshold} must be above 0 and at most 1")
+        need(self.beta > 0, f"{name}: beta={self.beta} must be above 0")
 
     @property
     def vector(self):
@@ -195,71 +192,47 @@ class F1Score(Metric):
         if self.average == "micro":
             tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
         p, r = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)
-        f1 = 2 * p * r / (p + r + EPSILON)
+        more = self.beta ** 2
+        found = (1 + more) * p * r / (more * p + r + EPSILON)
         if self.average == "weighted":
-            return float((f1 * present).sum() / (present.sum() + EPSILON))
-        return f1.tolist() if self.average is None else float(f1.mean())
+            return float((found * present).sum() / (present.sum() + EPSILON))
+        return found.tolist() if self.average is None else float(found.mean())
 
 
 @dataclass(frozen=True)
-class AUC(Metric):
-    """The area under the ROC or precision-recall curve, from `num_thresholds` evenly spaced thresholds.
-
-    ROC: true positive rate over false positive rate. PR: precision over recall, by default
-    interpolated after Davis and Goadrich (The relationship between precision-recall and ROC curves,
-    2006). All outputs are counted together.
+class FBetaScore(FScore):
+    """(1 + b^2) p r / (b^2 p + r), with precision p, recall r and b = `beta`: for each class, or averaged over classes.
 
     `name`: see Metric.
 
     Args:
-        num_thresholds: the number of thresholds, above 1. 200, as in Keras.
-        curve: "ROC" or "PR".
-        summation_method: the height between two thresholds: "interpolation": the mean (for PR see
-            above); "minoring": the smaller; "majoring": the larger.
-        from_logits: whether outputs are logits, to which a sigmoid is applied."""
-    sparse: ClassVar[None] = None
-    num_thresholds: int = 200
-    curve: str = "ROC"
-    summation_method: str = "interpolation"
+        average: None: a list with one value per class; "micro": counts all classes together;
+            "macro": the mean over classes; "weighted": the mean weighted by how often each class
+            is the target.
+        beta: how many times as much recall counts as precision, above 0.
+        threshold: outputs above it are predictions; above 0 and at most 1. None: an example's
+            largest output is its prediction."""
+    average: str | None = None
+    beta: float = 1.0
+    threshold: float | None = None
     name: str | None = None
-    from_logits: bool = False
 
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, "curve", self.curve.upper())
-        object.__setattr__(self, "summation_method", self.summation_method.lower())
-        need(self.num_thresholds > 1, f"AUC: num_thresholds={self.num_thresholds} must be above 1")
-        need(self.curve in ("ROC", "PR"), f"AUC: curve={shown(self.curve)} is neither ROC nor PR")
-        need(self.summation_method in ("interpolation", "minoring", "majoring"), "AUC: summation_method="
-             f"{shown(self.summation_method)} is none of interpolation, minoring, majoring")
 
-    def size(self, units):
-        return 2 * self.num_thresholds
+@dataclass(frozen=True)
+class F1Score(FScore):
+    """2 p r / (p + r), with precision p and recall r: for each class, or averaged over classes.
 
-    def state(self, y, t):
-        """Counts the outputs between each two thresholds: those whose target is not 0, then those whose target is 0."""
-        n, y, label = self.num_thresholds, y.astype("f4"), labels(y, t) != 0
-        if self.from_logits:
-            y = 1 / (1 + np.exp(-np.clip(y, -80, 80)))
-        y = np.nan_to_num(np.clip(y, 0, 1))                     # NaN becomes 0, which is above no threshold
-        bucket = np.maximum(np.ceil(y * np.float32(n - 1)).astype(np.int64) - 1, 0)
-        return np.concatenate([np.bincount(bucket[chosen], minlength=n) for chosen in (label, ~label)]
-                              ).astype("f8")
+    `name`: see Metric.
 
-    def result(self, state):
-        tp, fp = state.reshape(2, -1)[:, ::-1].cumsum(1)[:, ::-1]       # how many are above each threshold
-        recall, p = ratio(tp, tp[0] + 0 * tp), tp + fp
-        method = self.summation_method
-        if self.curve == "PR" and method == "interpolation":
-            slope = ratio(tp[:-1] - tp[1:], p[:-1] - p[1:])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                logs = np.where((p[:-1] > 0) & (p[1:] > 0), np.log(p[:-1] / p[1:]), 0)
-            terms = slope * (tp[:-1] - tp[1:] + (tp[1:] - slope * p[1:]) * logs)
-            return float(ratio(terms.sum(), tp[0]))
-        x, y = (recall, ratio(tp, p)) if self.curve == "PR" else (ratio(fp, fp[0] + 0 * fp), recall)
-        heights = {"interpolation": (y[:-1] + y[1:]) / 2, "minoring": np.minimum(y[:-1], y[1:]),
-                   "majoring": np.maximum(y[:-1], y[1:])}[method]
-        return float(((x[:-1] - x[1:]) * heights).sum())
+    Args:
+        average: None: a list with one value per class; "micro": counts all classes together;
+            "macro": the mean over classes; "weighted": the mean weighted by how often each class
+            is the target.
+        threshold: outputs above it are predictions; above 0 and at most 1. None: an example's
+            largest output is its prediction."""
+    average: str | None = None
+    threshold: float | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)

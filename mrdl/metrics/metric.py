@@ -74,6 +74,11 @@ class Mean(Metric):
         return ratio(state[0], state[1])
 
 
+def labels(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Targets as vectors of y's shape: class numbers become one-hot."""
+    return t if t.shape == y.shape else np.arange(y.shape[-2])[:, None] == t
+
+
 def ratio(a: Any, b: Any) -> Any:
     """a / b, or 0 if b is 0."""
     found = np.divide(a, b, out=np.zeros(np.shape(b)), where=np.asarray(b) != 0)

@@ -112,6 +112,43 @@ class CosineSimilarity(LossMetric):
 
 
 @dataclass(frozen=True)
+class Correlation(Mean):
+    """How far the outputs of an example rise and fall with its targets, over the last axis; their mean is over rows."""
+    name: str | None = None
+
+    def each(self, y, t):
+        y, t = y.astype("f8"), t.astype("f8")
+        means = y.mean(-2), t.mean(-2)
+        y, t = y - y.mean(-2, keepdims=True), t - t.mean(-2, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.of((y * t).mean(-2), y.var(-2), t.var(-2), *means)
+
+    def of(self, both: np.ndarray, y: np.ndarray, t: np.ndarray, mean_y: np.ndarray, mean_t: np.ndarray) -> np.ndarray:
+        """The value of rows with this covariance, these variances and means."""
+        raise NotImplementedError           # each has its own
+
+
+@dataclass(frozen=True)
+class PearsonCorrelation(Correlation):
+    """The covariance of outputs and targets over the last axis, divided by both standard deviations; NaN where one of these is 0."""
+    name: str | None = None
+
+    def of(self, both, y, t, mean_y, mean_t):
+        return both / np.sqrt(y * t)
+
+
+@dataclass(frozen=True)
+class ConcordanceCorrelation(Correlation):
+    """2 cov / (var y + var t + (mean y - mean t)^2) of outputs y and targets t over the last axis.
+
+    Lin, A concordance correlation coefficient to evaluate reproducibility (1989)."""
+    name: str | None = None
+
+    def of(self, both, y, t, mean_y, mean_t):
+        return 2 * both / (y + t + np.square(mean_y - mean_t) + 1e-7)
+
+
+@dataclass(frozen=True)
 class R2Score(Metric):
     """1 - sum of (t - y)^2 / sum of (t - mean t)^2, for each output or averaged over outputs.
 
