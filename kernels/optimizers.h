@@ -27,6 +27,46 @@ template <class T> struct Rmsprop {
     INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *v) const
     { *v = fma(splat(rho), *v, ((T)1 - rho) * (g * g)); w -= rate * g / root(*v + epsilon); }
 };
+template <class T> struct RmspropMomentum {     /* s: mean of g^2, the last step */
+    enum { SLOTS = 2 };
+    T rate, rho, epsilon, momentum;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    {
+        s[0] = fma(splat(rho), s[0], ((T)1 - rho) * (g * g));
+        s[1] = fma(splat(momentum), s[1], rate * g / root(s[0] + epsilon));
+        w -= s[1];
+    }
+};
+template <class T> INLINE vec<T> centered(vec<T> *v, vec<T> *a, vec<T> g, T rho, T epsilon)    /* of means of g^2 and of g */
+{
+    *v = fma(splat(rho), *v, ((T)1 - rho) * (g * g));
+    *a = fma(splat(rho), *a, ((T)1 - rho) * g);
+    return root(fma(-*a, *a, *v) + epsilon);
+}
+template <class T> struct RmspropCentered {     /* s: means of g^2 and of g */
+    enum { SLOTS = 2 };
+    T rate, rho, epsilon;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    { w -= rate * g / centered(s, s + 1, g, rho, epsilon); }
+};
+template <class T> struct RmspropCenteredMomentum {     /* s: mean of g^2, the last step, mean of g */
+    enum { SLOTS = 3 };
+    T rate, rho, epsilon, momentum;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    { s[1] = fma(splat(momentum), s[1], rate * g / centered(s, s + 2, g, rho, epsilon)); w -= s[1]; }
+};
+template <class T> struct Ftrl {                /* s: sum of g^2, and what w follows from; l1, l2 and shrink hold their factors */
+    enum { SLOTS = 2 };
+    T rate, l1, l2, shrink;
+    INLINE_ME void operator()(vec<T> &w, vec<T> g, vec<T> *s) const
+    {
+        vec<T> before = root(s[0]);
+        s[0] = fma(g, g, s[0]);
+        vec<T> after = root(s[0]);
+        s[1] += fma(splat(shrink), w, g) - (after - before) / rate * w;
+        w = (clamp<T>(s[1], -l1, l1) - s[1]) / (after / rate + l2);
+    }
+};
 template <class T> struct Adagrad {
     enum { SLOTS = 1 };
     T rate, epsilon;
@@ -162,6 +202,8 @@ template <class T, template <class> class Rule> constexpr entry<T> row(const cha
 { return {name, Rule<T>::SLOTS, sizeof(Rule<T>) / sizeof(T), update<T, Rule<T>>}; }
 template <class T> static constexpr entry<T> RULES[] = {
     row<T, Sgd>("sgd"), row<T, Momentum>("momentum"), row<T, Nesterov>("nesterov"), row<T, Rmsprop>("rmsprop"),
+    row<T, RmspropMomentum>("rmsprop_momentum"), row<T, RmspropCentered>("rmsprop_centered"),
+    row<T, RmspropCenteredMomentum>("rmsprop_centered_momentum"), row<T, Ftrl>("ftrl"),
     row<T, Adagrad>("adagrad"), row<T, Adadelta>("adadelta"), row<T, Lion>("lion"), row<T, Adam>("adam"),
     row<T, Amsgrad>("amsgrad"), row<T, Nadam>("nadam"), row<T, Adamax>("adamax"), {}};
 template <class T> static const entry<T> *rules(const T *) { return RULES<T>; }

@@ -189,7 +189,7 @@ def lookup(value: Any, table: list[type], kind: str, others: tuple[str, ...] = (
                 cls.__name__.lower(), snake(cls.__name__), *cls.aliases}:
             return cls.from_config(config)
     names = [*others, *(c.__name__ for c in table)]
-    every = {form.lower(): form for form in [*others, *(alias for c in table for alias in (*c.aliases, snake(c.__name__))), *names]}
+    every = {form.lower(): form for form in [*(alias for c in table for alias in (*c.aliases, snake(c.__name__))), *reversed(names)]}
     like = [] if foreign else difflib.get_close_matches(str(name)[:LONG].lower(), every, 1, LIKE)
     if len(names) > MANY:
         near = difflib.get_close_matches(str(name)[:LONG].lower(), {n.lower(): n for n in names}, FEW, 0.0)

@@ -112,6 +112,32 @@ def _rmsprop(w, g, s, rate, rho, epsilon):
     w -= rate * g / np.sqrt(s[0] + epsilon)
 
 
+def _rmsprop_momentum(w, g, s, rate, rho, epsilon, momentum):
+    s[0] = rho * s[0] + (1 - rho) * g ** 2
+    s[1] = momentum * s[1] + rate * g / np.sqrt(s[0] + epsilon)
+    w -= s[1]
+
+
+def _rmsprop_centered(w, g, s, rate, rho, epsilon):
+    s[0] = rho * s[0] + (1 - rho) * g ** 2
+    s[1] = rho * s[1] + (1 - rho) * g
+    w -= rate * g / np.sqrt(s[0] - s[1] ** 2 + epsilon)
+
+
+def _rmsprop_centered_momentum(w, g, s, rate, rho, epsilon, momentum):
+    s[0] = rho * s[0] + (1 - rho) * g ** 2
+    s[2] = rho * s[2] + (1 - rho) * g
+    s[1] = momentum * s[1] + rate * g / np.sqrt(s[0] - s[2] ** 2 + epsilon)
+    w -= s[1]
+
+
+def _ftrl(w, g, s, rate, l1, l2, shrink):
+    total = s[0] + g ** 2
+    s[1] += g + shrink * w - (np.sqrt(total) - np.sqrt(s[0])) / rate * w
+    s[0] = total
+    w[:] = (np.clip(s[1], -l1, l1) - s[1]) / (np.sqrt(total) / rate + l2)
+
+
 def _adagrad(w, g, s, rate, epsilon):
     s[0] += g ** 2
     w -= rate * g / np.sqrt(s[0] + epsilon)
@@ -157,7 +183,7 @@ def _adamax(w, g, s, rate, beta1, beta2, epsilon):
 
 
 RULES = {rule.__name__[1:]: rule for rule in (
-    _sgd, _momentum, _nesterov, _rmsprop, _adagrad, _adadelta, _lion, _adam, _amsgrad, _nadam, _adamax)}
+    _sgd, _momentum, _nesterov, _rmsprop, _rmsprop_momentum, _rmsprop_centered, _rmsprop_centered_momentum, _ftrl, _adagrad, _adadelta, _lion, _adam, _amsgrad, _nadam, _adamax)}
 
 
 def update(rule, w, g, slots, numbers, decay, scale, clip):

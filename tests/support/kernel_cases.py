@@ -88,6 +88,8 @@ UNEVEN = SIZES[3]
 
 # the updaters' rules and numbers for them; the other kernels go by their own names
 RULES = {"sgd": (0.1,), "momentum": (0.1, 0.9), "nesterov": (0.1, 0.9), "rmsprop": (0.1, 0.9, 1e-7),
+         "rmsprop_momentum": (0.1, 0.9, 1e-7, 0.5), "rmsprop_centered": (0.1, 0.9, 1e2),
+         "rmsprop_centered_momentum": (0.1, 0.9, 1e2, 0.5), "ftrl": (0.1, 0.01, 0.2, 0.02),
          "adagrad": (0.1, 1e-7), "adadelta": (0.1, 0.95, 1e-2), "lion": (0.1, 0.9, 0.99),
          "adam": (0.1, 0.9, 0.999, 1e-7), "amsgrad": (0.1, 0.9, 0.5, 1e-7),
          "nadam": (0.2, 0.3, 0.9, 0.999, 1e-7, 1.5), "adamax": (0.1, 0.9, 0.999, 1e-7)}

@@ -11,7 +11,7 @@ from mrdl import kernels
 from mrdl.config import ConfigError, lookup, serialize
 from mrdl.constraints import MaxNorm, MinMaxNorm, UnitNorm
 from mrdl.layers import Dense, Input
-from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Muon, RMSprop
+from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Ftrl, Lion, Muon, RMSprop
 from mrdl.orthogonal import orthogonal
 from mrdl.schedules import (
     SCHEDULES,
@@ -109,6 +109,7 @@ def test_a_schedule_follows_the_real_number_of_updates():
     (lambda: SGD(None), "finite number"), (lambda: SGD({"class_name": "Linear"}), "unknown learning"),
     (lambda: SGD(momentum=1.0), "momentum must be at least 0 and below 1"),
     (lambda: SGD(nesterov=1), "nesterov=1 must be true or false"),
+    (lambda: Ftrl(learning_rate_power=-0.6), "learning_rate_power=-0.6"), (lambda: Ftrl(beta=-1.0), "beta"), (lambda: RMSprop(momentum=1.0), "momentum"),
     (lambda: RMSprop(rho=-0.1), "rho"), (lambda: RMSprop(epsilon=-1e-7), "epsilon"),
     (lambda: Adam(beta_1=1.0), "beta_1"), (lambda: Adam(beta_2=2), "beta_2"),
     (lambda: Adam(clipnorm=1.0, global_clipnorm=1.0), "only one of clipnorm"),
@@ -187,3 +188,10 @@ def test_a_dense_layer_behind_a_sparse_input_is_no_matrix_of_muon():
     before = model.get_weights()[0]
     model.fit(x, y, batch_size=4, epochs=2)
     assert [*np.flatnonzero((model.get_weights()[0] != before).any(1))] == [2] and model.slots[1].any()
+
+
+def test_ftrl_at_a_rate_of_0_stays_finite():
+    model = mrdl.Sequential([Input(3), Dense(2)]).build()
+    model.compile(Ftrl(0.0, beta=1.0), "mse")
+    model.fit(np.ones((8, 3), "f4"), np.ones((8, 2), "f4"), epochs=3, verbose=0)
+    assert np.isfinite(model.weights).all()

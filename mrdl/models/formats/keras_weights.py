@@ -19,7 +19,7 @@ from mrdl.models.formats.hdf5 import Contents
 from mrdl.optimizers import WARMED
 from mrdl.schedules import Schedule
 
-IN_PAIRS = ("Adadelta", "Adam", "AdamW", "Adamax", "Lamb", "Nadam")      # Keras has their first two slots weight by weight
+IN_PAIRS = ("Adadelta", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Nadam")      # Keras has their first two slots weight by weight
 LEGACY = "model_weights"        # the group of a whole model's weights in .h5 files
 STATE = "optimizer_weights"     # and of its optimizer's state
 VARS = "optimizer/vars"         # that state in Keras 3's files
