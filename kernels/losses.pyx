@@ -17,9 +17,9 @@ cdef extern from "mean_losses.h" nogil:
     bint has_mean_loss(const char *)
     bint has_row_loss(const char *)
     double c_mean "mean_loss"[T](
-        const char *, const T *, const T *, const T *, double, double, double, T *, long, long, long)
+        const char *, const T *, const T *, const T *, double, const double *, double, T *, long, long, long)
     double c_row "row_loss"[T](
-        const char *, const T *, const T *, const T *, double, long, T *, long, long, long)
+        const char *, const T *, const T *, const T *, double, const double *, long, T *, long, long, long)
 
 
 cdef int fit(const real[:, ::1] a, const real[:, ::1] b, const real[::1] weight, str name) except -1:
@@ -73,32 +73,43 @@ def binary_crossentropy(const real[:, ::1] z, const real[:, ::1] t, const real[:
     return loss
 
 
+cdef int take(tuple parameters, double *p) except -1:
+    cdef Py_ssize_t i
+    for i in range(5):
+        p[i] = parameters[i] if i < len(parameters) else 0
+    return need(len(parameters) <= 5, "a loss has at most 5 parameters")
+
+
 def mean_loss(str name, const real[:, ::1] y, const real[:, ::1] t, const real[::1] weight,
-              double scale, double parameter, double count, real[:, ::1] dy):
-    """loss = sum over C of f(y, t) / count, f by the loss's name; `parameter` is Huber's delta."""
+              double scale, tuple parameters, double count, real[:, ::1] dy):
+    """loss = sum over C of f(y, t) / count, f by the loss's name, with its up to 5 parameters; Huber's is delta."""
     fit[real](y, t, weight, "mean_loss")
     fit[real](y, dy, weight, "mean_loss")
     cdef bytes text = name.encode()
     cdef const char *c_name = text
     need(has_mean_loss(c_name) and count > 0, "mean_loss: there is no " + name + ", or count is not above 0")
+    cdef double p[5]
+    take(parameters, p)
     cdef double loss
     with nogil:
-        loss = c_mean(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, parameter, count, &dy[0, 0],
+        loss = c_mean(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, p, count, &dy[0, 0],
                       y.shape[0], y.shape[1], weight.shape[0])
     return loss
 
 
 def row_loss(str name, const real[:, ::1] y, const real[:, ::1] t, const real[::1] weight,
-             double scale, long units, real[:, ::1] dy):
-    """loss = mean over the C / units rows of an example of the loss of that name."""
+             double scale, tuple parameters, long units, real[:, ::1] dy):
+    """loss = mean over the C / units rows of an example of the loss of that name, with its up to 5 parameters."""
     fit[real](y, t, weight, "row_loss")
     fit[real](y, dy, weight, "row_loss")
     cdef bytes text = name.encode()
     cdef const char *c_name = text
     need(has_row_loss(c_name), "row_loss: there is no " + name)
     need(units > 0 and y.shape[0] % units == 0, "row_loss: units do not divide the outputs")
+    cdef double p[5]
+    take(parameters, p)
     cdef double loss
     with nogil:
-        loss = c_row(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, units, &dy[0, 0], y.shape[0],
+        loss = c_row(c_name, &y[0, 0], &t[0, 0], &weight[0], scale, p, units, &dy[0, 0], y.shape[0],
                      y.shape[1], weight.shape[0])
     return loss

@@ -21,6 +21,7 @@ class Loss(Configured):
     keras_module: ClassVar[str] = "keras.losses"
     activation: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False              # True: targets are class numbers, not vectors
+    parameters = ()                             # what its kernel takes besides outputs and targets
     low: ClassVar[float] = -math.inf            # the range of valid targets
     high: ClassVar[float] = math.inf
     fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
@@ -174,8 +175,8 @@ class MeanLoss(Loss):
 
     def bind(self, k, z, grad, units, y=None):
         grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
-        parameter, count = getattr(self, "delta", 0.0), self.count(len(z), units)
-        return lambda t, weight, scale: k.mean_loss(name, z, t, weight, scale, parameter, count, grad)
+        parameters, count = self.parameters, self.count(len(z), units)
+        return lambda t, weight, scale: k.mean_loss(name, z, t, weight, scale, parameters, count, grad)
 
     def count(self, outputs: int, units: int) -> int:
         return outputs
@@ -187,7 +188,7 @@ class RowLoss(Loss):
 
     def bind(self, k, z, grad, units, y=None):
         grad, name = np.empty_like(z) if grad is None else grad, snake(type(self).__name__)
-        return lambda t, weight, scale: k.row_loss(name, z, t, weight, scale, units, grad)
+        return lambda t, weight, scale: k.row_loss(name, z, t, weight, scale, self.parameters, units, grad)
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,10 @@ class Huber(MeanLoss):
     def __post_init__(self):
         super().__post_init__()
         need(self.delta > 0, f"Huber: delta={self.delta} must be above 0")
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        return (self.delta,)
 
 
 @dataclass(frozen=True)
@@ -276,6 +281,69 @@ class Poisson(MeanLoss):
 
 
 @dataclass(frozen=True)
+class Focal(Loss):
+    """A cross-entropy in which each output counts by (1 - the probability of what is right)^gamma, so that those that are known
+    well count little (Lin et al., Focal loss for dense object detection, 2017)."""
+    high: ClassVar[float] = 1.0
+    low: ClassVar[float] = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        name = type(self).__name__
+        for key in ("alpha", "gamma"):
+            need(getattr(self, key) >= 0, f"{name}: {key}={getattr(self, key)} must be 0 or more")
+        need(0 <= self.label_smoothing <= 1, f"{name}: label_smoothing={self.label_smoothing} must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class BinaryFocalCrossentropy(Focal, MeanLoss):
+    """Mean over outputs of a (1 - p)^gamma times the binary cross-entropy, with p = t y + (1 - t)(1 - y)
+    (Lin et al., Focal loss for dense object detection, 2017).
+
+    Args:
+        apply_class_balancing: whether a is t alpha + (1 - t)(1 - alpha). False: it is 1.
+        alpha: the weight of targets of 1, with class balancing; 0 or more.
+        gamma: how little outputs count that are nearly right, 0 or more.
+        from_logits: whether outputs are logits, to which the loss applies a sigmoid.
+        label_smoothing: from 0 to 1; targets t are replaced by (1 - label_smoothing) t + label_smoothing / 2."""
+    apply_class_balancing: bool = False
+    alpha: float = 0.25
+    gamma: float = 2.0
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        weights = (self.alpha, 1 - self.alpha) if self.apply_class_balancing else (1.0, 1.0)
+        return self.gamma, *weights, float(self.from_logits), self.label_smoothing
+
+
+@dataclass(frozen=True)
+class CategoricalFocalCrossentropy(Focal, RowLoss):
+    """Sum over the last axis of -alpha (1 - y)^gamma t log y; targets are one-hot or other distributions, and outputs are
+    divided by their sum (Lin et al., Focal loss for dense object detection, 2017).
+
+    Args:
+        alpha: the weight of all classes, 0 or more.
+        gamma: how little outputs count that are nearly right, 0 or more.
+        from_logits: only False: the model's last layer has softmax.
+        label_smoothing: from 0 to 1; targets t are replaced by (1 - label_smoothing) t + label_smoothing / K."""
+    alpha: float = 0.25
+    gamma: float = 2.0
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(not self.from_logits, "CategoricalFocalCrossentropy: from_logits=True is not supported: give the last layer "
+             'activation="softmax"')
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        return self.gamma, self.alpha, self.label_smoothing
+
+
+@dataclass(frozen=True)
 class CosineSimilarity(RowLoss):
     """-cosine of the angle between y and t over the last axis; lengths below 1e-7 are replaced by 1e-7."""
 
@@ -283,7 +351,7 @@ class CosineSimilarity(RowLoss):
 LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,
           MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
           MeanSquaredLogarithmicError, Huber, LogCosh, Hinge, SquaredHinge, CategoricalHinge,
-          KLDivergence, Poisson, CosineSimilarity]
+          KLDivergence, Poisson, CosineSimilarity, BinaryFocalCrossentropy, CategoricalFocalCrossentropy]
 
 
 def _function(cls: type[Loss], name: str) -> Callable[..., np.ndarray]:

@@ -42,8 +42,8 @@ MEAN_LOSSES = {
         lambda y, t, p: (np.log1p(np.maximum(y, 1e-7)) - np.log1p(np.maximum(t, 1e-7))) ** 2,
         lambda y, t, p: np.where(y < 1e-7, 0, 2 * (np.log1p(np.maximum(y, 1e-7)) - np.log1p(
             np.maximum(t, 1e-7))) / (1 + np.maximum(y, 1e-7)))),
-    "huber": (lambda y, t, p: np.where(abs(y - t) <= p, (y - t) ** 2 / 2, p * abs(y - t) - p ** 2 / 2),
-              lambda y, t, p: np.clip(y - t, -p, p)),
+    "huber": (lambda y, t, p: np.where(abs(y - t) <= p[0], (y - t) ** 2 / 2, p[0] * abs(y - t) - p[0] ** 2 / 2),
+              lambda y, t, p: np.clip(y - t, -p[0], p[0])),
     "log_cosh": (lambda y, t, p: np.log(np.cosh(y - t)), lambda y, t, p: np.tanh(y - t)),
     "hinge": (lambda y, t, p: np.maximum(1 - _sides(t) * y, 0),
               lambda y, t, p: np.where(_sides(t) * y < 1, -_sides(t), 0)),
@@ -53,41 +53,64 @@ MEAN_LOSSES = {
         lambda y, t, p: np.clip(t, 1e-7, 1) * np.log(np.clip(t, 1e-7, 1) / np.clip(y, 1e-7, 1)),
         lambda y, t, p: np.where(y == np.clip(y, 1e-7, 1), -np.clip(t, 1e-7, 1) / np.clip(y, 1e-7, 1), 0)),
     "poisson": (lambda y, t, p: y - t * np.log(y + 1e-7), lambda y, t, p: 1 - t / (y + 1e-7)),
+    "binary_focal_crossentropy": (lambda *given: _binary_focal(*given)[0], lambda *given: _binary_focal(*given)[1]),
 }
+
+
+def _binary_focal(z, t, p):
+    gamma, one, zero, logits, smoothing = p
+    y = 1 / (1 + np.exp(-z)) if logits else z
+    t = t * (1 - smoothing) + 0.5 * smoothing
+    inside, weight, q = np.clip(y, 1e-7, 1 - 1e-7), t * one + (1 - t) * zero, np.maximum(t + y - 2 * t * y, 0)
+    loss = -t * np.log(inside) - (1 - t) * np.log(1 - inside)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = np.where(q > 0, gamma * q ** (gamma - 1), gamma == 1)
+        slope = turn * (1 - 2 * t) * loss + np.where(inside == y, q ** gamma * (y - t) / (y * (1 - y)), 0)
+    return weight * q ** gamma * loss, weight * slope * (y * (1 - y) if logits else 1)
 
 
 def _sides(t):
     return np.where(t == 0, -1, t)
 
 
-def mean_loss(name, y, t, weight, scale, parameter, count, dy):
+def mean_loss(name, y, t, weight, scale, parameters, count, dy):
     B, (value, slope) = len(weight), MEAN_LOSSES[name]
-    given = y[:, :B].astype("f8"), t[:, :B].astype("f8"), parameter
+    given = y[:, :B].astype("f8"), t[:, :B].astype("f8"), parameters
     dy[:] = 0
     dy[:, :B] = scale * weight * slope(*given) / count
     return float((weight * value(*given).sum(0) / count).sum())
 
 
-def _categorical_hinge(y, t):
+def _categorical_hinge(y, t, p):
     own, other = (t * y).sum(1), (1 - t) * y
     gap = np.maximum(other.max(1) - own + 1, 0)
     first = np.arange(y.shape[1])[:, None] == other.argmax(1)[:, None]
     return gap, np.where(gap[:, None] > 0, first * (1 - t) - t, 0)
 
 
-def _cosine_similarity(y, t):
+def _cosine_similarity(y, t, p):
     length, other = (np.maximum(np.sqrt((a * a).sum(1, keepdims=True)), 1e-7) for a in (y, t))
     cosine = (y * t).sum(1, keepdims=True) / length / other
     turn = np.where(length > 1e-7, cosine * y / length, 0)
     return -cosine[:, 0], (turn - t / other) / length
 
 
-ROW_LOSSES = {"categorical_hinge": _categorical_hinge, "cosine_similarity": _cosine_similarity}
+def _categorical_focal(y, t, p):
+    (gamma, alpha, smoothing), K, whole = p, y.shape[1], y.sum(1, keepdims=True)
+    y, t = y / whole, t * (1 - smoothing) + smoothing / K
+    inside = np.clip(y, 1e-7, 1 - 1e-7)
+    loss, factor = -t * np.log(inside), (1 - inside) ** gamma
+    slope = np.where(inside == y, -alpha * (gamma * (1 - inside) ** (gamma - 1) * loss + factor * t / inside), 0)
+    return (alpha * factor * loss).sum(1), (slope - (y * slope).sum(1, keepdims=True)) / whole
 
 
-def row_loss(name, y, t, weight, scale, units, dy):
+ROW_LOSSES = {"categorical_hinge": _categorical_hinge, "cosine_similarity": _cosine_similarity,
+              "categorical_focal_crossentropy": _categorical_focal}
+
+
+def row_loss(name, y, t, weight, scale, parameters, units, dy):
     B, rows = len(weight), len(y) // units
-    value, slope = ROW_LOSSES[name](*(a[:, :B].astype("f8").reshape(rows, units, B) for a in (y, t)))
+    value, slope = ROW_LOSSES[name](*(a[:, :B].astype("f8").reshape(rows, units, B) for a in (y, t)), parameters)
     dy[:] = 0
     dy[:, :B] = scale * weight * slope.reshape(len(y), B) / rows
     return float((weight * value.mean(0)).sum())

@@ -29,7 +29,9 @@ from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     CategoricalHinge,
     CosineSimilarity,
     Hinge,
@@ -115,6 +117,8 @@ OTHER_ENDS = {
     "divergence": ([Dense(3, "softmax")], KLDivergence()),
     "divergence, rows": ([Dense(6), Rescaling(0.7, 0.3), Reshape((2, 3))], KLDivergence()),
     "poisson": ([Dense(3, "sigmoid")], Poisson()),
+    "focal": ([Dense(3, "sigmoid")], BinaryFocalCrossentropy()), "focal logits": ([Dense(3)], BinaryFocalCrossentropy(True, from_logits=True)),
+    "focal, of classes": ([Dense(4, "softmax")], CategoricalFocalCrossentropy(label_smoothing=0.1)),
     "cosine": ([Dense(3)], CosineSimilarity()),
     "cosine, rows": ([Dense(6, "tanh"), Reshape((3, 2))], CosineSimilarity()),
     "squared, shaped": ([Dense(6, "relu"), Reshape((3, 2))], MeanSquaredError()),

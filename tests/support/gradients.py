@@ -3,6 +3,8 @@ import numpy as np
 
 import mrdl
 from mrdl.losses import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
     CategoricalHinge,
     Hinge,
     KLDivergence,
@@ -16,7 +18,7 @@ from mrdl.training.learner import Learner
 
 # losses whose targets must be above 0, and those whose targets are 0 or 1, where their activation does not say so
 POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergence, Poisson}
-ONES = {Hinge, SquaredHinge, CategoricalHinge}
+ONES = {Hinge, SquaredHinge, CategoricalHinge, BinaryFocalCrossentropy, CategoricalFocalCrossentropy}
 
 
 def targets(rng, loss, shape):

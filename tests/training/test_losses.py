@@ -22,6 +22,7 @@ RNG = np.random.default_rng(5)
 NORMAL, SIGNED = RNG.standard_normal((7, 12)) * 1.5, RNG.integers(0, 2, (7, 12)) * 2.0 - 1
 SHARES, ONES = RNG.dirichlet(np.ones(12), 7), RNG.integers(0, 2, (7, 12)) * 1.0
 ONE_HOT = np.eye(12)[RNG.integers(0, 12, 7)]
+UNIFORM = RNG.random((7, 12))
 # loss, outputs, targets: among them what is clipped, zero, and just where the formula turns
 CASES = [
     (ours.SparseCategoricalCrossentropy(True), NORMAL, ONE_HOT.argmax(1)),
@@ -40,6 +41,11 @@ CASES = [
     (ours.SquaredHinge(), NORMAL, SIGNED), (ours.CategoricalHinge(), NORMAL, ONE_HOT),
     (ours.CategoricalHinge(), NORMAL, SHARES), (ours.KLDivergence(), SHARES[::-1], SHARES),
     (ours.KLDivergence(), NORMAL, ONE_HOT), (ours.Poisson(), abs(NORMAL), abs(NORMAL[::-1]).round()),
+    (ours.BinaryFocalCrossentropy(), UNIFORM, ONES), (ours.BinaryFocalCrossentropy(True, 0.3, 1.5), UNIFORM, ONES),
+    (ours.BinaryFocalCrossentropy(True, from_logits=True, label_smoothing=0.2), NORMAL, ONES),
+    (ours.BinaryFocalCrossentropy(gamma=1.0), UNIFORM * (UNIFORM > 0.5), ONES), (ours.BinaryFocalCrossentropy(gamma=0.0), UNIFORM, ONES),
+    (ours.CategoricalFocalCrossentropy(), SHARES, ONE_HOT), (ours.CategoricalFocalCrossentropy(0.4, 3.0), SHARES, SHARES[::-1]),
+    (ours.CategoricalFocalCrossentropy(label_smoothing=0.1), SHARES, ONE_HOT),
     (ours.Poisson(), ONES, ONES), (ours.CosineSimilarity(), NORMAL, SIGNED),
     (ours.CosineSimilarity(), NORMAL * 1e-3, SHARES), (ours.CosineSimilarity(), ONES * 1e-9, SHARES),
 ]
@@ -97,7 +103,7 @@ def test_every_loss_is_compared_with_keras():
     assert {type(loss) for loss, *_ in CASES} == set(LOSSES)
     fields = {(type(loss), f.name) for loss, *_ in CASES for f in dataclasses.fields(loss)
               if getattr(loss, f.name) != f.default}
-    assert fields == {(cls, f.name) for cls in LOSSES for f in dataclasses.fields(cls)}
+    assert fields == {(cls, f.name) for cls in LOSSES for f in dataclasses.fields(cls)} - {(ours.CategoricalFocalCrossentropy, "from_logits")}
 
 
 @pytest.mark.parametrize("loss", [loss for loss, *_ in CASES], ids=NAMES)
@@ -124,11 +130,11 @@ def test_an_output_that_is_no_number_is_seen_in_the_loss_and_padding_never_is(na
     y, t = np.full((2, 16), np.nan), np.ones((2, 16))
     y[:, :3], grad = 0.5, np.ones((2, 16))
     k = typed("f8")
-    assert np.isfinite(k.mean_loss(name, y, t, np.ones(3), 1.0, 1.0, 2.0, grad))
+    assert np.isfinite(k.mean_loss(name, y, t, np.ones(3), 1.0, (1.0,), 2.0, grad))
     assert np.isfinite(grad).all() and (grad[:, 3:] == 0).all()
     for sign in (1, -1):
         y[:] = sign * np.nan
-        assert np.isnan(k.mean_loss(name, y, t, np.ones(3), 1.0, 1.0, 2.0, grad))
+        assert np.isnan(k.mean_loss(name, y, t, np.ones(3), 1.0, (1.0,), 2.0, grad))
 
 
 def test_zeros_among_other_targets_are_the_negative_side_whatever_the_batch():
@@ -141,6 +147,8 @@ def test_zeros_among_other_targets_are_the_negative_side_whatever_the_batch():
 @pytest.mark.parametrize("make, reason", [
     (lambda: ours.Huber(0.0), "Huber: delta=0.0 must be above 0"), (lambda: ours.Huber("a"), "delta='a'"),
     (lambda: ours.BinaryCrossentropy(label_smoothing=-0.1), "label_smoothing=-0.1 must be from 0 to 1"),
+    (lambda: ours.BinaryFocalCrossentropy(gamma=-1.0), "gamma=-1.0 must be 0 or more"), (lambda: ours.CategoricalFocalCrossentropy(-0.1), "alpha=-0.1"),
+    (lambda: ours.CategoricalFocalCrossentropy(from_logits=True), "softmax"), (lambda: ours.BinaryFocalCrossentropy(label_smoothing=2.0), "label_smoothing=2.0"),
     (lambda: lookup({"class_name": "CosineSimilarity", "config": {"axis": 1}}, LOSSES, "loss"), "axis=1"),
 ])
 def test_parameters_that_make_no_sense_are_refused(make, reason):
@@ -153,7 +161,8 @@ def test_a_model_learns_by_every_loss(loss):
     x = np.random.default_rng(0).standard_normal((200, 6)).astype("f4")
     labels = (x.reshape(200, 3, 2).sum(2)).argmax(1)
     activation = loss.activation or {"Hinge": "tanh", "SquaredHinge": "tanh", "KLDivergence": "softmax",
-                                     "Poisson": "sigmoid"}.get(type(loss).__name__)
+                                     "Poisson": "sigmoid", "BinaryFocalCrossentropy": "sigmoid",
+                                     "CategoricalFocalCrossentropy": "softmax"}.get(type(loss).__name__)
     model = mrdl.Sequential([Input(6), Dense(16, "tanh"), Dense(3, activation)])
     model.compile(Adam(0.01), loss)
     y = labels if loss.sparse else np.eye(3)[labels]
