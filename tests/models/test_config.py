@@ -133,7 +133,7 @@ def test_the_tables_hold_every_description_there_is():
     own = (OUTER, RULES, KINDS.values(), [Truncated])       # the updater's state is always truncated: no user names it
     lacking = ours - {c for table in (*TABLES.values(), *own) for c in table}
     assert not sorted(c.__name__ for c in lacking), (
-        "no JSON is read into them: LAYERS in mrdl/layers/__init__.py, LOSSES in mrdl/losses.py and so on lack them")
+        "no JSON is read into them: LAYERS in mrdl/layers/__init__.py, LOSSES in mrdl/losses/__init__.py and so on lack them")
 
 
 @pytest.mark.parametrize("cls", [c for table in TABLES.values() for c in table if c is not Input and c not in NOT_IN_KERAS],
