@@ -107,24 +107,28 @@ class Model(Trainer):
 
     # -- models inside models
 
-    def __call__(self, inputs):
-        """Applies the model to an Input, or to the output of a layer, as a layer of another model.
+    def __call__(self, inputs, training: bool | None = None):
+        """Applies the model to an Input or to the output of a layer, as a layer of another model; or to arrays.
 
         The two models have the weights in common. A model can be called several times, with the same
         weights.
 
         Args:
             inputs: an Input, or what the call of a layer returned; for a model of several inputs, a
-                list of them.
+                list of them. Or arrays, as for `predict`.
+            training: of arrays only False or None: the outputs are those of `predict`.
 
         Returns:
-            A symbol of the output; of several outputs a list of them.
+            A symbol of the output; of several outputs a list of them. Of arrays, what `predict` returns.
 
         Raises:
             ConfigError: the model does not take such inputs."""
         given = tuple(getattr(x, "symbol", x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
+        if given and not any(isinstance(x, Symbol) for x in given) and all(isinstance(x, (np.ndarray, list, tuple)) for x in given):
+            need(not training, f"{self.name} is called with training=True on arrays: call fit or train_on_batch")
+            return self.predict(inputs, verbose=0)
         need(all(isinstance(x, Symbol) for x in given), f"{self.name} is called with {shown(inputs)}, not what Input or the call of a "
-             "layer returned; for arrays call predict")
+             "layer returned, nor arrays")
         if self.input_shape is None and len(given) == 1:
             self._takes(given[0].shape)
         wanted, shapes = self.input_shapes(), [x.shape for x in given]

@@ -19,6 +19,7 @@ from mrdl.layers import (
     Dropout,
     GlobalAveragePooling2D,
     Input,
+    Subtract,
 )
 from mrdl.models.saving import load_model
 from mrdl.optimizers import SGD
@@ -135,13 +136,25 @@ def test_the_summary_and_names_show_the_layers_inside(capsys):
 
 @pytest.mark.parametrize("build, reason", [
     (lambda: next(m for m in siamese().layers if m.name == "twin")(Input((9,))), "takes inputs of the shapes"),
-    (lambda: mrdl.Sequential([Dense(2)])(np.ones((3, 4))), "for arrays call predict"),
+    (lambda: mrdl.Sequential([Dense(2)])(np.ones((3, 4)), training=True), "called with training=True on arrays: call fit"),
+    (lambda: mrdl.Sequential([Dense(2)])("rows"), "not what Input or the call of a layer returned, nor arrays"),
+    (lambda: mrdl.Sequential([Dense(2)])([Input((4,)), np.ones((3, 4))]), "nor arrays"),
     (lambda: mrdl.Sequential([mrdl.Sequential([Input((3,)), Dense(2)], dtype="float64")]).build(), "a model of float64"),
     (lambda: mrdl.Model(x := Input((4,)), mrdl.Model(y := Input((4,)), [Dense(2)(y), Dense(3)(y)])(x)[0]), "all outputs must be"),
 ])
 def test_what_models_inside_models_cannot_do(build, reason):
     with pytest.raises(ConfigError, match=reason):
         build()
+
+
+def test_a_model_that_is_called_on_arrays_predicts():
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype("f4")
+    model = mrdl.Sequential([Input((4,)), Dense(3), Dropout(0.5)]).build(seed=1)
+    assert (model(x) == model.predict(x)).all() and (model(x.tolist(), training=False) == model(x)).all()
+    left, right = Input((4,)), Input((4,))
+    pair = mrdl.Model([left, right], [Subtract()([left, right]), Dense(2)(left)]).build()
+    for mine, wanted in zip(pair([x, x + 1]), pair.predict([x, x + 1]), strict=True):
+        assert (mine == wanted).all()
 
 
 def test_calls_that_double_at_each_level_are_counted_before_they_are_made(monkeypatch):
