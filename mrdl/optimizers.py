@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl import schedules  # noqa: F401  Keras has keras.optimizers.schedules
-from mrdl.config import need
+from mrdl.config import ConfigError, need
 from mrdl.optimizer import Now, Optimizer, rated
 from mrdl.orthogonal import orthogonal
 
@@ -274,6 +274,44 @@ class Nadam(Moments):
 
 
 @rated
+class Lamb(Moments):
+    """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon); w -= rate |w| / |u| u, with the norms of each weight
+    tensor; without them where one is 0 (You et al. 2020).
+
+    It does not go with sparse inputs. `beta_1`, `beta_2` and `epsilon`: see Moments. The other arguments: see Optimizer."""
+    squares: ClassVar[int | None] = None
+
+    def numbers(self, rate, t):
+        return rate, self.beta_1, self.beta_2, self.epsilon, 1 / (1 - self.beta_1 ** t), 1 / (1 - self.beta_2 ** t)
+
+    def block(self, k, w, g, slots):
+        raise ConfigError("Lamb takes the norm of each weight as a whole, and does not go with sparse inputs: take Adam")
+
+    def is_matrix(self, name, shape):
+        return True
+
+    def matrix(self, k, w, g, slots):
+        w, g, (m, v), clip = w.reshape(-1), g.reshape(-1), slots.reshape(2, -1), self.clipvalue
+
+        def step(now, scale):
+            squares, (rate, beta_1, beta_2, epsilon, of_m, of_v) = k.sum_squares(g), now.numbers
+            with np.errstate(all="ignore"):     # the caller handles values that are not finite
+                own = g * w.dtype.type(scale)
+                if clip is not None:
+                    np.clip(own, -clip, clip, out=own)
+                w[...] -= w * now.decay
+                m[...] += (own - m) * (1 - beta_1)
+                v[...] += (own * own - v) * (1 - beta_2)
+                own = m * of_m / (np.sqrt(v * of_v) + epsilon)
+                norms = k.sum_squares(w), k.sum_squares(own)
+                w[...] -= own * (rate * (norms[0] / norms[1]) ** 0.5 if min(norms) > 0 else rate)
+            for changed in (w, m, v):
+                k.flush(changed[None])
+            return squares
+        return step
+
+
+@rated
 class Muon(Optimizer):
     """m = momentum m + g; w -= rate rms_rate sqrt(max(R, C)) orthogonal(g + momentum m) for a matrix w[R, C], AdamW for all
     others (Jordan et al. 2024; scaled as by Liu et al. 2025).
@@ -369,4 +407,4 @@ class Muon(Optimizer):
         return step
 
 
-OPTIMIZERS = [SGD, RMSprop, Ftrl, Adagrad, Adadelta, Lion, Adam, AdamW, Adamax, Nadam, Muon]
+OPTIMIZERS = [SGD, RMSprop, Ftrl, Adagrad, Adadelta, Lion, Adam, AdamW, Adamax, Nadam, Lamb, Muon]

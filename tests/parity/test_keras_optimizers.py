@@ -26,6 +26,7 @@ from mrdl.optimizers import (
     Adamax,
     AdamW,
     Ftrl,
+    Lamb,
     Lion,
     Muon,
     Nadam,
@@ -35,7 +36,7 @@ from mrdl.schedules import ExponentialDecay
 
 # what a user may ask of each beside its defaults
 OWN = [SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.05, 0.5, epsilon=1e-3), RMSprop(0.05, 0.5, 0.7), RMSprop(0.05, centered=True),
-       RMSprop(0.02, 0.5, 0.6, 1e-3, True, weight_decay=0.1), Ftrl(0.3, beta=0.2), Ftrl(0.1, -0.5, 0.3, 0.01, 0.02, 0.03), Adagrad(0.1, 0.01),
+       RMSprop(0.02, 0.5, 0.6, 1e-3, True, weight_decay=0.1), Ftrl(0.3, beta=0.2), Ftrl(0.1, -0.5, 0.3, 0.01, 0.02, 0.03), Lamb(0.05, 0.5, 0.7), Adagrad(0.1, 0.01),
        Adadelta(1.0, 0.7, 1e-3), Lion(0.01, 0.5, 0.6), Adam(0.05, 0.5, 0.7, amsgrad=True),
        AdamW(0.1, 0.1, 0.5, 0.7, amsgrad=True), Adamax(0.1, 0.5, 0.6), Nadam(0.05, 0.7, 0.8),
        Nadam(ExponentialDecay(0.05, 3, 0.5), weight_decay=0.3),
@@ -65,8 +66,7 @@ def wide():
 
 def theirs(thing):
     """Keras's own object of a description."""
-    module = keras.optimizers if isinstance(thing, tuple(OPTIMIZERS)) else keras.constraints
-    return module.deserialize(json.loads(json.dumps(serialize(thing))))
+    return keras.saving.deserialize_keras_object(json.loads(json.dumps(serialize(thing))))
 
 
 def both(optimizer, constraint=None, steps=20):

@@ -11,7 +11,7 @@ from mrdl import kernels
 from mrdl.config import ConfigError, lookup, serialize
 from mrdl.constraints import MaxNorm, MinMaxNorm, UnitNorm
 from mrdl.layers import Dense, Input
-from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Ftrl, Lion, Muon, RMSprop
+from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Ftrl, Lamb, Lion, Muon, RMSprop
 from mrdl.orthogonal import orthogonal
 from mrdl.schedules import (
     SCHEDULES,
@@ -195,3 +195,10 @@ def test_ftrl_at_a_rate_of_0_stays_finite():
     model.compile(Ftrl(0.0, beta=1.0), "mse")
     model.fit(np.ones((8, 3), "f4"), np.ones((8, 2), "f4"), epochs=3, verbose=0)
     assert np.isfinite(model.weights).all()
+
+
+def test_lamb_does_not_go_with_sparse_inputs():
+    model = mrdl.Sequential([Input(8, sparse=True), Dense(2)])
+    model.compile(Lamb(), "mse")
+    with pytest.raises(ConfigError, match="Lamb takes the norm of each weight as a whole, and does not go with sparse inputs: take Adam"):
+        model.fit(np.eye(8, dtype="f4"), np.ones((8, 2), "f4"), verbose=0)
