@@ -142,6 +142,11 @@ class Optimizer(Configured):
         """Binds the updater to a matrix w[R, C], its gradient g[R, C] and slots[slots, R, C]."""
         raise NotImplementedError           # only an updater whose `is_matrix` may be true has it
 
+    def clipped(self, g: np.ndarray, scale: float) -> np.ndarray:
+        """scale g, with its values clipped."""
+        found = g * g.dtype.type(scale)
+        return found if self.clipvalue is None else np.clip(found, -self.clipvalue, self.clipvalue, out=found)
+
     def block(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
         """Binds the updater to one range: w[P], g[P] and slots[slots, P] are views of it."""
         update, rule = k.update, self.rule

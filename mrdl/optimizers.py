@@ -3,7 +3,7 @@ import re
 from dataclasses import field
 from itertools import accumulate
 from operator import mul
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -80,7 +80,6 @@ class Ftrl(Optimizer):
     Its weights follow from its state, so that many can be exactly 0 with l1. The other arguments: see Optimizer.
 
     Args:
-        learning_rate_power: only -0.5, the square root.
         initial_accumulator_value: the initial value of v, 0 or more.
         l1_regularization_strength: l1, 0 or more.
         l2_regularization_strength: l2, 0 or more.
@@ -88,7 +87,7 @@ class Ftrl(Optimizer):
         beta: added to the square root in the divisor, 0 or more."""
     rule: ClassVar[str] = "ftrl"
     slots: ClassVar[int] = 2
-    learning_rate_power: float = -0.5
+    fixed: ClassVar[dict[str, Any]] = {"learning_rate_power": -0.5}
     initial_accumulator_value: float = 0.1
     l1_regularization_strength: float = 0.0
     l2_regularization_strength: float = 0.0
@@ -97,7 +96,6 @@ class Ftrl(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        need(self.learning_rate_power == -0.5, f"Ftrl: learning_rate_power={self.learning_rate_power} is not supported, only -0.5")
         for key in ("l1_regularization_strength", "l2_regularization_strength", "l2_shrinkage_regularization_strength", "beta"):
             need(getattr(self, key) >= 0, f"Ftrl: {key} must be 0 or more")
 
@@ -291,14 +289,12 @@ class Lamb(Moments):
         return True
 
     def matrix(self, k, w, g, slots):
-        w, g, (m, v), clip = w.reshape(-1), g.reshape(-1), slots.reshape(2, -1), self.clipvalue
+        w, g, (m, v) = w.reshape(-1), g.reshape(-1), slots.reshape(2, -1)
 
         def step(now, scale):
             squares, (rate, beta_1, beta_2, epsilon, of_m, of_v) = k.sum_squares(g), now.numbers
             with np.errstate(all="ignore"):     # the caller handles values that are not finite
-                own = g * w.dtype.type(scale)
-                if clip is not None:
-                    np.clip(own, -clip, clip, out=own)
+                own = self.clipped(g, scale)
                 w[...] -= w * now.decay
                 m[...] += (own - m) * (1 - beta_1)
                 v[...] += (own * own - v) * (1 - beta_2)
@@ -390,14 +386,12 @@ class Muon(Optimizer):
 
     def matrix(self, k, w, g, slots):
         m, share = slots[0], (self.rms_rate or 1.0) * (1 if self.rms_rate is None else max(w.shape) ** 0.5)
-        clip, decay = self.clipvalue, self.weight_decay or 0.0
+        decay = self.weight_decay or 0.0
 
         def step(now, scale):
             squares, (rate, *_) = k.sum_squares(g.reshape(-1)), now.numbers
             with np.errstate(all="ignore"):     # the caller handles values that are not finite
-                own = g * w.dtype.type(scale)
-                if clip is not None:
-                    np.clip(own, -clip, clip, out=own)
+                own = self.clipped(g, scale)
                 m[...] = m * self.momentum + own
                 own = own + m * self.momentum if self.nesterov else m
                 w[...] = w - w * (rate * decay) - orthogonal(k, own, self.ns_steps, self.muon_a, self.muon_b, self.muon_c) * (rate * share)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import need, snake
+from mrdl.config import snake
 from mrdl.losses.loss import Loss
 
 
@@ -29,11 +29,6 @@ class SmoothedCrossentropy(Crossentropy):
         label_smoothing: from 0 to 1; 0.0 leaves the targets unchanged."""
     from_logits: bool = False
     label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        need(0 <= self.label_smoothing <= 1, f"{type(self).__name__}: label_smoothing="
-             f"{self.label_smoothing} must be from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ class Focal(Loss):
 
     def __post_init__(self):
         super().__post_init__()
-        name = type(self).__name__
         for key in ("alpha", "gamma"):
-            need(getattr(self, key) >= 0, f"{name}: {key}={getattr(self, key)} must be 0 or more")
-        need(0 <= self.label_smoothing <= 1, f"{name}: label_smoothing={self.label_smoothing} must be from 0 to 1")
+            need(getattr(self, key) >= 0, f"{type(self).__name__}: {key}={getattr(self, key)} must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -53,17 +51,10 @@ class CategoricalFocalCrossentropy(Focal, RowLoss):
     Args:
         alpha: the weight of all classes, 0 or more.
         gamma: how little outputs count that are nearly right, 0 or more.
-        from_logits: only False: the model's last layer has softmax.
         label_smoothing: from 0 to 1; targets t are replaced by (1 - label_smoothing) t + label_smoothing / K."""
     alpha: float = 0.25
     gamma: float = 2.0
-    from_logits: bool = False
     label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        need(not self.from_logits, "CategoricalFocalCrossentropy: from_logits=True is not supported: give the last layer "
-             'activation="softmax"')
 
     @property
     def parameters(self) -> tuple[float, ...]:

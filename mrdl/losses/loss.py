@@ -25,6 +25,11 @@ class Loss(Configured):
     high: ClassVar[float] = math.inf
     fixed: ClassVar[dict[str, Any]] = {"reduction": "sum_over_batch_size", "axis": -1}
 
+    def __post_init__(self):
+        super().__post_init__()
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        need(0 <= smoothing <= 1, f"{type(self).__name__}: label_smoothing={smoothing} must be from 0 to 1")
+
     def fuses(self, output: str) -> bool:
         """Does the loss compute the activation `output` of the model's output? ConfigError if it needs another one."""
         if self.activation is None or getattr(self, "from_logits", False):

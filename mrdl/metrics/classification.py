@@ -6,9 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.metrics.metric import Mean, Metric, labels, ratio
-
-EPSILON = 1e-7
+from mrdl.metrics.metric import EPSILON, Mean, Metric, check_counted, labels, ratio
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,9 @@ class Hits(Metric):
     name: str | None = None
 
     def check(self, units):
-        kind, at = type(self).__name__, self.thresholds
-        need(at is None or 0 <= at <= 1, f"{kind}: thresholds={at} must be from 0 to 1")
+        check_counted(self, units)
         need(self.top_k is None or 1 <= self.top_k <= units,
-             f"{kind}: top_k={self.top_k} must be from 1 to {units}")
-        need(self.class_id is None or 0 <= self.class_id < units,
-             f"{kind}: class_id={self.class_id} must be from 0 to {units - 1}")
+             f"{type(self).__name__}: top_k={self.top_k} must be from 1 to {units}")
 
     def others(self, label: np.ndarray, above: np.ndarray) -> np.ndarray:
         raise NotImplementedError           # Precision and Recall define it

@@ -4,8 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.metrics.classification import EPSILON
-from mrdl.metrics.metric import Mean
+from mrdl.metrics.metric import EPSILON, Mean
 
 
 @dataclass(frozen=True)

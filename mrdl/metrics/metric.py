@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mrdl.config import Configured, snake
+from mrdl.config import Configured, need, snake
 
+EPSILON = 1e-7                          # Keras's, added to divisors
 Sums = dict[str, np.ndarray]            # name -> state; in a record, states are lists
 Value = float | list                    # one number, one number per class, or a matrix
 # names of other entries in a round's record, which no metric may have
@@ -77,6 +78,13 @@ class Mean(Metric):
 def labels(y: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Targets as vectors of y's shape: class numbers become one-hot."""
     return t if t.shape == y.shape else np.arange(y.shape[-2])[:, None] == t
+
+
+def check_counted(metric: Metric, units: int) -> None:
+    """Raises ConfigError if the threshold, or the number of the only output that counts, is out of its range."""
+    kind, at, chosen = type(metric).__name__, getattr(metric, "thresholds", None), getattr(metric, "class_id", None)
+    need(at is None or 0 <= at <= 1, f"{kind}: thresholds={at} must be from 0 to 1")
+    need(chosen is None or 0 <= chosen < units, f"{kind}: class_id={chosen} must be from 0 to {units - 1}")
 
 
 def ratio(a: Any, b: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from mrdl import kernels, losses
 from mrdl.config import need, shown
 from mrdl.kernels import pad
-from mrdl.metrics.metric import Mean, Metric
+from mrdl.metrics.metric import EPSILON, Mean, Metric
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class ConcordanceCorrelation(Correlation):
     name: str | None = None
 
     def of(self, both, y, t, mean_y, mean_t):
-        return 2 * both / (y + t + np.square(mean_y - mean_t) + 1e-7)
+        return 2 * both / (y + t + np.square(mean_y - mean_t) + EPSILON)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from mrdl.config import need, shown
-from mrdl.metrics.metric import Metric, labels, ratio
+from mrdl.metrics.metric import Metric, check_counted, labels, ratio
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Count(Metric):
         return self.right
 
     def check(self, units):
-        at = self.thresholds
-        need(at is None or 0 <= at <= 1, f"{type(self).__name__}: thresholds={at} must be from 0 to 1")
+        check_counted(self, units)
 
     def state(self, y, t):
         above = y > (0.5 if self.thresholds is None else self.thresholds)
@@ -165,8 +164,7 @@ class At(Curve):
         need(0 <= getattr(self, least) <= 1, f"{type(self).__name__}: {least}={getattr(self, least)} must be from 0 to 1")
 
     def check(self, units):
-        need(self.class_id is None or 0 <= self.class_id < units,
-             f"{type(self).__name__}: class_id={self.class_id} must be from 0 to {units - 1}")
+        check_counted(self, units)
 
     def state(self, y, t):
         label, y = labels(y, t) != 0, y.astype("f4")

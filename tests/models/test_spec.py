@@ -119,7 +119,7 @@ CHANGES = [                                             # path, value, part of t
     ([*COMPILED, "loss", "config", "reduction"], None, "reduction=None is not supported"),
     ([*COMPILED, "loss", "config", "label_smoothing"], 1.5, "label_smoothing=1.5 must be"),
     ([*COMPILED, "loss", "config", "axis"], 0, "axis=0"),
-    ([*COMPILED, "metrics"], ["dcg"], "unknown metric 'dcg'; there are "),
+    ([*COMPILED, "metrics"], ["dcg"], "unknown metric 'dcg'; there are Recall, AUC, Hinge, "),
     ([*COMPILED, "metrics"], ["acuracy"], "unknown metric 'acuracy' (did you mean accuracy?); there are "),
     ([*COMPILED, "metrics"], "accuracy", "metrics='accuracy' is no list"),
     ([*COMPILED, "metrics"], [None], "a metric is missing"),
