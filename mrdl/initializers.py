@@ -185,8 +185,22 @@ class Orthogonal(Initializer):
         return self.gain * (q.T if rows >= columns else q).reshape(shape)
 
 
+@dataclass(frozen=True)
+class Identity(Initializer):
+    """gain times the identity matrix, of as many rows and columns as are asked for (IRNN: Le et al. 2015).
+
+    Args:
+        gain: the value on the diagonal."""
+    aliases: ClassVar[tuple[str, ...]] = ("identityinitializer", "identity_initializer")
+    gain: float = 1.0
+
+    def __call__(self, shape, rng):
+        need(len(shape) == 2, f"Identity: the shape {shown(shape)} is not that of a matrix")
+        return self.gain * np.eye(*shape)
+
+
 INITIALIZERS = [Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal,
                 VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
-                LecunNormal, Orthogonal]
+                LecunNormal, Orthogonal, Identity]
 # Keras's other names of them: he_normal and so on
 globals().update({snake(cls.__name__): cls for cls in INITIALIZERS})

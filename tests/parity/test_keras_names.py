@@ -20,6 +20,7 @@ def test_what_scripts_import_is_there():
     for name in ("activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers",
                  "regularizers", "utils", "Input", "Model", "Sequential"):
         assert hasattr(keras, name) and hasattr(mrdl, name)
+    assert mrdl.preprocessing.sequence.pad_sequences is utils.pad_sequences
     assert mrdl.models.Sequential is mrdl.Sequential and mrdl.models.load_model is mrdl.load_model
     assert mrdl.optimizers.schedules.CosineDecay is mrdl.schedules.CosineDecay
     for ours, theirs in ((regularizers, keras.regularizers), (initializers, keras.initializers), (constraints, keras.constraints)):
