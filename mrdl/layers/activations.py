@@ -282,7 +282,7 @@ class PReLU(Layer):
                  f"PReLU: shared_axes={shown(self.shared_axes)} must be 1 or more")
         super().__post_init__()
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(max(self.shared_axes or (0,)) <= len(shape),
              f"PReLU: shared_axes={shown(self.shared_axes)} do not fit an input of shape {shown(shape)}")
         return shape

@@ -76,7 +76,7 @@ class Convolution(Layer):
         return possible(self, (H, W, C, *flat(self.rank, outputs), O, *flat(
             self.rank, self.kernel_size, self.strides, self.dilation_rate), *pad, *before, groups))
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         g = self.geometry(shape)
         return (*g[3:5][2 - self.rank:], g[5])
 
@@ -185,7 +185,7 @@ class SeparableOperation(Operation):
     def __init__(self, layer, b):
         super().__init__(layer, b)
         first, second = layer.stages()
-        shape = first.output(b.shape)
+        shape = first.shape_of_output(b.shape)
         between = Tensor(b.k, math.prod(shape), b.x.value.shape[1], b.x.value.dtype, b.training)
         self.first = ConvOperation(first, replace(
             b, y=between, w={"kernel": b.w["depthwise_kernel"]},
@@ -248,15 +248,15 @@ class SeparableConv2D(Convolution):
             kernel_constraint=self.pointwise_constraint, bias_initializer=self.bias_initializer,
             bias_regularizer=self.bias_regularizer, bias_constraint=self.bias_constraint))
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         image(self, shape)
         first, second = self.stages()
-        return second.output(first.output(shape))
+        return second.shape_of_output(first.shape_of_output(shape))
 
     def weights(self, shape):
         image(self, shape)
         first, second = self.stages()
-        (depthwise,), pointwise = first.weights(shape), second.weights(first.output(shape))
+        (depthwise,), pointwise = first.weights(shape), second.weights(first.shape_of_output(shape))
         return [replace(depthwise, name="depthwise_kernel"), replace(pointwise[0], name="pointwise_kernel"),
                 *pointwise[1:]]
 
@@ -316,7 +316,7 @@ class Conv2DTranspose(Convolution):
         return possible(self, (*large, self.filters, H, W, C, *self.kernel_size, *self.strides,
                                *self.dilation_rate, *before, 1))
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         return self.geometry(shape)[:3]
 
     def weights(self, shape):

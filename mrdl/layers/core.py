@@ -268,13 +268,13 @@ class Dense(Layer):
         super().__post_init__()
         need(self.units > 0, f"Dense: units={shown(self.units)} must be above 0")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(shape != (), "Dense: its input must have at least one axis, "
              "but an example is a single number: put Reshape((1,)) before it")
         return (*shape[:-1], self.units)
 
     def weights(self, shape):
-        self.output(shape)
+        self.shape_of_output(shape)
         kernel = self.weight("kernel", (self.units, shape[-1]), (shape[-1], self.units), transposed=True)
         return [kernel, self.weight("bias", (self.units,))] if self.use_bias else [kernel]
 
@@ -314,7 +314,7 @@ class Flatten(Layer):
     `name`: see Layer."""
     name: str | None = None
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         return (math.prod(shape),)
 
 
@@ -329,7 +329,7 @@ class Reshape(Layer):
     target_shape: Shape
     name: str | None = None
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         size, target = math.prod(shape), self.target_shape
         if target.count(-1) == 1:
             known = math.prod(d for d in target if d != -1)

@@ -1,11 +1,14 @@
 """The base class of layers: an immutable description of weights and shapes."""
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from mrdl import seeds
 from mrdl.config import ConfigError, Configured, lookup, need, shown
 from mrdl.constraints import CONSTRAINTS
 from mrdl.initializers import INITIALIZERS
@@ -64,6 +67,25 @@ def sized(layer: "Layer", shape: Shape) -> Shape:
     return shape
 
 
+class Held(NamedTuple):
+    """Where a layer's weights are as they are now: in this part of a model's flat vector."""
+    weights: list[Weight]
+    part: np.ndarray
+
+    def lies_in(self, part: np.ndarray) -> bool:
+        """Is it this part of that vector itself?"""
+        return self.part.size == part.size and self.part.ctypes.data == part.ctypes.data
+
+    def views(self) -> list[np.ndarray]:
+        """Each weight's part of the vector, flat."""
+        ends = itertools.accumulate(weight.size for weight in self.weights)
+        return [self.part[end - weight.size:end] for weight, end in zip(self.weights, ends)]
+
+    def arrays(self) -> list[np.ndarray]:
+        """Copies of the weights, in Keras's order and shapes."""
+        return [weight.to_keras(view) for weight, view in zip(self.weights, self.views())]
+
+
 class Symbol:
     """The output of one call of a layer, with which other layers can be called. `shape` is that of an example.
 
@@ -80,7 +102,7 @@ class Symbol:
 class Layer(Configured):
     """A description without arrays; `operation` makes the Operation that does its work.
 
-    A subclass says in `output` what shape comes out and in `weights` what tensors it has. It checks its fields
+    A subclass says in `shape_of_output` what shape comes out and in `weights` what tensors it has. It checks its fields
     in __post_init__ after that of Layer, which looks up initializers, regularizers and constraints.
 
     Args:
@@ -95,6 +117,9 @@ class Layer(Configured):
     operation: ClassVar[type[Operation] | None] = None
     first_shape: ClassVar[Shape | None] = None      # what the user gave as `input_shape`, for the first layer of a Sequential
     takes_sparse: ClassVar[bool] = False        # its operation takes a SparseTensor
+    # of a layer that a model has: where its weights are (mrdl.models.sharing), and what its first two calls gave
+    held: ClassVar[Held | None] = None
+    gave: ClassVar[tuple] = ()
     trainable: bool = field(default=True, kw_only=True, compare=False, repr=False)
 
     def __post_init__(self):
@@ -141,9 +166,84 @@ class Layer(Configured):
              "Input or the call of a layer returned")
         need(not self.merges or len(given) > 1, f"{kind} needs at least two inputs")
         shapes = [x.shape for x in given]
-        return Symbol(self, given, self.output(shapes if self.merges else shapes[0]))
+        return self.called(Symbol(self, given, self.shape_of_output(shapes if self.merges else shapes[0])))
 
-    def output(self, shape: Shape) -> Shape:
+    def called(self, gave: "Symbol | list[Symbol]") -> Any:
+        """Remembers what a call gave, and returns it.
+
+        Args:
+            gave: a symbol, or a list of them."""
+        object.__setattr__(self, "gave", (*self.gave, gave)[:2])
+        return gave
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Calls inside do not count as calls by the user."""
+        gave = self.gave
+        yield
+        object.__setattr__(self, "gave", gave)
+
+    def hold(self, held: Held | None) -> None:
+        """Says where the layer's weights are.
+
+        Args:
+            held: in a model's vector, or one of its own. None: nowhere yet."""
+        object.__setattr__(self, "held", held)
+
+    def build(self, input_shape: Shape) -> None:
+        """Draws the layer's weights, where it has none; a model does so by itself.
+
+        Args:
+            input_shape: the shape of x with the batch before it, as in Keras: (None, 4)."""
+        weights = self.weights(tuple(input_shape)[1:]) if self.held is None else []
+        if weights:
+            self.hold(Held(weights, np.zeros(sum(weight.size for weight in weights), "f4")))
+            for weight, part in zip(weights, self.held.views()):
+                weight.from_keras(weight.initializer(weight.keras, seeds.generator("weights", 0, 0, weight.name)), part)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the layer's weights, in Keras's order and shapes; none before a model, or `build`, has drawn them."""
+        return self.held.arrays() if self.held else []
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Sets the layer's weights, in all models that have it.
+
+        Args:
+            weights: tensors in the order and of the shapes that `get_weights` gives.
+
+        Raises:
+            ValueError: there are more or fewer, or one has another shape."""
+        wanted, given = [w.keras for w in self.held.weights] if self.held else [], [np.shape(array) for array in weights]
+        if wanted != given:
+            raise ValueError(f"{type(self).__name__} has weights of the shapes {shown(wanted)}, not {shown(given)}"
+                             + "; call build(input_shape), or the model's build(), first" * (not self.held))
+        for weight, part, array in zip(self.held.weights, self.held.views(), weights):
+            weight.from_keras(np.asarray(array, part.dtype), part)
+
+    def count_params(self) -> int:
+        """How many numbers the layer's weights are."""
+        return self.held.part.size if self.held else 0
+
+    def _once(self) -> "Symbol | list[Symbol]":
+        """What the layer's only call gave."""
+        kind = type(self).__name__
+        need(len(self.gave) > 0, f"{kind}: this layer was not called yet, so it has no input and output")
+        need(len(self.gave) < 2, f"{kind}: this layer was called several times: keep what the call gave that you mean")
+        return self.gave[0]
+
+    @property
+    def output(self) -> "Symbol | list[Symbol]":
+        """What the layer's call gave, for `mrdl.Model(model.inputs, layer.output)`."""
+        return self._once()
+
+    @property
+    def input(self) -> "Symbol | list[Symbol]":
+        """What the layer was called with."""
+        gave = self._once()
+        found = (gave[0] if isinstance(gave, list) else gave).inputs
+        return found[0] if len(found) == 1 else list(found)
+
+    def shape_of_output(self, shape: Shape) -> Shape:
         """The shape of y without the batch; ConfigError if x does not fit.
 
         Args:
@@ -165,6 +265,9 @@ class Layer(Configured):
             return found
         need(self.takes_sparse, f"{type(self).__name__}: only Dense takes an Input with sparse=True")
         return [replace(weight, shape=weight.keras, transposed=False) if weight.transposed else weight for weight in found]
+
+    def __getstate__(self):
+        return {key: value for key, value in vars(self).items() if key not in ("held", "gave")}
 
     @property
     def frozen(self) -> bool:

@@ -96,7 +96,7 @@ class Merge(Layer):
     first_of_none: ClassVar[bool] = False       # where all inputs are masked: True: y is x_1; False: y is 0
     name: str | None = None
 
-    def output(self, shapes):
+    def shape_of_output(self, shapes):
         try:
             return np.broadcast_shapes(*shapes)
         except ValueError:
@@ -123,9 +123,9 @@ class Add(Merge):
 class Subtract(Merge):
     """y = x_1 - x_2."""
 
-    def output(self, shapes):
+    def shape_of_output(self, shapes):
         need(len(shapes) == 2, f"Subtract takes two inputs, not {len(shapes)}")
-        return super().output(shapes)
+        return super().shape_of_output(shapes)
 
     def merge(self, xs, y):
         np.subtract(*xs, out=y)
@@ -231,7 +231,7 @@ class Concatenate(Layer):
         """The number of the axis in the shape of an example."""
         return self.axis - 1 if self.axis > 0 else self.axis + len(shape)
 
-    def output(self, shapes):
+    def shape_of_output(self, shapes):
         at = self.places(shapes[0])
         rest = {(*s[:at], *s[at + 1:]) for s in shapes if len(s) == len(shapes[0])}
         need(self.axis != 0 and 0 <= at < len(shapes[0]) and len(rest) == 1 == len({len(s) for s in shapes}),
@@ -303,7 +303,7 @@ class Dot(Layer):
         axes = self.axes if isinstance(self.axes, tuple) else (self.axes,) * 2
         return [a - 1 if a > 0 else a + len(s) for a, s in zip(axes, shapes)]
 
-    def output(self, shapes):
+    def shape_of_output(self, shapes):
         need(len(shapes) == 2, f"Dot takes two inputs, not {len(shapes)}")
         at = self.summed(shapes)
         need(all(0 <= a < len(s) for a, s in zip(at, shapes)) and shapes[0][at[0]] == shapes[1][at[1]],

@@ -50,7 +50,7 @@ class Noise(Layer):
     supports_masking: ClassVar[bool] = True
     rank: ClassVar[int | None] = None           # the rank that x must have, if all values of a channel share one draw
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         if self.rank and len(shape) != self.rank:
             raise ConfigError(f"{type(self).__name__}: its input has the shape {shown(shape)}; it "
                               f"needs {self.rank} axes, of which the last is the channels")
@@ -146,7 +146,7 @@ class Dropout(Dropping):
              f"Dropout: noise_shape={shown(self.noise_shape)} does not fit an input of shape {shown(shape)}")
         return found
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         self.drawn(shape)
         return shape
 

@@ -117,13 +117,13 @@ class BatchNormalization(Layer):
         need(0 <= self.momentum <= 1 and self.epsilon > 0,
              f"BatchNormalization: momentum={self.momentum} must be from 0 to 1, epsilon={self.epsilon} above 0")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(shape != () and self.axis in (-1, len(shape)),
              f"BatchNormalization: axis={self.axis} of {shown(shape)} is not supported; the last is -1")
         return shape
 
     def weights(self, shape):
-        self.output(shape)
+        self.shape_of_output(shape)
         C = shape[-1:]
         return [*scale_and_offset(self, C),
                 self.weight("moving_mean", C, trainable=False), self.weight("moving_variance", C, trainable=False)]
@@ -208,7 +208,7 @@ class LayerNormalization(Layer):
         """The sizes of the axes that mean and variance are computed over."""
         return last_axes(self, shape)
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         self.normalized(shape)
         return shape
 
@@ -281,6 +281,22 @@ class Normalization(Layer):
         need(np.shape(self.mean or 0) == np.shape(self.variance or 0),
              f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} must have the same shape")
 
+    def adapt(self, data) -> None:
+        """Sets mean and variance to those of arrays, in all models that have the layer.
+
+        Args:
+            data: [n, ...], of the shape of the layer's input.
+
+        Raises:
+            ConfigError: mean and variance are given, or the data have no rows, or another shape."""
+        x = np.asarray(data, "f8")
+        need(self.mean is None, "Normalization: its mean and variance are given, so there is nothing to adapt")
+        need(x.ndim > 0 and len(x) > 0, "Normalization: there are no rows to adapt to")
+        kept = last_axes(self, x.shape[1:])
+        self.build(x.shape)
+        over = tuple(range(x.ndim - len(kept)))
+        self.set_weights([x.mean(over), x.var(over), np.asarray(len(x))])
+
     def given(self, shape: Shape, dtype="f4") -> list[np.ndarray]:
         """[mean[C], variance[C]] if they are given; [] if they are weights."""
         kept = last_axes(self, shape)
@@ -291,7 +307,7 @@ class Normalization(Layer):
             raise ConfigError(f"Normalization: mean={shown(self.mean)} and variance={shown(self.variance)} do not fit "
                               f"the shape {shown(kept)}") from None
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         self.given(shape)
         return shape
 

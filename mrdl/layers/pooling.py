@@ -67,7 +67,7 @@ class Pooling(Layer):
         return possible(self, (H, W, C, *flat(self.rank, outputs), C, *flat(self.rank, self.pool_size, self.strides),
                                1, 1, *(0,) * (2 - self.rank), *before, 1))
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         g = self.geometry(shape)
         return (*g[3:5][2 - self.rank:], g[5])
 
@@ -122,7 +122,7 @@ class GlobalPooling(Layer):
         H, W, C = image(self, shape)
         return possible(self, (H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1), LARGEST)
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         self.geometry(shape)
         return (*(1,) * (self.rank if self.keepdims else 0), shape[-1])
 

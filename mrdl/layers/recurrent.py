@@ -116,7 +116,13 @@ class Recurrent(Layer):
         y.inputs += tuple(given)
         if not self.return_state:
             return y
-        return [y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))]
+        object.__setattr__(self, "gave", self.gave[:-1])
+        return self.called([y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))])
+
+    def reset_states(self) -> None:
+        """Does nothing: each epoch, and each call of `evaluate` and `predict`, begins at state 0."""
+
+    reset_state = reset_states
 
     def scratch(self, shape):
         return shape[0] * self.units * (2 * self.gates + 4)         # gates, states, and the input of the next step
@@ -125,13 +131,13 @@ class Recurrent(Layer):
         """The activation of the state, and that of the gates."""
         return self.activation, getattr(self, "recurrent_activation", self.activation)
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(len(shape) == 2, f"{type(self).__name__}: its input has the shape {shown(shape)}, not (steps, features)"
              + "; for ids, put Embedding or CategoryEncoding before it" * (len(shape) == 1))
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def weights(self, shape):
-        self.output(shape)
+        self.shape_of_output(shape)
         rows = self.gates * self.units
         made = [replace(self.weight(part, (rows, n), (n, rows), transposed=True), name=name) for part, name, n in (
             ("kernel", "kernel", shape[1]), ("recurrent", "recurrent_kernel", self.units))]

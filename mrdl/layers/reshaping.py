@@ -32,7 +32,7 @@ class Rows(Layer):
         not fit."""
         raise NotImplementedError           # each layer has its own
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         return self.moved(np.broadcast_to(np.int64(0), shape)).shape        # a broadcast view takes no memory
 
 
@@ -70,7 +70,7 @@ class ZeroPadding2D(Rows):
         pairs(self, "padding", 2)
         super().__post_init__()
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         rank(self, shape, "height, width, channels")
         (top, bottom), (left, right) = self.padding
         return shape[0] + top + bottom, shape[1] + left + right, shape[2]
@@ -95,7 +95,7 @@ class ZeroPadding1D(Rows):
         pairs(self, "padding", 1)
         super().__post_init__()
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         rank(self, shape, "steps, channels")
         return shape[0] + sum(self.padding), shape[1]
 
@@ -170,7 +170,7 @@ class UpSampling2D(Rows):
         need(len(self.size) == 2 and min(self.size) > 0,
              f"UpSampling2D: size={shown(self.size)} must be 2 numbers above 0")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         rank(self, shape, "height, width, channels")
         return shape[0] * self.size[0], shape[1] * self.size[1], shape[2]
 
@@ -197,7 +197,7 @@ class UpSampling1D(Rows):
         super().__post_init__()
         need(self.size > 0, f"UpSampling1D: size={shown(self.size)} must be above 0")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         rank(self, shape, "steps, channels")
         return shape[0] * self.size, shape[1]
 
@@ -243,7 +243,7 @@ class RepeatVector(Rows):
         super().__post_init__()
         need(self.n > 0, f"RepeatVector: n={shown(self.n)} must be above 0")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         rank(self, shape, "features")
         return self.n, *shape
 

@@ -101,7 +101,7 @@ class Embedding(Layer):
         """Of ids."""
         return self.input_dim
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(len(shape) == 1 or not self.mask_zero, f"Embedding: mask_zero=True is for ids of the shape (steps,), not {shown(shape)}")
         return (*shape, self.output_dim)
 
@@ -164,7 +164,7 @@ class CategoryEncoding(Layer):
         need(self.output_mode in ("one_hot", "multi_hot", "count"),
              f"CategoryEncoding: output_mode={shown(self.output_mode)} is none of one_hot, multi_hot, count")
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(len(shape) == 1 or (len(shape) == 2 and shape[1] == 1),
              f"CategoryEncoding: its input has the shape {shown(shape)}, not (steps,)")
         steps = shape[:1] if self.output_mode == "one_hot" and shape != (1,) else ()
@@ -201,6 +201,6 @@ class Masking(Layer):
     mask_value: float = 0.0
     name: str | None = None
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(len(shape) == 2, f"Masking: its input has the shape {shown(shape)}, not (steps, features)")
         return shape

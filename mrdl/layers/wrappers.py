@@ -28,7 +28,7 @@ class EachStepOperation(Operation):
         super().__init__(layer, b)
         T, one, N = b.shape[0], layer.layer, b.x.value.shape[1]
         self.x, self.y = (Tensor(b.k, math.prod(shape), T * N, b.x.value.dtype, b.training)
-                          for shape in (b.shape[1:], one.output(b.shape[1:])))
+                          for shape in (b.shape[1:], one.shape_of_output(b.shape[1:])))
         self.inner = one.operation(one, replace(b, x=self.x, y=self.y, xs=[self.x], shape=b.shape[1:]))
 
     @staticmethod
@@ -93,15 +93,15 @@ class TimeDistributed(Layer):
         return self.layer.last_activation
 
     def scratch(self, shape):
-        one = self.layer.output(shape[1:])
+        one = self.layer.shape_of_output(shape[1:])
         return shape[0] * (math.prod(shape[1:]) + math.prod(one) + self.layer.scratch(shape[1:]))
 
-    def output(self, shape):
+    def shape_of_output(self, shape):
         need(len(shape) > 1, f"TimeDistributed: its input has the shape {shown(shape)}, not (steps, ...)")
-        return (shape[0], *self.layer.output(shape[1:]))
+        return (shape[0], *self.layer.shape_of_output(shape[1:]))
 
     def weights(self, shape: Shape):
-        self.output(shape)
+        self.shape_of_output(shape)
         return self.layer.weights(shape[1:])
 
 
@@ -112,7 +112,7 @@ class BidirectionalOperation(Operation):
         super().__init__(layer, b)
         self.ways, N, dtype = [], b.x.value.shape[1], b.x.value.dtype
         for number, (way, one) in enumerate(layer.ways()):
-            y = Tensor(b.k, math.prod(one.output(b.shape)), N, dtype, b.training)
+            y = Tensor(b.k, math.prod(one.shape_of_output(b.shape)), N, dtype, b.training)
             own = {name.removeprefix(way): name for name in b.w if name.startswith(way)}
             self.ways.append(one.operation(one, replace(
                 b, x=Branch(b.x), y=y, w={k: b.w[v] for k, v in own.items()}, index=b.index + number * BACKWARD,
@@ -211,10 +211,10 @@ class Bidirectional(Layer):
         return [("forward_", self.layer), ("backward_", back)]
 
     def scratch(self, shape):
-        return 2 * (self.layer.scratch(shape) + math.prod(self.layer.output(shape)))
+        return 2 * (self.layer.scratch(shape) + math.prod(self.layer.shape_of_output(shape)))
 
-    def output(self, shape):
-        *steps, units = self.layer.output(shape)
+    def shape_of_output(self, shape):
+        *steps, units = self.layer.shape_of_output(shape)
         return (*steps, 2 * units if self.merge_mode == "concat" else units)
 
     def weights(self, shape: Shape):

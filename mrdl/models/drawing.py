@@ -17,7 +17,4 @@ def drawn(model, seed: int) -> np.ndarray:
             rng = (seeds.generator("weights", seed, step.index, weight.name)
                    if own is None else seeds.generator("initializer", own))
             weight.from_keras(weight.initializer(weight.keras, rng), weights[start:start + weight.size])
-    for inside, start in model.inner() if model.nested else ():
-        if inside.weights is not None and start >= there:
-            weights[start:start + len(inside.weights)] = inside.weights
     return weights

@@ -12,6 +12,7 @@ class Graph:
 
     def __init__(self, inputs, outputs):
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        given = [x.layer if isinstance(x, Symbol) and isinstance(x.layer, Input) else x for x in given]
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         need(given != [] and all(isinstance(x, Input) for x in given) and len(set(map(id, given))) == len(given),
              f"a model's inputs are what Input gave, each once, not {shown(inputs)}")
@@ -114,5 +115,6 @@ def applied(layer, given: list[Symbol]) -> list[Symbol]:
     if not isinstance(layer, Layer):
         return layer.applied(given)
     x, *states = given
-    found = layer(given) if layer.merges else layer(x, states) if states else layer(x)
+    with layer.aside():                     # what counts are the calls of the user
+        found = layer(given) if layer.merges else layer(x, states) if states else layer(x)
     return list(found) if isinstance(found, (list, tuple)) else [found]

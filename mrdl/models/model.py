@@ -16,7 +16,7 @@ from mrdl.kernels import zeros
 from mrdl.layers import CategoryEncoding, Input
 from mrdl.layers.layer import Layer, Symbol, Weight, rested
 from mrdl.layers.operation import Shape
-from mrdl.models import drawing, summary, tensors
+from mrdl.models import drawing, sharing, summary, tensors
 from mrdl.models.formats import keras_reader, keras_writer
 from mrdl.models.graph import Graph
 from mrdl.models.trainer import Trainer
@@ -27,7 +27,7 @@ CALLS = 100_000         # calls of layers in a model, those of models inside it 
 OUTER: "weakref.WeakKeyDictionary[Model, weakref.ref[Model]]" = weakref.WeakKeyDictionary()     # of models inside others: whose vector has their weights
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history",
-              "trainable", "learner", "flat", "calls"}
+              "trainable", "learner", "flat", "calls", "first", "symbols"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -96,10 +96,12 @@ class Model(Trainer):
         outer = OUTER[self]() if name == "weights" and value is not None and self in OUTER else None
         if outer is not None and len(value) == len(self.weights):
             self.weights[:] = value             # they lie in the vector of the model around this one
+            self.publish()
             return
         object.__setattr__(self, name, value)
         if name == "weights":
             self._lend()
+            self.publish()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -187,8 +189,8 @@ class Model(Trainer):
             return
         for model, start in self.inner():
             outer = OUTER[model]() if model in OUTER else None
-            need(outer is None or outer is self, f"{model.name} is inside two models that have weights: its own can lie in one of them "
-                 "alone; call it in one model, or build it twice")
+            if outer is not None and outer is not self:
+                continue                        # its weights lie in another model's vector already, and are copied (sharing.py)
             object.__setattr__(model, "weights", self.weights[start:start + model.count_params()])
             OUTER[model] = weakref.ref(self)
             model._lend()
@@ -258,6 +260,26 @@ class Model(Trainer):
     def sparse_inputs(self) -> list[bool]:
         """Of each input whether it is one with sparse=True."""
         return [layer.sparse for layer in self.graph.inputs]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What the model begins with, for `mrdl.Model(model.inputs, layer.output)`: a model that has the layers in common."""
+        return list(self.graph.inputs)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """What the model ends with."""
+        return list(self.graph.outputs)
+
+    @property
+    def input(self) -> Input | list[Input]:
+        """The only one of `inputs`, or all."""
+        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+
+    @property
+    def output(self) -> Symbol | list[Symbol]:
+        """The only one of `outputs`, or all."""
+        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
 
     def input_shapes(self) -> list[Shape]:
         """The shape of an example of each input, without the batch."""
@@ -351,8 +373,14 @@ class Model(Trainer):
              f"the model takes examples of shape {self.input_shape}, not {shown(input_shape)}")
         need(self.layers != [], "the model has no layers")
         if self.weights is None or len(self.weights) < self.count_params():     # `add` may have come after `build`
-            self.weights = drawing.drawn(self, seed)
+            object.__setattr__(self, "weights", drawing.drawn(self, seed))
+            self._lend()
+        sharing.pull(self)
         return self
+
+    def publish(self) -> None:
+        """Says that the layers' weights are those of this model: to call where its vector was written to."""
+        sharing.publish(self)
 
     def empty(self, size: int) -> np.ndarray:
         """Zeros; ConfigError where they do not fit into memory.
@@ -436,6 +464,7 @@ class Model(Trainer):
                                  f"not {np.shape(array)}")
         for (_, weight, view), array in zip(views, arrays):
             weight.from_keras(np.asarray(array, self.dtype), view)
+        self.publish()
 
     # -- the spec
 

@@ -1,4 +1,6 @@
 """Sequential: a model that is a sequence of layers."""
+from contextlib import nullcontext
+
 from mrdl.config import ConfigError, need, shown
 from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Symbol, rested, sized
@@ -29,11 +31,14 @@ class Sequential(Model):
         self._begin("sequential" if name is None else name, dtype, trainable)
         self.input_shape: Shape | None = None
         self.layers: list[Layer] = []
+        self.first: Input | None = None                 # of the calls that `symbols` are what came of
+        self.symbols: list[Symbol] = []
         for layer in layers or ():
             self._put(layer)
         self.names()
         if self.input_shape is not None:
             self.stack()                                # raises errors about shapes that do not fit
+            self._join()
         if not trainable:
             self.trainable = False
 
@@ -50,6 +55,7 @@ class Sequential(Model):
             ConfigError: there is no layer."""
         need(self.layers != [], "pop: the model has no layers")
         layer = self.layers.pop()
+        self.symbols = self.symbols[:len(self.layers)]
         if self.weights is not None:
             self.weights = self.weights[:self.count_params()].copy()
         self.fresh_updater()
@@ -69,6 +75,7 @@ class Sequential(Model):
             self.names()
             if self.input_shape is not None:
                 self.stack()
+                self._join()
         except ConfigError:
             self.layers.pop()
             raise
@@ -90,6 +97,25 @@ class Sequential(Model):
             if not self.layers and self.input_shape is None and layer.first_shape is not None:
                 self.input_shape = Input(layer.first_shape).shape
             self.layers.append(layer)
+
+    def _join(self) -> None:
+        """Calls each layer that was not called yet with what the one before it gave; then `layer.output` is known."""
+        if self.first is None or self.first.shape != self.input_shape:
+            self.first, self.symbols = Input(self.input_shape, sparse=self.sparse), []
+        for layer in self.layers[len(self.symbols):]:
+            x = self.symbols[-1] if self.symbols else self.first
+            with layer.aside() if getattr(layer, "gave", ()) else nullcontext():    # a layer's first call is the one that counts
+                self.symbols.append(layer(x))
+
+    @property
+    def inputs(self) -> list[Input]:
+        need(self.input_shape is not None, "the model has no input shape yet: begin with Input(shape) or call build(shape)")
+        self._join()
+        return [self.first]
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        return [self.symbols[-1]] if self.inputs and self.symbols else []
 
     @property
     def flat(self) -> Graph:
@@ -137,7 +163,7 @@ class Sequential(Model):
                 need(not getattr(layer, "return_state", False),
                      f"{type(layer).__name__} gives its states too (return_state): use mrdl.Model")
                 weights = layer.weights_behind(shape, self.sparse and not index)
-                shape = sized(layer, layer.output(shape))
+                shape = sized(layer, layer.shape_of_output(shape))
             except ConfigError as error:
                 raise ConfigError(f"layer {index + 1}, {error}") from None
             offsets = []
@@ -201,4 +227,5 @@ class Sequential(Model):
             except ConfigError:
                 self.input_shape = None
                 raise
+            self._join()
         return super().build(input_shape, seed)

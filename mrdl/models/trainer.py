@@ -7,6 +7,7 @@ from mrdl import metrics as metrics_of
 from mrdl.callbacks import History
 from mrdl.config import ConfigError, lookup, need, shown, typed
 from mrdl.losses import LOSSES, Loss
+from mrdl.models import sharing
 from mrdl.optimizer import Optimizer
 from mrdl.optimizers import OPTIMIZERS
 from mrdl.training import arrays
@@ -170,13 +171,14 @@ class Trainer:
         Raises:
             ConfigError: arrays, options and model do not fit each other, or the model is not
                 compiled."""
-        return arrays.fit(
-            self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
-            class_weight=class_weight, validation_data=validation_data, seed=seed,
-            initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
-            buckets=buckets, callbacks=callbacks, validation_split=validation_split, shuffle=shuffle,
-            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size, validation_freq=validation_freq)
+        with sharing.written(self):
+            return arrays.fit(
+                self, x, y, batch_size=batch_size, epochs=epochs, sample_weight=sample_weight,
+                class_weight=class_weight, validation_data=validation_data, seed=seed,
+                initial_epoch=initial_epoch, verbose=verbose, tbptt=tbptt, tbptt_backward=tbptt_backward,
+                buckets=buckets, callbacks=callbacks, validation_split=validation_split, shuffle=shuffle,
+                steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size, validation_freq=validation_freq)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight: dict | None = None, return_dict: bool = False) -> Any:
         """One update on one minibatch.
@@ -193,7 +195,8 @@ class Trainer:
 
         Raises:
             ConfigError: the arrays do not fit the model, or it is not compiled."""
-        found = arrays.train_on_batch(self, x, y, sample_weight, class_weight)
+        with sharing.written(self):
+            found = arrays.train_on_batch(self, x, y, sample_weight, class_weight)
         return found if return_dict else self.listed(found)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False) -> Any:
@@ -231,7 +234,8 @@ class Trainer:
 
         Raises:
             ConfigError: the model has no Normalization, or takes other examples."""
-        arrays.adapt(self, x)
+        with sharing.written(self):
+            arrays.adapt(self, x)
 
     def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose: int | str = "auto", sample_weight=None,
                  steps: int | None = None, callbacks=None, return_dict: bool = False) -> Any:

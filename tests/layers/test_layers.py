@@ -207,7 +207,7 @@ def test_the_tables_hold_every_activation_loss_and_regularizer():
     (Reshape((-1,)), (2, 2), (4,)), (Reshape(()), (1,), ()),
 ])
 def test_the_shape_that_comes_out(layer, shape, wanted):
-    assert layer.output(shape) == wanted
+    assert layer.shape_of_output(shape) == wanted
     model = mrdl.Sequential([Input(shape), layer])
     assert model.output_shape == wanted
     for n in (0, 1, 3):

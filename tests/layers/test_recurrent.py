@@ -74,7 +74,7 @@ class Bound:
     def __init__(self, layer, shape=STEPS, seed=0):
         rng = np.random.default_rng(seed)
         self.layer, self.shape, k = layer, shape, typed("f8")
-        self.x, self.y = (Tensor(k, int(np.prod(s)), 16, np.dtype("f8"), True) for s in (shape, layer.output(shape)))
+        self.x, self.y = (Tensor(k, int(np.prod(s)), 16, np.dtype("f8"), True) for s in (shape, layer.shape_of_output(shape)))
         self.x.value[:, :5] = rng.standard_normal((len(self.x.value), 5))
         made = layer.weights(shape)
         self.w = {w.name: rng.standard_normal(w.shape) * 0.5 for w in made}

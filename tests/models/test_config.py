@@ -290,7 +290,7 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
     (lambda: Dense(3, kernel_regularizer=0.1), "unknown regularizer 0.1"),
     (lambda: Activation([1]), "unknown activation"), (lambda: Dropout("a"), "rate='a'"),
     (lambda: Dropout(0.1, (2, 1)), "(the batch's) None or 1"), (lambda: Dropout(0.1, 3), "noise_shape=3 must be"),
-    (lambda: Dropout(0.1, (None, 2)).output((3,)), "does not fit an input of shape"),
+    (lambda: Dropout(0.1, (None, 2)).shape_of_output((3,)), "does not fit an input of shape"),
     (lambda: Dropout(-0.1), "rate=-0.1"), (lambda: AlphaDropout(1), "AlphaDropout: rate=1.0 must be"),
     (lambda: GaussianNoise(1.5), "stddev=1.5 must lie in 0 to 1"), (lambda: Softmax(0), "axis=0"),
     (lambda: ReLU(0), "max_value=0.0 must be above 0"), (lambda: ReLU(threshold=-1), "threshold=-1.0"),

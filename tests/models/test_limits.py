@@ -128,7 +128,7 @@ def test_the_shape_of_moved_features_is_that_of_their_indices(kind):
              "ZeroPadding1D": {"padding": (1, 2)}, "UpSampling2D": {"size": (2, 3)}}.get(kind.__name__, {})
     shape = {"Permute": (4, 3), "RepeatVector": (4,)}.get(kind.__name__, (4, 5, 6) if "2D" in kind.__name__ else (5, 6))
     layer = kind(**given)
-    assert layer.output(shape) == layer.moved(np.zeros(shape)).shape
+    assert layer.shape_of_output(shape) == layer.moved(np.zeros(shape)).shape
 
 
 # -- long and deep specs
