@@ -22,6 +22,7 @@ from mrdl.driver.exchanges.resident import WHEN, ResidentExchange
 from mrdl.driver.fits import reached
 from mrdl.driver.loop import Driver
 from mrdl.driver.options import Options
+from mrdl.models import sharing
 from mrdl.models.fragments import narrowed
 from mrdl.models.model import Model
 from mrdl.models.saving import model_from_json, restored
@@ -323,7 +324,7 @@ def drive(place: Run, facts: dict, known: dict | None, options: Options, model: 
         told("waiting", {"text": text, "seconds": seconds})
     check_room(options, model, train)
     need(resident in WHEN, f"resident={resident!r} must be one of {', '.join(WHEN)}")
-    with opened(runner, cores) as cluster, cluster.telling(warned, waiting):
+    with sharing.written(model), opened(runner, cores) as cluster, cluster.telling(warned, waiting):
         need(resident != "always" or cluster.backend.stays,
              f"resident rounds need -r local or -r hadoop, not {cluster.runner}")
         check_kept(options, place.url, cluster)

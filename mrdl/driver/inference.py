@@ -65,6 +65,7 @@ def adapt(model: Model, data: str, *, runner: str | Cluster = "local", cores: in
     places = moments.unadapted(model, again=True)
     need(places != [], "the model has no Normalization to adapt")
     moments.written(model.weights, places, _seen(model, places, found, "adapt", runner, cores), counted=True)
+    model.publish()
 
 
 def describe(data: str, *, runner: str | Cluster = "local", cores: int | None = None,

@@ -1,4 +1,6 @@
 """Masks where they meet: outputs of one step, merges, views, windows and averaging; against plain sums."""
+import copy
+
 import numpy as np
 import pytest
 from gradients import Probe
@@ -39,7 +41,7 @@ STEPS = Masking(), SimpleRNN(3, return_sequences=True), Dense(1)
 
 
 def numbers(*layers, steps=T, optimizer="sgd", dtype="float64", loss="mse"):
-    model = mrdl.Sequential([Input((steps, F)), *layers], dtype=dtype).build(seed=3)
+    model = mrdl.Sequential([Input((steps, F)), *copy.deepcopy(layers)], dtype=dtype).build(seed=3)
     model.compile(SGD(0.0) if optimizer is None else optimizer, loss, metrics=["mae"] if loss == "mse" else [])
     return model
 

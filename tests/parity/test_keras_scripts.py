@@ -17,10 +17,10 @@ def run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     mrdl.utils.set_random_seed(0)
-    text = re.sub(r"^import keras$", "import mrdl as keras", path.read_text(), flags=re.M)
-    text = re.sub(r"^from keras\b", "from mrdl", text, flags=re.M)
+    text = re.sub(r"^import keras$", "import mrdl as keras", path.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^from keras\b", "from mrdl", text, flags=re.MULTILINE)
     names = {"__name__": "__main__"}
-    exec(compile(text, path, "exec"), names)
+    exec(compile(text, path, "exec"), names)        # noqa: S102 - a script of this repository
     return names
 
 

@@ -1,4 +1,6 @@
 """A model's gradient against differences of its loss: `Probe(layers, loss).check()`."""
+import copy
+
 import numpy as np
 
 import mrdl
@@ -61,7 +63,7 @@ class Probe:
         rng = np.random.default_rng(0)
         self.model = layers             # a compiled model, or the layers of one
         if not isinstance(layers, mrdl.Model):
-            self.model = mrdl.Sequential(layers, dtype="float64")
+            self.model = mrdl.Sequential(copy.deepcopy(layers), dtype="float64")    # tables have each layer once, and models in common would train it
             self.model.compile(SGD(1.0), loss)
         self.model.build(seed=1)
         size = len(self.model.weights)

@@ -1,4 +1,6 @@
 """Windows of sequences: truncated back-propagation, stateful layers and buckets, also across rounds."""
+import copy
+
 import jax
 import keras
 import numpy as np
@@ -36,7 +38,7 @@ X, Y = np.random.default_rng(1).standard_normal((24, 11, F)), np.random.default_
 
 
 def network(optimizer="sgd", *layers, steps=11, dtype="float64"):
-    model = mrdl.Sequential([Input((steps, F)), *(layers or (LSTM(5, return_sequences=True), GRU(4, return_sequences=True))),
+    model = mrdl.Sequential([Input((steps, F)), *copy.deepcopy(layers or (LSTM(5, return_sequences=True), GRU(4, return_sequences=True))),
                              Dense(4, "softmax")], dtype=dtype).build(seed=3)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model

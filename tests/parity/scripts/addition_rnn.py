@@ -1,7 +1,6 @@
 """Sums of two numbers written as characters, put out as characters."""
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers
 
 DIGITS, MAXLEN, chars = 1, 3, "0123456789+ "

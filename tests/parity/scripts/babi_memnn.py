@@ -1,7 +1,17 @@
 """A memory network: a question's words weigh a story's sentences (Sukhbaatar et al. 2015)."""
 import numpy as np
-
-from keras.layers import LSTM, Activation, Dense, Dropout, Embedding, Input, Permute, add, concatenate, dot
+from keras.layers import (
+    LSTM,
+    Activation,
+    Dense,
+    Dropout,
+    Embedding,
+    Input,
+    Permute,
+    add,
+    concatenate,
+    dot,
+)
 from keras.models import Model, Sequential
 
 rng = np.random.default_rng(0)

@@ -1,7 +1,6 @@
 """A story and a question, each by its own recurrent network; the answer is a word."""
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers
 from keras.layers import Dense, Dropout, Embedding
 from keras.models import Model

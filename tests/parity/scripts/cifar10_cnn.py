@@ -2,12 +2,11 @@
 import os
 import tempfile
 
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras.layers import Activation, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from keras.models import Sequential
+from small_data import pictures
 
 num_classes = 3
 x_train, y_train = pictures(160, classes=3)

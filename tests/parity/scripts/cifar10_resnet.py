@@ -1,13 +1,20 @@
 """A residual network with weight decay, a schedule by epochs, and a rate that falls on a plateau (He et al. 2015)."""
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras.callbacks import LearningRateScheduler, ReduceLROnPlateau
-from keras.layers import Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Input
+from keras.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+)
 from keras.models import Model
 from keras.optimizers import Adam
 from keras.regularizers import l2
+from small_data import pictures
 
 x_train, y_train = pictures(128, classes=3)
 x_test, y_test = pictures(48, classes=3, seed=1)

@@ -2,10 +2,9 @@
 import os
 import tempfile
 
-from small_data import pictures
-
 import keras
 from keras import layers
+from small_data import pictures
 
 x_train, y_train = pictures(128, classes=3)
 x_val, y_val = pictures(32, classes=3, seed=1)

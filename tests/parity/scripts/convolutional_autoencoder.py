@@ -1,9 +1,8 @@
 """Noise taken off digits by an encoder of convolutions and a decoder of transposed ones."""
 import numpy as np
-from small_data import digits
-
 from keras import layers
 from keras.models import Model
+from small_data import digits
 
 
 def preprocess(array):

@@ -1,9 +1,8 @@
 """Digits as a few numbers and back; the encoder and the decoder are models of their own, of the same layers."""
-import numpy as np
-from small_data import digits
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import digits
 
 encoding_dim = 16
 (x_train, _), (x_test, _) = digits()

@@ -1,9 +1,8 @@
 """Signals by convolutions whose strides make them shorter, with several metrics and a shuffled stream of batches."""
-import numpy as np
-from small_data import waves
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import waves
 
 x_train, y = waves(120, 64, classes=4)
 y_train = keras.utils.to_categorical(y, 4)

@@ -1,9 +1,8 @@
 """What the layers inside of a network put out, by a second model of its layers."""
-import numpy as np
-from small_data import digits
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import digits
 
 (x_train, y_train), _ = digits(200, 10)
 x_train = x_train[..., None].astype("float32") / 255

@@ -1,11 +1,9 @@
 """Two networks against each other, each trained batch by batch (Goodfellow et al. 2014): the generator through the discriminator, which is frozen there."""
 import numpy as np
-from small_data import digits
-
-import keras
 from keras.layers import BatchNormalization, Dense, Dropout, Flatten, Input, LeakyReLU, Reshape
 from keras.models import Model, Sequential
 from keras.optimizers import Adam
+from small_data import digits
 
 (x_train, _), _ = digits(200, 10)
 x_train = x_train.astype("float32") / 127.5 - 1.0

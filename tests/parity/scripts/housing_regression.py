@@ -1,9 +1,8 @@
 """A number from a table, whose columns a Normalization layer brings to one scale; mean absolute error."""
-import numpy as np
-from small_data import table
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import table
 
 rng = np.random.default_rng(1)
 train_data, _ = table(400)

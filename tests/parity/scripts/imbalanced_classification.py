@@ -1,8 +1,7 @@
 """A table with few rows of the class that matters, which weigh more."""
+import keras
 import numpy as np
 from small_data import table
-
-import keras
 
 features, targets = table(1000)
 num_val_samples = int(len(features) * 0.2)

@@ -1,9 +1,8 @@
 """Reviews by a convolution over words and the largest of each filter."""
-from small_data import reviews
-
 from keras.layers import Activation, Conv1D, Dense, Dropout, Embedding, GlobalMaxPooling1D
 from keras.models import Sequential
 from keras.preprocessing import sequence
+from small_data import reviews
 
 max_features, maxlen, batch_size, embedding_dims, filters, kernel_size, hidden_dims, epochs = 200, 20, 20, 16, 16, 3, 16, 3
 x_train, y_train = reviews(300)

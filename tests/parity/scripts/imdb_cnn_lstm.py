@@ -1,9 +1,8 @@
 """Reviews by a convolution, pooling and an LSTM."""
-from small_data import reviews
-
 from keras.layers import LSTM, Activation, Conv1D, Dense, Dropout, Embedding, MaxPooling1D
 from keras.models import Sequential
 from keras.utils import pad_sequences
+from small_data import reviews
 
 x_train, y_train = reviews(300)
 x_test, y_test = reviews(60, seed=1)

@@ -1,9 +1,10 @@
 """Reviews by the mean of their words' and word pairs' vectors (Joulin et al. 2016)."""
-from small_data import reviews
+import itertools
 
 from keras.layers import Dense, Embedding, GlobalAveragePooling1D
 from keras.models import Sequential
 from keras.preprocessing import sequence
+from small_data import reviews
 
 max_features, maxlen = 200, 40
 pairs = {}
@@ -11,7 +12,7 @@ pairs = {}
 
 def with_pairs(texts):
     """Each text, and behind its words an id for each two that stand side by side, from max_features on."""
-    return [text + [pairs.setdefault(pair, len(pairs) % 100 + max_features) for pair in zip(text, text[1:])] for text in texts]
+    return [text + [pairs.setdefault(pair, len(pairs) % 100 + max_features) for pair in itertools.pairwise(text)] for text in texts]
 
 
 (x_train, y_train), (x_test, y_test) = reviews(300), reviews(60, seed=1)

@@ -1,9 +1,8 @@
 """Where in a picture points lie, by a frozen base and separable convolutions, of which the last puts out two numbers a point."""
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import pictures
 
 IMG_SIZE, NUM_KEYPOINTS = 32, 4 * 2
 x_train, y = pictures(64, IMG_SIZE)
@@ -25,7 +24,6 @@ def get_model():
 
 model = get_model()
 model.summary()
-keypoints = np.tile(keypoints, (1,) + model.output_shape[1:3] + (1,))
 model.compile(loss="mse", optimizer=keras.optimizers.Adam(1e-2))
 history = model.fit(x_train, keypoints, epochs=4, batch_size=16)
 assert history.history["loss"][-1] < history.history["loss"][0]

@@ -1,7 +1,6 @@
 """Words turned round, character by character: an encoder's last state begins the decoder; text then comes from models of their layers."""
-import numpy as np
-
 import keras
+import numpy as np
 
 rng = np.random.default_rng(0)
 letters = "\t\nabcde"

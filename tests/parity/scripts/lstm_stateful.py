@@ -1,7 +1,6 @@
 """The mean of the last steps of a series, by an LSTM that keeps its state from batch to batch."""
-import numpy as np
-
 import keras
+import numpy as np
 
 rng = np.random.default_rng(0)
 x = rng.uniform(-0.1, 0.1, (201,))

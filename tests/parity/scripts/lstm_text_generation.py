@@ -1,7 +1,6 @@
 """The next character of a text by an LSTM, and text from it, one character after the other."""
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers
 
 text = "the cat sat on the mat and the dog sat on the log and " * 6

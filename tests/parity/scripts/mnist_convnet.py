@@ -1,9 +1,8 @@
 """Digits by a small convolutional network."""
-import numpy as np
-from small_data import digits
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import digits
 
 num_classes = 10
 input_shape = (16, 16, 1)

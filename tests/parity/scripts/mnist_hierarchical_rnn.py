@@ -1,9 +1,8 @@
 """Digits by one LSTM over the pixels of each row and another over the rows."""
-from small_data import digits
-
 import keras
 from keras.layers import LSTM, Dense, Input, TimeDistributed
 from keras.models import Model
+from small_data import digits
 
 (x_train, y_train), (x_test, y_test) = digits(300, 60)
 x_train = x_train.reshape(x_train.shape[0], 8, 8, 1).astype("float32") / 255

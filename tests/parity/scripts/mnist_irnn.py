@@ -1,11 +1,10 @@
 """Digits read pixel by pixel by a recurrent network of rectified units that begins as the identity (Le et al. 2015)."""
-from small_data import digits
-
 import keras
 from keras import initializers
 from keras.layers import Activation, Dense, SimpleRNN
 from keras.models import Sequential
 from keras.optimizers import RMSprop
+from small_data import digits
 
 hidden_units = 32
 (x_train, y_train), (x_test, y_test) = digits(200, 50)

@@ -1,10 +1,9 @@
 """Digits by dense layers and dropout."""
-from small_data import digits
-
 import keras
 from keras.layers import Dense, Dropout
 from keras.models import Sequential
 from keras.optimizers import RMSprop
+from small_data import digits
 
 (x_train, y_train), (x_test, y_test) = digits()
 x_train = x_train.reshape(len(x_train), 64).astype("float32")

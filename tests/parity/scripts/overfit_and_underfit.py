@@ -2,10 +2,9 @@
 import os
 import tempfile
 
-from small_data import table
-
 import keras
 from keras import layers, regularizers
+from small_data import table
 
 x, y = table(800)
 STEPS_PER_EPOCH = 600 // 50
@@ -33,5 +32,6 @@ combined_model = keras.Sequential([
     layers.Dense(1),
 ])
 history = compile_and_fit(combined_model)
-assert open(csv).readline().startswith("epoch,accuracy,binary_crossentropy,")
+with open(csv) as file:
+    assert file.readline().startswith("epoch,accuracy,binary_crossentropy,")
 assert history.history["val_binary_crossentropy"][-1] < history.history["val_binary_crossentropy"][0]

@@ -1,9 +1,8 @@
 """A class for each pixel by a U-Net in the manner of Xception."""
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import pictures
 
 img_size, num_classes = (16, 16), 3
 x_train, y = pictures(48)

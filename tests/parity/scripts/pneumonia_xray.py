@@ -2,11 +2,10 @@
 import os
 import tempfile
 
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import pictures
 
 x, y = pictures(200)
 keep = (y == 1) | (np.arange(200) % 4 == 0)

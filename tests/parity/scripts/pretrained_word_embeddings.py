@@ -1,9 +1,8 @@
 """Texts by convolutions over word vectors that are given and stay as they are."""
-import numpy as np
-from small_data import reviews
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import reviews
 
 texts, y_train = reviews(200)
 x_train = keras.utils.pad_sequences(texts, 24)

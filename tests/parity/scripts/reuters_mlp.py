@@ -1,10 +1,9 @@
 """News by topic: which words are in a text, as a row of ones and zeros."""
-import numpy as np
-from small_data import reviews
-
 import keras
+import numpy as np
 from keras.layers import Activation, Dense, Dropout
 from keras.models import Sequential
+from small_data import reviews
 
 max_words = 200
 texts, y = reviews(400)

@@ -1,8 +1,7 @@
 """Who speaks, from the spectrum of a second, by residual blocks of one dimension."""
+import keras
 import numpy as np
 from small_data import waves
-
-import keras
 
 audio, y = waves(120, 64, classes=3)
 audio = np.abs(np.fft.fft(audio[..., 0]))[:, :32, None].astype("float32")

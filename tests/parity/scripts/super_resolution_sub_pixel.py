@@ -1,8 +1,7 @@
 """Pictures made larger by convolutions whose channels become pixels (Shi et al. 2016)."""
-from small_data import digits
-
 import keras
 from keras import layers
+from small_data import digits
 
 upscale_factor = 2
 (large, _), _ = digits(200, 10)

@@ -2,10 +2,9 @@
 import os
 import tempfile
 
+import keras
 import numpy as np
 from small_data import waves
-
-import keras
 
 x_train, y_train = waves(160)
 x_test, y_test = waves(60, seed=1)

@@ -1,9 +1,8 @@
 """A frozen base under a new head; then all of it at a low rate."""
-import numpy as np
-from small_data import pictures
-
 import keras
+import numpy as np
 from keras import layers
+from small_data import pictures
 
 x_train, y_train = pictures(96, 32)
 x_val, y_val = pictures(32, 32, seed=1)

@@ -2,9 +2,8 @@
 import os
 import tempfile
 
-import numpy as np
-
 import keras
+import numpy as np
 
 rng = np.random.default_rng(0)
 t = np.arange(500)

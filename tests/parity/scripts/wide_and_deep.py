@@ -1,8 +1,7 @@
 """A table by a wide part that sees its columns as they are and a deep one (Cheng et al. 2016)."""
-from small_data import table
-
 import keras
 from keras import layers
+from small_data import table
 
 x, y = table(600)
 inputs = [keras.Input((1,), name=f"column_{i}") for i in range(8)]
