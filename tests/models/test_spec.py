@@ -59,7 +59,7 @@ CHANGES = [                                             # path, value, part of t
     ([*DENSE, "name"], "a\nb" * 500, None), ([*DENSE, "lora_rank"], 4, "Dense: lora_rank=4 is not"),
     ([*DENSE, "activity_regularizer"], {"class_name": "L2"}, "activity_regularizer"),
     ([*DENSE, "kernel_constraint"], {"class_name": "Positive"}, "unknown constraint 'Positive'"),
-    ([*DENSE, "kernel_initializer"], "identity", "unknown initializer 'identity'"),
+    ([*DENSE, "kernel_initializer"], "stft", "unknown initializer 'stft'"),
     ([*DENSE, "kernel_initializer"], None, "kernel_initializer is missing"),
     ([*DENSE, "kernel_initializer", "config", "mode"], "fan", "mode='fan' is none of fan_in"),
     ([*DENSE, "kernel_initializer", "config", "distribution"], [], "distribution"),
