@@ -31,7 +31,7 @@ _HOMES = {"Cluster": "runners.cluster",
           "tabular": "driver.tabular"}
 # modules that users may use without importing them
 _DOORS = {"activations", "blocks", "callbacks", "codings", "constraints", "dataset", "frequency", "initializers", "layers", "losses",
-          "metrics", "models", "optimizers", "outer", "partial", "preprocessing", "regularizers", "schedules", "streaming", "utils"}
+          "metrics", "models", "ops", "optimizers", "outer", "partial", "preprocessing", "regularizers", "schedules", "streaming", "utils"}
 __all__ = list(_HOMES)
 
 

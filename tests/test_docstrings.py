@@ -14,7 +14,7 @@ from mrdl import places
 from mrdl.config import Configured, Placed
 
 MODULES = ["mrdl", "mrdl.blocks", "mrdl.callbacks", "mrdl.constraints", "mrdl.dataset", "mrdl.initializers", "mrdl.layers", "mrdl.losses",
-           "mrdl.metrics", "mrdl.optimizers", "mrdl.partial", "mrdl.regularizers", "mrdl.schedules", "mrdl.streaming", "mrdl.utils", "mrdl.activations"]
+           "mrdl.metrics", "mrdl.ops", "mrdl.optimizers", "mrdl.partial", "mrdl.regularizers", "mrdl.schedules", "mrdl.streaming", "mrdl.utils", "mrdl.activations"]
 ARGS = re.compile(r"^Args:\n((?:(?: .*)?\n)*(?: .*)?)", re.MULTILINE)
 
 

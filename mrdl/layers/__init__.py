@@ -18,7 +18,7 @@ from mrdl.layers.functions import (
     multiply,
     subtract,
 )
-from mrdl.layers.layer import freezable
+from mrdl.layers.layer import Symbol, freezable
 from mrdl.layers.merging import (
     Add,
     Average,
@@ -38,6 +38,8 @@ from mrdl.layers.noise import (
     SpatialDropout2D,
 )
 from mrdl.layers.normalization import BatchNormalization, LayerNormalization, Normalization
+from mrdl.layers.operators import OPERATORS
+from mrdl.layers.ops import operable
 from mrdl.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -73,9 +75,10 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            BatchNormalization, LayerNormalization, Normalization,
            SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,
-           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot]
+           Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, *OPERATORS]
 for _layer in LAYERS:
     freezable(_layer)
+operable(Symbol, Input)
 # Keras's shorter names
 MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D

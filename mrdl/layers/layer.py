@@ -89,10 +89,14 @@ class Held(NamedTuple):
 class Symbol:
     """The output of one call of a layer, with which other layers can be called. `shape` is that of an example.
 
-    If a call has several outputs, the first is `main`, and the others have the `part` 1, 2..."""
+    If a call has several outputs, the first is `main`, and the others have the `part` 1, 2... `masked`: whether its steps may
+    have a mask. Numbers and other symbols are added to it and so on by + - * / **, and x[:, 1:] takes a part of it (mrdl.ops)."""
 
     def __init__(self, layer: "Layer", inputs: "tuple[Symbol, ...]", shape: Shape, main: "Symbol | None" = None, part: int = 0):
         self.layer, self.inputs, self.shape, self.main, self.part = layer, inputs, sized(layer, shape), main or self, part
+        makes = layer.makes_mask if isinstance(layer, Layer) else any(one.makes_mask for _, one in layer.leaves())
+        passes = not isinstance(layer, Layer) or layer.supports_masking
+        self.masked: bool = makes or passes and any(x.masked for x in inputs)
 
     def __repr__(self):
         return f"<{type(self.layer).__name__} of shape {self.shape}>"
@@ -273,6 +277,11 @@ class Layer(Configured):
     def frozen(self) -> bool:
         """Does training leave its weights as they are?"""
         return not self.trainable or any(one.frozen for one in self.inner)
+
+    @property
+    def makes_mask(self) -> bool:
+        """Does it make a mask of the steps of x?"""
+        return getattr(self, "mask_zero", False)
 
     @property
     def inner(self) -> "list[Layer]":

@@ -198,6 +198,7 @@ class Masking(Layer):
         mask_value: the value of all features at a masked step."""
     operation: ClassVar[type[Operation]] = MaskingOperation
     supports_masking: ClassVar[bool] = True
+    makes_mask: ClassVar[bool] = True
     mask_value: float = 0.0
     name: str | None = None
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mrdl import Model, Sequential, kernels
+from mrdl import Model, Sequential, kernels, ops
 from mrdl.config import snake
 from mrdl.constraints import MinMaxNorm
 from mrdl.layers import (
@@ -129,6 +129,8 @@ def merging():
     scaled = Rescaling(1 / 100, -1)(x)
     a, b = Dense(6, "tanh")(scaled), Dense(6, "relu")(scaled)
     merged = [kind()([a, b]) for kind in (Add, Subtract, Multiply, Average, Maximum, Minimum)]
+    c = Reshape((3, 2))(b) + 1
+    merged += [ops.log(b + 1), a / (b + 1), (b + 1) ** 0.3, ops.mean(c, 1), ops.max(c, 2), c[:, 1:, 0]]
     return x, Dense(5, "softmax")(Concatenate()([*merged, Dot(1)([a, b])]))
 
 

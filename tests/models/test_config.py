@@ -77,6 +77,7 @@ from mrdl.layers import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
+from mrdl.layers.operators import Divide, Function, GetItem, Reduce
 from mrdl.losses import LOSSES, BinaryCrossentropy
 from mrdl.metrics import (
     METRICS,
@@ -195,6 +196,7 @@ THINGS = [
     Concatenate(), Concatenate(1), Dot(1), Dot((1, 2)), Input((2, 3)), SimpleRNN(3), LSTM(3, dropout=0.1), GRU(3, reset_after=False),
     GravesLSTM(3, peephole_regularizer="l2"), Bidirectional(LSTM(3), "sum"), TimeDistributed(Dense(2, "relu")),
     Embedding(9, 3, mask_zero=True), CategoryEncoding(4, "one_hot"), Masking(-1.0), Normalization((1, -1), [[1], [2]], [[0.5], [9]]),
+    Function("clip", (0, 1)), Divide(), Reduce("max", (1, -1), True), GetItem((None, slice(1, None), 2)),
     *(c() for c in LOSSES), BinaryCrossentropy(from_logits=True),
     *(c() for c in METRICS if c not in (IoU, MeanIoU, OneHotIoU, OneHotMeanIoU, *AT)), IoU(3, (0, 2)), MeanIoU(3), OneHotIoU(3, (1,)),
     OneHotMeanIoU(3, ignore_class=1), *(c(0.5) for c in AT), BinaryAccuracy(threshold=0.3, name="low"), *(c() for c in OPTIMIZERS),
@@ -302,6 +304,9 @@ def test_python_itself_refuses_arguments_there_are_not(make, reason):
     (lambda: Input((2.0,)), "whole number"), (lambda: Rescaling(np.ones(3)), "finite number"),
     (lambda: Reshape(4), "must be a list"), (lambda: L1(-1), "0 or more"), (lambda: L2("a"), "l2='a'"),
     (lambda: VarianceScaling(distribution="a"), "distribution"),
+    (lambda: Function("sin"), "unknown function 'sin'"), (lambda: Function("power"), "power takes 1 numbers besides x, not ()"),
+    (lambda: Reduce("any", (1,)), "function='any' must be sum"), (lambda: GetItem(3), "key=3 must be a list"),
+    (lambda: GetItem((slice(0, 2, 0),)), "numbers and slices of numbers"), (lambda: GetItem((True,)), "not by True"),
     (lambda: BinaryAccuracy("a", threshold=None), "threshold=None"),
     (lambda: mrdl.Sequential([], dtype="float16"), "dtype 'float16'"),
     (lambda: mrdl.Sequential([], name=3), "name 3"),

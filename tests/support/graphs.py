@@ -1,5 +1,6 @@
 """Functional models: several inputs and outputs, shared layers, merges; and arrays for them."""
 import numpy as np
+from graphs_of_operations import OPERATIONS
 
 import mrdl
 from mrdl.layers import (
@@ -102,7 +103,7 @@ GRAPHS = {
     "broadcasting extremes": broadcast(Average(), Maximum(), Minimum(), Add(), Maximum()),
     "residual": residual, "shared": shared, "images": images, "two outputs": two_outputs,
     "an output that goes on": an_output_that_goes_on, "rescaled and not": rescaled_and_not,
-    "an input that nothing takes": an_input_that_nothing_takes,
+    "an input that nothing takes": an_input_that_nothing_takes, **OPERATIONS,
 }
 LOSSES = {"": "sparse_categorical_crossentropy", "kind": "sparse_categorical_crossentropy", "size": "mse",
           "code": "mae"}

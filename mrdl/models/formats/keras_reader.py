@@ -10,6 +10,8 @@ from mrdl.layers.layer import Layer, Symbol
 from mrdl.layers.recurrent import Recurrent
 from mrdl.models.formats import keras_two
 from mrdl.models.formats.keras_masks import makers_of, without_masks
+from mrdl.models.formats.keras_operations import KerasOperation, is_operation
+from mrdl.models.formats.keras_operations import argument as of_operation
 from mrdl.models.formats.keras_parts import Later, part_of
 
 MODELS = ("Sequential", "Functional", "Model")
@@ -109,6 +111,8 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
         if not isinstance(node, dict):
             raise ConfigError(f"the spec has a call that is no object: {shown(node)}")
         given, more = list(part_of(node, "args", list, [])), dict(part_of(node, "kwargs", dict, {}))
+        if isinstance(layer, KerasOperation):
+            return layer(*of_operation(given, argument), **{key: of_operation(value, argument) for key, value in more.items()})
         mask = more.pop("mask") if isinstance(more.get("mask"), frozenset) else None
         states = None
         if isinstance(layer, Recurrent):
@@ -145,7 +149,7 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
     return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
 
 
-def _layer(entry: Any, dtype: Any, default_name: bool, made: Callable[[Spec], Any] | None) -> Layer:
+def _layer(entry: Any, dtype: Any, default_name: bool, made: Callable[[Spec], Any] | None) -> Layer | KerasOperation:
     if not isinstance(entry, dict):
         raise ConfigError(f"the spec has the layer {shown(entry)}, no object")
     if entry.get("class_name") in MODELS and made is not None:
@@ -157,9 +161,9 @@ def _layer(entry: Any, dtype: Any, default_name: bool, made: Callable[[Spec], An
         shape = part_of(config, "batch_shape", list, [])
         need(shape != [], "InputLayer: batch_shape must be [null, ...]")
         return Input(tuple(shape[1:]), sparse=config.get("sparse") or False, name=None if default_name else config.get("name"))
-    if str(entry.get("module")).startswith("keras.src.ops"):
-        raise ConfigError(f"the spec has the operation {shown(entry.get('class_name'))}: operations outside of layers, "
-                          "and masks made by hand, are not supported")
+    if is_operation(entry):
+        need(not default_name, f"the spec has the operation {shown(entry.get('class_name'))} in a Sequential")
+        return KerasOperation(entry)
     layer = lookup(entry, LAYERS, "layer")
     own = dtype_name(config.get("dtype"))
     if own not in (None, dtype):

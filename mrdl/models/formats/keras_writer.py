@@ -4,6 +4,7 @@ from typing import Any
 from mrdl.config import serialize
 from mrdl.layers import Input
 from mrdl.layers.layer import Layer, Symbol
+from mrdl.models.formats.keras_operations import form_of
 
 
 def config(model) -> dict[str, Any]:
@@ -13,6 +14,10 @@ def config(model) -> dict[str, Any]:
     def entry(layer: Layer, name: str) -> dict[str, Any]:
         if not isinstance(layer, Layer):
             return without_loss(form(layer), name)
+        operation = form_of(layer) if graph else None
+        if operation:
+            return {"module": f"keras.src.ops.{operation.module}", "class_name": operation.class_name,
+                    "config": {"name": name, **operation.config}, "registered_name": operation.class_name}
         given = {"name": name, "dtype": dtype}
         if isinstance(layer, Input):
             given |= {"batch_shape": [None, *layer.shape], "sparse": layer.sparse}
@@ -44,6 +49,8 @@ def config(model) -> dict[str, Any]:
             "shape": [None, *x.shape], "dtype": dtype, "keras_history": place(x)}} for x in call.inputs]
         if not isinstance(call.layer, Layer):
             return {"args": [given if len(given) > 1 else given[0]], "kwargs": {}}
+        if operation := form_of(call.layer):
+            return {"args": operation.arguments(given), "kwargs": {}}
         if call.layer.merges:
             return {"args": [given], "kwargs": {}}
         return {"args": given[:1], "kwargs": {"initial_state": given[1:]} if given[1:] else {}}
