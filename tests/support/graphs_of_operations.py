@@ -1,4 +1,6 @@
 """Functional models of operators on symbols and of mrdl.ops."""
+import numpy as np
+
 from mrdl import ops
 from mrdl.layers import Concatenate, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Input
 
@@ -10,7 +12,7 @@ def operators():
     gate = Dense(4)(GlobalAveragePooling2D(keepdims=True)(h))
     h = h * (ops.relu6(gate + 3.0) * (1 / 6)) + x
     given, z = z, Dense(4, "sigmoid")(z)
-    many = [z - 1, 1 - z, 2 * z, z / 3, 1 / (z + 1), 2 / (z + 1), -z, z ** 2, 2 ** z, abs(z - 0.5), (z + 1) ** 1.5, (z + 1) ** -0.3,
+    many = [z - 1, 1 - z, np.float32(2) * z, z / 3, 1 / (z + 1), 2 / (z + 1), -z, z ** 2, 2 ** z, abs(z - 0.5), (z + 1) ** 1.5, (z + 1) ** -0.3,
             z / (z + 1), z * z - z]
     return [x, given], Dense(3, "softmax")(Concatenate()([Flatten()(h), *many]))
 

@@ -7,7 +7,7 @@ from mrdl.layers.ops.pointwise import OF_ONE, add, divide, multiply, power, subt
 
 #: name -> function
 OPS = OF_ONE | {name: getattr(module, name) for module, names in (
-    (pointwise, "add subtract multiply divide power maximum minimum clip leaky_relu elu gelu"),
+    (pointwise, "add subtract multiply divide power maximum minimum clip leaky_relu elu gelu hard_shrink soft_shrink squareplus"),
     (axes, "sum mean max min var std logsumexp softmax log_softmax norm normalize"),
     (shapes, "shape cast reshape transpose moveaxis swapaxes expand_dims squeeze concatenate stack split flip matmul get_item"),
     (shapes, "depth_to_space space_to_depth")) for name in names.split()}

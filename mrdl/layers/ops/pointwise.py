@@ -126,6 +126,38 @@ def elu(x, alpha=1.0) -> Symbol:
     return ELU(alpha)(symbol_of("elu", x))
 
 
+def _usual(name: str, x, key: str, value, usual: float) -> Symbol:
+    need(value == usual, f"{name}: {key}={shown(value)} is not supported; {usual} is")
+    return Activation(name)(symbol_of(name, x))
+
+
+def hard_shrink(x, threshold=0.5) -> Symbol:
+    """x where |x| is above the threshold, else 0.
+
+    Args:
+        x: the output of a layer.
+        threshold: 0.5."""
+    return _usual("hard_shrink", x, "threshold", threshold, 0.5)
+
+
+def soft_shrink(x, threshold=0.5) -> Symbol:
+    """x moved towards 0 by the threshold, and 0 between.
+
+    Args:
+        x: the output of a layer.
+        threshold: 0.5."""
+    return _usual("soft_shrink", x, "threshold", threshold, 0.5)
+
+
+def squareplus(x, b=4) -> Symbol:
+    """(x + sqrt(x x + b)) / 2.
+
+    Args:
+        x: the output of a layer.
+        b: 4."""
+    return _usual("squareplus", x, "b", b, 4)
+
+
 def gelu(x, approximate=True) -> Symbol:
     """x P(x), with P the normal distribution.
 
@@ -157,7 +189,7 @@ OF_ONE = {
         "reciprocal": "1 / x.", "log": "The natural logarithm."}.items()},
     **{name: _of_one(name, lambda name=name: Activation(name), f"The activation {name}.") for name in (
         "relu", "relu6", "selu", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh", "softplus", "softsign", "silu", "hard_silu", "hard_tanh",
-        "hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "squareplus")},
+        "tanh_shrink", "sparse_plus")},
     "exp": _of_one("exp", lambda: Activation("exponential"), "e^x."),
     "negative": _of_one("negative", lambda: Rescaling(-1.0), "-x."),
 }

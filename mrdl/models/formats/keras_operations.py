@@ -39,7 +39,7 @@ class KerasOperation:
         self.function = OTHERS.get(kind, OPS.get(snake(kind))) if known else None
         need(self.function is not None, f"the spec has the operation {shown(kind)}: {NOT}")
         config = part_of(entry, "config", dict, {})
-        self.config = {key: value for key, value in config.items() if key not in ("name", "dtype")}
+        self.config = {key: value for key, value in config.items() if key != "name" and (key != "dtype" or kind == "Cast")}
 
     def __call__(self, *given: Any, **more: Any) -> Symbol | list[Symbol]:
         """What the function gives for these, under the operation's name.
@@ -56,7 +56,8 @@ class KerasOperation:
         if isinstance(made, list) or any(made is getattr(x, "symbol", x) for x in given):
             return made
         need(isinstance(self.name, str), f"the spec has an operation without a name: {shown(self.kind)}")
-        return Symbol(replace(made.layer, name=self.name), made.inputs, made.shape)
+        layer = replace(made.layer, name=self.name)
+        return layer(list(made.inputs) if layer.merges else made.inputs[0])
 
 
 def is_operation(entry: dict[str, Any]) -> bool:
