@@ -18,6 +18,7 @@ from mrdl.layers.functions import (
     multiply,
     subtract,
 )
+from mrdl.layers.group_normalization import GroupNormalization
 from mrdl.layers.layer import Symbol, freezable
 from mrdl.layers.merging import (
     Add,
@@ -63,6 +64,7 @@ from mrdl.layers.reshaping import (
     ZeroPadding2D,
 )
 from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking
+from mrdl.layers.unit_normalization import UnitNormalization
 from mrdl.layers.wrappers import Bidirectional, TimeDistributed
 
 LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
@@ -72,7 +74,7 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
            GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
            ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
-           BatchNormalization, LayerNormalization, Normalization,
+           BatchNormalization, LayerNormalization, Normalization, UnitNormalization, GroupNormalization,
            SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,
            Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, *OPERATORS]

@@ -1,5 +1,6 @@
 """Normalisation: gradients, rounds, and what is refused."""
 
+import numpy as np
 import pytest
 from gradients import Probe
 from shards import rows
@@ -12,10 +13,12 @@ from mrdl.layers import (
     Conv2D,
     Dense,
     Flatten,
+    GroupNormalization,
     Input,
     LayerNormalization,
     Normalization,
     Reshape,
+    UnitNormalization,
 )
 from mrdl.losses import SparseCategoricalCrossentropy
 
@@ -64,9 +67,20 @@ def test_one_worker_at_any_frequency_is_one_uninterrupted_fit_bit_for_bit(tmp_pa
     assert twin.weights.tobytes() == result.model.weights.tobytes()
 
 
+def test_minus_one_makes_a_group_of_each_channel_and_rows_of_zeros_have_no_length():
+    x = np.random.default_rng(0).random((5, 3, 4)).astype("f4")
+    one, each = (mrdl.Sequential([Input((3, 4)), GroupNormalization(n)]).predict(x) for n in (-1, 4))
+    assert (one == each).all()
+    assert not mrdl.Sequential([Input(4), UnitNormalization()]).predict(np.zeros((2, 4))).any()
+
+
 @pytest.mark.parametrize("make, reason", [
     (lambda: BatchNormalization(momentum=1.5), "momentum=1.5"), (lambda: BatchNormalization(epsilon=0), "epsilon"),
     (lambda: LayerNormalization(epsilon=0), "epsilon"), (lambda: LayerNormalization(axis="last"), "whole numbers"),
+    (lambda: GroupNormalization(0), "groups=0 must be"), (lambda: GroupNormalization(epsilon=0), "epsilon"),
+    (lambda: mrdl.Sequential([Input((4, 3)), GroupNormalization(2)]), "2 groups do not divide 3 channels"),
+    (lambda: mrdl.Sequential([Input((4, 3)), GroupNormalization(1, axis=1)]), "axis=1 of"),
+    (lambda: UnitNormalization(0), "axis=0 must be"), (lambda: UnitNormalization(3).shape_of_output((4, 3)), "axis=3 does not fit"),
     (lambda: mrdl.Sequential([Input((4, 3)), BatchNormalization(axis=1)]), "axis=1 of"),
     (lambda: mrdl.Sequential([Input((4, 3)), LayerNormalization(axis=1)]), "axis=1 of"),
     (lambda: mrdl.Sequential([Input(()), LayerNormalization()]), "is not supported"),

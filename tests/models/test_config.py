@@ -5,6 +5,7 @@ import json
 import pkgutil
 from pathlib import Path
 
+import layer_cases
 import numpy as np
 import pytest
 from not_in_keras import NOT_IN_KERAS
@@ -180,6 +181,7 @@ def test_names_become_snakes_as_in_keras():
 
 
 THINGS = [
+    *layer_cases.LAYERS,
     Dense(3), Dense(4, "relu", False, HeNormal(seed=3), Constant(0.5), L1(0.1), L1L2(0.1, 0.2)),
     Activation("softmax"), Dropout(0.25, seed=7), Dropout(0.25, (None, 1)), Rescaling(1 / 255, -0.5), Flatten(),
     Reshape((2, -1)), ReLU(6.0, 0.1, 0.2), LeakyReLU(0.1), ELU(0.5), Softmax(), Softmax(1),

@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from layer_cases import CASES
 
 import mrdl
 from mrdl import layers
@@ -129,6 +130,7 @@ TABLE = [
     ("Normalization, given", [Normalization(mean=2.0, variance=4.0, invert=True),
                               Normalization((1, -1), [[1], [2]], [[0.5], [9]], name="own"),
                               Normalization(-1, [1.0, 2, 3], [4, 0.5, 9])], (2, 3)),
+    *((name, layers, shape) for name, (shape, layers) in CASES.items()),
     ("LayerNormalization of an image", [LayerNormalization((1, 2, 3), 0.1, name="own")], (4, 5, 2)),
 ]
 

@@ -1,0 +1,18 @@
+"""Layers that one table of examples carries to all checks: gradients, Keras's outputs, JSON, and bits of all CPU levels."""
+import math
+
+from mrdl.layers import Dense, Flatten, GroupNormalization, Reshape, UnitNormalization
+
+# name -> (the shape of one example, layers)
+CASES = {
+    "UnitNormalization": ((3, 4), [UnitNormalization(), UnitNormalization(1)]),
+    "UnitNormalization of all": ((3, 2, 4), [UnitNormalization([1, 2, -1], name="own")]),
+    "GroupNormalization": ((3, 2, 4), [GroupNormalization(2, gamma_regularizer="l2"), GroupNormalization(4, 3, 0.1, scale=False)]),
+    "GroupNormalization of features": ((6,), [GroupNormalization(1), GroupNormalization(3, center=False)]),
+}
+LAYERS = [layer for _, layers in CASES.values() for layer in layers]
+
+
+def from_features(shape, layers):
+    """The layers between Dense layers: from features to features."""
+    return [Dense(math.prod(shape), "tanh"), Reshape(shape), *layers, Flatten()]
