@@ -197,6 +197,8 @@ SET = "call model.set_weights"
 IGNORED = {
     "activity_regularizer": Ignored(instead="there are penalties on weights only: kernel_regularizer and the like"),
     "autocast": ANY,
+    "antialias": Ignored(False, (False,)), "pad_to_aspect_ratio": Ignored(False, (False,)), "fill_mode": Ignored("constant", ("constant",)),
+    "fill_value": Ignored(0.0, None),       # of Resizing, which pads nothing
     "axis": Ignored(-1, (-1,), "put Permute before it, so that the axis is the last"),
     "batch_shape": ANY, "batch_size": ANY, "optional": Ignored(False, (False,)), "ragged": Ignored(None, (None, False)),
     "tensor": Ignored(),

@@ -63,6 +63,7 @@ from mrdl.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
+from mrdl.layers.resizing import CenterCrop, Resizing
 from mrdl.layers.sequences import CategoryEncoding, Embedding, Masking
 from mrdl.layers.unit_normalization import UnitNormalization
 from mrdl.layers.wrappers import Bidirectional, TimeDistributed
@@ -74,6 +75,7 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
            GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
            ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
+           Resizing, CenterCrop,
            BatchNormalization, LayerNormalization, Normalization, UnitNormalization, GroupNormalization,
            SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,

@@ -1,7 +1,7 @@
 """Layers that one table of examples carries to all checks: gradients, Keras's outputs, JSON, and bits of all CPU levels."""
 import math
 
-from mrdl.layers import Dense, Flatten, GroupNormalization, Reshape, UnitNormalization
+from mrdl.layers import CenterCrop, Dense, Flatten, GroupNormalization, Reshape, Resizing, UnitNormalization
 
 # name -> (the shape of one example, layers)
 CASES = {
@@ -9,6 +9,8 @@ CASES = {
     "UnitNormalization of all": ((3, 2, 4), [UnitNormalization([1, 2, -1], name="own")]),
     "GroupNormalization": ((3, 2, 4), [GroupNormalization(2, gamma_regularizer="l2"), GroupNormalization(4, 3, 0.1, scale=False)]),
     "GroupNormalization of features": ((6,), [GroupNormalization(1), GroupNormalization(3, center=False)]),
+    "Resizing": ((3, 5, 2), [Resizing(5, 4), Resizing(2, 7, "nearest"), Resizing(3, 4, "bilinear", True, name="own")]),
+    "CenterCrop": ((4, 5, 2), [CenterCrop(3, 4), CenterCrop(3, 2), CenterCrop(4, 4)]),
 }
 LAYERS = [layer for _, layers in CASES.values() for layer in layers]
 

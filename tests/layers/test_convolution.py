@@ -31,6 +31,7 @@ from mrdl.layers import (
     Permute,
     RepeatVector,
     Reshape,
+    Resizing,
     SeparableConv2D,
     UpSampling1D,
     UpSampling2D,
@@ -223,6 +224,8 @@ def test_global_pooling_takes_images_and_sequences_of_any_size(layer, shape):
     (lambda: ZeroPadding2D(-1), "padding=-1 must be numbers from 0"), (lambda: Cropping1D((1, 2, 3)), "cropping="),
     (lambda: ZeroPadding2D((1, "2")), "padding="), (lambda: UpSampling2D(0), "must be 2 numbers above 0"),
     (lambda: UpSampling1D(0), "above 0"), (lambda: RepeatVector(0), "above 0"), (lambda: Permute((1, 3)), "dims="),
+    (lambda: Resizing(0, 3), "height=0 and width=3 must be above 0"), (lambda: Resizing(2, 3, "cubic"), "is none of nearest, bilinear"),
+    (lambda: Resizing(2, 3, antialias=True), "antialias=True is not supported"),
 ])
 def test_values_that_make_no_sense_are_refused(make, reason):
     with pytest.raises(ConfigError, match=reason):
