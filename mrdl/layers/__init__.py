@@ -3,10 +3,10 @@ from mrdl.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Sof
 from mrdl.layers.convolution import (
     Conv1D,
     Conv2D,
-    Conv2DTranspose,
     DepthwiseConv2D,
     SeparableConv2D,
 )
+from mrdl.layers.convolution_transposed import Conv1DTranspose, Conv2DTranspose
 from mrdl.layers.core import Dense, Flatten, Input, Rescaling, Reshape
 from mrdl.layers.functions import (
     add,
@@ -71,7 +71,7 @@ from mrdl.layers.wrappers import Bidirectional, TimeDistributed
 LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            ReLU, LeakyReLU, ELU, Softmax, PReLU,
            SpatialDropout1D, SpatialDropout2D, GaussianNoise, GaussianDropout, AlphaDropout,
-           Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose,
+           Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Conv1DTranspose, Conv2DTranspose,
            MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
            GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
            ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,

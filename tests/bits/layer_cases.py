@@ -1,7 +1,16 @@
 """Layers that one table of examples carries to all checks: gradients, Keras's outputs, JSON, and bits of all CPU levels."""
 import math
 
-from mrdl.layers import CenterCrop, Dense, Flatten, GroupNormalization, Reshape, Resizing, UnitNormalization
+from mrdl.layers import (
+    CenterCrop,
+    Conv1DTranspose,
+    Dense,
+    Flatten,
+    GroupNormalization,
+    Reshape,
+    Resizing,
+    UnitNormalization,
+)
 
 # name -> (the shape of one example, layers)
 CASES = {
@@ -11,6 +20,8 @@ CASES = {
     "GroupNormalization of features": ((6,), [GroupNormalization(1), GroupNormalization(3, center=False)]),
     "Resizing": ((3, 5, 2), [Resizing(5, 4), Resizing(2, 7, "nearest"), Resizing(3, 4, "bilinear", True, name="own")]),
     "CenterCrop": ((4, 5, 2), [CenterCrop(3, 4), CenterCrop(3, 2), CenterCrop(4, 4)]),
+    **{f"Conv1DTranspose {k} {s} {p} {d}": ((5, 3), [Conv1DTranspose(4, k, s, p, dilation_rate=d, activation="tanh")])
+       for k, s, d in ((2, 1, 2), (3, 2, 1), (2, 3, 1)) for p in ("valid", "same")},
 }
 LAYERS = [layer for _, layers in CASES.values() for layer in layers]
 
