@@ -1,5 +1,12 @@
 """The layers, by Keras's names."""
 from mrdl.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from mrdl.layers.augmentation import (
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from mrdl.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -20,6 +27,7 @@ from mrdl.layers.functions import (
 )
 from mrdl.layers.group_normalization import GroupNormalization
 from mrdl.layers.layer import Symbol, freezable
+from mrdl.layers.lightening import RandomBrightness, RandomContrast
 from mrdl.layers.merging import (
     Add,
     Average,
@@ -75,7 +83,7 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D,
            GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
            ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D, Permute, RepeatVector,
-           Resizing, CenterCrop,
+           Resizing, CenterCrop, RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomCrop, RandomContrast, RandomBrightness,
            BatchNormalization, LayerNormalization, Normalization, UnitNormalization, GroupNormalization,
            SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,

@@ -7,6 +7,13 @@ from mrdl.layers import (
     Dense,
     Flatten,
     GroupNormalization,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
     Reshape,
     Resizing,
     UnitNormalization,
@@ -22,8 +29,15 @@ CASES = {
     "CenterCrop": ((4, 5, 2), [CenterCrop(3, 4), CenterCrop(3, 2), CenterCrop(4, 4)]),
     **{f"Conv1DTranspose {k} {s} {p} {d}": ((5, 3), [Conv1DTranspose(4, k, s, p, dilation_rate=d, activation="tanh")])
        for k, s, d in ((2, 1, 2), (3, 2, 1), (2, 3, 1)) for p in ("valid", "same")},
+    "RandomFlip": ((4, 5, 2), [RandomFlip(), RandomFlip("vertical", 3), RandomFlip("horizontal", name="own")]),
+    "RandomTranslation": ((4, 5, 2), [RandomTranslation(0.3, (-0.1, 0.7)), RandomTranslation(0.9, 0.9, "wrap", "nearest")]),
+    "RandomRotation": ((4, 5, 2), [RandomRotation(0.3), RandomRotation((-0.7, 0.1), "constant", seed=3, fill_value=0.5)]),
+    "RandomZoom": ((4, 5, 2), [RandomZoom(0.3), RandomZoom((-0.5, 0.9), 0.4, "nearest")]),
+    "RandomContrast": ((4, 5, 2), [RandomContrast(0.3, (-2, 2)), RandomContrast((0.5, 0.1), (-1, 2), 3)]),
+    "RandomBrightness": ((4, 5, 2), [RandomBrightness(0.3, (-1, 1.5)), RandomBrightness((-0.1, 0.2), [2, -1], 3)]),
 }
-LAYERS = [layer for _, layers in CASES.values() for layer in layers]
+RANDOM_CROP = {"RandomCrop": ((4, 5, 2), [RandomCrop(3, 4), RandomCrop(2, 4, seed=3), RandomCrop(3, 3)])}      # at inference, Keras's does nothing
+LAYERS = [layer for _, layers in (CASES | RANDOM_CROP).values() for layer in layers]
 
 
 def from_features(shape, layers):

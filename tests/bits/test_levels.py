@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from layer_cases import CASES, from_features
+from layer_cases import CASES, RANDOM_CROP, from_features
 
 from mrdl import Model, Sequential, kernels, ops
 from mrdl.config import snake
@@ -99,7 +99,7 @@ HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorica
          *(("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.activation is None)]
 
 # From 21 features to some of any number, in one axis; Dense(5) comes after them.
-LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [from_features(*case) for case in CASES.values()] + [
+LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [from_features(*case) for case in (CASES | RANDOM_CROP).values()] + [
     [ReLU(1.5, 0.2, 0.1), PReLU(shared_axes=[1]), LeakyReLU(), ELU(0.5), Softmax()],
     [Reshape((7, 3)), SpatialDropout1D(0.2), PReLU("normal"), Reshape((7, 1, 3)),
      SpatialDropout2D(0.2), PReLU("normal", shared_axes=(1, 2)), Flatten()],

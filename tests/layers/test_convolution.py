@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 from gradients import Probe
-from layer_cases import CASES
+from layer_cases import CASES, RANDOM_CROP
 from mrdl.kernels import typed
 
 import mrdl
@@ -80,7 +80,7 @@ ON_SEQUENCES = {
     "padded, cropped": [ZeroPadding1D((0, 2)), Conv1D(2, 2), Cropping1D((1, 2)), UpSampling1D(2)],
     "repeated": [Flatten(), Dense(3, "relu"), RepeatVector(2), Conv1D(2, 2)],
 }
-STACKS = {**CASES, **{f"image, {name}": (IMAGE, layers) for name, layers in ON_IMAGES.items()},
+STACKS = {**CASES, **RANDOM_CROP, **{f"image, {name}": (IMAGE, layers) for name, layers in ON_IMAGES.items()},
           **{f"steps, {name}": (STEPS, layers) for name, layers in ON_SEQUENCES.items()}}
 
 
