@@ -5,6 +5,7 @@ from mrdl.config import need, shown
 from mrdl.layers.layer import Layer
 from mrdl.layers.operation import Shape
 
+AXES = {1: "steps, channels", 2: "height, width, channels", 3: "depth, height, width, channels"}       # of an example, by rank
 PLACES = 1 << 16                # of a window
 Sizes = tuple[int, ...]         # one for each dimension
 # H, W, C of x; OH, OW, O of y; kernel, strides, dilation, padding above and left; groups: as
@@ -27,9 +28,9 @@ def check_sizes(layer: Layer, *names: str) -> None:
              f"{type(layer).__name__}: {name}={shown(value)} must be {layer.rank} numbers above 0")
 
 
-def image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
-    """H, W and C of an example; ConfigError where it has another rank."""
-    wanted = ("height, width, channels", "steps, channels")[layer.rank == 1]
+def image(layer: Layer, shape: Shape) -> Shape:
+    """H, W and C of an example (D, H, W and C of a volume); ConfigError where it has another rank."""
+    wanted = AXES[layer.rank]
     need(len(shape) == layer.rank + 1,
          f"{type(layer).__name__}: its input has the shape {shown(shape)}, not ({wanted})")
     return (1,) * (2 - layer.rank) + tuple(shape)

@@ -1,4 +1,5 @@
 """Pooling over [H][W][C] images and [steps][C] sequences, as in Keras (channels_last)."""
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -119,7 +120,8 @@ class GlobalPooling(Layer):
     name: str | None = None
 
     def geometry(self, shape: Shape) -> Geometry:
-        H, W, C = image(self, shape)
+        *size, C = image(self, shape)
+        H, W = math.prod(size[:-1]), size[-1]
         return possible(self, (H, W, C, 1, 1, C, H, W, 1, 1, 1, 1, 0, 0, 1), LARGEST)
 
     def shape_of_output(self, shape):

@@ -2,11 +2,17 @@
 import math
 
 from mrdl.layers import (
+    AveragePooling3D,
     CenterCrop,
     Conv1DTranspose,
+    Conv3D,
+    Cropping3D,
     Dense,
     Flatten,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling3D,
     GroupNormalization,
+    MaxPooling3D,
     RandomBrightness,
     RandomContrast,
     RandomCrop,
@@ -17,6 +23,8 @@ from mrdl.layers import (
     Reshape,
     Resizing,
     UnitNormalization,
+    UpSampling3D,
+    ZeroPadding3D,
 )
 
 # name -> (the shape of one example, layers)
@@ -35,6 +43,16 @@ CASES = {
     "RandomZoom": ((4, 5, 2), [RandomZoom(0.3), RandomZoom((-0.5, 0.9), 0.4, "nearest")]),
     "RandomContrast": ((4, 5, 2), [RandomContrast(0.3, (-2, 2)), RandomContrast((0.5, 0.1), (-1, 2), 3)]),
     "RandomBrightness": ((4, 5, 2), [RandomBrightness(0.3, (-1, 1.5)), RandomBrightness((-0.1, 0.2), [2, -1], 3)]),
+    "Conv3D": ((4, 5, 3, 2), [Conv3D(4, 2, activation="relu", kernel_regularizer="l2"), Conv3D(2, (3, 2, 1), (2, 1, 1), "same", name="own")]),
+    "Conv3D, groups and dilation": ((5, 3, 4, 2), [Conv3D(4, (2, 3, 2), padding="same", dilation_rate=(2, 1, 1), groups=2, use_bias=False)]),
+    "Conv3D, strides": ((5, 5, 4, 1), [Conv3D(3, 3, 2, "same", activation="gelu")]),
+    "MaxPooling3D": ((5, 4, 3, 2), [MaxPooling3D((2, 2, 1)), MaxPooling3D(2, 1, "same")]),
+    "MaxPooling3D over relu": ((5, 4, 3, 2), [Conv3D(3, 2, activation="relu"), MaxPooling3D(2)]),
+    "AveragePooling3D": ((5, 4, 3, 2), [AveragePooling3D((2, 1, 2), padding="same"), AveragePooling3D(2, 1)]),
+    "GlobalMaxPooling3D": ((3, 4, 2, 3), [GlobalMaxPooling3D(keepdims=True)]), "GlobalAveragePooling3D": ((3, 4, 2, 3), [GlobalAveragePooling3D()]),
+    "ZeroPadding3D": ((2, 1, 2, 2), [ZeroPadding3D(((1, 0), (0, 2), (1, 1))), ZeroPadding3D((0, 1, 0))]),
+    "Cropping3D": ((5, 4, 3, 2), [Cropping3D((1, 1, 0)), Cropping3D(((0, 1), (0, 0), (1, 0)))]),
+    "UpSampling3D": ((2, 1, 2, 2), [UpSampling3D((2, 1, 3)), UpSampling3D(2)]),
 }
 RANDOM_CROP = {"RandomCrop": ((4, 5, 2), [RandomCrop(3, 4), RandomCrop(2, 4, seed=3), RandomCrop(3, 3)])}      # at inference, Keras's does nothing
 LAYERS = [layer for _, layers in (CASES | RANDOM_CROP).values() for layer in layers]

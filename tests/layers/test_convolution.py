@@ -16,8 +16,10 @@ from mrdl.layers import (
     Conv1D,
     Conv2D,
     Conv2DTranspose,
+    Conv3D,
     Cropping1D,
     Cropping2D,
+    Cropping3D,
     Dense,
     DepthwiseConv2D,
     Flatten,
@@ -28,6 +30,7 @@ from mrdl.layers import (
     Input,
     MaxPooling1D,
     MaxPooling2D,
+    MaxPooling3D,
     Permute,
     RepeatVector,
     Reshape,
@@ -35,8 +38,10 @@ from mrdl.layers import (
     SeparableConv2D,
     UpSampling1D,
     UpSampling2D,
+    UpSampling3D,
     ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
     convolution_operations,
     operation,
 )
@@ -233,6 +238,9 @@ def test_values_that_make_no_sense_are_refused(make, reason):
 
 
 @pytest.mark.parametrize("layer, shape, reason", [
+    (Conv3D(3, 2), (4, 4, 4), r"Conv3D: its input has the shape \(4, 4, 4\), not \(depth, height, width, channels\)"),
+    (Conv3D(3, 5), (4, 9, 9, 1), "a kernel of 5 does not fit into 4 inputs"), (MaxPooling3D(), (4, 4, 4), "depth, height"),
+    (ZeroPadding3D(), (4, 4, 4), "depth, height"), (Cropping3D(2), (4, 9, 9, 1), "nothing is left"), (UpSampling3D(), (4, 4, 4), "depth, height"),
     (Conv2D(3, 3), (28, 28), r"Conv2D: its input has the shape \(28, 28\), not \(height, width, channels\)"),
     (Conv1D(3, 3), (9,), r"not \(steps, channels\)"), (MaxPooling2D(), (9, 9), "height, width, channels"),
     (Conv2D(3, 5), (4, 9, 1), "a kernel of 5 does not fit into 4 inputs"),

@@ -35,7 +35,7 @@ LAYER = ["config", "layers"]
 DENSE = [*LAYER, 5, "config"]
 COMPILED = ["compile_config"]
 CHANGES = [                                             # path, value, part of the message
-    ([*LAYER, 5, "class_name"], "Conv3D", "unknown layer 'Conv3D' (did you mean Conv2D?); there are Conv1D, Conv2D, "),
+    ([*LAYER, 5, "class_name"], "Conv4D", "unknown layer 'Conv4D' (did you mean Conv3D?); there are Conv1D, Conv2D, "),
     ([*LAYER, 5, "class_name"], "Sequential", "the spec has no list of layers"),
     ([*LAYER, 5, "class_name"], None, "unknown layer None"),
     ([*LAYER, 5, "class_name"], ["Dense"], "unknown layer"),
