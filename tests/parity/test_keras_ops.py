@@ -1,5 +1,6 @@
 """mrdl.ops and operators on symbols: each as Keras's own computes it, in both forms of JSON, with Keras's arguments."""
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -127,3 +128,36 @@ def test_an_operation_that_mrdl_has_not_is_refused_by_name(make, reason):
     with pytest.raises(ConfigError, match=reason) as error:
         mrdl.model_from_json(keras.Model(x, make(x)).to_json())
     assert "\n" not in str(error.value)
+
+
+def of_two(name, function, call, kind="TFOpLambda"):
+    """A model of one operation as Keras 2 writes it: tf.keras models with operators, as published in .h5 files."""
+    def first(key, shape):
+        return {"class_name": "InputLayer", "config": {"batch_input_shape": [None, *shape], "name": key}, "name": key, "inbound_nodes": []}
+    return {"class_name": "Functional", "keras_version": "2.9.0", "config": {
+        "name": "model", "layers": [first("x", (4, 6, 8)), first("z", (1, 6, 8)), {
+            "class_name": kind, "config": {"name": name, "trainable": True, "dtype": "float32", "function": function}, "name": name,
+            "inbound_nodes": [call]}], "input_layers": [["x", 0, 0], ["z", 0, 0]], "output_layers": [[name, 0, 0]]}}
+
+
+X, Z, ALL = ["x", 0, 0], ["z", 0, 0], {"start": None, "stop": None, "step": None}
+
+
+@pytest.mark.parametrize("function, call, wanted", [
+    ("__operators__.add", [*X, {"y": 3.0, "name": None}], lambda x, z: x + 3), ("math.multiply", [*X, {"y": Z}], lambda x, z: x * z),
+    ("math.subtract", ["_CONSTANT_VALUE", -1, 1.0, {"y": X, "name": None}], lambda x, z: 1 - x), ("math.truediv", [*X, {"y": Z}], lambda x, z: x / z),
+    ("math.reduce_mean", [*X, {"axis": [1, 2], "keepdims": True}], lambda x, z: x.mean((1, 2), keepdims=True)),
+    ("compat.v1.squeeze", [*Z, {"axis": [1], "name": None}], lambda x, z: z[:, 0]), ("nn.relu", [*X, {}], lambda x, z: x.clip(0)),
+    ("reshape", [*X, {"shape": [-1, 24, 8]}], lambda x, z: x.reshape(-1, 24, 8)), ("clip_by_value", [*X, {"clip_value_min": -0.5, "clip_value_max": 0.5}], lambda x, z: x.clip(-0.5, 0.5)),
+    ("concat", [[*X, {"axis": 1}], [*Z, {"axis": 1}]], lambda x, z: np.concatenate([x, z], 1)),
+    ("__operators__.getitem", [*X, {"slice_spec": [ALL, {"start": 1, "stop": None, "step": 2}]}], lambda x, z: x[:, 1::2]),
+    ("__operators__.getitem", [*X, {"slice_spec": [{"class_name": "__ellipsis__"}, 0]}], lambda x, z: x[..., 0])])
+def test_an_operation_of_keras_2_is_read(function, call, wanted):
+    model = mrdl.model_from_json(json.dumps(of_two("op", function, call, "SlicingOpLambda" if "getitem" in function else "TFOpLambda")))
+    x, z = (np.random.default_rng(0).standard_normal((3, *shape)).astype("f4") for shape in ((4, 6, 8), (1, 6, 8)))
+    np.testing.assert_allclose(model.predict([x, z]), wanted(x, z), rtol=1e-6, atol=1e-6)
+
+
+def test_a_function_of_tensorflow_that_mrdl_has_not_is_refused_by_name():
+    with pytest.raises(ConfigError, match="TFOpLambda: the function 'io.read_file' of TensorFlow is not supported"):
+        mrdl.model_from_json(json.dumps(of_two("op", "io.read_file", [*X, {}])))

@@ -2,6 +2,7 @@
 from typing import Any
 
 from mrdl.config import ConfigError, need, shown
+from mrdl.models.formats import keras_two_operations
 
 # what Keras 2 writes besides the arguments that Keras 3 has, and that has no effect
 DROPPED = {"batch_input_shape", "implementation", "input_length", "time_major", "input_dtype"}
@@ -45,6 +46,8 @@ def _layer(entry: Any) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
         return entry
     kind, config = entry.get("class_name"), entry["config"]
+    if kind in keras_two_operations.KINDS:
+        return keras_two_operations.entry_of(entry, _node)
     if kind == "InputLayer":
         return {**entry, "config": {**config, "batch_shape": config.get("batch_shape", config.get("batch_input_shape"))}}
     for key in ("activation", "recurrent_activation"):
