@@ -213,6 +213,8 @@ IGNORED = {
     "interpolation": Ignored("nearest", ("nearest",)), "normalize": Ignored(False, (False,)), "output_padding": Ignored(),
     "label_weights": Ignored(), "multi_label": Ignored(False, (False,)), "num_labels": ANY,
     "lora_alpha": Ignored(), "lora_rank": Ignored(), "quantization_config": Ignored(),
+    "dropout": Ignored(0.0, (0.0,)), "recurrent_dropout": Ignored(0.0, (0.0,)), "seed": ANY,      # of ConvLSTM2D, as what follows
+    "return_state": Ignored(False, (False,)), "stateful": Ignored(False, (False,)),
     "name": ANY, "noise_shape": Ignored(), "num_regressors": Ignored(0, (0,)),
     "reduction": Ignored("sum_over_batch_size", ("sum_over_batch_size",), "scale the loss by loss_weights"),
     "renorm": Ignored(False, (False,)), "renorm_clipping": Ignored(), "renorm_momentum": Ignored(0.99, None),

@@ -7,6 +7,7 @@ from mrdl.layers.augmentation import (
     RandomTranslation,
     RandomZoom,
 )
+from mrdl.layers.conv_lstm import ConvLSTM2D
 from mrdl.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -96,7 +97,7 @@ LAYERS += [Input, Dense, Activation, Dropout, Rescaling, Flatten, Reshape,
            MaxPooling3D, AveragePooling3D, GlobalMaxPooling3D, GlobalAveragePooling3D, ZeroPadding3D, Cropping3D, UpSampling3D,
            Resizing, CenterCrop, RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomCrop, RandomContrast, RandomBrightness,
            BatchNormalization, LayerNormalization, Normalization, UnitNormalization, GroupNormalization,
-           SimpleRNN, LSTM, GRU, GravesLSTM, Bidirectional,
+           SimpleRNN, LSTM, GRU, GravesLSTM, ConvLSTM2D, Bidirectional,
            Embedding, CategoryEncoding, Masking, TimeDistributed,
            Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, *OPERATORS]
 for _layer in LAYERS:

@@ -6,6 +6,7 @@ from mrdl.layers import (
     CenterCrop,
     Conv1DTranspose,
     Conv3D,
+    ConvLSTM2D,
     Cropping3D,
     Dense,
     Flatten,
@@ -53,6 +54,9 @@ CASES = {
     "ZeroPadding3D": ((2, 1, 2, 2), [ZeroPadding3D(((1, 0), (0, 2), (1, 1))), ZeroPadding3D((0, 1, 0))]),
     "Cropping3D": ((5, 4, 3, 2), [Cropping3D((1, 1, 0)), Cropping3D(((0, 1), (0, 0), (1, 0)))]),
     "UpSampling3D": ((2, 1, 2, 2), [UpSampling3D((2, 1, 3)), UpSampling3D(2)]),
+    "ConvLSTM2D": ((3, 4, 3, 2), [ConvLSTM2D(3, 2, return_sequences=True, kernel_regularizer="l2"), ConvLSTM2D(2, (1, 3), (2, 1), "same", name="own")]),
+    "ConvLSTM2D, backwards": ((3, 3, 4, 1), [ConvLSTM2D(3, 3, 1, "same", None, (1, 2), "softsign", "hard_sigmoid", use_bias=False,
+                                                        unit_forget_bias=False, return_sequences=True, go_backwards=True)]),
 }
 RANDOM_CROP = {"RandomCrop": ((4, 5, 2), [RandomCrop(3, 4), RandomCrop(2, 4, seed=3), RandomCrop(3, 3)])}      # at inference, Keras's does nothing
 LAYERS = [layer for _, layers in (CASES | RANDOM_CROP).values() for layer in layers]

@@ -2,12 +2,16 @@
 import numpy as np
 import pytest
 from layer_cases import CASES, RANDOM_CROP
+from shards import rows
 from test_noise import masks
 
 import mrdl
+from mrdl import ParameterAveraging
 from mrdl.config import ConfigError
 from mrdl.layers import (
     LAYERS,
+    Dense,
+    Flatten,
     Input,
     RandomBrightness,
     RandomContrast,
@@ -17,6 +21,7 @@ from mrdl.layers import (
     RandomTranslation,
     RandomZoom,
     Rescaling,
+    Reshape,
 )
 from mrdl.layers.augmentation import Augmentation
 from mrdl.layers.sampling import turn
@@ -44,6 +49,21 @@ def test_draws_differ_by_key_minibatch_layer_example_and_its_own_seed(layer):
     assert len(np.unique(same, axis=1).T) > 1
     y = mrdl.Sequential([Input(SHAPE), layer]).predict(X)
     assert (y == (X[:, :3, :4] if isinstance(layer, RandomCrop) else X)).all()
+
+
+def test_one_worker_draws_what_one_fit_draws(tmp_path, made):
+    data = made(75, shards=1, dtype="float32")
+
+    def model():
+        layers = [RandomFlip(), RandomRotation(0.1), RandomContrast(0.2, (-9, 9)), RandomCrop(3, 2)]
+        made = mrdl.Sequential([Input((5,)), Dense(24, "relu"), Reshape((4, 3, 2)), *layers, Flatten(), Dense(3, "softmax")])
+        made.compile("adam", "sparse_categorical_crossentropy")
+        return made
+    result = ParameterAveraging(workers=1, batch_size=8, averaging_frequency=3, epochs=2, runner="inline",
+                                seed=3).fit(model(), data.url, run=str(tmp_path / "run"))
+    whole, twin = rows(data.train()[0]), model()
+    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    assert twin.weights.tobytes() == result.model.weights.tobytes()
 
 
 def test_flips_crops_and_brightness_do_what_they_say():

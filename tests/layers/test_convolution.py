@@ -17,6 +17,7 @@ from mrdl.layers import (
     Conv2D,
     Conv2DTranspose,
     Conv3D,
+    ConvLSTM2D,
     Cropping1D,
     Cropping2D,
     Cropping3D,
@@ -229,6 +230,8 @@ def test_global_pooling_takes_images_and_sequences_of_any_size(layer, shape):
     (lambda: ZeroPadding2D(-1), "padding=-1 must be numbers from 0"), (lambda: Cropping1D((1, 2, 3)), "cropping="),
     (lambda: ZeroPadding2D((1, "2")), "padding="), (lambda: UpSampling2D(0), "must be 2 numbers above 0"),
     (lambda: UpSampling1D(0), "above 0"), (lambda: RepeatVector(0), "above 0"), (lambda: Permute((1, 3)), "dims="),
+    (lambda: ConvLSTM2D(2, 2, activation="gelu"), "its activation cannot be 'gelu'"), (lambda: ConvLSTM2D(0, 2), "filters must be above 0"),
+    (lambda: ConvLSTM2D(2, 2, dropout=0.1), "dropout=0.1 is not supported"), (lambda: ConvLSTM2D(2, 2, padding="causal"), "padding='causal'"),
     (lambda: Resizing(0, 3), "height=0 and width=3 must be above 0"), (lambda: Resizing(2, 3, "cubic"), "is none of nearest, bilinear"),
     (lambda: Resizing(2, 3, antialias=True), "antialias=True is not supported"),
 ])
@@ -240,6 +243,7 @@ def test_values_that_make_no_sense_are_refused(make, reason):
 @pytest.mark.parametrize("layer, shape, reason", [
     (Conv3D(3, 2), (4, 4, 4), r"Conv3D: its input has the shape \(4, 4, 4\), not \(depth, height, width, channels\)"),
     (Conv3D(3, 5), (4, 9, 9, 1), "a kernel of 5 does not fit into 4 inputs"), (MaxPooling3D(), (4, 4, 4), "depth, height"),
+    (ConvLSTM2D(2, 2), (4, 4, 2), r"ConvLSTM2D: its input has the shape \(4, 4, 2\), not \(steps, height, width, channels\)"),
     (ZeroPadding3D(), (4, 4, 4), "depth, height"), (Cropping3D(2), (4, 9, 9, 1), "nothing is left"), (UpSampling3D(), (4, 4, 4), "depth, height"),
     (Conv2D(3, 3), (28, 28), r"Conv2D: its input has the shape \(28, 28\), not \(height, width, channels\)"),
     (Conv1D(3, 3), (9,), r"not \(steps, channels\)"), (MaxPooling2D(), (9, 9), "height, width, channels"),

@@ -26,6 +26,14 @@ def images():
         k.PReLU(), k.Dense(3, "softmax")]), draw.normal(size=(ROWS, 9, 9, 2)), draw.integers(0, 3, ROWS), "sparse_categorical_crossentropy"
 
 
+def volumes():
+    """Convolutions over volumes, steps and images in time, and groups of channels."""
+    return keras.Sequential([
+        k.Input((3, 6, 6, 1)), k.ConvLSTM2D(4, 3, return_sequences=True), k.GroupNormalization(2), k.Conv3D(3, 2),
+        k.MaxPooling3D((1, 2, 2), padding="same"), k.Reshape((8, 3)), k.Conv1DTranspose(2, 3, 2), k.UnitNormalization(), k.Flatten(), k.Dense(1)]), \
+        draw.normal(size=(ROWS, 3, 6, 6, 1)), draw.normal(size=(ROWS, 1)), "mse"
+
+
 def sequences():
     """Recurrent layers of all kinds; layers inside layers."""
     return keras.Sequential([
@@ -50,9 +58,9 @@ def close(model, x, wanted):
 
 
 @pytest.mark.parametrize("make, optimizer, end", [
-    (images, lambda: keras.optimizers.Adam(0.01, amsgrad=True), ".keras"), (sequences, lambda: keras.optimizers.SGD(0.05, 0.9, True), ".h5"),
+    (images, lambda: keras.optimizers.Adam(0.01, amsgrad=True), ".keras"), (volumes, lambda: keras.optimizers.Adam(0.01), ".keras"), (sequences, lambda: keras.optimizers.SGD(0.05, 0.9, True), ".h5"),
     (graph, lambda: keras.optimizers.Nadam(keras.optimizers.schedules.ExponentialDecay(0.02, 2, 0.5)), ".keras")],
-                         ids=["images", "sequences", "graph"])       # made in the test: JAX's threads must not be there before
+                         ids=["images", "volumes", "sequences", "graph"])       # made in the test: JAX's threads must not be there before
 def test_training_goes_on_from_keras_to_mrdl_and_back(tmp_path, make, optimizer, end):
     theirs, x, y, loss = make()
     x = [v.astype("f4") for v in x] if isinstance(x, list) else x.astype("f4")

@@ -13,6 +13,7 @@ import numpy as np
 
 from mrdl.config import need, shown, snake
 from mrdl.layers import Bidirectional, Input, TimeDistributed
+from mrdl.layers.conv_lstm import ConvLSTM2D
 from mrdl.layers.layer import Layer, Weight
 from mrdl.layers.recurrent import Recurrent
 from mrdl.models.formats.hdf5 import Contents
@@ -55,7 +56,7 @@ def inside(layer: Layer, weights: list[Weight]) -> list[str]:
                 for place in inside(one, [w for w in weights if w.name.startswith(way)])]
     if isinstance(layer, TimeDistributed):
         return [f"layer/{place}" for place in inside(layer.layer, weights)]
-    return ["cell/" * isinstance(layer, Recurrent) + f"vars/{i}" for i, _ in enumerate(weights)]
+    return ["cell/" * isinstance(layer, (Recurrent, ConvLSTM2D)) + f"vars/{i}" for i, _ in enumerate(weights)]
 
 
 def places(model, layers: list[tuple[str, str]] | None = None) -> list[str]:
