@@ -35,7 +35,7 @@ def lacking(thing) -> list[str]:
 def public(module) -> Iterator[tuple[str, object]]:
     """The functions and classes of a module that users import, and the methods of those that are no descriptions."""
     names = getattr(module, "__all__", [name for name, value in vars(module).items() if name[0] != "_"
-                                        and getattr(value, "__module__", "") == module.__name__])
+                                        and f"{getattr(value, '__module__', '')}.".startswith(f"{module.__name__}.")])
     for name in names:
         value = getattr(module, name)
         if inspect.isfunction(value):

@@ -17,7 +17,7 @@ from mrdl.layers.conv_lstm import ConvLSTM2D
 from mrdl.layers.layer import Layer, Weight
 from mrdl.layers.recurrent import Recurrent
 from mrdl.models.formats.hdf5 import Contents
-from mrdl.optimizers import WARMED
+from mrdl.optimizers.moments import WARMED
 from mrdl.schedules import Schedule
 
 IN_PAIRS = ("Adadelta", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Nadam")      # Keras has their first two slots weight by weight
