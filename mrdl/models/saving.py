@@ -4,7 +4,7 @@ from shlex import quote
 
 from mrdl.config import ConfigError, need
 from mrdl.models import tensors
-from mrdl.models.formats import keras_file, keras_reader, keras_weights
+from mrdl.models.formats import keras_file, keras_reader, keras_state, keras_weights
 from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
 from mrdl.models.tensors import FILES
@@ -81,9 +81,9 @@ def _from_keras(path: str, updater: bool) -> Model:
         raise ConfigError(NESTED) from None
     need(model.input_shape is not None, f"{path}: the model does not say what shape its input has")
     keras_weights.load(model, found.contents, path, keras_file.layers_of(found.spec))
-    state = keras_weights.stored_state(found.contents)
+    state = keras_state.stored_state(found.contents)
     if updater and state is not None and model.loss is not None:
-        keras_weights.take_state(model, state[0], found.note, path, state[1])
+        keras_state.take_state(model, state[0], found.note, path, state[1])
     return model
 
 

@@ -8,7 +8,7 @@ from keras import layers as k
 
 import mrdl
 from mrdl.layers import Dense, Embedding, Input
-from mrdl.models.formats import keras_weights
+from mrdl.models.formats import keras_state
 from mrdl.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Nadam
 from mrdl.schedules import ExponentialDecay
 
@@ -100,7 +100,7 @@ def test_each_optimizer_keeps_its_state_as_keras_orders_it(tmp_path, optimizer):
     ours.compile(optimizer, "mse")
     ours.slots = draw.random((optimizer.slots, len(ours.weights))).astype("f4")
     if type(optimizer).__name__ == "Muon":              # whose second slot Keras has only where it is used
-        for name, weight, start in keras_weights.trained(ours):
+        for name, weight, start in keras_state.trained(ours):
             if optimizer.is_matrix(name, weight.keras):
                 ours.slots[1, start:start + weight.size] = 0
     ours.iterations = 7

@@ -15,6 +15,7 @@ from mrdl import limits
 from mrdl.config import ConfigError, need, shown
 from mrdl.models.formats import hdf5, keras_two, keras_weights, keras_writer
 from mrdl.models.formats.keras_reader import LONGEST
+from mrdl.schedules import Schedule
 from mrdl.storage.paths import place
 
 ARCHIVE, H5 = ".keras", (".h5", ".hdf5")
@@ -199,7 +200,7 @@ def save_weights(model, path: str) -> None:
 
 
 def _scheduled(model) -> bool:
-    return model.optimizer is not None and isinstance(model.optimizer.learning_rate, keras_weights.Schedule)
+    return model.optimizer is not None and isinstance(model.optimizer.learning_rate, Schedule)
 
 
 def _write(path: str, data: bytes) -> None:
