@@ -60,7 +60,7 @@ def features(model) -> int:
 
 def needed(model, batch: int, training: bool = False) -> int:
     """The bytes that a model needs for `batch` examples, without the examples themselves."""
-    values = model.count_params() * (2 + model.optimizer.slots if training else 1)      # weights, gradient, slots
+    values = model.count_params() * (2 + model.optimizer.vectors if training else 1)      # weights, gradient, slots
     values += model.sparse * math.prod(model.input_shape)       # which features are there (SparseTensor.where)
     heads = model.heads() if model.loss is not None else []
     states = sum(metric.size((head.shape or (1,))[-1]) for head in heads for metric in head.metrics.values())

@@ -3,7 +3,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,8 @@ Step = Callable[[Now, float], float]
 class Optimizer(Configured):
     """Turns gradients into updates of the weights.
 
-    Its state is `slots` vectors, each as long as the weights; they start at `initial`, and rounds average them.
+    Its state is `vectors` vectors, each as long as the weights: the `slots` of its rule, which start at `initial`, then the moving
+    average of the weights and the sum of gradients, where there are these. Rounds average them.
 
     Args:
         learning_rate: factor of each step, 0 or more; or a schedule of mrdl.schedules, or its
@@ -54,6 +55,13 @@ class Optimizer(Configured):
             clipping.
         global_clipnorm: clips the gradient of all weights together to this norm, above 0. None:
             no clipping. At most one of the three may be given.
+        use_ema: whether to keep a moving average of the weights that are trained (Polyak & Juditsky
+            1992), which takes their place when training ends. Rounds need save_updater=True for it.
+        ema_momentum: the share of the old average that is kept at each update, from 0 to 1.
+        ema_overwrite_frequency: the average also takes the weights' place after each so many
+            updates, 1 or more. None: only when training ends.
+        gradient_accumulation_steps: one update for so many minibatches, by the mean of their
+            gradients, 2 or more. None: one for each. Not in rounds.
 
     Raises:
         ConfigError: a number is out of its range, or more than one kind of clipping is given."""
@@ -68,6 +76,10 @@ class Optimizer(Configured):
     clipnorm: float | None = field(default=None, kw_only=True)
     clipvalue: float | None = field(default=None, kw_only=True)
     global_clipnorm: float | None = field(default=None, kw_only=True)
+    use_ema: bool = field(default=False, kw_only=True)
+    ema_momentum: float = field(default=0.99, kw_only=True)
+    ema_overwrite_frequency: int | None = field(default=None, kw_only=True)
+    gradient_accumulation_steps: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -80,6 +92,10 @@ class Optimizer(Configured):
         clips = [v for v in (self.clipnorm, self.clipvalue, self.global_clipnorm) if v is not None]
         need(len(clips) < 2, f"{name}: give only one of clipnorm, clipvalue and global_clipnorm")
         need(min(clips, default=1) > 0, f"{name}: the norm or value to clip to must be above 0")
+        need(0 <= self.ema_momentum <= 1, f"{name}: ema_momentum must be from 0 to 1")
+        for key, least in (("ema_overwrite_frequency", 1), ("gradient_accumulation_steps", 2)):
+            value = getattr(self, key)
+            need(value is None or value >= least, f"{name}: {key} must be {least} or more")
 
     def checked_rate(self, rate: object) -> "float | Schedule":
         """A learning rate as the optimizer keeps it; ConfigError if it is none."""
@@ -108,17 +124,26 @@ class Optimizer(Configured):
         """The numbers for the rule at update number `t`, counted from 1; they depend only on t."""
         raise NotImplementedError           # each updater has its own
 
+    def updates(self, step: int) -> int:
+        """How many updates `step` minibatches have made."""
+        return step // (self.gradient_accumulation_steps or 1)
+
     def at(self, step: int, rate_scale: float = 1.0) -> Now:
-        """The numbers for update number `step`, counted from 0."""
+        """The numbers for an update by minibatch number `step`, counted from 0; schedules count minibatches, as in Keras."""
         rate = self.rate(step) * rate_scale
-        return Now(self.numbers(rate, step + 1), rate * (self.weight_decay or 0.0))
+        return Now(self.numbers(rate, self.updates(step) + 1), rate * (self.weight_decay or 0.0))
 
     def start(self, weights: np.ndarray) -> np.ndarray:
-        """The slots [slots, P] before the first update of weights[P]."""
-        slots = zeros((self.slots, len(weights)), weights.dtype)
+        """The state [vectors, P] before the first update of weights[P]."""
+        slots = zeros((self.vectors, len(weights)), weights.dtype)
         if self.initial:
-            slots[:] = self.initial
+            slots[:self.slots] = self.initial
         return slots
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors its state has."""
+        return self.slots + self.use_ema + (self.gradient_accumulation_steps is not None)
 
     @property
     def clips(self) -> bool:
@@ -126,9 +151,14 @@ class Optimizer(Configured):
         return self.clipnorm is not None or self.global_clipnorm is not None
 
     @property
+    def waits(self) -> bool:
+        """Is the whole gradient needed before the first update?"""
+        return self.clips or self.gradient_accumulation_steps is not None
+
+    @property
     def descends(self) -> bool:
         """Is an update w -= rate g, and nothing else?"""
-        return self.rule == "sgd" and not (self.clips or self.clipvalue is not None or self.weight_decay)
+        return self.rule == "sgd" and not (self.waits or self.clipvalue is not None or self.weight_decay)
 
     def is_matrix(self, name: str, shape: tuple[int, ...]) -> bool:
         """Does an update of this weight take all of its gradient at once, as a matrix?
@@ -138,9 +168,13 @@ class Optimizer(Configured):
             shape: as in Keras."""
         return False
 
+    def tensor(self, k: SimpleNamespace, weight: Any, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
+        """Binds the updater to one weight, a Weight of a layer: w[P], its gradient g[P] and slots[slots, P]."""
+        return self.matrix(k, w.reshape(weight.shape), g.reshape(weight.shape), slots.reshape(-1, *weight.shape))
+
     def matrix(self, k: SimpleNamespace, w: np.ndarray, g: np.ndarray, slots: np.ndarray) -> Step:
         """Binds the updater to a matrix w[R, C], its gradient g[R, C] and slots[slots, R, C]."""
-        raise NotImplementedError           # only an updater whose `is_matrix` may be true has it
+        raise NotImplementedError           # only an updater whose `is_matrix` may be true has it, or its own `tensor`
 
     def clipped(self, g: np.ndarray, scale: float) -> np.ndarray:
         """scale g, with its values clipped."""

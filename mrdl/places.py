@@ -204,10 +204,9 @@ IGNORED = {
     "tensor": Ignored(),
     "data_format": Ignored(None, (None, "channels_last"), IMAGES),
     "dtype": Ignored(None, (None, "float32"), 'the model has the dtype, for all layers: mrdl.Sequential(layers, dtype="float64")'),
-    "ema_momentum": Ignored(0.99, None), "ema_overwrite_frequency": ANY, "use_ema": Ignored(False, (False,)),
     "from_logits": Ignored(False, (False,), 'give the last layer activation="softmax"'), "learning_rate_power": Ignored(-0.5, (-0.5,)),
     "from_sorted_ids": Ignored(False, (False,)), "ignore_class": Ignored(instead="give sample_weight=0, or mask the steps"),
-    "gradient_accumulation_steps": Ignored(None, (None, 1), "use a larger batch_size"), "loss_scale_factor": Ignored(),
+    "loss_scale_factor": ANY,           # gradients are divided by it again: in float32 it changes nothing
     "implementation": ANY, "input_length": ANY, "input_axes": Ignored(), "output_axes": Ignored(),
     "input_dim": ANY, "input_shape": ANY,       # Layer keeps them for Sequential
     "interpolation": Ignored("nearest", ("nearest",)), "normalize": Ignored(False, (False,)), "output_padding": Ignored(),

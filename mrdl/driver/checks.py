@@ -43,6 +43,7 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
     check_class_weight(options.class_weight, model, train.target.high)
     need(not options.weighs or model.optimizer.squares is not None, "outer confidence needs an optimizer that keeps squares of gradients: "
          f"Adagrad, RMSprop, Adadelta, Adam, AdamW or Nadam, not {type(model.optimizer).__name__}")
+    check_optimizer(options, model)
     sequences.check(model, options.tbptt, options.tbptt_backward, options.buckets)
     if validation is not None and held:
         same_features(features_of(train), train.url, held[0][0])
@@ -64,6 +65,15 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
              "updater": tensors.facts(model), "rate": None,
              "runner": training.runner if isinstance(training.runner, str) else training.runner.runner}
     return Begun(facts, options, model, train, held, note)
+
+
+def check_optimizer(options: Options, model: Model) -> None:
+    """Raises ConfigError if the optimizer asks for what rounds cannot do."""
+    optimizer, plain = model.optimizer, (options.save_updater, options.compress, options.compress_broadcast, options.cut) == (True, None, None, False)
+    name = type(optimizer).__name__
+    need(optimizer.gradient_accumulation_steps is None, f"{name}: gradient_accumulation_steps is for fit; in rounds take a batch_size so many times as large")
+    need(not optimizer.use_ema or plain, f"{name}: use_ema needs the optimizer's state averaged exactly: save_updater=True, and no compress, "
+         "compress_broadcast or fragments")
 
 
 def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:

@@ -35,7 +35,7 @@ from mrdl.runs.commits import RunError, entries
 from mrdl.runs.lease import Lease, LeaseLost
 from mrdl.runs.run import Run
 from mrdl.runs.stop_request import RunStopped, asked
-from mrdl.training import moments
+from mrdl.training import moments, moving
 
 JOB_ATTEMPTS = 2
 
@@ -386,7 +386,8 @@ class Driver:
         chosen = state if best == r else self.run.state(best)
         model = self.model
         self._show(chosen)
-        values, changed = measured(self.history[best]), self._told_callbacks(self.listeners.end)
+        averaged = moving.finish(model)
+        values, changed = measured(self.history[best]), self._told_callbacks(self.listeners.end) or averaged
         if self.options.recalibrate:
             self.exchange.close(True)           # a resident job would keep containers that others need
             with self.passes.aside("scored-end", model.weights) if changed else nullcontext(self.run.state_path(best)) as path:

@@ -69,7 +69,7 @@ def load_updater(model, data: bytes, weights: bytes, source: str) -> None:
     hint = "; remove it, and training begins with a fresh updater"
     need(model.optimizer is not None, f"{source} is the state of an updater, and the model is not compiled{hint}")
     wanted = {f"{step.name}/{weight.name}/{i}": weight.keras for step, weight, _ in model.places()
-              for i in range(model.optimizer.slots)}
+              for i in range(model.optimizer.vectors)}
     found = read(data, source, wanted, model.dtype, hint)
     slots = model.optimizer.start(model.weights)
     for i, vector in enumerate(slots):

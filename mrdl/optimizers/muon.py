@@ -76,7 +76,7 @@ class Muon(Optimizer):
 
     def at(self, step, rate_scale=1.0):
         rate = self.rate(step) * rate_scale
-        return Now((rate, *self.other.numbers(rate * self.adam_lr_ratio, step + 1)), rate)
+        return Now((rate, *self.other.numbers(rate * self.adam_lr_ratio, self.updates(step) + 1)), rate)
 
     def block(self, k, w, g, slots):
         """For weights that are no matrices."""

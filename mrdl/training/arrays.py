@@ -14,6 +14,7 @@ from mrdl.training.epochs import Epochs
 from mrdl.training.feeds import WANTED, ArrayFeed, Yielded, YieldedFeed, yields
 from mrdl.training.inputs import checked, fitting, joined
 from mrdl.training.learner import Learner
+from mrdl.training.moving import finish
 from mrdl.training.network import Network, at_once
 from mrdl.training.protocol import LayeredModel
 from mrdl.training.scoring import Scorer
@@ -117,6 +118,7 @@ def fit(model: LayeredModel, x, y, *, batch_size: int | None, epochs: int, sampl
         printed.end(logs)
         if model.stop_training:
             break
+    finish(model)
     calls.on_train_end(logs)
     return calls.history
 

@@ -3,9 +3,11 @@ import numpy as np
 
 from mrdl import metrics
 from mrdl.data.windows import Arrays
+from mrdl.kernels import zeros
 from mrdl.optimizer import Now
 from mrdl.training import pieces
 from mrdl.training.class_weights import by_class
+from mrdl.training.moving import Average, Gathered
 from mrdl.training.network import Network
 from mrdl.training.pieces import InPlace, Rows
 from mrdl.training.protocol import LayeredModel
@@ -27,7 +29,10 @@ class Learner:
         self.constraints = [(w.constraint, w.view(of), of[None]) for _, w, start in model.places()
                             if w.constraint is not None and not w.frozen for of in [weights[start:start + w.size]]]
         self.tensors = [(start, start + w.size) for _, w, start in model.places()]
-        self.pieces = pieces.updates(self.net, model, weights, slots)
+        self.average = Average(model, weights, slots) if self.optimizer.use_ema else None
+        gradient = zeros(len(weights), weights.dtype) if self.optimizer.waits else None
+        self.pieces = pieces.updates(self.net, model, weights, slots, gradient)
+        self.gathered = Gathered(self.net, self.optimizer, gradient, slots) if self.optimizer.gradient_accumulation_steps else None
         self.in_place = any(isinstance(update, InPlace) for _, updates in self.pieces for update in updates)
 
     def begin(self, iterations: int, rate_scale: float) -> None:
@@ -73,10 +78,12 @@ class Learner:
                     continue
                 if update.penalty:
                     penalty += k.regularize(update.w, update.g, *update.penalty)
-                if not self.optimizer.clips:
+                if not self.optimizer.waits:
                     squares += update.step(now, 1.0)
-        if self.optimizer.clips:
-            squares = self._clipped(now)
+        if self.optimizer.waits:
+            squares = self._late(now)
+        if self.average:
+            self.average.follow(self.iterations)
         for constraint, w, flat in self.constraints:
             constraint.apply(w)
             k.flush(flat)
@@ -87,10 +94,18 @@ class Learner:
                                 **({} if self.in_place else {"gradient_norm": [squares ** 0.5, 1]})})
         score(net, losses, t, B, self.sums)
 
-    def _clipped(self, now: Now) -> float:
-        """Applies the updates with the gradient clipped by its norm, per tensor or over all tensors."""
-        optimizer, squares = self.optimizer, {start: 0.0 for start, _ in self.tensors}
+    def _late(self, now: Now) -> float:
+        """Applies the updates when the whole gradient is known, if it is their turn; returns the sum of its squares."""
+        if self.gathered and not self.gathered.add(self.iterations):
+            return self.gathered.squares
         made = [update for _, updates in self.pieces for update in updates if update.step]
+        if self.optimizer.clips:
+            return self._clipped(now, made)
+        return sum(update.step(now, 1.0) for update in made)
+
+    def _clipped(self, now: Now, made: list) -> float:
+        """Applies these updates with the gradient clipped by its norm, per tensor or over all tensors."""
+        optimizer, squares = self.optimizer, {start: 0.0 for start, _ in self.tensors}
         for update in made:
             squares[update.tensor] += self.net.k.sum_squares(update.g)
         whole = sum(squares.values())

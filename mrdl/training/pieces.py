@@ -78,11 +78,14 @@ class InPlace:
         return math.nan
 
 
-def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray) -> list[tuple[Operation, list[Update | ActiveRows | InPlace]]]:
+def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.ndarray,
+            gradient: np.ndarray | None = None) -> list[tuple[Operation, list[Update | ActiveRows | InPlace]]]:
     """The updates of each operation, from the last operation to the first, as a learner needs them.
 
-    weights: the flat vector; slots: the updater's state, [slots, weights]. Both are the caller's, and are changed in place."""
+    weights: the flat vector; slots: the updater's state, [vectors, weights]; gradient: as long as the weights, where the optimizer
+    waits for the whole gradient. All are the caller's, and are changed in place."""
     optimizer, k = model.optimizer, net.k
+    slots = slots[:optimizer.slots]
     # weights of layers that are called more than once: the gradients of all calls are summed
     shared = {start for step in model.stack() if step.again for start in step.offsets}
     penalties = {start: w.regularizer.factors for _, w, start in model.places() if w.regularizer is not None}
@@ -91,11 +94,11 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
     def tensor(start: int) -> int:
         return starts[bisect_right(starts, start) - 1]
 
-    matrices = {start: w.shape for step, w, start in model.places() if optimizer.is_matrix(f"{step.name}/{w.name}", w.keras)}
+    matrices = {start: w for step, w, start in model.places() if optimizer.is_matrix(f"{step.name}/{w.name}", w.keras)}
     for operation in net.operations:            # a sparse input's Dense layer updates some rows
         if isinstance(operation, SparseDenseOperation):
             matrices.pop(operation.b.offsets["kernel"], None)
-    place = place_of(net, weights, slots, optimizer.clips, lambda start: tensor(start) in shared or tensor(start) in matrices)
+    place = place_of(net, weights, slots, gradient, lambda start: tensor(start) in shared or tensor(start) in matrices)
 
     def together(start: int) -> int:
         """The same number for all pieces that are updated together: those of a matrix, else those of all calls of a layer."""
@@ -113,7 +116,7 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
                 return InPlace(of, operation)
             return ActiveRows(of, fill, operation, optimizer, slots[:, start:stop].reshape(len(slots), *operation.w.shape), penalties.get(of))
         if getattr(operation, "sparse", False):
-            if not (optimizer.clips or start in shared or of in penalties or of in matrices):
+            if not (gradient is not None or start in shared or of in penalties or of in matrices):
                 table = operation.table.shape
                 return Update(of, fill, w, g, Rows(optimizer, k, w.reshape(table), g.reshape(table),
                                                    slots[:, start:stop].reshape(len(slots), *table)))
@@ -123,10 +126,10 @@ def updates(net: Network, model: LayeredModel, weights: np.ndarray, slots: np.nd
         begun.add(start)
         left[together(start)] -= 1
         wait = left[together(start)] > 0
-        if shape := matrices.get(of):
-            whole = slice(of, of + math.prod(shape))
+        if weight := matrices.get(of):
+            whole = slice(of, of + weight.size)
             w, g = weights[whole], place(of, whole.stop)
-            step = None if wait else optimizer.matrix(k, w.reshape(shape), g.reshape(shape), slots[:, whole].reshape(-1, *shape))
+            step = None if wait else optimizer.tensor(k, weight, w, g, slots[:, whole])
         else:
             step = None if wait else optimizer.block(k, w, g, slots[:, start:stop])
         return Update(of, fill, w, g, step, penalties.get(of))
@@ -141,12 +144,12 @@ def taught(net: Network) -> list[Operation]:
     return [operation for operation in net.operations if isinstance(operation, Operation) and not operation.b.frozen]
 
 
-def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, clips: bool, shared: Callable[[int], bool]) -> "Whole":
-    """Where pieces of the gradient are stored: with `clips` the whole gradient is kept; else the pieces use the same memory,
+def place_of(net: Network, weights: np.ndarray, slots: np.ndarray, gradient: np.ndarray | None, shared: Callable[[int], bool]) -> "Whole":
+    """Where pieces of the gradient are stored: the whole in `gradient` if it is given; else the pieces use the same memory,
     one after the other."""
-    flat = zeros(len(weights), weights.dtype)
+    flat = zeros(len(weights), weights.dtype) if gradient is None else gradient
     whole = Whole(flat)
-    if clips:
+    if gradient is not None:
         return whole
     longest = max((stop - start for operation in taught(net) for start, stop, _ in operation.gradients(whole)), default=0)
     return Cached(flat, zeros(longest, weights.dtype), weights, slots, shared)

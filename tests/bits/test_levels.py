@@ -77,6 +77,7 @@ from mrdl.optimizers import (
     OPTIMIZERS,
     SGD,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
@@ -93,7 +94,8 @@ from mrdl.regularizers import L1L2
 UPDATERS = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), SGD(0.1, clipnorm=0.1),
             SGD(0.1, global_clipnorm=0.1), SGD(0.1, clipvalue=0.01), RMSprop(), RMSprop(momentum=0.9, centered=True),
             Ftrl(0.1, l1_regularization_strength=0.001), Adam(), Adam(amsgrad=True),
-            AdamW(), Nadam(weight_decay=0.01), Adamax(), Adagrad(), Adadelta(), Lion(), Lamb(), Muon()]
+            AdamW(), Nadam(weight_decay=0.01), Adamax(), Adagrad(), Adadelta(), Lion(), Lamb(), Muon(), Adafactor(),
+            SGD(0.1, use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=2)]
 HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorical_crossentropy"),
          ("sigmoid", "binary_crossentropy"), (None, "mse"),
          *(("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.activation is None)]

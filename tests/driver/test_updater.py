@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from averaged import averaging, network, whole
+from averaged import averaging, died, network, whole
 from models import arrays, bits, classifier
 
 import mrdl
@@ -14,7 +14,7 @@ from mrdl.cli import main
 from mrdl.config import ConfigError
 from mrdl.layers import Dense
 from mrdl.losses import SparseCategoricalCrossentropy
-from mrdl.optimizers import SGD, Adam, RMSprop
+from mrdl.optimizers import SGD, Adafactor, Adam, RMSprop
 from mrdl.runs.commits import RunError
 from mrdl.runs.extension import behind
 from mrdl.runs.run import Run
@@ -149,6 +149,22 @@ def test_a_second_run_takes_over_updater_and_epochs_of_the_first(tmp_path, made)
         averaging(epochs=1).fit(fresh, data, run=str(tmp_path / "fourth"))
     resume(str(tmp_path / "fourth"), "inline")
     assert whole(tmp_path / "fourth") == whole(tmp_path / "third")
+
+
+def test_the_moving_average_is_averaged_and_takes_the_weights_place_when_a_run_ends(tmp_path, made):
+    data, optimizer = made(60, shards=2).url, Adam(0.05, use_ema=True, ema_momentum=0.8)
+    one, model = (averaging(workers=workers, rounds=4).fit(network(optimizer=optimizer), data, run=str(tmp_path / f"{workers}")).model for workers in (1, 2))
+    state = Run(tmp_path / "2").state(4)
+    assert (model.weights == state.slots[2]).all() and (model.weights != state.weights).any() and (one.weights != model.weights).any()
+    died(network(optimizer=optimizer), data, tmp_path / "again", 2, rounds=4)
+    assert whole(tmp_path / "again") == whole(tmp_path / "2")
+    for options, reason in (({"save_updater": False}, "use_ema needs the optimizer's state averaged"), ({"compress": "int8"}, "use_ema needs")):
+        with pytest.raises(ConfigError, match=reason):
+            averaging(**options).fit(network(optimizer=optimizer), data, run=str(tmp_path / "no"))
+    with pytest.raises(ConfigError, match="Adam: gradient_accumulation_steps is for fit; in rounds take a batch_size so many times as large"):
+        averaging().fit(network(optimizer=Adam(gradient_accumulation_steps=2)), data, run=str(tmp_path / "no"))
+    found = averaging(rounds=2).fit(network(optimizer=Adafactor(0.1)), data, run=str(tmp_path / "factored")).model
+    assert (found.slots[0] == Run(tmp_path / "factored").state(2).slots[0]).all() and found.slots.any()
 
 
 def test_rounds_that_begin_with_a_fresh_updater_take_none_over(tmp_path, made):

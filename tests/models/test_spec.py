@@ -108,7 +108,7 @@ CHANGES = [                                             # path, value, part of t
     ([*COMPILED, "optimizer"], "lookahead", "unknown optimizer 'lookahead'; there are SGD, RMSprop, Ftrl, Ada"),
     ([*COMPILED, "optimizer"], 3, "unknown optimizer 3"),
     ([*COMPILED, "optimizer", "config", "weight_decay"], -0.1, "Adam: weight_decay must be 0 or more"),
-    ([*COMPILED, "optimizer", "config", "use_ema"], True, "use_ema"),
+    ([*COMPILED, "optimizer", "config", "use_ema"], 3, "use_ema=3 must be true or false"),
     ([*COMPILED, "optimizer", "config", "learning_rate"], "fast", "learning_rate='fast'"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "class_name"], "Linear", "unknown learning"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "config"], {}, "initial_learning_rate is"),

@@ -21,6 +21,7 @@ from mrdl.optimizers import (
     OPTIMIZERS,
     SGD,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
@@ -37,14 +38,16 @@ from mrdl.schedules import ExponentialDecay
 # what a user may ask of each beside its defaults
 OWN = [SGD(0.1, 0.9), SGD(0.1, 0.9, True), RMSprop(0.05, 0.5, epsilon=1e-3), RMSprop(0.05, 0.5, 0.7), RMSprop(0.05, centered=True),
        RMSprop(0.02, 0.5, 0.6, 1e-3, True, weight_decay=0.1), Ftrl(0.3, beta=0.2), Ftrl(0.1, -0.5, 0.3, 0.01, 0.02, 0.03),
-       Lamb(0.05, 0.5, 0.7), Adagrad(0.1, 0.01),
+       Lamb(0.05, 0.5, 0.7), Adafactor(0.5, -0.5, 1e-3, 0.1, 0.7), Adafactor(ExponentialDecay(0.5, 3, 0.5), relative_step=False),
+       Adam(0.05, use_ema=True, clipnorm=0.05), RMSprop(0.02, 0.5, 0.6, gradient_accumulation_steps=3, clipnorm=0.05), Adagrad(0.1, 0.01),
        Adadelta(1.0, 0.7, 1e-3), Lion(0.01, 0.5, 0.6), Adam(0.05, 0.5, 0.7, amsgrad=True),
        AdamW(0.1, 0.1, 0.5, 0.7, amsgrad=True), Adamax(0.1, 0.5, 0.6), Nadam(0.05, 0.7, 0.8),
        Nadam(ExponentialDecay(0.05, 3, 0.5), weight_decay=0.3),
        Muon(0.05, 0.5, 0.7, 0.3, 1e-3, momentum=0.8, ns_steps=3, nesterov=False, rms_rate=None, adam_lr_ratio=0.5),
        Muon(0.05, adam_weight_decay=None, weight_decay=None, muon_a=3.0, muon_b=-3.2, muon_c=1.2),
        Muon(0.05, exclude_layers=["x", "^dense.*kernel|variable"], exclude_embeddings=False)]
-COMMON = [{}, {"weight_decay": 0.3}, {"clipvalue": 0.02}, {"clipnorm": 0.05}, {"global_clipnorm": 0.05}]
+COMMON = [{}, {"weight_decay": 0.3}, {"clipvalue": 0.02}, {"clipnorm": 0.05}, {"global_clipnorm": 0.05},
+          {"learning_rate": 0.02, "use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 3, "gradient_accumulation_steps": 2}]
 UPDATERS = [*(cls(**more) for cls in OPTIMIZERS for more in COMMON), *OWN]
 CONSTRAINED = [MaxNorm(0.5), MaxNorm(2, [0, 1]), MaxNorm(axis=-1), UnitNorm(), UnitNorm([1]), NonNeg(),
                MinMaxNorm(), MinMaxNorm(0.5, 1.0, 0.3, 1)]
@@ -55,8 +58,10 @@ def wide():
     """Keras in float64."""
     before = keras.config.floatx(), keras.config.dtype_policy()
     try:
-        # Keras's own norm, which Muon takes, is in float32 even here
-        with jax.enable_x64(True), mock.patch.object(inspect.getmodule(keras.optimizers.Muon).ops, "norm", jax.numpy.linalg.norm):
+        # Keras's own norm and mean, which Muon and Adafactor take, are in float32 even here
+        ops = inspect.getmodule(keras.optimizers.Muon).ops
+        with jax.enable_x64(True), mock.patch.object(ops, "norm", jax.numpy.linalg.norm), mock.patch.object(
+                ops, "mean", lambda x, **axes: jax.numpy.mean(jax.numpy.asarray(getattr(x, "value", x)), **axes)):
             keras.config.set_floatx("float64")
             keras.config.set_dtype_policy("float64")
             yield
@@ -86,6 +91,7 @@ def both(optimizer, constraint=None, steps=20):
         for _ in range(steps):
             error = 2 / y.size * (x @ np.array(w.value) + np.array(b.value) - y)
             updater.apply([keras.ops.array(x.T @ error), keras.ops.array(error.sum(0))], [w, b])
+        updater.finalize_variable_values([w, b])
         return model.get_weights(), [np.array(w.value), np.array(b.value)], start
 
 

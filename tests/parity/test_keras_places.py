@@ -73,7 +73,6 @@ def test_what_asks_for_nothing_is_accepted_as_keras_does(build):
     (lambda: layers.Dense(3, dtype="float16"), "Dense: dtype='float16' is not supported; the model has the dtype"),
     (lambda: layers.Embedding(4, 2, weights=[np.zeros((4, 2))]), "Embedding: weights=.* is not supported; call model.set_weights"),
     (lambda: losses.MeanSquaredError("sum"), "MeanSquaredError: reduction='sum' is not supported"),
-    (lambda: optimizers.Adam(gradient_accumulation_steps=4), "gradient_accumulation_steps=4 is not supported; use a larger"),
     (lambda: layers.Input((3,), dtype="string"), "Input: dtype='string' is not supported; give numbers")])
 def test_what_asks_for_more_is_refused_with_what_to_do(build, reason):
     with pytest.raises(ConfigError, match=reason) as error:

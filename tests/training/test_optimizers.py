@@ -10,8 +10,8 @@ import mrdl
 from mrdl import kernels
 from mrdl.config import ConfigError, lookup, serialize
 from mrdl.constraints import MaxNorm, MinMaxNorm, UnitNorm
-from mrdl.layers import Dense, Input
-from mrdl.optimizers import SGD, Adagrad, Adam, AdamW, Ftrl, Lamb, Lion, Muon, RMSprop
+from mrdl.layers import BatchNormalization, Dense, Embedding, Flatten, Input
+from mrdl.optimizers import SGD, Adafactor, Adagrad, Adam, AdamW, Ftrl, Lamb, Lion, Muon, RMSprop
 from mrdl.orthogonal import orthogonal
 from mrdl.schedules import (
     SCHEDULES,
@@ -120,6 +120,9 @@ def test_a_schedule_follows_the_real_number_of_updates():
     (lambda: Adagrad(initial_accumulator_value=-1), "initial_accumulator_value must be 0 or more"),
     (lambda: Adam(amsgrad=1), "amsgrad=1 must be true or false"),
     (lambda: Lion(beta_1=0.0), "beta_1 must be above 0"), (lambda: Lion(beta_2=1.0), "beta_2"),
+    (lambda: Adafactor(beta_2_decay=0.0), "beta_2_decay must be below 0"), (lambda: Adafactor(epsilon_1=0.0), "epsilon_1 must be above 0"),
+    (lambda: Adam(use_ema=True, ema_momentum=1.1), "ema_momentum must be from 0 to 1"), (lambda: SGD(ema_overwrite_frequency=0), "ema_overwrite_frequency must be 1"),
+    (lambda: SGD(gradient_accumulation_steps=1), "gradient_accumulation_steps must be 2 or more"),
     (lambda: Muon(ns_steps=0), "ns_steps must be 1 or more"), (lambda: Muon(adam_weight_decay=-1), "adam_weight_decay must be 0"),
     (lambda: Muon(momentum=1), "momentum"), (lambda: Muon(exclude_layers=["("]), "is no regular expression"),
     (lambda: MaxNorm(-1), "max_value=-1.0 must be 0 or more"), (lambda: MaxNorm(axis=0.5), "whole number"),
@@ -197,8 +200,49 @@ def test_ftrl_at_a_rate_of_0_stays_finite():
     assert np.isfinite(model.weights).all()
 
 
-def test_lamb_does_not_go_with_sparse_inputs():
+@pytest.mark.parametrize("optimizer, reason", [
+    (Lamb(), "Lamb takes the norm of each weight as a whole, and does not go with sparse inputs: take Adam"),
+    (Adafactor(), "Adafactor takes each weight as a whole, and does not go with sparse inputs: take Adam"),
+    (SGD(gradient_accumulation_steps=2), "gradient_accumulation_steps does not go with sparse inputs: take a larger batch_size")])
+def test_what_does_not_go_with_sparse_inputs(optimizer, reason):
     model = mrdl.Sequential([Input(8, sparse=True), Dense(2)])
-    model.compile(Lamb(), "mse")
-    with pytest.raises(ConfigError, match="Lamb takes the norm of each weight as a whole, and does not go with sparse inputs: take Adam"):
+    model.compile(optimizer, "mse")
+    with pytest.raises(ConfigError, match=reason):
         model.fit(np.eye(8, dtype="f4"), np.ones((8, 2), "f4"), verbose=0)
+
+
+def test_gathered_gradients_are_those_of_a_larger_minibatch_and_the_average_follows():
+    """Of an embedding, whose gradient has rows alone, and a layer that is called twice; in two calls of fit, and saved between."""
+    ids, y = np.resize(np.arange(9), (16, 3)), np.random.default_rng(0).standard_normal((16, 2))
+
+    def made(optimizer):
+        twice, x = Dense(4, "tanh", kernel_regularizer="l2"), Input(3)
+        model = mrdl.Model(x, Dense(2)(twice(twice(Dense(4)(Flatten()(Embedding(9, 4)(x)))))), dtype="float64")
+        model.compile(optimizer, "mse")
+        return model.build(seed=1)
+    whole, parts = made(SGD(0.1, 0.9)), made(SGD(0.1, 0.9, gradient_accumulation_steps=4))
+    whole.fit(ids, y, batch_size=16, epochs=3, shuffle=False, verbose=0)
+    parts.fit(ids, y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-12, atol=1e-14)
+    assert parts.iterations == 12 and not parts.slots[1].any()
+    averaged, plain = made(SGD(0.1, use_ema=True, ema_momentum=0.5)), made(SGD(0.1))
+    for _ in range(3):
+        averaged.train_on_batch(ids, y)
+    seen = []
+    for _ in range(3):
+        plain.train_on_batch(ids, y)
+        seen.append(plain.weights.copy())
+    np.testing.assert_allclose(averaged.weights, seen[2], rtol=1e-12)
+    np.testing.assert_allclose(averaged.slots[0], seen[0] / 4 + seen[1] / 4 + seen[2] / 2, rtol=1e-12)
+
+
+def test_the_average_leaves_frozen_weights_and_moving_moments_alone():
+    model = mrdl.Sequential([Input(3), Dense(4, trainable=False), BatchNormalization(), Dense(2)]).build()
+    model.compile(SGD(0.1, use_ema=True), "mse")
+    before = model.get_weights()
+    model.fit(np.random.default_rng(0).standard_normal((8, 3)).astype("f4"), np.ones((8, 2), "f4"), epochs=2, batch_size=4, verbose=0)
+    after = model.get_weights()
+    assert (after[0] == before[0]).all() and (after[4] != before[4]).any() and (after[5] != before[5]).any()
+    kept = {f"{step.name}/{w.name}": model.slots[0, start:start + w.size].any() for step, w, start in model.places()}
+    assert kept == {"dense/kernel": False, "dense/bias": False, "batch_normalization/gamma": True, "batch_normalization/beta": True,
+                    "batch_normalization/moving_mean": False, "batch_normalization/moving_variance": False, "dense_1/kernel": True, "dense_1/bias": True}

@@ -15,7 +15,8 @@ def updates(layers, optimizer=None):
     model.compile(optimizer or SGD(0.1), "mse")
     model.build()
     slots = model.optimizer.start(model.weights)
-    return model, pieces.updates(Network(model, 4, model.weights, model.heads(), training=True), model, model.weights, slots)
+    return model, pieces.updates(Network(model, 4, model.weights, model.heads(), training=True), model, model.weights, slots,
+                                 np.zeros_like(model.weights) if model.optimizer.waits else None)
 
 
 def test_each_tensor_has_its_piece_and_its_penalty_from_the_last_layer_to_the_first():

@@ -12,6 +12,8 @@ import numpy as np
 from mrdl.config import need, shown
 from mrdl.layers.layer import Weight
 from mrdl.models.formats.hdf5 import Contents
+from mrdl.optimizers import Adafactor
+from mrdl.optimizers.adafactor import product
 from mrdl.optimizers.moments import WARMED
 from mrdl.schedules import Schedule
 
@@ -42,6 +44,9 @@ def order(optimizer, weights: list[tuple[str, Weight, int]], apart: bool = False
         optimizer: an optimizer.
         weights: as `trained` gives them.
         apart: whether each slot's tensors come together, as in Keras 2.0 to 2.10."""
+    for slot in range(optimizer.slots, optimizer.vectors):      # the moving average, the sum of gradients
+        for _, weight, start in weights:
+            yield slot, weight, start
     if type(optimizer).__name__ == "Muon":
         for name, weight, start in weights:
             for slot in range(1 if optimizer.is_matrix(name, weight.keras) else 2):
@@ -55,6 +60,30 @@ def order(optimizer, weights: list[tuple[str, Weight, int]], apart: bool = False
                 yield slot, weight, start
 
 
+def means(optimizer, slot: int, weight: Weight) -> bool:
+    """Does Keras keep three tensors for this one: means over its last axis, over its last but one, and their product?"""
+    return isinstance(optimizer, Adafactor) and slot < optimizer.slots and len(weight.keras) > 1
+
+
+def shapes(optimizer, slot: int, weight: Weight) -> list[tuple[int, ...]]:
+    """The shapes of Keras's tensors for a tensor of the state; numbers, which are no tensors, left out."""
+    whole = weight.keras
+    return [whole[:-1], (*whole[:-2], whole[-1]), whole] if means(optimizer, slot, weight) else [whole]
+
+
+def given(optimizer, slot: int, weight: Weight, values: np.ndarray) -> list[np.ndarray]:
+    """Keras's variables for a tensor of the state."""
+    if not means(optimizer, slot, weight):
+        of_vectors = isinstance(optimizer, Adafactor) and slot < optimizer.slots
+        return [*[np.zeros((), "i4")] * (2 * of_vectors), weight.to_keras(values)]
+    found = optimizer.means(values, weight.keras)
+    if len(found) == 1:
+        whole = weight.to_keras(values)
+        return [whole.mean(-1), whole.mean(-2), whole]
+    with np.errstate(invalid="ignore"):                 # before the first update all are 0
+        return [np.array(found[0]), np.array(found[1]), np.nan_to_num(product(*found))]
+
+
 def state(model) -> list[np.ndarray]:
     """The variables of a compiled model's optimizer, as Keras orders them."""
     optimizer, t = model.optimizer, model.iterations
@@ -62,7 +91,8 @@ def state(model) -> list[np.ndarray]:
     if not isinstance(optimizer.learning_rate, Schedule):
         found.append(np.array(optimizer.learning_rate * model.rate_scale, "f4"))
     slots = optimizer.start(model.weights) if model.slots is None else model.slots
-    found += [weight.to_keras(slots[slot, start:start + weight.size]) for slot, weight, start in order(optimizer, trained(model))]
+    for slot, weight, start in order(optimizer, trained(model)):
+        found += given(optimizer, slot, weight, slots[slot, start:start + weight.size])
     if type(optimizer).__name__ == "Nadam":
         found.append(np.array(optimizer.beta_1 ** t * WARMED[min(t, 1000)], "f4"))
     return found
@@ -80,7 +110,8 @@ def take_state(model, variables: list[np.ndarray], note: dict[str, Any], source:
     optimizer = model.optimizer
     numbers = [v for v in variables if v.shape == ()]
     tensors = [v for v in variables if v.shape != ()]
-    wanted = list(order(optimizer, trained(model), apart))
+    wanted = [(*place, shape, number) for place in order(optimizer, trained(model), apart)
+              for number, shape in enumerate(shapes(optimizer, *place[:2]))]
     if apart and len(tensors) > len(wanted) and (not wanted or all(v.shape == (1,) for v in tensors[len(wanted):])):
         tensors = tensors[:len(wanted)]                 # Keras 2.0 to 2.3 also has slots that are not used
     steps = [int(v) for v in numbers[:1] if v.dtype.kind in "iu"]
@@ -91,9 +122,13 @@ def take_state(model, variables: list[np.ndarray], note: dict[str, Any], source:
     if tensors:                                         # else the optimizer had no slots yet, as what Keras 3 loads from .h5
         need(len(tensors) == len(wanted), f"{source}: the state of its optimizer has {len(tensors)} tensors, and "
              f"{type(optimizer).__name__} has {len(wanted)}{HINT}")
-        for (slot, weight, start), values in zip(wanted, tensors):
-            need(values.shape == weight.keras, f"{source}: the state of its optimizer does not fit the weights{HINT}")
-            put(slots[slot], weight, start, values, source)
+        for (slot, weight, start, shape, number), values in zip(wanted, tensors):
+            need(values.shape == shape, f"{source}: the state of its optimizer does not fit the weights{HINT}")
+            both = optimizer.means(slots[slot, start:start + weight.size], weight.keras) if means(optimizer, slot, weight) else ()
+            if len(both) == 2 and number < 2:
+                both[number][...] = values
+            elif len(both) != 2 and shape == weight.keras and number in (0, 2):
+                put(slots[slot], weight, start, values, source)
     rate = numbers[1] if len(numbers) > 1 and numbers[1].dtype.kind == "f" and not apart else None
     if rate is not None and not isinstance(optimizer.learning_rate, Schedule) and np.float32(optimizer.learning_rate) != np.float32(rate):
         model.optimizer = dataclasses.replace(optimizer, learning_rate=float(rate))

@@ -6,7 +6,7 @@ from mrdl.models.formats import keras_two_operations
 
 # what Keras 2 writes besides the arguments that Keras 3 has, and that has no effect
 DROPPED = {"batch_input_shape", "implementation", "input_length", "time_major", "input_dtype"}
-DROPPED_BY_OPTIMIZERS = {"jit_compile", "is_legacy_optimizer", "name", "ema_overwrite_frequency"}
+DROPPED_BY_OPTIMIZERS = {"jit_compile", "is_legacy_optimizer", "name"}
 DROPPED_BY_LOSSES = {"fn", "name", "dtype"}
 RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 CONVOLUTIONS = ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv2DTranspose", "Conv1DTranspose")
@@ -113,6 +113,8 @@ def optimizer(told: Any) -> Any:
         return told
     kind = str(told.get("class_name")).removeprefix("Custom>")
     made = {key: value for key, value in config.items() if key not in DROPPED_BY_OPTIMIZERS and not (key == "epsilon" and value is None)}
+    if not made.get("use_ema"):                         # without it, what Keras 2 writes of it means nothing
+        made = {key: value for key, value in made.items() if not key.startswith("ema_")}
     if "lr" in made:
         made.setdefault("learning_rate", made.pop("lr"))
     decay = made.pop("decay", 0) or 0
