@@ -81,7 +81,7 @@ def fitted(model: Model, data: dataset.Dataset) -> None:
              f"{data.target.classes} tokens")
     if isinstance(model.loss, Loss) and data.target.low is not None:
         model.loss.check_range(np.array([data.target.low, data.target.high]), f"{data.url}: ")
-    if isinstance(model.loss, Loss) and model.loss.sparse:      # with several outputs, workers check it
+    if isinstance(model.loss, Loss) and model.loss.sparse and not model.loss.joint:      # with several outputs, workers check it
         units = model.output_shape[-1]
         if data.target.low is not None and data.target.classes is None or (data.target.classes or 0) > units:
             raise ConfigError(f"the model distinguishes {units} classes, but " + (

@@ -7,8 +7,10 @@ from mrdl.config import snake
 from mrdl.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     SparseCategoricalCrossentropy,
 )
+from mrdl.losses.ctc import CTC
 from mrdl.losses.errors import (
     CategoricalHinge,
     CosineSimilarity,
@@ -24,12 +26,14 @@ from mrdl.losses.errors import (
     SquaredHinge,
 )
 from mrdl.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from mrdl.losses.joint import Circle, Dice, Tversky
 from mrdl.losses.loss import Loss
 
 LOSSES = [SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,
           MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
           MeanSquaredLogarithmicError, Huber, LogCosh, Hinge, SquaredHinge, CategoricalHinge,
-          KLDivergence, Poisson, CosineSimilarity, BinaryFocalCrossentropy, CategoricalFocalCrossentropy]
+          KLDivergence, Poisson, CosineSimilarity, BinaryFocalCrossentropy, CategoricalFocalCrossentropy,
+          CategoricalGeneralizedCrossEntropy, Dice, Tversky, Circle, CTC]
 
 
 def _function(cls: type[Loss], name: str) -> Callable[..., np.ndarray]:

@@ -1,10 +1,11 @@
-"""Cross-entropies; they are computed together with the output's activation."""
+"""Cross-entropies; but for the generalized one, they are computed together with the output's activation."""
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import snake
+from mrdl.config import need, snake
 from mrdl.losses.loss import Loss
 
 
@@ -69,3 +70,41 @@ class BinaryCrossentropy(SmoothedCrossentropy):
     high: ClassVar[float] = 1.0
     activation: ClassVar[str] = "sigmoid"
     aliases: ClassVar[tuple[str, ...]] = ("bce",)
+
+
+@dataclass(frozen=True)
+class CategoricalGeneralizedCrossEntropy(Loss):
+    """(1 - p^q) / q with p the output of the target class; targets are class numbers, and outputs probabilities. It is less
+    misled by wrong labels than the cross-entropy, to which it tends as q tends to 0 (Zhang & Sabuncu 2018).
+
+    Args:
+        q: above 0 and below 1; near 1 it is about the absolute error."""
+    sparse: ClassVar[bool] = True
+    q: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        need(0 < self.q < 1, f"CategoricalGeneralizedCrossEntropy: q={self.q} must be above 0 and below 1")
+
+    def steps(self, outputs):
+        return math.prod(outputs[:-1])
+
+    def bind(self, k, z, grad, units, y=None):
+        grad, q = np.empty_like(z) if grad is None else grad, self.q
+
+        def compute(t, weight, scale):
+            B = len(weight)
+            need(bool(((t[:B] >= 0) & (t[:B] < len(z))).all()), f"targets must be class numbers from 0 to {len(z) - 1}")
+            own = z[t[:B], np.arange(B)].astype(float).tolist()
+            powers, slopes = zip(*((_power(p, q), _power(p, q - 1)) for p in own)) if own else ((), ())
+            weight = weight.astype(float)
+            grad[:] = 0
+            grad[t[:B], np.arange(B)] = np.array(slopes) * weight * -scale
+            k.flush(grad)
+            return float((weight * (1 - np.array(powers))).sum() / q)
+        return compute
+
+
+def _power(p: float, exponent: float) -> float:
+    """By the same function on all machines, unlike NumPy's."""
+    return math.nan if not p >= 0 else math.pow(p, exponent) if p else 0.0 if exponent > 0 else math.inf

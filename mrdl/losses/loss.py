@@ -20,6 +20,8 @@ class Loss(Configured):
     keras_module: ClassVar[str] = "keras.losses"
     activation: ClassVar[str | None] = None
     sparse: ClassVar[bool] = False              # True: targets are class numbers, not vectors
+    joint: ClassVar[bool] = False               # True: it is computed of a whole minibatch (mrdl.losses.joint)
+    free: ClassVar[bool] = False                # True: targets are rows of any length
     parameters = ()                             # what its kernel takes besides outputs and targets
     low: ClassVar[float] = -math.inf            # the range of valid targets
     high: ClassVar[float] = math.inf

@@ -42,7 +42,7 @@ def targets(model: LayeredModel, arrays: Arrays, class_weight: dict[str, float] 
     Empty if no baseline can be computed from them: for several outputs, sequences, or many classes."""
     heads, y = model.heads(), arrays["y"]
     head, y = heads[0], y.reshape(len(y), -1)
-    if len(heads) > 1 or len(head.shape) != 1:
+    if len(heads) > 1 or len(head.shape) != 1 or head.loss.joint:
         return {}
     weight = np.ones((2, len(y)))
     if "w" in arrays:

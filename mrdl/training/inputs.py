@@ -85,7 +85,7 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
     heads, at, masked = model.heads(), 0, any(
         isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in (step.layer for step in model.stack()))
     for head in heads:
-        width = head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
+        width = y[0].size if head.loss.free else head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
         labels = y.reshape(len(y), -1)[:, at:at + width]
         if head.loss.sparse and y.dtype.kind == "f":
             need(bool(((labels == np.rint(labels)) & (abs(labels) < 2 ** 31)).all()),

@@ -151,7 +151,8 @@ class Network:
     def target(self, y: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
         """The rows `index` of the targets, in the layout that each loss needs: t[B], t[steps, B] or t[C, N]."""
         y = y.reshape(len(y), -1)
-        need(y.shape[1] == self.cuts[-1][1], f"{y.shape[1]} target values per example, but the outputs need {self.cuts[-1][1]}")
+        cuts = [(0, y.shape[1])] if self.heads[0].head.loss.free else self.cuts
+        need(y.shape[1] == cuts[-1][1], f"{y.shape[1]} target values per example, but the outputs need {cuts[-1][1]}")
         y, index = widened(y, index)
         if not all(output.head.loss.sparse for output in self.heads):
             self.k.gather(y, index, 1.0, 0.0, self.target_rows)
@@ -159,9 +160,9 @@ class Network:
 
         def classes(output: Output, start: int, stop: int) -> np.ndarray:
             found = np.ascontiguousarray(y[index, start:stop].T, np.int32)
-            return found[0] if output.whole else found
+            return found[0] if output.whole and not output.head.loss.free else found
         return [classes(output, start, stop) if output.head.loss.sparse else self.targets[start:stop]
-                for output, (start, stop) in zip(self.heads, self.cuts)]
+                for output, (start, stop) in zip(self.heads, cuts)]
 
     def forward(self) -> None:
         for operation in self.operations:

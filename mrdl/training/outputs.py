@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from mrdl.config import need
 from mrdl.kernels import LANES
 from mrdl.layers.operation import Tensor, mask_of
 from mrdl.training.protocol import Head
@@ -23,7 +24,12 @@ class Output:
         spare = np.empty((self.units, z.shape[1]), z.dtype)     # scratch, if no gradients are wanted
         last = (head.shape or (1,))[-1]
         self.whole = self.steps == 1 and self.mask is None      # an example is one term
-        if self.whole:
+        self.grad, kind = tensor.grad, type(head.loss).__name__
+        if head.loss.joint:
+            need(self.mask is None, f"{kind} is of whole minibatches and does not go with masked steps: leave out Masking and mask_zero")
+            need(not (head.loss.free and (head.name or head.metrics)), f"{kind} goes with a single output, and without metrics")
+            self.each = []
+        elif self.whole:
             self.each = [head.loss.bind(k, z, tensor.grad, last, self.values if fused else None)]
         else:
             cuts = [slice(s * self.units, (s + 1) * self.units) for s in range(self.steps)]
@@ -48,13 +54,31 @@ class Output:
         if counts is not None:                  # targets of masked steps may be anything, such as -1 or NaN
             np.moveaxis(t[..., :B], -1, 1)[~counts] = 0
         self.head.loss.check_range(t[..., :B])
+        if self.head.loss.joint:
+            return self._joined(self.z, self.grad, t, weight, scale * B), n
         if self.whole:
             return self.each[0](t, weight, scale), n
         return sum(compute(t[s], weight if counts is None else weight * counts[s], scale)
                    for s, compute in enumerate(self.each)), n
 
+    def _joined(self, z: np.ndarray, grad: np.ndarray | None, t: np.ndarray, weight: np.ndarray, scale: float) -> float:
+        """B times the mean of a minibatch of B examples. Fills the gradient of `scale` times the mean."""
+        B, loss = len(weight), self.head.loss
+        targets = t[..., :B] if loss.sparse else t[:, :B].astype(np.float64).reshape(*self.head.shape, B)
+        found, slope = loss.joined(z[:, :B].astype(np.float64).reshape(*self.head.shape, B), targets, weight.astype(np.float64))
+        if grad is not None:
+            grad[:, B:] = 0
+            with np.errstate(all="ignore"):             # the caller handles values that are not finite
+                grad[:, :B] = slope.reshape(len(z), B) * scale
+            self.k.flush(grad)
+        return found * B
+
     def losses(self, t: np.ndarray, B: int) -> np.ndarray:
         """The loss of each of B examples, which must be one term each: as `compute` has it, one by one."""
+        if self.head.loss.joint:
+            need(self.head.loss.alone(len(self.head.shape)), f"{type(self.head.loss).__name__} is of a whole minibatch: an example has no loss of its own")
+            one = np.ones(1)
+            return np.array([self._joined(self.z[:, i:i + 1], None, t[..., i:i + 1], one, 1.0) for i in range(B)])
         z, ones, found = np.zeros((len(self.z), LANES), self.z.dtype), np.eye(LANES, dtype=self.z.dtype), np.empty(B)
         y = None if self.values is self.z else np.empty_like(z)
         compute = self.head.loss.bind(self.k, z, None, (self.head.shape or (1,))[-1], y)
@@ -70,7 +94,7 @@ class Output:
     def rows(self, t: np.ndarray, B: int) -> tuple[np.ndarray, np.ndarray]:
         """Outputs and targets of the unmasked terms, in the layout for metrics: y[..., K, n]."""
         if self.whole:
-            shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" else self.head.shape or (1,)
+            shape = self.head.shape[-1:] if self.head.loss.activation == "softmax" or self.head.loss.sparse else self.head.shape or (1,)
             y = self.values[:, :B].reshape(*shape, B)
             return y, t if t.ndim == 1 else t[:, :B].reshape(y.shape)
         counts = self.counts(B)

@@ -119,7 +119,7 @@ def _rules(model: Model, weighted: bool) -> Rules:
     def rules(rest: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         y, w = rest[:, 0], rest[:, -1]
         with np.errstate(invalid="ignore", over="ignore"):
-            fits = (y >= 0) & (y < units) & (y == np.floor(y)) if loss.sparse else (y >= loss.low) & (y <= loss.high)
+            fits = (y >= 0) & (y < units) & (y == np.floor(y)) if loss.sparse and not loss.joint else (y >= loss.low) & (y <= loss.high)
             yield "label out of range", ~fits
             yield f"beyond {model.dtype.name}", ~np.isfinite(rest.astype(model.dtype)).all(1)
             yield "negative weight", (w < 0) & weighted

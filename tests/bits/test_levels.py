@@ -98,7 +98,9 @@ UPDATERS = [SGD(0.1), SGD(0.1, 0.9), SGD(0.1, 0.9, True), SGD(0.1, clipnorm=0.1)
             SGD(0.1, use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=2)]
 HEADS = [("softmax", "sparse_categorical_crossentropy"), ("softmax", "categorical_crossentropy"),
          ("sigmoid", "binary_crossentropy"), (None, "mse"),
-         *(("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.activation is None)]
+         *(("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.activation is None and not cls.joint)]
+JOINT = [("sigmoid", snake(cls.__name__)) for cls in LOSSES if cls.joint and not cls.free]
+SPARSE = {snake(cls.__name__) for cls in LOSSES if cls.sparse}
 
 # From 21 features to some of any number, in one axis; Dense(5) comes after them.
 LAYERS = [[Dense(18, a), Dense(7), Activation(a)] for a in ACTIVATIONS] + [from_features(*case) for case in (CASES | RANDOM_CROP).values()] + [
@@ -144,14 +146,14 @@ def trained() -> str:
     labels = rng.integers(0, 5, len(x)).astype("i4")
     for dtype in ("float32", "float64"):
         for updater in UPDATERS:
-            for activation, loss in HEADS:
+            for activation, loss in HEADS + JOINT * (updater is UPDATERS[0]):
                 model = Sequential([
                     Input((21,)), Rescaling(1 / 255), Dense(33, "tanh", kernel_regularizer=L1L2(1e-4, 1e-3)),
                     Dropout(0.25), Dense(18, "relu", kernel_constraint=MinMaxNorm(0.1, 1.0, 0.9),
                                          bias_constraint="non_neg"), Dense(17, "sigmoid"), Activation("softmax"),
                     Dense(5, activation)], dtype=dtype)
                 model.compile(updater, loss, metrics=["accuracy"])
-                y = labels if loss.startswith("sparse") else np.eye(5, dtype="f4")[labels]
+                y = labels if loss in SPARSE else np.eye(5, dtype="f4")[labels]
                 history = model.fit(x, y, batch_size=11, verbose=0)
                 assert np.isfinite(model.weights).all()
                 found.update(model.weights.tobytes() + model.slots.tobytes())
@@ -161,6 +163,10 @@ def trained() -> str:
             model.compile("adam", "sparse_categorical_crossentropy")
             model.fit(x, labels, batch_size=11, verbose=0)
             found.update(model.weights.tobytes() + model.slots.tobytes())
+        model = Sequential([Input((21,)), Rescaling(1 / 100, -1), Reshape((7, 3)), Dense(5)], dtype=dtype)
+        model.compile("adam", "ctc")
+        model.fit(x, labels[:, None] % 4 + np.arange(2) % 2 + 1, batch_size=11, verbose=0)
+        found.update(model.weights.tobytes())
         for units in (1, 18):
             model = Sequential([Input((21,), sparse=True), Dense(units, "tanh", kernel_regularizer="l2"), Dense(5, "softmax")], dtype=dtype)
             model.compile("adam", "sparse_categorical_crossentropy")

@@ -16,6 +16,7 @@ from mrdl.layers import (
     GaussianDropout,
     GaussianNoise,
     Input,
+    LayerNormalization,
     LeakyReLU,
     PReLU,
     ReLU,
@@ -27,13 +28,17 @@ from mrdl.layers import (
 )
 from mrdl.layers.activations import ACTIVATIONS
 from mrdl.losses import (
+    CTC,
     LOSSES,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     CategoricalHinge,
+    Circle,
     CosineSimilarity,
+    Dice,
     Hinge,
     Huber,
     KLDivergence,
@@ -45,6 +50,7 @@ from mrdl.losses import (
     Poisson,
     SparseCategoricalCrossentropy,
     SquaredHinge,
+    Tversky,
 )
 from mrdl.regularizers import L1, L1L2, L2, REGULARIZERS
 
@@ -119,6 +125,9 @@ OTHER_ENDS = {
     "poisson": ([Dense(3, "sigmoid")], Poisson()),
     "focal": ([Dense(3, "sigmoid")], BinaryFocalCrossentropy()), "focal logits": ([Dense(3)], BinaryFocalCrossentropy(True, from_logits=True)),
     "focal, of classes": ([Dense(4, "softmax")], CategoricalFocalCrossentropy(label_smoothing=0.1)),
+    "generalized": ([Dense(8), Reshape((2, 4)), Activation("softmax")], CategoricalGeneralizedCrossEntropy(0.7)),
+    "dice": ([Dense(6, "sigmoid"), Reshape((3, 2))], Dice()), "tversky": ([Dense(6, "sigmoid"), Reshape((3, 2))], Tversky(0.3, 0.8, axis=1)),
+    "circle": ([Dense(3), LayerNormalization(), Rescaling(3 ** -0.5)], Circle(4.0)), "ctc": ([Dense(12), Reshape((4, 3))], CTC()),
     "cosine": ([Dense(3)], CosineSimilarity()),
     "cosine, rows": ([Dense(6, "tanh"), Reshape((3, 2))], CosineSimilarity()),
     "squared, shaped": ([Dense(6, "relu"), Reshape((3, 2))], MeanSquaredError()),

@@ -8,23 +8,27 @@ from mrdl.losses import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalHinge,
+    Dice,
     Hinge,
     KLDivergence,
     MeanAbsolutePercentageError,
     MeanSquaredLogarithmicError,
     Poisson,
     SquaredHinge,
+    Tversky,
 )
 from mrdl.optimizers import SGD
 from mrdl.training.learner import Learner
 
 # losses whose targets must be above 0, and those whose targets are 0 or 1, where their activation does not say so
 POSITIVE = {MeanAbsolutePercentageError, MeanSquaredLogarithmicError, KLDivergence, Poisson}
-ONES = {Hinge, SquaredHinge, CategoricalHinge, BinaryFocalCrossentropy, CategoricalFocalCrossentropy}
+ONES = {Hinge, SquaredHinge, CategoricalHinge, BinaryFocalCrossentropy, CategoricalFocalCrossentropy, Dice, Tversky}
 
 
 def targets(rng, loss, shape):
     """Targets of 64 examples that suit a loss, for outputs of that shape."""
+    if loss.free:
+        return rng.integers(1, shape[-1], (64, 2))
     y = {"softmax": np.eye(shape[-1])[rng.integers(0, shape[-1], (64, *shape[:-1]))],
          "sigmoid": rng.integers(0, 2, (64, *shape)).astype("f8"),
          None: rng.standard_normal((64, *shape))}[loss.activation]
