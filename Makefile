@@ -105,10 +105,15 @@ test-sanitized:
 test-slow: install
 	$(VENV)/bin/python -m pytest -q -m slow
 
+# the readers of Keras's files on damaged ones; no crash, no execution, no more memory than a file has
+FUZZ ?= 20000
+fuzz-keras: install
+	OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python -W ignore tests/support/fuzz_keras.py 0 $(FUZZ)
+
 test-oracles: install
 	$(VENV)/bin/python -m pytest -q -n $(JOBS) tests/bits/test_oracles.py tests/kernels/test_kernels.py
 
 clean:
 	rm -rf build .venv* demo *.egg-info kernels/*.so kernels/v2 kernels/v3 kernels/v4 kernels/plain
 
-.PHONY: install demo lint test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-slow test-oracles clean
+.PHONY: install demo lint test test-fast test-hadoop test-faults test-nodes test-kernels test-sanitized test-slow test-oracles fuzz-keras clean

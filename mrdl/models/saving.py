@@ -1,10 +1,18 @@
 """Makes models from Keras's JSON and files, and from the folders that `save` and finished runs write."""
 import os
+import warnings
 from shlex import quote
 
 from mrdl.config import ConfigError, need
 from mrdl.models import tensors
-from mrdl.models.formats import keras_file, keras_reader, keras_state, keras_weights
+from mrdl.models.formats import (
+    hard_sigmoid,
+    keras_file,
+    keras_reader,
+    keras_state,
+    keras_two,
+    keras_weights,
+)
 from mrdl.models.model import Model
 from mrdl.models.sequential import Sequential
 from mrdl.models.tensors import FILES
@@ -75,14 +83,18 @@ def load_model(path: str, updater: bool = True) -> Model:
 def _from_keras(path: str, updater: bool) -> Model:
     """The model in a file of Keras."""
     found = keras_file.read(path)
+    spec, marks = hard_sigmoid.marked(found.spec) if keras_two.is_old(found.spec) else (found.spec, [])
     try:
-        model = _made(keras_reader.parsed(found.spec, _made))
+        model = _made(keras_reader.parsed(spec, _made))
     except RecursionError:
         raise ConfigError(NESTED) from None
     need(model.input_shape is not None, f"{path}: the model does not say what shape its input has")
     keras_weights.load(model, found.contents, path, keras_file.layers_of(found.spec))
+    hard_sigmoid.scaled(model, marks)
     state = keras_state.stored_state(found.contents)
-    if updater and state is not None and model.loss is not None:
+    if marks:
+        warnings.warn(f"{path}: weights before Keras 2's hard_sigmoid are multiplied by 1.2, as Keras 3's is another; the optimizer is a fresh one", stacklevel=3)
+    elif updater and state is not None and model.loss is not None:
         keras_state.take_state(model, state[0], found.note, path, state[1])
     return model
 

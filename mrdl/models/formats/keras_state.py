@@ -114,7 +114,8 @@ def take_state(model, variables: list[np.ndarray], note: dict[str, Any], source:
               for number, shape in enumerate(shapes(optimizer, *place[:2]))]
     if apart and len(tensors) > len(wanted) and (not wanted or all(v.shape == (1,) for v in tensors[len(wanted):])):
         tensors = tensors[:len(wanted)]                 # Keras 2.0 to 2.3 also has slots that are not used
-    steps = [int(v) for v in numbers[:1] if v.dtype.kind in "iu"]
+    # Keras 2.0 counts in float32
+    steps = [int(v) for v in numbers[:1] if v.dtype.kind in "iu" or apart and 0 <= v < MOST and v == np.rint(v)]
     t, epochs, scale = steps[0] if steps else 0, note.get("epochs", 0), note.get("rate_scale", 1.0)
     need(all(type(n) is int and 0 <= n < MOST for n in (t, epochs)) and type(scale) is float and 0 < scale < np.inf,
          f"{source}: the counts of its optimizer are damaged{HINT}")

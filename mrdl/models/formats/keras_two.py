@@ -51,7 +51,8 @@ def _layer(entry: Any) -> Any:
     if kind == "InputLayer":
         return {**entry, "config": {**config, "batch_shape": config.get("batch_shape", config.get("batch_input_shape"))}}
     for key in ("activation", "recurrent_activation"):
-        need(config.get(key) != "hard_sigmoid", f"{kind}: {key}='hard_sigmoid' is another function in Keras 2 than in Keras 3 and mrdl")
+        need(config.get(key) != "hard_sigmoid", f"{kind}: {key}='hard_sigmoid' is another function in Keras 2 than in Keras 3 and mrdl; "
+             "of Dense, convolutions and recurrent layers' gates it can be read where weights come along: load_model of the whole model's .h5")
     names = RENAMED.get(kind, {})
     made = {names.get(key, key): value for key, value in config.items() if key not in DROPPED
             and not (kind in CONVOLUTIONS[:4] and key in OF_KERNEL)}
