@@ -103,14 +103,15 @@ def exchanged(text: str | bytes, draw: random.Random) -> str:
     """JSON with a few other values: of VALUES, of other places, or taken away."""
     told = json.loads(text)
     for _ in range(draw.choice((1, 1, 2, 4))):
-        there = places(told)
+        if not (there := places(told)):
+            break
         (home, key), (other, at) = draw.choice(there), draw.choice(there)
         kind = draw.randrange(4)
         if kind == 0 and isinstance(home, dict):
             home.pop(key, None)
         elif kind == 1:
             home[key] = copy.deepcopy(other[at])
-        elif kind == 2 and isinstance(home[key], list):
+        elif kind == 2 and isinstance(home[key], list) and len(home[key]) < 100:
             home[key] = home[key] * draw.choice((2, 1000))
         else:
             home[key] = draw.choice(VALUES)

@@ -94,7 +94,8 @@ def state(model) -> list[np.ndarray]:
     for slot, weight, start in order(optimizer, trained(model)):
         found += given(optimizer, slot, weight, slots[slot, start:start + weight.size])
     if type(optimizer).__name__ == "Nadam":
-        found.append(np.array(optimizer.beta_1 ** t * WARMED[min(t, 1000)], "f4"))
+        done = optimizer.updates(t)
+        found.append(np.array(optimizer.beta_1 ** done * WARMED[min(done, 1000)], "f4"))
     return found
 
 
