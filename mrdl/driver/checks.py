@@ -69,11 +69,12 @@ def checked(training: "ParameterAveraging", model: Model, data: str, validation:
 
 def check_optimizer(options: Options, model: Model) -> None:
     """Raises ConfigError if the optimizer asks for what rounds cannot do."""
-    optimizer, plain = model.optimizer, (options.save_updater, options.compress, options.compress_broadcast, options.cut) == (True, None, None, False)
-    name = type(optimizer).__name__
-    need(optimizer.gradient_accumulation_steps is None, f"{name}: gradient_accumulation_steps is for fit; in rounds take a batch_size so many times as large")
-    need(not optimizer.use_ema or plain, f"{name}: use_ema needs the optimizer's state averaged exactly: save_updater=True, and no compress, "
-         "compress_broadcast or fragments")
+    optimizer, name = model.optimizer, type(model.optimizer).__name__
+    exact = (options.save_updater, options.compress, options.compress_broadcast, options.cut) == (True, None, None, False)
+    need(optimizer.gradient_accumulation_steps is None,
+         f"{name}: gradient_accumulation_steps is for fit; in rounds take a batch_size so many times as large")
+    need(not optimizer.use_ema or exact, f"{name}: use_ema needs the optimizer's state averaged exactly: save_updater=True, "
+         "and no compress, compress_broadcast or fragments")
 
 
 def check_room(options: Options, model: Model, train: dataset.Dataset) -> None:

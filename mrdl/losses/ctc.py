@@ -35,7 +35,8 @@ class CTC(JointLoss):
         need(bool(((t >= 0) & (t < K)).all()), f"CTC: labels must be from 0 to {K - 1}, the last class")
         lengths = np.count_nonzero(t, 0)
         due = lengths + np.count_nonzero((t[1:] == t[:-1]) & (t[1:] != 0), 0)
-        need(due.max(initial=0) <= T, f"CTC: a target needs {due.max(initial=0)} steps, one a label and one between like ones, and the outputs have {T}")
+        need(due.max(initial=0) <= T, f"CTC: a target needs {due.max(initial=0)} steps, one a label and one between like ones, "
+             f"and the outputs have {T}")
         flat = zeros((K, pad(T * B)), np.float64)
         flat[:, :T * B] = y.transpose(1, 0, 2).reshape(K, -1)
         typed(np.float64).softmax_forward(flat, flat)
@@ -82,5 +83,6 @@ class CTC(JointLoss):
 def _logs(values: np.ndarray) -> np.ndarray:
     """Logarithms of numbers that float64 may not hold, by the same function on all machines."""
     parts, twos = np.frexp(values)
-    found = [math.log(part) if part > 0 else -math.inf if part == 0 else math.nan for part in parts.astype(float).ravel().tolist()]
+    found = [math.log(part) if part > 0 else -math.inf if part == 0 else math.nan
+             for part in parts.astype(float).ravel().tolist()]
     return np.reshape(found, values.shape) + twos * math.log(2)

@@ -36,8 +36,9 @@ class JointLoss(Loss):
         y, t = np.asarray(outputs, np.float64), np.asarray(targets, np.int32 if self.sparse else np.float64)
         need(y.ndim > 1, f"{type(self).__name__}: the outputs need an axis for examples and one for each")
         self.check(y.shape[1:], t.shape[1:])
-        t = t.reshape(len(t), -1) if self.sparse else t.reshape(y.shape)
-        return self.values(np.moveaxis(y, 0, -1), np.moveaxis(t[:, 0] if t.ndim == 2 and self.sparse and not self.free else t, 0, -1))
+        if not self.free:                       # a class number a row may have an axis of its own
+            t = t.reshape(len(t)) if self.sparse else t.reshape(y.shape)
+        return self.values(np.moveaxis(y, 0, -1), np.moveaxis(t, 0, -1))
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,16 @@ class Overlap(JointLoss):
         super().__post_init__()
         axis = self.axis
         axis = axis if axis is None else tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
-        need(axis is None or bool(axis) and all(type(a) is int for a in axis), f"{type(self).__name__}: axis={shown(self.axis)} must be a number, several, or None")
+        need(axis is None or bool(axis) and all(type(a) is int for a in axis),
+             f"{type(self).__name__}: axis={shown(self.axis)} must be a number, several, or None")
         object.__setattr__(self, "axis", axis)
 
     def over(self, axes: int) -> tuple[int, ...]:
         """Keras's axes, of which the examples' is the first, as those of arrays in which it is the last."""
         if self.axis is None:
             return tuple(range(axes))
-        need(all(-axes <= a < axes for a in self.axis), f"{type(self).__name__}: axis={shown(self.axis)} does not fit outputs with {axes} axes, examples included")
+        need(all(-axes <= a < axes for a in self.axis), f"{type(self).__name__}: axis={shown(self.axis)} does not fit outputs "
+             f"with {axes} axes, examples included")
         return tuple(sorted({(a % axes - 1) % axes for a in self.axis}))
 
     def alone(self, axes):
@@ -159,7 +162,8 @@ class Circle(JointLoss):
             near += np.multiply.outer(row, row)
         d, same = np.maximum(1 - near, 0), t[:, None] == t
         room = np.maximum(1 + margin - d, 0)
-        values, slopes = (gamma * (d * d - margin * margin), gamma * room * (1 - margin - d)), (2 * gamma * d, -2 * gamma * (1 - d) * (room > 0))
+        values = gamma * (d * d - margin * margin), gamma * room * (1 - margin - d)
+        slopes = 2 * gamma * d, -2 * gamma * (1 - d) * (room > 0)
         own = same & ~np.eye(B, dtype=bool) if self.remove_diagonal else same
         total, slope = np.zeros(B), np.zeros((B, B))
         with np.errstate(all="ignore"):

@@ -93,7 +93,8 @@ def _from_keras(path: str, updater: bool) -> Model:
     hard_sigmoid.scaled(model, marks)
     state = keras_state.stored_state(found.contents)
     if marks:
-        warnings.warn(f"{path}: weights before Keras 2's hard_sigmoid are multiplied by 1.2, as Keras 3's is another; the optimizer is a fresh one", stacklevel=3)
+        warnings.warn(f"{path}: weights before Keras 2's hard_sigmoid are multiplied by 1.2, as Keras 3's is another; "
+                      "the optimizer is a fresh one", stacklevel=3)
     elif updater and state is not None and model.loss is not None:
         keras_state.take_state(model, state[0], found.note, path, state[1])
     return model

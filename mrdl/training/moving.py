@@ -66,7 +66,8 @@ class Gathered:
     def __init__(self, net: Network, optimizer: Optimizer, gradient: np.ndarray, slots: np.ndarray):
         need(not any(isinstance(operation, SparseDenseOperation) for operation in net.operations),
              f"{type(optimizer).__name__}: gradient_accumulation_steps does not go with sparse inputs: take a larger batch_size")
-        self.k, self.steps, self.gradient, self.sum, self.squares = net.k, optimizer.gradient_accumulation_steps, gradient, slots[-1], 0.0
+        self.k, self.steps, self.squares = net.k, optimizer.gradient_accumulation_steps, 0.0
+        self.gradient, self.sum = gradient, slots[-1]
 
     def add(self, iterations: int) -> bool:
         """Adds the gradient of a minibatch, before which there were so many. If its turn has come, `gradient` becomes the mean."""

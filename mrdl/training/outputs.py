@@ -76,7 +76,8 @@ class Output:
     def losses(self, t: np.ndarray, B: int) -> np.ndarray:
         """The loss of each of B examples, which must be one term each: as `compute` has it, one by one."""
         if self.head.loss.joint:
-            need(self.head.loss.alone(len(self.head.shape)), f"{type(self.head.loss).__name__} is of a whole minibatch: an example has no loss of its own")
+            need(self.head.loss.alone(len(self.head.shape)),
+                 f"{type(self.head.loss).__name__} is of a whole minibatch: an example has no loss of its own")
             one = np.ones(1)
             return np.array([self._joined(self.z[:, i:i + 1], None, t[..., i:i + 1], one, 1.0) for i in range(B)])
         z, ones, found = np.zeros((len(self.z), LANES), self.z.dtype), np.eye(LANES, dtype=self.z.dtype), np.empty(B)

@@ -51,7 +51,8 @@ def test_an_epoch_that_is_interrupted_leaves_a_count_that_fits_the_weights(monke
 
 @pytest.mark.parametrize("optimizer, dtype", [
     (Adam(PiecewiseConstantDecay((5,), (0.01, 0.001)), amsgrad=True), "float32"), (SGD(0.1), "float32"),
-    (SGD(0.1, momentum=0.9), "float64")], ids=["amsgrad", "sgd", "momentum"])
+    (SGD(0.1, momentum=0.9), "float64"), (Adafactor(0.1, gradient_accumulation_steps=4), "float32")],
+                         ids=["amsgrad", "sgd", "momentum", "gathered"])
 def test_a_model_that_was_saved_trains_on_as_if_it_had_not_been(tmp_path, optimizer, dtype):
     x, y = arrays()
     once, saved = classifier(optimizer, dtype), classifier(optimizer, dtype)
