@@ -114,7 +114,7 @@ def exchanged(text: str | bytes, draw: random.Random) -> str:
         elif kind == 2 and isinstance(home[key], list) and len(home[key]) < 100:
             home[key] = home[key] * draw.choice((2, 1000))
         else:
-            home[key] = draw.choice(VALUES)
+            home[key] = copy.deepcopy(draw.choice(VALUES))
     return json.dumps(told)
 
 
