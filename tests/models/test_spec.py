@@ -112,7 +112,7 @@ CHANGES = [                                             # path, value, part of t
     ([*COMPILED, "optimizer", "config", "learning_rate"], "fast", "learning_rate='fast'"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "class_name"], "Linear", "unknown learning"),
     ([*COMPILED, "optimizer", "config", "learning_rate", "config"], {}, "initial_learning_rate is"),
-    ([*COMPILED, "loss"], "dice", "unknown loss 'dice'"), ([*COMPILED, "loss"], ["mse", "mse"], "one for each output"),
+    ([*COMPILED, "loss"], "slices", "unknown loss 'slices'"), ([*COMPILED, "loss"], ["mse", "mse"], "one for each output"),
     ([*COMPILED, "loss"], {"a": "mse"}, "there is no output ['a']"),
     ([*COMPILED, "loss"], "binary_crossentropy", "needs an output with activation 'sigmoid'"),
     ([*COMPILED, "loss", "config", "reduction"], "sum", "reduction='sum' is not supported"),

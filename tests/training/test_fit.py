@@ -223,7 +223,7 @@ def test_predict_refuses_what_does_not_fit():
 @pytest.mark.parametrize("compile, reason", [
     ({"loss": None}, "compile needs a loss"), ({"optimizer": None}, "compile needs an optimizer"),
     ({"loss": "binary_crossentropy"}, "needs an output with activation 'sigmoid', not 'softmax'"),
-    ({"loss": "dice"}, "unknown loss 'dice'; there are Sparse"), ({"loss": np.square}, "unknown loss"),
+    ({"loss": "slices"}, "unknown loss 'slices'; there are Sparse"), ({"loss": np.square}, "unknown loss"),
     ({"optimizer": "rprop"}, "unknown optimizer 'rprop'"), ({"metrics": "accuracy"}, "must be a list"),
     ({"metrics": [None]}, "a metric is missing"), ({"metrics": ["dcg"]}, "unknown metric 'dcg'"),
     ({"metrics": ["auc", m.AUC(50)]}, "two metrics have the name 'auc'; give one another name="),
