@@ -187,9 +187,10 @@ class Minimum(Extreme):
 class ConcatenateOperation(Operation):
     def __init__(self, layer, b):
         super().__init__(layer, b)
-        marks = [np.full(shape, i) for i, shape in enumerate(b.shape)]
-        which = np.concatenate(marks, layer.places(b.shape[0])).ravel()
-        self.rows = [np.flatnonzero(which == i) for i in range(len(marks))]     # the rows of y that come from input i
+        at = layer.places(b.shape[0])
+        self.before = math.prod(b.shape[0][:at])
+        ends = itertools.accumulate((math.prod(shape[at:]) for shape in b.shape), initial=0)
+        self.parts = [slice(*ends) for ends in itertools.pairwise(ends)]        # of each of `before` blocks of y, what is input i's
         masks = [mask_of(x, shape) for x, shape in zip(b.xs, b.shape)]
         # True: the steps of one input follow those of another
         self.along = layer.places(b.shape[0]) == 0
@@ -201,15 +202,18 @@ class ConcatenateOperation(Operation):
             b.y.mask = np.zeros((sum(map(len, masks)) if self.along else len(masks[0]), masks[0].shape[1]), masks[0].dtype)
 
     def forward(self):
-        for x, rows in zip(self.b.xs, self.rows):
-            self.b.y.value[rows] = x.value
+        for x, part in zip(self.b.xs, self.parts):
+            self.blocks(self.b.y.value)[:, part] = self.blocks(x.value)
         if self.masks:
             self.b.y.mask[:] = np.concatenate(self.masks) if self.along else reduce(np.maximum, self.masks)
 
     def backward(self, batch):
-        for x, rows in zip(self.b.xs, self.rows):
+        for x, part in zip(self.b.xs, self.parts):
             if x.grad is not None:
-                x.grad[:] = self.b.y.grad[rows]
+                self.blocks(x.grad)[:] = self.blocks(self.b.y.grad)[:, part]
+
+    def blocks(self, a):
+        return a.reshape(self.before, -1, a.shape[1])
 
 
 @dataclass(frozen=True)
