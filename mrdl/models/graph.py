@@ -110,6 +110,14 @@ class Graph:
         return sorted(layers.values(), key=lambda layer: (-of_layer[id(layer)], met[id(layer)]))
 
 
+def by_name(given) -> tuple[object, list[str] | None]:
+    """Inputs or outputs as Graph takes them; of a dict also the names, in whose order they are."""
+    if not isinstance(given, dict):
+        return given, None
+    need(given != {} and all(isinstance(name, str) and name for name in given), f"the names in {shown(given)} must be texts")
+    return [given[name] for name in sorted(given)], sorted(given)
+
+
 def applied(layer, given: list[Symbol]) -> list[Symbol]:
     """What a layer gives for these; of a model, what its layers give."""
     if not isinstance(layer, Layer):

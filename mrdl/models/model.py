@@ -18,7 +18,7 @@ from mrdl.layers.layer import Layer, Symbol, Weight, rested
 from mrdl.layers.operation import Shape
 from mrdl.models import drawing, sharing, summary, tensors
 from mrdl.models.formats import keras_reader, keras_writer
-from mrdl.models.graph import Graph
+from mrdl.models.graph import Graph, by_name
 from mrdl.models.trainer import Trainer
 from mrdl.storage.tensorfile import packed
 from mrdl.training.protocol import Step
@@ -27,7 +27,7 @@ CALLS = 100_000         # calls of layers in a model, those of models inside it 
 OUTER: "weakref.WeakKeyDictionary[Model, weakref.ref[Model]]" = weakref.WeakKeyDictionary()     # of models inside others: whose vector has their weights
 ATTRIBUTES = {"name", "dtype", "graph", "layers", "input_shape", "weights", "optimizer", "loss", "loss_weights", "metrics",
               "slots", "iterations", "epochs", "rate_scale", "features", "sparse", "stop_training", "history",
-              "trainable", "learner", "flat", "calls", "first", "symbols"}
+              "trainable", "learner", "flat", "calls", "first", "symbols", "keys"}
 
 
 def over(activation: str, made: Shape, shape: Shape) -> str:
@@ -47,8 +47,10 @@ class Model(Trainer):
     columns together; so are the targets of several outputs.
 
     Args:
-        inputs: an Input, or what it gave, or a list of them.
-        outputs: what a layer's call gave, or a list of such.
+        inputs: an Input, or what it gave, or a list of them, or a dict of them by name.
+        outputs: what a layer's call gave, or a list of such, or a dict of them by name: `predict` then
+            gives a dict, and losses and metrics have these names. Dicts are in the order of their
+            names, as in Keras.
         name: the model's name in its spec. None: "functional".
         trainable: whether training changes weights, where the layers say so too. It may be set later
             too, which sets it on all layers.
@@ -58,9 +60,12 @@ class Model(Trainer):
         ConfigError: layers do not fit each other, or an input is missing."""
 
     kind: ClassVar[str] = "Functional"          # as Keras's JSON calls it
+    keys: tuple[list[str] | None, list[str] | None] = (None, None)     # the names of inputs and outputs that are dicts
 
     def __init__(self, inputs, outputs, name: str | None = None, *, trainable: bool = True, dtype: str = "float32"):
         self._begin("functional" if name is None else name, dtype, trainable)
+        (inputs, first), (outputs, last) = by_name(inputs), by_name(outputs)
+        self.keys = first, last
         self.graph = Graph(inputs, outputs)
         self.layers = self.graph.layers
         shapes = [layer.shape for layer in self.graph.inputs]
@@ -125,6 +130,10 @@ class Model(Trainer):
 
         Raises:
             ConfigError: the model does not take such inputs."""
+        if isinstance(inputs, dict) and all(isinstance(getattr(x, "symbol", x), Symbol) for x in inputs.values()):
+            need(set(inputs) == set(self.input_names()), f"{self.name} takes inputs of the names {', '.join(self.input_names())}, not "
+                 f"{shown(sorted(inputs))}")
+            inputs = [inputs[name] for name in self.input_names()]
         given = tuple(getattr(x, "symbol", x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
         if given and not any(isinstance(x, Symbol) for x in given) and all(isinstance(x, (np.ndarray, list, tuple)) for x in given):
             need(not training, f"{self.name} is called with training=True on arrays: call fit or train_on_batch")
@@ -135,6 +144,7 @@ class Model(Trainer):
             self._takes(given[0].shape)
         wanted, shapes = self.input_shapes(), [x.shape for x in given]
         need(wanted == shapes, f"{self.name} takes inputs of the shapes {shown(wanted)}, not {shown(shapes)}")
+        need(self.keys[1] is None, f"{self.name} gives a dict, and cannot be inside another model: give it a list of outputs")
         need(not self.sparse, f"{self.name} has an Input with sparse=True, and cannot be inside another model")
         first, *others = self.output_shapes()
         main = Symbol(self, given, first)
@@ -287,6 +297,8 @@ class Model(Trainer):
 
     def input_names(self) -> list[str]:
         """The name of each input."""
+        if self.keys[0]:
+            return self.keys[0]
         names = self._by_layer()
         return [names[id(layer)] for layer in self.graph.inputs]
 
@@ -331,7 +343,9 @@ class Model(Trainer):
         return self.output_activations() == ["softmax"] and len(self.output_shape) > 1
 
     def output_names(self) -> list[str]:
-        """Those of the layers that give them."""
+        """Those of the layers that give them, or of the dict that they are."""
+        if self.keys[1]:
+            return self.keys[1]
         names = self._by_layer()
         found = [names[id(output.layer)] for output in self.graph.outputs]
         need(len(set(found)) == len(found), f"two outputs have the name {shown(found)}")

@@ -279,7 +279,7 @@ class Trainer:
         return found if len(found) > 1 else found[0]
 
     def predict(self, x, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None,
-                callbacks=None) -> np.ndarray:
+                callbacks=None) -> np.ndarray | list[np.ndarray] | dict[str, np.ndarray]:
         """The outputs for arrays or raw rows.
 
         Args:
@@ -296,7 +296,8 @@ class Trainer:
             callbacks: of mrdl.callbacks, or a list of them. None: there are none.
 
         Returns:
-            An array [n, *output_shape]; of several outputs a list of them. Of classes column i is
+            An array [n, *output_shape]; of several outputs a list of them, or a dict where the model
+            has one. Of classes column i is
             that of `classes[i]`.
 
         Raises:
@@ -305,4 +306,7 @@ class Trainer:
         if not isinstance(x, np.ndarray):
             from mrdl.models import frames  # workers need none
             x = frames.examples(self, x) if frames.is_raw(self, x) else x
-        return arrays.predict(self, x, batch_size, callbacks, steps)
+        found = arrays.predict(self, x, batch_size, callbacks, steps)
+        if (names := self.keys[1]) is not None:
+            return dict(zip(names, found if len(names) > 1 else [found]))
+        return found

@@ -140,13 +140,20 @@ def _ends(config: dict, layers: list[Layer]) -> tuple[list[Input], list[Symbol]]
             ready += waiting.pop((name, number), ())
     need(not waiting, "the spec's calls of layers go round in a circle")
 
-    def ends(key: str) -> list[Symbol]:
-        places = part_of(config, key, list, [])
+    def ends(key: str) -> list[Symbol] | dict[str, Symbol]:
+        if isinstance(config.get(key), dict):
+            return {name: at(place)[0] for name, place in config[key].items()}
+        return at(part_of(config, key, list, []))
+
+    def at(places: list) -> list[Symbol]:
+        need(isinstance(places, list), f"the spec has inputs or outputs that are no list: {shown(places)}")
         places = places if all(isinstance(p, list) for p in places) else [places]
         # Keras counts the calls of a functional model from 1 here, and from 0 elsewhere
         return [end([name, call - 1, part] if type(call) is int and hasattr(found.get(name, (None,))[0], "graph") else place)
                 for place in places for name, call, part in [place if len(place) == 3 and isinstance(place[0], str) else (None, None, None)]]
-    return [symbol.layer for symbol in ends("input_layers")], ends("output_layers")
+    inputs = ends("input_layers")
+    return ({name: symbol.layer for name, symbol in inputs.items()} if isinstance(inputs, dict) else
+            [symbol.layer for symbol in inputs]), ends("output_layers")
 
 
 def _layer(entry: Any, dtype: Any, default_name: bool, made: Callable[[Spec], Any] | None) -> Layer | KerasOperation:

@@ -58,14 +58,19 @@ def config(model) -> dict[str, Any]:
     layers = [entry(layer, name) | {"name": name, "inbound_nodes": list(map(node, calls[id(layer)]))}
               for layer, name in zip(model.layers, names)]
     return {"name": model.name, "trainable": model.trainable, "dtype": dtype, "layers": layers,
-            "input_layers": [place(layer.symbol) for layer in graph.inputs],
-            "output_layers": list(map(end, graph.outputs))}
+            "input_layers": named([place(layer.symbol) for layer in graph.inputs], model.keys[0]),
+            "output_layers": named(list(map(end, graph.outputs)), model.keys[1])}
+
+
+def named(places: list[list], names: list[str] | None) -> list | dict[str, list]:
+    """The places of inputs or outputs, by their names where they are a dict."""
+    return dict(zip(names, places)) if names else places
 
 
 def without_loss(form: dict[str, Any], name: str) -> dict[str, Any]:
     """The form of a model inside another, where it has this name. One input or output is no list there, as the layer after it would
     get a list."""
-    ends = {key: places[0] for key in ("input_layers", "output_layers") if len(places := form["config"].get(key, ())) == 1}
+    ends = {key: places[0] for key in ("input_layers", "output_layers") if len(places := form["config"].get(key, ())) == 1 and isinstance(places, list)}
     return {key: value | ends | {"name": name} if key == "config" else value for key, value in form.items() if key != "compile_config"}
 
 
