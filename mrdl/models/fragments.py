@@ -10,6 +10,7 @@ Of a graph, whole residual blocks are dealt out instead (ResIST: Dun et al., UAI
 RULES says how each kind of layer is cut. A new one needs a line there."""
 import re
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
@@ -239,7 +240,7 @@ def _fragment(model: Sequential, stack: list[Step], own: dict[int, np.ndarray]) 
         found.append(cut.layer)
         cuts.append((step, cut, len(found) - 2))
         held = cut.units
-    made = Sequential(found, name=model.name, dtype=model.dtype.name)
+    made = Sequential([copy(layer) for layer in found], name=model.name, dtype=model.dtype.name)
     made.compile(model.optimizer, model.loss, metrics=model.metrics, loss_weights=model.loss_weights)
     own_stack = made.stack()
     return Fragment(made, [part for step, cut, number in cuts for part in _parts(step, cut, own_stack[number])])

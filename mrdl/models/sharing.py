@@ -14,7 +14,7 @@ from mrdl.layers.layer import Held, Layer, Weight
 
 def own(model) -> Iterator[tuple[str, Layer, list[Weight], np.ndarray]]:
     """The name of each layer that has weights, the layer, its weights, and their part of the model's vector."""
-    for step in model.stack():
+    for step in model.stack() if isinstance(model.weights, np.ndarray) else ():     # else they are read from a file, layer by layer
         if step.weights and not step.again:
             size = sum(weight.size for weight in step.weights)
             yield step.name, step.layer, step.weights, model.weights[step.offsets[0]:step.offsets[0] + size]

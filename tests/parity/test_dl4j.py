@@ -151,8 +151,8 @@ def test_initial_weights_are_as_wide_as_the_table_says():
     cut, whole = (abs(initializer(code)((300, 200), np.random.default_rng(0))).max() for code in (
         "glorot_normal", 'VarianceScaling(1, "fan_avg", "untruncated_normal")'))
     assert cut < 2 * deviation / 0.8796 < whole
-    with pytest.raises(ConfigError):
-        initializer("identity")
+    assert "| `IDENTITY` | `Identity()` |" in section("Initial weights")
+    assert (initializer("Identity()")((3, 3), None) == np.eye(3)).all()
 
 
 def test_distributions_take_the_same_numbers():
