@@ -1,5 +1,5 @@
 """Scripts in the manner of Keras's own examples, each run with its imports of Keras turned into those of mrdl; what it
-ends with are assertions. Each runs with Keras too: `KERAS_BACKEND=jax PYTHONPATH=tests/support python SCRIPT`."""
+ends with are assertions. As they stand they import Keras: `KERAS_BACKEND=jax PYTHONPATH=tests/support python SCRIPT`."""
 import re
 import tempfile
 from pathlib import Path
