@@ -137,3 +137,34 @@ def test_a_rate_that_was_set_or_halved_comes_along(tmp_path):
     assert float(theirs.optimizer.learning_rate) == pytest.approx(0.005)
     again = mrdl.load_model(path)
     assert (again.optimizer.learning_rate, again.rate_scale) == (pytest.approx(0.005), 1.0)
+
+
+def with_models_inside(of, layers):
+    """A functional model of a Sequential, a functional model that has one too, and a layer."""
+    tower = of.Sequential([of.Input((3,)), layers.Dense(4, "tanh", name="d"), layers.BatchNormalization()], name="tower")
+    x, inner = of.Input((3,)), of.Input((4,))
+    middle = of.Model(inner, of.Sequential([of.Input((4,)), layers.Dense(2)], name="last")(layers.Dense(4, name="d")(inner)), name="middle")
+    model = of.Model(x, layers.Dense(1)(middle(tower(x))))
+    model.compile("adam", "mse")
+    return model
+
+
+def test_models_inside_models_go_both_ways_and_train_on(tmp_path):
+    x, y = draw.normal(size=(ROWS, 3)).astype("f4"), draw.normal(size=(ROWS, 1))
+    path = str(tmp_path / "m.keras")
+    theirs = with_models_inside(keras, k)
+    theirs.fit(x, y, verbose=0)
+    theirs.save(path)
+    ours = mrdl.load_model(path)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x, verbose=0), atol=1e-6)
+    for model in (ours, theirs):
+        model.fit(x, y, verbose=0, shuffle=False)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x, verbose=0), atol=1e-5)
+    ours = with_models_inside(mrdl, mrdl.layers)
+    ours.fit(x, y, verbose=0)
+    ours.save(path)
+    np.testing.assert_allclose(keras.models.load_model(path).predict(x, verbose=0), ours.predict(x), atol=1e-6)
+    again = mrdl.load_model(path)
+    assert (again.predict(x) == ours.predict(x)).all() and again.iterations == ours.iterations
+    with pytest.raises(mrdl.config.ConfigError, match=r"has a model inside it, which is not written to \.h5 yet: save it as \.keras"):
+        ours.save(str(tmp_path / "m.h5"))

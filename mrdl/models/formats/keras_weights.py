@@ -25,7 +25,7 @@ LEGACY = "model_weights"        # the group of a whole model's weights in .h5 fi
 
 def kind_of(layer: Layer) -> str:
     """The name of the layer's class in Keras."""
-    return "InputLayer" if isinstance(layer, Input) else type(layer).__name__
+    return "InputLayer" if isinstance(layer, Input) else type(layer).__name__ if isinstance(layer, Layer) else layer.kind
 
 
 def groups(layers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -39,6 +39,21 @@ def groups(layers: Iterable[tuple[str, str]]) -> dict[str, str]:
         kind = snake(kind)
         found[name] = f"layers/{kind}" + f"_{counts[kind]}" * (counts[kind] > 0)
         counts[kind] += 1
+    return found
+
+
+def groups_of(model, layers: list[tuple[str, str]] | None = None) -> dict[str, str]:
+    """The groups of a model's layers by their names, MODEL/LAYER for those of a model inside it.
+
+    Args:
+        model: any model.
+        layers: as `groups` takes them. None: those of the model."""
+    own, found = groups(layers or zip(map(kind_of, model.layers), model.names())), {}
+    for layer, name in zip(model.layers, model.names()):
+        if isinstance(layer, Layer):
+            found[name] = own[name]
+        else:
+            found |= {f"{name}/{of}": f"{own[name]}/{group}" for of, group in groups_of(layer).items()}
     return found
 
 
@@ -58,7 +73,7 @@ def places(model, layers: list[tuple[str, str]] | None = None) -> list[str]:
     Args:
         model: a model whose weights' shapes are known.
         layers: as `groups` takes them. None: those of the model."""
-    found = groups(layers or zip(map(kind_of, model.layers), model.names()))
+    found = groups_of(model, layers)
     return [f"{found[step.name]}/{place}" for step in sorted(model.stack(), key=lambda step: step.index) if not step.again
             for place in inside(step.layer, step.weights)]
 
@@ -140,6 +155,7 @@ def contents_of(model, layers: list[tuple[str, str]] | None = None) -> Contents:
 
 def legacy_contents(model) -> Contents:
     """What Keras writes into .h5 for a model: its weights by the names of layers, and the state of its optimizer."""
+    need(not model.nested, f"{model.name} has a model inside it, which is not written to .h5 yet: save it as .keras")
     attributes: dict[str, dict[str, Any]] = {LEGACY: {"layer_names": model.names(), "backend": "mrdl", "keras_version": "3.0.0"}}
     arrays = {}
     of_layer: dict[str, list[str]] = {name: [] for name in model.names()}
