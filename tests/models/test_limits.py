@@ -125,8 +125,9 @@ def test_amounts_of_memory_are_shown_in_three_digits():
 @pytest.mark.parametrize("kind", [kind for kind in LAYERS if issubclass(kind, Rows)])
 def test_the_shape_of_moved_features_is_that_of_their_indices(kind):
     given = {"Permute": {"dims": (2, 1)}, "RepeatVector": {"n": 3}, "ZeroPadding2D": {"padding": ((1, 2), (3, 4))},
-             "ZeroPadding1D": {"padding": (1, 2)}, "UpSampling2D": {"size": (2, 3)}}.get(kind.__name__, {})
-    shape = {"Permute": (4, 3), "RepeatVector": (4,)}.get(kind.__name__, (4, 5, 6) if "2D" in kind.__name__ else (5, 6))
+             "ZeroPadding1D": {"padding": (1, 2)}, "UpSampling2D": {"size": (2, 3)}, "GetItem": {"key": ((1, None, 2), 3)}}.get(kind.__name__, {})
+    shape = {"Permute": (4, 3), "RepeatVector": (4,)}.get(kind.__name__, (4, 5, 6) if "2D" in kind.__name__ else
+                                                                (3, 4, 5, 6) if "3D" in kind.__name__ else (5, 6))
     layer = kind(**given)
     assert layer.shape_of_output(shape) == layer.moved(np.zeros(shape)).shape
 
