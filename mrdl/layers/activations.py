@@ -75,6 +75,13 @@ def activation(name: str | dict | None) -> str:
     return name
 
 
+def of_output(layer: Layer, *names: str) -> None:
+    """ConfigError if one of the layer's activations has a slope that is not computed from its output."""
+    for name in names:
+        need(kernels.ACTIVATIONS.get(name) == "y", f"{type(layer).__name__}: its activation cannot be {name!r}; "
+             f"{', '.join(n for n, of in kernels.ACTIVATIONS.items() if of == 'y')} can")
+
+
 def bound(k: SimpleNamespace, name: str, parameters: tuple[float, ...] | None = None, steps: int = 1):
     """Returns forward(x, y), backward(s, dy, dx), and "x" or "y": which of them s is. Softmax is applied to each step."""
     if name == "softmax":

@@ -5,10 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl import kernels
 from mrdl.config import need, shown
 from mrdl.kernels import zeros
-from mrdl.layers.activations import activation, bound
+from mrdl.layers.activations import activation, bound, of_output
 from mrdl.layers.convolution import Conv2D
 from mrdl.layers.core import by_rows
 from mrdl.layers.geometry import Geometry, Sizes, check_sizes, sizes
@@ -171,9 +170,7 @@ class ConvLSTM2D(Layer):
             object.__setattr__(self, key, activation(getattr(self, key)))
         super().__post_init__()
         check_sizes(self, "kernel_size", "strides", "dilation_rate")
-        for name in (self.activation, self.recurrent_activation):
-            need(kernels.ACTIVATIONS.get(name) == "y", f"ConvLSTM2D: its activation cannot be {name!r}; "
-                 f"{', '.join(n for n, of in kernels.ACTIVATIONS.items() if of == 'y')} can")
+        of_output(self, self.activation, self.recurrent_activation)
         self.convolution()
 
     @property

@@ -53,6 +53,12 @@ class Weight:
     def from_keras(self, array: np.ndarray, out: np.ndarray) -> None:
         out.reshape(self.shape)[...] = array.reshape(self.shape[::-1]).T if self.transposed else array
 
+    def draw(self, out: np.ndarray, seed: int, number: int) -> None:
+        """Fills `out` with initial values, with random numbers keyed by a seed and the layer's number, or by the initializer's own seed."""
+        own = getattr(self.initializer, "seed", None)
+        rng = seeds.generator("weights", seed, number, self.name) if own is None else seeds.generator("initializer", own)
+        self.from_keras(self.initializer(self.keras, rng), out)
+
 
 def rested(weights: list[Weight]) -> list[Weight]:
     """The weights of a frozen layer."""
@@ -72,9 +78,10 @@ class Held(NamedTuple):
     weights: list[Weight]
     part: np.ndarray
 
-    def lies_in(self, part: np.ndarray) -> bool:
-        """Is it this part of that vector itself?"""
-        return self.part.size == part.size and self.part.ctypes.data == part.ctypes.data
+    @property
+    def address(self) -> int:
+        """Where in memory the part begins."""
+        return self.part.ctypes.data
 
     def views(self) -> list[np.ndarray]:
         """Each weight's part of the vector, flat."""
@@ -203,7 +210,7 @@ class Layer(Configured):
         if weights:
             self.hold(Held(weights, np.zeros(sum(weight.size for weight in weights), "f4")))
             for weight, part in zip(weights, self.held.views()):
-                weight.from_keras(weight.initializer(weight.keras, seeds.generator("weights", 0, 0, weight.name)), part)
+                weight.draw(part, 0, 0)
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the layer's weights, in Keras's order and shapes; none before a model, or `build`, has drawn them."""

@@ -5,9 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl import kernels
 from mrdl.config import need, shown
-from mrdl.layers.activations import activation
+from mrdl.layers.activations import activation, of_output
 from mrdl.layers.layer import Layer, Symbol, Weight
 from mrdl.layers.operation import Operation
 from mrdl.layers.recurrent_operations import GRUOperation, LSTMOperation, SimpleRNNOperation
@@ -79,9 +78,7 @@ class Recurrent(Layer):
                 object.__setattr__(self, key, activation(getattr(self, key)))
         super().__post_init__()
         need(self.units > 0, f"{kind}: units={shown(self.units)} must be above 0")
-        for name in self.acts():
-            need(kernels.ACTIVATIONS.get(name) == "y", f"{kind}: its activation cannot be {name!r}; "
-                 f"{', '.join(n for n, of in kernels.ACTIVATIONS.items() if of == 'y')} can")
+        of_output(self, *self.acts())
         for key in ("dropout", "recurrent_dropout"):
             need(0 <= getattr(self, key) < 1, f"{kind}: {key}={getattr(self, key)} must be at least 0 and below 1")
 
@@ -112,11 +109,11 @@ class Recurrent(Layer):
             isinstance(state, Symbol) and state.shape == (self.units,) for state in given),
             f"{type(self).__name__}: initial_state={shown(initial_state)} must be {len(self.state_names)} of shape "
             f"({self.units},)")
-        y = super().__call__(inputs)
+        with self.aside():
+            y = super().__call__(inputs)
         y.inputs += tuple(given)
         if not self.return_state:
-            return y
-        object.__setattr__(self, "gave", self.gave[:-1])
+            return self.called(y)
         return self.called([y, *(Symbol(self, (), (self.units,), y, part) for part, _ in enumerate(self.state_names, 1))])
 
     def reset_states(self) -> None:

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from mrdl.config import need, shown
 from mrdl.kernels import zeros
 from mrdl.layers.geometry import AXES, Geometry, Sizes, check_sizes, image, planned, possible, sizes
 from mrdl.layers.operation import Binding, Operation, Shape
@@ -162,7 +161,7 @@ class UpSampling3D(Rows):
         check_sizes(self, "size")
 
     def shape_of_output(self, shape):
-        need(len(shape) == 4, f"UpSampling3D: its input has the shape {shown(shape)}, not ({VOLUME})")
+        rank(self, shape, VOLUME)
         return (*(n * s for n, s in zip(shape, self.size)), shape[3])
 
     def moved(self, index):

@@ -1,7 +1,7 @@
 """Makes a model's initial weights: each by its initializer, with random numbers keyed by a seed and the layer."""
 import numpy as np
 
-from mrdl import limits, seeds
+from mrdl import limits
 
 
 def drawn(model, seed: int) -> np.ndarray:
@@ -13,8 +13,5 @@ def drawn(model, seed: int) -> np.ndarray:
     limits.allow(8 * max((w.size for _, w, _ in model.places()), default=0), "drawing the model's largest weight")
     for step, weight, start in model.places():
         if start >= there:
-            own = getattr(weight.initializer, "seed", None)
-            rng = (seeds.generator("weights", seed, step.index, weight.name)
-                   if own is None else seeds.generator("initializer", own))
-            weight.from_keras(weight.initializer(weight.keras, rng), weights[start:start + weight.size])
+            weight.draw(weights[start:start + weight.size], seed, step.index)
     return weights

@@ -21,7 +21,7 @@ from mrdl.models.formats import keras_reader, keras_writer
 from mrdl.models.graph import Graph, by_name
 from mrdl.models.trainer import Trainer
 from mrdl.storage.tensorfile import packed
-from mrdl.training.protocol import Step
+from mrdl.training.protocol import Step, ranges
 
 CALLS = 100_000         # calls of layers in a model, those of models inside it too, at most
 OUTER: "weakref.WeakKeyDictionary[Model, weakref.ref[Model]]" = weakref.WeakKeyDictionary()     # of models inside others: whose vector has their weights
@@ -111,6 +111,7 @@ class Model(Trainer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lend()
+        self.publish()                          # a copy's layers are its own
 
     # -- models inside models
 
@@ -184,6 +185,14 @@ class Model(Trainer):
             elif not isinstance(layer, Input):
                 yield prefix + name, layer
 
+    def parts(self) -> Iterator[Layer]:
+        """The layers that compute, those of models inside it too, each as often as it stands there."""
+        for layer in self.layers:
+            if isinstance(layer, Model):
+                yield from layer.parts()
+            elif not isinstance(layer, Input):
+                yield layer
+
     def inner(self) -> Iterator[tuple["Model", int]]:
         """Each model among the layers once, with where its weights begin in the flat vector."""
         found = {id(step.layer): step.offsets for step in self.stack()}
@@ -242,12 +251,7 @@ class Model(Trainer):
 
     def frozen(self) -> list[tuple[int, int]]:
         """The (start, stop) ranges of the flat vector that training leaves as they are: the weights of frozen layers."""
-        found: list[tuple[int, int]] = []
-        for start, stop in sorted((start, start + w.size) for _, w, start in self.places() if w.frozen):
-            if found and found[-1][1] == start:
-                start, _ = found.pop()
-            found.append((start, stop))
-        return found
+        return ranges((start, start + w.size) for _, w, start in self.places() if w.frozen)
 
     @property
     def trainable_weights(self) -> list[np.ndarray]:
@@ -389,7 +393,9 @@ class Model(Trainer):
         if self.weights is None or len(self.weights) < self.count_params():     # `add` may have come after `build`
             object.__setattr__(self, "weights", drawing.drawn(self, seed))
             self._lend()
-        sharing.pull(self)
+            sharing.drawn(self)
+        else:
+            sharing.pull(self)
         return self
 
     def publish(self) -> None:

@@ -3,7 +3,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import NamedTuple
 
-from mrdl.layers import Add, Masking
+from mrdl.layers import Add
 from mrdl.layers.layer import Symbol
 from mrdl.models.model import Model
 
@@ -18,7 +18,7 @@ class Block(NamedTuple):
 def blocks(model: Model) -> list[Block]:
     """The residual blocks of a graph that have weights. Nothing else uses what is in a block's chain, or its layers; where there are
     masks, a chain hands them on, as the graph without it does."""
-    graph, masks = model.graph, any(isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in model.layers)
+    graph, masks = model.graph, any(getattr(layer, "makes_mask", False) for layer in model.layers)
     uses, weights = Counter(id(call.layer) for call in graph.calls), {id(step.layer) for step in model.stack() if step.weights}
     users: defaultdict[int, set[int]] = defaultdict(set)
     for call in graph.calls:

@@ -20,12 +20,18 @@ def own(model) -> Iterator[tuple[str, Layer, list[Weight], np.ndarray]]:
             yield step.name, step.layer, step.weights, model.weights[step.offsets[0]:step.offsets[0] + size]
 
 
+def elsewhere(model) -> bool:
+    """Are weights of the model valid in another vector than its own? It is asked before each computation, so without `stack`."""
+    if not isinstance(model.weights, np.ndarray):
+        return False
+    begin = model.weights.ctypes.data
+    return any(layer.held is not None and not begin <= layer.held.address < begin + model.weights.nbytes for layer in model.parts())
+
+
 def pull(model) -> None:
-    """Copies weights that are valid elsewhere into the model's vector, and makes it the place of those that are nowhere yet."""
-    for name, layer, weights, part in own(model):
-        if layer.held is None:
-            layer.hold(Held(weights, part))
-        elif not layer.held.lies_in(part):
+    """Copies weights that are valid elsewhere into the model's vector."""
+    for name, layer, weights, part in own(model) if elsewhere(model) else ():
+        if layer.held is not None and layer.held.address != part.ctypes.data:
             need([w.keras for w in layer.held.weights] == [w.keras for w in weights],
                  f"{name} has weights of the shapes {', '.join(str(w.keras) for w in layer.held.weights)} from another model, where "
                  "its input has another shape: make a layer of its own for each")
@@ -40,13 +46,23 @@ def publish(model) -> None:
             layer.hold(Held(weights, part))
 
 
+def drawn(model) -> None:
+    """After its weights were drawn: takes those that are valid elsewhere, and is the place of the others."""
+    pull(model)
+    for _, layer, weights, part in own(model):
+        if layer.held is None:
+            layer.hold(Held(weights, part))
+
+
 @contextmanager
 def written(model) -> Iterator[None]:
     """What runs inside trains the model: it begins with the weights that are valid, and leaves the valid ones."""
-    if model.weights is not None:
-        pull(model)
-        publish(model)
+    def take() -> None:
+        if elsewhere(model):
+            publish(model)
+    pull(model)
+    take()
     try:
         yield
     finally:
-        publish(model)
+        take()

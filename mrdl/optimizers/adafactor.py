@@ -6,7 +6,6 @@ import numpy as np
 
 from mrdl.config import ConfigError, need
 from mrdl.optimizer import Optimizer, Step, rated
-from mrdl.schedules import Schedule
 
 Shape = tuple[int, ...]
 
@@ -52,8 +51,6 @@ class Adafactor(Optimizer):
             need(getattr(self, key) > 0, f"Adafactor: {key} must be above 0")
 
     def numbers(self, rate, t):
-        if self.relative_step and not isinstance(self.learning_rate, Schedule):
-            rate = min(rate, t ** -0.5)
         return min(rate, t ** -0.5), 1 - t ** self.beta_2_decay
 
     def block(self, k, w, g, slots):

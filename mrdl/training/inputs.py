@@ -8,7 +8,6 @@ import numpy as np
 from mrdl.config import ConfigError, need, shown
 from mrdl.data.sparse import Csr, beside_each_other
 from mrdl.data.windows import Arrays
-from mrdl.layers import Masking
 from mrdl.layers.operation import Shape
 from mrdl.training.protocol import LayeredModel
 
@@ -82,8 +81,7 @@ def checked(model: LayeredModel, x, y, w=None) -> Arrays:
     fitting(model, arrays["x"])
     y = arrays["y"]
     check_target(model.compiled(), y.shape[1:])
-    heads, at, masked = model.heads(), 0, any(
-        isinstance(layer, Masking) or getattr(layer, "mask_zero", False) for layer in (step.layer for step in model.stack()))
+    heads, at, masked = model.heads(), 0, any(step.layer.makes_mask for step in model.stack())
     for head in heads:
         width = y[0].size if head.loss.free else head.loss.steps(head.shape) if head.loss.sparse else math.prod(head.shape)
         labels = y.reshape(len(y), -1)[:, at:at + width]

@@ -9,18 +9,12 @@ from mrdl.config import need
 from mrdl.layers.core import SparseDenseOperation
 from mrdl.optimizer import Optimizer
 from mrdl.training.network import Network
-from mrdl.training.protocol import LayeredModel
+from mrdl.training.protocol import LayeredModel, ranges
 
 
 def trained(model: LayeredModel) -> Iterator[slice]:
     """The ranges of the flat vector that the optimizer changes, each as long as possible."""
-    places = sorted((start, start + weight.size) for _, weight, start in model.places() if weight.trainable)
-    begin = None
-    for (start, stop), after in itertools.zip_longest(places, places[1:]):
-        begin = start if begin is None else begin
-        if after is None or after[0] != stop:
-            yield slice(begin, stop)
-            begin = None
+    return itertools.starmap(slice, ranges((start, start + weight.size) for _, weight, start in model.places() if weight.trainable))
 
 
 class Average:

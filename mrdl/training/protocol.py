@@ -1,5 +1,5 @@
 """What training needs from a model: its calls of layers, its outputs, and the flat vectors of weights and updater's state."""
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +24,16 @@ class Step(NamedTuple):
     again: bool = False         # True: an earlier call used the same layer and weights
     parts: tuple = ()           # (number of the tensor, shape) of each output after the first, in order
     frozen: bool = False        # training leaves the layer's weights as they are
+
+
+def ranges(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places (start, stop) of the flat vector in their order; those that follow one another are one."""
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(places):
+        if found and found[-1][1] == start:
+            start, _ = found.pop()
+        found.append((start, stop))
+    return found
 
 
 class Head(NamedTuple):

@@ -11,15 +11,20 @@ from mrdl.layers.operators import Divide, Function
 from mrdl.layers.ops.given import both, is_number, number, symbol_of
 
 
+def _either_way(name: str, x1, x2, of_number: Callable[[float], Layer], of_two: Layer) -> Symbol:
+    """A function for which the order of x1 and x2 is of no matter: one layer for a number, another for two symbols."""
+    if is_number(x1) and not is_number(x2):
+        x1, x2 = x2, x1
+    return of_number(number(name, x2))(symbol_of(name, x1)) if is_number(x2) else both(name, of_two, x1, x2)
+
+
 def add(x1, x2) -> Symbol:
     """x1 + x2.
 
     Args:
         x1: the output of a layer, or a number.
         x2: likewise; not both are numbers."""
-    if is_number(x2):
-        return Rescaling(1.0, number("add", x2))(symbol_of("add", x1))
-    return add(x2, x1) if is_number(x1) else both("add", Add(), x1, x2)
+    return _either_way("add", x1, x2, lambda n: Rescaling(1.0, n), Add())
 
 
 def subtract(x1, x2) -> Symbol:
@@ -41,9 +46,7 @@ def multiply(x1, x2) -> Symbol:
     Args:
         x1: the output of a layer, or a number.
         x2: likewise; not both are numbers."""
-    if is_number(x2):
-        return Rescaling(number("multiply", x2))(symbol_of("multiply", x1))
-    return multiply(x2, x1) if is_number(x1) else both("multiply", Multiply(), x1, x2)
+    return _either_way("multiply", x1, x2, Rescaling, Multiply())
 
 
 def divide(x1, x2) -> Symbol:
@@ -82,9 +85,7 @@ def maximum(x1, x2) -> Symbol:
     Args:
         x1: the output of a layer, or a number.
         x2: likewise; not both are numbers."""
-    if is_number(x2):
-        return Function("maximum", (number("maximum", x2),))(symbol_of("maximum", x1))
-    return maximum(x2, x1) if is_number(x1) else both("maximum", Maximum(), x1, x2)
+    return _either_way("maximum", x1, x2, lambda n: Function("maximum", (n,)), Maximum())
 
 
 def minimum(x1, x2) -> Symbol:
@@ -93,9 +94,7 @@ def minimum(x1, x2) -> Symbol:
     Args:
         x1: the output of a layer, or a number.
         x2: likewise; not both are numbers."""
-    if is_number(x2):
-        return Function("minimum", (number("minimum", x2),))(symbol_of("minimum", x1))
-    return minimum(x2, x1) if is_number(x1) else both("minimum", Minimum(), x1, x2)
+    return _either_way("minimum", x1, x2, lambda n: Function("minimum", (n,)), Minimum())
 
 
 def clip(x, x_min, x_max) -> Symbol:
