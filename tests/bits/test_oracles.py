@@ -1,7 +1,7 @@
 """What averaging must equal: one machine at batch W b, one uninterrupted fit, a plain NumPy loop."""
 import numpy as np
 import pytest
-from shards import rows
+from shards import in_one_fit, rows
 
 import mrdl
 from mrdl import ParameterAveraging, seeds
@@ -134,8 +134,7 @@ def test_one_worker_at_any_frequency_equals_one_uninterrupted_fit_bit_for_bit(
     result = ParameterAveraging(workers=1, batch_size=8, averaging_frequency=frequency, epochs=2,
                                 runner="inline", seed=3).fit(model, data.url,
                                                              run=str(tmp_path / "run"))
-    whole, twin = rows(data.train()[0]), network(optimizer, "float32", dropout=0.3)
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    twin = in_one_fit(network(optimizer, "float32", dropout=0.3), data)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
     last = states(tmp_path / "run")[-1] if frequency is None else Run(tmp_path / "run").state(
         result.rounds)

@@ -1,7 +1,7 @@
 """Constraints within rounds: each worker's weights obey them, and a round is a fit."""
 import numpy as np
 import pytest
-from shards import rows
+from shards import in_one_fit, rows
 
 import mrdl
 from mrdl import ParameterAveraging
@@ -79,7 +79,6 @@ def test_one_workers_rounds_are_one_fit_bit_for_bit_under_a_constraint(tmp_path,
     data, twin = made(75, shards=1, dtype="float32"), network(constraint)
     result = ParameterAveraging(workers=1, batch_size=8, averaging_frequency=3, epochs=2, runner="inline", seed=3).fit(
         network(constraint), data.url, run=str(tmp_path / "run"))
-    whole = rows(data.train()[0])
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    in_one_fit(twin, data)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
     assert all(map(holds, kernels(twin, twin.weights)))

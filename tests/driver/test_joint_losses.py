@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from averaged import averaging
-from shards import rows
+from shards import in_one_fit
 
 import mrdl
 from mrdl.config import ConfigError
@@ -23,8 +23,7 @@ def test_one_worker_is_one_fit_and_two_take_minibatches_of_their_own(tmp_path, m
     data = made(60, shards=1, dtype="float32")
     one = averaging(workers=1, epochs=2, seed=3, averaging_frequency=None).fit(network(loss), data.url, run=str(tmp_path / "1")).model
     two = averaging(epochs=2, seed=3).fit(network(loss), made(60, shards=2, dtype="float32", name="two").url, run=str(tmp_path / "2")).model
-    whole, twin = rows(data.train()[0]), network(loss)
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3, verbose=0)
+    twin = in_one_fit(network(loss), data)
     assert (twin.weights == one.weights).all() and (one.weights != two.weights).any() and np.isfinite(two.weights).all()
 
 

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from shards import rows
+from shards import in_one_fit, rows
 
 import mrdl
 from mrdl import ParameterAveraging, cli, evaluate, resume
@@ -174,8 +174,7 @@ def test_rounds_leave_what_was_adapted_as_it_is_to_the_bit(tmp_path, made, dtype
 def test_one_worker_is_one_uninterrupted_fit_bit_for_bit_adapting_included(tmp_path, made):
     data, twin = made(75, shards=1, dtype="float32"), normalized()
     result = averaging(workers=1, rounds=None, epochs=2).fit(normalized(), data.url, run=str(tmp_path / "run"))
-    whole = rows(data.train()[0])
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    in_one_fit(twin, data)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from layer_cases import CASES, RANDOM_CROP
-from shards import rows
+from shards import in_one_fit
 from test_noise import masks
 
 import mrdl
@@ -61,8 +61,7 @@ def test_one_worker_draws_what_one_fit_draws(tmp_path, made):
         return made
     result = ParameterAveraging(workers=1, batch_size=8, averaging_frequency=3, epochs=2, runner="inline",
                                 seed=3).fit(model(), data.url, run=str(tmp_path / "run"))
-    whole, twin = rows(data.train()[0]), model()
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    twin = in_one_fit(model(), data)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gradients import Probe
-from shards import rows
+from shards import in_one_fit
 
 import mrdl
 from mrdl import ParameterAveraging
@@ -62,8 +62,7 @@ def test_one_worker_at_any_frequency_is_one_uninterrupted_fit_bit_for_bit(tmp_pa
         return made
     result = ParameterAveraging(workers=1, batch_size=8, averaging_frequency=3, epochs=2, runner="inline",
                                 seed=3).fit(model(), data.url, run=str(tmp_path / "run"))
-    whole, twin = rows(data.train()[0]), model()
-    twin.fit(whole["x"], whole["y"], sample_weight=whole["w"], batch_size=8, epochs=2, seed=3)
+    twin = in_one_fit(model(), data)
     assert twin.weights.tobytes() == result.model.weights.tobytes()
 
 
