@@ -6,7 +6,8 @@ from mrdl.layers import LAYERS, Input
 from mrdl.layers.layer import Layer, Symbol, rested, sized
 from mrdl.layers.operation import Shape
 from mrdl.models.graph import Graph, applied
-from mrdl.models.model import Model, over, without_batch
+from mrdl.models.model import Model, over
+from mrdl.models.weighted import without_batch
 from mrdl.training.protocol import Step
 
 
